@@ -1,0 +1,1 @@
+"""Read-only adapters to sources."""

@@ -1,0 +1,152 @@
+"""What a bridge is: a read-only way to the rows of a source.
+
+A bridge returns Polars frames whose columns are the source's columns, unmapped. It never writes,
+never compares keys itself (the database does, with its own collation) and never swallows a row:
+what it cannot deliver it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import polars as pl
+
+__all__ = [
+    "SHARD_COLUMN",
+    "Bridge",
+    "Column",
+    "ColumnKind",
+    "LookedUp",
+    "Page",
+    "Selection",
+    "Table",
+    "Window",
+]
+
+ColumnKind = Literal[
+    "integer", "number", "text", "boolean", "datetime", "date", "uuid", "json", "binary", "other"
+]
+
+SHARD_COLUMN = "_shard"
+"""Int32 column added to rows whose `Selection` has bounds: the number of the shard, from 0."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a source table, as the database describes it."""
+
+    name: str
+    kind: ColumnKind
+    nullable: bool
+    database_type: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source table or view. `key` is its primary key in key order, empty when it has none."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+    def column(self, name: str) -> Column | None:
+        """Return the column called `name`, or `None`."""
+        return next((c for c in self.columns if c.name == name), None)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which columns of which table, and what identifies a row.
+
+    `columns` always contains the key columns. `bounds` are the encoded upper keys (inclusive) of
+    all shards but the last, ascending; empty means one shard.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    bounds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Window:
+    """A key range: after `after` (exclusive) up to `upto` (inclusive), both encoded keys."""
+
+    after: str | None = None
+    upto: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows in order, and the encoded cursor after the last of them.
+
+    `cursor` is `None` exactly when nothing follows.
+    """
+
+    frame: pl.DataFrame
+    cursor: str | None
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """Rows found by id, and the ids that can never name a row of this table (with the reason)."""
+
+    frame: pl.DataFrame
+    malformed: dict[str, str] = field(default_factory=dict)
+
+
+class Bridge(Protocol):
+    """Read-only adapter to one source.
+
+    Every verb may raise `SourceUnreachable` (may pass), `SourceRefused` (will not) and
+    `SchemaMismatch` (table or column missing; the message lists what exists).
+    """
+
+    def table(self, name: str) -> Table:
+        """Describe a table or view; `name` may be qualified (`schema.table`)."""
+        ...
+
+    def count(self, selection: Selection, window: Window = Window()) -> int:
+        """Count the rows with a complete key in the window."""
+        ...
+
+    def null_keys(self, selection: Selection) -> int:
+        """Count rows in which a key column is NULL: they cannot be identified, so not indexed."""
+        ...
+
+    def bounds(self, selection: Selection, shards: int) -> tuple[str, ...]:
+        """Return the encoded upper keys of all shards but the last, found by the database.
+
+        Ranges are near-equal in rows; fewer bounds come back when the table has fewer rows than
+        shards.
+        """
+        ...
+
+    def read_page(self, selection: Selection, window: Window, limit: int) -> Page:
+        """Read up to `limit` rows of the window in key order."""
+        ...
+
+    def read_rows(self, selection: Selection, ids: Sequence[str]) -> LookedUp:
+        """Read the rows whose key, as text, is one of `ids` (any number; chunked inside).
+
+        A composite key's text is the JSON array of its parts' texts. One malformed id fails
+        nothing but itself. Absent ids are simply not in the frame.
+        """
+        ...
+
+    def read_changed(
+        self, selection: Selection, tracked: str, cursor: str | None, limit: int, since: str | None
+    ) -> Page:
+        """Read up to `limit` rows ordered by (tracked, key), after `cursor`.
+
+        Without a cursor the walk starts at `since` (inclusive; the tracked value's text as
+        `tracked_text` gave it) or, when that is `None` too, at the smallest value. Rows whose
+        tracked value is NULL are never returned.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back every connection."""
+        ...

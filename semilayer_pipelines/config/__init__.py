@@ -1,0 +1,1 @@
+"""What `sl.config.yaml` may say, and reading it."""

@@ -1,0 +1,143 @@
+"""Every error a person can meet, as one tree.
+
+Three questions decide the class: did the user do it (`UserError`), may it pass by itself
+(`Transient`), or will it stay until somebody acts (`Terminal`)? `Refused` is our own no, and
+`Fenced` tells a run that another one has taken over. The edges (command line, HTTP, Dagster) turn
+classes into exit codes, statuses and events in one place each; nothing below them does.
+
+A message says what failed and why; the cure says what to do next. Neither may hold a secret: pass
+connection strings through `redact` first.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = [
+    "ConfigError",
+    "DimensionChanged",
+    "EmbedderUnavailable",
+    "EmbeddingRejected",
+    "Fenced",
+    "GuardStopped",
+    "ModelUnavailable",
+    "NotFound",
+    "Refused",
+    "RegistryUnavailable",
+    "SchemaMismatch",
+    "SemilayerError",
+    "SourceRefused",
+    "SourceUnreachable",
+    "StoreFull",
+    "StoreUnavailable",
+    "Terminal",
+    "TooManyFailures",
+    "Transient",
+    "UserError",
+    "redact",
+]
+
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
+
+
+def redact(text: str) -> str:
+    """Return `text` with the password of every URL in it replaced by `***`."""
+    return _PASSWORD_IN_URL.sub(r"\1:***@", text)
+
+
+class SemilayerError(Exception):
+    """Root of the tree.
+
+    `message` says what failed and why, `cure` what to do next (may be empty), `lens` the lens it
+    happened to (`None` when it concerns no single lens).
+    """
+
+    def __init__(self, message: str, *, cure: str = "", lens: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+        self.lens = lens
+
+    def __str__(self) -> str:
+        prefix = f"lens {self.lens!r}: " if self.lens else ""
+        suffix = f" {self.cure}" if self.cure else ""
+        return f"{prefix}{self.message}{suffix}"
+
+
+class UserError(SemilayerError):
+    """Something the user wrote or asked for is wrong; nothing was done."""
+
+
+class ConfigError(UserError):
+    """`sl.config.yaml` or a setting is wrong; the message names file, line and key."""
+
+
+class SchemaMismatch(UserError):
+    """A table, column or key named by a lens is not in the source, or has an unusable type."""
+
+
+class NotFound(UserError):
+    """A lens, environment, job or index that was asked for does not exist."""
+
+
+class Refused(SemilayerError):
+    """The request is well formed and is declined, for example because a person must confirm."""
+
+
+class GuardStopped(Refused):
+    """A sweep or a switch would take away more rows than the lens's guard allows (invariant 5)."""
+
+
+class Transient(SemilayerError):
+    """May pass by itself; the caller retries with back-off before it gives up."""
+
+
+class SourceUnreachable(Transient):
+    """The source did not answer in time or the connection broke."""
+
+
+class EmbedderUnavailable(Transient):
+    """The embedding endpoint is busy, down or rate limiting."""
+
+
+class StoreUnavailable(Transient):
+    """The vector store did not answer, or lost a commit race it can win next time."""
+
+
+class RegistryUnavailable(Transient):
+    """The registry's database did not answer."""
+
+
+class Terminal(SemilayerError):
+    """Will not pass by itself; a person has to act."""
+
+
+class SourceRefused(Terminal):
+    """The source answered and said no: wrong password, no permission, no such database."""
+
+
+class ModelUnavailable(Terminal):
+    """The embedding model cannot be loaded, or the endpoint refuses the key."""
+
+
+class EmbeddingRejected(Terminal):
+    """The embedder cannot embed these texts (too long, NaN or zero vector).
+
+    Raised for a batch; the pipeline halves the batch until the poison row is alone.
+    """
+
+
+class DimensionChanged(Terminal):
+    """The embedder's vectors do not fit the generation they should be written to."""
+
+
+class StoreFull(Terminal):
+    """The vector store has no room or is read-only."""
+
+
+class TooManyFailures(Terminal):
+    """So many rows failed at once that the fault is not theirs (invariant 8)."""
+
+
+class Fenced(SemilayerError):
+    """This run's lease was taken over; it must write nothing more."""

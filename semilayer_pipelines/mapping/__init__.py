@@ -1,0 +1,1 @@
+"""Source rows to mapped rows: fields, the text to embed, the hashes."""

@@ -1,0 +1,1 @@
+"""Dagster over the engine: tags and config in, metadata and results out."""

@@ -1,0 +1,1 @@
+"""Where generations live and are searched."""

@@ -1,0 +1,150 @@
+"""What a store is: a place for generations, and an index to read and write one of them.
+
+An index holds one object a row, under the row's key as text. Frames that go in have the columns of
+`object_columns`; `_vector` is a Polars Array of Float32. Every write is acknowledged when the call
+returns, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.stores.where import Condition
+
+__all__ = [
+    "INDEXED_AT",
+    "KEY",
+    "ROW_HASH",
+    "SHARD",
+    "TEXT_HASH",
+    "VECTOR",
+    "Index",
+    "IndexField",
+    "IndexSchema",
+    "Store",
+]
+
+KEY = "_key"  # String: the row's key as text
+SHARD = "_shard"  # Int32: number of the key range the row was read in
+ROW_HASH = "_row_hash"  # Binary, 16 bytes
+TEXT_HASH = "_text_hash"  # Binary, 16 bytes
+INDEXED_AT = "_indexed_at"  # Datetime[us, UTC]
+VECTOR = "_vector"  # Array[Float32, dimension]
+
+
+@dataclass(frozen=True)
+class IndexField:
+    """One mapped field as the store keeps it."""
+
+    name: str
+    type: FieldType
+    array: bool = False
+    integer: bool = False
+
+
+@dataclass(frozen=True)
+class IndexSchema:
+    """What the objects of a generation look like."""
+
+    fields: tuple[IndexField, ...]
+    dimension: int
+
+
+class Index(Protocol):
+    """One generation of one lens.
+
+    Verbs raise `StoreUnavailable` (may pass), `StoreFull` (no room, read-only) and
+    `DimensionChanged`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the physical index."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of its vectors."""
+        ...
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the write lock: one writer at a time, across threads, processes and crashes.
+
+        `add`, `upsert` and `delete` must be called inside it.
+        """
+        ...
+
+    def add(self, objects: pl.DataFrame) -> int:
+        """Append objects whose keys the caller knows to be absent; return how many."""
+        ...
+
+    def upsert(self, objects: pl.DataFrame) -> int:
+        """Insert or replace objects by key in one atomic step; return how many.
+
+        Keys must be distinct within the frame. Readers see the old or the new object, never both
+        and never neither.
+        """
+        ...
+
+    def delete(self, keys: Sequence[str]) -> int:
+        """Delete objects by key; return how many there were. Absent keys are no error."""
+        ...
+
+    def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
+        """Yield frames of (KEY, ROW_HASH) of every object, or of one shard; bounded in memory."""
+        ...
+
+    def fetch(self, keys: Sequence[str], *, vectors: bool = True) -> pl.DataFrame:
+        """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist."""
+        ...
+
+    def get(self, key: str) -> dict[str, object] | None:
+        """Return one object's columns, vector included, or `None`."""
+        ...
+
+    def search(
+        self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
+    ) -> pl.DataFrame:
+        """Return the nearest objects: KEY, `score` (cosine similarity, Float32) and the fields.
+
+        Best first. `where` may name any declared field; all its conditions must hold.
+        """
+        ...
+
+    def count(self) -> int:
+        """Count the objects."""
+        ...
+
+    def maintain(self, *, force: bool = False) -> None:
+        """Compact and clean up when enough was written since the last time (or when forced)."""
+        ...
+
+
+class Store(Protocol):
+    """Where the generations of all lenses of one environment live."""
+
+    def create(self, name: str, schema: IndexSchema) -> Index:
+        """Create an index, or open it when it exists already; raise if its dimension differs."""
+        ...
+
+    def open(self, name: str) -> Index:
+        """Open an existing index; raise `NotFound` when there is none."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Say whether the index exists."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Remove an index; no error when it is gone already."""
+        ...
+
+    def names(self) -> list[str]:
+        """List the indexes of this environment."""
+        ...
