@@ -1,1 +1,5 @@
-"""Read-only adapters to sources."""
+"""Read-only ways to a source's rows."""
+
+from semilayer_pipelines.bridges.opening import open_bridge
+
+__all__ = ["open_bridge"]

@@ -82,11 +82,13 @@ class Window:
 class Page:
     """Rows in order, and the encoded cursor after the last of them.
 
-    `cursor` is `None` exactly when nothing follows.
+    `cursor` is `None` exactly when nothing follows. `last` is the encoded position of the last
+    row, `None` when there is no row: where a walk that ended may go on another day.
     """
 
     frame: pl.DataFrame
     cursor: str | None
+    last: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,13 @@ class Bridge(Protocol):
         """Read up to `limit` rows ordered by (tracked, key), after `cursor`.
 
         Without a cursor the walk starts at `since` (inclusive; the tracked value's text as
-        `tracked_text` gave it) or, when that is `None` too, at the smallest value. Rows whose
+        `high_water` gives it) or, when that is `None` too, at the smallest value. Rows whose
         tracked value is NULL are never returned.
         """
+        ...
+
+    def high_water(self, selection: Selection, tracked: str) -> str | None:
+        """Return the text of the largest tracked value, as `since` takes it; `None` when empty."""
         ...
 
     def close(self) -> None:

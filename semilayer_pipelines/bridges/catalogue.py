@@ -1,0 +1,85 @@
+"""What the tables of a source look like, asked once, and the names a lens uses checked against it.
+
+A name that does not exist is an error that says what does, never a filter or a column left out.
+"""
+
+from __future__ import annotations
+
+from semilayer_pipelines.bridges.database import Database, Described, SourceColumn
+from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Selection, Table
+from semilayer_pipelines.errors import SchemaMismatch
+from semilayer_pipelines.nearest import nearest
+
+__all__ = ["Catalogue"]
+
+_UNTRACKABLE = ("json", "binary", "boolean")
+
+
+class Catalogue:
+    """The descriptions of one source's tables; every method raises `SchemaMismatch`."""
+
+    def __init__(self, db: Database, name: str) -> None:
+        self._db = db
+        self._name = name
+        self._described: dict[str, Described] = {}
+
+    def look(self, name: str) -> Table:
+        """Describe a table as it is now, and remember it."""
+        self._described[name] = self._db.describe(name)
+        return self._described[name].table
+
+    def table(self, selection: Selection) -> Described:
+        """Return the selection's table as it was when it was last looked at."""
+        if selection.table not in self._described:
+            self.look(selection.table)
+        return self._described[selection.table]
+
+    def key(self, selection: Selection) -> tuple[SourceColumn, ...]:
+        """Return the key columns, in key order."""
+        if not selection.key:
+            raise SchemaMismatch(
+                f"source {self._name!r}: {selection.table!r} has no primary key.",
+                cure="Name the columns that identify a row in 'primaryKey'.",
+            )
+        found = tuple(self._column(selection, name, "primaryKey") for name in selection.key)
+        for column in found:
+            if column.column.kind == "json":
+                raise SchemaMismatch(
+                    f"source {self._name!r}: {selection.table}.{column.column.name} is "
+                    f"{column.column.database_type}, which cannot be a key.",
+                    cure="Name other columns in 'primaryKey'.",
+                )
+        return found
+
+    def columns(self, selection: Selection) -> tuple[SourceColumn, ...]:
+        """Return the selected columns, the key's in any case."""
+        if SHARD_COLUMN in selection.columns:
+            raise SchemaMismatch(
+                f"source {self._name!r}: {selection.table!r} has a column {SHARD_COLUMN!r}, a name "
+                "that is taken for the number of the shard.",
+                cure="Read it through a view that names it otherwise.",
+            )
+        # A frame without its key could not be told apart from another's.
+        names = dict.fromkeys((*selection.columns, *selection.key))
+        return tuple(self._column(selection, name, "fields") for name in names)
+
+    def tracked(self, selection: Selection, name: str) -> SourceColumn:
+        """Return the change-tracking column."""
+        column = self._column(selection, name, "changeTrackingColumn")
+        if column.column.kind in _UNTRACKABLE:
+            raise SchemaMismatch(
+                f"source {self._name!r}: {selection.table}.{name} is "
+                f"{column.column.database_type}, which has no order that follows changes.",
+                cure="Track a time, a date or a number that grows with every change.",
+            )
+        return column
+
+    def _column(self, selection: Selection, name: str, role: str) -> SourceColumn:
+        columns = self.table(selection).columns
+        if name not in columns:
+            raise SchemaMismatch(
+                f"source {self._name!r}: {selection.table!r} has no column {name!r} "
+                f"({role}){nearest(name, columns)}.",
+                cure=f"Columns: {', '.join(columns)}.",
+            )
+        return columns[name]

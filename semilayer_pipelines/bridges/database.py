@@ -1,0 +1,130 @@
+"""What the SQL bridge needs of one kind of database.
+
+`SqlBridge` writes statements once for all of them; what differs (quoting, placeholders, how rows
+become frames, how a session is made read-only) is behind this protocol. A database never decides
+which rows are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+from semilayer_pipelines.bridges.cursors import Scalar
+from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Column, Table
+
+__all__ = ["Database", "Described", "Fetched", "Query", "SourceColumn", "Sql", "split_name"]
+
+
+@dataclass(frozen=True)
+class Sql:
+    """A piece of a statement and the values for its placeholders, in order."""
+
+    text: str
+    params: tuple[Scalar, ...] = ()
+
+    def __add__(self, other: Sql) -> Sql:
+        return Sql(self.text + other.text, self.params + other.params)
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """A column and how it is read.
+
+    `quoted` is its name in SQL, `expression` what is selected, `order` what is compared and sorted
+    by; `dtype` is what it becomes. `lowest` and `highest` bound an integer column.
+    """
+
+    column: Column
+    quoted: str
+    expression: str
+    order: str
+    dtype: pl.DataType
+    lowest: int = -(2**63)
+    highest: int = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Described:
+    """A table and its place in SQL (`quoted` is what stands behind FROM)."""
+
+    table: Table
+    quoted: str
+    columns: dict[str, SourceColumn]
+
+
+@dataclass(frozen=True)
+class Query:
+    """One page to read: columns, then `shard` as `SHARD_COLUMN`, then `tail` (FROM and so on).
+
+    `cursor` names the columns whose values in the last row make up the cursor. Columns in `key`
+    arrive in a form whose text is the key's. At most `limit` rows are kept.
+    """
+
+    columns: tuple[SourceColumn, ...]
+    cursor: tuple[SourceColumn, ...]
+    key: tuple[str, ...]
+    tail: Sql
+    limit: int | None
+    shard: Sql | None = None
+
+    def dtypes(self) -> dict[str, pl.DataType]:
+        """Return the columns of the frame and their types, as far as the rows fit them."""
+        found: dict[str, pl.DataType] = {c.column.name: c.dtype for c in self.columns}
+        return found | ({SHARD_COLUMN: pl.Int32()} if self.shard else {})
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Up to `limit` rows, the cursor values of the last, and whether there was one more."""
+
+    frame: pl.DataFrame
+    last: tuple[Scalar, ...] | None
+    more: bool
+
+
+class Database(Protocol):
+    """One connection string's database. Verbs raise what the `Bridge` protocol names."""
+
+    @property
+    def mark(self) -> str:
+        """Return the placeholder."""
+        ...
+
+    @property
+    def row_values(self) -> bool:
+        """Say whether `(a, b) > (x, y)` is an index range here."""
+        ...
+
+    def describe(self, name: str) -> Described:
+        """Find a table or view and its columns; raises `SchemaMismatch` when there is none."""
+        ...
+
+    def read(self, query: Query) -> Fetched:
+        """Read a page in one short read-only transaction."""
+        ...
+
+    def scalars(self, statement: Sql) -> tuple[Scalar, ...] | None:
+        """Return the first row of a statement, or `None` when it has none."""
+        ...
+
+    def candidates(self, column: SourceColumn, text: str) -> tuple[Scalar, ...]:
+        """Return the values that a key part with this text may have; raises `ValueError`."""
+        ...
+
+    def since(self, column: SourceColumn, text: str) -> Sql:
+        """Return the condition that a tracked column is at or after `text`."""
+        ...
+
+    def close(self) -> None:
+        """Give back every connection."""
+        ...
+
+
+def split_name(name: str) -> list[tuple[str | None, str]]:
+    """Return the ways to read a table's name: as a whole, then split at each of its dots."""
+    dots = [i for i, character in enumerate(name) if character == "."]
+    whole: list[tuple[str | None, str]] = [(None, name)] if name else []
+    return whole + [(name[:i], name[i + 1 :]) for i in dots if name[:i] and name[i + 1 :]]

@@ -1,0 +1,139 @@
+"""Database errors in the words of our own tree.
+
+Three answers matter to a caller: may it pass (`SourceUnreachable`), did the source say no
+(`SourceRefused`), or is something named that does not exist (`SchemaMismatch`)? No message may hold
+a password: drivers' texts go through `redact`, connection strings are never quoted.
+"""
+
+from __future__ import annotations
+
+from semilayer_pipelines.errors import (
+    SchemaMismatch,
+    SemilayerError,
+    SourceRefused,
+    SourceUnreachable,
+    redact,
+)
+
+__all__ = ["ValueRefused", "mariadb_failure", "postgres_failure", "sqlite_failure"]
+
+
+class ValueRefused(SourceRefused):
+    """The database cannot read a value that was bound; look-ups use it to find the bad id."""
+
+
+_POSTGRES_CONNECT_REFUSALS = (
+    "password authentication failed",
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "permission denied",
+    "is not permitted to log in",
+    "is not currently accepting connections",
+    "server does not support SSL",
+    "certificate verify failed",
+)
+
+
+def postgres_failure(error: BaseException, source: str, timeout_ms: int) -> SemilayerError:
+    """Translate a psycopg error."""
+    state: str | None = getattr(error, "sqlstate", None)
+    said = _said(error)
+    match state:
+        case None:
+            if any(phrase in said for phrase in _POSTGRES_CONNECT_REFUSALS):
+                return _refused(source, said)
+            return _unreachable(source, said)
+        case "57014" | "55P03" | "25P03" | "25P04":
+            return _too_slow(source, said, timeout_ms)
+        case "42P01" | "42703" | "3F000":
+            return _gone(source, said)
+        case "42501" | "3D000" | "25006" | "28000" | "28P01":
+            return _refused(source, said)
+        case state if state[:2] == "22":
+            return ValueRefused(f"source {source!r} cannot use a value: {said}")
+        # Connection, resources, operator intervention, system error, rollback: each may pass.
+        case state if state[:2] in ("08", "53", "57", "58", "40"):
+            return _unreachable(source, said)
+        case _:
+            return _refused(source, said)
+
+
+def mariadb_failure(error: BaseException, source: str, timeout_ms: int) -> SemilayerError:
+    """Translate a PyMySQL error."""
+    said = _said(error)
+    if isinstance(error, RuntimeError) and "cryptography" in said:
+        return SourceRefused(
+            f"source {source!r}: the server wants the password encrypted.",
+            cure="Connect with TLS (?ssl_ca=...) or install the package 'cryptography'.",
+        )
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    match code:
+        case 1969 | 3024 | 1317 | 1205:
+            return _too_slow(source, said, timeout_ms)
+        case 1146 | 1054 | 1356:
+            return _gone(source, said)
+        case 1267 | 1270 | 1271 | 1292 | 1366 | 1525 | 3854 | 4078:
+            return ValueRefused(f"source {source!r} cannot use a value: {said}")
+        # 0: PyMySQL's own "connection already closed".
+        case 0 | 1040 | 1053 | 1077 | 1079 | 1129 | 1158 | 1159 | 1160 | 1161 | 1203 | 1213 | 1927:
+            return _unreachable(source, said)
+        case code if 2000 <= code < 2100:
+            return _unreachable(source, said)
+        case _:
+            return _refused(source, said)
+
+
+def sqlite_failure(error: BaseException, source: str, path: str) -> SemilayerError:
+    """Translate an error of the ADBC driver, which knows only texts."""
+    said = _said(error).split("\nquery:")[0]
+    lowered = said.lower()
+    if "locked" in lowered or "busy" in lowered:
+        return _unreachable(source, said)
+    if "no such table" in lowered or "no such column" in lowered:
+        return _gone(source, said)
+    if "unable to open" in lowered or "readonly" in lowered:
+        return SourceRefused(
+            f"source {source!r}: the SQLite file {path!r} cannot be opened for reading ({said}).",
+            cure="Check the permissions; a database in WAL mode needs a folder that may be "
+            "written to.",
+        )
+    if "not a database" in lowered or "malformed" in lowered:
+        return SourceRefused(f"source {source!r}: {path!r} is no SQLite database ({said}).")
+    return _refused(source, said)
+
+
+def _said(error: BaseException) -> str:
+    # PyMySQL's arguments are (code, text); others are one text.
+    last = error.args[-1] if error.args else ""
+    text = " ".join(str(last).split()) or type(error).__name__
+    return redact(text.removeprefix("connection failed: "))
+
+
+def _unreachable(source: str, said: str) -> SourceUnreachable:
+    return SourceUnreachable(
+        f"source {source!r} cannot be reached: {said}",
+        cure="It is tried again; check that the database is up and the address is right.",
+    )
+
+
+def _too_slow(source: str, said: str, timeout_ms: int) -> SourceUnreachable:
+    return SourceUnreachable(
+        f"source {source!r} took longer than {timeout_ms} ms for a statement: {said}",
+        cure="Raise the source's 'timeout', or add an index on the key and the tracked column.",
+    )
+
+
+def _refused(source: str, said: str) -> SourceRefused:
+    return SourceRefused(
+        f"source {source!r} refused: {said}",
+        cure="Check the user, its password and its rights (SELECT is enough).",
+    )
+
+
+def _gone(source: str, said: str) -> SchemaMismatch:
+    return SchemaMismatch(
+        f"source {source!r}: the schema is not what the lens says: {said}",
+        cure="Look at the table with `semilayer doctor`, or push the lens again.",
+    )

@@ -1,0 +1,72 @@
+"""Rows of a server as columns of a frame, by types decided beforehand.
+
+The types come from the table's description, never from the rows, so every page has the same ones. A
+column in which some value does not fit its type (PostgreSQL's `infinity`, MariaDB's `0000-00-00`)
+arrives as the database's text for that page: nothing is lost and no page is killed, and the mapping
+sets the bad row aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from semilayer_pipelines.bridges.database import Query
+
+__all__ = ["frame_of"]
+
+_MOMENT = "%Y-%m-%d %H:%M:%S%.f"
+_DATE = "%Y-%m-%d"
+
+
+def frame_of(query: Query, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    """Return the frame of rows whose values stand in the order of the query's columns."""
+    if not rows:
+        return pl.DataFrame(schema=_schema(query))
+    columns = zip(*rows, strict=True)
+    return pl.DataFrame(
+        [
+            _series(name, list(values), dtype)
+            for (name, dtype), values in zip(_schema(query).items(), columns, strict=False)
+        ]
+    )
+
+
+def _schema(query: Query) -> dict[str, pl.DataType]:
+    dtypes = query.dtypes()
+    for name in query.key:
+        # Key text must be text, so bytes in a key are written as hexadecimal digits.
+        if isinstance(dtypes[name], pl.Binary):
+            dtypes[name] = pl.String()
+    return dtypes
+
+
+def _series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
+    match dtype:
+        case pl.Datetime():
+            return _moments(name, values, zoned=dtype.time_zone is not None)
+        case pl.Date():
+            texts = pl.Series(name, values, dtype=pl.String)
+            return _fitting(texts, texts.str.to_date(_DATE, strict=False))
+        case pl.Boolean():
+            if all(value is None or value in (0, 1) for value in values):
+                return pl.Series(name, [None if v is None else bool(v) for v in values], dtype)
+            return pl.Series(name, [None if v is None else str(int(v)) for v in values], pl.String)
+        case pl.String() if any(isinstance(value, bytes) for value in values):
+            return pl.Series(name, [v.hex() if isinstance(v, bytes) else v for v in values], dtype)
+        case _:
+            return pl.Series(name, values, dtype)
+
+
+def _moments(name: str, values: list[Any], *, zoned: bool) -> pl.Series:
+    texts = pl.Series(name, values, dtype=pl.String)
+    # The session speaks UTC, so a zoned time ends in `+00` (PostgreSQL) or in nothing (MariaDB).
+    bare = texts.str.strip_suffix("+00") if zoned else texts
+    typed = bare.str.to_datetime(_MOMENT, time_unit="us", strict=False)
+    return _fitting(texts, typed.dt.replace_time_zone("UTC") if zoned else typed)
+
+
+def _fitting(texts: pl.Series, typed: pl.Series) -> pl.Series:
+    return typed if typed.null_count() == texts.null_count() else texts

@@ -1,0 +1,166 @@
+"""MariaDB and MySQL: session, types and catalogue.
+
+Times and decimals are fetched as the server's own text, so microseconds, zero dates and all digits
+survive. Integers and decimals are bound as such, never as text: the server would compare them as
+floating point and lose keys beyond 2^53.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from semilayer_pipelines.bridges.cursors import Scalar
+from semilayer_pipelines.bridges.database import SourceColumn
+from semilayer_pipelines.bridges.failures import mariadb_failure
+from semilayer_pipelines.bridges.protocol import Column, ColumnKind
+from semilayer_pipelines.bridges.server import Dialect, Run
+
+__all__ = ["mariadb_dialect"]
+
+_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64, "year": 16}
+_TYPES: dict[str, tuple[ColumnKind, pl.DataType]] = {
+    **dict.fromkeys(_BITS, ("integer", pl.Int64())),
+    "bit": ("integer", pl.UInt64()),
+    "float": ("number", pl.Float64()),
+    "double": ("number", pl.Float64()),
+    # As text: Polars' decimals hold 38 digits, MariaDB's 65.
+    "decimal": ("number", pl.String()),
+    **dict.fromkeys(
+        ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"),
+        ("text", pl.String()),
+    ),
+    "json": ("json", pl.String()),
+    "date": ("date", pl.Date()),
+    "datetime": ("datetime", pl.Datetime("us")),
+    "timestamp": ("datetime", pl.Datetime("us", "UTC")),
+    "uuid": ("uuid", pl.String()),
+    **dict.fromkeys(
+        ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"),
+        ("binary", pl.Binary()),
+    ),
+}
+_GEOMETRY = re.compile("geometry|point|linestring|polygon|multi|geomcollection")
+
+_COLUMNS = """
+SELECT column_name, data_type, column_type, is_nullable = 'YES'
+FROM information_schema.columns
+WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s ORDER BY ordinal_position
+"""
+_KEY = """
+SELECT column_name FROM information_schema.key_column_usage
+WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s AND constraint_name = 'PRIMARY'
+ORDER BY ordinal_position
+"""
+_NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+
+
+def mariadb_dialect(timeout_ms: int) -> Dialect:
+    """Return what `ServerDatabase` needs for MariaDB or MySQL; statements end after `timeout_ms`.
+
+    MySQL ends only SELECTs, which are all there is here.
+    """
+    seconds = timeout_ms / 1000
+
+    def set_up(connection: Any) -> None:
+        mariadb = "mariadb" in connection.server_version.lower()
+        limit = (
+            f"max_statement_time = {seconds}" if mariadb else f"max_execution_time = {timeout_ms}"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            cursor.execute(f"SET SESSION {limit}, time_zone = '+00:00'")
+
+    return Dialect(
+        engine={
+            "connect_args": {
+                "connect_timeout": 10,
+                # The server ends a slow statement first; this is for a host that went silent.
+                "read_timeout": seconds + 10,
+                "write_timeout": seconds + 10,
+                "charset": "utf8mb4",
+                "conv": _conversions(),
+            }
+        },
+        begin="",
+        set_up=set_up,
+        row_values=False,
+        nul_in_text=True,
+        bind=lambda value: value,
+        scalar=_scalar,
+        describe=_describe,
+        names=_NAMES,
+        failure=mariadb_failure,
+    )
+
+
+def _conversions() -> dict[Any, Any]:
+    from pymysql.constants import FIELD_TYPE
+    from pymysql.converters import encoders
+
+    integers = ("TINY", "SHORT", "INT24", "LONG", "LONGLONG", "YEAR")
+    numbers = {getattr(FIELD_TYPE, name): int for name in integers}
+    return {**encoders, **numbers, FIELD_TYPE.FLOAT: float, FIELD_TYPE.DOUBLE: float}
+
+
+def _scalar(column: SourceColumn, value: Any) -> Scalar:
+    match column.column.kind:
+        case "integer" | "boolean":
+            return int(value)
+        case "number":
+            return value if isinstance(value, float) else Decimal(value)
+        case _:
+            return value if isinstance(value, bytes) else str(value)
+
+
+def _describe(
+    run: Run, quote: Callable[[str], str], schema: str | None, table: str
+) -> tuple[str, tuple[SourceColumn, ...], tuple[str, ...]] | None:
+    rows = run(_COLUMNS, (schema, table))
+    if not rows:
+        return None
+    key = tuple(row[0] for row in run(_KEY, (schema, table)))
+    columns = tuple(_column(quote(row[0]), *row) for row in rows)
+    return ".".join(quote(part) for part in (schema, table) if part), columns, key
+
+
+def _column(
+    quoted: str, name: str, data_type: str, column_type: str, nullable: object
+) -> SourceColumn:
+    kind, dtype = _TYPES.get(data_type, ("other", pl.String()))
+    expression = order = quoted
+    bits = _BITS.get(data_type, 64)
+    lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    if "unsigned" in column_type:
+        lowest, highest = 0, 2**bits - 1
+        if data_type == "bigint":
+            dtype = pl.UInt64()
+    match data_type:
+        case "tinyint" if column_type == "tinyint(1)":
+            kind, dtype = "boolean", pl.Boolean()
+        case "bit":
+            lowest, highest, expression = 0, 2**64 - 1, f"{quoted} + 0"
+            if column_type == "bit(1)":
+                kind, dtype = "boolean", pl.Boolean()
+        # A FLOAT is shown with six digits unless it is made a DOUBLE.
+        case "float":
+            expression = f"{quoted} + 0e0"
+        # Sorted by position but compared by text, unless both are made text.
+        case "enum" | "set":
+            order = f"CAST({quoted} AS CHAR)"
+        case _ if kind == "other":
+            geometry = _GEOMETRY.match(data_type)
+            expression = f"ST_AsText({quoted})" if geometry else f"CAST({quoted} AS CHAR)"
+    return SourceColumn(
+        Column(name, kind, bool(nullable), column_type),
+        quoted,
+        expression,
+        order,
+        dtype,
+        lowest,
+        highest,
+    )

@@ -1,0 +1,50 @@
+"""From a source's configuration to its bridge, with secrets taken from the environment.
+
+The resolved connection string lives in the bridge only; it is never logged, stored or put into a
+message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from semilayer_pipelines.bridges.protocol import Bridge
+from semilayer_pipelines.config.models import Bridge as BridgeKind
+from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.errors import ConfigError
+
+__all__ = ["open_bridge"]
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<otherwise>:-[^}]*)?\}")
+
+
+def open_bridge(config: SourceConfig, *, name: str, environ: Mapping[str, str]) -> Bridge:
+    """Return the bridge of the source called `name`; connects when it is first used.
+
+    `${VAR}` and `${VAR:-default}` in the connection come from `environ`; the default also stands in
+    for an empty variable. Raises `ConfigError` for a variable that is missing or a connection that
+    is no URL of a known database.
+    """
+    connection = _resolved(config.connection, name, environ)
+    match config.bridge:
+        case BridgeKind.SQL:
+            # Loads Polars' Arrow side and SQLAlchemy; not needed to read a configuration.
+            from semilayer_pipelines.bridges.sql import SqlBridge
+
+            return SqlBridge(connection, timeout_ms=config.timeout, name=name)
+
+
+def _resolved(connection: str, source: str, environ: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = environ.get(match["name"])
+        if match["otherwise"] is not None:
+            return found or match["otherwise"][2:]
+        if found is None:
+            raise ConfigError(
+                f"source {source!r}: the environment variable {match['name']} is not set.",
+                cure=f"Set it, or write ${{{match['name']}:-default}}.",
+            )
+        return found
+
+    return _VARIABLE.sub(value, connection)

@@ -1,0 +1,155 @@
+"""PostgreSQL: session, types and catalogue.
+
+Values other than numbers, booleans and bytes are fetched as the server's own text: exact to the
+microsecond, `infinity` included, and faster than Python objects. For the same reason cursors are
+texts that the server reads back as the column's type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+from semilayer_pipelines.bridges.cursors import Scalar
+from semilayer_pipelines.bridges.database import SourceColumn
+from semilayer_pipelines.bridges.failures import postgres_failure
+from semilayer_pipelines.bridges.protocol import Column, ColumnKind
+from semilayer_pipelines.bridges.server import Dialect, Run
+
+__all__ = ["postgres_dialect"]
+
+_UTC = pl.Datetime("us", "UTC")
+_TYPES: dict[str, tuple[ColumnKind, pl.DataType]] = {
+    "int2": ("integer", pl.Int64()),
+    "int4": ("integer", pl.Int64()),
+    "int8": ("integer", pl.Int64()),
+    "float4": ("number", pl.Float64()),
+    "float8": ("number", pl.Float64()),
+    # As text: Polars' decimals hold 38 digits, PostgreSQL's 131,072.
+    "numeric": ("number", pl.String()),
+    "text": ("text", pl.String()),
+    "varchar": ("text", pl.String()),
+    "bpchar": ("text", pl.String()),
+    "name": ("text", pl.String()),
+    "citext": ("text", pl.String()),
+    "bool": ("boolean", pl.Boolean()),
+    "timestamp": ("datetime", pl.Datetime("us")),
+    "timestamptz": ("datetime", _UTC),
+    "date": ("date", pl.Date()),
+    "uuid": ("uuid", pl.String()),
+    "json": ("json", pl.String()),
+    "jsonb": ("json", pl.String()),
+    "bytea": ("binary", pl.Binary()),
+}
+_BITS = {"int2": 15, "int4": 31, "int8": 63}
+_AS_TEXT = ("numeric", "timestamp", "timestamptz", "date", "uuid", "json", "jsonb")
+
+_FIND = """
+SELECT c.oid, n.nspname, c.relname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = pg_catalog.to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+_COLUMNS = """
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+       b.typname, b.typcategory::text, pg_catalog.array_position(i.indkey::int2[], a.attnum)
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+WHERE a.attrelid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+_NAMES = """
+SELECT CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN c.relname
+            ELSE n.nspname || '.' || c.relname END
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND n.nspname NOT LIKE 'pg\\_toast%%' AND n.nspname NOT LIKE 'pg\\_temp%%'
+"""
+
+
+def postgres_dialect(timeout_ms: int) -> Dialect:
+    """Return what `ServerDatabase` needs for PostgreSQL; statements end after `timeout_ms`."""
+    return Dialect(
+        engine={
+            "isolation_level": "AUTOCOMMIT",
+            "use_native_hstore": False,
+            "connect_args": {
+                "connect_timeout": 10,
+                "client_encoding": "utf8",
+                "tcp_user_timeout": timeout_ms + 10_000,
+                # A pooler between us and the server may hand each transaction another connection.
+                "prepare_threshold": None,
+            },
+        },
+        # LOCAL, in one round trip: behind a pooler a session's settings would reach other clients.
+        begin=(
+            f"BEGIN READ ONLY; SET LOCAL statement_timeout = {timeout_ms}; "
+            "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; "
+            "SET LOCAL extra_float_digits = 3"
+        ),
+        set_up=_set_up,
+        row_values=True,
+        nul_in_text=False,
+        bind=_bind,
+        scalar=_scalar,
+        describe=_describe,
+        names=_NAMES,
+        failure=postgres_failure,
+    )
+
+
+def _set_up(connection: Any) -> None:
+    from psycopg.types.string import TextLoader
+
+    for name in _AS_TEXT:
+        connection.adapters.register_loader(name, TextLoader)
+
+
+def _bind(value: Scalar) -> object:
+    # A text of unknown type takes the type of the column it is compared with.
+    return value if isinstance(value, bytes) else str(value)
+
+
+def _scalar(column: SourceColumn, value: Any) -> Scalar:
+    return value if isinstance(value, bytes) else str(value)
+
+
+def _describe(
+    run: Run, quote: Callable[[str], str], schema: str | None, table: str
+) -> tuple[str, tuple[SourceColumn, ...], tuple[str, ...]] | None:
+    # Quoted without the doubled percent signs, because here it is a value.
+    name = ".".join('"' + part.replace('"', '""') + '"' for part in (schema, table) if part)
+    found = run(_FIND, (name,))
+    if not found:
+        return None
+    oid, nspname, relname = found[0]
+    rows = run(_COLUMNS, (str(oid),))
+    key = sorted((row[5], row[0]) for row in rows if row[5] is not None)
+    columns = tuple(_column(quote(relname), quote(row[0]), *row[:5]) for row in rows)
+    return f"{quote(nspname)}.{quote(relname)}", columns, tuple(column for _, column in key)
+
+
+def _column(
+    table: str, quoted: str, name: str, type_name: str, nullable: bool, base: str, category: str
+) -> SourceColumn:
+    kind, dtype = _TYPES.get(base, ("other", pl.String()))
+    expression = quoted
+    if category == "A":
+        kind, expression = "json", f"CAST(to_json({quoted}) AS text)"
+    elif kind == "other":
+        expression = f"CAST({quoted} AS text)"
+    bits = _BITS.get(base, 63)
+    return SourceColumn(
+        Column(name, kind, nullable, type_name),
+        quoted,
+        expression,
+        # Bare, ORDER BY would take the selected expression of that name and sort an enum as text.
+        f"{table}.{quoted}",
+        dtype,
+        -(2**bits),
+        2**bits - 1,
+    )

@@ -1,0 +1,176 @@
+"""A database behind a network: PostgreSQL, MySQL or MariaDB, through SQLAlchemy's engine.
+
+What the two kinds do differently is in a `Dialect`, a table of values and small functions. Every
+verb is one short read-only transaction on a pooled connection; a connection that broke is thrown
+away and the next verb opens another. Nothing here ever writes or keeps a snapshot open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from semilayer_pipelines.bridges.cursors import Scalar
+from semilayer_pipelines.bridges.database import (
+    Described,
+    Fetched,
+    Query,
+    SourceColumn,
+    Sql,
+    split_name,
+)
+from semilayer_pipelines.bridges.frames import frame_of
+from semilayer_pipelines.bridges.ids import typed
+from semilayer_pipelines.bridges.protocol import Table
+from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceRefused
+from semilayer_pipelines.nearest import nearest
+
+__all__ = ["Dialect", "Run", "ServerDatabase"]
+
+Run = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
+"""Runs a statement with its parameters and returns all rows."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What tells one kind of server from another.
+
+    `begin` opens the transaction (empty: the driver does); `set_up` prepares a new connection;
+    `bind` turns a cursor's value into the driver's; `scalar` turns a raw value of a column into a
+    cursor's; `nul_in_text` says that a text may hold U+0000; `describe` finds a table (schema or
+    `None`, name) or returns `None`; `names` lists what there is.
+    """
+
+    engine: dict[str, Any]
+    begin: str
+    set_up: Callable[[Any], None]
+    row_values: bool
+    nul_in_text: bool
+    bind: Callable[[Scalar], object]
+    scalar: Callable[[SourceColumn, Any], Scalar]
+    describe: Callable[
+        [Run, Callable[[str], str], str | None, str],
+        tuple[str, tuple[SourceColumn, ...], tuple[str, ...]] | None,
+    ]
+    names: str
+    failure: Callable[[BaseException, str, int], SemilayerError]
+
+
+class ServerDatabase:
+    """A `Database` over an SQLAlchemy engine; safe to use from several threads."""
+
+    mark = "%s"
+
+    def __init__(self, url: URL, dialect: Dialect, *, name: str, timeout_ms: int) -> None:
+        self._name = name
+        self._timeout_ms = timeout_ms
+        self._dialect = dialect
+        self._engine = create_engine(
+            url,
+            pool_size=1,
+            max_overflow=4,
+            pool_recycle=600,
+            hide_parameters=True,
+            **dialect.engine,
+        )
+        self._quote = self._engine.dialect.identifier_preparer.quote_identifier
+        event.listen(self._engine, "connect", lambda raw, _: dialect.set_up(raw))
+
+    @property
+    def row_values(self) -> bool:
+        """Say whether a comparison of row values is an index range."""
+        return self._dialect.row_values
+
+    def describe(self, name: str) -> Described:
+        """Find a table or view and its columns."""
+        with self._transaction() as run:
+            for schema, table in split_name(name):
+                found = self._dialect.describe(run, self._quote, schema, table)
+                if found is not None:
+                    quoted, columns, key = found
+                    described = Table(name, tuple(c.column for c in columns), key)
+                    return Described(described, quoted, {c.column.name: c for c in columns})
+            names = [row[0] for row in run(self._dialect.names, ())]
+        raise SchemaMismatch(
+            f"source {self._name!r} has no table or view {name!r}{nearest(name, names)}.",
+            cure=f"There are: {', '.join(sorted(names)[:50]) or 'none that this user may see'}.",
+        )
+
+    def read(self, query: Query) -> Fetched:
+        """Read a page."""
+        expressions = [column.expression for column in query.columns]
+        # A tracked column that was not asked for is read last and left out of the frame.
+        hidden = [c for c in query.cursor if c not in query.columns]
+        select = Sql("SELECT " + ", ".join(expressions))
+        if query.shard is not None:
+            select += Sql(", ") + query.shard
+        select += Sql("".join(f", {column.expression}" for column in hidden)) + query.tail
+        with self._transaction() as run:
+            rows = run(select.text, tuple(map(self._dialect.bind, select.params)))
+        kept = rows[: query.limit]
+        last = self._cursor(query, hidden, kept[-1]) if kept else None
+        return Fetched(frame_of(query, kept), last, len(rows) > len(kept))
+
+    def _cursor(
+        self, query: Query, hidden: list[SourceColumn], row: tuple[Any, ...]
+    ) -> tuple[Scalar, ...]:
+        at = {column.column.name: i for i, column in enumerate(query.columns)}
+        at |= {c.column.name: len(row) - len(hidden) + i for i, c in enumerate(hidden)}
+        return tuple(self._dialect.scalar(c, row[at[c.column.name]]) for c in query.cursor)
+
+    def scalars(self, statement: Sql) -> tuple[Scalar, ...] | None:
+        """Return the first row of a statement."""
+        with self._transaction() as run:
+            rows = run(statement.text, tuple(map(self._dialect.bind, statement.params)))
+        return rows[0] if rows else None
+
+    def candidates(self, column: SourceColumn, text: str) -> tuple[Scalar, ...]:
+        """Return the value a key part with this text has."""
+        return (typed(column, text, nul_in_text=self._dialect.nul_in_text),)
+
+    def since(self, column: SourceColumn, text: str) -> Sql:
+        """Return the condition that a tracked column is at or after `text`."""
+        number = column.column.kind == "number" and isinstance(column.dtype, pl.Float64)
+        raw: object = float(text) if number else text
+        return Sql(f"{column.order} >= %s", (self._dialect.scalar(column, raw),))
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Run]:
+        try:
+            with self._engine.connect() as connection:
+                if self._dialect.begin:
+                    connection.exec_driver_sql(self._dialect.begin)
+                yield lambda text, params: _rows(connection, text, params)
+        except DBAPIError as error:
+            cause = error.orig or error
+            raise self._dialect.failure(cause, self._name, self._timeout_ms) from None
+        except UnicodeDecodeError as error:
+            raise SourceRefused(
+                f"source {self._name!r} holds text that is not valid {error.encoding}.",
+                cure="Give the database's encoding in the connection, or leave the column out.",
+            ) from None
+        except (SQLAlchemyError, RuntimeError) as error:
+            raise self._dialect.failure(error, self._name, self._timeout_ms) from None
+
+
+def _rows(connection: Connection, text: str, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    # The driver's own cursor: SQLAlchemy's row objects would halve the speed.
+    result = connection.exec_driver_sql(text, params)
+    cursor = result.cursor
+    if cursor is None:
+        return []
+    try:
+        return list(cursor.fetchall())
+    finally:
+        result.close()

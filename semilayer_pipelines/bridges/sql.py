@@ -1,0 +1,199 @@
+"""The SQL bridge: rows of SQLite, PostgreSQL, MariaDB and MySQL in key order.
+
+It reads pages by keyset, never by offset, so a row is neither skipped nor repeated while others
+come and go; comparing and sorting is left to the database. It never writes, keeps no snapshot open
+between calls, and asks for a table's description once, not once a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from semilayer_pipelines.bridges import statements as st
+from semilayer_pipelines.bridges.backends import open_database
+from semilayer_pipelines.bridges.catalogue import Catalogue
+from semilayer_pipelines.bridges.cursors import Scalar, decode, encode, tracked_text
+from semilayer_pipelines.bridges.database import Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.failures import ValueRefused
+from semilayer_pipelines.bridges.ids import parse_ids
+from semilayer_pipelines.bridges.protocol import LookedUp, Page, Selection, Table, Window
+
+__all__ = ["SqlBridge"]
+
+_WHOLE = Window()
+# Below SQLite's limit of 1,000 nested conditions and MariaDB's of 1,000 listed values.
+_IDS_A_STATEMENT = 500
+
+
+class SqlBridge:
+    """A `Bridge` over one database; see the protocol for what each verb promises.
+
+    `timeout_ms` bounds a statement, `name` is the source's in messages.
+    """
+
+    def __init__(self, url: str, *, timeout_ms: int, name: str) -> None:
+        self._db = open_database(url, timeout_ms=timeout_ms, name=name)
+        self._catalogue = Catalogue(self._db, name)
+
+    def table(self, name: str) -> Table:
+        """Describe a table or view, as it is now."""
+        return self._catalogue.look(name)
+
+    def count(self, selection: Selection, window: Window = _WHOLE) -> int:
+        """Count the rows with a complete key in the window."""
+        return self._number(Sql("SELECT count(*)") + self._rows_in(selection, window))
+
+    def null_keys(self, selection: Selection) -> int:
+        """Count rows in which a key column is NULL."""
+        key = self._catalogue.key(selection)
+        nulls = [f"{c.quoted} IS NULL" for c in key if c.column.nullable]
+        if not nulls:
+            return 0
+        return self._number(
+            Sql(f"SELECT count(*) FROM {self._from(selection)} WHERE {' OR '.join(nulls)}")
+        )
+
+    def bounds(self, selection: Selection, shards: int) -> tuple[str, ...]:
+        """Return the upper keys of all shards but the last.
+
+        Each is found from the one before, so that together they walk the key's index once.
+        """
+        key = self._catalogue.key(selection)
+        rows = self.count(selection)
+        wanted = min(shards, rows)
+        found: list[str] = []
+        for shard in range(wanted - 1):
+            size = rows * (shard + 1) // wanted - rows * shard // wanted
+            tail = self._rows_in(selection, Window(after=found[-1] if found else None))
+            tail += st.order_by(key) + Sql(f" LIMIT 1 OFFSET {size - 1}")
+            bound = self._db.read(Query(key, key, selection.key, tail, 1)).last
+            if bound is None:
+                break  # Rows went away meanwhile.
+            found.append(encode(bound))
+        return tuple(found)
+
+    def read_page(self, selection: Selection, window: Window, limit: int) -> Page:
+        """Read up to `limit` rows of the window in key order."""
+        key = self._catalogue.key(selection)
+        return self._page(selection, key, self._rows_in(selection, window), limit, shard=None)
+
+    def read_rows(self, selection: Selection, ids: Sequence[str]) -> LookedUp:
+        """Read the rows whose key, as text, is one of `ids`."""
+        wanted, malformed = parse_ids(self._db, self._catalogue.key(selection), ids)
+        names = list(wanted)
+        frames: list[pl.DataFrame] = []
+        for start in range(0, len(names), _IDS_A_STATEMENT):
+            chunk = {name: wanted[name] for name in names[start : start + _IDS_A_STATEMENT]}
+            frames += self._look_up(selection, chunk, malformed)
+        if not frames:
+            nothing = Sql(f" FROM {self._from(selection)} WHERE 1 = 0")
+            frames = [self._db.read(self._query(selection, nothing)).frame]
+        frame = _stacked(frames)
+        if len(frames) > 1:
+            # Under a collation that ignores case, two chunks may have found the same row.
+            frame = frame.unique(selection.key, keep="first", maintain_order=True)
+        return LookedUp(frame, malformed)
+
+    def read_changed(
+        self, selection: Selection, tracked: str, cursor: str | None, limit: int, since: str | None
+    ) -> Page:
+        """Read up to `limit` rows ordered by (tracked, key), after `cursor` or from `since`."""
+        column = self._catalogue.tracked(selection, tracked)
+        order = (column, *self._catalogue.key(selection))
+        start = None
+        if cursor is not None:
+            start = st.after(self._db, order, decode(cursor))
+        elif since is not None:
+            start = self._db.since(column, since)
+        tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete(order), start])
+        return self._page(selection, order, tail, limit, shard=self._shard(selection))
+
+    def high_water(self, selection: Selection, tracked: str) -> str | None:
+        """Return the text of the largest tracked value, as `since` takes it."""
+        column = self._catalogue.tracked(selection, tracked)
+        tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete([column])])
+        tail += Sql(f" ORDER BY {column.order} DESC LIMIT 1")
+        largest = self._db.read(Query((column,), (column,), (), tail, 1)).last
+        return None if largest is None else tracked_text(encode(largest))
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self._db.close()
+
+    def _from(self, selection: Selection) -> str:
+        return self._catalogue.table(selection).quoted
+
+    def _rows_in(self, selection: Selection, window: Window) -> Sql:
+        key = self._catalogue.key(selection)
+        after = None if window.after is None else st.after(self._db, key, decode(window.after))
+        upto = None if window.upto is None else st.upto(self._db, key, decode(window.upto))
+        where = st.both([st.complete(key), after, upto])
+        return Sql(f" FROM {self._from(selection)}") + where
+
+    def _page(
+        self,
+        selection: Selection,
+        order: tuple[SourceColumn, ...],
+        tail: Sql,
+        limit: int,
+        *,
+        shard: Sql | None,
+    ) -> Page:
+        # One row more than asked for tells whether anything follows.
+        tail += st.order_by(order) + Sql(f" LIMIT {limit + 1}")
+        columns = self._catalogue.columns(selection)
+        fetched = self._db.read(Query(columns, order, selection.key, tail, limit, shard))
+        last = None if fetched.last is None else encode(fetched.last)
+        return Page(fetched.frame, last if fetched.more else None, last)
+
+    def _look_up(
+        self,
+        selection: Selection,
+        wanted: dict[str, list[tuple[Scalar, ...]]],
+        malformed: dict[str, str],
+    ) -> list[pl.DataFrame]:
+        values = [value for options in wanted.values() for value in options]
+        where = st.both([st.one_of(self._db, self._catalogue.key(selection), values)])
+        tail = Sql(f" FROM {self._from(selection)}") + where
+        try:
+            return [self._db.read(self._query(selection, tail)).frame]
+        except ValueRefused as refusal:
+            # Well formed for us, not for the database (no such enum value, no such character):
+            # halve until the id is alone, so that it fails nothing but itself.
+            names = list(wanted)
+            if len(names) == 1:
+                malformed[names[0]] = refusal.message
+                return []
+            half = len(names) // 2
+            return [
+                frame
+                for part in (names[:half], names[half:])
+                for frame in self._look_up(selection, {n: wanted[n] for n in part}, malformed)
+            ]
+
+    def _query(self, selection: Selection, tail: Sql) -> Query:
+        """Return the query for all rows of `tail`, in no order."""
+        columns = self._catalogue.columns(selection)
+        return Query(columns, (), selection.key, tail, None, self._shard(selection))
+
+    def _shard(self, selection: Selection) -> Sql | None:
+        if not selection.bounds:
+            return None
+        bounds = [decode(bound) for bound in selection.bounds]
+        return st.shard_number(self._db, self._catalogue.key(selection), bounds)
+
+    def _number(self, statement: Sql) -> int:
+        row = self._db.scalars(statement)
+        return int(row[0]) if row else 0
+
+
+def _stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    # A column that arrived as text in one chunk does so in all of them.
+    texts = [
+        name
+        for name, dtype in frames[0].schema.items()
+        if any(frame.schema[name] != dtype for frame in frames)
+    ]
+    return pl.concat([f.with_columns(pl.col(n).cast(pl.String) for n in texts) for f in frames])

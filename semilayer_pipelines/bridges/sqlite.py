@@ -1,0 +1,245 @@
+"""SQLite through ADBC: pages as Arrow tables, without a Python object a value.
+
+Every statement goes through this one driver and never through Python's own sqlite3: two SQLite
+libraries on one file in one process would drop each other's locks. The file is opened read-only and
+is never created; each statement is its own transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote as quote_path
+
+import polars as pl
+import pyarrow as pa
+from adbc_driver_manager import Error
+from adbc_driver_sqlite import StatementOptions, dbapi
+
+from semilayer_pipelines.bridges.cursors import Scalar
+from semilayer_pipelines.bridges.database import (
+    Described,
+    Fetched,
+    Query,
+    SourceColumn,
+    Sql,
+    split_name,
+)
+from semilayer_pipelines.bridges.failures import sqlite_failure
+from semilayer_pipelines.bridges.ids import integer, typed
+from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Table
+from semilayer_pipelines.bridges.sqlite_since import at_or_after
+from semilayer_pipelines.bridges.sqlite_types import as_text, fitted, revived, source_column
+from semilayer_pipelines.errors import SchemaMismatch, SourceRefused
+from semilayer_pipelines.nearest import nearest
+
+__all__ = ["SqliteDatabase"]
+
+_COLUMNS = 'SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?{}) WHERE hidden <> 1'
+_NAMES = (
+    "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'"
+)
+_SCHEMAS = "SELECT name FROM pragma_database_list"
+_SNIFFED_ROWS = 65_536
+_REAL = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?")
+_BLOB = re.compile(r"([0-9a-f]{2})+")
+
+
+class SqliteDatabase:
+    """A `Database` over one SQLite file; a lock makes it safe to use from several threads."""
+
+    mark = "?"
+    row_values = True
+
+    def __init__(self, path: str, *, name: str, timeout_ms: int) -> None:
+        self._path = path
+        self._name = name
+        self._timeout_ms = timeout_ms
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._cursor: Any = None
+        self._files: tuple[int, ...] = ()
+
+    def describe(self, name: str) -> Described:
+        """Find a table or view and its columns."""
+        for schema, table in split_name(name):
+            statement = _COLUMNS.format("" if schema is None else ", ?")
+            if schema is not None and (schema,) not in self._rows(Sql(_SCHEMAS)):
+                continue
+            rows = self._rows(Sql(statement, (table,) if schema is None else (table, schema)))
+            if rows:
+                columns = _columns(rows)
+                key = sorted((row[3], row[0]) for row in rows if row[3])
+                described = Table(name, tuple(c.column for c in columns), tuple(k for _, k in key))
+                quoted = ".".join(_quoted(part) for part in (schema, table) if part)
+                return Described(described, quoted, {c.column.name: c for c in columns})
+        names = [row[0] for row in self._rows(Sql(_NAMES))]
+        raise SchemaMismatch(
+            f"source {self._name!r} has no table or view {name!r}{nearest(name, names)}.",
+            cure=f"There are: {', '.join(sorted(names)[:50]) or 'none'}.",
+        )
+
+    def read(self, query: Query) -> Fetched:
+        """Read a page; a second time, with some columns as text, when values did not fit."""
+        columns = {c.column.name: c for c in query.columns}
+        for name in query.key:
+            if columns[name].column.kind not in ("integer", "text"):
+                columns[name] = _textual(columns[name])
+        while True:
+            read = [columns[c.column.name] for c in query.columns]
+            # The value itself keeps its type only if it was selected as it is.
+            bare = {c.column.name for c in read if c.expression == c.quoted}
+            retyped = [c for c in query.cursor if c.column.name not in bare]
+            page = self._table(query, read, retyped)
+            series = {c.column.name: fitted(c, page.column(i)) for i, c in enumerate(read)}
+            unfit = [name for name, values in series.items() if values is None]
+            if not unfit:
+                break
+            # Read as a whole again: rows may have changed since. Ends, as each time fewer are left.
+            columns |= {name: _textual(columns[name]) for name in unfit}
+        frame = pl.DataFrame([values for values in series.values() if values is not None])
+        if query.shard is not None:
+            shards = pl.Series(SHARD_COLUMN, pl.from_arrow(page.column(len(read))))
+            frame = frame.with_columns(shards.cast(pl.Int32))
+        kept = page.num_rows if query.limit is None else min(page.num_rows, query.limit)
+        last = self._last(query, retyped, page, kept - 1) if kept else None
+        return Fetched(frame.head(kept), last, page.num_rows > kept)
+
+    def _table(
+        self, query: Query, read: Sequence[SourceColumn], retyped: Sequence[SourceColumn]
+    ) -> pa.Table:
+        select = Sql("SELECT " + ", ".join(column.expression for column in read))
+        if query.shard is not None:
+            select += Sql(", ") + query.shard
+        for column in retyped:
+            select += Sql(f", typeof({column.quoted}), {as_text(column.quoted)}")
+        return self._run(select + query.tail)
+
+    def _last(
+        self, query: Query, retyped: Sequence[SourceColumn], page: pa.Table, row: int
+    ) -> tuple[Scalar, ...]:
+        at = {c.column.name: i for i, c in enumerate(query.columns)}
+        first = page.num_columns - 2 * len(retyped)
+        pairs = {c.column.name: first + 2 * i for i, c in enumerate(retyped)}
+        try:
+            found: list[Scalar] = []
+            for name in (c.column.name for c in query.cursor):
+                i = pairs.get(name)
+                if i is None:
+                    found.append(page.column(at[name])[row].as_py())
+                else:
+                    kind, text = (page.column(j)[row].as_py() for j in (i, i + 1))
+                    found.append(revived(kind, str(text)))
+        except UnicodeDecodeError:
+            raise SourceRefused(
+                f"source {self._name!r}: a key or tracked value is not valid UTF-8 text, so there "
+                "is no telling which rows come after it.",
+                cure="Correct the value, or store it as a BLOB.",
+            ) from None
+        return tuple(found)
+
+    def scalars(self, statement: Sql) -> tuple[Scalar, ...] | None:
+        """Return the first row of a statement."""
+        rows = self._rows(statement)
+        return rows[0] if rows else None
+
+    def candidates(self, column: SourceColumn, text: str) -> tuple[Scalar, ...]:
+        """Return the values a key part may have: SQLite types values, not columns."""
+        kind = column.column.kind
+        if kind in ("integer", "text"):
+            return (typed(column, text, nul_in_text=True),)
+        found: list[Scalar] = [text]
+        with contextlib.suppress(ValueError):
+            found.append(integer(text, column.lowest, column.highest))
+        if _REAL.fullmatch(text):
+            found.append(float(text))
+        if _BLOB.fullmatch(text):
+            found.append(bytes.fromhex(text))
+        return tuple(found)
+
+    def since(self, column: SourceColumn, text: str) -> Sql:
+        """Return the condition that a tracked column is at or after `text`."""
+        return at_or_after(column, text)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._disconnect()
+
+    def _rows(self, statement: Sql) -> list[tuple[Any, ...]]:
+        columns = [column.to_pylist() for column in self._run(statement).columns]
+        return list(zip(*columns, strict=True))
+
+    def _run(self, statement: Sql) -> pa.Table:
+        with self._lock:
+            try:
+                self._connect()
+                self._cursor.execute(statement.text, statement.params or None)
+                table: pa.Table = self._cursor.fetch_arrow_table()
+            except Error as error:
+                self._disconnect()
+                raise sqlite_failure(error, self._name, self._path) from None
+            self._files = self._identity()
+            return table
+
+    def _connect(self) -> None:
+        # Another file under the same name (a published copy), or a write-ahead log that someone in
+        # this very process took away: what is open would be read for ever and never change.
+        if self._connection is not None and self._files == self._identity():
+            return
+        self._disconnect()
+        if not os.path.isfile(self._path):
+            raise SourceRefused(
+                f"source {self._name!r}: there is no SQLite file {self._path!r}.",
+                cure="Check the path; sqlite:///x.db is relative, sqlite:////x.db is absolute.",
+            )
+        uri = f"file:{quote_path(os.path.abspath(self._path))}?mode=ro"
+        self._connection = dbapi.connect(uri, autocommit=True)
+        # Types are inferred from this many rows; a whole page, lest a late row be an error.
+        options = {StatementOptions.BATCH_ROWS.value: str(_SNIFFED_ROWS)}
+        self._cursor = self._connection.cursor(adbc_stmt_kwargs=options)
+        self._cursor.execute("PRAGMA query_only = ON")
+        self._cursor.execute(f"PRAGMA busy_timeout = {self._timeout_ms}")
+
+    def _disconnect(self) -> None:
+        for part in (self._cursor, self._connection):
+            if part is not None:
+                part.close()
+        self._cursor = self._connection = None
+
+    def _identity(self) -> tuple[int, ...]:
+        found = []
+        for path in (self._path, f"{self._path}-shm"):
+            try:
+                found.append(os.stat(path).st_ino)
+            except FileNotFoundError:
+                found.append(0)
+        return tuple(found)
+
+
+def _quoted(name: str) -> str:
+    # Not with double quotes: a column that went away would be read as a text of that name.
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[SourceColumn]:
+    keys = sum(1 for row in rows if row[3])
+    return [
+        source_column(
+            name,
+            _quoted(name),
+            declared,
+            # Only INTEGER PRIMARY KEY is the row's own number; SQLite lets other keys be NULL.
+            nullable=not notnull and not (keys == 1 and pk and declared.upper() == "INTEGER"),
+        )
+        for name, declared, notnull, pk in rows
+    ]
+
+
+def _textual(column: SourceColumn) -> SourceColumn:
+    return replace(column, expression=as_text(column.quoted), dtype=pl.String())

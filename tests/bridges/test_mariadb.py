@@ -1,0 +1,244 @@
+"""What is peculiar to MariaDB and MySQL: loose types, loose comparisons, and how they say no."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+from sqlalchemy.engine import make_url
+
+from semilayer_pipelines.bridges.protocol import Selection, Window
+from semilayer_pipelines.bridges.sql import SqlBridge
+from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
+from semilayer_pipelines.keys import key_text_expr
+from tests.sources import SourceDatabase
+
+ITEMS = Selection("items", ("id",), ("id",))
+
+
+def _read(source: SourceDatabase, declared: str, *values: str) -> pl.Series:
+    source.run(f"CREATE TABLE items (id INTEGER PRIMARY KEY AUTO_INCREMENT, v {declared} NULL)")
+    with source.engine.connect() as connection:
+        connection.exec_driver_sql("SET SESSION sql_mode = '', time_zone = '+02:00'")
+        for value in values:
+            connection.exec_driver_sql(f"INSERT INTO items (v) VALUES ({value})")
+    frame = source.bridge.read_page(Selection("items", ("id",), ("id", "v")), Window(), 9).frame
+    return frame["v"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "dtype", "expected"),
+    [
+        ("TINYINT", "-128", pl.Int64(), -128),
+        ("BIGINT", "-9223372036854775808", pl.Int64(), -(2**63)),
+        ("BIGINT UNSIGNED", "18446744073709551615", pl.UInt64(), 2**64 - 1),
+        ("INT UNSIGNED", "4294967295", pl.Int64(), 2**32 - 1),
+        ("YEAR", "2024", pl.Int64(), 2024),
+        ("BIT(8)", "b'10000001'", pl.UInt64(), 129),
+        ("BIT(1)", "b'1'", pl.Boolean(), True),
+        ("BOOLEAN", "TRUE", pl.Boolean(), True),
+        ("FLOAT", "16777217", pl.Float64(), 16777216.0),
+        ("DOUBLE", "0.1", pl.Float64(), 0.1),
+        ("DECIMAL(40,2)", "12345678901234567890123456789012345678.90", pl.String(), None),
+        ("VARCHAR(20) CHARACTER SET latin1", "'é'", pl.String(), "é"),
+        ("TEXT", "'\U0001f389'", pl.String(), "\U0001f389"),
+        ("ENUM('b','a')", "'a'", pl.String(), "a"),
+        ("SET('b','a')", "'a,b'", pl.String(), "b,a"),
+        ("DATE", "'2024-02-29'", pl.Date(), date(2024, 2, 29)),
+        (
+            "DATETIME(6)",
+            "'2024-05-01 10:00:00.123456'",
+            pl.Datetime("us"),
+            datetime(2024, 5, 1, 10, 0, 0, 123456),
+        ),
+        (
+            "TIMESTAMP(6)",
+            "'2024-05-01 12:00:00.5'",
+            pl.Datetime("us", "UTC"),
+            datetime(2024, 5, 1, 10, 0, 0, 500000, UTC),
+        ),
+        ("TIME", "'-100:00:01'", pl.String(), "-100:00:01"),
+        ("JSON", "'{\"a\": 1}'", pl.String(), '{"a": 1}'),
+        ("VARBINARY(9)", "x'00ff'", pl.Binary(), b"\x00\xff"),
+        (
+            "UUID",
+            "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'",
+            pl.String(),
+            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+        ),
+        ("POINT", "ST_GeomFromText('POINT(1 2)')", pl.String(), "POINT(1 2)"),
+    ],
+)
+def test_each_type_arrives_whole_and_so_does_null(
+    mariadb_source: SourceDatabase,
+    declared: str,
+    value: str,
+    dtype: pl.DataType,
+    expected: object,
+) -> None:
+    got = _read(mariadb_source, declared, value, "NULL")
+
+    assert got.dtype == dtype
+    wanted = pl.Series("v", [value if expected is None else expected, None], dtype=dtype)
+    assert got.equals(wanted)
+
+
+def test_a_zero_date_comes_as_text(mariadb_source: SourceDatabase) -> None:
+    got = _read(mariadb_source, "DATE", "'2024-05-01'", "'0000-00-00'", "NULL")
+
+    assert got.to_list() == ["2024-05-01", "0000-00-00", None]
+
+
+def test_a_boolean_that_is_neither_comes_as_text(mariadb_source: SourceDatabase) -> None:
+    assert _read(mariadb_source, "TINYINT(1)", "1", "7", "NULL").to_list() == ["1", "7", None]
+
+
+@pytest.mark.parametrize(
+    ("declared", "values"),
+    [
+        ("BIGINT UNSIGNED", ["18446744073709551615", "9007199254740993", "9007199254740992", "0"]),
+        ("DECIMAL(30,0)", ["123456789012345678901234567890", "123456789012345678901234567891"]),
+        ("DECIMAL(10,2)", ["1.10", "-1.10"]),
+        ("FLOAT", ["16777216", "0.1", "1234567.5"]),
+        ("BINARY(4)", ["\x01\x02\x03\x04", "abcd"]),
+        ("DATETIME(6)", ["2024-05-01 10:00:00.000001", "2024-05-01 10:00:00.000002"]),
+        ("TIMESTAMP(6)", ["2024-05-01 10:00:00.000001", "2024-05-01 10:00:00.000002"]),
+        ("ENUM('small','big','huge')", ["huge", "small", "big"]),
+        ("BIT(9)", ["a", "b"]),
+        ("YEAR", ["2024", "1999"]),
+    ],
+)
+def test_keys_of_rarer_types_are_walked_and_found(
+    mariadb_source: SourceDatabase, declared: str, values: list[str]
+) -> None:
+    mariadb_source.run(f"CREATE TABLE items (a INTEGER, id {declared}, PRIMARY KEY (a, id))")
+    mariadb_source.insert("items", [(1, value) for value in values])
+    selection = Selection("items", ("a", "id"), ("a", "id"))
+
+    frame, _ = mariadb_source.walk(selection, 1)
+    ids = frame.select(key_text_expr(selection.key)).to_series().to_list()
+
+    assert len(set(ids)) == len(values)
+    if not declared.startswith("FLOAT"):
+        found = mariadb_source.bridge.read_rows(selection, ids)
+        assert (found.frame.height, found.malformed) == (len(values), {})
+
+
+def test_a_key_that_ignores_case_is_found_and_keeps_its_own_text(
+    mariadb_source: SourceDatabase,
+) -> None:
+    mariadb_source.run("CREATE TABLE items (id VARCHAR(20) PRIMARY KEY)")
+    mariadb_source.insert("items", [(key,) for key in ("b", "A", "C", "a2")])
+
+    assert mariadb_source.walk(ITEMS, 1)[0]["id"].to_list() == ["A", "a2", "b", "C"]
+    assert mariadb_source.bridge.read_rows(ITEMS, ["a", "A"]).frame["id"].to_list() == ["A"]
+
+
+def test_the_same_row_found_by_two_spellings_in_two_statements_comes_once(
+    mariadb_source: SourceDatabase,
+) -> None:
+    mariadb_source.run("CREATE TABLE items (id VARCHAR(20) PRIMARY KEY)")
+    mariadb_source.insert("items", [("KEY",)])
+
+    ids = ["key", *(f"x{n}" for n in range(700)), "KEY"]
+
+    assert mariadb_source.bridge.read_rows(ITEMS, ids).frame["id"].to_list() == ["KEY"]
+
+
+def test_a_text_key_is_never_compared_as_a_number(mariadb_source: SourceDatabase) -> None:
+    mariadb_source.run("CREATE TABLE items (id VARCHAR(20) PRIMARY KEY)")
+    mariadb_source.insert("items", [("7",), ("7abc",), ("07",)])
+
+    assert mariadb_source.bridge.read_rows(ITEMS, ["7"]).frame["id"].to_list() == ["7"]
+
+
+def test_an_id_the_column_cannot_hold_fails_nothing_but_itself(
+    mariadb_source: SourceDatabase,
+) -> None:
+    mariadb_source.run("CREATE TABLE items (id VARCHAR(20) CHARACTER SET latin1 PRIMARY KEY)")
+    mariadb_source.insert("items", [("é",), ("b",)])
+
+    found = mariadb_source.bridge.read_rows(ITEMS, ["é", "\U0001f389", "b"])
+
+    assert sorted(found.frame["id"].to_list()) == ["b", "é"]
+
+
+def test_a_composite_key_is_paged_by_its_index(mariadb_source: SourceDatabase) -> None:
+    mariadb_source.run(
+        "CREATE TABLE items (a INTEGER, b INTEGER, PRIMARY KEY (a, b))",
+        "INSERT INTO items SELECT 1, seq FROM seq_1_to_5000",
+        "ANALYZE TABLE items",
+    )
+    selection = Selection("items", ("a", "b"), ("a", "b"))
+    cursor = mariadb_source.bridge.read_page(selection, Window(), 4000).cursor
+
+    tail = mariadb_source.bridge._rows_in(selection, Window(cursor))
+    with mariadb_source.engine.connect() as connection:
+        plan = connection.exec_driver_sql(
+            f"EXPLAIN SELECT a, b{tail.text} ORDER BY a, b LIMIT 10", tail.params
+        ).mappings()
+        step = dict(plan.one())
+
+    assert step["type"] == "range"
+    assert int(step["rows"]) < 2_000
+    assert "filesort" not in str(step["Extra"])
+
+
+def test_a_statement_that_takes_too_long_is_ended_and_may_pass(
+    mariadb_source: SourceDatabase,
+) -> None:
+    mariadb_source.run(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY)",
+        "INSERT INTO t VALUES (1)",
+        "CREATE VIEW items AS SELECT id, SLEEP(5) AS slow FROM t",
+    )
+    bridge = mariadb_source.another_bridge(timeout_ms=200)
+
+    with pytest.raises(SourceUnreachable, match="longer than 200 ms"):
+        bridge.read_page(Selection("items", ("id",), ("id", "slow")), Window(), 1)
+
+
+def test_a_broken_connection_may_pass_and_the_next_call_reconnects(
+    mariadb_source: SourceDatabase,
+) -> None:
+    mariadb_source.run("CREATE TABLE items (id INTEGER PRIMARY KEY)")
+    mariadb_source.insert("items", [(n,) for n in range(4)])
+    first = mariadb_source.bridge.read_page(ITEMS, Window(), 2)
+
+    with mariadb_source.engine.connect() as connection:
+        others = connection.exec_driver_sql(
+            "SELECT id FROM information_schema.processlist "
+            "WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        ).scalars()
+        for other in others.all():
+            connection.exec_driver_sql(f"KILL {other}")
+
+    with pytest.raises(SourceUnreachable, match="'shop'"):
+        mariadb_source.bridge.read_page(ITEMS, Window(first.cursor), 2)
+    rest = mariadb_source.bridge.read_page(ITEMS, Window(first.cursor), 2)
+    assert rest.frame["id"].to_list() == [2, 3]
+
+
+@pytest.mark.parametrize("part", [{"database": "no_such_database"}, {"username": "no_such_user"}])
+def test_a_server_that_says_no_is_not_asked_again(
+    mariadb_source: SourceDatabase, part: dict[str, str]
+) -> None:
+    url = make_url(mariadb_source.url).set(password="", **part)  # type: ignore[arg-type]
+    if "username" in part:
+        url = url.set(password="s3cret")
+    bridge = SqlBridge(url.render_as_string(hide_password=False), timeout_ms=1_000, name="shop")
+
+    with pytest.raises(SourceRefused, match="no_such") as failure:
+        bridge.table("items")
+
+    assert "s3cret" not in str(failure.value)
+
+
+def test_nothing_listening_may_pass(mariadb_source: SourceDatabase) -> None:
+    bridge = SqlBridge("mariadb://u:s3cret@127.0.0.1:1/shop", timeout_ms=1_000, name="shop")
+
+    with pytest.raises(SourceUnreachable) as failure:
+        bridge.table("items")
+
+    assert "s3cret" not in str(failure.value)

@@ -1,0 +1,121 @@
+"""A SQLite source is a file: missing, foreign, locked, replaced, or written to meanwhile."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines.bridges.protocol import Selection, Window
+from semilayer_pipelines.bridges.sql import SqlBridge
+from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
+from tests.sources import SourceDatabase
+
+ITEMS = Selection("items", ("id",), ("id", "v"))
+
+
+def test_a_file_that_is_missing_is_an_error_and_not_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+    bridge = SqlBridge(f"sqlite:///{path}", timeout_ms=1_000, name="shop")
+
+    with pytest.raises(SourceRefused, match=r"'shop'.*no SQLite file.*none\.db"):
+        bridge.table("items")
+
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_database_is_an_error_that_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("dear diary, " * 100)
+    bridge = SqlBridge(f"sqlite:///{path}", timeout_ms=1_000, name="shop")
+
+    with pytest.raises(SourceRefused, match="no SQLite database"):
+        bridge.table("items")
+    bridge.close()
+
+
+def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
+    path = tmp_path / "a b#c&d.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE items (id INTEGER PRIMARY KEY)")
+    connection.close()
+    bridge = SqlBridge(f"sqlite:///{path}", timeout_ms=1_000, name="shop")
+
+    assert bridge.count(Selection("items", ("id",), ("id",))) == 0
+    bridge.close()
+
+
+def test_a_database_in_wal_mode_is_read_while_it_is_written_to(
+    sqlite_source: SourceDatabase,
+) -> None:
+    sqlite_source.run(
+        "PRAGMA journal_mode = WAL", "CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)"
+    )
+    counts = []
+    for n in range(4):
+        # A writer in this very process that closes takes the log away under the reader.
+        writer = sqlite3.connect(sqlite_source.url.removeprefix("sqlite:///"))
+        writer.execute("INSERT INTO items (v) VALUES ('x')")
+        writer.commit()
+        counts.append(sqlite_source.bridge.count(ITEMS))
+        writer.close()
+        if n == 1:
+            sqlite_source.engine.dispose()
+
+    assert counts == [1, 2, 3, 4]
+
+
+def test_a_file_that_was_replaced_is_read_anew(
+    sqlite_source: SourceDatabase, tmp_path: Path
+) -> None:
+    sqlite_source.run("CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)")
+    assert sqlite_source.bridge.count(ITEMS) == 0
+    published = tmp_path / "next.db"
+    with sqlite3.connect(published) as connection:
+        connection.execute("CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)")
+        connection.execute("INSERT INTO items (v) VALUES ('x')")
+    connection.close()
+
+    os.replace(published, sqlite_source.url.removeprefix("sqlite:///"))
+
+    assert sqlite_source.bridge.count(ITEMS) == 1
+
+
+def test_a_locked_file_may_pass(sqlite_source: SourceDatabase) -> None:
+    sqlite_source.run("CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)")
+    bridge = sqlite_source.another_bridge(timeout_ms=100)
+    # Another process: a process's own locks do not stop itself.
+    hold = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        "c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
+    )
+    path = sqlite_source.url.removeprefix("sqlite:///")
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"held\n"
+
+        with pytest.raises(SourceUnreachable, match="locked"):
+            bridge.count(ITEMS)
+
+    assert bridge.count(ITEMS) == 0
+
+
+def test_a_reader_between_pages_does_not_hold_up_a_writer(sqlite_source: SourceDatabase) -> None:
+    sqlite_source.run("CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)")
+    sqlite_source.insert("items", [(n, "v") for n in range(10)])
+    assert sqlite_source.bridge.read_page(ITEMS, Window(), 3).cursor is not None
+
+    path = sqlite_source.url.removeprefix("sqlite:///")
+    write = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=0); "
+        "c.execute('DROP TABLE items'); c.commit()"
+    )
+    done = subprocess.run([sys.executable, "-c", write, path], capture_output=True, check=False)
+
+    assert done.stderr == b""

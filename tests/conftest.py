@@ -1,0 +1,51 @@
+"""Fixtures shared by all tests: throwaway databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.sources import SourceDatabase
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[str]:
+    """URL of a PostgreSQL database of this session."""
+    with servers.database(servers.postgres_url()) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_database() -> Iterator[str]:
+    """URL of a MariaDB database of this session."""
+    with servers.database(servers.mariadb_url()) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_source(tmp_path: Path) -> Iterator[SourceDatabase]:
+    """Empty SQLite source."""
+    yield from SourceDatabase.opened("sqlite", f"sqlite:///{tmp_path}/source.db")
+
+
+@pytest.fixture
+def postgres_source(postgres_database: str) -> Iterator[SourceDatabase]:
+    """Empty PostgreSQL source."""
+    yield from SourceDatabase.opened("postgres", servers.emptied(postgres_database))
+
+
+@pytest.fixture
+def mariadb_source(mariadb_database: str) -> Iterator[SourceDatabase]:
+    """Empty MariaDB source."""
+    yield from SourceDatabase.opened("mariadb", servers.emptied(mariadb_database))
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def source(request: pytest.FixtureRequest) -> SourceDatabase:
+    """Empty source of each kind of database in turn."""
+    found = request.getfixturevalue(f"{request.param}_source")
+    assert isinstance(found, SourceDatabase)
+    return found
