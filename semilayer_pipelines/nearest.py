@@ -12,4 +12,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the closest of `known`, or an empty text."""
     lowered = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
-    return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
+    return f" (did you mean {str(lowered[found[0]])!r}?)" if found else ""

@@ -1,1 +1,8 @@
-"""Where generations live and are searched."""
+"""Where generations live and are searched.
+
+Importing this package loads no store: `open_store` imports the one that is asked for.
+"""
+
+from semilayer_pipelines.stores.open import open_store
+
+__all__ = ["open_store"]

@@ -21,6 +21,7 @@ __all__ = [
     "INDEXED_AT",
     "KEY",
     "ROW_HASH",
+    "SCORE",
     "SHARD",
     "TEXT_HASH",
     "VECTOR",
@@ -36,6 +37,7 @@ ROW_HASH = "_row_hash"  # Binary, 16 bytes
 TEXT_HASH = "_text_hash"  # Binary, 16 bytes
 INDEXED_AT = "_indexed_at"  # Datetime[us, UTC]
 VECTOR = "_vector"  # Array[Float32, dimension]
+SCORE = "_score"  # Float32, in search results; `score` could be the name of a mapped field
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Index(Protocol):
     def search(
         self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
     ) -> pl.DataFrame:
-        """Return the nearest objects: KEY, `score` (cosine similarity, Float32) and the fields.
+        """Return the nearest objects: KEY, SCORE (cosine similarity, Float32) and the fields.
 
         Best first. `where` may name any declared field; all its conditions must hold.
         """

@@ -19,7 +19,12 @@ Scalar = str | int | float | bool
 
 
 class Operator(StrEnum):
-    """How a field is compared; `EMPTY` takes a bool (is null, is not null)."""
+    """How a field is compared.
+
+    `EMPTY` takes a bool; null, the empty text and the empty list are empty. `NE` and `NIN` hold
+    wherever `EQ` and `IN` do not, so for empty fields too. Of a list, `EQ` and `IN` ask whether it
+    has the value, or one of them.
+    """
 
     EQ = "$eq"
     NE = "$ne"

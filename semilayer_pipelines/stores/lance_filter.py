@@ -1,0 +1,136 @@
+"""Conditions and keys as Lance's SQL.
+
+Values come from callers and keys from tables: every text is a quoted literal, every column a quoted
+identifier, and nothing else of either reaches the expression. `$ne` and `$nin` are the opposites
+of `$eq` and `$in`, so that they hold for an empty field, where plain SQL would say neither.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.stores.protocol import KEY, IndexField
+from semilayer_pipelines.stores.where import Condition, Operator, Scalar
+
+__all__ = ["keys_sql", "where_sql"]
+
+_INT64 = range(-(2**63) + 1, 2**63)  # Lance reads the very smallest literal as a float
+_COMPARED = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
+_ORDERED = (FieldType.TEXT, FieldType.NUMBER, FieldType.DATE)
+
+
+def keys_sql(keys: Sequence[str]) -> str:
+    """Return the condition that a row has one of these keys (at least one)."""
+    return f"`{KEY}` IN ({', '.join(map(_quoted, keys))})"
+
+
+def where_sql(where: Sequence[Condition], fields: Iterable[IndexField]) -> str | None:
+    """Return the condition that all of `where` holds, or `None` when there is nothing to ask.
+
+    Raises `ConfigError` for a field the index does not have and for a value or an operator that
+    does not go with the field's type.
+    """
+    known = {field.name: field for field in fields}
+    parts: list[str] = []
+    for condition in where:
+        if condition.field not in known:
+            raise ConfigError(
+                f"where: the index has no field {condition.field!r}.",
+                cure=f"Fields: {', '.join(known)}.",
+            )
+        parts.append(f"({_condition(known[condition.field], condition)})")
+    return " AND ".join(parts) or None
+
+
+def _condition(field: IndexField, condition: Condition) -> str:
+    column = f"`{field.name}`"
+    values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    match condition.operator:
+        case Operator.EQ | Operator.IN:
+            return _any_of(field, column, values)
+        case Operator.NE | Operator.NIN:
+            return f"NOT coalesce({_any_of(field, column, values)}, false)"
+        case Operator.EMPTY:
+            return _empty(field, column, bool(condition.value))
+        case Operator.GT | Operator.GTE | Operator.LT | Operator.LTE:
+            return _compared(field, column, condition.operator, values[0])
+
+
+def _any_of(field: IndexField, column: str, values: Sequence[Scalar]) -> str:
+    literals = [text for text in (_literal(field, value) for value in values) if text is not None]
+    if not literals:
+        return "false"
+    if field.array:
+        return " OR ".join(f"array_has({column}, {literal})" for literal in literals)
+    return f"{column} IN ({', '.join(literals)})"
+
+
+def _empty(field: IndexField, column: str, wanted: bool) -> str:
+    match field:
+        case IndexField(array=True):
+            empty = f"{column} IS NULL OR array_length({column}) = 0"
+        case IndexField(type=FieldType.TEXT | FieldType.ENUM | FieldType.JSON):
+            empty = f"{column} IS NULL OR {column} = ''"
+        case _:
+            empty = f"{column} IS NULL"
+    return empty if wanted else f"NOT ({empty})"
+
+
+def _compared(field: IndexField, column: str, operator: Operator, value: Scalar) -> str:
+    if field.array or field.type not in _ORDERED:
+        kind = f"a list of {field.type}" if field.array else f"of type {field.type}"
+        raise ConfigError(
+            f"where: {field.name} is {kind}, which {operator} cannot order.",
+            cure="Use $eq, $ne, $in, $nin or $empty.",
+        )
+    literal = _literal(field, value)
+    if literal is None:
+        # A fraction, or beyond 64 bits: compare as floats, which Lance will not do by itself.
+        return f"CAST({column} AS double) {_COMPARED[operator]} {float(value)!r}"
+    return f"{column} {_COMPARED[operator]} {literal}"
+
+
+def _literal(field: IndexField, value: Scalar) -> str | None:
+    """Return the SQL of a value of the field's type; `None` for a number no integer can equal."""
+    match field.type, value:
+        case (FieldType.BOOLEAN, bool()):
+            return "true" if value else "false"
+        case ((FieldType.TEXT | FieldType.ENUM | FieldType.JSON), str()):
+            return _quoted(value)
+        case (FieldType.DATE, str()):
+            return _timestamp(field, value)
+        case (FieldType.NUMBER, bool()):
+            pass
+        case (FieldType.NUMBER, int() | float()) if _finite(value):
+            if not field.integer:
+                return repr(float(value))
+            return str(int(value)) if value == int(value) and int(value) in _INT64 else None
+    raise ConfigError(f"where: {field.name} is of type {field.type}; {value!r} is not.")
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _timestamp(field: IndexField, text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"where: {field.name} is a date; {text!r} is not.",
+            cure="Write it as ISO 8601: 2026-01-31 or 2026-01-31T12:00:00Z.",
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return f"TIMESTAMP '{moment.astimezone(UTC).isoformat(timespec='microseconds')}'"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,106 @@
+"""When a Lance table is worn, and what is done about it: compaction, clean-up, indexes.
+
+Everything is read off the table and its folder, so any process comes to the same answer. It must
+run under the writer lock (it loses every race against a busy writer), and must never remove a
+version that a reader may still be on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from lancedb.index import BTree, IvfSq
+
+from semilayer_pipelines.stores.protocol import KEY, VECTOR
+
+__all__ = ["Bounds", "is_worn", "maintain"]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """From where on something is done; the defaults are measured on 384-d rows, two cores."""
+
+    small_fragments: int = 20  # each costs a scan about 0.5 ms; most commits leave one
+    dead_share: float = 0.1  # from here on compaction is sure to find a fragment to rewrite
+    stale_versions: int = 20
+    key_index_rows: int = 20_000  # below, reading all keys is as fast as asking an index
+    ann_rows: int = 500_000  # exact search takes about 0.4 s there
+    ann_partition_rows: int = 4_096
+    ann_unindexed_rows: int = 100_000  # searched one by one until folded in: 0.08 s
+    ann_parts: int = 20  # each folding-in adds one, and a search asks them all
+    copies: int = 4  # a compaction rewrites a table below a million rows in full
+    copies_bytes: int = 256 * 2**20
+    kept_for: timedelta = timedelta(hours=1)  # old versions; a reader may be on one that long
+
+
+def is_worn(table: Any, folder: Path, bounds: Bounds = Bounds()) -> bool:
+    """Say whether maintenance is worth it; milliseconds, no row is read."""
+    stats = table.stats()
+    if _due_indexes(table, stats["num_rows"], bounds) or _ann_lags(table, bounds):
+        return True
+    fragments = stats["fragment_stats"]
+    physical = fragments["num_fragments"] * fragments["lengths"]["mean"]
+    worn = (
+        fragments["num_small_fragments"] >= bounds.small_fragments
+        or physical - stats["num_rows"] > physical * bounds.dead_share
+        or _stale_versions(folder, bounds.kept_for) >= bounds.stale_versions
+    )
+    return worn and _room_for_a_copy(folder, stats["total_bytes"], bounds)
+
+
+def maintain(table: Any, bounds: Bounds = Bounds()) -> None:
+    """Merge small files, drop deleted rows and old versions, bring the indexes up to date."""
+    for column, config in _due_indexes(table, table.count_rows(), bounds):
+        table.create_index(column, config=config, replace=True)
+    table.optimize(cleanup_older_than=bounds.kept_for)
+
+
+def _due_indexes(table: Any, rows: int, bounds: Bounds) -> list[tuple[str, BTree | IvfSq]]:
+    """Return the indexes to be built: missing, or in so many parts that a new one is better."""
+    parts = {index.columns[0]: index.num_segments for index in table.list_indices()}
+    due: list[tuple[str, BTree | IvfSq]] = []
+    if rows >= bounds.key_index_rows and KEY not in parts:
+        due.append((KEY, BTree()))
+    if rows >= bounds.ann_rows and not 0 < parts.get(VECTOR, 0) < bounds.ann_parts:
+        partitions = max(1, rows // bounds.ann_partition_rows)
+        due.append((VECTOR, IvfSq(distance_type="cosine", num_partitions=partitions)))
+    return due
+
+
+def _ann_lags(table: Any, bounds: Bounds) -> bool:
+    return any(
+        VECTOR in index.columns and index.num_unindexed_rows >= bounds.ann_unindexed_rows
+        for index in table.list_indices()
+    )
+
+
+def _stale_versions(folder: Path, kept_for: timedelta) -> int:
+    before = time.time() - kept_for.total_seconds()
+    return sum(file.st_mtime < before for file in _files(folder / "_versions", ".manifest"))
+
+
+def _room_for_a_copy(folder: Path, live_bytes: int, bounds: Bounds) -> bool:
+    """Keep a busy lens from filling the disk with an hour's worth of rewritten tables.
+
+    Lance cannot be told to leave big files alone. So once a few copies lie about, the next is not
+    made before a fair share of the time has passed that old ones are kept.
+    """
+    files = list(_files(folder / "data", ".lance"))
+    if sum(file.st_size for file in files) <= max(bounds.copies * live_bytes, bounds.copies_bytes):
+        return True
+    rewritten = max((f.st_mtime for f in files if f.st_size * 4 >= live_bytes), default=0.0)
+    return time.time() - rewritten >= bounds.kept_for.total_seconds() / bounds.copies
+
+
+def _files(folder: Path, ending: str) -> Iterator[os.stat_result]:
+    for path in folder.glob(f"*{ending}"):
+        # The writer may be cleaning up.
+        with contextlib.suppress(FileNotFoundError):
+            yield path.stat()
