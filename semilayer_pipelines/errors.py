@@ -12,6 +12,7 @@ connection strings through `redact` first.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 __all__ = [
     "ConfigError",
@@ -123,8 +124,20 @@ class ModelUnavailable(Terminal):
 class EmbeddingRejected(Terminal):
     """The embedder cannot embed these texts (too long, NaN or zero vector).
 
-    Raised for a batch; the pipeline halves the batch until the poison row is alone.
+    Raised for a batch; the pipeline halves the batch until the poison row is alone. `positions` are
+    the texts known to be at fault, counted from 0 within the call; empty when that is not known.
     """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cure: str = "",
+        lens: str | None = None,
+        positions: Sequence[int] = (),
+    ) -> None:
+        super().__init__(message, cure=cure, lens=lens)
+        self.positions = tuple(positions)
 
 
 class DimensionChanged(Terminal):

@@ -1,0 +1,102 @@
+"""Reading what an OpenAI-compatible endpoint answers: a body in, vectors in the order of the texts.
+
+Anything that leaves open which vector belongs to which text is refused, never guessed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, ModelUnavailable
+
+__all__ = ["error_text", "read_vectors"]
+
+_MAX_ERROR_TEXT = 300
+
+
+def read_vectors(body: bytes, count: int, endpoint: str) -> NDArray[np.float32]:
+    """Return the vectors of `count` texts, shape (count, dimension).
+
+    Vectors may be lists of numbers or base64 of little-endian float32, in any order when they carry
+    an `index`. Raises `ModelUnavailable` when this is no embedding answer at all,
+    `EmbeddingRejected` when vectors are missing, doubled or unreadable, and `DimensionChanged` when
+    their lengths differ. `endpoint` is only named in messages.
+    """
+    items = _items(body, endpoint)
+    if len(items) != count:
+        raise EmbeddingRejected(
+            f"{endpoint} answered with {len(items)} vectors for {count} texts.",
+        )
+    rows = [_row(item, endpoint) for item in items]
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1:
+        raise DimensionChanged(
+            f"{endpoint} gives vectors of different lengths: {sorted(lengths)}.",
+            cure="All vectors of a lens must come from one model; check the endpoint.",
+        )
+    vectors = np.empty((count, lengths.pop() if lengths else 0), dtype=np.float32)
+    vectors[_places(items, count, endpoint)] = rows
+    return vectors
+
+
+def error_text(body: bytes) -> str:
+    """Return the endpoint's own words about an error, on one line, cut to 300 characters."""
+    text = body.decode(errors="replace")
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if isinstance(said, dict):
+        inner = said.get("error", said)
+        if isinstance(inner, dict):
+            inner = inner.get("message", inner.get("detail", inner))
+        text = str(inner)
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_ERROR_TEXT else f"{line[:_MAX_ERROR_TEXT]}…"
+
+
+def _items(body: bytes, endpoint: str) -> list[dict[str, Any]]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    items = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ModelUnavailable(
+            f"{endpoint} answered, but not with embeddings: {error_text(body)!r}.",
+            cure="Check 'embedding.url': the address up to and without '/embeddings'.",
+        )
+    return items
+
+
+def _row(item: dict[str, Any], endpoint: str) -> NDArray[np.float32]:
+    value = item.get("embedding")
+    try:
+        if isinstance(value, str):
+            return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
+        row = np.array(value, dtype=np.float32)
+    except (ValueError, TypeError, binascii.Error):
+        row = None
+    if row is None or row.ndim != 1:
+        raise EmbeddingRejected(
+            f"{endpoint} gave a vector that is neither a list of numbers nor base64 of float32."
+        )
+    return row
+
+
+def _places(items: list[dict[str, Any]], count: int, endpoint: str) -> list[int]:
+    places = [item.get("index") for item in items]
+    if all(place is None for place in places):
+        return list(range(count))
+    named = [place for place in places if type(place) is int]
+    if sorted(named) != list(range(count)):
+        raise EmbeddingRejected(
+            f"{endpoint} gave vectors whose 'index' does not name each text once."
+        )
+    return named

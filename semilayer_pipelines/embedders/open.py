@@ -1,0 +1,35 @@
+"""From what a lens says about embedding to an embedder.
+
+Opening is cheap and touches neither network nor model: everything heavy waits for the first text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.embedders.protocol import Embedder
+
+__all__ = ["open_embedder"]
+
+
+def open_embedder(config: EmbeddingConfig, *, environ: Mapping[str, str]) -> Embedder:
+    """Return the embedder of a lens; `environ` holds the variable that `apiKey` names.
+
+    Raises `ConfigError` for an unusable address. A missing key or model shows at the first use.
+    """
+    match config.provider:
+        case "sentence-transformers":
+            from semilayer_pipelines.embedders.sentence_transformers import (
+                SentenceTransformersEmbedder,
+            )
+
+            return SentenceTransformersEmbedder(config)
+        case "openai":
+            from semilayer_pipelines.embedders.openai import OpenAIEmbedder
+
+            return OpenAIEmbedder(config, environ=environ)
+        case "hash":
+            from semilayer_pipelines.embedders.hash import HashEmbedder
+
+            return HashEmbedder(config)

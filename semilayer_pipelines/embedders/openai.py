@@ -1,0 +1,236 @@
+"""Vectors from any OpenAI-compatible endpoint: `POST {url}/embeddings`.
+
+The key is read from the environment when it is first needed and goes nowhere but into the request's
+header: not into a message, a log or a `repr`. Redirects are not followed, because they would carry
+the texts somewhere nobody configured.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import SplitResult, urlsplit
+
+import numpy as np
+
+from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.embedders.answer import error_text, read_vectors
+from semilayer_pipelines.embedders.dedupe import embed_once
+from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.retry import (
+    MAX_ATTEMPTS,
+    MAX_WAIT_S,
+    retry_after,
+    wait_before_retry,
+)
+from semilayer_pipelines.errors import (
+    ConfigError,
+    DimensionChanged,
+    EmbedderUnavailable,
+    EmbeddingRejected,
+    ModelUnavailable,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["MAX_BATCH_CHARACTERS", "MAX_BATCH_TEXTS", "OpenAIEmbedder"]
+
+MAX_BATCH_TEXTS = 128
+MAX_BATCH_CHARACTERS = 100_000
+"""Keeps a request under the 300,000 tokens that OpenAI takes, even at three tokens a character."""
+
+_TIMEOUT_S = 60.0
+_CONNECT_TIMEOUT_S = 10.0
+_MAY_PASS = frozenset({408, 409, 425, 429})
+_TEXTS_REFUSED = frozenset({400, 413, 422})
+_NO_MONEY = b"insufficient_quota"
+
+
+class OpenAIEmbedder:
+    """Calls the endpoint in batches, one after another; safe to share between threads."""
+
+    def __init__(
+        self,
+        config: EmbeddingConfig,
+        *,
+        environ: Mapping[str, str],
+        sleep: Callable[[float], object] = time.sleep,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        address = _address(config.url or "")
+        self._url = address.geturl()
+        self._endpoint = address._replace(query="").geturl()  # as shown: a query may hold a secret
+        self._config = config
+        self._environ = environ
+        self._sleep = sleep
+        self._random = random
+        self._client: httpx.Client | None = None
+        self._opening = threading.Lock()
+        # The address is no part of the space: a model may move to another server and stay itself.
+        revision = f"@{config.revision}" if config.revision else ""
+        asked = f":{config.dimensions}" if config.dimensions else ""
+        self.fingerprint = f"openai:{config.model}{revision}{asked}"
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """Embed the texts; `truncated` is all false, since endpoints refuse or do not say.
+
+        Raises `ConfigError` when the key's variable is not set, and what the protocol names.
+        """
+        return embed_once(texts, self._embed, dimension=self._config.dimensions)
+
+    def close(self) -> None:
+        """Close the connections; a later `embed` opens new ones."""
+        with self._opening:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _embed(self, texts: list[str]) -> Embedded:
+        parts = [
+            read_vectors(self._post(batch), len(batch), self._endpoint) for batch in _batches(texts)
+        ]
+        lengths = {part.shape[1] for part in parts}
+        if len(lengths) > 1:
+            raise DimensionChanged(
+                f"{self._endpoint} changed the length of its vectors in the middle of a page: "
+                f"{sorted(lengths)}.",
+                cure="All vectors of a lens must come from one model; check the endpoint.",
+            )
+        return Embedded(np.concatenate(parts), np.zeros(len(texts), np.bool_))
+
+    def _post(self, batch: list[str]) -> bytes:
+        import httpx
+
+        client = self._open()
+        body: dict[str, object] = {"model": self._config.model, "input": batch}
+        if self._config.dimensions:
+            body["dimensions"] = self._config.dimensions
+        reason = ""
+        for failures in range(1, MAX_ATTEMPTS + 1):
+            asked = None
+            try:
+                response = client.post(self._url, json=body)
+            except httpx.RequestError as error:
+                reason = self._clean(f"{type(error).__name__}: {error}")
+            else:
+                if response.status_code == httpx.codes.OK:
+                    return response.content
+                reason = self._refusal(response)
+                asked = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+            if asked is not None and asked > MAX_WAIT_S:
+                reason = f"{reason} (asks to wait {asked:.0f} s)"
+                break
+            if failures < MAX_ATTEMPTS:
+                self._sleep(wait_before_retry(failures, asked, self._random))
+        raise EmbedderUnavailable(
+            f"{self._endpoint} did not embed {len(batch)} texts in {failures} attempts; "
+            f"the last one: {reason}",
+            cure="Check that the endpoint is up and its rate limit fits, then run again.",
+        )
+
+    def _refusal(self, response: httpx.Response) -> str:
+        """Return why this answer may pass; raise when it will not."""
+        status = response.status_code
+        said = self._clean(f"HTTP {status}: {error_text(response.content)}")
+        if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in response.content):
+            return said
+        if status in _TEXTS_REFUSED:
+            raise EmbeddingRejected(f"{self._endpoint} refuses the texts: {said}")
+        self._refuse(status, said)
+
+    def _refuse(self, status: int, said: str) -> NoReturn:
+        match status:
+            case 401 | 403:
+                cure = (
+                    f"Check the key in {self._config.api_key}."
+                    if self._config.api_key
+                    else "Set 'embedding.apiKey' to '${VAR}' and put the key into that variable."
+                )
+            case 402 | 429:
+                cure = "Check the account's plan and billing."
+            case 404:
+                cure = f"Check 'embedding.url' and the model's name, {self._config.model!r}."
+            case _:
+                cure = "Check 'embedding.url': the address up to and without '/embeddings'."
+        raise ModelUnavailable(f"{self._endpoint} refuses: {said}", cure=cure)
+
+    def _open(self) -> httpx.Client:
+        import httpx
+
+        with self._opening:
+            if self._client is None:
+                key = self._key()
+                self._client = httpx.Client(
+                    headers={"Authorization": f"Bearer {key}"} if key else {},
+                    timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
+                    follow_redirects=False,
+                )
+            return self._client
+
+    def _key(self) -> str | None:
+        if self._config.api_key is None:
+            return None
+        name = self._config.api_key.removeprefix("${").removesuffix("}")
+        key = self._environ.get(name, "").strip()
+        if not key:
+            raise ConfigError(
+                f"embedding: 'apiKey' names the environment variable {name}, which is not set.",
+                cure=f"Set {name}, or remove 'apiKey' when the endpoint needs none.",
+            )
+        # Refused here because the HTTP library's own complaint would quote the whole header.
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigError(
+                f"embedding: the environment variable {name} holds characters that no key has.",
+                cure="Copy the key again, without quotation marks or line breaks.",
+            )
+        return key
+
+    def _clean(self, text: str) -> str:
+        """Take the key out of what others wrote."""
+        key = self._key()
+        return text.replace(key, "***") if key else text
+
+
+def _address(url: str) -> SplitResult:
+    """Return the address to post to; raise `ConfigError`, without quoting it, for an unusable one.
+
+    A password in it is refused: addresses are stored in the registry and logged by HTTP libraries.
+    """
+    try:
+        address = urlsplit(url)
+        usable = address.scheme in ("http", "https") and bool(address.hostname)
+        usable = usable and (address.port is None or address.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(
+            "embedding: 'url' is not the address of an endpoint.",
+            cure="Write it in full, like https://api.openai.com/v1 or http://localhost:8000/v1.",
+        )
+    if address.username or address.password:
+        raise ConfigError(
+            "embedding: 'url' holds a user name or a password.",
+            cure="Take it out and give the key as 'apiKey: ${VAR}'.",
+        )
+    return address._replace(path=f"{address.path.rstrip('/')}/embeddings", fragment="")
+
+
+def _batches(texts: list[str]) -> Iterator[list[str]]:
+    """Cut the list so that no batch is too many texts or, unless alone, too many characters."""
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        if batch and (
+            len(batch) == MAX_BATCH_TEXTS or characters + len(text) > MAX_BATCH_CHARACTERS
+        ):
+            yield batch
+            batch, characters = [], 0
+        batch.append(text)
+        characters += len(text)
+    if batch:
+        yield batch

@@ -1,0 +1,37 @@
+"""An endpoint, and an embedder that talks to it without sleeping."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.embedders.openai import OpenAIEmbedder
+from tests.embedders.endpoint import Endpoint, serve
+
+KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with serve() as running:
+        yield running
+
+
+class Embedding:
+    """An embedder whose waits are noted instead of slept through."""
+
+    def __init__(self, url: str, **settings: object) -> None:
+        self.waits: list[float] = []
+        self.environ = {"EMBED_KEY": KEY}
+        config = EmbeddingConfig(provider="openai", model="small", url=url, **settings)
+        self.embedder = OpenAIEmbedder(
+            config, environ=self.environ, sleep=self.waits.append, random=lambda: 0.0
+        )
+        self.embed = self.embedder.embed
+
+
+@pytest.fixture
+def embedding(endpoint: Endpoint) -> Iterator[Embedding]:
+    made = Embedding(endpoint.url, api_key="${EMBED_KEY}")
+    yield made
+    made.embedder.close()

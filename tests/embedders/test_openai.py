@@ -1,0 +1,188 @@
+"""The HTTP embedder, against a real server: what it sends, what it retries, what it refuses."""
+
+import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from semilayer_pipelines.embedders.openai import MAX_BATCH_CHARACTERS, MAX_BATCH_TEXTS
+from semilayer_pipelines.embedders.retry import MAX_ATTEMPTS
+from semilayer_pipelines.errors import (
+    DimensionChanged,
+    EmbedderUnavailable,
+    EmbeddingRejected,
+    ModelUnavailable,
+)
+from tests.embedders.conftest import KEY, Embedding
+from tests.embedders.endpoint import Endpoint, Reply
+
+
+def test_vectors_come_back_in_the_order_of_the_texts(
+    endpoint: Endpoint, embedding: Embedding
+) -> None:
+    done = embedding.embed(["bb", "a", "dddd", "a"])
+
+    assert done.vectors.tolist() == [[2, 1, 1], [1, 2, 1], [4, 0, 1], [1, 2, 1]]
+    assert not done.truncated.any()
+    assert endpoint.asked == [["dddd", "bb", "a"]]
+    assert endpoint.paths == ["/v1/embeddings"]
+    assert endpoint.bodies[0] == {"model": "small", "input": ["dddd", "bb", "a"]}
+    assert endpoint.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_slash_at_the_end_and_a_query_of_the_address_are_kept_apart(endpoint: Endpoint) -> None:
+    made = Embedding(f"{endpoint.url}/?api-version=2")
+
+    made.embed(["a"])
+    made.embedder.close()
+
+    assert endpoint.paths == ["/v1/embeddings?api-version=2"]
+    assert "authorization" not in endpoint.headers[0]
+
+
+def test_batches_are_bounded_by_texts_and_by_characters(
+    endpoint: Endpoint, embedding: Embedding
+) -> None:
+    long = [f"{i}" + "x" * (MAX_BATCH_CHARACTERS // 2) for i in range(3)]
+    short = [f"{i:04}" for i in range(MAX_BATCH_TEXTS + 10)]
+
+    done = embedding.embed([*short, *long])
+
+    assert [len(asked) for asked in endpoint.asked] == [1, 1, MAX_BATCH_TEXTS, 11]
+    assert done.vectors[:, 0].tolist() == [4] * len(short) + [len(long[0])] * 3
+
+
+def test_a_text_longer_than_a_batch_is_sent_alone(endpoint: Endpoint, embedding: Embedding) -> None:
+    embedding.embed(["x" * (MAX_BATCH_CHARACTERS + 1), "a"])
+
+    assert [len(asked) for asked in endpoint.asked] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "failure", [Reply(429), Reply(500), Reply(503, b"<html>busy</html>"), Reply(408), Reply(None)]
+)
+def test_what_may_pass_is_tried_again_with_growing_waits(
+    endpoint: Endpoint, embedding: Embedding, failure: Reply
+) -> None:
+    endpoint.replies.extend([failure, failure])
+
+    done = embedding.embed(["abc"])
+
+    assert done.vectors.tolist() == [[3, 0, 1]]
+    assert embedding.waits == [0.25, 0.5]
+
+
+def test_retry_after_is_honoured_in_seconds_and_as_a_date(
+    endpoint: Endpoint, embedding: Embedding
+) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    endpoint.replies.extend(
+        [Reply(429, headers={"Retry-After": "7"}), Reply(503, headers={"Retry-After": later})]
+    )
+
+    embedding.embed(["abc"])
+
+    assert embedding.waits[0] == 7
+    assert 25 < embedding.waits[1] <= 30
+
+
+def test_an_endpoint_that_stays_down_is_given_up_as_transient(
+    endpoint: Endpoint, embedding: Embedding
+) -> None:
+    endpoint.replies.extend([Reply(500, b'{"error": {"message": "cuda gone"}}')] * 50)
+
+    with pytest.raises(EmbedderUnavailable, match=f"in {MAX_ATTEMPTS} attempts.*cuda gone"):
+        embedding.embed(["abc"])
+
+    assert len(endpoint.bodies) == MAX_ATTEMPTS
+    assert len(embedding.waits) == MAX_ATTEMPTS - 1
+
+
+def test_an_endpoint_that_asks_for_an_hour_is_given_up_at_once(
+    endpoint: Endpoint, embedding: Embedding
+) -> None:
+    endpoint.replies.append(Reply(429, headers={"Retry-After": "3600"}))
+
+    with pytest.raises(EmbedderUnavailable, match="asks to wait 3600 s"):
+        embedding.embed(["abc"])
+
+    assert embedding.waits == []
+
+
+def test_nobody_listening_is_transient() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        made = Embedding(f"http://127.0.0.1:{unused.getsockname()[1]}/v1")
+
+        with pytest.raises(EmbedderUnavailable, match="ConnectError"):
+            made.embed(["abc"])
+    made.embedder.close()
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_refused_texts_are_left_to_be_halved(
+    endpoint: Endpoint, embedding: Embedding, status: int
+) -> None:
+    endpoint.replies.append(Reply(status, b'{"error": {"message": "too many tokens"}}'))
+
+    with pytest.raises(EmbeddingRejected, match="too many tokens"):
+        embedding.embed(["abc", "de"])
+
+    assert len(endpoint.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "cure"),
+    [
+        (Reply(401), "EMBED_KEY"),
+        (Reply(403), "EMBED_KEY"),
+        (Reply(404), "'small'"),
+        (Reply(402), "billing"),
+        (Reply(429, b'{"error": {"code": "insufficient_quota", "message": "pay"}}'), "billing"),
+        (Reply(308, headers={"Location": "http://127.0.0.1:9/"}), "embedding.url"),
+        (Reply(200, b"<html>welcome</html>"), "embedding.url"),
+    ],
+)
+def test_what_will_not_pass_is_not_tried_again(
+    endpoint: Endpoint, embedding: Embedding, reply: Reply, cure: str
+) -> None:
+    endpoint.replies.append(reply)
+
+    with pytest.raises(ModelUnavailable) as caught:
+        embedding.embed(["abc"])
+
+    assert cure in caught.value.cure
+    assert len(endpoint.bodies) == 1
+
+
+def test_the_declared_dimension_is_asked_for_and_checked(endpoint: Endpoint) -> None:
+    made = Embedding(endpoint.url, dimensions=4)
+
+    with pytest.raises(DimensionChanged, match="of 3 numbers, and 4 were declared"):
+        made.embed(["abc"])
+    made.embedder.close()
+
+    assert endpoint.bodies[0]["dimensions"] == 4
+
+
+def test_a_dimension_that_changes_between_batches_is_refused(
+    endpoint: Endpoint, embedding: Embedding
+) -> None:
+    endpoint.replies.append(Reply(200, b'{"data": [{"index": 0, "embedding": [1, 2]}]}'))
+
+    with pytest.raises(DimensionChanged, match="in the middle of a page"):
+        embedding.embed(["x" * MAX_BATCH_CHARACTERS, "a"])
+
+
+@pytest.mark.parametrize("number", ["NaN", "null", "0"])
+def test_nan_and_zero_vectors_are_refused(
+    endpoint: Endpoint, embedding: Embedding, number: str
+) -> None:
+    body = f'{{"data": [{{"index": 0, "embedding": [{number}, 0]}}]}}'
+    endpoint.replies.append(Reply(200, body.encode()))
+
+    with pytest.raises(EmbeddingRejected, match="NaN, infinite or zero") as caught:
+        embedding.embed(["abc"])
+
+    assert caught.value.positions == (0,)

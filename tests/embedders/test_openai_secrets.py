@@ -1,0 +1,65 @@
+"""The endpoint's address and key: checked early, and shown to nobody."""
+
+import logging
+
+import pytest
+
+from semilayer_pipelines.errors import ConfigError, ModelUnavailable
+from tests.embedders.conftest import KEY, Embedding
+from tests.embedders.endpoint import Endpoint, Reply
+
+
+def test_a_missing_key_names_its_variable_at_the_first_use_only(endpoint: Endpoint) -> None:
+    made = Embedding(endpoint.url, api_key="${EMBED_KEY}")
+    made.environ.clear()
+
+    assert made.embedder.fingerprint == "openai:small"
+    with pytest.raises(ConfigError, match="EMBED_KEY, which is not set"):
+        made.embed(["abc"])
+
+
+def test_the_key_is_in_no_message_log_or_repr(
+    endpoint: Endpoint, embedding: Embedding, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    endpoint.replies.append(Reply(401, f"Incorrect key: {KEY}".encode()))
+
+    with pytest.raises(ModelUnavailable, match=r"Incorrect key: \*\*\*") as caught:
+        embedding.embed(["abc"])
+
+    assert KEY not in str(caught.value) + repr(embedding.embedder) + caplog.text
+    assert "/v1/embeddings" in caplog.text  # the HTTP library did log
+
+
+def test_a_key_that_cannot_be_a_header_is_refused_without_quoting_it(endpoint: Endpoint) -> None:
+    made = Embedding(endpoint.url, api_key="${EMBED_KEY}")
+    made.environ["EMBED_KEY"] = "sk-secret\nsk-other"
+
+    with pytest.raises(ConfigError, match="EMBED_KEY") as caught:
+        made.embed(["abc"])
+
+    assert "sk-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:8000/v1", "ftp://host/v1", "http://", "http://host:many/v1", "http://[::1/v1"],
+)
+def test_an_address_that_is_none_is_refused_when_opened(url: str) -> None:
+    with pytest.raises(ConfigError, match="not the address"):
+        Embedding(url)
+
+
+def test_a_password_in_the_address_is_refused_without_quoting_it() -> None:
+    with pytest.raises(ConfigError, match="user name or a password") as caught:
+        Embedding("http://me:hunter2@host/v1")
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_fingerprint_is_the_model_and_not_its_address() -> None:
+    here, there = Embedding("http://one/v1"), Embedding("http://two/v1")
+    other = Embedding("http://one/v1", dimensions=256, revision="2")
+
+    assert here.embedder.fingerprint == there.embedder.fingerprint == "openai:small"
+    assert other.embedder.fingerprint == "openai:small@2:256"
