@@ -11,7 +11,16 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 __all__ = [
@@ -117,8 +126,8 @@ class Round(_Model):
     """Rounded number; `round` rounds halves to even."""
 
     type: Literal["round"]
-    decimals: Annotated[int, Field(ge=0, le=15)] = 0
-    mode: Literal["round", "ceil", "floor"] = "round"
+    decimals: Annotated[int, Field(ge=0, le=15, description="Digits after the point.")] = 0
+    mode: Annotated[Literal["round", "ceil", "floor"], Field(description="Which way.")] = "round"
 
 
 class Trim(_Model):
@@ -143,7 +152,7 @@ class Truncate(_Model):
     """The first `length` characters."""
 
     type: Literal["truncate"]
-    length: Annotated[int, Field(gt=0)]
+    length: Annotated[int, Field(gt=0, description="How many characters stay.")]
 
 
 class Replace(_Model):
@@ -178,7 +187,7 @@ class Join(_Model):
 
 
 class Default(_Model):
-    """The given value where there is none (null or missing)."""
+    """The given value in place of null."""
 
     type: Literal["default"]
     value: Any
@@ -277,6 +286,16 @@ class FieldConfig(_Model):
         if self.values and self.type is not FieldType.ENUM:
             raise ValueError("'values' belongs to type: enum")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A null that nobody wrote must not come back from the registry as a written one: it would
+        # fill columns that the table lacks instead of reporting them.
+        written: dict[str, Any] = serialize(self)
+        if not self.undefined_is_filled:
+            for name in ("undefinedAs", "undefined_as"):
+                written.pop(name, None)
+        return written
 
     @property
     def undefined_is_filled(self) -> bool:
@@ -390,7 +409,10 @@ class LensConfig(_Model):
     @classmethod
     def _percent(cls, value: Any) -> Any:
         if isinstance(value, str) and value.strip().endswith("%"):
-            return float(value.strip()[:-1]) / 100
+            try:
+                return float(value.strip()[:-1]) / 100
+            except ValueError:
+                raise ValueError(f"expected a share such as 30% or 0.3; got {value!r}") from None
         return value
 
     @field_validator("fields")
@@ -420,8 +442,10 @@ class ProjectConfig(_Model):
     """A whole `sl.config.yaml`."""
 
     stack: Annotated[str, Field(min_length=1, description="Name of the project.")]
-    sources: dict[str, SourceConfig]
-    lenses: dict[str, LensConfig]
+    sources: Annotated[dict[str, SourceConfig], Field(description="Source name to source.")]
+    lenses: Annotated[
+        dict[str, LensConfig], Field(description="Lens name to lens; the name is used in URLs.")
+    ]
 
     @field_validator("sources", "lenses")
     @classmethod

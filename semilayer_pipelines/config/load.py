@@ -1,0 +1,146 @@
+"""Reading `sl.config.yaml`.
+
+Every mistake that can be found without a database is reported in one error, a line each, with the
+file, the line and the key. Nothing here connects to anything or reads an environment variable.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from semilayer_pipelines.config.lines import Lines, YamlPath, lines_of
+from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.config.problems import sentence
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.nearest import nearest
+
+__all__ = ["FILE_NAME", "STARTER", "find_config", "load_config"]
+
+FILE_NAME = "sl.config.yaml"
+
+STARTER = """\
+stack: my-project
+sources:
+  main:
+    bridge: sql
+    connection: ${DATABASE_URL}
+lenses:
+  articles:
+    source: main
+    table: articles
+    fields:
+      title: {type: text, searchable: true}
+"""
+"""The shortest configuration that does something; shown to whoever has none."""
+
+
+def find_config(start: Path) -> Path:
+    """Return the nearest `sl.config.yaml` in `start` or a folder above; raises `ConfigError`."""
+    for folder in (start.resolve(), *start.resolve().parents):
+        candidate = folder / FILE_NAME
+        if candidate.is_file():
+            return candidate
+    raise _missing(f"there is no {FILE_NAME} in {start} or any folder above it.")
+
+
+def _missing(message: str) -> ConfigError:
+    return ConfigError(message, cure=f"Make one; the shortest is:\n\n{STARTER}")
+
+
+def load_config(path: Path) -> ProjectConfig:
+    """Read and check a configuration file.
+
+    Raises one `ConfigError` for everything that is wrong, with a line
+    `file:line: path.of.the.key: what is wrong` for each problem.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise _missing(f"{path} does not exist.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from None
+    values, lines = _parsed(path, text)
+    found: list[tuple[YamlPath, str]] = []
+    project: ProjectConfig | None = None
+    try:
+        project = ProjectConfig.model_validate(values)
+    except ValidationError as error:
+        found += [(e["loc"], sentence(e)) for e in error.errors(include_url=False)]
+    found += _cross_checks(values)
+    if project is None or found:
+        raise ConfigError(_report(path.name, lines, found))
+    return project
+
+
+def _report(name: str, lines: Lines, found: list[tuple[YamlPath, str]]) -> str:
+    located = sorted(((*lines.located(where), what) for where, what in found), key=lambda p: p[1])
+    return "\n".join(
+        f"{name}:{line}: {_dotted(path)}{': ' if path else ''}{what}"
+        for path, line, what in located
+    )
+
+
+def _dotted(path: YamlPath) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def _parsed(path: Path, text: str) -> tuple[Any, Lines]:
+    try:
+        values = YAML(typ="safe", pure=True).load(text)
+        lines = lines_of(YAML(typ="safe", pure=True).compose(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        # Only the key of a duplicate: the parser's message quotes both values, passwords included.
+        problem = str(error.problem)
+        if isinstance(error, DuplicateKeyError):
+            problem = f"{problem.partition(' with value')[0]}; each key may be there once"
+        raise ConfigError(f"{path.name}:{line}: {problem}.") from None
+    except YAMLError as error:
+        first = str(error).partition("\n")[0]
+        raise ConfigError(f"{path.name}:1: this is not YAML: {first}.") from None
+    if not isinstance(values, dict):
+        raise _missing(f"{path.name}:1: expected the keys stack, sources and lenses.")
+    return _plain(values), lines
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as JSON could hold it: the registry keeps JSON, and must keep the same."""
+    match value:
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple() | set():
+            return [_plain(item) for item in value]
+        case dt.date():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def _cross_checks(values: dict[str, Any]) -> Iterator[tuple[YamlPath, str]]:
+    """Find what one model alone cannot see; looks at raw values, so that all is told at once."""
+    sources = values.get("sources")
+    lenses = values.get("lenses")
+    known = list(sources) if isinstance(sources, dict) else []
+    for name, lens in lenses.items() if isinstance(lenses, dict) else ():
+        if not isinstance(lens, dict):
+            continue
+        source = lens.get("source")
+        if isinstance(source, str) and source not in known:
+            there = f"; there are {', '.join(known)}" if known else "; 'sources' is empty"
+            yield (
+                ("lenses", name, "source"),
+                f"there is no source {source!r}{nearest(source, known)}{there}",
+            )
+        key = lens.get("primaryKey")
+        if isinstance(key, list) and len(set(map(str, key))) < len(key):
+            yield ("lenses", name, "primaryKey"), "a column is named twice"

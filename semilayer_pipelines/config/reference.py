@@ -1,0 +1,232 @@
+"""The reference page of the configuration, made from the models.
+
+The committed `docs/configuration.md` is this module's output:
+`python -m semilayer_pipelines.config.reference > docs/configuration.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from semilayer_pipelines.config import models as m
+from semilayer_pipelines.config.problems import TRANSFORMS
+from semilayer_pipelines.config.schema import json_schema
+
+__all__ = ["EXAMPLES", "reference"]
+
+_INTRODUCTION = """\
+# Configuration
+
+Generated from the models in `semilayer_pipelines/config/models.py`; do not edit.
+
+`sl.config.yaml` is looked for in the current folder and the ones above it. Editors complete it
+with `sl.config.schema.json`; put this at the top of the file:
+
+```yaml
+# yaml-language-server: $schema=./sl.config.schema.json
+```
+
+Mistakes are reported all at once, each with file, line and key. A key that is not listed here is
+an error.
+"""
+
+_MAPPING = """\
+## How a value is made
+
+For every field and row, in this order:
+
+1. **Columns.** The value of the column in `from`, or of several by `merge`. `concat` drops nulls
+   and joins the rest (nothing left gives an empty text); `coalesce` takes the first that is not
+   null.
+2. **Missing.** A column that the table does not have is an error, unless `undefinedAs` says what
+   to put there. Null and missing are two things: `nullAs` never stands in for `undefinedAs`.
+3. **Null.** A null becomes `nullAs`, if given.
+4. **Transforms**, left to right; null stays null where the table below does not say otherwise.
+   On a list each works on the elements, except `join`, `default`, `toString` and `custom`, which
+   get the whole list.
+5. **Type.** What does not fit the field's type (`abc` for a number, a value that is not among an
+   enum's) sets the row aside with its reason: it is not written, the other rows are, and the next
+   sync tries again. A null fits every type.
+
+What the types accept: `number` numbers and texts of numbers (NaN and infinity do not fit);
+`boolean` booleans, 0 and 1, and `true`, `yes`, `on`, `false`, `no`, `off` in any case; `date`
+dates, ISO 8601 texts (UTC where no zone is given) and epoch milliseconds; `json` any JSON text;
+an `array` lists, texts of JSON arrays and PostgreSQL array literals, and null elements are dropped.
+
+The text that is embedded is made of the searchable fields in the order of the file, each on its
+own line and repeated `weight` times; empty ones leave no line.
+"""
+
+_CUSTOM = """\
+A transform of your own is a Python function over a [Polars](https://pola.rs) Series, named by
+`module:function` and imported from the folder of `sl.config.yaml`. It gets the values of one page
+and returns a Series of the same length:
+
+```python
+# cleaning.py, used by `transform: cleaning:without_tags`
+import polars as pl
+
+def without_tags(values: pl.Series) -> pl.Series:
+    return values.str.replace_all(r"<[^>]+>", " ")
+```
+
+If it raises, it is called again row by row; the rows at fault are set aside with the message.
+"""
+
+EXAMPLES: dict[str, str] = {
+    "project": """\
+stack: helpdesk
+sources:
+  main: {bridge: sql, connection: "${DATABASE_URL}"}
+lenses:
+  articles:
+    source: main
+    table: articles
+    fields:
+      title: {type: text, searchable: true}
+""",
+    "source": """\
+bridge: sql
+connection: postgresql://reader:${DB_PASSWORD}@${DB_HOST:-localhost}/shop
+timeout: 60000
+""",
+    "lens": """\
+source: main
+table: public.kb_articles
+primaryKey: [tenant, id]
+changeTrackingColumn: updated_at
+syncInterval: 5m
+smartSyncInterval: 24h
+shards: 8
+guard: 20%
+fields:
+  title: {type: text, searchable: {weight: 3}}
+  body: {type: text, searchable: true}
+""",
+    "embedding": """\
+provider: openai
+url: http://localhost:8080/v1
+model: text-embedding-3-small
+apiKey: ${EMBEDDING_KEY}
+""",
+    "field": """\
+type: text
+from: [first_name, last_name]
+merge: concat
+separator: " "
+transform: [trim, {type: truncate, length: 200}]
+searchable: {weight: 2}
+""",
+}
+"""One example for each section; the tests read all of them."""
+
+_SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
+    ("project", "The file", m.ProjectConfig),
+    ("source", "`sources.<name>`", m.SourceConfig),
+    ("lens", "`lenses.<name>`", m.LensConfig),
+    ("embedding", "`lenses.<name>.embedding`", m.EmbeddingConfig),
+    ("field", "`lenses.<name>.fields.<field>`", m.FieldConfig),
+)
+
+
+def reference() -> str:
+    """Return the page as Markdown."""
+    parts = [_INTRODUCTION]
+    for name, title, model in _SECTIONS:
+        parts.append(f"## {title}\n\n{_first_line(model)}\n\n{_table(model)}")
+        parts.append(f"```yaml\n{EXAMPLES[name]}```\n")
+    parts += [_MAPPING, _transforms(), _CUSTOM]
+    return "\n".join(parts)
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().partition("\n")[0]
+
+
+def _table(model: type[BaseModel]) -> str:
+    schema = json_schema()
+    described = schema if model is m.ProjectConfig else schema["$defs"][model.__name__]
+    required = set(described.get("required", ()))
+    lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, about in described["properties"].items():
+        # A step has more forms than a cell can hold; the section on transforms lists them.
+        kind = "one or many" if name == "transform" else _type(about, schema)
+        default = "**required**" if name in required else _default(about)
+        meaning = _cell(str(about.get("description", "")))
+        lines.append(f"| `{name}` | {_cell(kind)} | {default} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _default(about: dict[str, Any]) -> str:
+    match about.get("default"):
+        case None | [] | dict():
+            return ""
+        case value:
+            return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _type(about: dict[str, Any], schema: dict[str, Any]) -> str:
+    match about:
+        case {"$ref": reference}:
+            return _type(schema["$defs"][reference.rpartition("/")[2]], schema)
+        case {"anyOf": forms}:
+            named = [_type(form, schema) for form in forms if form.get("type") != "null"]
+            return " or ".join(dict.fromkeys(named))
+        case {"enum": values}:
+            return ", ".join(f"`{value}`" for value in values)
+        case {"const": value}:
+            return f"`{value}`"
+        case {"type": "array", "items": items}:
+            return f"list of {_type(items, schema)}"
+        case {"type": "object", "additionalProperties": dict()}:
+            return "mapping by name"
+        case {"type": "object"}:
+            return "mapping"
+        case {"type": "string", "pattern": pattern} if "%" in pattern:
+            return "percentage"
+        case {"type": "string"}:
+            return "text"
+        case {"type": kind}:
+            return f"{kind}{_range(about)}"
+        case _:
+            return "any value"
+
+
+def _range(about: dict[str, Any]) -> str:
+    lowest = about.get("minimum", about.get("exclusiveMinimum"))
+    highest = about.get("maximum")
+    match lowest, highest:
+        case None, None:
+            return ""
+        case low, None:
+            return f" from {low}" if "minimum" in about else f" above {low}"
+        case None, high:
+            return f" up to {high}"
+        case low, high:
+            return f", {low} to {high}" if "minimum" in about else f" above {low}, up to {high}"
+
+
+def _transforms() -> str:
+    lines = ["## Transforms", "", "| name | settings | result |", "| --- | --- | --- |"]
+    for name, model in TRANSFORMS.items():
+        keys = [_setting(key, model) for key in model.model_fields if key != "type"]
+        result = " ".join((model.__doc__ or "").split())
+        lines.append(f"| `{name}` | {', '.join(keys)} | {_cell(result)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _setting(key: str, model: type[BaseModel]) -> str:
+    field = model.model_fields[key]
+    name = f"`{field.alias or key}`"
+    return name if field.is_required() else f"{name} (`{field.default}`)"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

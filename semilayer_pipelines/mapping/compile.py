@@ -1,0 +1,173 @@
+"""A lens and its table to a `Mapping`, with every mistake told before a row is read.
+
+Compiling touches no database: the table's description is handed in. It imports the user's custom
+transforms, so it runs foreign code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from semilayer_pipelines.bridges.protocol import Table
+from semilayer_pipelines.config.models import (
+    Custom,
+    Default,
+    FieldConfig,
+    FieldType,
+    LensConfig,
+    Merge,
+    Replace,
+    Round,
+    ToNumber,
+)
+from semilayer_pipelines.errors import ConfigError, SchemaMismatch
+from semilayer_pipelines.mapping.custom import load_function
+from semilayer_pipelines.mapping.hashes import fingerprint, seed
+from semilayer_pipelines.mapping.mapped import TEXT, Mapped, Mapping
+from semilayer_pipelines.mapping.plan import FieldPlan
+from semilayer_pipelines.mapping.transforms import rust_replacement
+from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.stores.protocol import IndexField
+
+__all__ = ["TEXT", "Mapped", "Mapping", "compile_mapping"]
+
+_MEANING = 1
+"""Raise when equal configurations begin to give different rows; every lens then compares anew."""
+
+
+def compile_mapping(
+    config: LensConfig,
+    table: Table,
+    *,
+    key: tuple[str, ...],
+    model_fingerprint: str,
+    project_dir: Path | None = None,
+) -> Mapping:
+    """Compile a lens's fields against its table.
+
+    `key` are the key columns, `model_fingerprint` the embedder's. Custom transforms are imported
+    from `project_dir`. Raises `SchemaMismatch` for columns that the table lacks (all of them in
+    one message) and `ConfigError` for functions and patterns that cannot be used.
+    """
+    _check_columns(config, table, key)
+    plans = tuple(
+        _field_plan(name, field, table, project_dir) for name, field in config.fields.items()
+    )
+    used = (column for plan in plans for column in plan.columns)
+    meaning = _fingerprint(config, key)
+    return Mapping(
+        columns=tuple(dict.fromkeys((*key, *used))),
+        fields=tuple(
+            IndexField(p.name, p.config.type, array=p.config.array, integer=p.integer)
+            for p in plans
+        ),
+        fingerprint=meaning,
+        key=key,
+        row_seed=seed(meaning),
+        text_seed=seed(model_fingerprint),
+        plans=plans,
+        kinds={column.name: column.kind for column in table.columns},
+    )
+
+
+def _sources(name: str, field: FieldConfig) -> tuple[str, ...]:
+    return field.from_ or (name,)
+
+
+def _check_columns(config: LensConfig, table: Table, key: tuple[str, ...]) -> None:
+    known = [column.name for column in table.columns]
+    problems = [
+        f"key column {column!r} does not exist{nearest(column, known)}"
+        for column in key
+        if column not in known
+    ]
+    if not key:
+        problems.append("it has no primary key; name one with 'primaryKey'")
+    for name, field in config.fields.items():
+        for column in _sources(name, field):
+            if column not in known and not field.undefined_is_filled:
+                problems.append(
+                    f"field {name!r}: column {column!r} does not exist{nearest(column, known)}"
+                )
+    if problems:
+        raise SchemaMismatch(
+            f"table {table.name!r}: {'; '.join(problems)}.",
+            cure=f"It has the columns {', '.join(known)}. Correct 'from', or give the field an "
+            "'undefinedAs' if the column may be missing.",
+        )
+
+
+def _field_plan(name: str, field: FieldConfig, table: Table, project_dir: Path | None) -> FieldPlan:
+    columns = [c for c in (table.column(source) for source in _sources(name, field)) if c]
+    for step in field.transform:
+        if isinstance(step, Replace):
+            _check_pattern(name, step)
+    return FieldPlan(
+        name=name,
+        config=field,
+        columns=tuple(column.name for column in columns),
+        functions=tuple(
+            load_function(step.function, name, project_dir)
+            for step in field.transform
+            if isinstance(step, Custom)
+        ),
+        integer=_is_integer(field, [column.kind for column in columns]),
+        valid_json=(
+            [column.kind for column in columns] == ["json"]
+            and not field.transform
+            and field.null_as is None
+        ),
+    )
+
+
+def _check_pattern(name: str, step: Replace) -> None:
+    replacement = rust_replacement(step.pattern, step.replacement)
+    try:
+        pl.Series([""]).str.replace_all(step.pattern, replacement)
+    except pl.exceptions.ComputeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.startswith("error:")]
+        reason = lines[0].removeprefix("error:").strip() if lines else "not a regular expression"
+        raise ConfigError(
+            f"fields.{name}.transform: replace: pattern {step.pattern!r}: {reason}.",
+            cure="Write the pattern without it, or use a custom transform.",
+        ) from None
+
+
+def _is_integer(field: FieldConfig, kinds: list[str]) -> bool:
+    """Say whether nothing between source and index can make a fraction of the value."""
+    return (
+        field.type is FieldType.NUMBER
+        and not field.array
+        and bool(kinds)
+        and all(kind == "integer" for kind in kinds)
+        and field.merge is not Merge.CONCAT
+        and _keeps_integers(field.null_as)
+        and (len(kinds) == len(field.from_ or "1") or _keeps_integers(field.undefined_as))
+        and all(
+            isinstance(step, Round | ToNumber)
+            or (isinstance(step, Default) and _keeps_integers(step.value))
+            for step in field.transform
+        )
+    )
+
+
+def _keeps_integers(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _fingerprint(config: LensConfig, key: tuple[str, ...]) -> str:
+    """Hash what decides a row's mapped values and text.
+
+    Defaults are left out, so that a setting added to this program later changes no fingerprint.
+    Of the order of the fields only that of the searchable ones counts: it is the order of the text.
+    """
+    fields = {
+        name: field.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        for name, field in config.fields.items()
+    }
+    searchable = [name for name, field in config.fields.items() if field.searchable]
+    return fingerprint(
+        {"meaning": _MEANING, "key": key, "fields": fields, "searchable": searchable}
+    )

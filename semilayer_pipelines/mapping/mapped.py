@@ -1,0 +1,166 @@
+"""A mapping applied to a page: mapped fields, the text to embed, both hashes.
+
+A row that cannot be mapped is set aside with its reason and the rest go on (invariant 8). Rows are
+treated one by one: where a page begins and ends changes nothing in them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping as Names
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from semilayer_pipelines.bridges.protocol import ColumnKind
+from semilayer_pipelines.mapping.casts import complaint
+from semilayer_pipelines.mapping.hashes import digests
+from semilayer_pipelines.mapping.plan import (
+    ROW_BYTES,
+    TEXT,
+    FieldPlan,
+    PagePlan,
+    misfit_name,
+    page_plan,
+)
+from semilayer_pipelines.mapping.prepare import prepare
+from semilayer_pipelines.stores.protocol import (
+    KEY,
+    ROW_HASH,
+    SHARD,
+    TEXT_HASH,
+    IndexField,
+)
+
+__all__ = ["TEXT", "Mapped", "Mapping"]
+
+_FAILED = {KEY: pl.String(), "field": pl.String(), "reason": pl.String()}
+_POSITION = "\0position"
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """One page after mapping.
+
+    `frame` has KEY, TEXT (String), ROW_HASH, TEXT_HASH (Binary, 16 bytes), SHARD (Int32, when the
+    page had it) and the fields in the order of the configuration, with distinct keys. `failed` has
+    KEY, `field` and `reason` (String), one row for each source row that was set aside; a key that
+    is null reads `NULL`.
+    """
+
+    frame: pl.DataFrame
+    failed: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A lens's fields, compiled; made by `compile_mapping`.
+
+    `columns` are the source columns to read, key first. `fingerprint` names the meaning of the
+    mapping: fields, weights and key, and neither the model nor cadence, shards or guard.
+    """
+
+    columns: tuple[str, ...]
+    fields: tuple[IndexField, ...]
+    fingerprint: str
+    key: tuple[str, ...]
+    row_seed: int = field(repr=False)
+    text_seed: int = field(repr=False)
+    plans: tuple[FieldPlan, ...] = field(repr=False)
+    kinds: Names[str, ColumnKind] = field(repr=False)
+    # One plan for each schema met: a loose source gives a column another dtype on another page.
+    _page_plans: dict[tuple[tuple[str, pl.DataType], ...], PagePlan] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def apply(self, rows: pl.DataFrame) -> Mapped:
+        """Map a page of source rows (the columns of `columns`, perhaps SHARD_COLUMN)."""
+        prepared = prepare(rows, self.plans, self.kinds)
+        plan = self._plan(prepared.frame.schema)
+        cast = prepared.frame.select(plan.cast)
+        reasons = self._reasons(prepared.frame, cast, plan, prepared.faults)
+        failed = _failures(cast, reasons)
+        if reasons:
+            positions = pl.Series(list(reasons), dtype=pl.UInt32)
+            good = ~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(positions.implode())
+            cast = cast.filter(good)
+        frame = self._finished(cast.with_columns(plan.derived))
+        if frame[KEY].n_unique() < frame.height:
+            repeated = _repeated(frame)
+            frame = frame.unique(KEY, keep="last", maintain_order=True)
+            failed = pl.concat([failed, repeated])
+        return Mapped(frame, failed)
+
+    def _plan(self, schema: pl.Schema) -> PagePlan:
+        known = tuple(schema.items())
+        plan = self._page_plans.get(known)
+        if plan is None:
+            plan = page_plan(self.plans, self.key, schema, self.kinds)
+            self._page_plans[known] = plan
+        return plan
+
+    def _finished(self, derived: pl.DataFrame) -> pl.DataFrame:
+        hashes = [
+            digests(derived[ROW_BYTES], self.row_seed).alias(ROW_HASH),
+            digests(derived[TEXT], self.text_seed).alias(TEXT_HASH),
+        ]
+        shard = [SHARD] if SHARD in derived.columns else []
+        fields = [plan.name for plan in self.plans]
+        return derived.with_columns(hashes).select(KEY, TEXT, ROW_HASH, TEXT_HASH, *shard, *fields)
+
+    def _reasons(
+        self,
+        rows: pl.DataFrame,
+        cast: pl.DataFrame,
+        plan: PagePlan,
+        faults: dict[int, tuple[str, str]],
+    ) -> dict[int, tuple[str, str]]:
+        """Return field and reason of every row to set aside, by position."""
+        reasons: dict[int, tuple[str, str]] = {}
+        if cast[KEY].null_count():
+            name = ", ".join(self.key)
+            nulls = cast[KEY].is_null().arg_true()
+            reasons |= dict.fromkeys(nulls.to_list(), (name, "the key is null"))
+        reasons |= {position: why for position, why in faults.items() if position not in reasons}
+        for planned in self.plans:
+            if planned.name not in plan.misfits:
+                continue
+            misfits = cast[misfit_name(planned.name)]
+            if not misfits.any():
+                continue
+            # A loop over the rows that fail, which are few: each needs a sentence of its own.
+            for position, sentence in self._complaints(rows, misfits, plan, planned):
+                reasons.setdefault(position, (planned.name, sentence))
+        return dict(sorted(reasons.items()))
+
+    def _complaints(
+        self, rows: pl.DataFrame, misfits: pl.Series, plan: PagePlan, planned: FieldPlan
+    ) -> list[tuple[int, str]]:
+        bad = rows.with_row_index(_POSITION).filter(misfits)
+        values = bad.with_columns(
+            plan.before_cast[planned.name].alias("\0value"),
+            plan.resolved[planned.name].alias("\0source"),
+        )
+        found: list[tuple[int, str]] = []
+        for position, value, source in values.select(_POSITION, "\0value", "\0source").iter_rows():
+            # `toNumber` leaves NaN, which tells nothing: what it was made of does.
+            shown = source if isinstance(value, float) and math.isnan(value) else value
+            sentence = complaint(planned.name, planned.config, shown, integer=planned.integer)
+            found.append((position, sentence))
+        return found
+
+
+def _failures(cast: pl.DataFrame, reasons: dict[int, tuple[str, str]]) -> pl.DataFrame:
+    keys = cast[KEY].gather(list(reasons)).fill_null("NULL")
+    fields = [name for name, _ in reasons.values()]
+    sentences = [reason for _, reason in reasons.values()]
+    return pl.DataFrame({KEY: keys, "field": fields, "reason": sentences}, schema=_FAILED)
+
+
+def _repeated(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a failure for every row that a later one of the same key differs from."""
+    last = pl.col(ROW_HASH).last().over(KEY)
+    differing = frame.filter(pl.col(ROW_HASH) != last)
+    return differing.select(
+        KEY, field=pl.lit(""), reason=pl.lit("the key is not unique; the last of its rows is kept")
+    )

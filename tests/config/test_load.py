@@ -1,0 +1,214 @@
+"""Reading `sl.config.yaml`: every mistake is told with file, line, key and the nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines.config.load import STARTER, find_config, load_config
+from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.errors import ConfigError
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "sl.config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(folder, text))
+    return caught.value.message.splitlines()
+
+
+def lens(fields: str, *, more: str = "") -> str:
+    return (
+        "stack: s\nsources:\n  main: {bridge: sql, connection: 'sqlite:///x'}\n"
+        f"lenses:\n  articles:\n    source: main\n    table: t\n{more}    fields:\n{fields}"
+    )
+
+
+def test_the_starter_shown_to_newcomers_is_a_valid_configuration(tmp_path: Path) -> None:
+    project = load_config(written(tmp_path, STARTER))
+
+    assert project.lenses["articles"].fields["title"].searchable is not None
+
+
+def test_a_wrong_value_names_line_key_expectation_and_nearest_value(tmp_path: Path) -> None:
+    lines = refusal(tmp_path, lens("      titel:\n        type: txt\n        searchable: true\n"))
+
+    assert lines == [
+        (
+            "sl.config.yaml:10: lenses.articles.fields.titel.type: expected one of text, number, "
+            "boolean, date, json, enum; got 'txt' (did you mean 'text'?)"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "hint"),
+    [
+        (
+            lens("      a: {type: text, serchable: true, searchable: true}\n"),
+            9,
+            "lenses.articles.fields.a.serchable",
+            "searchable",
+        ),
+        (
+            lens("      a: {type: text, searchable: {wieght: 2}}\n"),
+            9,
+            "lenses.articles.fields.a.searchable.wieght",
+            "weight",
+        ),
+        (
+            lens("      a: {type: text, searchable: true}\n", more="    primryKey: id\n"),
+            8,
+            "lenses.articles.primryKey",
+            "primaryKey",
+        ),
+        (
+            lens("      a: {type: text, searchable: true}\n", more="    embedding: {modle: x}\n"),
+            8,
+            "lenses.articles.embedding.modle",
+            "model",
+        ),
+        (
+            lens(
+                "      a:\n        type: text\n        searchable: true\n        transform:\n"
+                "          - trim\n          - {type: truncate, length: 3, lenght: 4}\n"
+            ),
+            14,
+            "lenses.articles.fields.a.transform[1].lenght",
+            "length",
+        ),
+        ("stack: s\nsourcs: {}\nsources: {}\nlenses: {}\n", 2, "sourcs", "sources"),
+        (
+            "stack: s\nlenses: {}\nsources:\n  m:\n    bridge: sql\n    timout: 3\n    connection: x\n",
+            6,
+            "sources.m.timout",
+            "timeout",
+        ),
+    ],
+)
+def test_an_unknown_key_gets_the_nearest_key_of_its_section(
+    tmp_path: Path, text: str, line: int, key: str, hint: str
+) -> None:
+    (problem,) = refusal(tmp_path, text)
+
+    assert problem.startswith(f"sl.config.yaml:{line}: {key}: unknown key (did you mean {hint!r}?)")
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = lens(
+        "      a: {type: text, searchable: {weight: 99}}\n"
+        "      b: {type: text, transform: trimm}\n"
+        "      c: {type: enum}\n",
+        more="    guard: half%\n    primaryKey: [id, id]\n",
+    ).replace("source: main", "source: mian")
+
+    problems = [line.split(": ", 2)[:2] for line in refusal(tmp_path, text)]
+
+    assert problems == [
+        ["sl.config.yaml:6", "lenses.articles.source"],
+        ["sl.config.yaml:8", "lenses.articles.guard"],
+        ["sl.config.yaml:9", "lenses.articles.primaryKey"],
+        ["sl.config.yaml:11", "lenses.articles.fields.a.searchable.weight"],
+        ["sl.config.yaml:12", "lenses.articles.fields.b.transform"],
+        ["sl.config.yaml:13", "lenses.articles.fields.c"],
+    ]
+
+
+def test_a_lens_of_a_source_that_is_not_there_gets_the_nearest_one(tmp_path: Path) -> None:
+    text = lens("      a: {type: text, searchable: true}\n").replace("source: main", "source: mian")
+
+    (problem,) = refusal(tmp_path, text)
+
+    assert problem == (
+        "sl.config.yaml:6: lenses.articles.source: there is no source 'mian' "
+        "(did you mean 'main'?); there are main"
+    )
+
+
+def test_a_key_given_twice_is_refused_without_quoting_either_value(tmp_path: Path) -> None:
+    (problem,) = refusal(
+        tmp_path,
+        "sources:\n  m:\n    connection: sql://u:hunter2@h\n    connection: sql://u:swordfish@h\n",
+    )
+
+    assert problem.startswith('sl.config.yaml:4: found duplicate key "connection"')
+    assert "hunter2" not in problem
+    assert "swordfish" not in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stack: s\nlenses: {}\nsources: {m: {bridge: sql, connection: [hunter2]}}\n",
+        "stack: s\nlenses: {}\nsources: {m: {bridge: sql, connection: x, conection: hunter2}}\n",
+        lens(
+            "      a: {type: text, searchable: true}\n", more="    embedding: {apiKey: hunter2}\n"
+        ),
+        "stack: s\nsources: {m: {connection: sql://u:hunter2@h, bridge: [}}\n",
+    ],
+)
+def test_a_message_never_shows_a_secret(tmp_path: Path, text: str) -> None:
+    assert "hunter2" not in "\n".join(refusal(tmp_path, text))
+
+
+def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
+    (problem,) = refusal(tmp_path, "stack: s\nsources:\n\t- x\n")
+
+    assert problem.startswith("sl.config.yaml:3: found character")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "just text\n"])
+def test_a_file_that_is_no_mapping_shows_what_one_looks_like(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="stack, sources and lenses") as caught:
+        load_config(written(tmp_path, text))
+
+    assert STARTER in caught.value.cure
+
+
+def test_a_missing_file_shows_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist") as caught:
+        load_config(tmp_path / "sl.config.yaml")
+
+    assert STARTER in caught.value.cure
+
+
+def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
+    path = written(tmp_path, STARTER)
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+
+    assert find_config(below) == path.resolve()
+
+
+def test_looking_for_a_file_that_is_nowhere_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="any folder above") as caught:
+        find_config(Path(tmp_path.anchor))
+
+    assert tmp_path.anchor in caught.value.message
+
+
+@pytest.mark.parametrize("exclude_unset", [True, False])
+def test_a_lens_is_the_same_after_the_registry_kept_it_as_json(
+    tmp_path: Path, exclude_unset: bool
+) -> None:
+    text = lens(
+        "      a: {type: text, searchable: true, transform: [trim, 'mine:clean']}\n"
+        "      d: {type: date, nullAs: 2024-01-31, undefinedAs: null}\n"
+        "      e: {type: enum, values: [x, y], from: [b, c], merge: coalesce}\n",
+        more="    guard: 15%\n    primaryKey: id\n",
+    )
+    read = load_config(written(tmp_path, text)).lenses["articles"]
+
+    kept = LensConfig.model_validate_json(
+        read.model_dump_json(by_alias=True, exclude_unset=exclude_unset)
+    )
+
+    assert kept == read
+    assert kept.fields["d"].undefined_is_filled
+    assert not kept.fields["a"].undefined_is_filled
