@@ -1,0 +1,55 @@
+# Everything a person does with this repository. `make` alone tells what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test test-slow lint types format bench docs clean
+
+help: ## What there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv and install the pinned dependencies
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing pinned dependencies into $(VENV) (once; a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY) ## The main job from end to end on real rows, in minutes
+	@$(BIN)/python examples/debian/demo.py
+
+dev: $(READY) ## Dagster UI and daemon in this terminal; Ctrl-C stops all of it
+	@$(BIN)/semilayer dev
+
+test: $(READY) ## The test suite
+	@$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(READY) ## The tests that take long
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## The benchmarks, beside their floors; writes benchmarks/out/latest.json
+	@$(BIN)/python -m benchmarks
+
+docs: $(READY) ## Regenerate what is generated: the JSON Schema and the configuration reference
+	@$(BIN)/python -m semilayer_pipelines.config.schema > sl.config.schema.json
+	@$(BIN)/python -m semilayer_pipelines.config.reference > docs/configuration.md
+
+clean: ## Remove what was built; the project's state in .semilayer/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/out

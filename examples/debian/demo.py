@@ -1,0 +1,202 @@
+"""The main job from end to end: table, push, full ingest, search, changes, sync, search.
+
+Every step runs what a person would type, against the project's own Dagster instance, and is
+checked; a step that does not hold ends the demo with exit code 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE))
+
+import source
+
+from semilayer_pipelines.cli.context import console
+from semilayer_pipelines.cli.dev import start_dagster
+from semilayer_pipelines.errors import NotFound, SemilayerError
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.push import Change, LensPush, Plan, apply_push
+from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry.lenses import Needs
+
+LENS = "packages"
+SEMILAYER = Path(sys.executable).with_name("semilayer")
+QUESTIONS = {
+    "edit photos and retouch pictures": {"gimp", "darktable", "digikam", "krita"},
+    "back up my files to another machine, encrypted": {"borgbackup", "restic", "rsync"},
+    "a map of the stars and planets in the night sky": {"stellarium"},
+}
+
+
+STEP_SECONDS = 600
+
+
+class NotHeld(Exception):
+    """A step of the demo did not hold."""
+
+
+def main() -> int:
+    """Run the demo; return the exit code."""
+    # A terminated demo must not leave Dagster behind: end through `finally` like everything else.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.chdir(ROOT)
+    os.environ["SEMILAYER_CONFIG"] = str(HERE / "sl.config.yaml")
+    os.environ.setdefault("SEMILAYER_ENV", "development")
+    project = Project.here(ROOT)
+    database = project.settings.home / "demo" / "packages.db"
+    os.environ["DEMO_DATABASE_URL"] = f"sqlite:///{database}"
+    started = time.monotonic()
+    supervisor = None
+    try:
+        step(1, "A source: 2,000 packages of Debian's catalogue in SQLite")
+        note(f"{source.create(database):,} rows in {database.relative_to(ROOT)}")
+        if _start_over(project):
+            note("the lens of an earlier demo was removed")
+
+        step(2, "Dagster comes up: code server and daemon, this project's own instance")
+        supervisor = start_dagster(project, ui_port=None, say=_log(project))
+        note("its log: .semilayer/demo/dagster.log")
+
+        step(3, "Register the lens. Nothing is ingested yet")
+        semilayer("push", "--lens", LENS)
+        hold(status(project)["status"] == "paused", "a new lens is paused")
+
+        step(4, "The first ingest: a Dagster run reads, embeds and writes every row")
+        semilayer("resume", "--lens", LENS, "--wait")
+        hold(status(project)["vectors"] == 2000, "2,000 vectors are in the index")
+        _held_by_dagster(project)
+
+        step(5, "Search by meaning")
+        for question, wanted in QUESTIONS.items():
+            found = search(question)
+            hold(bool(wanted & set(found)), f"one of {', '.join(sorted(wanted))} is among them")
+
+        step(6, "The source moves on: 1 text and 2 sections changed, 2 rows deleted, 1 added")
+        source.change(database)
+
+        step(7, "A smart sync finds out, embeds what has a new text and deletes what is gone")
+        semilayer("sync", "--lens", LENS, "--wait")
+        counts = last_job()["counts"]
+        hold(counts["embedded"] == 2, "2 texts were embedded: the changed one and the new one")
+        hold(counts["reused"] == 2, "2 rows kept their vectors: only their section changed")
+        hold(counts["deleted"] == 2, "2 rows were deleted")
+        hold(counts["unchanged"] == 1995, "1,995 rows were left alone")
+
+        step(8, "Search again")
+        hold("gnuplot" in search("orbits of comets"), "the changed text is found")
+        hold(source.ADDED[0] in search("keeping bees and harvesting honey"), "so is the new row")
+        hold(
+            not set(source.DELETED)
+            & set(search("a map of the stars and planets in the night sky")),
+            "what was deleted is not",
+        )
+    except (NotHeld, SemilayerError, subprocess.SubprocessError) as error:
+        console.print(f"\nThe demo stopped: {error}", style="red", markup=False)
+        console.print(f"Dagster's log: {project.settings.home / 'demo' / 'dagster.log'}")
+        return 1
+    finally:
+        if supervisor:
+            supervisor.stop()
+    console.print(f"\nAll of it held, in {time.monotonic() - started:.0f} s.", style="bold green")
+    console.print(
+        "\nNext:\n"
+        "  make dev                                          Dagster's UI at http://127.0.0.1:3000\n"
+        f'  .venv/bin/semilayer search {LENS} "draw diagrams"   ask it something else\n'
+        "  .venv/bin/semilayer status                        lenses, vectors, queue\n"
+        "  examples/debian/sl.config.yaml                    the lens; write your own beside it\n",
+        markup=False,
+    )
+    return 0
+
+
+def step(number: int, title: str) -> None:
+    """Announce a step."""
+    console.print(f"\n[bold cyan]{number}[/] [bold]{title}[/]")
+
+
+def note(text: str) -> None:
+    """Say something about a step."""
+    console.print(f"  {text}", style="dim", markup=False)
+
+
+def hold(held: bool, what: str) -> None:
+    """Check a promise and say so."""
+    console.print(f"  {'✓' if held else '✗'} {what}", style="green" if held else "red")
+    if not held:
+        raise NotHeld(f"{what}: this did not hold")
+
+
+def semilayer(*arguments: str) -> None:
+    """Run the command as a person would."""
+    console.print(f"  $ semilayer {' '.join(arguments)}", style="bold", markup=False)
+    subprocess.run([SEMILAYER, *arguments], check=True, timeout=STEP_SECONDS)
+
+
+def search(question: str) -> list[str]:
+    """Ask the index, show the answers, return their keys."""
+    console.print(f'  $ semilayer search {LENS} "{question}"', style="bold", markup=False)
+    hits = _json("search", LENS, question, "--limit", "5")
+    for hit in hits:
+        console.print(f"    {hit['score']:.3f}  {hit['id']:<24} {hit['fields']['summary']}")
+    return [hit["id"] for hit in hits]
+
+
+def status(project: Project) -> dict:
+    """Return the lens as `semilayer status` shows it."""
+    return _json("status", "--lens", LENS)["lenses"][0]
+
+
+def last_job() -> dict:
+    """Return the latest job as `semilayer jobs` shows it."""
+    return _json("jobs", "--limit", "1")[0]
+
+
+def _json(*arguments: str):
+    done = subprocess.run([SEMILAYER, *arguments, "--json"], check=True, capture_output=True)
+    return json.loads(done.stdout)
+
+
+def _start_over(project: Project) -> bool:
+    env = os.environ["SEMILAYER_ENV"]
+    try:
+        with project.registry.read() as db:
+            lenses.get(db, env, LENS)
+    except NotFound:
+        return False
+    apply_push(project, Plan(env, {}, (LensPush(LENS, Change.DELETED, None, Needs.NOTHING),)))
+    return True
+
+
+def _held_by_dagster(project: Project) -> None:
+    """Look the run up in Dagster's own storage."""
+    import dagster as dg
+
+    run_id = last_job()["runId"]
+    os.environ["DAGSTER_HOME"] = str(ROOT)
+    with dg.DagsterInstance.get() as instance:
+        for _ in range(50):
+            run = instance.get_run_by_id(run_id)
+            if run and run.is_finished:
+                break
+            time.sleep(0.2)
+        hold(bool(run and run.is_success), f"Dagster has it as run {run_id[:8]}, a success")
+
+
+def _log(project: Project):
+    path = project.settings.home / "demo" / "dagster.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = path.open("w", buffering=1)
+    return lambda name, line: print(f"{name:>11} {line}", file=log)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What every command needs: the project, the environment it is about, and how errors end.
+
+Exit codes: 0 done, 1 failed, 2 wrong input, 3 refused (a person must decide), 4 unreachable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import click
+from rich.console import Console
+
+from semilayer_pipelines.errors import Refused, SemilayerError, Transient, UserError, redact
+from semilayer_pipelines.project import Project
+
+__all__ = ["EXIT_CODES", "Here", "SemilayerGroup", "env_option", "exit_code", "json_option", "say"]
+
+EXIT_CODES: dict[int, str] = {
+    0: "done",
+    1: "failed",
+    2: "wrong input",
+    3: "refused: a person has to decide",
+    4: "unreachable; try again later",
+}
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str = "") -> None:
+    """Print a line to standard output."""
+    console.print(text, markup=False)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as one JSON document."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def exit_code(error: SemilayerError) -> int:
+    """Return the exit code of an error."""
+    match error:
+        case UserError():
+            return 2
+        case Refused():
+            return 3
+        case Transient():
+            return 4
+        case _:
+            return 1
+
+
+class SemilayerGroup(click.Group):
+    """A command group whose errors are sentences, not tracebacks."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error of ours ends with its message and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except SemilayerError as error:
+            errors.print(f"semilayer: {redact(str(error))}", style="red", markup=False)
+            ctx.exit(exit_code(error))
+
+
+class Here:
+    """The project of the working directory, opened when a command needs it."""
+
+    @cached_property
+    def project(self) -> Project:
+        """The project."""
+        return Project.here()
+
+
+def env_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--env`."""
+    return click.option(
+        "--env",
+        envvar="SEMILAYER_ENV",
+        default="development",
+        show_default=True,
+        help="Environment.",
+    )(command)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

@@ -1,0 +1,74 @@
+"""`semilayer resume`, `semilayer pause`, `semilayer sync`."""
+
+from __future__ import annotations
+
+import click
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.cli.context import Here, env_option, say
+from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry.lenses import LensStatus
+
+__all__ = ["pause", "resume", "sync"]
+
+_confirm_deletes = click.option(
+    "--confirm-deletes",
+    is_flag=True,
+    help="The rows are really gone: pass the guard this once.",
+)
+_wait = click.option("--wait", is_flag=True, help="Follow it to its end; fails if it fails.")
+
+
+@click.command()
+@click.option("--lens", help="This lens; all paused and failed ones by default.")
+@_confirm_deletes
+@_wait
+@env_option
+@click.pass_obj
+def resume(here: Here, lens: str | None, confirm_deletes: bool, wait: bool, env: str) -> None:
+    """Start or go on with ingest of a paused lens, or try again what failed."""
+    project = here.project
+    started: list[str] = []
+    for name in [lens] if lens else _resting(project, env):
+        resumed = lifecycle.resume(project, env, name, confirmed=confirm_deletes)
+        if resumed.job is None:
+            say(f"{name}: nothing to catch up with; it is {resumed.lens.status.value}.")
+        else:
+            say(f"{name}: {resumed.job.mode.value} ingest queued, job {resumed.job.id[:8]}.")
+            started.append(resumed.job.id)
+    if not lens and not started:
+        say("No lens is paused or failed.")
+    if wait:
+        follow(project, started)
+
+
+@click.command()
+@click.option("--lens", required=True, help="Lens.")
+@env_option
+@click.pass_obj
+def pause(here: Here, lens: str, env: str) -> None:
+    """Stop ingest of a lens after the page it is at; it keeps its place."""
+    lifecycle.pause(here.project, env, lens)
+    say(f"{lens}: paused. Go on with: semilayer resume --lens {lens}")
+
+
+@click.command()
+@click.option("--lens", required=True, help="Lens.")
+@_confirm_deletes
+@_wait
+@env_option
+@click.pass_obj
+def sync(here: Here, lens: str, confirm_deletes: bool, wait: bool, env: str) -> None:
+    """Compare every row of a lens with its index (smart sync): embeds changes, deletes the gone."""
+    job = lifecycle.request_sync(here.project, env, lens, confirmed=confirm_deletes)
+    say(f"{lens}: smart sync queued, job {job.id[:8]}.")
+    if wait:
+        follow(here.project, [job.id])
+
+
+def _resting(project: Project, env: str) -> list[str]:
+    with project.registry.read() as db:
+        known = lenses.list_all(db, env)
+    return [lens.name for lens in known if lens.status in (LensStatus.PAUSED, LensStatus.ERROR)]

@@ -1,0 +1,56 @@
+"""`semilayer search`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.search import Hit
+from semilayer_pipelines.search import search as search_lens
+
+__all__ = ["search"]
+
+SHOWN_CHARACTERS = 100
+
+
+@click.command()
+@click.argument("lens")
+@click.argument("text")
+@click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--where", help='Conditions on fields, as JSON: \'{"section": "web"}\'.')
+@env_option
+@json_option
+@click.pass_obj
+def search(
+    here: Here, lens: str, text: str, limit: int, where: str | None, env: str, as_json: bool
+) -> None:
+    """Find the rows of LENS nearest in meaning to TEXT."""
+    hits = search_lens(here.project, env, lens, text, limit=limit, where=_conditions(where))
+    if as_json:
+        say_json([{"id": hit.id, "score": hit.score, "fields": hit.fields} for hit in hits])
+        return
+    for hit in hits:
+        say(f"{hit.score:6.3f}  {hit.id}  {_summary(hit)}")
+    if not hits:
+        say("Nothing found.")
+
+
+def _conditions(where: str | None) -> dict[str, object] | None:
+    if where is None:
+        return None
+    try:
+        conditions = json.loads(where)
+    except ValueError as error:
+        raise ConfigError(f"--where is not JSON: {error}") from None
+    if not isinstance(conditions, dict):
+        raise ConfigError('--where takes a JSON object, such as {"section": "web"}')
+    return conditions
+
+
+def _summary(hit: Hit) -> str:
+    texts = [str(v) for v in hit.fields.values() if isinstance(v, str) and v != hit.id]
+    line = " · ".join(texts).replace("\n", " ")
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

@@ -1,0 +1,58 @@
+"""Deleting keys from the index, never those that a newer change owns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.ingest.page import Commit
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.registry import changes, failed_rows
+
+__all__ = ["delete_keys"]
+
+
+def delete_keys(
+    parts: Parts,
+    run: Run,
+    target: Target,
+    keys: Sequence[str],
+    *,
+    change_seq: int,
+    commit: Commit | None = None,
+) -> Counts:
+    """Delete objects by key and commit what covers them.
+
+    `change_seq` is the point in the change log at which the keys were found to be gone: a key that
+    received a change since is left to the records job (invariant 4). Absent keys are no error.
+    """
+    index = target.index
+    if index is None:
+        _commit(parts, run, keys, Counts(), commit)
+        return Counts()
+    with target.locked(index):
+        run.check_fence()
+        with parts.registry.read() as db:
+            newer = changes.newer_than(db, parts.lens.id, keys, change_seq)
+        gone = [key for key in keys if key not in newer]
+        deleted = retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
+        counts = Counts(deleted=deleted)
+        _commit(parts, run, gone, counts, commit)
+    run.add(counts)
+    return counts
+
+
+def _commit(
+    parts: Parts, run: Run, gone: Sequence[str], counts: Counts, commit: Commit | None
+) -> None:
+    if commit is None and not run.had_failed_rows:
+        return
+    with parts.registry.begin() as db:
+        if run.had_failed_rows:
+            failed_rows.clear(db, parts.lens.id, gone)
+        if commit is not None:
+            commit(db, counts)

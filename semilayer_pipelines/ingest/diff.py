@@ -1,0 +1,89 @@
+"""What the index has, small enough to hold for every row, and what a page changes of it.
+
+A `KnownRows` keeps 25 bytes an indexed row (two hashes of the key, one of the row hash, a flag), so
+that ten million rows fit in 250 MB. The hashes here live no longer than the process: they are
+Polars' own, which are fast and may differ between releases. A clash of the first key hash makes a
+row look changed, which costs one write; nothing is deleted on the strength of these hashes, because
+every tombstone is looked up in the source again (invariant 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH
+
+__all__ = ["KnownRows"]
+
+_SEED, _CHECK_SEED = 1, 2
+
+
+class KnownRows:
+    """The (key, row hash) pairs of an index, or of one shard of it, as compact hashes."""
+
+    def __init__(self, scan: Iterable[pl.DataFrame]) -> None:
+        """Take in the frames of (KEY, ROW_HASH) that `Index.scan` yields."""
+        parts = [_compact(frame) for frame in scan]
+        frame = pl.concat(parts or [_compact(_NOTHING)]).sort("key")
+        self._keys = frame["key"].to_numpy()
+        self._checks = frame["check"].to_numpy()
+        self._rows = frame["row"].to_numpy()
+        self._seen: NDArray[np.bool_] = np.zeros(len(self._keys), dtype=np.bool_)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def compare(self, mapped: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+        """Say of each mapped row whether its key is in the index, and whether the row is the same.
+
+        Marks the keys as seen in the source. Both Series are Boolean, in the frame's order.
+        """
+        compact = _compact(mapped)
+        where, found = self._locate(compact)
+        self._seen[where[found]] = True
+        same = np.zeros(len(where), dtype=np.bool_)
+        same[found] = self._rows[where[found]] == compact["row"].to_numpy()[found]
+        return pl.Series("known", found), pl.Series("same", same)
+
+    def mark_seen(self, keys: pl.Series) -> None:
+        """Mark keys that the source has though their rows could not be mapped."""
+        where, found = self._locate(_hash_keys(keys))
+        self._seen[where[found]] = True
+
+    def unseen(self, scan: Iterable[pl.DataFrame]) -> Iterator[pl.Series]:
+        """Yield the keys of the index that no page showed, from a second scan of the same index.
+
+        Keys that came into the index after the first scan are not among them.
+        """
+        if bool(self._seen.all()):
+            return
+        for frame in scan:
+            where, found = self._locate(_hash_keys(frame[KEY]))
+            missing = found.copy()
+            missing[found] = ~self._seen[where[found]]
+            if missing.any():
+                yield frame[KEY].filter(pl.Series(missing))
+
+    def _locate(self, hashed: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        wanted = hashed["key"].to_numpy()
+        if not len(self._keys):
+            return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=np.bool_)
+        where = np.searchsorted(self._keys, wanted)
+        where[where == len(self._keys)] = 0
+        found = (self._keys[where] == wanted) & (self._checks[where] == hashed["check"].to_numpy())
+        return where, found
+
+
+_NOTHING = pl.DataFrame(schema={KEY: pl.String, ROW_HASH: pl.Binary})
+
+
+def _hash_keys(keys: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame({"key": keys.hash(_SEED), "check": keys.hash(_CHECK_SEED)})
+
+
+def _compact(frame: pl.DataFrame) -> pl.DataFrame:
+    return _hash_keys(frame[KEY]).with_columns(frame[ROW_HASH].hash(_SEED).alias("row"))

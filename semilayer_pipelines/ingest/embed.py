@@ -1,0 +1,91 @@
+"""Embedding a page so that one poison row costs one row.
+
+A call that the embedder rejects is halved until the row at fault is alone; that row gets three
+tries and is then set aside with its reason (invariant 8). Many at once mean that the embedder is at
+fault, not the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.errors import EmbeddingRejected, TooManyFailures
+
+__all__ = ["MAX_TRIES", "EmbeddedPage", "embed_page"]
+
+MAX_TRIES = 3
+MAX_REJECTED_ROWS = 20
+MAX_REJECTED_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class EmbeddedPage:
+    """Vectors of the texts at `kept` (positions, ascending), and the reasons of the others."""
+
+    kept: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    truncated: int
+    rejected: dict[int, str]
+
+
+def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
+    """Embed the texts of a page; set aside what the embedder rejects.
+
+    Raises `TooManyFailures` beyond 20 rows or 5 % of the page, whichever is more, and whatever else
+    the embedder raises.
+    """
+    limit = max(MAX_REJECTED_ROWS, int(len(texts) * MAX_REJECTED_SHARE))
+    done: list[tuple[int, Embedded]] = []
+    rejected: dict[int, str] = {}
+    pending = [(0, len(texts), 1)] if texts else []
+    while pending:
+        start, stop, tries = pending.pop()
+        try:
+            done.append((start, embedder.embed(texts[start:stop])))
+        except EmbeddingRejected as error:
+            if stop - start > 1:
+                pending += _split(start, stop, error.positions)
+            elif tries < MAX_TRIES:
+                pending.append((start, stop, tries + 1))
+            else:
+                rejected[start] = error.message
+        if len(rejected) > limit:
+            raise TooManyFailures(
+                f"The embedder rejected {len(rejected)} rows of one page of {len(texts)}; "
+                f"the last one: {next(reversed(rejected.values()))}",
+                cure="Check the model and its endpoint, then resume the lens.",
+            )
+    return _assemble(done, rejected)
+
+
+def _split(start: int, stop: int, positions: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return what to try instead of a call that was rejected, each part for the first time.
+
+    Where the embedder names the texts at fault, only these are tried alone.
+    """
+    cuts = {start, stop, *((start + at + side) for at in positions for side in (0, 1))}
+    if len(cuts) == 2:
+        cuts.add((start + stop) // 2)
+    edges = sorted(cuts)
+    return [(a, b, 1) for a, b in pairwise(edges)]
+
+
+def _assemble(done: list[tuple[int, Embedded]], rejected: dict[int, str]) -> EmbeddedPage:
+    done.sort(key=lambda part: part[0])
+    kept = [np.arange(start, start + len(part.vectors)) for start, part in done]
+    return EmbeddedPage(
+        kept=np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64),
+        vectors=(
+            np.concatenate([part.vectors for _, part in done])
+            if done
+            else np.zeros((0, 0), dtype=np.float32)
+        ),
+        truncated=sum(int(part.truncated.sum()) for _, part in done),
+        rejected=rejected,
+    )

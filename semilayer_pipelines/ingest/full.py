@@ -1,0 +1,210 @@
+"""Full ingest: every row of the source into the next generation, a shard at a time.
+
+The first run opens the generation; each run fills the shards it can claim; whoever finishes the
+last one publishes. A run that died leaves its shard's cursor behind, and the next one goes on from
+there: what it finds in the shard already is compared, not appended again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from semilayer_pipelines.bridges.protocol import Window
+from semilayer_pipelines.config.models import Rebuild
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import Fenced
+from semilayer_pipelines.ingest.diff import KnownRows
+from semilayer_pipelines.ingest.page import Commit, Comparison, apply_page
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.publish import drop_retired, publish
+from semilayer_pipelines.ingest.run import LEASE, Heartbeat, Run
+from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.walk import shard_window, walk
+from semilayer_pipelines.mapping.compile import Mapped
+from semilayer_pipelines.registry import changes, generations, shards
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.shards import Shard
+from semilayer_pipelines.stores.protocol import Index
+
+__all__ = ["open_generation", "run_full"]
+
+
+def run_full(parts: Parts, run: Run, *, shard: int | None) -> Generation | None:
+    """Fill one shard, or all that nobody else is at, and publish when none is left.
+
+    Returns the published generation, or `None` when paused or when others have shards to finish.
+    """
+    generation = open_generation(parts, run)
+    run.expected_rows = generation.source_rows
+    while not run.paused():
+        claimed = _claim(parts, run, generation, shard)
+        if claimed is None:
+            break
+        _fill(parts, run, generation, claimed)
+        if shard is not None:
+            break
+    with parts.registry.read() as db:
+        complete = shards.all_done(db, generation.id)
+    if not complete or run.paused():
+        return None
+    published = publish(parts, run, generation)
+    drop_retired(parts)
+    return published
+
+
+def open_generation(parts: Parts, run: Run) -> Generation:
+    """Return the generation being built for the lens as it is configured now, opened if need be.
+
+    One that was begun for another mapping or model is dropped first (invariant 9).
+    """
+    with parts.registry.read() as db:
+        building = generations.building(db, parts.lens.id)
+    if building is not None:
+        if _fits(parts, building):
+            return building
+        parts.store.drop(building.index_name)
+        with parts.registry.begin() as db:
+            generations.forget(db, building.id)
+    if parts.lens.config.rebuild is Rebuild.IN_PLACE:
+        _drop_active(parts)
+    with parts.registry.read() as db:
+        seq = changes.latest_seq(db, parts.lens.id)
+    tracked = parts.tracked
+    high_water = parts.bridge.high_water(parts.selection, tracked) if tracked else None
+    bounds = parts.bridge.bounds(parts.selection, parts.lens.config.shards)
+    rows = parts.bridge.count(parts.selection)
+    with parts.registry.begin() as db:
+        return generations.open_next(
+            db,
+            parts.lens,
+            index_name=lambda number: f"{parts.lens.name}-g{number:06d}",
+            mapping_fingerprint=parts.mapping.fingerprint,
+            model_fingerprint=parts.embedder.fingerprint,
+            bounds=bounds,
+            job_id=run.job_id,
+            change_seq=seq,
+            source_rows=rows,
+            high_water=high_water,
+            now=parts.clock(),
+        )
+
+
+def _fits(parts: Parts, generation: Generation) -> bool:
+    return (
+        generation.mapping_fingerprint == parts.mapping.fingerprint
+        and generation.model_fingerprint == parts.embedder.fingerprint
+    )
+
+
+def _drop_active(parts: Parts) -> None:
+    with parts.registry.read() as db:
+        active = generations.active(db, parts.lens.id)
+    if active is not None:
+        parts.store.drop(active.index_name)
+        with parts.registry.begin() as db:
+            generations.forget(db, active.id)
+
+
+def _claim(parts: Parts, run: Run, generation: Generation, number: int | None) -> Shard | None:
+    now = parts.clock()
+    with parts.registry.begin() as db:
+        return shards.claim(
+            db,
+            generation.id,
+            number=number,
+            lease=run.lease,
+            run_id=run.run_id,
+            now=now,
+            stale_before=now - LEASE,
+        )
+
+
+def _fill(parts: Parts, run: Run, generation: Generation, shard: Shard) -> None:
+    """Walk a claimed shard from its cursor to its end, or until the lens is paused."""
+    target = Target(parts, generation)
+    reuse = _active_index(parts)
+    known = KnownRows(target.index.scan(shard=shard.number) if target.index else ())
+    window = shard_window(generation.bounds, shard.number)
+    window = Window(after=shard.cursor or window.after, upto=window.upto)
+    done = shard.counts
+    with _held(parts, run, shard):
+        for page in walk(parts, window, shard.number):
+            if run.paused():
+                return
+            done += apply_page(
+                parts,
+                run,
+                target,
+                page,
+                compare=lambda mapped: _compare(known, mapped),
+                vectors_from=reuse,
+                commit=_cover(parts, run, shard, page.cursor, done),
+            )
+
+
+def _cover(parts: Parts, run: Run, shard: Shard, cursor: str | None, before: Counts) -> Commit:
+    """Return what commits a page: the shard's cursor, or its end with the last page."""
+
+    def commit(db: Connection, counts: Counts) -> None:
+        held = (
+            shards.finish(
+                db,
+                shard.generation_id,
+                shard.number,
+                lease=run.lease,
+                counts=before + counts,
+                now=parts.clock(),
+            )
+            if cursor is None
+            else shards.advance(
+                db,
+                shard.generation_id,
+                shard.number,
+                lease=run.lease,
+                cursor=cursor,
+                counts=before + counts,
+                now=parts.clock(),
+            )
+        )
+        if not held:
+            raise Fenced(f"Another run has taken over shard {shard.number}.", lens=parts.lens.name)
+
+    return commit
+
+
+@contextmanager
+def _held(parts: Parts, run: Run, shard: Shard) -> Iterator[None]:
+    """Renew the claim on a shard, and give it back however the block ends."""
+
+    def beat() -> bool:
+        with parts.registry.begin() as db:
+            return shards.beat(
+                db, shard.generation_id, shard.number, lease=run.lease, now=parts.clock()
+            )
+
+    try:
+        with Heartbeat(run, beat):
+            yield
+    finally:
+        # No error to catch: Dagster's cancel is a BaseException, and a finished shard is not held.
+        with parts.registry.begin() as db:
+            shards.release(
+                db, shard.generation_id, shard.number, lease=run.lease, now=parts.clock()
+            )
+
+
+def _active_index(parts: Parts) -> Index | None:
+    """Return the index in use, when its vectors are of the same model and can be taken over."""
+    with parts.registry.read() as db:
+        active = generations.active(db, parts.lens.id)
+    if active is None or active.model_fingerprint != parts.embedder.fingerprint:
+        return None
+    return Target(parts, active).index
+
+
+def _compare(known: KnownRows, mapped: Mapped) -> Comparison:
+    found, same = known.compare(mapped.frame)
+    return Comparison(known=found, same=same)

@@ -1,0 +1,25 @@
+"""How many rows the next page has.
+
+A page is the unit of commit, of pause and of progress, so it should take seconds, not minutes, with
+a slow model, and be large where rows fly by, because every page has a fixed cost.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FIRST_PAGE_ROWS", "MAX_PAGE_ROWS", "MIN_PAGE_ROWS", "next_page_rows"]
+
+FIRST_PAGE_ROWS = 500
+MIN_PAGE_ROWS = 200
+MAX_PAGE_ROWS = 10_000
+TARGET_SECONDS = 5.0
+
+
+def next_page_rows(rows: int, seconds: float) -> int:
+    """Return the size of the next page when the last took `seconds` for `rows` rows.
+
+    Grows at most tenfold a page, so that one quick page does not decide alone.
+    """
+    if rows <= 0:
+        return FIRST_PAGE_ROWS
+    wanted = int(rows * TARGET_SECONDS / max(seconds, 1e-6))
+    return max(MIN_PAGE_ROWS, min(wanted, rows * 10, MAX_PAGE_ROWS))

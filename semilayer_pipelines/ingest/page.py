@@ -1,0 +1,167 @@
+"""Apply a page: the one way that rows take to the index, whichever mode chose them.
+
+Mapping, comparing, taking vectors over, embedding and writing happen here and nowhere else. The
+page is written and only then whatever covers it (a cursor, a claim) is committed, both under the
+index's write lock, so that a run may die at any instruction and be run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+from sqlalchemy import Connection
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import StoreUnavailable, TooManyFailures
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.vectors import Vectorised, with_vectors
+from semilayer_pipelines.mapping.compile import Mapped
+from semilayer_pipelines.registry import changes, failed_rows
+from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, SHARD, Index
+
+__all__ = ["Commit", "Compare", "Comparison", "Page", "apply_page", "nothing_known"]
+
+MANY_FAILURES = 100
+MANY_FAILURES_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Page:
+    """Source rows, the shard they are of, and the point in the change log at which they were read.
+
+    `shard` is `None` when the rows carry their shard in a column. `started` is a monotonic time.
+    """
+
+    rows: pl.DataFrame
+    shard: int | None
+    change_seq: int
+    started: float
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Which mapped rows the index may know by key, and which it has unchanged; both Boolean."""
+
+    known: pl.Series
+    same: pl.Series
+
+
+Compare = Callable[[Mapped], Comparison]
+Commit = Callable[[Connection, Counts], None]
+
+
+def nothing_known(mapped: Mapped) -> Comparison:
+    """Compare with an empty index."""
+    no = pl.repeat(False, mapped.frame.height, eager=True)
+    return Comparison(known=no, same=no)
+
+
+def apply_page(
+    parts: Parts,
+    run: Run,
+    target: Target,
+    page: Page,
+    *,
+    compare: Compare,
+    vectors_from: Index | None,
+    commit: Commit | None = None,
+) -> Counts:
+    """Bring the index in line with one page, then commit what covers it.
+
+    `compare` tells what the index has; `vectors_from` is the index whose vectors are taken over
+    where the text is the same; `commit` runs in the registry transaction that ends the page, and
+    raises `Fenced` when the run has lost its lease.
+
+    Raises `TooManyFailures` when most of the page cannot be mapped or embedded,
+    `GenerationSwitched` when the target is no longer current, and what embedder and store raise.
+    """
+    mapped = parts.mapping.apply(page.rows)
+    _refuse_mass_failure(mapped, page.rows.height)
+    comparison = compare(mapped)
+    changed = mapped.frame.filter(~comparison.same)
+    known = comparison.known.filter(~comparison.same)
+    # Only a key that an index knows can have a vector there; of another index nothing is known.
+    may_have = known if vectors_from is target.index else pl.repeat(True, known.len(), eager=True)
+    ready = with_vectors(parts.embedder, changed, vectors_from, may_have)
+    known = known.gather(ready.at)
+    objects = _stamped(parts, ready, page)
+    if not objects.height:
+        counts = _counts(page, mapped, ready, written=0)
+        _commit(parts, run, counts, mapped, ready, commit)
+    else:
+        index = target.require_index(ready.dimension)
+        with target.locked(index):
+            run.check_fence()
+            current = ~objects[KEY].is_in(_newer(parts, objects[KEY], page.change_seq))
+            written = retrying(
+                lambda: target.write(index, objects.filter(current), known.filter(current)),
+                StoreUnavailable,
+            )
+            counts = _counts(page, mapped, ready, written)
+            _commit(parts, run, counts, mapped, ready, commit)
+    run.page_done(page.shard or 0, counts, time.monotonic() - page.started, page.cursor)
+    return counts
+
+
+def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
+    failed = mapped.failed.height
+    if failed > MANY_FAILURES and failed > rows * MANY_FAILURES_SHARE:
+        first = mapped.failed.row(0, named=True)
+        raise TooManyFailures(
+            f"{failed} of {rows} rows cannot be mapped; the first, {first[KEY]}: "
+            f"field {first['field']}: {first['reason']}.",
+            cure="Mend the field in the lens and push it again.",
+        )
+
+
+def _stamped(parts: Parts, ready: Vectorised, page: Page) -> pl.DataFrame:
+    at = pl.lit(parts.clock()).cast(pl.Datetime("us", "UTC")).alias(INDEXED_AT)
+    rows = ready.rows.with_columns(at)
+    return (
+        rows if page.shard is None else rows.with_columns(pl.lit(page.shard, pl.Int32).alias(SHARD))
+    )
+
+
+def _newer(parts: Parts, keys: pl.Series, seq: int) -> list[str]:
+    """Return the keys that received a newer change: the records job owns them (invariant 4)."""
+    with parts.registry.read() as db:
+        return list(changes.newer_than(db, parts.lens.id, keys.to_list(), seq))
+
+
+def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int) -> Counts:
+    changed = ready.rows.height + len(ready.rejected)
+    return Counts(
+        read=page.rows.height,
+        unchanged=mapped.frame.height - changed,
+        embedded=ready.embedded,
+        reused=ready.reused,
+        written=written,
+        failed=mapped.failed.height + len(ready.rejected),
+        truncated=ready.truncated,
+    )
+
+
+def _commit(
+    parts: Parts, run: Run, counts: Counts, mapped: Mapped, ready: Vectorised, commit: Commit | None
+) -> None:
+    failed = {
+        row[KEY]: ("mapping", f"field {row['field']}: {row['reason']}")
+        for row in mapped.failed.iter_rows(named=True)  # few: most of a page failing was refused
+    } | {key: ("embedding", reason) for key, reason in ready.rejected.items()}
+    if not failed and not run.had_failed_rows and commit is None:
+        return
+    with parts.registry.begin() as db:
+        if run.had_failed_rows:
+            mended = mapped.frame[KEY].filter(~mapped.frame[KEY].is_in(list(ready.rejected)))
+            failed_rows.clear(db, parts.lens.id, mended.to_list())
+        if failed:
+            failed_rows.record(db, parts.lens.id, failed, job_id=run.job_id, now=parts.clock())
+        if commit is not None:
+            commit(db, counts)

@@ -1,0 +1,131 @@
+"""Publishing a generation: catching up with what changed meanwhile, then one switch.
+
+Searches see the whole old index until the switch and the whole new one after it. The old index's
+write lock is held during the last catch-up and the switch, so that no records run can write to the
+old one in between; one that comes too late finds the generation switched and starts over.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+
+from semilayer_pipelines.errors import GuardStopped
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.records import apply_changes
+from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.sweep import GUARD_ROWS, sweep
+from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, lenses
+from semilayer_pipelines.registry.changes import Change
+from semilayer_pipelines.registry.generations import Generation, GenerationState
+from semilayer_pipelines.registry.lenses import Needs
+
+__all__ = ["GRACE", "drop_retired", "publish"]
+
+GRACE = timedelta(hours=1)
+"""How long a generation is kept after another took its place."""
+
+REPLAY_ROWS = 1_000
+
+
+def publish(parts: Parts, run: Run, generation: Generation) -> Generation | None:
+    """Make a filled generation the active one; return it, or `None` when paused on the way.
+
+    Raises `GuardStopped` when the new index would hold far fewer rows than the old one (invariant
+    5); the old one goes on serving.
+    """
+    target = Target(parts, generation)
+    seq = _replay(parts, run, target, generation.change_seq)
+    if _indexed(target) + _failed(parts) != parts.bridge.count(parts.selection) and not sweep(
+        parts, run, target, shard=None, guard=None
+    ):
+        return None
+    with parts.registry.read() as db:
+        old = generations.active(db, parts.lens.id)
+    _refuse_a_loss(parts, run, target, old)
+    with _locked(parts, old):
+        _replay(parts, run, target, seq)
+        run.check_fence()
+        with parts.registry.begin() as db:
+            generations.publish(db, generation.id, parts.clock())
+            lenses.set_needs(db, parts.lens.id, Needs.NOTHING, parts.clock())
+            if generation.high_water is not None:
+                cursors.put(
+                    db,
+                    parts.lens.id,
+                    cursor=None,
+                    high_water=generation.high_water,
+                    now=parts.clock(),
+                )
+            published = generations.active(db, parts.lens.id)
+    index = target.index
+    if index is not None:
+        index.maintain()
+    return published
+
+
+def drop_retired(parts: Parts, *, grace: timedelta = GRACE) -> list[str]:
+    """Drop the generations of the lens that were retired longer ago than `grace`."""
+    with parts.registry.read() as db:
+        late = [
+            generation
+            for generation in generations.retired(db, parts.lens.id)
+            if generation.retired_at and generation.retired_at <= parts.clock() - grace
+        ]
+    for generation in late:
+        parts.store.drop(generation.index_name)
+        with parts.registry.begin() as db:
+            generations.forget(db, generation.id)
+    return [generation.index_name for generation in late]
+
+
+def _replay(parts: Parts, run: Run, target: Target, since: int) -> int:
+    """Apply every change accepted after `since`, also those applied to the old index already.
+
+    Returns the point in the change log up to which the new index is in line.
+    """
+    while True:
+        with parts.registry.read() as db:
+            batch = changes.since(db, parts.lens.id, since, REPLAY_ROWS)
+        if not batch:
+            return since
+        last: dict[str, Change] = {change.key: change for change in batch}
+        apply_changes(
+            parts,
+            run,
+            target,
+            list(last.values()),
+            covering=lambda _: None,
+            vectors_from=target.index,
+        )
+        since = batch[-1].seq
+
+
+def _indexed(target: Target) -> int:
+    return target.index.count() if target.index else 0
+
+
+def _failed(parts: Parts) -> int:
+    with parts.registry.read() as db:
+        return failed_rows.count(db, parts.lens.id)
+
+
+def _refuse_a_loss(parts: Parts, run: Run, target: Target, old: Generation | None) -> None:
+    if old is None or run.confirmed:
+        return
+    before, after = _indexed(Target(parts, old)), _indexed(target)
+    lost = before - after
+    if before and (not after or lost > max(GUARD_ROWS, before * parts.lens.config.guard)):
+        raise GuardStopped(
+            f"The rebuilt index holds {after:,} rows, the one in use {before:,}; it was not put in "
+            f"its place.",
+            cure="If the rows are really gone from the source, confirm: "
+            f"`semilayer resume --lens {parts.lens.name} --confirm-deletes`.",
+            lens=parts.lens.name,
+        )
+
+
+def _locked(parts: Parts, old: Generation | None) -> AbstractContextManager[None]:
+    index = Target(parts, old).index if old and old.state is GenerationState.ACTIVE else None
+    return index.lock() if index else nullcontext()

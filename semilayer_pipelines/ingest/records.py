@@ -1,0 +1,105 @@
+"""Rows named by a caller: claimed from the change buffer, looked up, written or deleted.
+
+The last action an id wins; an upsert whose row is gone is a delete (spec: webhook, "Mode —
+records").
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import polars as pl
+from sqlalchemy import Connection
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.ingest.delete import delete_keys
+from semilayer_pipelines.ingest.page import Commit, Comparison, Page, apply_page, nothing_known
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.keys import key_text_expr
+from semilayer_pipelines.mapping.compile import Mapped
+from semilayer_pipelines.registry import changes
+from semilayer_pipelines.registry.changes import Action, Change
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, Index
+
+__all__ = ["CLAIM_ROWS", "Covering", "apply_changes", "compare_by_key", "drain"]
+
+CLAIM_ROWS = 1_000
+
+Covering = Callable[[Sequence[str]], Commit | None]
+"""What commits the claim on these keys once they are written."""
+
+
+def drain(parts: Parts, run: Run, target: Target) -> bool:
+    """Claim and apply changes until the buffer is empty; return False when paused on the way."""
+
+    def acknowledge(keys: Sequence[str]) -> Commit:
+        def commit(db: Connection, _: Counts) -> None:
+            changes.ack(db, run.job_id, keys, parts.clock())
+
+        return commit
+
+    while not run.paused():
+        with parts.registry.begin() as db:
+            claimed = changes.claim(
+                db, parts.lens.id, job_id=run.job_id, limit=CLAIM_ROWS, now=parts.clock()
+            )
+        if not claimed:
+            return True
+        apply_changes(parts, run, target, claimed, covering=acknowledge, vectors_from=target.index)
+    return False
+
+
+def apply_changes(
+    parts: Parts,
+    run: Run,
+    target: Target,
+    batch: Sequence[Change],
+    *,
+    covering: Covering,
+    vectors_from: Index | None,
+) -> None:
+    """Bring the index in line with the named rows; `batch` has one change a key.
+
+    Raises what `apply_page`, `delete_keys` and the bridge raise.
+    """
+    started = time.monotonic()
+    with parts.registry.read() as db:
+        seq = changes.latest_seq(db, parts.lens.id)
+    upserts = [change.key for change in batch if change.action is Action.UPSERT]
+    selection = replace(parts.selection, bounds=target.generation.bounds)
+    found = retrying(lambda: parts.bridge.read_rows(selection, upserts), SourceUnreachable).frame
+    there = found.select(key_text_expr(selection.key)).to_series()
+    gone = sorted({change.key for change in batch} - set(there.to_list()))
+    if found.height:
+        apply_page(
+            parts,
+            run,
+            target,
+            Page(found, None if target.generation.bounds else 0, seq, started),
+            compare=lambda mapped: compare_by_key(target.index, mapped),
+            vectors_from=vectors_from,
+            commit=covering(there.to_list()),
+        )
+    if gone:
+        delete_keys(parts, run, target, gone, change_seq=seq, commit=covering(gone))
+
+
+def compare_by_key(index: Index | None, mapped: Mapped) -> Comparison:
+    """Compare mapped rows with the index by looking just their keys up."""
+    if index is None:
+        return nothing_known(mapped)
+    have = index.fetch(mapped.frame[KEY].to_list(), vectors=False)
+    joined = mapped.frame.select(KEY, ROW_HASH).join(
+        have.select(KEY, pl.col(ROW_HASH).alias("indexed")),
+        on=KEY,
+        how="left",
+        maintain_order="left",
+    )
+    known = joined["indexed"].is_not_null()
+    return Comparison(known=known, same=(joined["indexed"] == joined[ROW_HASH]).fill_null(False))

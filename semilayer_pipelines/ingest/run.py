@@ -1,0 +1,139 @@
+"""One run of a job: who it is, whether it may go on, and what it has done so far.
+
+A run holds a lease: on its job or, for a full ingest, on a shard. A thread renews it while the run
+works; when the run falls silent another may take over, and from then on everything the old one
+tries to commit is refused (`Fenced`). Pausing is a row in the registry that is read between pages.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Self
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import Fenced, SemilayerError
+from semilayer_pipelines.project import Clock
+from semilayer_pipelines.registry import lenses, page_log
+from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.registry.lenses import LensStatus
+
+__all__ = ["HEARTBEAT_SECONDS", "LEASE", "Heartbeat", "PageDone", "Run"]
+
+HEARTBEAT_SECONDS = 5.0
+LEASE = timedelta(seconds=30)
+"""A run that was silent for longer may be taken over; six heartbeats."""
+
+PAUSE_CHECK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class PageDone:
+    """What the last page did, and the run so far."""
+
+    job_id: str
+    shard: int
+    page: int
+    counts: Counts
+    total: Counts
+    seconds: float
+    expected_rows: int | None
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows read a second in this page."""
+        return self.counts.read / max(self.seconds, 1e-6)
+
+
+@dataclass
+class Run:
+    """The state of one run; made by `jobs.run_job`, handed to the mode."""
+
+    registry: Registry
+    clock: Clock
+    lens_id: int
+    job_id: str
+    run_id: str | None
+    lease: str
+    report: Callable[[PageDone], None]
+    confirmed: bool = False
+    had_failed_rows: bool = False
+    expected_rows: int | None = None
+    counts: Counts = field(default_factory=Counts)
+    fenced: bool = False
+    pages: int = 0
+    started: float = field(default_factory=time.monotonic)
+    _pause_checked: float = field(default=0.0)
+
+    def page_done(self, shard: int, counts: Counts, seconds: float, cursor: str | None) -> None:
+        """Add a page to the run's numbers, keep it in the registry's log and report it."""
+        self.counts += counts
+        self.pages += 1
+        with self.registry.begin() as db:
+            page_log.record(
+                db,
+                self.job_id,
+                shard=shard,
+                page=self.pages,
+                rows=counts.read,
+                counts=counts,
+                seconds=seconds,
+                cursor=cursor,
+                now=self.clock(),
+            )
+        self.report(
+            PageDone(
+                self.job_id, shard, self.pages, counts, self.counts, seconds, self.expected_rows
+            )
+        )
+
+    def add(self, counts: Counts) -> None:
+        """Add work that belongs to no page, such as deletes after a walk."""
+        self.counts += counts
+
+    def check_fence(self) -> None:
+        """Raise `Fenced` when another run has taken over."""
+        if self.fenced:
+            raise Fenced("Another run has taken over this job.", cure="Nothing needs to be done.")
+
+    def paused(self) -> bool:
+        """Say whether somebody paused the lens; asks the registry at most five times a second."""
+        self.check_fence()
+        now = time.monotonic()
+        if now - self._pause_checked < PAUSE_CHECK_SECONDS:
+            return False
+        self._pause_checked = now
+        with self.registry.read() as db:
+            return lenses.by_id(db, self.lens_id).status is LensStatus.PAUSED
+
+
+class Heartbeat:
+    """Renews a lease in a thread; `beat` returns False once the lease is lost."""
+
+    def __init__(self, run: Run, beat: Callable[[], bool]) -> None:
+        self._run = run
+        self._beat = beat
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            try:
+                alive = self._beat()
+            except SemilayerError:
+                # A registry that is away for a moment costs one beat; the lease outlasts five.
+                continue
+            if not alive:
+                self._run.fenced = True
+                return

@@ -1,0 +1,135 @@
+"""A sweep: every row of the source against every object of the index, or of one shard of both.
+
+Smart sync is a sweep of the active generation, repair is one of a shard, and a rebuild whose counts
+do not add up is swept before it is published. Nothing is deleted on absence alone (invariant 5):
+what the walk did not show is looked up in the source once more, and a sweep that would take away
+too much stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from semilayer_pipelines.errors import GuardStopped, SourceUnreachable
+from semilayer_pipelines.ingest.delete import delete_keys
+from semilayer_pipelines.ingest.diff import KnownRows
+from semilayer_pipelines.ingest.page import Comparison, apply_page
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.walk import shard_window, walk
+from semilayer_pipelines.keys import key_text_expr
+from semilayer_pipelines.mapping.compile import Mapped
+from semilayer_pipelines.registry import changes
+from semilayer_pipelines.stores.protocol import KEY
+
+__all__ = ["GUARD_ROWS", "Guard", "sweep"]
+
+GUARD_ROWS = 100
+"""A guard never stops a sweep that deletes no more rows than this."""
+
+LOOK_UP_ROWS = 1_000
+SHOWN_KEYS = 10
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How many tombstones a sweep may act upon unasked: a share of the index, from 0 to 1."""
+
+    share: float
+
+    def limit(self, indexed: int, rows_read: int) -> int:
+        """Return the largest number of deletes that needs nobody's word.
+
+        A source that showed no row at all is more likely broken than empty.
+        """
+        return max(GUARD_ROWS, int(indexed * self.share)) if rows_read else 0
+
+
+def sweep(
+    parts: Parts, run: Run, target: Target, *, shard: int | None, guard: Guard | None
+) -> bool:
+    """Bring the generation in line with the source; return False when paused on the way.
+
+    A sweep that stopped keeps no place: going over rows that are in line already costs a
+    comparison each, and only a whole walk may delete. Raises `GuardStopped` after the writes and
+    before any delete, and what `apply_page` and the bridge raise.
+    """
+    index = target.index
+    known = KnownRows(index.scan(shard=shard) if index else ())
+    shards = range(len(target.generation.bounds) + 1) if shard is None else (shard,)
+    rows_read = 0
+    for number in shards:
+        for page in walk(parts, shard_window(target.generation.bounds, number), number):
+            if run.paused():
+                return False
+            rows_read += page.rows.height
+            apply_page(
+                parts,
+                run,
+                target,
+                page,
+                compare=lambda mapped: _compare(known, mapped),
+                vectors_from=target.index,
+            )
+    if index is None:
+        return True
+    with parts.registry.read() as db:
+        seq = changes.latest_seq(db, parts.lens.id)
+    limit = None if guard is None else guard.limit(len(known), rows_read)
+    tombstones = _tombstones(parts, known.unseen(index.scan(shard=shard)), limit, len(known))
+    for keys in _chunks(tombstones):
+        if run.paused():
+            return False
+        delete_keys(parts, run, target, keys, change_seq=seq)
+    return True
+
+
+def _compare(known: KnownRows, mapped: Mapped) -> Comparison:
+    found, same = known.compare(mapped.frame)
+    # A row that cannot be mapped is there all the same: its old object stays.
+    known.mark_seen(mapped.failed[KEY])
+    return Comparison(known=found, same=same)
+
+
+def _tombstones(
+    parts: Parts, unseen: Iterable[pl.Series], limit: int | None, indexed: int
+) -> list[str]:
+    """Return the unseen keys that the source does not have on a second look either.
+
+    Raises `GuardStopped` as soon as there are more than `limit`.
+    """
+    confirmed: list[str] = []
+    for keys in _chunks(key for part in unseen for key in part.to_list()):
+        confirmed += _absent(parts, keys)
+        if limit is not None and len(confirmed) > limit:
+            raise GuardStopped(
+                f"The sweep would delete more than {limit:,} of {indexed:,} indexed rows, among "
+                f"them {', '.join(confirmed[:SHOWN_KEYS])}. Nothing was deleted.",
+                cure="If the rows are really gone from the source, confirm: "
+                f"`semilayer sync --lens {parts.lens.name} --confirm-deletes`.",
+                lens=parts.lens.name,
+            )
+    return confirmed
+
+
+def _absent(parts: Parts, keys: list[str]) -> list[str]:
+    just_keys = replace(parts.selection, columns=parts.selection.key)
+    found = retrying(lambda: parts.bridge.read_rows(just_keys, keys), SourceUnreachable)
+    there = set(found.frame.select(key_text_expr(parts.selection.key)).to_series().to_list())
+    return [key for key in keys if key not in there]
+
+
+def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    for key in keys:
+        chunk.append(key)
+        if len(chunk) == LOOK_UP_ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

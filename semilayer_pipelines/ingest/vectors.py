@@ -1,0 +1,91 @@
+"""A vector for every changed row: taken over where the text is the same, embedded where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.ingest.embed import embed_page
+from semilayer_pipelines.mapping.compile import TEXT
+from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, VECTOR, Index
+
+__all__ = ["Vectorised", "with_vectors"]
+
+
+@dataclass(frozen=True)
+class Vectorised:
+    """The changed rows that have a vector now, and what became of the others.
+
+    `rows` has the mapped columns without the text, plus VECTOR; `at` are their positions in the
+    frame that came in; `rejected` maps the keys of the rest to the reason.
+    """
+
+    rows: pl.DataFrame
+    at: NDArray[np.int64]
+    dimension: int
+    embedded: int
+    reused: int
+    truncated: int
+    rejected: dict[str, str]
+
+
+def with_vectors(
+    embedder: Embedder, changed: pl.DataFrame, have: Index | None, may_have: pl.Series
+) -> Vectorised:
+    """Give every row of `changed` its vector, from `have` where that holds the same text.
+
+    `may_have` says for which rows looking into `have` is worth it. The text hash covers the model's fingerprint, so an equal hash means an equal vector. Raises
+    `DimensionChanged` when a model changed its dimension under an unchanged name, and what
+    `embed_page` raises.
+    """
+    taken_at, taken = _taken_over(changed, have, may_have)
+    missing = np.setdiff1d(np.arange(changed.height), taken_at, assume_unique=True)
+    page = embed_page(embedder, changed[TEXT].gather(missing).to_list())
+    embedded_at = missing[page.kept]
+    if len(taken) and len(page.vectors) and taken.shape[1] != page.vectors.shape[1]:
+        raise DimensionChanged(
+            f"The model gives vectors of {page.vectors.shape[1]} dimensions, those indexed under "
+            f"the same name have {taken.shape[1]}.",
+            cure="Name the revision of the model in the lens and rebuild it.",
+        )
+    at = np.concatenate([taken_at, embedded_at])
+    order = np.argsort(at)
+    vectors = np.concatenate([part for part in (taken, page.vectors) if len(part)] or [taken])
+    dimension = vectors.shape[1]
+    rows = changed[at[order]].drop(TEXT)
+    if len(at):
+        column = pl.Series(VECTOR, vectors[order], dtype=pl.Array(pl.Float32, dimension))
+        rows = rows.with_columns(column)
+    keys = changed[KEY]
+    return Vectorised(
+        rows=rows,
+        at=at[order],
+        dimension=dimension,
+        embedded=len(embedded_at),
+        reused=len(taken_at),
+        truncated=page.truncated,
+        rejected={keys[int(missing[i])]: reason for i, reason in page.rejected.items()},
+    )
+
+
+def _taken_over(
+    changed: pl.DataFrame, have: Index | None, may_have: pl.Series
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the positions of the rows whose text is indexed already, ascending, and the vectors."""
+    nothing = np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32)
+    asked = changed.select(KEY, TEXT_HASH).with_row_index("at").filter(may_have)
+    if have is None or not asked.height:
+        return nothing
+    matches = (
+        asked.join(have.fetch(asked[KEY].to_list()), on=[KEY, TEXT_HASH], how="inner")
+        .unique("at", keep="any")
+        .sort("at")
+    )
+    if not matches.height:
+        return nothing
+    return matches["at"].cast(pl.Int64).to_numpy(), matches[VECTOR].to_numpy()

@@ -1,0 +1,47 @@
+"""Walking a key range of the source, page by page, at the pace the pages allow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from semilayer_pipelines.bridges.protocol import Window
+from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.ingest.pacing import FIRST_PAGE_ROWS, next_page_rows
+from semilayer_pipelines.ingest.page import Page
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.registry import changes
+
+__all__ = ["shard_window", "walk"]
+
+
+def shard_window(bounds: tuple[str, ...], shard: int) -> Window:
+    """Return the key range of a shard; the first has no lower bound, the last no upper one."""
+    return Window(
+        after=bounds[shard - 1] if shard > 0 else None,
+        upto=bounds[shard] if shard < len(bounds) else None,
+    )
+
+
+def walk(parts: Parts, window: Window, shard: int) -> Iterator[Page]:
+    """Yield the pages of a window in key order; `Page.cursor` is where the walk would go on.
+
+    The change log is looked at before the rows are read, so that a change which arrives in between
+    counts as newer than the page. The last page may be empty and has the cursor `None`.
+    """
+    limit = FIRST_PAGE_ROWS
+    while True:
+        started = time.monotonic()
+        with parts.registry.read() as db:
+            seq = changes.latest_seq(db, parts.lens.id)
+        here = window
+        read = retrying(
+            lambda here=here, limit=limit: parts.bridge.read_page(parts.selection, here, limit),  # type: ignore[misc]
+            SourceUnreachable,
+        )
+        yield Page(read.frame, shard, seq, started, read.cursor)
+        if read.cursor is None:
+            return
+        limit = next_page_rows(read.frame.height, time.monotonic() - started)
+        window = Window(after=read.cursor, upto=window.upto)

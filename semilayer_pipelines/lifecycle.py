@@ -1,0 +1,107 @@
+"""What a person does to a lens: resume, pause, sync.
+
+Each is one transaction in the registry that makes at most one job; runs read the rest between
+pages. The spec's page is "Push & Ingest".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import generations, jobs, lenses
+from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
+
+__all__ = ["Resumed", "pause", "request_rebuild", "request_sync", "resume"]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A lens that goes on, and the job that does it (`None`: it only waits for changes again)."""
+
+    lens: Lens
+    job: Job | None
+
+
+def resume(project: Project, env: str, name: str, *, confirmed: bool = False) -> Resumed:
+    """Let a paused lens go on, or try again what failed.
+
+    The first ingest, an unfinished rebuild and a needed one are full; a changed mapping is brought
+    in by smart sync; what failed last is done again. Raises `NotFound`.
+    """
+    now = project.clock()
+    with project.registry.begin() as db:
+        lens = lenses.get(db, env, name)
+        mode = _what_is_left(db, lens)
+        status = LensStatus.INDEXING if mode is Mode.FULL else LensStatus.READY
+        lenses.set_status(db, lens.id, status, now=now)
+        lens = lenses.get(db, env, name)
+        if mode is None:
+            return Resumed(lens, None)
+        return Resumed(lens, _request(db, project, lens, mode, "resume", confirmed))
+
+
+def pause(project: Project, env: str, name: str) -> Lens:
+    """Pause a lens: a run stops after the page it is at and keeps its place. Raises `NotFound`."""
+    with project.registry.begin() as db:
+        lens = lenses.get(db, env, name)
+        lenses.set_status(db, lens.id, LensStatus.PAUSED, now=project.clock())
+        return lenses.get(db, env, name)
+
+
+def request_sync(
+    project: Project, env: str, name: str, *, confirmed: bool = False, origin: str = "cli"
+) -> Job:
+    """Ask for a smart sync. Raises `NotFound`, and `Refused` while the lens is paused or empty."""
+    with project.registry.begin() as db:
+        lens = lenses.get(db, env, name)
+        if lens.status is LensStatus.PAUSED or generations.active(db, lens.id) is None:
+            why = "is paused" if lens.status is LensStatus.PAUSED else "has no index yet"
+            raise Refused(
+                f"It {why}, so there is nothing to sync.",
+                cure=f"`semilayer resume --lens {name}`",
+                lens=name,
+            )
+        return _request(db, project, lens, Mode.SMART_SYNC, origin, confirmed)
+
+
+def request_rebuild(
+    project: Project, env: str, name: str, *, confirmed: bool = False, origin: str = "cli"
+) -> Job:
+    """Ask for a full ingest into a new generation. Raises `NotFound`."""
+    with project.registry.begin() as db:
+        lens = lenses.get(db, env, name)
+        lenses.set_status(db, lens.id, LensStatus.INDEXING, now=project.clock())
+        return _request(db, project, lens, Mode.FULL, origin, confirmed)
+
+
+def _what_is_left(db: Connection, lens: Lens) -> Mode | None:
+    unfinished = generations.building(db, lens.id) is not None
+    if unfinished or lens.needs is Needs.REBUILD or generations.active(db, lens.id) is None:
+        return Mode.FULL
+    if lens.needs is Needs.SMART_SYNC:
+        return Mode.SMART_SYNC
+    last = next(iter(jobs.recent(db, lens_id=lens.id, limit=1)), None)
+    again = {JobStatus.FAILED, JobStatus.CANCELED}
+    if last is None or last.status not in again:
+        return None
+    return Mode.SMART_SYNC if last.mode is Mode.REPAIR else last.mode
+
+
+def _request(
+    db: Connection, project: Project, lens: Lens, mode: Mode, origin: str, confirmed: bool
+) -> Job:
+    return jobs.request(
+        db,
+        lens,
+        mode,
+        job_id=uuid4().hex,
+        origin=origin,
+        now=project.clock(),
+        confirmed=confirmed,
+    ).job

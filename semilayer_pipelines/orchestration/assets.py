@@ -1,0 +1,104 @@
+"""A lens as assets: its shards, and the published index behind them."""
+
+import dagster as dg
+
+from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.orchestration.catalogue import LensEntry
+from semilayer_pipelines.orchestration.execution import materialise_shard
+from semilayer_pipelines.orchestration.names import (
+    asset_key,
+    published_key,
+    shard_names,
+    shard_number,
+)
+from semilayer_pipelines.orchestration.reporting import log_published, outcome_metadata
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import generations, lenses
+
+__all__ = ["lens_assets"]
+
+
+def lens_assets(entry: LensEntry) -> list[dg.AssetsDefinition]:
+    """Return the partitioned asset of a lens and its `published` asset."""
+    return [_shards_asset(entry), _published_asset(entry)]
+
+
+def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(entry.env, entry.name),
+        partitions_def=dg.StaticPartitionsDefinition(shard_names(entry.shards)),
+        group_name=_group(entry.env),
+        description=(
+            f"Table `{entry.table}` of source `{entry.source}`, embedded by `{entry.model}`. "
+            f"Embedded fields: {', '.join(entry.searchable)}.\n\n"
+            "Materialise a partition to bring one key range in line with the source; all of them "
+            "together fill the first index, or the next one while a rebuild is under way."
+        ),
+        metadata={
+            "source": entry.source,
+            "table": entry.table,
+            "fields": ", ".join(entry.fields),
+            "model": entry.model,
+            "syncInterval": entry.sync_interval or "off",
+            "smartSyncInterval": entry.smart_sync_interval or "off",
+        },
+        kinds={"sql", "table"},
+        tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
+    )
+    def lens_shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        project = Project.here()
+        outcome = materialise_shard(
+            context,
+            project,
+            entry.env,
+            entry.name,
+            shard_number(context.partition_key),
+            entry.shards,
+        )
+        log_published(context, entry.env, entry.name, outcome)
+        return dg.MaterializeResult(metadata=outcome_metadata(outcome))
+
+    return lens_shards
+
+
+def _published_asset(entry: LensEntry) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=published_key(entry.env, entry.name),
+        deps=[dg.AssetKey(asset_key(entry.env, entry.name))],
+        group_name=_group(entry.env),
+        description=(
+            f"The index that searches of `{entry.name}` see. The run that fills the last shard of "
+            "a rebuild switches to it; materialising this asset reports which one is in use."
+        ),
+        kinds={"lancedb"},
+        tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
+    )
+    def lens_published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        project = Project.here()
+        try:
+            with project.registry.read() as db:
+                lens = lenses.get(db, entry.env, entry.name)
+                active = generations.active(db, lens.id)
+        except SemilayerError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from None
+        if active is None:
+            raise dg.Failure(
+                description=f"Lens {entry.name!r} has no published index: not all of its shards "
+                "are filled. Materialise the missing partitions, or launch full_ingest.",
+                allow_retries=False,
+            )
+        store = project.store(entry.env)
+        rows = store.open(active.index_name).count() if store.exists(active.index_name) else 0
+        return dg.MaterializeResult(
+            metadata={
+                "generation": active.number,
+                "index": active.index_name,
+                "dagster/row_count": rows,
+            }
+        )
+
+    return lens_published
+
+
+def _group(env: str) -> str:
+    return env.replace("-", "_")

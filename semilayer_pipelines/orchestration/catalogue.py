@@ -1,0 +1,87 @@
+"""What Dagster needs to know of the lenses, from the registry or, when that is down, from a file.
+
+A run's process builds the definitions anew; a registry that is away for a moment must not break
+it, so the last good answer is kept beside the project's state.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import lenses
+
+__all__ = ["LensEntry", "read_catalogue"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LensEntry:
+    """A lens as the UI shows it."""
+
+    env: str
+    name: str
+    source: str
+    table: str
+    shards: int
+    provider: str
+    model: str
+    fields: tuple[str, ...]
+    searchable: tuple[str, ...]
+    sync_interval: str | None
+    smart_sync_interval: str | None
+
+
+def read_catalogue(project: Project) -> list[LensEntry]:
+    """Return every lens of every environment; the last known ones when the registry is down."""
+    cache = project.settings.home / "catalogue.json"
+    try:
+        with project.registry.read() as db:
+            entries = [_entry(lens) for lens in lenses.list_all(db)]
+    except SemilayerError as error:
+        _log.warning("%s The lenses shown are the last known ones.", error)
+        return _read(cache)
+    _write(cache, entries)
+    return entries
+
+
+def _entry(lens: lenses.Lens) -> LensEntry:
+    config = lens.config
+    return LensEntry(
+        env=lens.env,
+        name=lens.name,
+        source=config.source,
+        table=config.table,
+        shards=config.shards,
+        provider=config.embedding.provider,
+        model=config.embedding.model,
+        fields=tuple(config.fields),
+        searchable=tuple(name for name, field in config.fields.items() if field.searchable),
+        sync_interval=config.sync_interval,
+        smart_sync_interval=config.smart_sync_interval,
+    )
+
+
+def _read(cache: Path) -> list[LensEntry]:
+    if not cache.is_file():
+        return []
+    return [
+        LensEntry(**{**e, "fields": tuple(e["fields"]), "searchable": tuple(e["searchable"])})
+        for e in json.loads(cache.read_text())
+    ]
+
+
+def _write(cache: Path, entries: list[LensEntry]) -> None:
+    text = json.dumps([asdict(entry) for entry in entries])
+    if cache.is_file() and cache.read_text() == text:
+        return
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed into place: processes that start meanwhile read the old file or the new one.
+    half = cache.with_suffix(f".{id(entries)}.tmp")
+    half.write_text(text)
+    half.replace(cache)

@@ -1,0 +1,31 @@
+"""Everything Dagster shows, built from the registry when the code location loads.
+
+Reloaded after a push. Imports neither torch nor a store: what a run needs it imports when it
+starts.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from semilayer_pipelines.orchestration.assets import lens_assets
+from semilayer_pipelines.orchestration.catalogue import read_catalogue
+from semilayer_pipelines.orchestration.jobs import lens_jobs
+from semilayer_pipelines.orchestration.sensors import due_jobs_sensor
+from semilayer_pipelines.project import Project
+
+__all__ = ["build_definitions", "defs"]
+
+
+def build_definitions(project: Project) -> dg.Definitions:
+    """Return the definitions for the lenses that are registered now."""
+    jobs = lens_jobs()
+    return dg.Definitions(
+        assets=[asset for entry in read_catalogue(project) for asset in lens_assets(entry)],
+        jobs=jobs,
+        sensors=[due_jobs_sensor(jobs)],
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(Project.here())

@@ -1,0 +1,73 @@
+"""Names in Dagster: asset keys, partitions, tags. Fixed: dashboards and saved views rely on them."""
+
+from __future__ import annotations
+
+from semilayer_pipelines.registry.jobs import Job, Mode
+
+__all__ = [
+    "JOB_NAMES",
+    "LOCATION",
+    "TAG_JOB_ID",
+    "asset_key",
+    "job_tags",
+    "published_key",
+    "shard_name",
+    "shard_names",
+    "shard_number",
+]
+
+LOCATION = "semilayer_pipelines"
+
+TAG_SINGLETON = "semilayer/singleton"
+TAG_SWEEP = "semilayer/sweep"
+TAG_LENS = "semilayer/lens"
+TAG_MODE = "semilayer/mode"
+TAG_JOB_ID = "semilayer/job_id"
+
+JOB_NAMES = {
+    Mode.FULL: "full_ingest",
+    Mode.INCREMENTAL: "incremental_ingest",
+    Mode.RECORDS: "records_ingest",
+    Mode.SMART_SYNC: "smart_sync",
+    Mode.REPAIR: "repair",
+}
+"""Dagster job of each mode."""
+
+
+def asset_key(env: str, lens: str) -> list[str]:
+    """Return the key of a lens's asset."""
+    return [env, lens]
+
+
+def published_key(env: str, lens: str) -> list[str]:
+    """Return the key of the asset that stands for the index in use."""
+    return [env, lens, "published"]
+
+
+def shard_names(shards: int) -> list[str]:
+    """Return the partition keys of a lens with so many shards, in key order."""
+    return [shard_name(number, shards) for number in range(shards)]
+
+
+def shard_name(number: int, shards: int) -> str:
+    """Return the partition key of a shard: `s00`, with more digits where there are more shards."""
+    return f"s{number:0{max(2, len(str(shards - 1)))}d}"
+
+
+def shard_number(name: str) -> int:
+    """Return the number in a partition key."""
+    return int(name.removeprefix("s"))
+
+
+def job_tags(job: Job, shard: int | None = None) -> dict[str, str]:
+    """Return the tags of a run of this job, which the run queue's limits look at."""
+    singleton = job.singleton if shard is None else f"{job.singleton}:{shard}"
+    tags = {
+        TAG_SINGLETON: singleton,
+        TAG_LENS: f"{job.env}:{job.lens}",
+        TAG_MODE: job.mode.value,
+        TAG_JOB_ID: job.id,
+    }
+    if job.mode in (Mode.INCREMENTAL, Mode.SMART_SYNC, Mode.REPAIR):
+        tags[TAG_SWEEP] = f"{job.env}:{job.lens}"
+    return tags

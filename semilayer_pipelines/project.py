@@ -1,0 +1,112 @@
+"""Where everything of a project is: settings from the environment, and the parts they name.
+
+This is the composition root: the command, the webhook and Dagster's layer open a `Project` and get
+registry, stores, bridges and embedders from it; nothing below reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from semilayer_pipelines.bridges import open_bridge
+from semilayer_pipelines.bridges.protocol import Bridge
+from semilayer_pipelines.config.models import EmbeddingConfig, SourceConfig
+from semilayer_pipelines.embedders import open_embedder
+from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.stores import open_store
+from semilayer_pipelines.stores.protocol import Store
+
+__all__ = ["CONFIG_NAME", "Project", "Settings", "utc_now"]
+
+CONFIG_NAME = "sl.config.yaml"
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time, zoned."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says; every setting has a default that works on one machine."""
+
+    root: Path
+    config: Path
+    home: Path
+    env: str
+    registry_url: str
+    store: str
+    dagster_url: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], cwd: Path) -> Settings:
+        """Read `SEMILAYER_*`.
+
+        The project's root is the folder of `SEMILAYER_CONFIG`, else the nearest folder upward with
+        an `sl.config.yaml`, else `cwd`. Raises `ConfigError` for an empty setting.
+        """
+        empty = [n for n, v in environ.items() if n.startswith("SEMILAYER_") and not v.strip()]
+        if empty:
+            raise ConfigError(
+                f"The setting {empty[0]} is set but empty.", cure="Unset it or give it a value."
+            )
+        named = environ.get("SEMILAYER_CONFIG")
+        config = (cwd / named).resolve() if named else _nearest_config(cwd)
+        root = Path(environ.get("SEMILAYER_ROOT") or (cwd if named else config.parent)).resolve()
+        home = (root / environ.get("SEMILAYER_HOME", ".semilayer")).resolve()
+        return cls(
+            root=root,
+            config=config,
+            home=home,
+            env=environ.get("SEMILAYER_ENV", "development"),
+            registry_url=environ.get("SEMILAYER_REGISTRY_URL", f"sqlite:///{home}/registry.db"),
+            store=environ.get("SEMILAYER_STORE", "lancedb"),
+            dagster_url=environ.get("SEMILAYER_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/"),
+        )
+
+
+def _nearest_config(cwd: Path) -> Path:
+    for folder in (cwd, *cwd.parents):
+        if (folder / CONFIG_NAME).is_file():
+            return folder / CONFIG_NAME
+    return cwd / CONFIG_NAME
+
+
+@dataclass(frozen=True)
+class Project:
+    """The parts of a project, each opened when it is first asked for."""
+
+    settings: Settings
+    environ: Mapping[str, str] = field(repr=False, default_factory=dict)
+    clock: Clock = utc_now
+
+    @classmethod
+    def here(cls, cwd: Path | None = None) -> Project:
+        """Open the project of the process's environment and working directory."""
+        environ = dict(os.environ)
+        return cls(Settings.from_environ(environ, cwd or Path.cwd()), environ)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry, migrated to this code's version."""
+        return Registry.open(self.settings.registry_url)
+
+    def store(self, env: str) -> Store:
+        """Return the store that holds the generations of an environment."""
+        return open_store(self.settings.store, self.settings.home / "lance", env)
+
+    def bridge(self, name: str, config: SourceConfig) -> Bridge:
+        """Connect to a source; `${VAR}` is taken from this process's environment."""
+        return open_bridge(config, name=name, environ=self.environ)
+
+    def embedder(self, config: EmbeddingConfig) -> Embedder:
+        """Return the embedder of a lens; its model loads at the first text."""
+        return open_embedder(config, environ=self.environ)

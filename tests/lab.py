@@ -1,0 +1,187 @@
+"""A whole project in a folder: SQLite source, registry, LanceDB, hash embedder. All real."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import polars as pl
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.config.models import LensConfig, ProjectConfig
+from semilayer_pipelines.ingest.execute import Outcome, run_job
+from semilayer_pipelines.ingest.parts import open_parts
+from semilayer_pipelines.ingest.run import PageDone
+from semilayer_pipelines.project import Project, Settings
+from semilayer_pipelines.push import apply_push, plan_push
+from semilayer_pipelines.registry import generations, jobs, lenses
+from semilayer_pipelines.registry.jobs import Job, Mode
+from semilayer_pipelines.registry.lenses import Lens
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, VECTOR, Index
+from tests.workload import FIELDS, create_items
+
+ENV = "test"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How an index differs from its source; all zero when it does not."""
+
+    missing: int
+    orphan: int
+    stale: int
+    doubled: int
+
+    @property
+    def clean(self) -> bool:
+        return self == Verdict(0, 0, 0, 0)
+
+
+@dataclass
+class Lab:
+    """A project under test with one lens, `items`."""
+
+    project: Project
+    folder: Path
+
+    @classmethod
+    def at(cls, folder: Path, *, rows: int = 0, **lens: object) -> Lab:
+        """Make a project in `folder` whose source has `rows` rows, and push its lens."""
+        settings = Settings.from_environ({"SEMILAYER_ENV": ENV}, folder)
+        lab = cls(Project(settings, {}), folder)
+        if rows:
+            create_items(lab.database, rows)
+        lab.push(**lens)
+        return lab
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "source.db"
+
+    def push(self, **changes: object) -> None:
+        """Push the lens, with these keys of its configuration changed."""
+        lens = {
+            "source": "main",
+            "table": "items",
+            "embedding": {"provider": "hash"},
+            "fields": FIELDS,
+        } | changes
+        config = ProjectConfig.model_validate(
+            {
+                "stack": "test",
+                "sources": {"main": {"bridge": "sql", "connection": f"sqlite:///{self.database}"}},
+                "lenses": {"items": lens},
+            }
+        )
+        apply_push(self.project, plan_push(self.project, config, ENV))
+
+    @contextmanager
+    def source(self) -> Iterator[sqlite3.Connection]:
+        """Write to the source; committed at the end."""
+        db = sqlite3.connect(self.database)
+        try:
+            with db:
+                yield db
+        finally:
+            db.close()
+
+    @property
+    def lens(self) -> Lens:
+        with self.project.registry.read() as db:
+            return lenses.get(db, ENV, "items")
+
+    def full(self, **run: object) -> Outcome:
+        """Resume or rebuild, and run the full ingest to its end here."""
+        return self.run(lifecycle.request_rebuild(self.project, ENV, "items"), **run)
+
+    def sync(self, *, confirmed: bool = False, **run: object) -> Outcome:
+        """Ask for a smart sync and run it to its end here."""
+        job = lifecycle.request_sync(self.project, ENV, "items", confirmed=confirmed)
+        return self.run(job, **run)
+
+    def request(self, mode: Mode, *, shard: int | None = None) -> Job:
+        with self.project.registry.begin() as db:
+            return jobs.request(
+                db,
+                lenses.get(db, ENV, "items"),
+                mode,
+                job_id=uuid4().hex,
+                origin="test",
+                now=self.project.clock(),
+                shard=shard,
+            ).job
+
+    def run(
+        self,
+        job: Job,
+        *,
+        shard: int | None = None,
+        report: Callable[[PageDone], None] = lambda _: None,
+    ) -> Outcome:
+        return run_job(self.project, job.id, shard=shard, report=report)
+
+    @property
+    def index(self) -> Index:
+        """The index that searches see."""
+        with self.project.registry.read() as db:
+            active = generations.active(db, self.lens.id)
+        assert active is not None, "nothing is published"
+        return self.project.store(ENV).open(active.index_name)
+
+    def indexed(self) -> pl.DataFrame:
+        """Return (KEY, ROW_HASH) of every object."""
+        return pl.concat(
+            [pl.DataFrame(schema={KEY: pl.String, ROW_HASH: pl.Binary}), *self.index.scan()]
+        )
+
+    def wanted(self) -> pl.DataFrame:
+        """Return (KEY, ROW_HASH, VECTOR) of every row of the source that can be mapped."""
+        with open_parts(self.project, self.lens) as parts:
+            frames = []
+            window_limit = 5_000
+            from semilayer_pipelines.bridges.protocol import Window
+
+            cursor: str | None = None
+            while True:
+                page = parts.bridge.read_page(parts.selection, Window(after=cursor), window_limit)
+                mapped = parts.mapping.apply(page.frame).frame
+                vectors = parts.embedder.embed(mapped["_text"].to_list()).vectors
+                frames.append(mapped.select(KEY, ROW_HASH).with_columns(pl.Series(VECTOR, vectors)))
+                if page.cursor is None:
+                    return pl.concat([f for f in frames if f.height] or frames[:1])
+                cursor = page.cursor
+
+    def audit(self) -> Verdict:
+        """Compare the index with the source: every key, every hash, every vector."""
+        have, want = self.indexed(), self.wanted()
+        doubled = have.height - have[KEY].n_unique()
+        missing = want.join(have, on=KEY, how="anti").height
+        orphan = have.join(want, on=KEY, how="anti").height
+        objects = self.index.fetch(want[KEY].to_list()).unique(KEY)
+        both = want.join(objects, on=KEY, suffix="_indexed")
+        other_row = (both[ROW_HASH] != both[f"{ROW_HASH}_indexed"]).to_numpy()
+        if both.height:
+            wrong = np.abs(both[VECTOR].to_numpy() - both[f"{VECTOR}_indexed"].to_numpy()).max(
+                axis=1
+            )
+            other_row = other_row | (wrong > 1e-5)
+        return Verdict(missing, orphan, int(other_row.sum()), doubled)
+
+
+def lens_config(**changes: object) -> LensConfig:
+    """Return a lens over `items` with these keys changed."""
+    base = {"source": "main", "table": "items", "embedding": {"provider": "hash"}, "fields": FIELDS}
+    return LensConfig.model_validate(base | changes)
+
+
+def as_environ(lab: Lab) -> dict[str, str]:
+    """Return the settings that open the same project in another process."""
+    return {"SEMILAYER_ENV": ENV, "SEMILAYER_ROOT": str(lab.folder)}
+
+
+__all__ = ["ENV", "Lab", "Verdict", "as_environ", "lens_config"]
