@@ -1,0 +1,213 @@
+"""The change buffer and, until `prune`, the log of applied changes.
+
+A change is buffered until it is applied: claimed by a records job, written, acknowledged. Sequence
+numbers of one lens become visible in their order, so that "newer than" never misses one
+(invariants 2, 4 and 7). In a transaction that also makes jobs, append first (see `registry.jobs`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, select, update
+from sqlalchemy.exc import IntegrityError
+
+from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry.generations import GenerationState
+from semilayer_pipelines.registry.jobs import JobStatus
+from semilayer_pipelines.registry.sql import among, insert, rows_of
+from semilayer_pipelines.registry.types import UtcDateTime
+
+__all__ = [
+    "Action",
+    "Change",
+    "ack",
+    "append",
+    "buffered",
+    "claim",
+    "latest_seq",
+    "newer_than",
+    "prune",
+    "release",
+    "release_of_dead",
+    "since",
+]
+
+_changes = tables.changes.c
+
+
+class Action(StrEnum):
+    """What happened to a row."""
+
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a key; `seq` says where it stands in the log."""
+
+    seq: int
+    key: str
+    action: Action
+
+
+def append(
+    db: Connection, lens_id: int, changes: Sequence[tuple[str, Action]], now: datetime
+) -> int:
+    """Buffer changes, (key, action), in their order; return how many are buffered then.
+
+    Another `append` to the same lens waits until this transaction ends. Raises `NotFound` when the
+    lens was removed.
+    """
+    try:
+        size = _resize(db, lens_id, len(changes))
+    except IntegrityError:
+        raise NotFound("The lens was removed; its changes have nowhere to go.") from None
+    if changes:
+        keys, actions = zip(*changes, strict=True)
+        given = rows_of(db, key=keys, action=[action.value for action in actions])
+        rows = select(
+            literal(lens_id), given.c.key, given.c.action, literal(now, UtcDateTime)
+        ).order_by(given.c.position)
+        names = ["lens_id", "key", "action", "created_at"]
+        db.execute(insert(db, tables.changes).from_select(names, rows))
+    return size
+
+
+def claim(db: Connection, lens_id: int, *, job_id: str, limit: int, now: datetime) -> list[Change]:
+    """Claim for a job the keys of the `limit` oldest unclaimed changes; one change a key.
+
+    Every other unclaimed change of these keys is claimed with them, and the last one's action is
+    given: it wins. In order of the log. Another `claim` of, or `append` to, the same lens waits
+    until this transaction ends, and this one for theirs.
+    """
+    size = select(tables.buffers.c.size).where(tables.buffers.c.lens_id == lens_id)
+    if not db.scalar(size.with_for_update()):
+        return []
+    unclaimed = and_(
+        _changes.lens_id == lens_id, _changes.applied_at.is_(None), _changes.job_id.is_(None)
+    )
+    oldest = select(_changes.key).where(unclaimed).order_by(_changes.seq).limit(limit)
+    keys = list(dict.fromkeys(db.scalars(oldest)))
+    claimed = db.execute(
+        update(tables.changes)
+        .where(unclaimed, among(db, _changes.key, keys))
+        .values(job_id=job_id)
+        .returning(_changes.seq, _changes.key, _changes.action)
+    )
+    # Ascending, so that of a key's changes the last one stays.
+    last = {row.key: _change(*row) for row in sorted(claimed, key=lambda row: row.seq)}
+    return sorted(last.values(), key=lambda change: change.seq)
+
+
+def ack(db: Connection, job_id: str, keys: Sequence[str], now: datetime) -> int:
+    """Note as applied what a job claimed of these keys; return how many changes that were."""
+    applied = db.scalars(
+        update(tables.changes)
+        .where(_claimed_by(job_id), among(db, _changes.key, keys))
+        .values(applied_at=now)
+        .returning(_changes.lens_id)
+    )
+    counted = Counter(applied)
+    for lens_id, number in counted.items():  # one: a job is a lens's
+        _resize(db, lens_id, -number)
+    return counted.total()
+
+
+def release(db: Connection, job_id: str) -> int:
+    """Give back what a job claimed and did not acknowledge; return how many changes."""
+    freed = update(tables.changes).where(_claimed_by(job_id)).values(job_id=None)
+    return db.execute(freed).rowcount
+
+
+def release_of_dead(db: Connection) -> int:
+    """Give back what is claimed by jobs that are not running; return how many changes."""
+    alive = select(tables.jobs.c.id).where(tables.jobs.c.status == JobStatus.RUNNING)
+    claimed = and_(
+        _changes.applied_at.is_(None), _changes.job_id.is_not(None), _changes.job_id.not_in(alive)
+    )
+    return db.execute(update(tables.changes).where(claimed).values(job_id=None)).rowcount
+
+
+def buffered(db: Connection, lens_id: int) -> int:
+    """Return how many changes of a lens are not applied yet, claimed or not."""
+    size = select(tables.buffers.c.size).where(tables.buffers.c.lens_id == lens_id)
+    return db.scalar(size) or 0
+
+
+def latest_seq(db: Connection, lens_id: int) -> int:
+    """Return the number of a lens's last change, 0 when there is none."""
+    return db.scalar(select(func.max(_changes.seq)).where(_changes.lens_id == lens_id)) or 0
+
+
+def newer_than(db: Connection, lens_id: int, keys: Sequence[str], seq: int) -> set[str]:
+    """Return those of `keys` that have a change after `seq`, applied or not."""
+    newer = select(_changes.seq).where(_changes.lens_id == lens_id, _changes.seq > seq)
+    # Nearly always there is none, and the keys need not travel to the database.
+    if db.execute(newer.limit(1)).first() is None:
+        return set()
+    given = rows_of(db, key=keys)
+    return set(db.scalars(select(given.c.key).where(_last_seq(lens_id, given.c.key) > seq)))
+
+
+def since(db: Connection, lens_id: int, seq: int, limit: int) -> list[Change]:
+    """Return the changes after `seq`, applied or not, oldest first, at most `limit`.
+
+    A key may be among them more than once. The next ones are those after the last one's `seq`.
+    """
+    rows = db.execute(
+        select(_changes.seq, _changes.key, _changes.action)
+        .where(_changes.lens_id == lens_id, _changes.seq > seq)
+        .order_by(_changes.seq)
+        .limit(limit)
+    )
+    return [_change(*row) for row in rows]
+
+
+def prune(db: Connection, applied_before: datetime) -> int:
+    """Delete changes applied before a time; return how many.
+
+    Those that a generation being built has yet to replay stay.
+    """
+    replayed = (
+        select(tables.generations.c.id)
+        .where(
+            tables.generations.c.lens_id == _changes.lens_id,
+            tables.generations.c.state == GenerationState.BUILDING,
+            tables.generations.c.change_seq < _changes.seq,
+        )
+        .exists()
+    )
+    old = delete(tables.changes).where(_changes.applied_at < applied_before, ~replayed)
+    return db.execute(old).rowcount
+
+
+def _resize(db: Connection, lens_id: int, by: int) -> int:
+    buffers = tables.buffers
+    new = insert(db, buffers).values(lens_id=lens_id, size=by)
+    grown = new.on_conflict_do_update(
+        index_elements=["lens_id"], set_={"size": buffers.c.size + new.excluded.size}
+    )
+    return int(db.scalars(grown.returning(buffers.c.size)).one())
+
+
+def _last_seq(lens_id: int, key: ColumnElement[str]) -> ColumnElement[int]:
+    # A subquery with an aggregate is looked up in the index, key by key, on both databases; a join
+    # or an EXISTS tempts the planner to read the whole log.
+    log = tables.changes.alias("log")
+    last = select(func.max(log.c.seq)).where(log.c.lens_id == lens_id, log.c.key == key)
+    return last.scalar_subquery()
+
+
+def _claimed_by(job_id: str) -> ColumnElement[bool]:
+    return and_(_changes.job_id == job_id, _changes.applied_at.is_(None))
+
+
+def _change(seq: int, key: str, action: str) -> Change:
+    return Change(seq, key, Action(action))

@@ -1,0 +1,135 @@
+"""SQLAlchemy engines for the registry: one kind for SQLite, one for PostgreSQL.
+
+It must never show a password, and never let two processes share one connection.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import weakref
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import Pool
+
+from semilayer_pipelines.errors import ConfigError, RegistryUnavailable, redact
+
+__all__ = ["WRITES", "make_engine"]
+
+WRITES = "semilayer_writes"
+"""Execution option of connections whose transactions write."""
+
+SQLITE_WAIT_SECONDS = 30.0
+"""How long a writer waits for another one; `?timeout=` in the URL says otherwise."""
+
+CONNECT_SECONDS = 10
+POOL_SIZE = 5
+
+_FORMS = "Use sqlite:///path/to/registry.db or postgresql://user:password@host/database."
+
+
+def make_engine(url: str) -> Engine:
+    """Return an engine for `sqlite:///file` or `postgresql://…`; nothing is connected yet.
+
+    The folder of a SQLite file is made when it is missing. Raises `ConfigError` for any other URL
+    and `RegistryUnavailable` when that folder cannot be made.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError(f"Not a database URL: {redact(url)!r}.", cure=_FORMS) from None
+    match parsed.drivername:
+        case "sqlite" | "sqlite+pysqlite":
+            engine = _sqlite(parsed)
+        case "postgresql" | "postgres" | "postgresql+psycopg":
+            engine = _postgres(parsed)
+        case other:
+            raise ConfigError(f"The registry cannot live in {other!r}.", cure=_FORMS)
+    _engines.add(engine)
+    return engine
+
+
+def _sqlite(url: URL) -> Engine:
+    if url.database in (None, "", ":memory:"):
+        raise ConfigError(
+            "The registry cannot live in memory: several processes use it.", cure=_FORMS
+        )
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RegistryUnavailable(
+            f"The folder of the registry, {folder}, cannot be made: {error.strerror}.",
+            cure="Make it, or point SEMILAYER_REGISTRY_URL somewhere writable.",
+        ) from None
+    wait = {} if "timeout" in url.query else {"timeout": SQLITE_WAIT_SECONDS}
+    engine = create_engine(url, connect_args=wait)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    # The driver would begin transactions by its own rules; `_begin_sqlite` does it by ours.
+    connection.isolation_level = None
+    _use_wal(connection)
+    connection.execute("PRAGMA foreign_keys = ON")
+    # In WAL mode a crash of the machine may lose the last commits, never the file's consistency;
+    # pages are idempotent, and what was acknowledged to a caller survives a crash of the process.
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # The switch is refused at once, without the usual wait, while another process looks at a file
+    # that is not in WAL mode yet; it happens when several open a new registry together.
+    deadline = time.monotonic() + SQLITE_WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later cannot wait for the write lock (its snapshot
+    # would be stale), so whoever means to write takes the lock at once.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgres(url: URL) -> Engine:
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "semilayer",
+            # Prepared statements do not survive a transaction pooler such as PgBouncer.
+            "prepare_threshold": None,
+        },
+    )
+
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+_inherited: list[Pool] = []
+
+
+def _forget_inherited_connections() -> None:
+    # The child must neither use nor close what it inherited: closing would end the parent's
+    # PostgreSQL session. The old pools are kept alive so that nothing closes them.
+    for engine in list(_engines):
+        _inherited.append(engine.pool)
+        engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_inherited_connections)

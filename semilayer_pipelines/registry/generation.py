@@ -1,0 +1,74 @@
+"""What a generation is, and how its row reads. Use it through `registry.generations`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row
+
+from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.registry.stored_config import lens_from_json
+
+__all__ = ["Generation", "GenerationState", "generation_of"]
+
+
+class GenerationState(StrEnum):
+    """What a generation is for."""
+
+    BUILDING = "building"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One physical index of a lens, and the one configuration it holds (invariant 9).
+
+    `bounds` are the encoded upper keys of all shards but the last. `change_seq` is the point in the
+    change log, `high_water` the tracked value and `source_rows` the count of the source at which it
+    was begun. `dimension` is `None` until the first vector.
+    """
+
+    id: int
+    lens_id: int
+    number: int
+    index_name: str
+    state: GenerationState
+    mapping_fingerprint: str
+    model_fingerprint: str
+    config: LensConfig
+    dimension: int | None
+    bounds: tuple[str, ...]
+    job_id: str
+    change_seq: int
+    source_rows: int | None
+    high_water: str | None
+    created_at: datetime
+    published_at: datetime | None
+    retired_at: datetime | None
+
+
+def generation_of(row: Row[Any]) -> Generation:
+    """Return the generation that a row of the table describes."""
+    return Generation(
+        id=row.id,
+        lens_id=row.lens_id,
+        number=row.number,
+        index_name=row.index_name,
+        state=GenerationState(row.state),
+        mapping_fingerprint=row.mapping_fingerprint,
+        model_fingerprint=row.model_fingerprint,
+        config=lens_from_json(row.config),
+        dimension=row.dimension,
+        bounds=tuple(row.bounds),
+        job_id=row.job_id,
+        change_seq=row.change_seq,
+        source_rows=row.source_rows,
+        high_water=row.high_water,
+        created_at=row.created_at,
+        published_at=row.published_at,
+        retired_at=row.retired_at,
+    )

@@ -1,0 +1,233 @@
+"""Generations: the physical indexes of a lens, one of them active, at most one being built.
+
+A row says what an index is; it never is the index: making and dropping those is the store's. Drop
+the index first and `forget` the row after, so that a crash in between leaves a row and no orphan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+
+from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import DimensionChanged, NotFound, Refused
+from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry.generation import Generation, GenerationState, generation_of
+from semilayer_pipelines.registry.lenses import Lens
+from semilayer_pipelines.registry.shards import ShardStatus
+from semilayer_pipelines.registry.stored_config import to_json
+
+__all__ = [
+    "Generation",
+    "GenerationState",
+    "active",
+    "adopt",
+    "all_index_names",
+    "building",
+    "forget",
+    "open_next",
+    "publish",
+    "retired",
+    "retired_before",
+    "set_dimension",
+]
+
+_generations = tables.generations.c
+
+
+def active(db: Connection, lens_id: int) -> Generation | None:
+    """Return the generation that queries are answered from."""
+    return _one(db, _generations.active_slot == lens_id)
+
+
+def building(db: Connection, lens_id: int) -> Generation | None:
+    """Return the generation that is being filled."""
+    return _one(db, _generations.building_slot == lens_id)
+
+
+def open_next(
+    db: Connection,
+    lens: Lens,
+    *,
+    index_name: Callable[[int], str],
+    mapping_fingerprint: str,
+    model_fingerprint: str,
+    bounds: Sequence[str],
+    job_id: str,
+    change_seq: int,
+    source_rows: int | None,
+    high_water: str | None = None,
+    now: datetime,
+) -> Generation:
+    """Open the next generation of a lens, with a pending shard for each range of `bounds`.
+
+    `index_name` gets its number, which was never used before. When another run of the same job was
+    faster, its generation is returned. Raises `NotFound` for a removed lens, and `Refused` while
+    another job's generation is being built.
+    """
+    last = _last_number(db, lens)
+    there = building(db, lens.id)
+    if there is not None and there.job_id == job_id:
+        return there
+    if there is not None:
+        raise Refused(
+            f"Job {there.job_id} is building generation {there.number} already.",
+            cure="Let it end, or forget its generation first.",
+            lens=lens.name,
+        )
+    number = last + 1
+    db.execute(
+        update(tables.lenses).where(tables.lenses.c.id == lens.id).values(last_generation=number)
+    )
+    made = insert(tables.generations).values(
+        lens_id=lens.id,
+        number=number,
+        index_name=index_name(number),
+        state=GenerationState.BUILDING,
+        building_slot=lens.id,
+        mapping_fingerprint=mapping_fingerprint,
+        model_fingerprint=model_fingerprint,
+        config=to_json(lens.config),
+        bounds=list(bounds),
+        job_id=job_id,
+        change_seq=change_seq,
+        source_rows=source_rows,
+        high_water=high_water,
+        created_at=now,
+    )
+    generation_id = db.scalars(made.returning(_generations.id)).one()
+    shards = [
+        {
+            "generation_id": generation_id,
+            "number": shard,
+            "status": ShardStatus.PENDING,
+            "counts": Counts(),
+        }
+        for shard in range(len(bounds) + 1)
+    ]
+    db.execute(insert(tables.shards), shards)
+    return _by_id(db, generation_id)
+
+
+def set_dimension(db: Connection, generation_id: int, dimension: int) -> None:
+    """Fix the length of the vectors; the first caller decides.
+
+    Raises `DimensionChanged` when it was fixed to another, and `NotFound`.
+    """
+    db.execute(
+        update(tables.generations)
+        .where(_generations.id == generation_id, _generations.dimension.is_(None))
+        .values(dimension=dimension)
+    )
+    generation = _by_id(db, generation_id)
+    if generation.dimension != dimension:
+        raise DimensionChanged(
+            f"The model gives vectors of {dimension} dimensions, generation {generation.number} "
+            f"holds {generation.dimension}.",
+            cure="A changed model needs a rebuild: `semilayer push --rebuild`.",
+        )
+
+
+def adopt(
+    db: Connection, generation_id: int, *, mapping_fingerprint: str, config: LensConfig
+) -> None:
+    """Note that every row of a generation was brought in line with this configuration."""
+    db.execute(
+        update(tables.generations)
+        .where(_generations.id == generation_id)
+        .values(mapping_fingerprint=mapping_fingerprint, config=to_json(config))
+    )
+
+
+def publish(db: Connection, generation_id: int, now: datetime) -> None:
+    """Put a built generation in the place of the active one, which is retired.
+
+    Does nothing when it is active already. Raises `NotFound`, and `Refused` when it is retired.
+    """
+    generation = _by_id(db, generation_id)
+    if generation.state is GenerationState.ACTIVE:
+        return
+    if generation.state is GenerationState.RETIRED:
+        raise Refused(
+            f"Generation {generation.number} was retired; it cannot be put in place again.",
+            cure="Rebuild: `semilayer push --rebuild`.",
+        )
+    # In this order: the place is unique, and has to be free before it can be taken.
+    db.execute(
+        update(tables.generations)
+        .where(_generations.active_slot == generation.lens_id)
+        .values(state=GenerationState.RETIRED, active_slot=None, retired_at=now)
+    )
+    db.execute(
+        update(tables.generations)
+        .where(_generations.id == generation_id)
+        .values(
+            state=GenerationState.ACTIVE,
+            building_slot=None,
+            active_slot=_generations.lens_id,
+            published_at=now,
+        )
+    )
+
+
+def retired(db: Connection, lens_id: int) -> list[Generation]:
+    """Return the retired generations of a lens, the oldest first."""
+    state = _generations.state == GenerationState.RETIRED
+    return _many(db, (_generations.lens_id == lens_id) & state)
+
+
+def retired_before(db: Connection, before: datetime) -> list[Generation]:
+    """Return the generations of all lenses that were retired before a time."""
+    return _many(db, _generations.retired_at < before)
+
+
+def forget(db: Connection, generation_id: int) -> None:
+    """Delete the row of a generation and of its shards; its number stays used."""
+    db.execute(delete(tables.generations).where(_generations.id == generation_id))
+
+
+def all_index_names(db: Connection, env: str) -> set[str]:
+    """Return the indexes that an environment's generations know of, whatever their state."""
+    rows = db.scalars(
+        select(_generations.index_name)
+        .select_from(tables.generations)
+        .join(tables.lenses)
+        .join(tables.environments)
+        .where(tables.environments.c.slug == env)
+    )
+    return set(rows)
+
+
+def _last_number(db: Connection, lens: Lens) -> int:
+    # The lens's row is locked, so that two runs which open at once do it one after the other.
+    row = db.scalar(
+        select(tables.lenses.c.last_generation)
+        .where(tables.lenses.c.id == lens.id)
+        .with_for_update()
+    )
+    if row is None:
+        raise NotFound("The lens was removed.", cure="Push it again.", lens=lens.name)
+    return int(row)
+
+
+def _by_id(db: Connection, generation_id: int) -> Generation:
+    found = _one(db, _generations.id == generation_id)
+    if found is None:
+        raise NotFound(
+            f"Generation {generation_id} is gone.",
+            cure="A newer rebuild or a removed lens took it away; nothing was written.",
+        )
+    return found
+
+
+def _one(db: Connection, which: ColumnElement[bool]) -> Generation | None:
+    row = db.execute(select(tables.generations).where(which)).one_or_none()
+    return None if row is None else generation_of(row)
+
+
+def _many(db: Connection, which: ColumnElement[bool]) -> list[Generation]:
+    rows = db.execute(select(tables.generations).where(which).order_by(_generations.id))
+    return [generation_of(row) for row in rows]

@@ -1,0 +1,160 @@
+"""Questions about jobs; use them through `registry.jobs`. Nothing here writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry.job import SELECT_JOB, SWEEPS, Job, JobStatus, job_of
+from semilayer_pipelines.registry.lenses import LensStatus
+
+__all__ = [
+    "QueueCounts",
+    "due",
+    "find",
+    "get",
+    "holds",
+    "queue_counts",
+    "recent",
+    "running",
+    "silent",
+]
+
+_jobs = tables.jobs.c
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """Jobs of an environment: running, queued, and ended badly or well within a time."""
+
+    active: int
+    pending: int
+    failed: int
+    completed: int
+
+
+def get(db: Connection, job_id: str) -> Job:
+    """Return a job; raise `NotFound` when there is none."""
+    row = db.execute(SELECT_JOB.where(_jobs.id == job_id)).one_or_none()
+    if row is None:
+        raise NotFound(
+            f"There is no job {job_id!r}.",
+            cure="Jobs that ended long ago are forgotten, and so are those of removed lenses.",
+        )
+    return job_of(row)
+
+
+def find(db: Connection, start: str) -> Job:
+    """Return the job whose id is, or begins with, `start`.
+
+    Raises `NotFound` when there is none, and when there are several.
+    """
+    begins = SELECT_JOB.where(_jobs.id.startswith(start, autoescape=True))
+    rows = db.execute(begins.order_by(_jobs.id).limit(2)).all()
+    if len(rows) == 2 and rows[0].id != start:
+        raise NotFound(
+            f"More than one job's id begins with {start!r}.", cure="Give more of its characters."
+        )
+    return job_of(rows[0]) if rows else get(db, start)
+
+
+def due(db: Connection, now: datetime, limit: int = 100) -> list[Job]:
+    """Return queued jobs whose time has come and which a run could take now, oldest first.
+
+    Left out: jobs of paused lenses, and every sweep of a lens but the next, while none runs.
+    """
+    other = tables.jobs.alias("other")
+    sooner = or_(
+        other.c.due_at < _jobs.due_at,
+        and_(other.c.due_at == _jobs.due_at, other.c.id < _jobs.id),
+    )
+    in_the_way = (
+        select(other.c.id)
+        .where(
+            other.c.lens_id == _jobs.lens_id,
+            other.c.mode.in_(SWEEPS),
+            or_(
+                other.c.status == JobStatus.RUNNING,
+                and_(other.c.status == JobStatus.QUEUED, sooner),
+            ),
+        )
+        .exists()
+    )
+    rows = db.execute(
+        SELECT_JOB.where(
+            _jobs.status == JobStatus.QUEUED,
+            _jobs.due_at <= now,
+            tables.lenses.c.status != LensStatus.PAUSED,
+            or_(_jobs.mode.not_in(SWEEPS), ~in_the_way),
+        )
+        .order_by(_jobs.due_at, _jobs.id)
+        .limit(limit)
+    )
+    return [job_of(row) for row in rows]
+
+
+def silent(db: Connection, before: datetime) -> list[Job]:
+    """Return running jobs that gave no sign of life since `before`."""
+    rows = db.execute(
+        SELECT_JOB.where(_jobs.status == JobStatus.RUNNING, _jobs.heartbeat_at < before)
+    )
+    return [job_of(row) for row in rows]
+
+
+def running(db: Connection, lens_id: int) -> list[Job]:
+    """Return the running jobs of a lens, the longest first."""
+    rows = db.execute(
+        SELECT_JOB.where(_jobs.status == JobStatus.RUNNING, _jobs.lens_id == lens_id).order_by(
+            _jobs.started_at, _jobs.id
+        )
+    )
+    return [job_of(row) for row in rows]
+
+
+def recent(
+    db: Connection, *, env: str | None = None, lens_id: int | None = None, limit: int = 20
+) -> list[Job]:
+    """Return jobs, the newest first, of all lenses, of one environment or of one lens."""
+    query = SELECT_JOB.order_by(_jobs.created_at.desc(), _jobs.id.desc()).limit(limit)
+    if env is not None:
+        query = query.where(tables.environments.c.slug == env)
+    if lens_id is not None:
+        query = query.where(_jobs.lens_id == lens_id)
+    return [job_of(row) for row in db.execute(query)]
+
+
+def queue_counts(db: Connection, env: str, since: datetime) -> QueueCounts:
+    """Count the jobs of an environment; failed and completed ones that ended at `since` or later."""
+    alive = (JobStatus.QUEUED, JobStatus.RUNNING)
+    rows = db.execute(
+        select(_jobs.status, func.count().label("number"))
+        .select_from(tables.jobs)
+        .join(tables.lenses)
+        .join(tables.environments)
+        .where(
+            tables.environments.c.slug == env,
+            or_(_jobs.status.in_(alive), _jobs.ended_at >= since),
+        )
+        .group_by(_jobs.status)
+    )
+    numbers = {JobStatus(row.status): row.number for row in rows}
+    return QueueCounts(
+        active=numbers.get(JobStatus.RUNNING, 0),
+        pending=numbers.get(JobStatus.QUEUED, 0),
+        failed=numbers.get(JobStatus.FAILED, 0),
+        completed=numbers.get(JobStatus.COMPLETED, 0),
+    )
+
+
+def holds(db: Connection, job_id: str, lease: str | None) -> bool:
+    """Say whether the job is running under this lease."""
+    query = select(_jobs.id).where(
+        _jobs.id == job_id,
+        _jobs.status == JobStatus.RUNNING,
+        _jobs.lease.is_not_distinct_from(lease),
+    )
+    return db.execute(query).first() is not None

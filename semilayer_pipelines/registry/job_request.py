@@ -1,0 +1,109 @@
+"""Queued jobs: making them, moving their time, taking them back. Use it through `registry.jobs`.
+
+`request` is the only place that makes a job, and the one that decides what there may be only one of
+(invariant 6): a job occupies its singleton `slot` while queued, a full ingest until it ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
+from sqlalchemy.exc import IntegrityError
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry.job import SELECT_JOB, Job, JobStatus, Mode, job_of, singleton_key
+from semilayer_pipelines.registry.job_queries import get
+from semilayer_pipelines.registry.lenses import Lens
+from semilayer_pipelines.registry.sql import insert
+
+__all__ = ["Requested", "cancel", "postpone", "relaunch", "request"]
+
+_jobs = tables.jobs.c
+
+
+@dataclass(frozen=True)
+class Requested:
+    """The job that will do what was asked; `deduplicated` when it was there already."""
+
+    job: Job
+    deduplicated: bool
+
+
+def request(
+    db: Connection,
+    lens: Lens,
+    mode: Mode,
+    *,
+    job_id: str,
+    origin: str,
+    now: datetime,
+    due_at: datetime | None = None,
+    shard: int | None = None,
+    confirmed: bool = False,
+) -> Requested:
+    """Queue a job, or return the one that occupies its place (or has this very id) already.
+
+    `due_at` of a job that is there stays (see `postpone`); a confirmation is passed on to it while
+    it is queued. Raises `NotFound` when the lens was removed.
+    """
+    singleton = singleton_key(mode, lens.env, lens.name, shard)
+    values = insert(db, tables.jobs).values(
+        id=job_id,
+        lens_id=lens.id,
+        mode=mode,
+        shard=shard,
+        singleton=singleton,
+        slot=singleton,
+        status=JobStatus.QUEUED,
+        origin=origin,
+        counts=Counts(),
+        created_at=now,
+        due_at=due_at or now,
+        attempt=1,
+        confirmed=confirmed,
+    )
+    new = values.on_conflict_do_nothing().returning(_jobs.id)
+    there = SELECT_JOB.where(or_(_jobs.slot == singleton, _jobs.id == job_id)).order_by(
+        case((_jobs.id == job_id, 0), else_=1)
+    )
+    while True:
+        try:
+            made = db.execute(new).first() is not None
+        except IntegrityError:  # the one rule that is left to break: its lens must be there
+            raise NotFound("It was removed.", cure="Push it again.", lens=lens.name) from None
+        if confirmed and not made:
+            queued = and_(_jobs.slot == singleton, _jobs.status == JobStatus.QUEUED)
+            db.execute(update(tables.jobs).where(queued).values(confirmed=True))
+        row = db.execute(there).first()
+        if row is not None:
+            return Requested(job_of(row), deduplicated=not made)
+        # Whoever occupied the slot gave it up between the two statements: it is free now.
+
+
+def postpone(db: Connection, job_id: str, due_at: datetime) -> bool:
+    """Set when a queued job is due; return whether it was still queued."""
+    later = update(tables.jobs).where(_queued(job_id)).values(due_at=due_at)
+    return db.execute(later).rowcount == 1
+
+
+def relaunch(db: Connection, job_id: str, now: datetime) -> Job:
+    """Make a queued job due anew, for when its launch was lost; return the job as it is then.
+
+    Raises `NotFound`.
+    """
+    postpone(db, job_id, now)
+    return get(db, job_id)
+
+
+def cancel(db: Connection, job_id: str, now: datetime) -> bool:
+    """Cancel a queued job; return whether it was still queued."""
+    ended = {"status": JobStatus.CANCELED, "slot": None, "ended_at": now}
+    return db.execute(update(tables.jobs).where(_queued(job_id)).values(ended)).rowcount == 1
+
+
+def _queued(job_id: str) -> ColumnElement[bool]:
+    return and_(_jobs.id == job_id, _jobs.status == JobStatus.QUEUED)

@@ -1,0 +1,206 @@
+"""Lenses as they were last registered, with their status and what a push left to be done.
+
+Nothing here starts work: jobs do (`registry.jobs`). A new lens is paused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select, update
+
+from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.registry import environments, tables
+from semilayer_pipelines.registry.sql import insert
+from semilayer_pipelines.registry.stored_config import canonical_hash, lens_from_json, to_json
+
+__all__ = [
+    "Lens",
+    "LensStatus",
+    "Needs",
+    "by_id",
+    "config_hash",
+    "definitions_version",
+    "get",
+    "list_all",
+    "register",
+    "remove",
+    "set_needs",
+    "set_status",
+]
+
+_lenses = tables.lenses.c
+_SELECT = select(tables.lenses, tables.environments.c.slug.label("env")).join(tables.environments)
+
+
+class LensStatus(StrEnum):
+    """What a lens is doing."""
+
+    PAUSED = "paused"
+    INDEXING = "indexing"
+    READY = "ready"
+    ERROR = "error"
+
+
+class Needs(StrEnum):
+    """What would bring the index in line with what was pushed (invariant 9)."""
+
+    NOTHING = "nothing"
+    SMART_SYNC = "smart_sync"
+    REBUILD = "rebuild"
+
+
+@dataclass(frozen=True)
+class Lens:
+    """One lens of one environment.
+
+    `origin` says who registered it last (a push, the console), `pushed_at` when; `changed_at` is
+    when anything of it last changed, its status included. `error` and `cure` go with the status.
+    """
+
+    id: int
+    env_id: int
+    env: str
+    name: str
+    config: LensConfig
+    config_hash: str
+    status: LensStatus
+    needs: Needs
+    error: str | None
+    cure: str | None
+    origin: str
+    pushed_at: datetime
+    changed_at: datetime
+
+
+def config_hash(config: LensConfig) -> str:
+    """Return a stable SHA-256, in hex; equal for configurations that mean the same."""
+    return canonical_hash(config)
+
+
+def register(
+    db: Connection,
+    env_id: int,
+    name: str,
+    config: LensConfig,
+    *,
+    needs: Needs,
+    origin: str,
+    now: datetime,
+) -> Lens:
+    """Add a lens, paused, or give the existing one this configuration; its status stays."""
+    told = {
+        "config": to_json(config),
+        "config_hash": config_hash(config),
+        "needs": needs,
+        "origin": origin,
+        "pushed_at": now,
+        "changed_at": now,
+    }
+    new = insert(db, tables.lenses).values(
+        env_id=env_id, name=name, status=LensStatus.PAUSED, **told
+    )
+    db.execute(new.on_conflict_do_update(index_elements=["env_id", "name"], set_=told))
+    return _lens(db.execute(_SELECT.where(_lenses.env_id == env_id, _lenses.name == name)).one())
+
+
+def get(db: Connection, env: str, name: str) -> Lens:
+    """Return a lens; raise `NotFound`, with the nearest name and all that exist, when absent."""
+    row = db.execute(
+        _SELECT.where(tables.environments.c.slug == env, _lenses.name == name)
+    ).one_or_none()
+    if row is None:
+        env_id = environments.get(db, env).id
+        known = list(
+            db.scalars(select(_lenses.name).where(_lenses.env_id == env_id).order_by(_lenses.name))
+        )
+        raise NotFound(
+            f"There is no lens {name!r} in {env!r}{nearest(name, known)}.",
+            cure=f"Lenses: {', '.join(known)}." if known else "Push one: `semilayer push`.",
+        )
+    return _lens(row)
+
+
+def by_id(db: Connection, lens_id: int) -> Lens:
+    """Return a lens; raise `NotFound` when it was removed."""
+    row = db.execute(_SELECT.where(_lenses.id == lens_id)).one_or_none()
+    if row is None:
+        raise NotFound(
+            f"Lens number {lens_id} is no longer registered.",
+            cure="It was removed; push it again to bring it back.",
+        )
+    return _lens(row)
+
+
+def list_all(db: Connection, env: str | None = None) -> list[Lens]:
+    """Return every lens, or those of one environment, by environment and name."""
+    query = _SELECT.order_by(tables.environments.c.slug, _lenses.name)
+    if env is not None:
+        query = query.where(tables.environments.c.slug == env)
+    return [_lens(row) for row in db.execute(query)]
+
+
+def remove(db: Connection, lens_id: int) -> None:
+    """Remove a lens and every row about it; its indexes are the caller's to drop, before."""
+    db.execute(delete(tables.lenses).where(_lenses.id == lens_id))
+
+
+def set_status(
+    db: Connection,
+    lens_id: int,
+    status: LensStatus,
+    *,
+    error: str | None = None,
+    cure: str | None = None,
+    now: datetime,
+) -> None:
+    """Set the status; `error` and `cure` replace what was there, also by nothing."""
+    db.execute(
+        update(tables.lenses)
+        .where(_lenses.id == lens_id)
+        .values(status=status, error=error, cure=cure, changed_at=now)
+    )
+
+
+def set_needs(db: Connection, lens_id: int, needs: Needs, now: datetime) -> None:
+    """Note what would bring the index in line."""
+    db.execute(
+        update(tables.lenses).where(_lenses.id == lens_id).values(needs=needs, changed_at=now)
+    )
+
+
+def definitions_version(db: Connection) -> str:
+    """Return a text that differs whenever a lens was added, removed or configured anew."""
+    rows = db.execute(
+        select(tables.environments.c.slug, _lenses.name, _lenses.config_hash)
+        .join_from(tables.lenses, tables.environments)
+        .order_by(tables.environments.c.slug, _lenses.name)
+    )
+    digest = hashlib.sha256()
+    for row in rows:  # a row a lens, hundreds at most
+        digest.update("\0".join(row).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _lens(row: Row[Any]) -> Lens:
+    return Lens(
+        id=row.id,
+        env_id=row.env_id,
+        env=row.env,
+        name=row.name,
+        config=lens_from_json(row.config),
+        config_hash=row.config_hash,
+        status=LensStatus(row.status),
+        needs=Needs(row.needs),
+        error=row.error,
+        cure=row.cure,
+        origin=row.origin,
+        pushed_at=row.pushed_at,
+        changed_at=row.changed_at,
+    )

@@ -1,0 +1,88 @@
+"""What every page of a job did: kept here because Dagster's retention deletes runs' events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.registry import tables
+
+__all__ = ["LoggedPage", "of_job", "prune", "record", "total"]
+
+_pages = tables.page_log.c
+
+
+@dataclass(frozen=True)
+class LoggedPage:
+    """One page: numbers from 1 within a run, seconds it took, cursor after it."""
+
+    shard: int
+    page: int
+    rows: int
+    counts: Counts
+    seconds: float
+    cursor: str | None
+    at: datetime
+
+
+def record(
+    db: Connection,
+    job_id: str,
+    *,
+    shard: int,
+    page: int,
+    rows: int,
+    counts: Counts,
+    seconds: float,
+    cursor: str | None,
+    now: datetime,
+) -> None:
+    """Note a page."""
+    db.execute(
+        insert(tables.page_log).values(
+            job_id=job_id,
+            shard=shard,
+            page=page,
+            rows=rows,
+            counts=counts,
+            seconds=seconds,
+            cursor=cursor,
+            at=now,
+        )
+    )
+
+
+def of_job(db: Connection, job_id: str, limit: int) -> list[LoggedPage]:
+    """Return the last pages of a job, the last one first."""
+    rows = db.execute(
+        select(tables.page_log)
+        .where(_pages.job_id == job_id)
+        .order_by(_pages.id.desc())
+        .limit(limit)
+    )
+    return [
+        LoggedPage(
+            shard=row.shard,
+            page=row.page,
+            rows=row.rows,
+            counts=row.counts,
+            seconds=row.seconds,
+            cursor=row.cursor,
+            at=row.at,
+        )
+        for row in rows
+    ]
+
+
+def total(db: Connection, job_id: str) -> Counts:
+    """Return what all pages of a job did together."""
+    counts = db.scalars(select(_pages.counts).where(_pages.job_id == job_id))
+    return sum(counts, Counts())
+
+
+def prune(db: Connection, before: datetime) -> int:
+    """Delete pages noted before a time; return how many."""
+    return db.execute(delete(tables.page_log).where(_pages.at < before)).rowcount

@@ -1,0 +1,41 @@
+"""How configuration models are kept: as the JSON they would be written as, and as a hash.
+
+What was not written must stay unwritten: `undefinedAs: null` and no `undefinedAs` mean different
+things, and only the set of given keys tells them apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from semilayer_pipelines.config.models import LensConfig, SourceConfig
+
+__all__ = ["canonical_hash", "lens_from_json", "source_from_json", "to_json"]
+
+
+def to_json(config: LensConfig | SourceConfig) -> dict[str, Any]:
+    """Return the configuration as JSON with the file's names, holding what was given."""
+    return config.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def lens_from_json(stored: dict[str, Any]) -> LensConfig:
+    """Read back a lens that `to_json` gave."""
+    return LensConfig.model_validate(stored)
+
+
+def source_from_json(stored: dict[str, Any]) -> SourceConfig:
+    """Read back a source that `to_json` gave."""
+    return SourceConfig.model_validate(stored)
+
+
+def canonical_hash(config: LensConfig) -> str:
+    """Return the SHA-256, in hex, of what the configuration means.
+
+    A default that is written out counts the same as one that is not. The order of the fields
+    counts, because their texts are embedded in it.
+    """
+    meant = config.model_dump(mode="json", by_alias=True)
+    text = json.dumps(meant, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

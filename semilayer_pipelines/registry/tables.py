@@ -1,0 +1,239 @@
+"""The registry's tables, as the code of this version expects them.
+
+The migrations make them; a test holds the two together. Names start with `sl_` because Dagster's
+own storage, which may share the database, has a table `jobs` and an `alembic_version` of its own.
+
+"At most one" rules are unique columns that are NULL unless the row occupies the place: `slot`,
+`sweep_slot`, `building_slot`, `active_slot`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from semilayer_pipelines.registry.types import BIG_ID, CountsJson, UtcDateTime
+
+__all__ = [
+    "buffers",
+    "changes",
+    "cursors",
+    "environments",
+    "failed_rows",
+    "generations",
+    "jobs",
+    "lenses",
+    "metadata",
+    "page_log",
+    "shards",
+    "sources",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
+        "ix": "%(table_name)s_%(column_0_N_name)s_ix",
+    }
+)
+
+
+def _lens_id(*, primary_key: bool = False) -> Column[int]:
+    owner = ForeignKey("sl_lenses.id", ondelete="CASCADE")
+    return Column("lens_id", Integer, owner, primary_key=primary_key, nullable=False)
+
+
+environments = Table(
+    "sl_environments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+sources = Table(
+    "sl_sources",
+    metadata,
+    Column("env_id", ForeignKey("sl_environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("config", JSON, nullable=False),
+)
+
+lenses = Table(
+    "sl_lenses",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("env_id", ForeignKey("sl_environments.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("config_hash", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("needs", Text, nullable=False),
+    Column("error", Text),
+    Column("cure", Text),
+    Column("origin", Text, nullable=False),
+    Column("pushed_at", UtcDateTime, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("last_generation", Integer, nullable=False, server_default=text("0")),
+    UniqueConstraint("env_id", "name"),
+    # The id of a removed lens must not come back: it stands in store locks and in old logs.
+    sqlite_autoincrement=True,
+)
+
+jobs = Table(
+    "sl_jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _lens_id(),
+    Column("mode", Text, nullable=False),
+    Column("shard", Integer),
+    Column("singleton", Text, nullable=False),
+    Column("slot", Text, unique=True),
+    Column("sweep_slot", Integer, unique=True),
+    Column("status", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("run_id", Text),
+    Column("lease", Text),
+    Column("counts", CountsJson, nullable=False),
+    Column("error", Text),
+    Column("cure", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("heartbeat_at", UtcDateTime),
+    Column("attempt", Integer, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Index(None, "status", "due_at"),
+    Index(None, "lens_id", "created_at"),
+    Index(None, "created_at"),
+    Index(None, "ended_at"),
+)
+
+page_log = Table(
+    "sl_page_log",
+    metadata,
+    Column("id", BIG_ID, primary_key=True),
+    Column("job_id", ForeignKey("sl_jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("page", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("counts", CountsJson, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("cursor", Text),
+    Column("at", UtcDateTime, nullable=False),
+    Index(None, "job_id", "id"),
+    Index(None, "at"),
+)
+
+generations = Table(
+    "sl_generations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _lens_id(),
+    Column("number", Integer, nullable=False),
+    Column("index_name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("building_slot", Integer, unique=True),
+    Column("active_slot", Integer, unique=True),
+    Column("mapping_fingerprint", Text, nullable=False),
+    Column("model_fingerprint", Text, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("dimension", Integer),
+    Column("bounds", JSON, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("change_seq", BigInteger, nullable=False),
+    Column("source_rows", BigInteger),
+    Column("high_water", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("published_at", UtcDateTime),
+    Column("retired_at", UtcDateTime),
+    UniqueConstraint("lens_id", "number"),
+    sqlite_autoincrement=True,
+)
+
+shards = Table(
+    "sl_shards",
+    metadata,
+    Column("generation_id", ForeignKey(generations.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("cursor", Text),
+    Column("lease", Text),
+    Column("run_id", Text),
+    Column("heartbeat_at", UtcDateTime),
+    Column("counts", CountsJson, nullable=False),
+    Column("started_at", UtcDateTime),
+)
+
+changes = Table(
+    "sl_changes",
+    metadata,
+    Column("seq", BIG_ID, primary_key=True),
+    _lens_id(),
+    Column("key", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("job_id", Text),
+    Column("applied_at", UtcDateTime),
+    Index(None, "lens_id", "seq"),
+    Index(None, "lens_id", "key", "seq"),
+    # A sequence number must not come back after `prune`: "newer than" is decided by it.
+    sqlite_autoincrement=True,
+)
+_unapplied = changes.c.applied_at.is_(None)
+_claimed = changes.c.job_id.is_not(None) & _unapplied
+Index(
+    "sl_changes_unapplied_ix",
+    changes.c.lens_id,
+    changes.c.seq,
+    sqlite_where=_unapplied,
+    postgresql_where=_unapplied,
+)
+Index("sl_changes_claimed_ix", changes.c.job_id, sqlite_where=_claimed, postgresql_where=_claimed)
+
+# How many changes of a lens are not applied. Counting them takes as long as there are many, and
+# every call of the webhook is told; the row is also what appends and claims of a lens queue at.
+buffers = Table(
+    "sl_buffers",
+    metadata,
+    _lens_id(primary_key=True),
+    Column("size", BigInteger, nullable=False),
+)
+
+cursors = Table(
+    "sl_cursors",
+    metadata,
+    _lens_id(primary_key=True),
+    Column("cursor", Text),
+    Column("high_water", Text),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+failed_rows = Table(
+    "sl_failed_rows",
+    metadata,
+    _lens_id(primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("stage", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Index(None, "lens_id", "last_at"),
+)
