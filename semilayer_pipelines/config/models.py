@@ -52,6 +52,7 @@ SYNC_INTERVALS: dict[str, int] = {
 """Every sync interval and its length in seconds."""
 
 _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
+_PASSWORD = re.compile(r"://[^/@\s]*?:(?P<password>[^@]+)@")
 _FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,62}$")
 
 
@@ -359,6 +360,17 @@ class SourceConfig(_Model):
     timeout: Annotated[
         int, Field(gt=0, le=3_600_000, description="Longest time a statement may take, in ms.")
     ] = 30_000
+
+    @field_validator("connection")
+    @classmethod
+    def _no_password_in_the_file(cls, connection: str) -> str:
+        found = _PASSWORD.search(connection)
+        if found and not found["password"].startswith("${"):
+            raise ValueError(
+                "holds a password; put it in the environment and write ${VAR} in its place, so that "
+                "it is never stored"
+            )
+        return connection
 
 
 class LensConfig(_Model):

@@ -212,3 +212,19 @@ def test_a_lens_is_the_same_after_the_registry_kept_it_as_json(
     assert kept == read
     assert kept.fields["d"].undefined_is_filled
     assert not kept.fields["a"].undefined_is_filled
+
+
+def test_a_password_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "sl.config.yaml"
+    path.write_text(
+        "stack: shop\n"
+        "sources:\n"
+        '  main: {bridge: sql, connection: "postgresql://reader:hunter2@db/shop"}\n'
+        "lenses: {}\n"
+    )
+
+    with pytest.raises(ConfigError, match="holds a password") as caught:
+        load_config(path)
+
+    assert "hunter2" not in str(caught.value)
+    assert "sl.config.yaml:3" in str(caught.value)
