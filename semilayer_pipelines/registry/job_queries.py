@@ -9,12 +9,13 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.registry.job import SELECT_JOB, SWEEPS, Job, JobStatus, job_of
+from semilayer_pipelines.registry.job import SELECT_JOB, SWEEPS, Job, JobStatus, Mode, job_of
 from semilayer_pipelines.registry.lenses import LensStatus
 
 __all__ = [
     "QueueCounts",
     "due",
+    "due_of",
     "find",
     "get",
     "holds",
@@ -95,6 +96,20 @@ def due(db: Connection, now: datetime, limit: int = 100) -> list[Job]:
         .limit(limit)
     )
     return [job_of(row) for row in rows]
+
+
+def due_of(db: Connection, lens_id: int, mode: Mode, now: datetime) -> Job | None:
+    """Return a lens's queued job of a mode when its time has come and the lens is not paused."""
+    row = db.execute(
+        SELECT_JOB.where(
+            _jobs.lens_id == lens_id,
+            _jobs.mode == mode,
+            _jobs.status == JobStatus.QUEUED,
+            _jobs.due_at <= now,
+            tables.lenses.c.status != LensStatus.PAUSED,
+        ).limit(1)
+    ).first()
+    return None if row is None else job_of(row)
 
 
 def silent(db: Connection, before: datetime) -> list[Job]:

@@ -28,6 +28,7 @@ from semilayer_pipelines.registry.job import (
 from semilayer_pipelines.registry.job_queries import (
     QueueCounts,
     due,
+    due_of,
     find,
     get,
     holds,
@@ -47,6 +48,7 @@ __all__ = [
     "beat",
     "cancel",
     "due",
+    "due_of",
     "find",
     "finish",
     "get",

@@ -1,0 +1,70 @@
+"""Keeping the project small: retired generations, and history that nobody needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import generations, lenses, retention
+from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.registry.retention import Swept
+from semilayer_pipelines.stores.protocol import Store
+
+__all__ = ["GRACE", "Tidied", "drop_retired", "tidy"]
+
+GRACE = timedelta(hours=1)
+"""How long a generation is kept after another took its place: searches under way end in it."""
+
+JOBS_KEPT = timedelta(days=30)
+PAGES_KEPT = timedelta(days=7)
+CHANGES_KEPT = timedelta(hours=24)
+"""Applied changes protect newer writes from older reads, so they outlast any walk of a table."""
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """What was removed: history in the registry, and indexes by name."""
+
+    history: Swept
+    indexes: tuple[str, ...]
+
+
+def tidy(project: Project) -> Tidied:
+    """Drop what was retired longer ago than `GRACE`, and forget old history."""
+    now = project.clock()
+    with project.registry.begin() as db:
+        swept = retention.sweep(
+            db,
+            now,
+            jobs_older_than=JOBS_KEPT,
+            pages_older_than=PAGES_KEPT,
+            changes_older_than=CHANGES_KEPT,
+        )
+    return Tidied(swept, tuple(drop_retired(project.registry, project.store, now)))
+
+
+def drop_retired(
+    registry: Registry,
+    store: Callable[[str], Store],
+    now: datetime,
+    *,
+    lens_id: int | None = None,
+) -> list[str]:
+    """Drop the generations, of one lens or of all, that were retired longer ago than `GRACE`.
+
+    `store` gives the store of an environment. Returns the names of the dropped indexes.
+    """
+    with registry.read() as db:
+        late = [
+            (lenses.by_id(db, generation.lens_id).env, generation)
+            for generation in generations.retired_before(db, now - GRACE)
+            if lens_id in (None, generation.lens_id)
+        ]
+    for env, generation in late:
+        # The index first: a crash in between leaves a row to try again, not an orphaned index.
+        store(env).drop(generation.index_name)
+        with registry.begin() as db:
+            generations.forget(db, generation.id)
+    return [generation.index_name for _, generation in late]

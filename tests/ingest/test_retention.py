@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from semilayer_pipelines.ingest.retention import GRACE, tidy
+from tests.lab import ENV, Lab
+
+
+def test_a_retired_index_is_kept_for_the_grace_period_and_dropped_after_it(tmp_path: Path) -> None:
+    # given a lens whose index was rebuilt once
+    lab = Lab.at(tmp_path, rows=30)
+    lab.full()
+    lab.full()
+    assert lab.project.store(ENV).names() == ["items-g000001", "items-g000002"]
+
+    # when time passes
+    early = tidy(lab.project)
+    later = replace(lab.project, clock=lambda: lab.project.clock() + GRACE + timedelta(seconds=1))
+    late = tidy(later)
+
+    # then the old one goes after the grace period, and the one in use stays
+    assert early.indexes == ()
+    assert late.indexes == ("items-g000001",)
+    assert lab.project.store(ENV).names() == ["items-g000002"]
+    assert lab.audit().clean
+
+
+def test_jobs_that_ended_long_ago_are_forgotten(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=30)
+    lab.full()
+
+    soon = tidy(lab.project)
+    much_later = replace(lab.project, clock=lambda: lab.project.clock() + timedelta(days=40))
+
+    assert soon.history.jobs == 0
+    assert tidy(much_later).history.jobs == 1
