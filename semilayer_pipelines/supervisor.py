@@ -1,7 +1,7 @@
 """Several processes as one: started in order, their lines in one stream, stopped together.
 
 Used by `semilayer dev` and by the demo. A child that ends by itself takes the others with it, so
-that nothing runs on unseen.
+that nothing runs on unseen. It must never leave a process behind, whatever interrupts it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from semilayer_pipelines.errors import Terminal
 __all__ = ["Process", "Supervisor", "free_port", "wait_for_port"]
 
 STOP_SECONDS = 15.0
+RELAY_SECONDS = 1.0
 Say = Callable[[str, str], None]
 
 
@@ -34,63 +36,95 @@ class Process:
     ready_seconds: float = 60.0
 
 
+@dataclass(frozen=True)
+class _Running:
+    process: Process
+    child: subprocess.Popen[str]
+    relay: threading.Thread
+
+
 @dataclass
 class Supervisor:
-    """Runs processes; `say` gets (process name, line) for every line they print."""
+    """Runs processes; `say` gets (process name, line) for every line they print.
+
+    `patience` is how many seconds a process has to end by itself before it is killed.
+    """
 
     cwd: Path
     environ: Mapping[str, str]
     say: Say
-    _running: list[tuple[Process, subprocess.Popen[str]]] = field(default_factory=list)
+    patience: float = STOP_SECONDS
+    _running: list[_Running] = field(default_factory=list)
 
     def start(self, process: Process) -> None:
         """Start a process and wait until it listens.
 
-        Raises `Terminal` when it ends first or does not listen in time; everything is stopped then.
+        Raises `Terminal` when it cannot be started, ends first or does not listen in time;
+        everything is stopped then.
         """
-        # A session of its own: a Ctrl-C in the terminal reaches only us, and we stop them in order.
-        child = subprocess.Popen(
-            process.command,
-            cwd=self.cwd,
-            env=dict(self.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        self._running.append((process, child))
-        threading.Thread(target=self._relay, args=(process, child), daemon=True).start()
+        if process.port is not None and wait_for_port(process.port, 0.05):
+            self.stop()
+            raise Terminal(
+                f"The {process.name} cannot have port {process.port}: somebody listens there."
+            )
+        try:
+            # A session of its own: a Ctrl-C in the terminal reaches only us, and we stop them in
+            # order.
+            child = subprocess.Popen(
+                process.command,
+                cwd=self.cwd,
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.stop()
+            raise Terminal(
+                f"The {process.name} cannot be started: {process.command[0]}: {error.strerror}.",
+                cure="Is everything installed? `make setup` does it.",
+            ) from None
+        relay = threading.Thread(target=self._relay, args=(process, child), daemon=True)
+        self._running.append(_Running(process, child, relay))
+        relay.start()
         if process.port is not None and not wait_for_port(
             process.port, process.ready_seconds, lambda: child.poll() is None
         ):
+            why = "ended" if child.poll() is not None else f"is not up on port {process.port} yet"
             self.stop()
             raise Terminal(
-                f"{process.name} did not come up on port {process.port}.",
-                cure="Its last lines above say why; is the port taken?",
+                f"The {process.name} {why}; it was given {process.ready_seconds:.0f} s.",
+                cure="Its last lines above say why.",
             )
 
     def ended(self) -> str | None:
         """Return the name of a process that has ended, or `None` while all run."""
-        return next((p.name for p, child in self._running if child.poll() is not None), None)
+        return next((r.process.name for r in self._running if r.child.poll() is not None), None)
 
     def stop(self) -> None:
         """Stop every process, the last started first, whatever it takes."""
-        for _, child in reversed(self._running):
+        for running in reversed(self._running):
+            child = running.child
             _signal_group(child, signal.SIGTERM)
-            deadline = time.monotonic() + STOP_SECONDS
+            deadline = time.monotonic() + self.patience
             while child.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.05)
             # The group outlives its leader when a run is still going on; runs may be killed safely.
             _signal_group(child, signal.SIGKILL)
             child.wait()
+            # What it said last has to be out before anybody says that the lines above tell why.
+            running.relay.join(RELAY_SECONDS)
         self._running.clear()
 
     def _relay(self, process: Process, child: subprocess.Popen[str]) -> None:
         assert child.stdout is not None
         for line in child.stdout:
-            self.say(process.name, line.rstrip("\n"))
+            # Read on whatever happens to a line: a child whose output nobody takes stops.
+            with suppress(OSError):
+                self.say(process.name, line.rstrip("\n"))
 
 
 def _signal_group(child: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -21,6 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -47,6 +48,22 @@ def mariadb_url() -> str:
     return _find(
         "SEMILAYER_TEST_MARIADB_URL", "mysql+pymysql://root@127.0.0.1:3306/mysql", _start_mariadb
     )
+
+
+@functools.cache
+def logical_postgres_url() -> str:
+    """Return the URL of a PostgreSQL server that decodes its log (wal_level = logical)."""
+    usual = os.environ.get("SEMILAYER_TEST_LOGICAL_POSTGRES_URL")
+    if usual:
+        return (
+            make_url(usual)
+            .set(drivername="postgresql+psycopg")
+            .render_as_string(hide_password=False)
+        )
+    started = _start_postgres("wal_level=logical", "wal_sender_timeout=10s")
+    if started is not None:
+        return started
+    return _none("no server programs of PostgreSQL to start one with wal_level = logical")
 
 
 @contextlib.contextmanager
@@ -100,10 +117,13 @@ def _find(variable: str, usual: str, start: Callable[[], str | None]) -> str:
     started = start()
     if started is not None:
         return started
-    reason = (
+    return _none(
         f"no server: {variable} is not set, nothing answers at the usual port, and no server "
         "program was found to start one"
     )
+
+
+def _none(reason: str) -> NoReturn:
     if os.environ.get("SEMILAYER_TEST_NO_SKIP") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -117,7 +137,7 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _start_postgres() -> str | None:
+def _start_postgres(*settings: str) -> str | None:
     folder = _program_folder("postgres", sorted(Path("/usr/lib/postgresql").glob("*/bin"))[::-1])
     if folder is None or not (folder / "initdb").exists():
         return None
@@ -126,6 +146,7 @@ def _start_postgres() -> str | None:
     initdb = [folder / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "-E", "UTF8"]
     _complete([*initdb, "--no-sync", "--locale=C.UTF-8"], user)
     server = [folder / "postgres", "-D", data, "-p", str(port), "-k", home, "-F"]
+    server += [part for setting in settings for part in ("-c", setting)]
     _serve(server, user, home, signal.SIGINT)
     return _when_up(f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", home)
 

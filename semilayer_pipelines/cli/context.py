@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong input, 3 refused (a person must decide), 4
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,17 @@ from rich.console import Console
 from semilayer_pipelines.errors import Refused, SemilayerError, Transient, UserError, redact
 from semilayer_pipelines.project import Project
 
-__all__ = ["EXIT_CODES", "Here", "SemilayerGroup", "env_option", "exit_code", "json_option", "say"]
+__all__ = [
+    "EXIT_CODES",
+    "Here",
+    "SemilayerGroup",
+    "env_option",
+    "exit_code",
+    "json_option",
+    "say",
+    "say_aside",
+    "say_json",
+]
 
 EXIT_CODES: dict[int, str] = {
     0: "done",
@@ -26,13 +37,21 @@ EXIT_CODES: dict[int, str] = {
     4: "unreachable; try again later",
 }
 
-console = Console(highlight=False, soft_wrap=True)
+WIDE = 200
+"""Columns of what is not a terminal: nobody wants a table folded in a log or a pipe."""
+
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str = "") -> None:
     """Print a line to standard output."""
     console.print(text, markup=False)
+
+
+def say_aside(text: str = "") -> None:
+    """Print a line to standard error."""
+    errors.print(text, markup=False)
 
 
 def say_json(value: Any) -> None:

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from semilayer_pipelines.cli.context import console, say
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import Terminal
+from semilayer_pipelines.errors import Refused, Terminal
+from semilayer_pipelines.orchestration.alive import why_waiting
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import generations, jobs, page_log, shards
+from semilayer_pipelines.registry import generations, jobs, lenses, page_log, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.lenses import LensStatus
 
 __all__ = ["describe", "follow", "progress_of"]
 
 POLL_SECONDS = 0.5
+INTERRUPTED = 130
 LINE_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
+"""A queued job is picked up in under ten; after this long its follower asks why it is not."""
+
+Tell = Callable[[str], None]
 _ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
-def follow(project: Project, job_ids: Sequence[str]) -> None:
-    """Show how the jobs get on until all have ended; raise `Terminal` when one did not complete."""
+def follow(project: Project, job_ids: Sequence[str], *, tell: Tell = say) -> None:
+    """Show how the jobs get on until all have ended.
+
+    Raises `Terminal` when one did not complete and `Refused` when its lens was paused meanwhile.
+    """
     for job_id in job_ids:
-        job = _follow_one(project, job_id)
-        say(describe(job))
+        try:
+            job = _follow_one(project, job_id, tell)
+        except KeyboardInterrupt:
+            tell(f"\nThe job goes on without a follower: semilayer jobs {job_id[:8]}")
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        tell(describe(job))
         if job.status is not JobStatus.COMPLETED:
             raise Terminal(
                 f"The {job.mode.value} job {job.id[:8]} ended {job.status.value}: "
@@ -63,8 +77,10 @@ def describe(job: Job) -> str:
     )
 
 
-def _follow_one(project: Project, job_id: str) -> Job:
-    started = told = time.monotonic()
+def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
+    waiting_since = told = time.monotonic()
+    failed_attempts = 0
+    by_lines = tell is not say or not console.is_terminal
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -73,19 +89,31 @@ def _follow_one(project: Project, job_id: str) -> Job:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=by_lines,
     ) as bar:
         task = bar.add_task("waiting for Dagster to pick it up", total=1)
         while True:
             with project.registry.read() as db:
                 job = jobs.get(db, job_id)
+                paused = lenses.by_id(db, job.lens_id).status is LensStatus.PAUSED
             if job.status in _ENDED:
                 return job
             now = time.monotonic()
-            if job.status is JobStatus.QUEUED and now - started > PATIENCE_SECONDS:
-                started = now
-                say(f"{job.lens}: still queued. Is Dagster running? `make dev` starts it.")
+            if job.status is JobStatus.QUEUED:
+                if paused:
+                    raise Refused(
+                        "It was paused; the job keeps its place.",
+                        cure=f"Go on with: semilayer resume --lens {job.lens}",
+                        lens=job.lens,
+                    )
+                if job.error and job.attempt > failed_attempts:
+                    failed_attempts, waiting_since = job.attempt, now
+                    tell(f"{job.lens}: {job.error} It will be tried again.")
+                if now - waiting_since > PATIENCE_SECONDS:
+                    waiting_since = now
+                    tell(f"{job.lens}: still queued. {why_waiting(project.settings.root)}")
             if job.status is JobStatus.RUNNING:
+                waiting_since = now
                 counts, expected = progress_of(project, job)
                 bar.update(
                     task,
@@ -93,8 +121,8 @@ def _follow_one(project: Project, job_id: str) -> Job:
                     completed=counts.read,
                     total=expected or max(counts.read, 1),
                 )
-                if not console.is_terminal and now - told > LINE_SECONDS:
+                if by_lines and now - told > LINE_SECONDS:
                     told = now
                     of = f" of {expected:,}" if expected else ""
-                    say(f"{job.lens}: {counts.read:,}{of} rows read, {counts.embedded:,} embedded")
+                    tell(f"{job.lens}: {counts.read:,}{of} rows read, {counts.embedded:,} embedded")
             time.sleep(POLL_SECONDS)

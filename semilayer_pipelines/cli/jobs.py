@@ -20,7 +20,10 @@ __all__ = ["jobs_command"]
 @json_option
 @click.pass_obj
 def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: bool) -> None:
-    """List the latest jobs, or tell one job's story (the first characters of its id will do)."""
+    """List the latest jobs, or tell one job's story.
+
+    The first characters of a job's id are enough, as long as no other begins with them.
+    """
     project = here.project
     if job_id:
         with project.registry.read() as db:
@@ -35,8 +38,11 @@ def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: 
     if as_json:
         say_json([_as_json(job) for job in latest])
         return
+    if not latest:
+        say(f"No job in {env!r} yet. Start the first: semilayer resume")
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("job", "lens", "mode", "status", "started", "read", "written", "deleted"):
+    for title in ("job", "lens", "mode", "status", "started (UTC)", "read", "written", "deleted"):
         table.add_column(title)
     for job in latest:
         started = f"{job.started_at:%Y-%m-%d %H:%M:%S}" if job.started_at else ""

@@ -28,7 +28,11 @@ _wait = click.option("--wait", is_flag=True, help="Follow it to its end; fails i
 @env_option
 @click.pass_obj
 def resume(here: Here, lens: str | None, confirm_deletes: bool, wait: bool, env: str) -> None:
-    """Start or go on with ingest of a paused lens, or try again what failed."""
+    """Start, go on with, or try again the ingest of lenses.
+
+    A new lens starts its first full ingest, a paused one goes on where it stopped, a failed one
+    tries again. Returns at once; Dagster does the work.
+    """
     project = here.project
     started: list[str] = []
     for name in [lens] if lens else _resting(project, env):
@@ -49,7 +53,7 @@ def resume(here: Here, lens: str | None, confirm_deletes: bool, wait: bool, env:
 @env_option
 @click.pass_obj
 def pause(here: Here, lens: str, env: str) -> None:
-    """Stop ingest of a lens after the page it is at; it keeps its place."""
+    """Stop ingest of a lens after the page it is at."""
     lifecycle.pause(here.project, env, lens)
     say(f"{lens}: paused. Go on with: semilayer resume --lens {lens}")
 
@@ -61,7 +65,11 @@ def pause(here: Here, lens: str, env: str) -> None:
 @env_option
 @click.pass_obj
 def sync(here: Here, lens: str, confirm_deletes: bool, wait: bool, env: str) -> None:
-    """Compare every row of a lens with its index (smart sync): embeds changes, deletes the gone."""
+    """Bring the index of a lens in line with its table (smart sync).
+
+    Compares every row: embeds what changed, deletes what is gone. Returns at once; Dagster does the
+    work.
+    """
     job = lifecycle.request_sync(here.project, env, lens, confirmed=confirm_deletes)
     say(f"{lens}: smart sync queued, job {job.id[:8]}.")
     if wait:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.errors import Refused
@@ -65,15 +65,16 @@ def push(
             jobs += [job] if job else []
     if as_json:
         say_json([{**asdict(lens), "config": None} for lens in plan.lenses])
-    else:
-        for lens in plan.lenses:
-            say(_line(lens))
-        if changed:
-            say(reload_definitions(project.settings.dagster_url))
-        if not jobs and any(lens.change is Change.CREATED for lens in plan.lenses):
-            say("Nothing is ingested yet. Start it: semilayer resume")
+    # With --json, standard output is one document and nothing else.
+    tell = say_aside if as_json else say
+    for lens in plan.lenses:
+        tell(_line(lens))
+    if changed:
+        tell(reload_definitions(project.settings.dagster_url))
+    if not jobs and any(lens.change is Change.CREATED for lens in plan.lenses):
+        tell("Nothing is ingested yet. Start it: semilayer resume")
     if wait:
-        follow(project, [job.id for job in jobs])
+        follow(project, [job.id for job in jobs], tell=tell)
 
 
 def _line(lens: LensPush) -> str:

@@ -8,7 +8,7 @@ import click
 
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.search import Hit
+from semilayer_pipelines.search import MAX_LIMIT, Hit
 from semilayer_pipelines.search import search as search_lens
 
 __all__ = ["search"]
@@ -19,7 +19,13 @@ SHOWN_CHARACTERS = 100
 @click.command()
 @click.argument("lens")
 @click.argument("text")
-@click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--limit",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1, MAX_LIMIT),
+    help="How many rows at most.",
+)
 @click.option("--where", help='Conditions on fields, as JSON: \'{"section": "web"}\'.')
 @env_option
 @json_option

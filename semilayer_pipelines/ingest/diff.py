@@ -28,11 +28,26 @@ class KnownRows:
     def __init__(self, scan: Iterable[pl.DataFrame]) -> None:
         """Take in the frames of (KEY, ROW_HASH) that `Index.scan` yields."""
         parts = [_compact(frame) for frame in scan]
-        frame = pl.concat(parts or [_compact(_NOTHING)]).sort("key")
+        frame = pl.concat(parts or [_compact(_NOTHING)]).sort("key", "check")
         self._keys = frame["key"].to_numpy()
         self._checks = frame["check"].to_numpy()
         self._rows = frame["row"].to_numpy()
         self._seen: NDArray[np.bool_] = np.zeros(len(self._keys), dtype=np.bool_)
+
+    def doubled(self, scan: Iterable[pl.DataFrame]) -> list[str]:
+        """Return the keys that the index holds more than once, from a second scan of it.
+
+        Our own writes cannot make one; a writer that does not know the lock can.
+        """
+        twice = (self._keys[1:] == self._keys[:-1]) & (self._checks[1:] == self._checks[:-1])
+        if not twice.any():
+            return []
+        hashes = pl.Series(np.unique(self._keys[1:][twice]))
+        suspects = [
+            frame[KEY].filter(frame[KEY].hash(_SEED).is_in(hashes.implode())) for frame in scan
+        ]
+        counted = pl.concat(suspects).value_counts()
+        return counted.filter(pl.col("count") > 1)[KEY].to_list()
 
     def __len__(self) -> int:
         return len(self._keys)

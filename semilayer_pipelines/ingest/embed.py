@@ -78,6 +78,11 @@ def _split(start: int, stop: int, positions: Sequence[int]) -> list[tuple[int, i
 
 def _assemble(done: list[tuple[int, Embedded]], rejected: dict[int, str]) -> EmbeddedPage:
     done.sort(key=lambda part: part[0])
+    if len(done) == 1:
+        # Nearly every page: its vectors are megabytes, and not copied once more.
+        [(start, part)] = done
+        kept_one = np.arange(start, start + len(part.vectors))
+        return EmbeddedPage(kept_one, part.vectors, int(part.truncated.sum()), rejected)
     kept = [np.arange(start, start + len(part.vectors)) for start, part in done]
     return EmbeddedPage(
         kept=np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64),

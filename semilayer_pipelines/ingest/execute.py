@@ -77,13 +77,16 @@ def run_job(
     run_id: str | None = None,
     shard: int | None = None,
     report: Callable[[PageDone], None] = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: True,
 ) -> Outcome:
     """Run a queued job to its end, or to the lens being paused.
 
-    `shard` limits a full ingest to one shard. `report` is called after every page.
+    `shard` limits a full ingest to one shard. `report` is called after every page. `cancelled` is
+    asked when the run is interrupted: did a person stop this job, or is the machine shutting down?
 
     Raises the error that ended the run, after the job and the lens say so; a passing one leaves
-    the job queued for another attempt. An interrupt leaves the job `canceled`.
+    the job queued for another attempt. An interrupt leaves the job `canceled` or, when nobody
+    cancelled it, queued to go on.
     """
     job = _take(project, job_id, run_id)
     if job is None:
@@ -118,7 +121,10 @@ def run_job(
         raise known from (None if known is error else error)
     except BaseException:
         # Dagster's cancel and Ctrl-C are no Exceptions: the run stops at once, its job says so.
-        _cancelled(project, run, job)
+        if cancelled():
+            _cancelled(project, run, job)
+        else:
+            _interrupted(project, run, job)
         raise
     return outcome
 
@@ -129,7 +135,8 @@ def _take(project: Project, job_id: str, run_id: str | None) -> Job | None:
         if jobs.get(db, job_id).mode is not Mode.FULL:
             return jobs.take(db, job_id, lease=uuid4().hex, run_id=run_id, now=now)
         job = jobs.join(db, job_id, run_id=run_id, now=now)
-        if job is not None:
+        # A lens paused between launch and start stays paused: the run ends before its first page.
+        if job and lenses.by_id(db, job.lens_id).status is not LensStatus.PAUSED:
             lenses.set_status(db, job.lens_id, LensStatus.INDEXING, now=now)
         return job
 
@@ -225,6 +232,8 @@ def _ended(parts: Parts, run: Run, job: Job, outcome: Outcome) -> None:
                 if not jobs.finish(
                     db, job.id, lease=job.lease, status=JobStatus.COMPLETED, counts=counts, now=now
                 ):
+                    if job.lease is None and jobs.get(db, job.id).status is JobStatus.COMPLETED:
+                        return  # the runs of the last two shards ended at the same moment
                     raise Fenced("Another run has taken over this job.", lens=parts.lens.name)
                 _in_line(db, parts, job, outcome)
             case Ended.PAUSED:
@@ -290,6 +299,13 @@ def _cancelled(project: Project, run: Run, job: Job) -> None:
             serving = generations.active(db, job.lens_id) is not None
             status = LensStatus.READY if serving else LensStatus.PAUSED
             lenses.set_status(db, job.lens_id, status, now=now)
+
+
+def _interrupted(project: Project, run: Run, job: Job) -> None:
+    now = project.clock()
+    with project.registry.begin() as db:
+        changes.release(db, job.id)
+        jobs.requeue(db, job.id, lease=job.lease, now=now)
 
 
 def _unexpected(error: Exception) -> SemilayerError:

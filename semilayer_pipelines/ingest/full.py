@@ -19,7 +19,8 @@ from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.ingest.diff import KnownRows
 from semilayer_pipelines.ingest.page import Commit, Comparison, apply_page
 from semilayer_pipelines.ingest.parts import Parts
-from semilayer_pipelines.ingest.publish import drop_retired, publish
+from semilayer_pipelines.ingest.publish import publish
+from semilayer_pipelines.ingest.retention import drop_retired
 from semilayer_pipelines.ingest.run import LEASE, Heartbeat, Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
@@ -51,7 +52,7 @@ def run_full(parts: Parts, run: Run, *, shard: int | None) -> Generation | None:
     if not complete or run.paused():
         return None
     published = publish(parts, run, generation)
-    drop_retired(parts)
+    drop_retired(parts.registry, lambda _: parts.store, parts.clock(), lens_id=parts.lens.id)
     return published
 
 

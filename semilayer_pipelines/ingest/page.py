@@ -99,15 +99,25 @@ def apply_page(
         index = target.require_index(ready.dimension)
         with target.locked(index):
             run.check_fence()
-            current = ~objects[KEY].is_in(_newer(parts, objects[KEY], page.change_seq))
-            written = retrying(
-                lambda: target.write(index, objects.filter(current), known.filter(current)),
-                StoreUnavailable,
-            )
+            newer = _newer(parts, objects[KEY], page.change_seq)
+            if newer:
+                # Not without need: filtering copies the vectors, which are megabytes.
+                current = ~objects[KEY].is_in(newer)
+                objects, known = objects.filter(current), known.filter(current)
+            written = _write(target, index, objects, known)
             counts = _counts(page, mapped, ready, written)
             _commit(parts, run, counts, mapped, ready, commit)
     run.page_done(page.shard or 0, counts, time.monotonic() - page.started, page.cursor)
     return counts
+
+
+def _write(target: Target, index: Index, objects: pl.DataFrame, known: pl.Series) -> int:
+    try:
+        return target.write(index, objects, known)
+    except StoreUnavailable:
+        # An append may have gone through although its answer was lost: from now on only replace.
+        any_may_be_there = pl.repeat(True, known.len(), eager=True)
+        return retrying(lambda: target.write(index, objects, any_may_be_there), StoreUnavailable)
 
 
 def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:

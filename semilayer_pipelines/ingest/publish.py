@@ -8,7 +8,6 @@ old one in between; one that comes too late finds the generation switched and st
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
 
 from semilayer_pipelines.errors import GuardStopped
 from semilayer_pipelines.ingest.parts import Parts
@@ -21,10 +20,7 @@ from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.registry.generations import Generation, GenerationState
 from semilayer_pipelines.registry.lenses import Needs
 
-__all__ = ["GRACE", "drop_retired", "publish"]
-
-GRACE = timedelta(hours=1)
-"""How long a generation is kept after another took its place."""
+__all__ = ["publish"]
 
 REPLAY_ROWS = 1_000
 
@@ -63,21 +59,6 @@ def publish(parts: Parts, run: Run, generation: Generation) -> Generation | None
     if index is not None:
         index.maintain()
     return published
-
-
-def drop_retired(parts: Parts, *, grace: timedelta = GRACE) -> list[str]:
-    """Drop the generations of the lens that were retired longer ago than `grace`."""
-    with parts.registry.read() as db:
-        late = [
-            generation
-            for generation in generations.retired(db, parts.lens.id)
-            if generation.retired_at and generation.retired_at <= parts.clock() - grace
-        ]
-    for generation in late:
-        parts.store.drop(generation.index_name)
-        with parts.registry.begin() as db:
-            generations.forget(db, generation.id)
-    return [generation.index_name for generation in late]
 
 
 def _replay(parts: Parts, run: Run, target: Target, since: int) -> int:

@@ -67,6 +67,7 @@ class Run:
     pages: int = 0
     started: float = field(default_factory=time.monotonic)
     _pause_checked: float = field(default=0.0)
+    _was_paused: bool = field(default=False)
 
     def page_done(self, shard: int, counts: Counts, seconds: float, cursor: str | None) -> None:
         """Add a page to the run's numbers, keep it in the registry's log and report it."""
@@ -100,14 +101,18 @@ class Run:
             raise Fenced("Another run has taken over this job.", cure="Nothing needs to be done.")
 
     def paused(self) -> bool:
-        """Say whether somebody paused the lens; asks the registry at most five times a second."""
+        """Say whether somebody paused the lens; asks the registry at most five times a second.
+
+        Once paused, a run stays so: every step on its way out has to hear the same answer.
+        """
         self.check_fence()
         now = time.monotonic()
-        if now - self._pause_checked < PAUSE_CHECK_SECONDS:
-            return False
+        if self._was_paused or now - self._pause_checked < PAUSE_CHECK_SECONDS:
+            return self._was_paused
         self._pause_checked = now
         with self.registry.read() as db:
-            return lenses.by_id(db, self.lens_id).status is LensStatus.PAUSED
+            self._was_paused = lenses.by_id(db, self.lens_id).status is LensStatus.PAUSED
+        return self._was_paused
 
 
 class Heartbeat:

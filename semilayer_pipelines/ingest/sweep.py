@@ -60,7 +60,7 @@ def sweep(
     before any delete, and what `apply_page` and the bridge raise.
     """
     index = target.index
-    known = KnownRows(index.scan(shard=shard) if index else ())
+    known = _known_rows(parts, run, target, shard)
     shards = range(len(target.generation.bounds) + 1) if shard is None else (shard,)
     rows_read = 0
     for number in shards:
@@ -87,6 +87,21 @@ def sweep(
             return False
         delete_keys(parts, run, target, keys, change_seq=seq)
     return True
+
+
+def _known_rows(parts: Parts, run: Run, target: Target, shard: int | None) -> KnownRows:
+    """Scan the index; objects of which there are two are taken out, so that the walk writes one."""
+    index = target.index
+    if index is None:
+        return KnownRows(())
+    known = KnownRows(index.scan(shard=shard))
+    doubled = known.doubled(index.scan(shard=shard))
+    if not doubled:
+        return known
+    with parts.registry.read() as db:
+        seq = changes.latest_seq(db, parts.lens.id)
+    delete_keys(parts, run, target, doubled, change_seq=seq)
+    return KnownRows(index.scan(shard=shard))
 
 
 def _compare(known: KnownRows, mapped: Mapped) -> Comparison:

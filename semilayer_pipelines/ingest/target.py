@@ -84,5 +84,6 @@ class Target:
         """Write objects under the lock; `known` says which keys the index may hold already."""
         if self.generation.state is GenerationState.ACTIVE or bool(known.all()):
             return index.upsert(objects) if objects.height else 0
-        written = index.upsert(objects.filter(known)) if bool(known.any()) else 0
-        return written + index.add(objects.filter(~known))
+        if not known.any():
+            return index.add(objects)
+        return index.upsert(objects.filter(known)) + index.add(objects.filter(~known))

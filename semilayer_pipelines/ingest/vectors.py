@@ -39,9 +39,9 @@ def with_vectors(
 ) -> Vectorised:
     """Give every row of `changed` its vector, from `have` where that holds the same text.
 
-    `may_have` says for which rows looking into `have` is worth it. The text hash covers the model's fingerprint, so an equal hash means an equal vector. Raises
-    `DimensionChanged` when a model changed its dimension under an unchanged name, and what
-    `embed_page` raises.
+    `may_have` says for which rows looking into `have` is worth it. The text hash covers the model's
+    fingerprint, so an equal hash means an equal vector. Raises `DimensionChanged` when a model
+    changed its dimension under an unchanged name, and what `embed_page` raises.
     """
     taken_at, taken = _taken_over(changed, have, may_have)
     missing = np.setdiff1d(np.arange(changed.height), taken_at, assume_unique=True)
@@ -53,24 +53,42 @@ def with_vectors(
             f"the same name have {taken.shape[1]}.",
             cure="Name the revision of the model in the lens and rebuild it.",
         )
-    at = np.concatenate([taken_at, embedded_at])
-    order = np.argsort(at)
-    vectors = np.concatenate([part for part in (taken, page.vectors) if len(part)] or [taken])
+    at, vectors = _in_order(taken_at, taken, embedded_at, page.vectors)
     dimension = vectors.shape[1]
-    rows = changed[at[order]].drop(TEXT)
+    rows = changed.drop(TEXT)
+    if len(at) < changed.height:
+        rows = rows[at]
     if len(at):
-        column = pl.Series(VECTOR, vectors[order], dtype=pl.Array(pl.Float32, dimension))
+        column = pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, dimension))
         rows = rows.with_columns(column)
     keys = changed[KEY]
     return Vectorised(
         rows=rows,
-        at=at[order],
+        at=at,
         dimension=dimension,
         embedded=len(embedded_at),
         reused=len(taken_at),
         truncated=page.truncated,
         rejected={keys[int(missing[i])]: reason for i, reason in page.rejected.items()},
     )
+
+
+def _in_order(
+    taken_at: NDArray[np.int64],
+    taken: NDArray[np.float32],
+    embedded_at: NDArray[np.int64],
+    embedded: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Merge two ascending lists of positions with their vectors, which are copied once at most."""
+    if not len(embedded_at):
+        return taken_at, taken
+    if not len(taken_at):
+        return embedded_at, embedded
+    at = np.sort(np.concatenate([taken_at, embedded_at]))
+    vectors = np.empty((len(at), embedded.shape[1]), dtype=np.float32)
+    vectors[np.searchsorted(at, taken_at)] = taken
+    vectors[np.searchsorted(at, embedded_at)] = embedded
+    return at, vectors
 
 
 def _taken_over(
@@ -81,11 +99,14 @@ def _taken_over(
     asked = changed.select(KEY, TEXT_HASH).with_row_index("at").filter(may_have)
     if have is None or not asked.height:
         return nothing
+    found = have.fetch(asked[KEY].to_list())
+    # Matched without the vectors, which are then copied once and not at every step.
     matches = (
-        asked.join(have.fetch(asked[KEY].to_list()), on=[KEY, TEXT_HASH], how="inner")
+        asked.join(found.select(KEY, TEXT_HASH).with_row_index("of"), on=[KEY, TEXT_HASH])
         .unique("at", keep="any")
         .sort("at")
     )
     if not matches.height:
         return nothing
-    return matches["at"].cast(pl.Int64).to_numpy(), matches[VECTOR].to_numpy()
+    vectors = found[VECTOR].gather(matches["of"]).to_numpy()
+    return matches["at"].cast(pl.Int64).to_numpy(), vectors

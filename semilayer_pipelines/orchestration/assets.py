@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.errors import Refused, SemilayerError
 from semilayer_pipelines.orchestration.catalogue import LensEntry
-from semilayer_pipelines.orchestration.execution import materialise_shard
+from semilayer_pipelines.orchestration.execution import failure, materialise_shard
 from semilayer_pipelines.orchestration.names import (
     asset_key,
     published_key,
@@ -74,21 +74,21 @@ def _published_asset(entry: LensEntry) -> dg.AssetsDefinition:
         tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
     )
     def lens_published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        project = Project.here()
         try:
+            project = Project.here()
             with project.registry.read() as db:
                 lens = lenses.get(db, entry.env, entry.name)
                 active = generations.active(db, lens.id)
+            if active is None:
+                raise Refused(
+                    f"Lens {entry.name!r} has no published index: not all of its shards are "
+                    "filled.",
+                    cure="Materialise the missing partitions, or launch full_ingest.",
+                )
+            store = project.store(entry.env)
+            rows = store.open(active.index_name).count() if store.exists(active.index_name) else 0
         except SemilayerError as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from None
-        if active is None:
-            raise dg.Failure(
-                description=f"Lens {entry.name!r} has no published index: not all of its shards "
-                "are filled. Materialise the missing partitions, or launch full_ingest.",
-                allow_retries=False,
-            )
-        store = project.store(entry.env)
-        rows = store.open(active.index_name).count() if store.exists(active.index_name) else 0
+            raise failure(None, error) from None
         return dg.MaterializeResult(
             metadata={
                 "generation": active.number,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,20 +69,28 @@ def _entry(lens: lenses.Lens) -> LensEntry:
 
 
 def _read(cache: Path) -> list[LensEntry]:
-    if not cache.is_file():
+    try:
+        return [
+            LensEntry(**{**e, "fields": tuple(e["fields"]), "searchable": tuple(e["searchable"])})
+            for e in json.loads(cache.read_text())
+        ]
+    except FileNotFoundError:
         return []
-    return [
-        LensEntry(**{**e, "fields": tuple(e["fields"]), "searchable": tuple(e["searchable"])})
-        for e in json.loads(cache.read_text())
-    ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        _log.warning("%s cannot be used (%s); no lenses are shown.", cache.name, error)
+        return []
 
 
 def _write(cache: Path, entries: list[LensEntry]) -> None:
     text = json.dumps([asdict(entry) for entry in entries])
-    if cache.is_file() and cache.read_text() == text:
-        return
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed into place: processes that start meanwhile read the old file or the new one.
-    half = cache.with_suffix(f".{id(entries)}.tmp")
-    half.write_text(text)
-    half.replace(cache)
+    try:
+        if cache.is_file() and cache.read_text() == text:
+            return
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        # Renamed into place: processes that start meanwhile read the old file or the new one.
+        half = cache.with_suffix(f".{os.getpid()}.tmp")
+        half.write_text(text)
+        half.replace(cache)
+    except OSError as error:
+        # Without the file everything works as long as the registry does.
+        _log.warning("The list of lenses could not be kept: %s", error)

@@ -11,7 +11,9 @@ import dagster as dg
 from semilayer_pipelines.orchestration.assets import lens_assets
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
 from semilayer_pipelines.orchestration.jobs import lens_jobs
+from semilayer_pipelines.orchestration.schedules import cadence_schedules
 from semilayer_pipelines.orchestration.sensors import due_jobs_sensor
+from semilayer_pipelines.orchestration.tidying import retention_job, retention_schedule
 from semilayer_pipelines.project import Project
 
 __all__ = ["build_definitions", "defs"]
@@ -20,10 +22,12 @@ __all__ = ["build_definitions", "defs"]
 def build_definitions(project: Project) -> dg.Definitions:
     """Return the definitions for the lenses that are registered now."""
     jobs = lens_jobs()
+    entries = read_catalogue(project)
     return dg.Definitions(
-        assets=[asset for entry in read_catalogue(project) for asset in lens_assets(entry)],
-        jobs=jobs,
+        assets=[asset for entry in entries for asset in lens_assets(entry)],
+        jobs=[*jobs, retention_job],
         sensors=[due_jobs_sensor(jobs)],
+        schedules=[*cadence_schedules(entries, jobs), retention_schedule],
         executor=dg.in_process_executor,
     )
 

@@ -1,27 +1,31 @@
 """Running a registry job inside a Dagster run.
 
-Heavy modules (Polars, drivers, the store, the model) are imported here when a run starts, never
-when definitions load.
+The engine (drivers, the store, the model) is imported here when a run starts, never when
+definitions load.
 """
 
 from __future__ import annotations
 
 import time
+import traceback
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import dagster as dg
 
-from semilayer_pipelines.errors import Fenced, Refused, SemilayerError, UserError
+from semilayer_pipelines.errors import Fenced, Refused, SemilayerError, UserError, redact
+from semilayer_pipelines.orchestration.names import TAG_JOB_ID, job_tags
 from semilayer_pipelines.orchestration.reporting import Context, last_line, page_reporter
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import generations, jobs, lenses
+from semilayer_pipelines.registry import generations, jobs, lenses, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.registry.shards import ShardStatus
 
 if TYPE_CHECKING:
     from semilayer_pipelines.ingest.execute import Outcome
 
-__all__ = ["execute", "failure", "job_for", "materialise_shard"]
+__all__ = ["execute", "failure", "is_filled", "job_for", "materialise_shard"]
 
 SWEEP_POLL_SECONDS = 2.0
 
@@ -39,12 +43,15 @@ def job_for(
     """Return the job a run is for: the one it was launched for, or a row of its own.
 
     A run launched from the UI makes its row through the same function as everybody else, so the
-    singleton rule holds for it too. Raises `NotFound`.
+    singleton rule holds for it too. Launching a full ingest is as good as resuming the lens.
+    Raises `NotFound`.
     """
     with project.registry.begin() as db:
         if job_id is not None:
             return jobs.get(db, job_id)
         lens = lenses.get(db, env, lens_name)
+        if mode is Mode.FULL:
+            lenses.set_status(db, lens.id, LensStatus.INDEXING, now=project.clock())
         requested = jobs.request(
             db,
             lens,
@@ -68,16 +75,23 @@ def execute(
     """
     from semilayer_pipelines.ingest.execute import run_job
 
+    if context.run.tags.get(TAG_JOB_ID) != job.id:
+        # Launched from the UI: the queue's limits and the sensor go by the tags of a run.
+        context.instance.add_run_tags(context.run.run_id, job_tags(job, shard))
     try:
         outcome = run_job(
             project,
             job.id,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             shard=shard,
             report=page_reporter(context, job, shards),
+            cancelled=lambda: _cancelled(context),
         )
     except SemilayerError as error:
-        context.log.error(str(error))
+        if error.__cause__ is not None:
+            # A fault of ours, which nobody can mend without the traceback.
+            story = "".join(traceback.format_exception(error.__cause__))
+            context.log.error(redact(story))
         raise failure(job, error) from None
     context.log.info(last_line(job, outcome))
     return outcome
@@ -106,16 +120,49 @@ def materialise_shard(
         outcome = execute(context, project, job, shard=shard, shards=shards)
         while outcome.ended is Ended.TAKEN and _waits_for_a_sweep(project, job):
             context.log.info("Another sweep of this lens is running; waiting for it to end.")
-            time.sleep(SWEEP_POLL_SECONDS)
+            _wait(context, project, job)
             outcome = execute(context, project, job, shard=shard, shards=shards)
+        if outcome.ended is Ended.COMPLETED or (filling and is_filled(project, lens.id, shard)):
+            return outcome
     except SemilayerError as error:
         raise failure(None, error) from None
-    if outcome.ended in (Ended.COMPLETED, Ended.SHARE_DONE):
-        return outcome
     why = "the lens was paused" if outcome.ended is Ended.PAUSED else "another run is at it"
     raise dg.Failure(
         description=f"Shard {shard} is not done: {why}. What was written stays.",
         allow_retries=False,
+    )
+
+
+def is_filled(project: Project, lens_id: int, shard: int) -> bool:
+    """Say whether a shard of the lens's latest generation is filled.
+
+    A shard that the generation does not have (the table has fewer keys) has nothing to fill.
+    """
+    with project.registry.read() as db:
+        building = generations.building(db, lens_id)
+        if building is None:
+            return generations.active(db, lens_id) is not None
+        left = [s.number for s in shards.list_all(db, building.id) if s.status != ShardStatus.DONE]
+        return shard not in left
+
+
+def _wait(context: Context, project: Project, job: Job) -> None:
+    try:
+        time.sleep(SWEEP_POLL_SECONDS)
+    except BaseException:
+        # Dagster's interrupt is no Exception. Left queued, the job would be launched anew.
+        if _cancelled(context):
+            with project.registry.begin() as db:
+                jobs.cancel(db, job.id, project.clock())
+        raise
+
+
+def _cancelled(context: Context) -> bool:
+    """Say whether a person cancelled this run; otherwise it is interrupted by a shutdown."""
+    run = context.instance.get_run_by_id(context.run.run_id)
+    return run is not None and run.status in (
+        dg.DagsterRunStatus.CANCELING,
+        dg.DagsterRunStatus.CANCELED,
     )
 
 
@@ -129,11 +176,11 @@ def failure(job: Job | None, error: SemilayerError) -> dg.Failure:
     what = "lost its lease" if isinstance(error, Fenced) else type(error).__name__
     kind = "user" if isinstance(error, UserError | Refused) else "system"
     return dg.Failure(
-        description=str(error),
+        description=redact(str(error)),
         metadata={
             "error": what,
             "kind": kind,
-            "what to do": error.cure or "see the log",
+            "what to do": redact(error.cure) or "see the log",
             "semilayer_job": job.id if job else "",
         },
         allow_retries=False,

@@ -1,15 +1,20 @@
 """The jobs of a project: one a mode, the lens chosen in the run's configuration."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from pydantic import Field
 
-from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.orchestration.execution import execute, failure, job_for
+from semilayer_pipelines.errors import ConfigError, SemilayerError
+from semilayer_pipelines.orchestration.execution import execute, failure, is_filled, job_for
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.orchestration.reporting import log_materialisations, log_published
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
-from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.jobs import Job, Mode
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.ingest.execute import Outcome
 
 __all__ = ["LensRun", "lens_jobs"]
 
@@ -19,6 +24,8 @@ _DESCRIPTIONS = {
     Mode.RECORDS: "Applies the changes that callers pushed for a lens.",
     Mode.SMART_SYNC: "Compares every row of a lens with its index; embeds what changed and deletes "
     "what is gone.",
+    Mode.REPAIR: "Brings one shard of a lens in line with the source. By hand, materialise the "
+    "shard's partition instead; this is how a repair that broke off goes on.",
 }
 
 
@@ -28,7 +35,9 @@ class LensRun(dg.Config):
     lens: str = Field(description="Name of the lens, as in sl.config.yaml.")
     env: str = Field(default="development", description="Its environment.")
     shard: int | None = Field(
-        default=None, description="Only this shard of a full ingest, counted from 0; all if empty."
+        default=None,
+        description="Full ingest and repair: only this shard, counted from 0. A full ingest "
+        "without it does all.",
     )
     confirm_deletes: bool = Field(
         default=False, description="Let the run delete more rows than the lens's guard allows."
@@ -48,23 +57,17 @@ def _job(mode: Mode, description: str) -> dg.JobDefinition:
 
     @dg.op(name=f"run_{name}", description=description)
     def run_lens(context: dg.OpExecutionContext, config: LensRun) -> None:
-        project = Project.here()
         try:
-            job = job_for(
-                project,
-                config.env,
-                config.lens,
-                mode,
-                job_id=config.job_id,
-                confirmed=config.confirm_deletes,
-            )
+            project = Project.here()
+            job = _job_row(project, mode, config)
             with project.registry.read() as db:
                 shards = lenses.by_id(db, job.lens_id).config.shards
         except SemilayerError as error:
             raise failure(None, error) from None
-        outcome = execute(context, project, job, shard=config.shard, shards=shards)
-        if mode is Mode.FULL and (outcome.published or config.shard is not None):
-            log_materialisations(context, job, outcome, config.shard, shards)
+        shard = job.shard if mode is Mode.REPAIR else config.shard
+        outcome = execute(context, project, job, shard=shard, shards=shards)
+        if _materialised(project, job, outcome, shard):
+            log_materialisations(context, job, outcome, shard, shards)
         log_published(context, job.env, job.lens, outcome)
 
     @dg.job(name=name, description=description, executor_def=dg.in_process_executor)
@@ -72,3 +75,33 @@ def _job(mode: Mode, description: str) -> dg.JobDefinition:
         run_lens()
 
     return lens_job
+
+
+def _job_row(project: Project, mode: Mode, config: LensRun) -> Job:
+    if mode is Mode.REPAIR and config.shard is None and config.job_id is None:
+        raise ConfigError(
+            "A repair is of one shard, and none is named.",
+            cure="Give `shard`, or launch smart_sync for the whole lens.",
+        )
+    return job_for(
+        project,
+        config.env,
+        config.lens,
+        mode,
+        job_id=config.job_id,
+        shard=config.shard if mode is Mode.REPAIR else None,
+        confirmed=config.confirm_deletes,
+    )
+
+
+def _materialised(project: Project, job: Job, outcome: "Outcome", shard: int | None) -> bool:
+    """Say whether the shard that the run was for is filled or, without one, all are."""
+    from semilayer_pipelines.ingest.execute import Ended
+
+    match job.mode, outcome.ended:
+        case Mode.FULL, (Ended.COMPLETED | Ended.SHARE_DONE):
+            return outcome.published if shard is None else is_filled(project, job.lens_id, shard)
+        case Mode.REPAIR, Ended.COMPLETED:
+            return True
+        case _:
+            return False

@@ -61,7 +61,9 @@ def shard_number(name: str) -> int:
 
 def job_tags(job: Job, shard: int | None = None) -> dict[str, str]:
     """Return the tags of a run of this job, which the run queue's limits look at."""
-    singleton = job.singleton if shard is None else f"{job.singleton}:{shard}"
+    # A repair's key has its shard already.
+    one_shard = job.mode is Mode.FULL and shard is not None
+    singleton = f"{job.singleton}:{shard}" if one_shard else job.singleton
     tags = {
         TAG_SINGLETON: singleton,
         TAG_LENS: f"{job.env}:{job.lens}",

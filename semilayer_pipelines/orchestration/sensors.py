@@ -1,48 +1,48 @@
 """The one sensor: turns due jobs into runs, and looks after runs that fell silent.
 
 Its body asks the registry and does no work of its own. A launch is named after the job and its
-attempt, so however often a tick repeats itself there is one run for each.
+attempt, so however often a tick repeats itself there is one run for each. One lens that cannot be
+read must never keep the others waiting.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import TypeVar
 
 import dagster as dg
 
-from semilayer_pipelines.errors import RegistryUnavailable
-from semilayer_pipelines.orchestration.names import JOB_NAMES, TAG_JOB_ID, job_tags
+from semilayer_pipelines.errors import RegistryUnavailable, redact
+from semilayer_pipelines.orchestration.names import JOB_NAMES, TAG_SINGLETON, job_tags
+from semilayer_pipelines.orchestration.recovery import (
+    SILENCE,
+    Launches,
+    cancel_queued,
+    close_silent,
+    launches_of,
+)
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
-from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
-from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.registry import generations, jobs, lenses, shards
+from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.shards import ShardStatus
 
-__all__ = ["due_jobs_sensor"]
+__all__ = ["LAUNCH_LOST", "SENSOR", "due_jobs_sensor"]
+
+SENSOR = "due_jobs"
+
+_T = TypeVar("_T")
 
 MAX_LAUNCHES = 50
-"""Runs launched by one tick; the rest follow five seconds later."""
-
-SILENCE = timedelta(seconds=45)
-"""A running job whose heartbeat is older has lost its process; nine missed beats."""
+"""Jobs launched by one tick; the rest follow five seconds later."""
 
 LAUNCH_LOST = timedelta(minutes=2)
 """A due job whose run neither exists nor took it after this long is launched again."""
-
-MAX_ATTEMPTS = 3
-
-IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def due_jobs_sensor(targets: list[dg.JobDefinition]) -> dg.SensorDefinition:
     """Return the sensor; `targets` are the jobs that it may launch."""
 
     @dg.sensor(
-        name="due_jobs",
+        name=SENSOR,
         description="Launches the jobs that are due in the registry, and takes care of runs whose "
         "process is gone.",
         jobs=targets,
@@ -51,36 +51,75 @@ def due_jobs_sensor(targets: list[dg.JobDefinition]) -> dg.SensorDefinition:
     )
     def due_jobs(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         project = Project.here()
+        instance = context.instance
+
+        def requests_of(job: Job) -> list[dg.RunRequest]:
+            return _requests(project, launches, job)
+
         try:
-            _recover(context.instance, project)
+            with project.registry.read() as db:
+                silent = jobs.silent(db, project.clock() - SILENCE)
+            _each(context, silent, lambda job: close_silent(instance, project, job))
             with project.registry.read() as db:
                 due = jobs.due(db, project.clock(), limit=MAX_LAUNCHES)
+            launches = launches_of(instance, [job.id for job in due])
+            requests = _each(context, due, requests_of)
         except RegistryUnavailable as error:
             return dg.SkipReason(str(error))
         if not due:
             return dg.SkipReason("No job is due.")
-        requests = [request for job in due for request in _requests(context.instance, project, job)]
-        return dg.SensorResult(run_requests=requests)
+        return dg.SensorResult(run_requests=[one for several in requests for one in several])
 
     return due_jobs
 
 
-def _requests(instance: dg.DagsterInstance, project: Project, job: Job) -> list[dg.RunRequest]:
+def _each(
+    context: dg.SensorEvaluationContext, found: Iterable[Job], do: Callable[[Job], _T]
+) -> list[_T]:
+    """Do something for every job; what fails for one is logged and does not stop the others."""
+    done = []
+    for job in found:
+        try:
+            done.append(do(job))
+        except RegistryUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one lens, the rest go on
+            context.log.error(f"{job.env}/{job.lens}, job {job.id}: {redact(str(error))}")
+    return done
+
+
+def _requests(project: Project, launches: Launches, job: Job) -> list[dg.RunRequest]:
     """Return the launches of a job: one, or for a full ingest one a shard that is not filled."""
-    waited = project.clock() - (job.due_at or job.created_at)
-    if waited > LAUNCH_LOST and not _in_flight(instance, job):
+    numbers = _open_shards(project, job) if job.mode is Mode.FULL else [None]
+    requests = [_request(job, number) for number in numbers]
+    if requests and all(request.run_key in launches.cancelled for request in requests):
+        cancel_queued(project, job)
+        return []
+    if project.clock() - job.due_at > LAUNCH_LOST and not any(
+        job_id == job.id for job_id, _ in launches.in_flight
+    ):
         with project.registry.begin() as db:
             job = jobs.relaunch(db, job.id, project.clock())
-    numbers: list[int | None] = (
-        list(_open_shards(project, job)) if job.mode is Mode.FULL else [None]
+        requests = [_request(job, number) for number in numbers]
+    return [
+        request
+        for number, request in zip(numbers, requests, strict=True)
+        if not _in_flight(launches, job, number)
+    ]
+
+
+def _in_flight(launches: Launches, job: Job, shard: int | None) -> bool:
+    """Say whether a run does this already: its own, or one that does all shards."""
+    return any(
+        (job.id, job_tags(job, number)[TAG_SINGLETON]) in launches.in_flight
+        for number in {shard, None}
     )
-    return [_request(job, number) for number in numbers]
 
 
 def _request(job: Job, shard: int | None) -> dg.RunRequest:
-    config = {"lens": job.lens, "env": job.env, "job_id": job.id}
+    config: dict[str, object] = {"lens": job.lens, "env": job.env, "job_id": job.id}
     if shard is not None:
-        config["shard"] = shard  # type: ignore[assignment]
+        config["shard"] = shard
     name = JOB_NAMES[job.mode]
     part = "" if shard is None else f":{shard}"
     return dg.RunRequest(
@@ -100,50 +139,10 @@ def _open_shards(project: Project, job: Job) -> list[int | None]:
             return [None]
         if building is None:
             return list(range(wanted))
-        left = [
+        left: list[int | None] = [
             shard.number
             for shard in shards.list_all(db, building.id)
             if shard.status is not ShardStatus.DONE
         ]
         # Every shard is filled and yet the job is due: what is left is to publish.
-        return list(left) or [0]
-
-
-def _recover(instance: dg.DagsterInstance, project: Project) -> None:
-    """Close or queue again the jobs whose process is gone (invariant 3)."""
-    now = project.clock()
-    with project.registry.read() as db:
-        silent = jobs.silent(db, now - SILENCE)
-    for job in silent:
-        error = "The run's process was lost."
-        with project.registry.begin() as db:
-            changes.release(db, job.id)
-            if job.attempt < MAX_ATTEMPTS:
-                jobs.retry(db, job.id, lease=job.lease, due_at=now, error=error, now=now)
-            else:
-                cure = f"Look for the cause in the run's log, then `semilayer resume --lens {job.lens}`."
-                jobs.finish(
-                    db,
-                    job.id,
-                    lease=job.lease,
-                    status=JobStatus.FAILED,
-                    counts=job.counts,
-                    error=error,
-                    cure=cure,
-                    now=now,
-                )
-                lenses.set_status(
-                    db, job.lens_id, LensStatus.ERROR, error=error, cure=cure, now=now
-                )
-        for run in instance.get_runs(
-            dg.RunsFilter(tags={TAG_JOB_ID: job.id}, statuses=[dg.DagsterRunStatus.STARTED])
-        ):
-            instance.report_run_failed(run, f"{error} Job {job.id} was queued again.")
-
-
-def _in_flight(instance: dg.DagsterInstance, job: Job) -> bool:
-    return bool(
-        instance.get_run_records(
-            dg.RunsFilter(tags={TAG_JOB_ID: job.id}, statuses=IN_FLIGHT), limit=1
-        )
-    )
+        return left or [0]

@@ -1,0 +1,116 @@
+"""The cadences: one schedule for each interval and kind that some lens asks for.
+
+A tick makes job rows and launches nothing itself; the sensor does that. The jobs of one tick are
+spread over part of the interval, so that two hundred lenses do not start together.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import uuid4
+from zlib import crc32
+
+import dagster as dg
+from sqlalchemy import Connection
+
+from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
+from semilayer_pipelines.errors import RegistryUnavailable
+from semilayer_pipelines.orchestration.catalogue import LensEntry
+from semilayer_pipelines.orchestration.names import JOB_NAMES
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import generations, jobs, lenses
+from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.lenses import Lens, LensStatus
+
+__all__ = ["CRON", "cadence_schedules", "make_due_jobs", "spread"]
+
+CRON = {
+    "1m": "* * * * *",
+    "5m": "*/5 * * * *",
+    "15m": "*/15 * * * *",
+    "30m": "*/30 * * * *",
+    "1h": "0 * * * *",
+    "6h": "0 */6 * * *",
+    "24h": "0 0 * * *",
+}
+
+SPREAD_SHARE = 0.5
+"""Part of an interval over which its jobs are spread; the rest is for them to end in."""
+
+
+def cadence_schedules(
+    entries: Iterable[LensEntry], targets: Iterable[dg.JobDefinition]
+) -> list[dg.ScheduleDefinition]:
+    """Return the schedules that these lenses ask for, each under a name that stays the same."""
+    by_name = {job.name: job for job in targets}
+    wanted = {(Mode.INCREMENTAL, entry.sync_interval) for entry in entries} | {
+        (Mode.SMART_SYNC, entry.smart_sync_interval) for entry in entries
+    }
+    return [
+        _schedule(mode, interval, by_name[JOB_NAMES[mode]])
+        for mode, interval in sorted(wanted, key=str)
+        if interval is not None
+    ]
+
+
+def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"{target.name}_{interval}",
+        cron_schedule=CRON[interval],
+        job=target,
+        description=f"Makes the {target.name} jobs of the lenses whose interval is {interval}.",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    def cadence(context: dg.ScheduleEvaluationContext) -> dg.SkipReason:
+        try:
+            return dg.SkipReason(make_due_jobs(Project.here(), mode, interval))
+        except RegistryUnavailable as error:
+            return dg.SkipReason(str(error))
+
+    return cadence
+
+
+def make_due_jobs(project: Project, mode: Mode, interval: str) -> str:
+    """Make the jobs that are due at this interval; return what was made and what was not, and why.
+
+    A lens is passed over while it is paused or in error, has no index, or the same kind of sweep
+    is still under way.
+    """
+    made: list[str] = []
+    passed: list[str] = []
+    now = project.clock()
+    with project.registry.begin() as db:
+        for lens in lenses.list_all(db):
+            if _interval(lens.config, mode) != interval:
+                continue
+            why = _why_not(db, lens, mode)
+            if why is None:
+                due_at = now + spread(lens, interval)
+                jobs.request(
+                    db, lens, mode, job_id=uuid4().hex, origin="schedule", now=now, due_at=due_at
+                )
+                made.append(f"{lens.env}/{lens.name}")
+            else:
+                passed.append(f"{lens.env}/{lens.name} ({why})")
+    told = [f"Queued: {', '.join(made)}." if made else "Nothing queued."]
+    told += [f"Passed over: {', '.join(passed)}."] if passed else []
+    return " ".join(told)
+
+
+def spread(lens: Lens, interval: str) -> timedelta:
+    """Return how long after the tick a lens's job is due: always the same for the same lens."""
+    share = crc32(f"{lens.env}/{lens.name}".encode()) / 2**32
+    return timedelta(seconds=SYNC_INTERVALS[interval] * SPREAD_SHARE * share)
+
+
+def _interval(config: LensConfig, mode: Mode) -> str | None:
+    return config.sync_interval if mode is Mode.INCREMENTAL else config.smart_sync_interval
+
+
+def _why_not(db: Connection, lens: Lens, mode: Mode) -> str | None:
+    if lens.status in (LensStatus.PAUSED, LensStatus.ERROR):
+        return lens.status.value
+    if generations.active(db, lens.id) is None:
+        return "no index yet"
+    if any(job.mode is mode for job in jobs.running(db, lens.id)):
+        return "the last one is still running"
+    return None

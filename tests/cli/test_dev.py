@@ -1,0 +1,83 @@
+"""`semilayer dev` when something is wrong: it says so, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.project import Folder
+from tests.gate import alive
+from tests.orchestration.dev import Dev, kill, until
+
+BREAK = """
+import sys
+if any("code-server" in word or "grpc" in word for word in sys.orig_argv):
+    sys.modules["semilayer_pipelines.orchestration.assets"] = None
+"""
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    made = Dev(Folder.at(tmp_path, rows=3))
+    yield made
+    made.stop()
+
+
+def test_a_port_that_is_taken_is_told_at_once(dev: Dev) -> None:
+    with socket.create_server(("127.0.0.1", dev.port)):
+        dev.start(wait=False)
+
+        assert dev.exit_code() == 2
+    assert f"Port {dev.port} is taken" in dev.log
+
+
+@pytest.mark.slow
+def test_lenses_that_do_not_load_are_told_and_nothing_runs_on(dev: Dev) -> None:
+    # given an installation in which a module is broken
+    (dev.folder.path / "sitecustomize.py").write_text(BREAK)
+    dev.folder.environ["PYTHONPATH"] = str(dev.folder.path)
+
+    # when
+    dev.start("--no-ui", wait=False)
+    until(lambda: "code server" in dev.log or dev.ended(), 30, "a first line")
+    family = dev.family()
+
+    # then
+    assert dev.exit_code() == 1
+    assert "Dagster cannot load the lenses" in dev.log
+    assert "semilayer_pipelines.orchestration.assets" in dev.log.splitlines()[-1]
+    assert not [pid for pid in family if alive(pid)]
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_takes_the_others_with_it_and_is_named(dev: Dev) -> None:
+    # given
+    dev.start("--no-ui")
+    family = dev.family()
+    (daemon,) = [
+        pid for pid in family if b"dagster-daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+    # when
+    kill(daemon)
+
+    # then
+    assert dev.exit_code() == 1
+    assert "The daemon ended by itself" in dev.log
+    assert not [pid for pid in family if alive(pid)]
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_it_comes_up_leaves_nothing_behind(dev: Dev) -> None:
+    dev.start(wait=False)
+    until(lambda: "code server" in dev.log, 30, "a first line")
+    family = dev.family()
+    assert len(family) > 1
+
+    dev.interrupt()
+
+    assert dev.exit_code() == 0
+    assert not [pid for pid in family if alive(pid)]

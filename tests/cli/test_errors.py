@@ -1,0 +1,163 @@
+"""What goes wrong ends with a sentence, the right exit code, no traceback and no password."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from semilayer_pipelines.cli.context import exit_code
+from semilayer_pipelines.errors import ConfigError, GuardStopped, SourceUnreachable, Terminal
+from tests.cli.conftest import run_queued
+from tests.cli.project import Folder
+
+SECRET = "s3cret-hunter2"
+
+
+def told(folder: Folder, *arguments: str, code: int) -> str:
+    """Run a command that has to end with this exit code; return what it says."""
+    result = folder.run(*arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    assert SECRET not in result.output
+    return result.stderr
+
+
+def test_the_exit_codes_are_one_a_kind_of_error() -> None:
+    codes = [
+        exit_code(error)
+        for error in (Terminal("x"), ConfigError("x"), GuardStopped("x"), SourceUnreachable("x"))
+    ]
+
+    assert codes == [1, 2, 3, 4]
+
+
+def test_a_missing_configuration_shows_the_shortest_one(tmp_path: Path) -> None:
+    assert "lenses:\n" in told(Folder(tmp_path), "push", code=2)
+
+
+def test_what_is_not_yaml_is_told_with_its_line(folder: Folder) -> None:
+    (folder.path / "sl.config.yaml").write_text("stack: a\nsources: [\n")
+
+    assert "sl.config.yaml:3" in told(folder, "push", code=2)
+
+
+def test_a_wrong_key_is_told_with_its_line_and_the_nearest(folder: Folder) -> None:
+    (folder.path / "sl.config.yaml").write_text("stack: a\nsources: {}\nlenzes: {}\n")
+
+    assert "did you mean 'lenses'" in told(folder, "push", code=2)
+
+
+def test_an_unknown_lens_gets_the_nearest_one(folder: Folder) -> None:
+    folder.run("push")
+
+    for command in (
+        ["status", "--lens"],
+        ["resume", "--lens"],
+        ["pause", "--lens"],
+        ["sync", "--lens"],
+    ):
+        assert "did you mean 'items'" in told(folder, *command, "itms", code=2)
+    assert "did you mean 'items'" in told(folder, "search", "itms", "text", code=2)
+
+
+def test_an_unknown_environment_is_told(folder: Folder) -> None:
+    folder.run("push")
+
+    assert "development" in told(folder, "resume", "--lens", "items", "--env", "prod", code=2)
+
+
+def test_a_variable_that_is_not_set_is_named(folder: Folder) -> None:
+    folder.write(url="${NOT_SET_ANYWHERE}")
+
+    assert "NOT_SET_ANYWHERE" in told(folder, "push", code=2)
+
+
+def test_an_empty_setting_is_named(folder: Folder) -> None:
+    folder.environ["SEMILAYER_HOME"] = " "
+
+    assert "SEMILAYER_HOME" in told(folder, "push", code=2)
+
+
+def test_a_table_that_is_not_there_gets_the_nearest_one(folder: Folder) -> None:
+    folder.write(lenses={"items": {"table": "itmes"}})
+
+    assert "did you mean 'items'" in told(folder, "push", code=2)
+
+
+def test_a_source_that_nobody_answers_for_is_worth_another_try(folder: Folder) -> None:
+    folder.write(url="${DATABASE_URL}")
+    folder.environ["DATABASE_URL"] = f"postgresql://joe:{SECRET}@127.0.0.1:1/shop"
+
+    assert "main" in told(folder, "push", code=4)
+
+
+def test_a_source_that_refuses_us_is_not(folder: Folder, postgres_database: str) -> None:
+    url = make_url(postgres_database).set(username="nobody_we_know", password=SECRET)
+    folder.write(url="${DATABASE_URL}")
+    folder.environ["DATABASE_URL"] = url.render_as_string(hide_password=False)
+
+    assert "nobody_we_know" in told(folder, "push", code=1)
+
+
+def test_a_registry_that_is_away_is_worth_another_try(folder: Folder) -> None:
+    folder.environ["SEMILAYER_REGISTRY_URL"] = f"postgresql://joe:{SECRET}@127.0.0.1:1/registry"
+
+    assert "127.0.0.1" in told(folder, "status", code=4)
+
+
+def test_a_search_before_the_first_ingest_says_how_to_start_it(folder: Folder) -> None:
+    folder.run("push")
+
+    assert "semilayer resume --lens items" in told(folder, "search", "items", "x", code=3)
+
+
+@pytest.mark.parametrize(
+    ("where", "hint"),
+    [
+        ("{no", "--where is not JSON"),
+        ("[1]", "JSON object"),
+        ('{"categry": "books"}', "did you mean 'category'"),
+        ('{"price": {"$nope": 1}}', "price"),
+        ('{"price": {"$in": 3}}', "list"),
+    ],
+)
+def test_conditions_that_make_no_sense_are_told(where: str, hint: str, indexed: Folder) -> None:
+    assert hint in told(indexed, "search", "items", "x", "--where", where, code=2)
+
+
+def test_a_sync_of_a_lens_without_an_index_is_refused(folder: Folder) -> None:
+    folder.run("push")
+
+    assert "semilayer resume" in told(folder, "sync", "--lens", "items", code=3)
+
+
+def test_a_job_that_does_not_exist_is_told(folder: Folder) -> None:
+    assert "'abc'" in told(folder, "jobs", "abc", code=2)
+
+
+def test_a_failed_ingest_is_told_with_its_reason_and_its_cure(folder: Folder) -> None:
+    # given a lens whose table went away after the push
+    folder.run("push")
+    folder.run("resume")
+    folder.database.rename(folder.path / "away.db")
+    with pytest.raises(Terminal):
+        run_queued(folder)
+
+    # when its status is asked for
+    shown = folder.run("status").stdout
+
+    # then the reason and the cure are there
+    assert "error" in shown
+    assert "no SQLite file" in shown
+
+
+def test_dev_outside_of_a_dagster_project_says_what_is_missing(folder: Folder) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    assert "dagster.yaml" in told(folder, "dev", code=2)
+
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

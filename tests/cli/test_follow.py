@@ -1,0 +1,154 @@
+"""`--wait`: it never waits without a word, and knows when there is nothing to wait for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.cli import follow
+from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.registry import jobs
+from tests.cli.conftest import run_queued
+from tests.cli.project import SEMILAYER, Folder
+
+ENV = "development"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a minute is too long for a test."""
+    monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.3)
+
+
+def meanwhile(do: Callable[[], object], after: float = 1.0) -> threading.Thread:
+    thread = threading.Thread(target=lambda: (time.sleep(after), do()))
+    thread.start()
+    return thread
+
+
+def test_it_ends_with_what_the_job_did(folder: Folder) -> None:
+    folder.run("push")
+    other = meanwhile(lambda: run_queued(folder))
+
+    done = folder.run("resume", "--wait")
+
+    other.join()
+    assert done.exit_code == 0
+    assert "full completed" in done.stdout
+    assert "20 written" in done.stdout
+
+
+def test_a_job_that_fails_is_a_failure_with_the_cure(folder: Folder) -> None:
+    # given a lens whose table goes away after the push
+    folder.run("push")
+    folder.database.unlink()
+
+    def run() -> None:
+        with pytest.raises(Exception, match="no SQLite file"):
+            run_queued(folder)
+
+    other = meanwhile(run)
+
+    # when
+    done = folder.run("resume", "--wait")
+
+    # then
+    other.join()
+    assert done.exit_code == 1
+    assert "no SQLite file" in done.stderr
+    assert "Check the path" in done.stderr
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_queue_that_nobody_looks_at_is_told_with_what_to_start(folder: Folder) -> None:
+    # given a project whose Dagster was never started
+    folder.as_dagster_project()
+    folder.run("push")
+    project = folder.project
+    other = meanwhile(lambda: lifecycle.pause(project, ENV, "items"), after=6)
+
+    # when
+    done = folder.run("resume", "--wait")
+
+    # then
+    other.join()
+    assert "No Dagster daemon is running for this project. Start it: `semilayer dev`" in done.stdout
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lens_that_is_paused_is_not_waited_for(folder: Folder) -> None:
+    folder.run("push")
+    project = folder.project
+    other = meanwhile(lambda: lifecycle.pause(project, ENV, "items"))
+
+    done = folder.run("resume", "--wait")
+
+    other.join()
+    assert done.exit_code == 3
+    assert "semilayer resume --lens items" in done.stderr
+
+
+def test_an_attempt_that_failed_is_told_before_the_next(folder: Folder) -> None:
+    # given a run whose first attempt does not reach its source
+    folder.run("push")
+    project = folder.project
+
+    def fail_once_then_run() -> None:
+        with project.registry.read() as db:
+            (job,) = jobs.due(db, project.clock())
+        with project.registry.begin() as db:
+            jobs.join(db, job.id, run_id=None, now=project.clock())
+            why = str(SourceUnreachable("The source did not answer."))
+            now = project.clock()
+            jobs.retry(db, job.id, lease=None, due_at=now, error=why, now=now)
+        time.sleep(1.5)
+        run_job(project, job.id)
+
+    other = meanwhile(fail_once_then_run)
+
+    # when
+    done = folder.run("resume", "--wait")
+
+    # then
+    other.join()
+    assert done.exit_code == 0
+    assert "The source did not answer. It will be tried again." in done.stdout
+
+
+def test_ctrl_c_stops_following_and_nothing_else(folder: Folder, tmp_path: Path) -> None:
+    # given somebody who follows a job
+    folder.run("push")
+    with (tmp_path / "said").open("wb") as said:
+        follower = subprocess.Popen(
+            [SEMILAYER, "resume", "--wait"],
+            cwd=folder.path,
+            env=folder.full_environ,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+    deadline = time.monotonic() + 30
+    while not folder.json("jobs") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+
+    # when
+    os.kill(follower.pid, signal.SIGINT)
+
+    # then
+    try:
+        assert follower.wait(20) == 130
+    finally:
+        follower.kill()
+    assert "semilayer jobs" in (tmp_path / "said").read_text()
+    assert "Traceback" not in (tmp_path / "said").read_text()
+    assert [job["status"] for job in folder.json("jobs")] == ["queued"]

@@ -1,0 +1,141 @@
+"""`semilayer push`: registers, asks before it deletes, starts nothing unasked."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.project import SEMILAYER, Folder
+
+
+def names(folder: Folder) -> list[str]:
+    return [lens["name"] for lens in folder.json("status")["lenses"]]
+
+
+def answer(folder: Folder, text: str, *arguments: str) -> tuple[int, str]:
+    """Run the command in a terminal of its own and type an answer; return (exit code, output)."""
+    ours, its = pty.openpty()
+    command = subprocess.Popen(
+        [SEMILAYER, *arguments],
+        cwd=folder.path,
+        env=folder.full_environ,
+        stdin=its,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    os.write(ours, text.encode())
+    said, _ = command.communicate(timeout=60)
+    os.close(ours)
+    os.close(its)
+    return command.returncode, said
+
+
+def test_a_push_registers_and_starts_nothing(folder: Folder) -> None:
+    said = folder.run("push").stdout
+
+    assert "created    items (paused)" in said
+    assert "semilayer resume" in said
+    assert folder.json("jobs") == []
+
+
+def test_a_second_push_changes_nothing(folder: Folder) -> None:
+    folder.run("push")
+
+    assert folder.run("push").stdout.split() == ["unchanged", "items"]
+
+
+def test_a_lens_that_left_the_file_is_not_removed_when_nobody_is_there_to_ask(
+    folder: Folder,
+) -> None:
+    # given
+    folder.run("push")
+    folder.write(lenses={"others": {}})
+
+    # when
+    refused = folder.run("push")
+
+    # then nothing at all was done
+    assert refused.exit_code == 3
+    assert "items" in refused.stderr
+    assert "--skip-confirmation-dangerously" in refused.stderr
+    assert names(folder) == ["items"]
+
+
+@pytest.mark.parametrize(("typed", "code", "left"), [("n\n", 3, "items"), ("y\n", 0, "others")])
+def test_a_person_is_asked_before_a_lens_is_removed(
+    typed: str, code: int, left: str, folder: Folder
+) -> None:
+    folder.run("push")
+    folder.write(lenses={"others": {}})
+
+    ended, said = answer(folder, typed, "push")
+
+    assert ended == code, said
+    assert "Remove items with its indexed data?" in said
+    assert "Traceback" not in said
+    assert names(folder) == [left]
+
+
+def test_ci_may_say_that_nobody_is_to_be_asked(folder: Folder) -> None:
+    folder.run("push")
+    folder.write(lenses={"others": {}})
+
+    assert folder.run("push", "--skip-confirmation-dangerously").exit_code == 0
+
+    assert names(folder) == ["others"]
+
+
+def test_one_lens_can_be_pushed_alone(folder: Folder) -> None:
+    folder.write(lenses={"items": {}, "others": {}})
+
+    folder.run("push", "--lens", "others")
+
+    assert names(folder) == ["others"]
+
+
+def test_as_json_the_output_is_one_document_and_nothing_else(folder: Folder) -> None:
+    done = folder.run("push", "--json", "--resume-ingest")
+
+    (told,) = json.loads(done.stdout)
+    assert (told["name"], told["change"]) == ("items", "created")
+    # What is left to say is said aside.
+    assert "created    items" in done.stderr
+
+
+def test_ingest_starts_when_it_is_asked_for(folder: Folder) -> None:
+    folder.run("push", "--resume-ingest")
+
+    (job,) = folder.json("jobs")
+    assert (job["mode"], job["status"]) == ("full", "queued")
+
+
+def test_a_rebuild_asks_first(folder: Folder) -> None:
+    folder.run("push")
+
+    assert folder.run("push", "--rebuild").exit_code == 3
+    assert folder.json("jobs") == []
+    assert folder.run("push", "--rebuild", "--skip-confirmation-dangerously").exit_code == 0
+    assert [job["mode"] for job in folder.json("jobs")] == ["full"]
+
+
+def test_environments_are_apart(folder: Folder) -> None:
+    folder.run("push", "--env", "production")
+
+    assert folder.json("status", "--env", "production")["lenses"]
+    assert folder.json("status")["lenses"] == []
+
+
+def test_the_configuration_is_found_from_a_folder_below(folder: Folder) -> None:
+    below = folder.path / "deep" / "down"
+    below.mkdir(parents=True)
+
+    assert Folder(below, folder.environ).run("push").exit_code == 0
+
+    assert names(folder) == ["items"]
+    assert not Path(below / ".semilayer").exists()

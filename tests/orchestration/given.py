@@ -1,0 +1,91 @@
+"""What the tests of Dagster's layer start from, and what they look at afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from semilayer_pipelines.orchestration.assets import lens_assets
+from semilayer_pipelines.orchestration.catalogue import read_catalogue
+from semilayer_pipelines.orchestration.jobs import lens_jobs
+from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry.jobs import Job
+from tests.lab import ENV, Lab
+
+SHARDS = dg.AssetKey([ENV, "items"])
+PUBLISHED = dg.AssetKey([ENV, "items", "published"])
+
+
+def materialise(
+    lab: Lab, instance: dg.DagsterInstance, partition: str
+) -> dg.ExecuteInProcessResult:
+    """Materialise one partition of the lens, as the UI does."""
+    shards, _ = lens_assets(_entry(lab))
+    return dg.materialize(
+        [shards], partition_key=partition, instance=instance, raise_on_error=False
+    )
+
+
+def report_published(lab: Lab, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Materialise the asset that stands for the index in use."""
+    assets = lens_assets(_entry(lab))
+    return dg.materialize(assets, selection=[PUBLISHED], instance=instance, raise_on_error=False)
+
+
+def _entry(lab: Lab):
+    return next(e for e in read_catalogue(lab.project) if e.env == ENV and e.name == "items")
+
+
+def job_named(name: str) -> dg.JobDefinition:
+    return next(job for job in lens_jobs() if job.name == name)
+
+
+def launch(
+    instance: dg.DagsterInstance,
+    name: str,
+    *,
+    tags: Mapping[str, str] | None = None,
+    **config: object,
+) -> dg.ExecuteInProcessResult:
+    """Run one of the project's jobs, as launched with this run configuration."""
+    run_config = {"ops": {f"run_{name}": {"config": {"env": ENV, "lens": "items"} | config}}}
+    return job_named(name).execute_in_process(
+        run_config=run_config, instance=instance, tags=tags, raise_on_error=False
+    )
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    """Return what a failed run says in Dagster's UI, everything that its events hold."""
+    failed = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+    assert len(failed) == 1, "the run did not fail in one step"
+    data = failed[0].step_failure_data
+    description = data.user_failure_data.description if data.user_failure_data else None
+    assert description, "the failure has no words of ours"
+    return description
+
+
+def materialised(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[dg.AssetMaterialization]:
+    """Return the materialisations of an asset, the oldest first."""
+    found = instance.fetch_materializations(key, limit=100).records
+    return [record.asset_materialization for record in found if record.asset_materialization][::-1]
+
+
+def numbers(materialisation: dg.AssetMaterialization) -> dict[str, float]:
+    """Return the numeric metadata by name."""
+    return {
+        name: value.value
+        for name, value in materialisation.metadata.items()
+        if isinstance(value.value, int | float)
+    }
+
+
+def all_jobs(lab: Lab) -> list[Job]:
+    """Return the jobs of the project, the oldest first."""
+    with lab.project.registry.read() as db:
+        return jobs.recent(db, limit=100)[::-1]
+
+
+def job_row(lab: Lab, job_id: str) -> Job:
+    with lab.project.registry.read() as db:
+        return jobs.get(db, job_id)

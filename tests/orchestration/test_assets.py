@@ -1,0 +1,242 @@
+"""A lens's partitions, materialised by hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.ingest.run import PAUSE_CHECK_SECONDS
+from semilayer_pipelines.orchestration.names import shard_names
+from semilayer_pipelines.registry import generations, shards
+from semilayer_pipelines.registry.jobs import JobStatus, Mode
+from tests.gate import Gate
+from tests.lab import ENV, Lab
+from tests.orchestration.conftest import MakeLab
+from tests.orchestration.given import (
+    PUBLISHED,
+    SHARDS,
+    all_jobs,
+    failure_of,
+    launch,
+    materialise,
+    materialised,
+    numbers,
+    report_published,
+)
+
+
+def _filled(make_lab: MakeLab, instance: dg.DagsterInstance, rows: int = 400) -> Lab:
+    lab = make_lab(rows, shards=4)
+    lab.full()
+    return lab
+
+
+def test_the_last_of_four_partitions_publishes_the_index(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a lens of four shards without an index
+    lab = make_lab(400, shards=4)
+
+    # when the partitions are materialised one by one
+    for name in shard_names(4):
+        assert not materialised(instance, PUBLISHED)
+        assert materialise(lab, instance, name).success
+
+    # then the index is complete, and published once
+    assert lab.audit().clean
+    assert len(materialised(instance, PUBLISHED)) == 1
+    assert {m.partition for m in materialised(instance, SHARDS)} == set(shard_names(4))
+    assert [job.status for job in all_jobs(lab)] == [JobStatus.COMPLETED]
+
+
+def test_a_materialisation_tells_its_numbers_as_numbers(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    lab = make_lab(120)
+
+    materialise(lab, instance, "s00")
+
+    told = numbers(materialised(instance, SHARDS)[0])
+    wanted = {"read": 120, "embedded": 120, "written": 120, "deleted": 0, "failed": 0}
+    assert wanted.items() <= told.items()
+    assert told["dagster/row_count"] == 120
+    assert told["rows_per_second"] > 0
+    assert told["seconds"] > 0
+    assert numbers(materialised(instance, PUBLISHED)[0])["dagster/row_count"] == 120
+
+
+def test_a_partition_of_a_published_lens_is_repaired_and_no_other(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a change and a deletion in the first shard, and as many in the last
+    lab = _filled(make_lab, instance)
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'other' WHERE id IN (2, 399)")
+        db.execute("DELETE FROM items WHERE id IN (1, 400)")
+
+    # when the first is materialised
+    assert materialise(lab, instance, "s00").success
+
+    # then its half is in line, and the other half is not touched
+    verdict = lab.audit()
+    assert (verdict.orphan, verdict.stale) == (1, 1)
+    assert materialise(lab, instance, "s03").success
+    assert lab.audit().clean
+    told = numbers(materialised(instance, SHARDS)[-1])
+    assert (told["read"], told["embedded"], told["deleted"]) == (99, 1, 1)
+
+
+def test_two_repairs_at_once_wait_for_each_other(
+    make_lab: MakeLab, disk_instance: dg.DagsterInstance
+) -> None:
+    # given a published lens of two shards, with something to do in each
+    lab = make_lab(400, shards=2)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'other'")
+
+    # when both are materialised at the same moment
+    results: list[bool] = []
+    both = [
+        threading.Thread(
+            target=lambda name=name: results.append(materialise(lab, disk_instance, name).success)
+        )
+        for name in ("s00", "s01")
+    ]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(60)
+
+    # then both succeed, one after the other
+    assert results == [True, True]
+    assert lab.audit().clean
+    first, second = sorted(
+        (job for job in all_jobs(lab) if job.mode is Mode.REPAIR), key=lambda job: job.started_at
+    )
+    assert second.started_at >= first.ended_at
+
+
+def test_a_run_from_the_ui_carries_the_tags_that_the_queue_goes_by(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    lab = _filled(make_lab, instance)
+
+    materialise(lab, instance, "s01")
+
+    (run,) = instance.get_runs()
+    job = all_jobs(lab)[-1]
+    assert run.tags["semilayer/job_id"] == job.id
+    assert run.tags["semilayer/singleton"] == f"rep:{ENV}:items:1"
+    assert run.tags["semilayer/sweep"] == f"{ENV}:items"
+
+
+def test_a_failed_run_shows_our_words_and_no_traceback(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a source that is gone
+    lab = make_lab(10)
+    lab.database.unlink()
+
+    # when
+    result = materialise(lab, instance, "s00")
+
+    # then
+    assert not result.success
+    words = failure_of(result)
+    assert "main" in words
+    assert "Traceback" not in words
+    assert lab.lens.error
+    assert lab.lens.error in words
+    assert not materialised(instance, SHARDS)
+
+
+def test_a_pause_during_the_run_leaves_the_partition_unmaterialised(
+    make_lab: MakeLab, instance: dg.DagsterInstance, here: Path
+) -> None:
+    # given a lens that is paused in the middle of its first page
+    gate = Gate(here)
+    lab = make_lab(2_000, fields=gate.fields)
+    gate.close()
+
+    def pause() -> None:
+        gate.wait_until_reached()
+        lifecycle.pause(lab.project, ENV, "items")
+        time.sleep(PAUSE_CHECK_SECONDS)  # a run asks no more often
+        gate.open()
+
+    watcher = threading.Thread(target=pause)
+    watcher.start()
+
+    # when
+    result = materialise(lab, instance, "s00")
+    watcher.join()
+
+    # then the partition is not done, says why, and goes on from there
+    assert not result.success
+    assert "paused" in failure_of(result)
+    assert not materialised(instance, SHARDS)
+    assert all_jobs(lab)[-1].status is JobStatus.QUEUED
+    assert materialise(lab, instance, "s00").success
+    assert numbers(materialised(instance, SHARDS)[0])["read"] < 2_000
+    assert lab.audit().clean
+
+
+def test_a_shard_that_another_run_is_at_is_not_shown_as_done(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a rebuild of which another run holds the first shard
+    lab = make_lab(400, shards=4)
+    materialise(lab, instance, "s03")
+    now = lab.project.clock()
+    with lab.project.registry.begin() as db:
+        building = generations.building(db, lab.lens.id)
+        assert building
+        shards.claim(
+            db, building.id, number=0, lease="other", run_id="other", now=now, stale_before=now
+        )
+
+    # when
+    result = materialise(lab, instance, "s00")
+
+    # then
+    assert not result.success
+    assert "another run is at it" in failure_of(result)
+    assert [m.partition for m in materialised(instance, SHARDS)] == ["s03"]
+
+
+def test_published_tells_which_index_is_in_use(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    lab = _filled(make_lab, instance)
+
+    assert report_published(lab, instance).success
+
+    told = numbers(materialised(instance, PUBLISHED)[0])
+    assert told == {"generation": 1, "dagster/row_count": 400}
+
+
+def test_published_without_an_index_says_what_to_do(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    lab = make_lab(10)
+
+    result = report_published(lab, instance)
+
+    assert not result.success
+    assert "full_ingest" in failure_of(result)
+
+
+def test_a_lens_that_was_removed_meanwhile_fails_with_words(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    make_lab(10)
+
+    result = launch(instance, "full_ingest", lens="itms")
+
+    assert not result.success
+    assert "did you mean 'items'" in failure_of(result)

@@ -1,0 +1,186 @@
+"""The project's jobs, launched by hand or by the sensor."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.orchestration.names import job_tags
+from semilayer_pipelines.registry import generations, shards
+from semilayer_pipelines.registry.jobs import JobStatus, Mode
+from semilayer_pipelines.registry.lenses import LensStatus
+from tests.lab import ENV
+from tests.orchestration.conftest import MakeLab
+from tests.orchestration.given import (
+    PUBLISHED,
+    SHARDS,
+    all_jobs,
+    failure_of,
+    job_row,
+    launch,
+    materialised,
+    numbers,
+)
+
+
+def test_a_lens_chosen_in_the_ui_gets_a_job_row_of_its_own(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a lens that nobody resumed
+    lab = make_lab(300)
+
+    # when
+    assert launch(instance, "full_ingest").success
+
+    # then there is a job that says who asked for it, and the run's own numbers
+    (job,) = all_jobs(lab)
+    assert (job.mode, job.status, job.origin) == (Mode.FULL, JobStatus.COMPLETED, "dagster")
+    assert lab.lens.status is LensStatus.READY
+    assert lab.audit().clean
+    assert numbers(materialised(instance, SHARDS)[0])["written"] == 300
+    assert len(materialised(instance, PUBLISHED)) == 1
+
+
+def test_a_run_takes_the_job_that_it_was_launched_for_and_a_second_launch_does_nothing(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a job, launched
+    lab = make_lab(300)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    first = launch(instance, "full_ingest", job_id=job.id, tags=job_tags(job))
+
+    # when it is launched again
+    second = launch(instance, "full_ingest", job_id=job.id, tags=job_tags(job))
+
+    # then both runs end well, and the second one did and claimed nothing
+    assert first.success
+    assert second.success
+    assert job_row(lab, job.id).run_id == first.run_id
+    assert [one.id for one in all_jobs(lab)] == [job.id]
+    assert len(materialised(instance, SHARDS)) == 1
+
+
+@pytest.mark.parametrize("name", ["incremental_ingest", "records_ingest", "smart_sync"])
+def test_every_mode_runs_against_an_index(
+    name: str, make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    lab = make_lab(300)
+    lab.full()
+
+    assert launch(instance, name).success
+
+    job = all_jobs(lab)[-1]
+    assert (job.mode, job.status) == (Mode(name.removesuffix("_ingest")), JobStatus.COMPLETED)
+
+
+def test_a_shard_of_a_full_ingest_is_shown_as_materialised_only_when_it_is_filled(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a job that is over
+    lab = make_lab(400, shards=4)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    launch(instance, "full_ingest", job_id=job.id, shard=1, tags=job_tags(job, 1))
+    lab.run(job)
+
+    # when a late run comes for another shard
+    assert launch(instance, "full_ingest", job_id=job.id, shard=2, tags=job_tags(job, 2)).success
+
+    # then only what the first one filled is on record as its work
+    assert [m.partition for m in materialised(instance, SHARDS)] == ["s01"]
+    assert not materialised(instance, PUBLISHED)
+
+
+def test_a_shard_that_another_run_holds_is_left_to_it(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a rebuild of which another run fills the first shard
+    lab = make_lab(400, shards=4)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    lab.run(job, shard=3)
+    now = lab.project.clock()
+    with lab.project.registry.begin() as db:
+        building = generations.building(db, lab.lens.id)
+        assert building
+        shards.claim(
+            db, building.id, number=0, lease="other", run_id="other", now=now, stale_before=now
+        )
+
+    # when a second run is launched for it, then it ends well and claims nothing
+    assert launch(instance, "full_ingest", job_id=job.id, shard=0, tags=job_tags(job, 0)).success
+    assert not materialised(instance, SHARDS)
+
+
+def test_a_wrong_name_gets_the_nearest_one(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
+    lab = make_lab(10)
+
+    result = launch(instance, "smart_sync", lens="itmes")
+
+    assert "did you mean 'items'" in failure_of(result)
+    assert not all_jobs(lab)
+
+
+def test_a_repair_without_a_shard_says_what_to_launch_instead(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    lab = make_lab(10)
+
+    result = launch(instance, "repair")
+
+    assert "smart_sync" in failure_of(result)
+    assert not all_jobs(lab)
+
+
+def test_a_guard_that_stopped_a_sync_says_how_to_confirm_and_the_run_can(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a source that lost most of its rows
+    lab = make_lab(400)
+    lab.full()
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id > 100")
+
+    # when
+    stopped = launch(instance, "smart_sync")
+    confirmed = launch(instance, "smart_sync", confirm_deletes=True)
+
+    # then
+    assert "confirm" in failure_of(stopped)
+    assert confirmed.success
+    assert lab.audit().clean
+
+
+def test_a_lens_paused_before_its_run_began_stays_paused(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a job that was launched, and a person who paused the lens meanwhile
+    lab = make_lab(300)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    lifecycle.pause(lab.project, ENV, "items")
+
+    # when its run begins
+    assert launch(instance, "full_ingest", job_id=job.id, tags=job_tags(job)).success
+
+    # then nothing was read, and the job waits for the lens to go on
+    assert lab.lens.status is LensStatus.PAUSED
+    row = job_row(lab, job.id)
+    assert (row.status, row.attempt) == (JobStatus.QUEUED, 1)
+    assert not materialised(instance, SHARDS)
+
+
+def test_no_message_shows_a_password(
+    make_lab: MakeLab, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a registry that refuses us
+    make_lab(10)
+    secret = "hunter2"
+    url = f"postgresql://somebody:{secret}@127.0.0.1:1/nothing"
+    monkeypatch.setenv("SEMILAYER_REGISTRY_URL", url)
+
+    # when
+    result = launch(instance, "full_ingest")
+
+    # then
+    assert "127.0.0.1" in failure_of(result)
+    everything = "".join(str(event) for event in result.all_events)
+    assert secret not in everything

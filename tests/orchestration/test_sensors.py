@@ -1,0 +1,274 @@
+"""The sensor: every job that is due is launched, once, and nothing stops it from trying."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+from sqlalchemy import update
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.orchestration.jobs import lens_jobs
+from semilayer_pipelines.orchestration.names import job_tags
+from semilayer_pipelines.orchestration.sensors import LAUNCH_LOST, due_jobs_sensor
+from semilayer_pipelines.registry import jobs, lenses, tables
+from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from tests.lab import ENV, Lab
+from tests.orchestration.conftest import MakeLab
+from tests.orchestration.given import job_row, launch, materialise
+
+
+def tick(instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason | object:
+    """Evaluate the sensor once, as the daemon does."""
+    context = dg.build_sensor_context(instance=instance)
+    return due_jobs_sensor(lens_jobs()).evaluate_tick(context)
+
+
+def requests(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    return list(tick(instance).run_requests or [])
+
+
+def waited(lab: Lab, job: Job, time: timedelta) -> Job:
+    """Let a queued job have been due for so long."""
+    with lab.project.registry.begin() as db:
+        jobs.postpone(db, job.id, lab.project.clock() - time)
+    return job_row(lab, job.id)
+
+
+def run_of(
+    instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus
+) -> dg.DagsterRun:
+    """Put a run on record as the daemon would have for this request."""
+    tags = dict(request.tags) | {"dagster/run_key": str(request.run_key)}
+    return create_run_for_test(instance, job_name=request.job_name, status=status, tags=tags)
+
+
+def test_a_due_job_becomes_a_run_with_all_that_the_queue_and_the_run_need(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    lab = make_lab(10)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+
+    (request,) = requests(instance)
+
+    assert request.job_name == "full_ingest"
+    assert request.run_key.startswith(f"{job.id}:")
+    config = {"lens": "items", "env": ENV, "job_id": job.id}
+    assert request.run_config == {"ops": {"run_full_ingest": {"config": config}}}
+    wanted = {
+        "semilayer/singleton": f"full:{ENV}:items",
+        "semilayer/lens": f"{ENV}:items",
+        "semilayer/mode": "full",
+        "semilayer/job_id": job.id,
+    }
+    assert wanted.items() <= dict(request.tags).items()
+    assert "semilayer/sweep" not in request.tags
+    assert requests(instance)[0].run_key == request.run_key
+
+
+@pytest.mark.parametrize("mode", [Mode.INCREMENTAL, Mode.SMART_SYNC])
+def test_sweeps_of_a_lens_exclude_each_other(
+    mode: Mode, make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    lab = make_lab(10)
+    lab.full()
+    lab.request(mode)
+
+    (request,) = requests(instance)
+
+    assert request.tags["semilayer/sweep"] == f"{ENV}:items"
+
+
+def test_a_full_ingest_is_launched_once_a_shard_and_later_only_for_those_left(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a lens of four shards
+    lab = make_lab(400, shards=4)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+
+    # when it is due, then there is a run a shard, each with a tag of its own
+    first = requests(instance)
+    assert [r.tags["semilayer/singleton"][-2:] for r in first] == [":0", ":1", ":2", ":3"]
+    assert len({r.run_key for r in first}) == 4
+
+    # and when it is due again after two were filled, only the others
+    launch(instance, "full_ingest", job_id=job.id, shard=0, tags=job_tags(job, 0))
+    launch(instance, "full_ingest", job_id=job.id, shard=2, tags=job_tags(job, 2))
+    with lab.project.registry.begin() as db:
+        jobs.requeue(db, job.id, lease=None, now=lab.project.clock())
+    assert [
+        r.run_config["ops"]["run_full_ingest"]["config"]["shard"] for r in requests(instance)
+    ] == [
+        1,
+        3,
+    ]
+
+
+def test_nothing_due_is_a_skip(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
+    make_lab(10)
+
+    assert tick(instance).skip_message == "No job is due."
+
+
+def test_a_paused_lens_is_left_alone(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
+    lab = make_lab(10)
+    lifecycle.request_rebuild(lab.project, ENV, "items")
+    lifecycle.pause(lab.project, ENV, "items")
+
+    assert not requests(instance)
+
+
+def test_a_job_whose_run_waits_or_works_is_not_launched_twice(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a due job that has been in Dagster's queue for long
+    lab = make_lab(10)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    waited(lab, job, 2 * LAUNCH_LOST)
+    run_of(instance, requests(instance)[0], dg.DagsterRunStatus.NOT_STARTED)
+
+    # when, then
+    assert not requests(instance)
+
+
+def test_a_lost_launch_is_made_again_under_another_name(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a launch that came to nothing, which Dagster will not make twice
+    lab = make_lab(10)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    lost = requests(instance)[0]
+    run_of(instance, lost, dg.DagsterRunStatus.FAILURE)
+    assert requests(instance)[0].run_key == lost.run_key
+
+    # when it has been due for too long
+    waited(lab, job, LAUNCH_LOST + timedelta(seconds=1))
+    again = requests(instance)[0]
+
+    # then
+    assert again.run_key != lost.run_key
+    assert again.tags["semilayer/job_id"] == job.id
+    assert requests(instance)[0].run_key == again.run_key
+
+
+def test_a_run_that_a_person_took_out_of_the_queue_cancels_its_job(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given
+    lab = make_lab(10)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    run_of(instance, requests(instance)[0], dg.DagsterRunStatus.CANCELED)
+
+    # when, then it is not launched again
+    assert not requests(instance)
+    assert job_row(lab, job.id).status is JobStatus.CANCELED
+    assert lab.lens.status is lenses.LensStatus.PAUSED
+
+
+def test_a_registry_that_is_down_is_a_skip_and_no_failure(
+    make_lab: MakeLab, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_lab(10)
+    monkeypatch.setenv("SEMILAYER_REGISTRY_URL", "postgresql://u:hunter2@127.0.0.1:1/gone")
+
+    said = tick(instance).skip_message
+
+    assert "127.0.0.1" in said
+    assert "hunter2" not in said
+
+
+def test_one_tick_launches_many_lenses(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
+    # given sixty lenses with a job each
+    lab = make_lab(10)
+    _more_lenses(lab, 59)
+    for lens in _lenses(lab):
+        lifecycle.request_rebuild(lab.project, ENV, lens)
+
+    # when
+    launched = requests(instance)
+
+    # then as many as a tick launches, and none twice
+    assert len({r.tags["semilayer/lens"] for r in launched}) == len(launched) == 50
+
+
+def test_one_lens_that_cannot_be_read_does_not_stop_the_others(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given two due jobs, and the older one's lens is broken in the registry
+    lab = make_lab(10)
+    _more_lenses(lab, 1)
+    lifecycle.request_rebuild(lab.project, ENV, "items")
+    other = lifecycle.request_rebuild(lab.project, ENV, "lens_0")
+    with lab.project.registry.begin() as db:
+        broken = update(tables.lenses).where(tables.lenses.c.name == "items")
+        db.execute(broken.values(config={"from": "another version"}))
+
+    # when
+    launched = requests(instance)
+
+    # then
+    assert [r.tags["semilayer/job_id"] for r in launched] == [other.id]
+
+
+def test_a_repair_that_broke_off_is_launched_as_a_job(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a repair that waits for another attempt
+    lab = make_lab(400, shards=2)
+    lab.full()
+    job = lab.request(Mode.REPAIR, shard=1)
+
+    # when the sensor's request is carried out
+    (request,) = requests(instance)
+    config = request.run_config["ops"]["run_repair"]["config"]
+    assert launch(instance, "repair", tags=request.tags, **config).success
+
+    # then
+    assert job_row(lab, job.id).status is JobStatus.COMPLETED
+    assert job_row(lab, job.id).counts.read == 200
+
+
+def test_what_the_ui_started_and_left_unfinished_is_finished_without_counting_as_a_failure(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a rebuild of which somebody materialised one shard, and nothing happened since
+    lab = make_lab(400, shards=4)
+    materialise(lab, instance, "s02")
+    with lab.project.registry.begin() as db:
+        (job,) = jobs.recent(db)
+        jobs.beat(db, job.id, lab.project.clock() - timedelta(minutes=5))
+
+    # when
+    launched = requests(instance)
+
+    # then the other three are launched
+    assert [r.run_config["ops"]["run_full_ingest"]["config"]["shard"] for r in launched] == [
+        0,
+        1,
+        3,
+    ]
+    row = job_row(lab, job.id)
+    assert (row.attempt, row.error) == (1, None)
+
+
+def _more_lenses(lab: Lab, number: int) -> None:
+    with lab.project.registry.begin() as db:
+        first = lab.lens
+        for n in range(number):
+            lenses.register(
+                db,
+                first.env_id,
+                f"lens_{n}",
+                first.config,
+                needs=lenses.Needs.NOTHING,
+                origin=uuid4().hex,
+                now=lab.project.clock(),
+            )
+
+
+def _lenses(lab: Lab) -> list[str]:
+    with lab.project.registry.read() as db:
+        return [lens.name for lens in lenses.list_all(db, ENV)]
