@@ -20,6 +20,7 @@ from semilayer_pipelines.ingest.run import PageDone
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.push import apply_push, plan_push
 from semilayer_pipelines.registry import generations, jobs, lenses
+from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, VECTOR, Index
@@ -124,6 +125,11 @@ class Lab:
         report: Callable[[PageDone], None] = lambda _: None,
     ) -> Outcome:
         return run_job(self.project, job.id, shard=shard, report=report)
+
+    def building(self) -> Generation | None:
+        """Return the generation that is being filled."""
+        with self.project.registry.read() as db:
+            return generations.building(db, self.lens.id)
 
     @property
     def index(self) -> Index:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from semilayer_pipelines.bridges.cursors import earlier, tracked_text
 from semilayer_pipelines.bridges.protocol import Selection
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SchemaMismatch, SourceUnreachable
@@ -22,8 +24,12 @@ from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, cursors
+from semilayer_pipelines.registry.cursors import IncrementalCursor
 
-__all__ = ["catch_up", "require_tracking_column"]
+__all__ = ["OVERLAP", "catch_up", "require_tracking_column"]
+
+OVERLAP = timedelta(seconds=30)
+"""How far a walk starts before the last value seen: transactions that took longer are missed."""
 
 
 def require_tracking_column(parts: Parts) -> str:
@@ -43,8 +49,7 @@ def catch_up(parts: Parts, run: Run, target: Target) -> bool:
     tracked = require_tracking_column(parts)
     with parts.registry.read() as db:
         at = cursors.get(db, parts.lens.id)
-    cursor = at.cursor if at else None
-    since = at.high_water if at else None
+    since, cursor = _start(at), None
     selection, limit = _with_bounds(parts, target), FIRST_PAGE_ROWS
     while not run.paused():
         started = time.monotonic()
@@ -71,6 +76,18 @@ def catch_up(parts: Parts, run: Run, target: Target) -> bool:
         cursor = read.cursor
         limit = next_page_rows(read.frame.height, time.monotonic() - started)
     return False
+
+
+def _start(at: IncrementalCursor | None) -> str | None:
+    """Return the tracked value to start from: the last one seen less the overlap, `None` for all.
+
+    Rows of the overlap are read again, which costs a comparison each: one committed late carries an
+    earlier value than those that were read before it.
+    """
+    if at is None:
+        return None
+    seen = tracked_text(at.cursor) if at.cursor else at.high_water
+    return earlier(seen, OVERLAP.total_seconds()) if seen else None
 
 
 def _with_bounds(parts: Parts, target: Target) -> Selection:

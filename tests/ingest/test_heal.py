@@ -8,9 +8,7 @@ import lancedb
 import pytest
 
 from semilayer_pipelines.errors import GuardStopped
-from semilayer_pipelines.registry import changes, failed_rows
-from semilayer_pipelines.registry.changes import Action
-from semilayer_pipelines.registry.jobs import JobStatus
+from semilayer_pipelines.registry import failed_rows
 from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.stores.protocol import KEY, Index
 from tests.lab import ENV, Lab, Verdict
@@ -145,24 +143,3 @@ def test_an_empty_source_deletes_nothing_even_from_a_small_index(tmp_path: Path)
         lab.sync()
 
     assert lab.index.count() == 5
-
-
-def test_a_newer_change_is_not_undone_by_an_older_read(lab: Lab) -> None:
-    # given a sync that has read its page when a delete of one of its rows is accepted and applied
-    with lab.source() as db:
-        db.execute("UPDATE items SET name = 'changed' WHERE id IN (1500, 1501)")
-    done = []
-
-    def interleave(_) -> None:
-        if not done:
-            done.append(True)
-            with lab.project.registry.begin() as db:
-                changes.append(db, lab.lens.id, [("1500", Action.DELETE)], lab.project.clock())
-
-    lab.sync(report=interleave)
-
-    # then the sync leaves that key to the records job; the delete is still in the buffer
-    with lab.project.registry.read() as db:
-        assert changes.buffered(db, lab.lens.id) == 1
-    assert lab.project.registry is not None
-    assert JobStatus.COMPLETED

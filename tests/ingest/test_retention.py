@@ -13,7 +13,7 @@ def test_a_retired_index_is_kept_for_the_grace_period_and_dropped_after_it(tmp_p
     lab = Lab.at(tmp_path, rows=30)
     lab.full()
     lab.full()
-    assert lab.project.store(ENV).names() == ["items-g000001", "items-g000002"]
+    assert lab.project.store(ENV).names() == ["items-1-g000001", "items-1-g000002"]
 
     # when time passes
     early = tidy(lab.project)
@@ -22,8 +22,8 @@ def test_a_retired_index_is_kept_for_the_grace_period_and_dropped_after_it(tmp_p
 
     # then the old one goes after the grace period, and the one in use stays
     assert early.indexes == ()
-    assert late.indexes == ("items-g000001",)
-    assert lab.project.store(ENV).names() == ["items-g000002"]
+    assert late.indexes == ("items-1-g000001",)
+    assert lab.project.store(ENV).names() == ["items-1-g000002"]
     assert lab.audit().clean
 
 

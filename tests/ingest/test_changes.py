@@ -1,0 +1,222 @@
+"""Records and incremental ingest: rows that were named, and rows that moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines.errors import SchemaMismatch
+from semilayer_pipelines.ingest.execute import Ended, run_job
+from semilayer_pipelines.registry import changes, cursors, jobs, lenses
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.jobs import JobStatus, Mode
+from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.stores.protocol import KEY
+from tests.lab import ENV, Lab
+from tests.meddling import Meddled
+from tests.workload import FIELDS
+
+UPSERT, DELETE = Action.UPSERT, Action.DELETE
+
+
+def accept(lab: Lab, *named: tuple[str, Action]) -> None:
+    with lab.project.registry.begin() as db:
+        changes.append(db, lab.lens.id, named, lab.project.clock())
+
+
+def buffered(lab: Lab) -> int:
+    with lab.project.registry.read() as db:
+        return changes.buffered(db, lab.lens.id)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    lab = Lab.at(tmp_path, rows=600)
+    lab.full()
+    return lab
+
+
+def test_the_last_action_of_an_id_wins_and_a_row_that_is_gone_is_deleted(lab: Lab) -> None:
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'moved' WHERE id IN (1, 2)")
+        db.execute("DELETE FROM items WHERE id = 3")
+    accept(lab, ("1", DELETE), ("1", UPSERT), ("2", UPSERT), ("3", UPSERT), ("4", UPSERT))
+    accept(lab, ("5", UPSERT), ("5", DELETE), ("no such row", UPSERT))
+
+    counts = lab.run(lab.request(Mode.RECORDS)).counts
+
+    assert (counts.written, counts.deleted, counts.unchanged) == (2, 2, 1)
+    assert buffered(lab) == 0
+    # 5 is still in the source: its caller said delete, so the next sync brings it back.
+    assert lab.audit().missing == 1
+    lab.sync()
+    assert lab.audit().clean
+
+
+def test_a_change_that_arrives_during_the_run_is_applied_by_it_or_by_the_next(lab: Lab) -> None:
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'moved' WHERE id IN (1, 2)")
+    accept(lab, ("1", UPSERT))
+    job = lab.request(Mode.RECORDS)
+    came: list[jobs.Requested] = []
+
+    def arrive(_: Sequence[str]) -> None:
+        if not came:
+            accept(lab, ("2", UPSERT))
+            with lab.project.registry.begin() as db:
+                came.append(
+                    jobs.request(
+                        db,
+                        lab.lens,
+                        Mode.RECORDS,
+                        job_id="the next one",
+                        origin="test",
+                        now=lab.project.clock(),
+                    )
+                )
+
+    run_job(Meddled.of(lab.project, arrive), job.id)
+    assert not came[0].deduplicated
+    lab.run(came[0].job)
+
+    assert buffered(lab) == 0
+    assert lab.audit().clean
+
+
+def test_an_older_read_does_not_undo_a_newer_change(lab: Lab) -> None:
+    # given a sync that has read row 1, when the row is deleted and that delete is applied at once
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'read by the sync' WHERE id IN (1, 2)")
+    sync = lab.request(Mode.SMART_SYNC)
+    came: list[bool] = []
+
+    def overtake(_: Sequence[str]) -> None:
+        if not came:
+            came.append(True)
+            with lab.source() as db:
+                db.execute("DELETE FROM items WHERE id = 1")
+            accept(lab, ("1", DELETE))
+            lab.run(lab.request(Mode.RECORDS))
+
+    run_job(Meddled.of(lab.project, overtake), sync.id)
+
+    # then the sync did not bring it back
+    assert "1" not in set(lab.indexed()[KEY])
+    assert lab.audit().clean
+
+
+def test_changes_wait_for_the_first_index_and_are_applied_then(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=50)
+    accept(lab, ("1", UPSERT))
+    with lab.project.registry.begin() as db:
+        lenses.set_status(db, lab.lens.id, LensStatus.READY, now=lab.project.clock())
+    assert lab.run(lab.request(Mode.RECORDS)).ended is Ended.COMPLETED
+    assert buffered(lab) == 1
+
+    lab.full()
+
+    with lab.project.registry.read() as db:
+        [asked] = [
+            job
+            for job in jobs.recent(db, env=ENV)
+            if job.mode is Mode.RECORDS and job.status is JobStatus.QUEUED
+        ]
+    lab.run(asked)
+    assert buffered(lab) == 0
+
+
+def test_a_claim_of_a_run_that_failed_is_given_back(lab: Lab) -> None:
+    accept(lab, ("1", UPSERT))
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'moved' WHERE id = 1")
+    job = lab.request(Mode.RECORDS)
+
+    def break_down(_: Sequence[str]) -> None:
+        raise RuntimeError("out of the blue")
+
+    with pytest.raises(Exception, match="RuntimeError: out of the blue"):
+        run_job(Meddled.of(lab.project, break_down), job.id)
+    assert buffered(lab) == 1
+
+    lab.run(lab.request(Mode.RECORDS))
+    assert buffered(lab) == 0
+    assert lab.audit().clean
+
+
+def test_incremental_starts_where_the_full_ingest_began_and_sees_what_moved(lab: Lab) -> None:
+    with lab.source() as db:
+        db.execute(
+            "UPDATE items SET name = 'moved', updated_at = '2026-03-01 00:00:00' WHERE id <= 300"
+        )
+        db.execute("UPDATE items SET name = 'unseen' WHERE id = 600")
+        db.execute("DELETE FROM items WHERE id = 500")
+
+    counts = lab.run(lab.request(Mode.INCREMENTAL)).counts
+
+    # Deletes, and rows whose column did not move, are what it cannot see.
+    assert counts.written == 300
+    assert (lab.audit().stale, lab.audit().orphan) == (1, 1)
+    assert counts.read < 600
+
+    again = lab.run(lab.request(Mode.INCREMENTAL)).counts
+    assert again.written == 0
+
+
+def test_a_row_committed_late_with_an_earlier_time_is_not_missed(lab: Lab) -> None:
+    with lab.source() as db:
+        db.execute("UPDATE items SET updated_at = '2026-03-01 00:00:30' WHERE id = 1")
+    lab.run(lab.request(Mode.INCREMENTAL))
+    with lab.source() as db:
+        db.execute(
+            "UPDATE items SET name = 'late', updated_at = '2026-03-01 00:00:10' WHERE id = 2"
+        )
+
+    lab.run(lab.request(Mode.INCREMENTAL))
+
+    assert lab.audit().clean
+
+
+def test_rows_with_one_and_the_same_time_are_all_seen_across_pages(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=3_000)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'moved', updated_at = '2026-03-01 00:00:00'")
+
+    counts = lab.run(lab.request(Mode.INCREMENTAL)).counts
+
+    assert counts.written == 3_000
+    assert lab.audit().clean
+
+
+def test_the_cursor_does_not_move_past_what_was_not_written(lab: Lab) -> None:
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'moved', updated_at = '2026-03-01 00:00:00'")
+    job = lab.request(Mode.INCREMENTAL)
+
+    def break_down(_: Sequence[str]) -> None:
+        raise RuntimeError("in the first page")
+
+    with lab.project.registry.read() as db:
+        before = cursors.get(db, lab.lens.id)
+    with pytest.raises(Exception, match="in the first page"):
+        run_job(Meddled.of(lab.project, break_down), job.id)
+
+    with lab.project.registry.read() as db:
+        assert cursors.get(db, lab.lens.id) == before
+    lab.run(lab.request(Mode.INCREMENTAL))
+    assert lab.audit().clean
+
+
+def test_incremental_without_a_column_that_moves_is_refused_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    lab = Lab.at(tmp_path, rows=10)
+    with lab.source() as db:
+        db.execute("ALTER TABLE items DROP COLUMN updated_at")
+    lab.push(fields={k: v for k, v in FIELDS.items() if k != "updated_at"})
+    lab.full()
+
+    with pytest.raises(SchemaMismatch, match="changeTrackingColumn"):
+        lab.run(lab.request(Mode.INCREMENTAL))

@@ -1,0 +1,256 @@
+"""Any run may die at any instruction and be run again (invariant 3); readers never notice."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.errors import Fenced
+from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run import LEASE
+from semilayer_pipelines.registry import changes, jobs, shards
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.jobs import JobStatus, Mode
+from semilayer_pipelines.stores.protocol import KEY, Index
+from tests.lab import ENV, Lab
+from tests.meddling import Meddled
+
+ROWS = 2_000
+KILLS = 4
+
+
+def start(lab: Lab, mode: Mode) -> subprocess.Popen[str]:
+    """Start a worker and wait until it is about to run its job."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tests.ingest.worker", str(lab.folder), mode.value],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "ready\n"
+    return worker
+
+
+def kill_after(worker: subprocess.Popen[str], seconds: float) -> bool:
+    """Kill a worker -9; return whether it was still at work."""
+    try:
+        worker.wait(seconds)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+        return True
+    return False
+
+
+def give_up_on_the_dead(lab: Lab) -> None:
+    """Do what the sensor does when a run has been silent for long enough, without the waiting."""
+    now = lab.project.clock()
+    with lab.project.registry.begin() as db:
+        for job in jobs.silent(db, now + timedelta(seconds=1)):
+            changes.release(db, job.id)
+            jobs.finish(
+                db, job.id, lease=job.lease, status=JobStatus.FAILED, counts=job.counts, now=now
+            )
+            building = lab.building()
+            for shard in shards.list_all(db, building.id) if building else ():
+                if shard.lease:
+                    shards.release(db, building.id, shard.number, lease=shard.lease, now=now)
+
+
+@contextmanager
+def a_reader_that_counts(index: Index, live: set[str]) -> Iterator[None]:
+    """Scan the index all the time; fail if a live key is ever absent or there twice."""
+    stop, wrong = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            keys = [key for frame in index.scan() for key in frame[KEY].to_list()]
+            if len(keys) != len(set(keys)):
+                wrong.append("a key was there twice")
+            if missing := live - set(keys):
+                wrong.append(f"{len(missing)} live keys were absent")
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        reader.join()
+    assert not wrong, wrong[0]
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_a_full_ingest_killed_again_and_again_ends_as_the_source(
+    tmp_path: Path, rebuild: bool
+) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS, shards=2)
+    if rebuild:
+        lab.full()
+        with lab.source() as db:
+            db.execute("UPDATE items SET name = 'renamed' WHERE id % 3 = 0")
+    dice, killed = random.Random(rebuild), 0
+
+    for _ in range(KILLS):
+        killed += kill_after(start(lab, Mode.FULL), dice.uniform(0.0, 0.6))
+        give_up_on_the_dead(lab)
+    lab.full()
+
+    assert killed >= KILLS // 2
+    assert lab.audit().clean
+    assert lab.index.count() == ROWS
+
+
+def test_a_sync_killed_again_and_again_ends_as_the_source_and_no_reader_notices(
+    tmp_path: Path,
+) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full()
+    dice, killed = random.Random(3), 0
+    live = {str(n) for n in range(1, ROWS + 1) if n % 10}
+
+    with a_reader_that_counts(lab.index, live):
+        for turn in range(KILLS):
+            with lab.source() as db:
+                db.execute("UPDATE items SET description = ? || id WHERE id % 10 > 6", (turn,))
+                db.execute("DELETE FROM items WHERE id % 10 = 0 AND id % ? = 0", (turn + 2,))
+            killed += kill_after(start(lab, Mode.SMART_SYNC), dice.uniform(0.05, 0.5))
+            give_up_on_the_dead(lab)
+        lab.sync()
+
+    assert killed >= KILLS // 2
+    assert lab.audit().clean
+
+
+def test_changes_claimed_by_a_killed_run_are_applied_by_the_next(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full()
+    dice = random.Random(4)
+
+    for turn in range(KILLS):
+        ids = dice.sample(range(1, ROWS), 150)
+        gone = set(ids[:30])
+        with lab.source() as db:
+            db.executemany("UPDATE items SET name = ? || id WHERE id = ?", [(turn, i) for i in ids])
+            db.executemany("DELETE FROM items WHERE id = ?", [(i,) for i in gone])
+        with lab.project.registry.begin() as db:
+            named = [(str(i), Action.DELETE if i in gone else Action.UPSERT) for i in ids]
+            changes.append(db, lab.lens.id, named, lab.project.clock())
+        kill_after(start(lab, Mode.RECORDS), dice.uniform(0.0, 0.3))
+        give_up_on_the_dead(lab)
+    lab.run(lab.request(Mode.RECORDS))
+
+    with lab.project.registry.read() as db:
+        assert changes.buffered(db, lab.lens.id) == 0
+    assert lab.audit().clean
+
+
+@pytest.mark.parametrize("modes", [(Mode.FULL, Mode.FULL), (Mode.SMART_SYNC, Mode.SMART_SYNC)])
+def test_two_runs_of_one_lens_at_once_double_nothing(
+    tmp_path: Path, modes: tuple[Mode, Mode]
+) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS, shards=2)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET description = description || '!' WHERE id % 2 = 0")
+        db.execute(
+            "INSERT INTO items SELECT id + 5000, name, description, price, category,"
+            " updated_at FROM items WHERE id % 10 = 0"
+        )
+
+    workers = [start(lab, mode) for mode in modes]
+    for worker in workers:
+        assert worker.wait(60) == 0
+
+    # One of them may have found the other at work and left it to it.
+    lab.sync()
+    assert lab.audit().clean
+
+
+def test_full_sync_and_records_at_once_end_as_the_source(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'seen by all' WHERE id % 4 = 0")
+        db.execute("DELETE FROM items WHERE id % 50 = 0")
+    with lab.project.registry.begin() as db:
+        named = [(str(n), Action.UPSERT) for n in range(4, ROWS, 4)]
+        changes.append(db, lab.lens.id, named, lab.project.clock())
+
+    workers = [start(lab, mode) for mode in (Mode.FULL, Mode.SMART_SYNC, Mode.RECORDS)]
+    for worker in workers:
+        assert worker.wait(60) == 0
+
+    lab.sync()
+    assert lab.audit().clean
+    with lab.project.registry.read() as db:
+        assert changes.buffered(db, lab.lens.id) == 0
+
+
+def test_a_run_that_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
+    # given a full ingest that stands still in the middle of its second page for too long
+    lab = Lab.at(tmp_path, rows=ROWS)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    calls: list[int] = []
+    taken: list[shards.Shard | None] = []
+
+    def stand_still(texts: object) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            now = lab.project.clock() + LEASE + timedelta(seconds=10)
+            building = lab.building()
+            assert building is not None
+            with lab.project.registry.begin() as db:
+                taken.append(
+                    shards.claim(
+                        db,
+                        building.id,
+                        number=0,
+                        lease="another",
+                        run_id=None,
+                        now=now,
+                        stale_before=now - LEASE,
+                    )
+                )
+
+    # when another run takes its shard over
+    with pytest.raises(Fenced):
+        run_job(Meddled.of(lab.project, stand_still), job.id)
+
+    # then what the first one had in hand was not committed, and the other goes on from the place
+    assert taken[0] is not None
+    building = lab.building()
+    assert building is not None
+    with lab.project.registry.read() as db:
+        [shard] = shards.list_all(db, building.id)
+    assert shard.lease == "another"
+    assert shard.counts.read == taken[0].counts.read < ROWS
+
+
+def test_a_killed_process_gives_its_locks_back_at_once(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'x' || id")
+    worker = start(lab, Mode.SMART_SYNC)
+    time.sleep(0.15)
+    worker.kill()
+    worker.wait()
+    give_up_on_the_dead(lab)
+
+    started = time.monotonic()
+    lab.sync()
+
+    assert time.monotonic() - started < 20
+    assert lab.audit().clean
+    assert lab.project.store(ENV).names()

@@ -1,0 +1,128 @@
+"""Pausing ends a run after its page, in every mode; interrupting ends it at once; both lose nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.errors import EmbedderUnavailable, Transient
+from semilayer_pipelines.ingest.execute import MAX_ATTEMPTS, Ended, run_job
+from semilayer_pipelines.ingest.run import PAUSE_CHECK_SECONDS
+from semilayer_pipelines.registry import changes, jobs, shards
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.registry.shards import ShardStatus
+from tests.lab import ENV, Lab
+from tests.meddling import Meddled
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Give a lens whose every row changed since it was indexed, and was named to the webhook."""
+    lab = Lab.at(tmp_path, rows=1_500)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new ' || id, updated_at = '2026-05-05 00:00:00'")
+    with lab.project.registry.begin() as db:
+        named = [(str(n), Action.UPSERT) for n in range(1, 1_501)]
+        changes.append(db, lab.lens.id, named, lab.project.clock())
+    return lab
+
+
+def job_of(lab: Lab, mode: Mode) -> Job:
+    full = mode is Mode.FULL
+    return lifecycle.request_rebuild(lab.project, ENV, "items") if full else lab.request(mode)
+
+
+def status_of(lab: Lab, job: Job) -> JobStatus:
+    with lab.project.registry.read() as db:
+        return jobs.get(db, job.id).status
+
+
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
+def test_a_paused_run_ends_after_its_page_and_resume_brings_the_index_in_line(
+    lab: Lab, mode: Mode
+) -> None:
+    job = job_of(lab, mode)
+
+    def pause(_: Sequence[str]) -> None:
+        lifecycle.pause(lab.project, ENV, "items")
+        time.sleep(PAUSE_CHECK_SECONDS)
+
+    outcome = run_job(Meddled.of(lab.project, pause), job.id)
+
+    assert outcome.ended is Ended.PAUSED
+    assert 0 < outcome.counts.read < 1_500
+    assert status_of(lab, job) is JobStatus.QUEUED
+    assert lab.lens.status is LensStatus.PAUSED
+
+    lifecycle.resume(lab.project, ENV, "items")
+    assert lab.run(job).ended is Ended.COMPLETED
+    assert lab.audit().clean
+
+
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
+@pytest.mark.parametrize("by_a_person", [True, False])
+def test_an_interrupted_run_stops_at_once_and_loses_nothing(
+    lab: Lab, mode: Mode, by_a_person: bool
+) -> None:
+    job = job_of(lab, mode)
+    calls: list[int] = []
+
+    def interrupt(_: Sequence[str]) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(Meddled.of(lab.project, interrupt), job.id, cancelled=lambda: by_a_person)
+
+    assert status_of(lab, job) is (JobStatus.CANCELED if by_a_person else JobStatus.QUEUED)
+    building = lab.building()
+    if building is not None:
+        with lab.project.registry.read() as db:
+            assert {s.status for s in shards.list_all(db, building.id)} == {ShardStatus.PENDING}
+
+    lab.run(job_of(lab, mode) if by_a_person else job)
+    assert lab.audit().clean
+
+
+def test_what_may_pass_is_tried_again_with_growing_waits_and_then_is_an_error(lab: Lab) -> None:
+    job = lab.request(Mode.SMART_SYNC)
+    waits: list[timedelta] = []
+
+    def unavailable(_: Sequence[str]) -> None:
+        raise EmbedderUnavailable("The endpoint is down.", cure="Start it.")
+
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        with pytest.raises(Transient):
+            run_job(Meddled.of(lab.project, unavailable), job.id)
+        with lab.project.registry.read() as db:
+            now = jobs.get(db, job.id)
+        if attempt < MAX_ATTEMPTS:
+            assert (now.status, now.attempt) == (JobStatus.QUEUED, attempt + 1)
+            waits.append(now.due_at - lab.project.clock())
+
+    assert waits == sorted(waits)
+    assert now.status is JobStatus.FAILED
+    assert (lab.lens.status, lab.lens.cure) == (LensStatus.ERROR, "Start it.")
+
+
+def test_a_second_launch_of_a_job_does_nothing(lab: Lab) -> None:
+    job = lab.request(Mode.SMART_SYNC)
+    second: list[Ended] = []
+
+    def launch_again(_: Sequence[str]) -> None:
+        second.append(lab.run(job).ended)
+
+    run_job(Meddled.of(lab.project, launch_again), job.id)
+    second.append(lab.run(job).ended)
+
+    assert set(second) == {Ended.TAKEN}
+    assert lab.audit().clean

@@ -1,0 +1,35 @@
+"""A process that runs a lens's next job, to be killed: `python -m tests.ingest.worker FOLDER MODE`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.errors import Refused, Transient
+from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.parts import open_parts
+from semilayer_pipelines.project import Project, Settings
+from semilayer_pipelines.registry.jobs import Mode
+from tests.lab import ENV, Lab
+
+
+def main(folder: Path, mode: Mode) -> None:
+    """Ask for a job of this mode and run it; a little slowly, so that there is time to be killed."""
+    lab = Lab(Project(Settings.from_environ({"SEMILAYER_ENV": ENV}, folder), {}), folder)
+    full = mode is Mode.FULL
+    job = lifecycle.request_rebuild(lab.project, ENV, "items") if full else lab.request(mode)
+    # What takes long to import is imported before the clock that kills starts.
+    with open_parts(lab.project, lab.lens) as parts:
+        parts.store.names()
+    print("ready", flush=True)
+    try:
+        run_job(lab.project, job.id, report=lambda _: time.sleep(0.005))
+    except (Refused, Transient) as refused:
+        print(refused, flush=True)
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Mode(sys.argv[2]))
