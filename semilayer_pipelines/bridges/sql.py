@@ -60,6 +60,8 @@ class SqlBridge:
 
         Each is found from the one before, so that together they walk the key's index once.
         """
+        if shards < 2:
+            return ()
         key = self._catalogue.key(selection)
         rows = self.count(selection)
         wanted = min(shards, rows)

@@ -135,7 +135,7 @@ class LanceIndex:
         columns = [KEY, ROW_HASH, TEXT_HASH, *([VECTOR] if vectors else [])]
         wanted = pl.Series(KEY, list(dict.fromkeys(keys)), dtype=pl.String)
         none = pl.DataFrame(schema=_polars_schema(self._columns, columns))
-        if len(wanted) > max(_ASKED_BY_KEY, self.count() * _SCAN_SHARE[vectors]):
+        if len(wanted) > _ASKED_BY_KEY and len(wanted) > self.count() * _SCAN_SHARE[vectors]:
             found = [
                 frame.join(wanted.to_frame(), on=KEY, how="semi")
                 for frame in self._read(columns, None)
@@ -186,10 +186,12 @@ class LanceIndex:
     def maintain(self, *, force: bool = False) -> None:
         """Compact, clean up and index when the table is worn, or when forced; takes the lock."""
         with self._errors():
-            worn = force or lance_upkeep.is_worn(self._table, self._folder)
-        if worn:
+            rewrite = force or lance_upkeep.is_scattered(self._table, self._folder)
+            due = rewrite or lance_upkeep.lacks_index(self._table)
+        if due:
+            mend = lance_upkeep.maintain if rewrite else lance_upkeep.build_indexes
             with self.lock(), self._errors("maintaining"):
-                _to_the_end(lambda: lance_upkeep.maintain(self._table))
+                _to_the_end(lambda: mend(self._table))
 
     def _rows(self, objects: pl.DataFrame) -> pa.Table:
         self._require_lock()
