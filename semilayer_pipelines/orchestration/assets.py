@@ -29,7 +29,7 @@ def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
         partitions_def=dg.StaticPartitionsDefinition(shard_names(entry.shards)),
         group_name=_group(entry.env),
         description=(
-            f"Table `{entry.table}` of source `{entry.source}`, embedded by `{entry.model}`. "
+            f"Table `{entry.table}` of source `{entry.source}`, embedded by `{entry.embedder}`. "
             f"Embedded fields: {', '.join(entry.searchable)}.\n\n"
             "Materialise a partition to bring one key range in line with the source; all of them "
             "together fill the first index, or the next one while a rebuild is under way."
@@ -38,7 +38,7 @@ def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
             "source": entry.source,
             "table": entry.table,
             "fields": ", ".join(entry.fields),
-            "model": entry.model,
+            "model": entry.embedder,
             "syncInterval": entry.sync_interval or "off",
             "smartSyncInterval": entry.smart_sync_interval or "off",
         },

@@ -37,6 +37,11 @@ class LensEntry:
     sync_interval: str | None
     smart_sync_interval: str | None
 
+    @property
+    def embedder(self) -> str:
+        """What turns its texts into vectors, in words."""
+        return "a hash, for tests" if self.provider == "hash" else self.model
+
 
 def read_catalogue(project: Project) -> list[LensEntry]:
     """Return every lens of every environment; the last known ones when the registry is down."""

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
 from semilayer_pipelines.errors import RegistryUnavailable
 from semilayer_pipelines.orchestration.catalogue import LensEntry
+from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, jobs, lenses
@@ -62,7 +63,7 @@ def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.Schedul
     )
     def cadence(context: dg.ScheduleEvaluationContext) -> dg.SkipReason:
         try:
-            return dg.SkipReason(make_due_jobs(Project.here(), mode, interval))
+            return dg.SkipReason(make_due_jobs(current_project(), mode, interval))
         except RegistryUnavailable as error:
             return dg.SkipReason(str(error))
 

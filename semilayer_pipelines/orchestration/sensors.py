@@ -12,6 +12,7 @@ from typing import TypeVar
 import dagster as dg
 
 from semilayer_pipelines.errors import RegistryUnavailable, redact
+from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.names import JOB_NAMES, TAG_SINGLETON, job_tags
 from semilayer_pipelines.orchestration.recovery import (
     SILENCE,
@@ -50,7 +51,7 @@ def due_jobs_sensor(targets: list[dg.JobDefinition]) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def due_jobs(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        project = Project.here()
+        project = current_project()
         instance = context.instance
 
         def requests_of(job: Job) -> list[dg.RunRequest]:
