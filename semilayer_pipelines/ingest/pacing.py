@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = ["FIRST_PAGE_ROWS", "MAX_PAGE_ROWS", "MIN_PAGE_ROWS", "next_page_rows"]
 
-FIRST_PAGE_ROWS = 250
+FIRST_PAGE_ROWS = 500
 MIN_PAGE_ROWS = 200
 MAX_PAGE_ROWS = 10_000
 TARGET_SECONDS = 5.0

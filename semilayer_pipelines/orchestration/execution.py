@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -73,20 +74,11 @@ def execute(
     Raises `dagster.Failure` with what failed and what to do next; nothing is retried by Dagster,
     because the registry decides about retries.
     """
-    from semilayer_pipelines.ingest.execute import run_job
-
     if context.run.tags.get(TAG_JOB_ID) != job.id:
         # Launched from the UI: the queue's limits and the sensor go by the tags of a run.
         context.instance.add_run_tags(context.run.run_id, job_tags(job, shard))
     try:
-        outcome = run_job(
-            project,
-            job.id,
-            run_id=context.run.run_id,
-            shard=shard,
-            report=page_reporter(context, job, shards),
-            cancelled=lambda: _cancelled(context),
-        )
+        outcome = _run(context, project, job, shard, shards)
     except SemilayerError as error:
         if error.__cause__ is not None:
             # A fault of ours, which nobody can mend without the traceback.
@@ -95,6 +87,27 @@ def execute(
         raise failure(job, error) from None
     context.log.info(last_line(job, outcome))
     return outcome
+
+
+def _run(context: Context, project: Project, job: Job, shard: int | None, shards: int) -> Outcome:
+    from semilayer_pipelines.ingest.execute import run_job
+    from semilayer_pipelines.ingest.linger import run_and_linger
+
+    report = page_reporter(context, job, shards)
+    run_id = context.run.run_id
+    if job.mode is not Mode.RECORDS:
+        return run_job(
+            project,
+            job.id,
+            run_id=run_id,
+            shard=shard,
+            report=report,
+            cancelled=lambda: _cancelled(context),
+        )
+    stay = run_and_linger(
+        project, job.id, run_id=run_id, report=report, cancelled=lambda: _cancelled(context)
+    )
+    return replace(stay.last, counts=stay.counts)
 
 
 def materialise_shard(
