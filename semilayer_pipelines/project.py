@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from semilayer_pipelines.bridges import open_bridge
-from semilayer_pipelines.bridges.protocol import Bridge
 from semilayer_pipelines.config.models import EmbeddingConfig, SourceConfig
-from semilayer_pipelines.embedders import open_embedder
-from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.registry.database import Registry
-from semilayer_pipelines.stores import open_store
-from semilayer_pipelines.stores.protocol import Store
+
+if TYPE_CHECKING:
+    # Imported where they are opened: the webhook starts without Polars, and most commands without
+    # one or the other.
+    from semilayer_pipelines.bridges.protocol import Bridge
+    from semilayer_pipelines.embedders.protocol import Embedder
+    from semilayer_pipelines.stores.protocol import Store
 
 __all__ = ["CONFIG_NAME", "Project", "Settings", "utc_now"]
 
@@ -45,6 +47,7 @@ class Settings:
     registry_url: str
     store: str
     dagster_url: str
+    embedder_url: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], cwd: Path) -> Settings:
@@ -70,6 +73,7 @@ class Settings:
             registry_url=environ.get("SEMILAYER_REGISTRY_URL", f"sqlite:///{home}/registry.db"),
             store=environ.get("SEMILAYER_STORE", "lancedb"),
             dagster_url=environ.get("SEMILAYER_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/"),
+            embedder_url=environ.get("SEMILAYER_EMBEDDER_URL"),
         )
 
 
@@ -101,12 +105,30 @@ class Project:
 
     def store(self, env: str) -> Store:
         """Return the store that holds the generations of an environment."""
+        from semilayer_pipelines.stores import open_store
+
         return open_store(self.settings.store, self.settings.home / "lance", env)
 
     def bridge(self, name: str, config: SourceConfig) -> Bridge:
         """Connect to a source; `${VAR}` is taken from this process's environment."""
+        from semilayer_pipelines.bridges import open_bridge
+
         return open_bridge(config, name=name, environ=self.environ)
 
     def embedder(self, config: EmbeddingConfig) -> Embedder:
-        """Return the embedder of a lens; its model loads at the first text."""
-        return open_embedder(config, environ=self.environ)
+        """Return the embedder of a lens; its model loads at the first text.
+
+        With `SEMILAYER_EMBEDDER_URL`, a sentence-transformers model is used there if it can be.
+        """
+        from semilayer_pipelines.embedders import open_embedder
+
+        # Kept, so that a long-lived process asks the service once and keeps its connections.
+        if config not in self._embedders:
+            self._embedders[config] = open_embedder(
+                config, environ=self.environ, service=self.settings.embedder_url
+            )
+        return self._embedders[config]
+
+    @cached_property
+    def _embedders(self) -> dict[EmbeddingConfig, Embedder]:
+        return {}

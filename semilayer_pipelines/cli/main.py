@@ -7,6 +7,7 @@ import click
 from semilayer_pipelines import __version__
 from semilayer_pipelines.cli.context import Here, SemilayerGroup
 from semilayer_pipelines.cli.dev import dev
+from semilayer_pipelines.cli.embedder import embedder
 from semilayer_pipelines.cli.jobs import jobs_command
 from semilayer_pipelines.cli.lifecycle import pause, resume, sync
 from semilayer_pipelines.cli.push import push
@@ -24,5 +25,5 @@ def main(ctx: click.Context) -> None:
     ctx.obj = Here()
 
 
-for command in (push, resume, pause, sync, status, jobs_command, search, dev):
+for command in (push, resume, pause, sync, status, jobs_command, search, dev, embedder):
     main.add_command(command)

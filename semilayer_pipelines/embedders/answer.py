@@ -13,22 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, ModelUnavailable
 
-__all__ = ["error_text", "read_vectors"]
+__all__ = ["error_text", "read_answer"]
 
 _MAX_ERROR_TEXT = 300
 
 
-def read_vectors(body: bytes, count: int, endpoint: str) -> NDArray[np.float32]:
-    """Return the vectors of `count` texts, shape (count, dimension).
+def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
+    """Return the vectors of `count` texts, and which of them were cut where the endpoint says so.
 
     Vectors may be lists of numbers or base64 of little-endian float32, in any order when they carry
-    an `index`. Raises `ModelUnavailable` when this is no embedding answer at all,
-    `EmbeddingRejected` when vectors are missing, doubled or unreadable, and `DimensionChanged` when
-    their lengths differ. `endpoint` is only named in messages.
+    an `index`. `semilayer embedder` adds `truncated`, a boolean for each text in the order of the
+    texts; without it none counts as cut. Raises `ModelUnavailable` when this is no embedding answer
+    at all, `EmbeddingRejected` when vectors are missing, doubled or unreadable, and
+    `DimensionChanged` when their lengths differ. `endpoint` is only named in messages.
     """
-    items = _items(body, endpoint)
+    answer = _parsed(body)
+    items = _items(answer, body, endpoint)
     if len(items) != count:
         raise EmbeddingRejected(
             f"{endpoint} answered with {len(items)} vectors for {count} texts.",
@@ -42,7 +45,7 @@ def read_vectors(body: bytes, count: int, endpoint: str) -> NDArray[np.float32]:
         )
     vectors = np.empty((count, lengths.pop() if lengths else 0), dtype=np.float32)
     vectors[_places(items, count, endpoint)] = rows
-    return vectors
+    return Embedded(vectors, _truncated(answer, count))
 
 
 def error_text(body: bytes) -> str:
@@ -61,12 +64,23 @@ def error_text(body: bytes) -> str:
     return line if len(line) <= _MAX_ERROR_TEXT else f"{line[:_MAX_ERROR_TEXT]}…"
 
 
-def _items(body: bytes, endpoint: str) -> list[dict[str, Any]]:
+def _parsed(body: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(body)
     except ValueError:
-        answer = None
-    items = answer.get("data") if isinstance(answer, dict) else None
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _truncated(answer: dict[str, Any], count: int) -> NDArray[np.bool_]:
+    said = answer.get("truncated")
+    if isinstance(said, list) and len(said) == count and all(type(cut) is bool for cut in said):
+        return np.array(said, np.bool_)
+    return np.zeros(count, np.bool_)
+
+
+def _items(answer: dict[str, Any], body: bytes, endpoint: str) -> list[dict[str, Any]]:
+    items = answer.get("data")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ModelUnavailable(
             f"{endpoint} answered, but not with embeddings: {error_text(body)!r}.",

@@ -31,4 +31,5 @@ def embed_once(
     done = embed(distinct)
     place = {text: position for position, text in enumerate(distinct)}
     rows = np.fromiter(map(place.__getitem__, texts), dtype=np.intp, count=len(texts))
-    return Embedded(checked(done.vectors[rows], dimension), done.truncated[rows])
+    tokens = None if done.tokens is None else done.tokens[rows]
+    return Embedded(checked(done.vectors[rows], dimension), done.truncated[rows], tokens)

@@ -13,10 +13,13 @@ from semilayer_pipelines.embedders.protocol import Embedder
 __all__ = ["open_embedder"]
 
 
-def open_embedder(config: EmbeddingConfig, *, environ: Mapping[str, str]) -> Embedder:
+def open_embedder(
+    config: EmbeddingConfig, *, environ: Mapping[str, str], service: str | None = None
+) -> Embedder:
     """Return the embedder of a lens; `environ` holds the variable that `apiKey` names.
 
-    Raises `ConfigError` for an unusable address. A missing key or model shows at the first use.
+    `service` is the address of a `semilayer embedder`; a sentence-transformers model is used there
+    instead of being loaded here. Raises `ConfigError` for an unusable address. A missing key or model shows at the first use.
     """
     match config.provider:
         case "sentence-transformers":
@@ -24,7 +27,12 @@ def open_embedder(config: EmbeddingConfig, *, environ: Mapping[str, str]) -> Emb
                 SentenceTransformersEmbedder,
             )
 
-            return SentenceTransformersEmbedder(config)
+            local = SentenceTransformersEmbedder(config)
+            if service is None:
+                return local
+            from semilayer_pipelines.embedders.warm import WarmEmbedder
+
+            return WarmEmbedder(config, url=service, local=local, environ=environ)
         case "openai":
             from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 

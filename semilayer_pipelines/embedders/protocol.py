@@ -18,10 +18,14 @@ __all__ = ["Embedded", "Embedder"]
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors of shape (texts, dimension), float32, and which texts the model cut short."""
+    """Vectors of shape (texts, dimension), float32, and which texts the model cut short.
+
+    `tokens` is how many tokens the model read of each text, `None` where it does not say.
+    """
 
     vectors: NDArray[np.float32]
     truncated: NDArray[np.bool_]
+    tokens: NDArray[np.int64] | None = None
 
 
 class Embedder(Protocol):

@@ -53,7 +53,7 @@ class SentenceTransformersEmbedder:
         model = load_model(self._source)
         batch = _BATCH_ON_CPU if model.device.type == "cpu" else _BATCH_ON_ACCELERATOR
         with _using:
-            model.cut.clear()
+            model.forget()
             try:
                 vectors = model.encode(
                     texts,
@@ -68,4 +68,6 @@ class SentenceTransformersEmbedder:
                     error
                 )
             cut = np.fromiter((text in model.cut for text in texts), np.bool_, count=len(texts))
-        return Embedded(np.ascontiguousarray(vectors, dtype=np.float32), cut)
+            read = [model.read[text] for text in texts if text in model.read]
+        tokens = np.array(read, dtype=np.int64) if len(read) == len(texts) else None
+        return Embedded(np.ascontiguousarray(vectors, dtype=np.float32), cut, tokens)

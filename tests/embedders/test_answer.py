@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semilayer_pipelines.embedders.answer import error_text, read_vectors
+from semilayer_pipelines.embedders.answer import error_text, read_answer
 from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, ModelUnavailable
 
 ENDPOINT = "http://localhost:1/v1/embeddings"
@@ -20,22 +20,30 @@ def answer(*items: dict[str, Any]) -> bytes:
 def test_vectors_are_put_in_the_order_of_their_index() -> None:
     body = answer({"index": 1, "embedding": [3, 4]}, {"index": 0, "embedding": [1, 2]})
 
-    assert read_vectors(body, 2, ENDPOINT).tolist() == [[1, 2], [3, 4]]
+    assert read_answer(body, 2, ENDPOINT).vectors.tolist() == [[1, 2], [3, 4]]
 
 
 def test_without_an_index_the_order_of_the_answer_counts() -> None:
     body = answer({"embedding": [1, 2]}, {"embedding": [3, 4]})
 
-    assert read_vectors(body, 2, ENDPOINT).tolist() == [[1, 2], [3, 4]]
+    assert read_answer(body, 2, ENDPOINT).vectors.tolist() == [[1, 2], [3, 4]]
 
 
 def test_base64_is_little_endian_float32() -> None:
     packed = base64.b64encode(np.array([1.5, -2.0], "<f4").tobytes()).decode()
 
-    vectors = read_vectors(answer({"index": 0, "embedding": packed}), 1, ENDPOINT)
+    vectors = read_answer(answer({"index": 0, "embedding": packed}), 1, ENDPOINT).vectors
 
     assert vectors.tolist() == [[1.5, -2.0]]
     assert vectors.dtype == np.float32
+
+
+def test_an_endpoint_may_say_which_texts_it_cut() -> None:
+    items = [{"index": 1, "embedding": [3, 4]}, {"index": 0, "embedding": [1, 2]}]
+    told = json.dumps({"data": items, "truncated": [True, False]}).encode()
+
+    assert read_answer(told, 2, ENDPOINT).truncated.tolist() == [True, False]
+    assert read_answer(answer(*items), 2, ENDPOINT).truncated.tolist() == [False, False]
 
 
 @pytest.mark.parametrize(
@@ -54,14 +62,14 @@ def test_base64_is_little_endian_float32() -> None:
 )
 def test_missing_doubled_or_unreadable_vectors_are_refused(items: list[dict[str, Any]]) -> None:
     with pytest.raises(EmbeddingRejected):
-        read_vectors(answer(*items), 2, ENDPOINT)
+        read_answer(answer(*items), 2, ENDPOINT)
 
 
 def test_vectors_of_two_lengths_are_two_models() -> None:
     body = answer({"index": 0, "embedding": [1]}, {"index": 1, "embedding": [1, 2]})
 
     with pytest.raises(DimensionChanged, match=r"\[1, 2\]"):
-        read_vectors(body, 2, ENDPOINT)
+        read_answer(body, 2, ENDPOINT)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +77,7 @@ def test_vectors_of_two_lengths_are_two_models() -> None:
 )
 def test_what_is_no_embedding_answer_names_the_endpoint(body: bytes) -> None:
     with pytest.raises(ModelUnavailable, match="localhost:1") as caught:
-        read_vectors(body, 1, ENDPOINT)
+        read_answer(body, 1, ENDPOINT)
 
     assert "embedding.url" in caught.value.cure
 

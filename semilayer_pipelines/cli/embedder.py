@@ -1,0 +1,105 @@
+"""`semilayer embedder`: one warm model for all runs, behind an OpenAI-compatible address."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from semilayer_pipelines.cli.context import say, say_aside
+from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.embedders.warm import KEY_VARIABLE, URL_VARIABLE
+from semilayer_pipelines.errors import ConfigError
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.embedder_service import Opened
+
+__all__ = ["embedder"]
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8100, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--model",
+    default=EmbeddingConfig().model,
+    show_default=True,
+    help="Model name or path, as in a lens's 'embedding'.",
+)
+@click.option("--revision", help="Revision of the model, as in a lens's 'embedding'.")
+@click.option(
+    "--dimensions",
+    type=click.IntRange(1, 16384),
+    help="Cut the vectors, as in a lens's 'embedding'.",
+)
+@click.option(
+    "--provider",
+    type=click.Choice(["sentence-transformers", "hash"]),
+    default="sentence-transformers",
+    show_default=True,
+    help="'hash' gives meaningless vectors, for tests.",
+)
+def embedder(
+    host: str,
+    port: int,
+    model: str,
+    revision: str | None,
+    dimensions: int | None,
+    provider: Literal["sentence-transformers", "hash"],
+) -> None:
+    """Keep one model warm for every run and search; Ctrl-C answers what waits, then ends.
+
+    Point runs to it with SEMILAYER_EMBEDDER_URL. With SEMILAYER_EMBEDDER_KEY set, callers need that
+    key.
+    """
+    # Here, so that no other command waits for the server's imports.
+    from semilayer_pipelines.embedder_service import listen, open_model, serve
+
+    config = EmbeddingConfig(
+        provider=provider, model=model, revision=revision, dimensions=dimensions
+    )
+    key = _key(os.environ)
+    address = listen(host, port)
+    here, port = address.getsockname()[:2]
+    url = f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"
+    if key is None and not ip_address(here).is_loopback:
+        say_aside(f"Whoever reaches {url} can use the model; set {KEY_VARIABLE} to ask for a key.")
+
+    def ready(opened: Opened) -> None:
+        served = opened.model
+        say(
+            f"{served.name} ({served.dimension} numbers, {served.device}, {served.precision}) "
+            f"is ready: export {URL_VARIABLE}={url}"
+        )
+
+    # The server puts these back and raises the signal again once it has ended.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        say(f"Loading {config.model} …")
+        serve(lambda: open_model(config), address=address, key=key, ready=ready)
+    except KeyboardInterrupt:
+        say("Stopped.")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _key(environ: Mapping[str, str]) -> str | None:
+    key = environ.get(KEY_VARIABLE)
+    if key is None:
+        return None
+    if not key.strip():
+        raise ConfigError(f"{KEY_VARIABLE} is set but empty.", cure="Unset it or give it a value.")
+    # Such a key could not be sent in a header by everybody, and not by our own runs.
+    if not (key.strip().isascii() and key.strip().isprintable()):
+        raise ConfigError(
+            f"{KEY_VARIABLE} holds characters that no key has.",
+            cure="Use letters, digits and punctuation; `openssl rand -hex 24` makes a good one.",
+        )
+    return key.strip()

@@ -1,0 +1,12 @@
+"""One warm model behind an OpenAI-compatible address: the `semilayer embedder`.
+
+Many callers share the model: their texts meet in one bounded queue, and each batch is made of what
+fits together, whoever sent it. The service keeps nothing between requests, so several of them can
+stand behind one address. It never imports Dagster, a bridge or a store.
+"""
+
+from semilayer_pipelines.embedder_service.app import build_app
+from semilayer_pipelines.embedder_service.serve import listen, serve
+from semilayer_pipelines.embedder_service.served import Opened, ServedModel, open_model
+
+__all__ = ["Opened", "ServedModel", "build_app", "listen", "open_model", "serve"]

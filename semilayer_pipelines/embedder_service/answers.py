@@ -1,0 +1,58 @@
+"""Vectors as the JSON that OpenAI's clients read, with one field more: `truncated`.
+
+The vectors are written as they are; float32 survives both forms without loss.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from semilayer_pipelines.embedder_service.questions import Encoding, Question
+from semilayer_pipelines.embedder_service.served import ServedModel
+from semilayer_pipelines.embedders.protocol import Embedded
+
+__all__ = ["write_answer", "write_models"]
+
+
+def write_answer(question: Question, done: Embedded, model: ServedModel) -> bytes:
+    """Return the body that answers a question; `done` is in the order of its texts."""
+    vectors: list[list[float]] | list[str]
+    match question.encoding:
+        case Encoding.FLOAT:
+            vectors = done.vectors.tolist()
+        case Encoding.BASE64:
+            rows = done.vectors.astype("<f4", copy=False)
+            vectors = [base64.b64encode(row.tobytes()).decode() for row in rows]
+    tokens = _tokens(question, done)
+    answer = {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": index, "embedding": vector}
+            for index, vector in enumerate(vectors)
+        ],
+        "model": model.name,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        "truncated": done.truncated.tolist(),
+    }
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def write_models(model: ServedModel, created: int) -> bytes:
+    """Return the list of models: the one. `created` is in seconds since 1970."""
+    entry = {
+        "id": model.name,
+        "object": "model",
+        "created": created,
+        "owned_by": "semilayer",
+        "fingerprint": model.fingerprint,
+        "dimension": model.dimension,
+    }
+    return json.dumps({"object": "list", "data": [entry]}).encode()
+
+
+def _tokens(question: Question, done: Embedded) -> int:
+    """Return the tokens the model read; words, where it does not count any."""
+    if done.tokens is not None:
+        return int(done.tokens.sum())
+    return sum(len(text.split()) for text in question.texts)

@@ -1,0 +1,118 @@
+"""Embedding one batch of texts that belong to many requests, so that one poison text costs one.
+
+A batch that the model rejects is halved until the text at fault is alone; only the request that
+sent it fails. The worker that calls this must survive whatever the model raises.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from semilayer_pipelines.embedder_service.asked import Asked
+from semilayer_pipelines.embedder_service.waiting import Taken
+from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.errors import EmbeddingRejected
+
+__all__ = ["BatchCounts", "embed_batch"]
+
+logger = logging.getLogger(__name__)
+
+_Part = list[tuple[Asked, int]]  # a request, and the position of one of its texts
+
+
+@dataclass(frozen=True)
+class BatchCounts:
+    """What became of a batch: calls of the model, and texts by what happened to them."""
+
+    calls: int = 0
+    embedded: int = 0
+    truncated: int = 0
+    tokens: int = 0
+    rejected: int = 0
+
+    def and_done(self, done: Embedded) -> BatchCounts:
+        """Add a call that succeeded."""
+        return BatchCounts(
+            self.calls + 1,
+            self.embedded + len(done.vectors),
+            self.truncated + int(done.truncated.sum()),
+            self.tokens + (0 if done.tokens is None else int(done.tokens.sum())),
+            self.rejected,
+        )
+
+    def and_rejected(self, texts: int) -> BatchCounts:
+        """Add a call that failed, and how many texts are known to be at fault for it."""
+        return BatchCounts(
+            self.calls + 1, self.embedded, self.truncated, self.tokens, self.rejected + texts
+        )
+
+
+def embed_batch(embedder: Embedder, taken: Taken) -> BatchCounts:
+    """Embed the texts and deliver to each request what is its own.
+
+    Raises nothing: what goes wrong is told to the requests it concerns.
+    """
+    counts = BatchCounts()
+    pending: list[_Part] = [
+        [(asked, text.position) for asked, text in zip(taken.owners, taken.texts, strict=True)]
+    ]
+    while pending:
+        # A request that failed or whose caller hung up costs nothing more.
+        part = [(asked, position) for asked, position in pending.pop() if not asked.over]
+        if not part:
+            continue
+        try:
+            done = embedder.embed([asked.texts[position] for asked, position in part])
+        except EmbeddingRejected as error:
+            if len(part) == 1:
+                _reject(part, error)
+                counts = counts.and_rejected(1)
+            else:
+                counts = counts.and_rejected(0)
+                pending += _split(part, error)
+        # The embedder's own errors, a driver's, a bug's: the requests fail, the service goes on.
+        except Exception as error:
+            logger.exception("a batch of %d texts failed", len(part))
+            counts = counts.and_rejected(0)
+            for asked, _ in part:
+                asked.fail(error)
+        else:
+            _deliver(part, done)
+            counts = counts.and_done(done)
+    return counts
+
+
+def _split(part: _Part, error: EmbeddingRejected) -> list[_Part]:
+    """Return what to try instead: the texts that are named each alone, else two halves."""
+    named = set(error.positions)
+    if named:
+        rest = [item for at, item in enumerate(part) if at not in named]
+        return [rest, *([part[at]] for at in sorted(named, reverse=True))]
+    middle = len(part) // 2
+    return [part[middle:], part[:middle]]
+
+
+def _reject(part: _Part, error: EmbeddingRejected) -> None:
+    [(asked, position)] = part
+    told = EmbeddingRejected(
+        f"The text at position {position} cannot be embedded: {error.message}",
+        cure=error.cure,
+        positions=(position,),
+    )
+    told.__cause__ = error
+    asked.fail(told)
+
+
+def _deliver(part: _Part, done: Embedded) -> None:
+    places: defaultdict[Asked, list[tuple[int, int]]] = defaultdict(list)
+    # Neighbours in a batch belong to different requests; there is nothing to vectorise.
+    for row, (asked, position) in enumerate(part):
+        places[asked].append((position, row))
+    for asked, pairs in places.items():
+        positions, rows = np.array(pairs, dtype=np.intp).T
+        tokens = None if done.tokens is None else done.tokens[rows]
+        asked.deliver(positions, Embedded(done.vectors[rows], done.truncated[rows], tokens))

@@ -1,0 +1,95 @@
+"""What a request asks for: its JSON body checked, with messages that name the field.
+
+Fields of OpenAI's that change nothing here (`user`) are ignored, as are unknown ones; those that
+would change the vectors are honoured or refused, never ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from semilayer_pipelines.embedder_service.problems import Problem, bad_request, no_such_model
+from semilayer_pipelines.embedder_service.served import ServedModel
+from semilayer_pipelines.embedders.checks import check_texts
+from semilayer_pipelines.errors import EmbeddingRejected
+
+__all__ = ["MAX_TEXTS", "Encoding", "Question", "read_question"]
+
+MAX_TEXTS = 2048
+"""Texts in one request, as with OpenAI."""
+
+
+class Encoding(StrEnum):
+    """How vectors are written."""
+
+    FLOAT = "float"
+    BASE64 = "base64"
+
+
+@dataclass(frozen=True)
+class Question:
+    """Texts, one at least, and how their vectors are to be written."""
+
+    texts: list[str]
+    encoding: Encoding
+
+
+def read_question(body: bytes, model: ServedModel) -> Question:
+    """Return what the body asks for; raise `Problem` when it is wrong or for another model."""
+    try:
+        fields = json.loads(body)
+    # Also nesting that is deeper than the parser goes.
+    except (ValueError, RecursionError):
+        raise bad_request("The body is not JSON.", code="invalid_json") from None
+    if not isinstance(fields, dict):
+        raise bad_request("The body is not a JSON object.", code="invalid_json")
+    _check_model(fields.get("model"), model)
+    _check_dimensions(fields.get("dimensions"), model)
+    return Question(_texts(fields.get("input")), _encoding(fields.get("encoding_format")))
+
+
+def _check_model(asked: Any, model: ServedModel) -> None:
+    if not isinstance(asked, str):
+        raise bad_request(f"'model' is missing; {model.name!r} is served here.", param="model")
+    if not model.answers_to(asked):
+        raise no_such_model(asked[:200], model.name)
+
+
+def _check_dimensions(asked: Any, model: ServedModel) -> None:
+    if asked is not None and asked != model.dimension:
+        raise bad_request(
+            f"'dimensions' cannot be chosen: the vectors have {model.dimension} numbers.",
+            param="dimensions",
+        )
+
+
+def _encoding(asked: Any) -> Encoding:
+    try:
+        return Encoding(asked or Encoding.FLOAT)
+    except ValueError:
+        raise bad_request(
+            "'encoding_format' is neither 'float' nor 'base64'.", param="encoding_format"
+        ) from None
+
+
+def _texts(given: Any) -> list[str]:
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts:
+        raise _bad_input("'input' is neither a text nor a list of texts.")
+    if len(texts) > MAX_TEXTS:
+        raise _bad_input(f"'input' has {len(texts)} texts; {MAX_TEXTS} are the most.")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise _bad_input(f"'input' holds something at position {position} that is no text.")
+    try:
+        check_texts(texts)
+    except EmbeddingRejected as error:
+        raise _bad_input(error.message) from None
+    return texts
+
+
+def _bad_input(message: str) -> Problem:
+    return bad_request(message, param="input")

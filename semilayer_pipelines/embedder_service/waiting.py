@@ -1,0 +1,182 @@
+"""The texts that wait for the model: one bounded queue for all callers.
+
+What is taken together is of similar length, because a batch is padded to its longest text, and may
+belong to many callers. Every other batch is built around the oldest request, so that nobody waits
+for ever; the others around the one with the least left, so that a search does not queue behind an
+ingest. Nothing here embeds anything, and no more is held than the limits allow.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+
+from semilayer_pipelines.embedder_service.asked import Asked
+
+__all__ = ["CALL_COST", "Full", "Limits", "Taken", "Waiting", "WaitingText"]
+
+CALL_COST = 64
+"""What a text costs beside its characters: two texts may differ by so much before padding counts."""
+
+_MAX_PADDING = 2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is held at most: texts, and characters of texts, of all requests together."""
+
+    texts: int = 16_384
+    characters: int = 16_000_000
+
+
+class Full(Exception):
+    """There is no room for the request; `waiting` characters come before it."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__("the queue is full")
+        self.waiting = waiting
+
+
+@dataclass(frozen=True, order=True)
+class WaitingText:
+    """A text of a request; ordered by length, so that equal texts are neighbours too."""
+
+    length: int
+    text: str
+    number: int  # of the request
+    position: int  # within the request
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Texts for one batch and, beside each, its request; `full` when more would not have fitted."""
+
+    texts: list[WaitingText]
+    owners: list[Asked]
+    full: bool
+
+    @property
+    def cost(self) -> int:
+        """Characters, as padded, that the batch makes the model read."""
+        return len(self.texts) * (max(text.length for text in self.texts) + CALL_COST)
+
+
+class Waiting:
+    """A queue between the callers' thread and the worker's."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._changed = threading.Condition()
+        self._numbers = count()
+        self._asked: dict[int, Asked] = {}  # admitted and not released, oldest first
+        self._left: dict[int, set[int]] = {}  # positions not taken, of those with any
+        self._sorted: list[WaitingText] = []
+        self._closed = False
+        self._oldest_next = True
+        self.texts = 0
+        self.characters = 0
+
+    @contextmanager
+    def admitted(self, asked: Asked) -> Iterator[None]:
+        """Hold room for a request; its texts wait until they are taken or the block ends.
+
+        Raises `Full` at once when there is no room.
+        """
+        number = self._admit(asked)
+        try:
+            yield
+        finally:
+            self._release(number)
+
+    def take(self, budget: int) -> Taken | None:
+        """Wait for texts and take a batch of about `budget` padded characters.
+
+        Returns `None` once the queue is closed and empty.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._sorted or self._closed)
+            if not self._sorted:
+                return None
+            start, stop, full = self._window(self._anchor(), budget)
+            texts = self._sorted[start:stop]
+            del self._sorted[start:stop]
+            for text in texts:
+                left = self._left[text.number]
+                left.discard(text.position)
+                if not left:
+                    del self._left[text.number]
+            return Taken(texts, [self._asked[text.number] for text in texts], full)
+
+    def close(self) -> None:
+        """Let `take` end once everything that waits was taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def abandon(self, error: Exception) -> None:
+        """Close the queue and fail every request in it: nobody will take them any more."""
+        with self._changed:
+            self._closed = True
+            for asked in self._asked.values():
+                asked.fail(error)
+            self._changed.notify_all()
+
+    def _admit(self, asked: Asked) -> int:
+        with self._changed:
+            texts = self.texts + len(asked.texts)
+            characters = self.characters + asked.characters
+            if texts > self._limits.texts or characters > self._limits.characters:
+                raise Full(self.characters)
+            number = next(self._numbers)
+            self.texts, self.characters = texts, characters
+            self._asked[number] = asked
+            self._left[number] = set(range(len(asked.texts)))
+            # Into a list in memory: microseconds a text, beside milliseconds in the model.
+            for position, text in enumerate(asked.texts):
+                insort(self._sorted, WaitingText(len(text), text, number, position))
+            self._changed.notify()
+            return number
+
+    def _release(self, number: int) -> None:
+        with self._changed:
+            asked = self._asked.pop(number)
+            self.texts -= len(asked.texts)
+            self.characters -= asked.characters
+            for position in self._left.pop(number, ()):
+                del self._sorted[self._place(number, asked, position)]
+
+    def _anchor(self) -> int:
+        """Return the place of a text of the request that is served next."""
+        if self._oldest_next:
+            number = next(iter(self._left))
+        else:
+            number = min(self._left, key=lambda number: len(self._left[number]))
+        self._oldest_next = not self._oldest_next
+        return self._place(number, self._asked[number], min(self._left[number]))
+
+    def _place(self, number: int, asked: Asked, position: int) -> int:
+        text = asked.texts[position]
+        return bisect_left(self._sorted, WaitingText(len(text), text, number, position))
+
+    def _window(self, anchor: int, budget: int) -> tuple[int, int, bool]:
+        """Grow a range around the anchor, to the nearer length first, until the budget is used."""
+        texts = self._sorted
+        start, stop = anchor, anchor + 1
+        length = texts[anchor].length
+        while True:
+            below = length - texts[start - 1].length if start > 0 else None
+            above = texts[stop].length - length if stop < len(texts) else None
+            if below is None and above is None:
+                return start, stop, False
+            grow_up = below is None or (above is not None and above <= below)
+            shortest = texts[start if grow_up else start - 1].length + CALL_COST
+            longest = texts[stop if grow_up else stop - 1].length + CALL_COST
+            if longest * (stop - start + 1) > budget:
+                return start, stop, True
+            if longest > _MAX_PADDING * shortest:
+                return start, stop, False
+            start, stop = (start, stop + 1) if grow_up else (start - 1, stop)
