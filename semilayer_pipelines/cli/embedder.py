@@ -51,7 +51,9 @@ def embedder(
     dimensions: int | None,
     provider: Literal["sentence-transformers", "hash"],
 ) -> None:
-    """Keep one model warm for every run and search; Ctrl-C answers what waits, then ends.
+    """Keep one model warm for every run and search.
+
+    Ctrl-C answers what waits, then ends.
 
     Point runs to it with SEMILAYER_EMBEDDER_URL. With SEMILAYER_EMBEDDER_KEY set, callers need that
     key.
