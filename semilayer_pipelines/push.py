@@ -18,7 +18,7 @@ from semilayer_pipelines.ingest.parts import key_of, tracking_column_of
 from semilayer_pipelines.mapping.compile import Mapping, compile_mapping
 from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import environments, generations, lenses, sources
+from semilayer_pipelines.registry import cursors, environments, generations, lenses, sources
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
 
@@ -98,6 +98,8 @@ def apply_push(project: Project, plan: Plan, *, origin: str = "cli") -> None:
         for push in plan.lenses:
             match push.change, push.config:
                 case ((Change.CREATED | Change.UPDATED), LensConfig() as config):
+                    if push.change is Change.UPDATED:
+                        _forget_cursor(db, lenses.get(db, plan.env, push.name), config)
                     lenses.register(
                         db, env.id, push.name, config, needs=push.needs, origin=origin, now=now
                     )
@@ -109,6 +111,13 @@ def apply_push(project: Project, plan: Plan, *, origin: str = "cli") -> None:
     for index in dropped:
         if store is not None:
             store.drop(index)
+
+
+def _forget_cursor(db: Connection, known: Lens, config: LensConfig) -> None:
+    """Drop the cursor when it is one of another column: compared with this one it means nothing."""
+    names = {"source", "table", "primary_key", "change_tracking_column"}
+    if known.config.model_dump(include=names) != config.model_dump(include=names):
+        cursors.remove(db, known.id)
 
 
 def _remove(db: Connection, lens: Lens) -> list[str]:

@@ -32,26 +32,32 @@ def delete_keys(
     """
     index = target.index
     if index is None:
-        _commit(parts, run, keys, Counts(), commit)
+        _commit(parts, run, target, keys, Counts(), commit)
         return Counts()
-    with target.locked(index):
-        run.check_fence()
+    with target.locked(index, run):
         with parts.registry.read() as db:
             newer = changes.newer_than(db, parts.lens.id, keys, change_seq)
         gone = [key for key in keys if key not in newer]
         deleted = retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
         counts = Counts(deleted=deleted)
-        _commit(parts, run, gone, counts, commit)
+        _commit(parts, run, target, gone, counts, commit)
     run.add(counts)
     return counts
 
 
 def _commit(
-    parts: Parts, run: Run, gone: Sequence[str], counts: Counts, commit: Commit | None
+    parts: Parts,
+    run: Run,
+    target: Target,
+    gone: Sequence[str],
+    counts: Counts,
+    commit: Commit | None,
 ) -> None:
     if commit is None and not run.had_failed_rows:
         return
     with parts.registry.begin() as db:
+        target.check_current(db)
+        run.check_fence(db)
         if run.had_failed_rows:
             failed_rows.clear(db, parts.lens.id, gone)
         if commit is not None:

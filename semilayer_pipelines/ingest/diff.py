@@ -32,22 +32,8 @@ class KnownRows:
         self._keys = frame["key"].to_numpy()
         self._checks = frame["check"].to_numpy()
         self._rows = frame["row"].to_numpy()
+        self._twice = _equal_to_next(self._keys) & _equal_to_next(self._checks)
         self._seen: NDArray[np.bool_] = np.zeros(len(self._keys), dtype=np.bool_)
-
-    def doubled(self, scan: Iterable[pl.DataFrame]) -> list[str]:
-        """Return the keys that the index holds more than once, from a second scan of it.
-
-        Our own writes cannot make one; a writer that does not know the lock can.
-        """
-        twice = (self._keys[1:] == self._keys[:-1]) & (self._checks[1:] == self._checks[:-1])
-        if not twice.any():
-            return []
-        hashes = pl.Series(np.unique(self._keys[1:][twice]))
-        suspects = [
-            frame[KEY].filter(frame[KEY].hash(_SEED).is_in(hashes.implode())) for frame in scan
-        ]
-        counted = pl.concat(suspects).value_counts()
-        return counted.filter(pl.col("count") > 1)[KEY].to_list()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -55,14 +41,23 @@ class KnownRows:
     def compare(self, mapped: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
         """Say of each mapped row whether its key is in the index, and whether the row is the same.
 
-        Marks the keys as seen in the source. Both Series are Boolean, in the frame's order.
+        Marks the keys as seen in the source. Both Series are Boolean, in the frame's order. A row
+        of which the index has two objects is never the same.
         """
         compact = _compact(mapped)
         where, found = self._locate(compact)
         self._seen[where[found]] = True
         same = np.zeros(len(where), dtype=np.bool_)
         same[found] = self._rows[where[found]] == compact["row"].to_numpy()[found]
+        same[found] &= ~self._twice[where[found]]
         return pl.Series("known", found), pl.Series("same", same)
+
+    def doubled(self, keys: pl.Series) -> pl.Series:
+        """Return those of the keys of which the index has two objects."""
+        if not self._twice.any():
+            return keys.clear()
+        where, found = self._locate(_hash_keys(keys))
+        return keys.filter(pl.Series(found & self._twice[where]))
 
     def mark_seen(self, keys: pl.Series) -> None:
         """Mark keys that the source has though their rows could not be mapped."""
@@ -94,6 +89,12 @@ class KnownRows:
 
 
 _NOTHING = pl.DataFrame(schema={KEY: pl.String, ROW_HASH: pl.Binary})
+
+
+def _equal_to_next(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    equal = np.zeros(len(values), dtype=np.bool_)
+    equal[:-1] = values[1:] == values[:-1]
+    return equal
 
 
 def _hash_keys(keys: pl.Series) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 
 from sqlalchemy import Connection
 
@@ -21,7 +22,7 @@ from semilayer_pipelines.ingest.page import Commit, Comparison, apply_page
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.publish import publish
 from semilayer_pipelines.ingest.retention import drop_retired
-from semilayer_pipelines.ingest.run import LEASE, Heartbeat, Run
+from semilayer_pipelines.ingest.run import LEASE, Heartbeat, Run, StartOver
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.compile import Mapped
@@ -37,7 +38,11 @@ def run_full(parts: Parts, run: Run, *, shard: int | None) -> Generation | None:
     """Fill one shard, or all that nobody else is at, and publish when none is left.
 
     Returns the published generation, or `None` when paused or when others have shards to finish.
+    Raises `StartOver` when the lens was pushed anew, or another run was faster.
     """
+    finished = _published_before(parts, run)
+    if finished is not None:
+        return finished
     generation = open_generation(parts, run)
     run.expected_rows = generation.source_rows
     while not run.paused():
@@ -56,6 +61,18 @@ def run_full(parts: Parts, run: Run, *, shard: int | None) -> Generation | None:
     return published
 
 
+def _published_before(parts: Parts, run: Run) -> Generation | None:
+    """Return what another run of this job published, or this one before it was killed."""
+    with parts.registry.read() as db:
+        active, building = (
+            generations.active(db, parts.lens.id),
+            generations.building(db, parts.lens.id),
+        )
+    if active is None or building is not None or active.job_id != run.job_id:
+        return None
+    return active if _fits(parts, active) else None
+
+
 def open_generation(parts: Parts, run: Run) -> Generation:
     """Return the generation being built for the lens as it is configured now, opened if need be.
 
@@ -70,7 +87,7 @@ def open_generation(parts: Parts, run: Run) -> Generation:
         with parts.registry.begin() as db:
             generations.forget(db, building.id)
     if parts.lens.config.rebuild is Rebuild.IN_PLACE:
-        _drop_active(parts)
+        _drop_active(parts, run)
     with parts.registry.read() as db:
         seq = changes.latest_seq(db, parts.lens.id)
     tracked = parts.tracked
@@ -100,13 +117,18 @@ def _fits(parts: Parts, generation: Generation) -> bool:
     )
 
 
-def _drop_active(parts: Parts) -> None:
-    with parts.registry.read() as db:
+def _drop_active(parts: Parts, run: Run) -> None:
+    with parts.registry.begin() as db:
         active = generations.active(db, parts.lens.id)
-    if active is not None:
-        parts.store.drop(active.index_name)
-        with parts.registry.begin() as db:
-            generations.forget(db, active.id)
+        if active is None:
+            return
+        if active.job_id == run.job_id:
+            raise StartOver  # another run of this job has just published it
+        # Retired before it is dropped, so that no other run takes it for the one to write to.
+        generations.retire(db, active.id, parts.clock())
+    parts.store.drop(active.index_name)
+    with parts.registry.begin() as db:
+        generations.forget(db, active.id)
 
 
 def _claim(parts: Parts, run: Run, generation: Generation, number: int | None) -> Shard | None:
@@ -125,13 +147,14 @@ def _claim(parts: Parts, run: Run, generation: Generation, number: int | None) -
 
 def _fill(parts: Parts, run: Run, generation: Generation, shard: Shard) -> None:
     """Walk a claimed shard from its cursor to its end, or until the lens is paused."""
-    target = Target(parts, generation)
+    target = Target(parts, generation, sole_writer=True)
     reuse = _active_index(parts)
-    known = KnownRows(target.index.scan(shard=shard.number) if target.index else ())
     window = shard_window(generation.bounds, shard.number)
     window = Window(after=shard.cursor or window.after, upto=window.upto)
     done = shard.counts
-    with _held(parts, run, shard):
+    finished = Event()
+    with _held(parts, run, shard, finished):
+        known = _known(target, shard)
         for page in walk(parts, window, shard.number):
             if run.paused():
                 return
@@ -142,49 +165,51 @@ def _fill(parts: Parts, run: Run, generation: Generation, shard: Shard) -> None:
                 page,
                 compare=lambda mapped: _compare(known, mapped),
                 vectors_from=reuse,
-                commit=_cover(parts, run, shard, page.cursor, done),
+                commit=_cover(parts, run, shard, page.cursor, done, finished),
             )
 
 
-def _cover(parts: Parts, run: Run, shard: Shard, cursor: str | None, before: Counts) -> Commit:
+def _known(target: Target, shard: Shard) -> KnownRows:
+    """Return what earlier runs wrote of a claimed shard.
+
+    Read under the lock: one that is stopped in the middle of a write ends it before, and any later
+    one finds its lease lost.
+    """
+    if target.index is None:
+        return KnownRows(())
+    with target.index.lock():
+        return KnownRows(target.index.scan(shard=shard.number))
+
+
+def _cover(
+    parts: Parts, run: Run, shard: Shard, cursor: str | None, before: Counts, finished: Event
+) -> Commit:
     """Return what commits a page: the shard's cursor, or its end with the last page."""
 
     def commit(db: Connection, counts: Counts) -> None:
+        of = (db, shard.generation_id, shard.number)
+        total, now = before + counts, parts.clock()
         held = (
-            shards.finish(
-                db,
-                shard.generation_id,
-                shard.number,
-                lease=run.lease,
-                counts=before + counts,
-                now=parts.clock(),
-            )
+            shards.finish(*of, lease=run.lease, counts=total, now=now)
             if cursor is None
-            else shards.advance(
-                db,
-                shard.generation_id,
-                shard.number,
-                lease=run.lease,
-                cursor=cursor,
-                counts=before + counts,
-                now=parts.clock(),
-            )
+            else shards.advance(*of, lease=run.lease, cursor=cursor, counts=total, now=now)
         )
         if not held:
             raise Fenced(f"Another run has taken over shard {shard.number}.", lens=parts.lens.name)
+        if cursor is None:
+            finished.set()
 
     return commit
 
 
 @contextmanager
-def _held(parts: Parts, run: Run, shard: Shard) -> Iterator[None]:
-    """Renew the claim on a shard, and give it back however the block ends."""
+def _held(parts: Parts, run: Run, shard: Shard, finished: Event) -> Iterator[None]:
+    """Renew the claim on a shard until it is finished, and give it back however the block ends."""
 
-    def beat() -> bool:
-        with parts.registry.begin() as db:
-            return shards.beat(
-                db, shard.generation_id, shard.number, lease=run.lease, now=parts.clock()
-            )
+    def beat(db: Connection) -> bool:
+        return finished.is_set() or shards.beat(
+            db, shard.generation_id, shard.number, lease=run.lease, now=parts.clock()
+        )
 
     try:
         with Heartbeat(run, beat):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 from sqlalchemy import Connection
@@ -47,10 +47,15 @@ class Page:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Which mapped rows the index may know by key, and which it has unchanged; both Boolean."""
+    """Which mapped rows the index may know by key, and which it has unchanged; both Boolean.
+
+    `doubled` are the keys of which it has two objects. Our own writes cannot make such a pair; a
+    writer that does not know the lock can.
+    """
 
     known: pl.Series
     same: pl.Series
+    doubled: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
 
 
 Compare = Callable[[Mapped], Comparison]
@@ -76,11 +81,11 @@ def apply_page(
     """Bring the index in line with one page, then commit what covers it.
 
     `compare` tells what the index has; `vectors_from` is the index whose vectors are taken over
-    where the text is the same; `commit` runs in the registry transaction that ends the page, and
-    raises `Fenced` when the run has lost its lease.
+    where the text is the same; `commit` runs in the registry transaction that ends the page.
 
-    Raises `TooManyFailures` when most of the page cannot be mapped or embedded,
-    `GenerationSwitched` when the target is no longer current, and what embedder and store raise.
+    Raises `TooManyFailures` when most of the page cannot be mapped or embedded, `StartOver` when
+    the target is no longer current, `Fenced` when the run has lost its lease, and what embedder and
+    store raise.
     """
     mapped = parts.mapping.apply(page.rows)
     _refuse_mass_failure(mapped, page.rows.height)
@@ -94,21 +99,30 @@ def apply_page(
     objects = _stamped(parts, ready, page)
     if not objects.height:
         counts = _counts(page, mapped, ready, written=0)
-        _commit(parts, run, counts, mapped, ready, commit)
+        _commit(parts, run, target, counts, mapped, ready, commit)
     else:
         index = target.require_index(ready.dimension)
-        with target.locked(index):
-            run.check_fence()
+        with target.locked(index, run):
             newer = _newer(parts, objects[KEY], page.change_seq)
             if newer:
                 # Not without need: filtering copies the vectors, which are megabytes.
                 current = ~objects[KEY].is_in(newer)
                 objects, known = objects.filter(current), known.filter(current)
+            _part(index, objects[KEY].filter(objects[KEY].is_in(comparison.doubled.implode())))
             written = _write(target, index, objects, known)
             counts = _counts(page, mapped, ready, written)
-            _commit(parts, run, counts, mapped, ready, commit)
+            _commit(parts, run, target, counts, mapped, ready, commit)
     run.page_done(page.shard or 0, counts, time.monotonic() - page.started, page.cursor)
     return counts
+
+
+def _part(index: Index, doubled: pl.Series) -> None:
+    """Take both objects of a pair out, to be written again at once under the same lock.
+
+    No store replaces two objects by one in a single step: for that moment a reader misses the row.
+    """
+    if doubled.len():
+        retrying(lambda: index.delete(doubled.to_list()), StoreUnavailable)
 
 
 def _write(target: Target, index: Index, objects: pl.DataFrame, known: pl.Series) -> int:
@@ -159,7 +173,13 @@ def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int) -> Coun
 
 
 def _commit(
-    parts: Parts, run: Run, counts: Counts, mapped: Mapped, ready: Vectorised, commit: Commit | None
+    parts: Parts,
+    run: Run,
+    target: Target,
+    counts: Counts,
+    mapped: Mapped,
+    ready: Vectorised,
+    commit: Commit | None,
 ) -> None:
     failed = {
         row[KEY]: ("mapping", f"field {row['field']}: {row['reason']}")
@@ -168,6 +188,10 @@ def _commit(
     if not failed and not run.had_failed_rows and commit is None:
         return
     with parts.registry.begin() as db:
+        # Once more: a page that found nothing to write was compared without the lock, and what it
+        # was compared with may have been replaced since.
+        target.check_current(db)
+        run.check_fence(db)
         if run.had_failed_rows:
             mended = mapped.frame[KEY].filter(~mapped.frame[KEY].is_in(list(ready.rejected)))
             failed_rows.clear(db, parts.lens.id, mended.to_list())

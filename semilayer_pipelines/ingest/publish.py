@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from semilayer_pipelines.errors import GuardStopped
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.records import apply_changes
-from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.run import Run, StartOver
 from semilayer_pipelines.ingest.sweep import GUARD_ROWS, sweep
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, lenses
@@ -29,7 +29,8 @@ def publish(parts: Parts, run: Run, generation: Generation) -> Generation | None
     """Make a filled generation the active one; return it, or `None` when paused on the way.
 
     Raises `GuardStopped` when the new index would hold far fewer rows than the old one (invariant
-    5); the old one goes on serving.
+    5); the old one goes on serving. Raises `StartOver` when another run was faster, or the lens was
+    pushed anew: an index of the old configuration would pass for one of the new.
     """
     target = Target(parts, generation)
     seq = _replay(parts, run, target, generation.change_seq)
@@ -41,24 +42,35 @@ def publish(parts: Parts, run: Run, generation: Generation) -> Generation | None
         old = generations.active(db, parts.lens.id)
     _refuse_a_loss(parts, run, target, old)
     with _locked(parts, old):
-        _replay(parts, run, target, seq)
-        run.check_fence()
-        with parts.registry.begin() as db:
-            generations.publish(db, generation.id, parts.clock())
-            lenses.set_needs(db, parts.lens.id, Needs.NOTHING, parts.clock())
-            if generation.high_water is not None:
-                cursors.put(
-                    db,
-                    parts.lens.id,
-                    cursor=None,
-                    high_water=generation.high_water,
-                    now=parts.clock(),
-                )
-            published = generations.active(db, parts.lens.id)
+        published = None
+        while published is None:
+            seq = _replay(parts, run, target, seq)
+            published = _switch(parts, run, target, seq)
     index = target.index
     if index is not None:
         index.maintain()
     return published
+
+
+def _switch(parts: Parts, run: Run, target: Target, seq: int) -> Generation | None:
+    """Switch, unless a change came since `seq`: it may be applied to the old index only.
+
+    A records run that finds nothing to write, or no index yet, needs no lock of the old index.
+    """
+    now, generation = parts.clock(), target.generation
+    with parts.registry.begin() as db:
+        target.check_current(db)
+        run.check_fence(db)
+        if changes.latest_seq(db, parts.lens.id) > seq:
+            return None
+        generations.publish(db, generation.id, now)
+        lenses.set_needs(db, parts.lens.id, Needs.NOTHING, now)
+        # Looked at after its row was written to, and so locked: a push comes before or after.
+        if lenses.by_id(db, parts.lens.id).config_hash != parts.lens.config_hash:
+            raise StartOver
+        start = generation.high_water
+        cursors.put(db, parts.lens.id, cursor=None, high_water=start, now=now)
+        return generations.active(db, parts.lens.id)
 
 
 def _replay(parts: Parts, run: Run, target: Target, since: int) -> int:

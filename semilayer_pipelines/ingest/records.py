@@ -94,7 +94,9 @@ def compare_by_key(index: Index | None, mapped: Mapped) -> Comparison:
     """Compare mapped rows with the index by looking just their keys up."""
     if index is None:
         return nothing_known(mapped)
-    have = index.fetch(mapped.frame[KEY].to_list(), vectors=False)
+    found = index.fetch(mapped.frame[KEY].to_list(), vectors=False)
+    have = found.unique(KEY, keep="any")
+    doubled = found[KEY].filter(found[KEY].is_duplicated())
     joined = mapped.frame.select(KEY, ROW_HASH).join(
         have.select(KEY, pl.col(ROW_HASH).alias("indexed")),
         on=KEY,
@@ -102,4 +104,6 @@ def compare_by_key(index: Index | None, mapped: Mapped) -> Comparison:
         maintain_order="left",
     )
     known = joined["indexed"].is_not_null()
-    return Comparison(known=known, same=(joined["indexed"] == joined[ROW_HASH]).fill_null(False))
+    same = (joined["indexed"] == joined[ROW_HASH]).fill_null(False)
+    same &= ~joined[KEY].is_in(doubled.implode())
+    return Comparison(known, same, doubled.unique())

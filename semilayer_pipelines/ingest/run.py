@@ -1,8 +1,9 @@
 """One run of a job: who it is, whether it may go on, and what it has done so far.
 
 A run holds a lease: on its job or, for a full ingest, on a shard. A thread renews it while the run
-works; when the run falls silent another may take over, and from then on everything the old one
-tries to commit is refused (`Fenced`). Pausing is a row in the registry that is read between pages.
+works, and so does every write, in the registry and under the index's lock: a run that fell silent
+may be taken over, and when it wakes up it finds out (`Fenced`) before it has written anything.
+Pausing is a row in the registry that is read between pages, and so is a new configuration.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self
 
+from sqlalchemy import Connection
+
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced, SemilayerError
 from semilayer_pipelines.project import Clock
@@ -21,13 +24,20 @@ from semilayer_pipelines.registry import lenses, page_log
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import LensStatus
 
-__all__ = ["HEARTBEAT_SECONDS", "LEASE", "Heartbeat", "PageDone", "Run"]
+__all__ = ["HEARTBEAT_SECONDS", "LEASE", "Beat", "Heartbeat", "PageDone", "Run", "StartOver"]
 
 HEARTBEAT_SECONDS = 5.0
 LEASE = timedelta(seconds=30)
 """A run that was silent for longer may be taken over; six heartbeats."""
 
 PAUSE_CHECK_SECONDS = 0.2
+
+Beat = Callable[[Connection], bool]
+"""Renews a lease; returns False once it is lost."""
+
+
+class StartOver(Exception):
+    """What the run goes by is no longer so: its generation was replaced, its lens pushed anew."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class Run:
     counts: Counts = field(default_factory=Counts)
     fenced: bool = False
     pages: int = 0
+    config_hash: str | None = None
+    leases: list[Beat] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     _pause_checked: float = field(default=0.0)
     _was_paused: bool = field(default=False)
@@ -95,47 +107,58 @@ class Run:
         """Add work that belongs to no page, such as deletes after a walk."""
         self.counts += counts
 
-    def check_fence(self) -> None:
-        """Raise `Fenced` when another run has taken over."""
+    def check_fence(self, db: Connection) -> None:
+        """Renew every lease, in a transaction that may write; raise `Fenced` when one is lost."""
+        self.fenced = self.fenced or not all(beat(db) for beat in self.leases)
+        self._refuse_if_fenced()
+
+    def _refuse_if_fenced(self) -> None:
         if self.fenced:
             raise Fenced("Another run has taken over this job.", cure="Nothing needs to be done.")
 
     def paused(self) -> bool:
         """Say whether somebody paused the lens; asks the registry at most five times a second.
 
-        Once paused, a run stays so: every step on its way out has to hear the same answer.
+        Once paused, a run stays so: every step on its way out has to hear the same answer. Raises
+        `StartOver` when the lens has another configuration than the run began with.
         """
-        self.check_fence()
+        self._refuse_if_fenced()
         now = time.monotonic()
         if self._was_paused or now - self._pause_checked < PAUSE_CHECK_SECONDS:
             return self._was_paused
         self._pause_checked = now
         with self.registry.read() as db:
-            self._was_paused = lenses.by_id(db, self.lens_id).status is LensStatus.PAUSED
+            lens = lenses.by_id(db, self.lens_id)
+        self._was_paused = lens.status is LensStatus.PAUSED
+        if not self._was_paused and self.config_hash not in (None, lens.config_hash):
+            raise StartOver
         return self._was_paused
 
 
 class Heartbeat:
-    """Renews a lease in a thread; `beat` returns False once the lease is lost."""
+    """Holds a lease for a block: renewed in a thread, and before every write of the run."""
 
-    def __init__(self, run: Run, beat: Callable[[], bool]) -> None:
+    def __init__(self, run: Run, beat: Beat) -> None:
         self._run = run
         self._beat = beat
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
+        self._run.leases.append(self._beat)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._run.leases.remove(self._beat)
 
     def _loop(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
-                alive = self._beat()
+                with self._run.registry.begin() as db:
+                    alive = self._beat(db)
             except SemilayerError:
                 # A registry that is away for a moment costs one beat; the lease outlasts five.
                 continue

@@ -24,7 +24,7 @@ from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.keys import key_text_expr
 from semilayer_pipelines.mapping.compile import Mapped
-from semilayer_pipelines.registry import changes
+from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import KEY
 
 __all__ = ["GUARD_ROWS", "Guard", "sweep"]
@@ -60,7 +60,7 @@ def sweep(
     before any delete, and what `apply_page` and the bridge raise.
     """
     index = target.index
-    known = _known_rows(parts, run, target, shard)
+    known = KnownRows(index.scan(shard=shard) if index else ())
     shards = range(len(target.generation.bounds) + 1) if shard is None else (shard,)
     rows_read = 0
     for number in shards:
@@ -76,6 +76,8 @@ def sweep(
                 compare=lambda mapped: _compare(known, mapped),
                 vectors_from=target.index,
             )
+    if shard is None and run.had_failed_rows:
+        _forget_failed(parts, run)
     if index is None:
         return True
     with parts.registry.read() as db:
@@ -89,26 +91,11 @@ def sweep(
     return True
 
 
-def _known_rows(parts: Parts, run: Run, target: Target, shard: int | None) -> KnownRows:
-    """Scan the index; objects of which there are two are taken out, so that the walk writes one."""
-    index = target.index
-    if index is None:
-        return KnownRows(())
-    known = KnownRows(index.scan(shard=shard))
-    doubled = known.doubled(index.scan(shard=shard))
-    if not doubled:
-        return known
-    with parts.registry.read() as db:
-        seq = changes.latest_seq(db, parts.lens.id)
-    delete_keys(parts, run, target, doubled, change_seq=seq)
-    return KnownRows(index.scan(shard=shard))
-
-
 def _compare(known: KnownRows, mapped: Mapped) -> Comparison:
     found, same = known.compare(mapped.frame)
     # A row that cannot be mapped is there all the same: its old object stays.
     known.mark_seen(mapped.failed[KEY])
-    return Comparison(known=found, same=same)
+    return Comparison(known=found, same=same, doubled=known.doubled(mapped.frame[KEY]))
 
 
 def _tombstones(
@@ -130,6 +117,16 @@ def _tombstones(
                 lens=parts.lens.name,
             )
     return confirmed
+
+
+def _forget_failed(parts: Parts, run: Run) -> None:
+    """Take rows off the list of failed ones that the source no longer has; no page shows them."""
+    with parts.registry.read() as db:
+        listed = failed_rows.keys(db, parts.lens.id, failed_rows.KEPT)
+    gone = [key for keys in _chunks(listed) for key in _absent(parts, keys)]
+    with parts.registry.begin() as db:
+        run.check_fence(db)
+        failed_rows.clear(db, parts.lens.id, gone)
 
 
 def _absent(parts: Parts, keys: list[str]) -> list[str]:

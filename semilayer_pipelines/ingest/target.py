@@ -1,36 +1,37 @@
 """The generation that a run writes to.
 
 A generation's physical index is made when the first vector is known, because only then its
-dimension is. A building generation has no readers and no other writers of the same shard, so new
-rows are appended to it; the active one is merged into, because changes arrive from elsewhere.
+dimension is. Whoever fills a shard is its only writer and appends new rows; everybody else merges,
+because two may bring the same row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import polars as pl
 from sqlalchemy import Connection
 
-from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.errors import DimensionChanged, NotFound
 from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.run import Run, StartOver
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.generations import Generation, GenerationState
 from semilayer_pipelines.stores.protocol import Index, IndexSchema
 
-__all__ = ["GenerationSwitched", "Target"]
-
-
-class GenerationSwitched(Exception):
-    """The active generation changed since the run began; the run starts over on the new one."""
+__all__ = ["Target"]
 
 
 class Target:
-    """Writes the objects of one run to one generation."""
+    """Writes the objects of one run to one generation.
 
-    def __init__(self, parts: Parts, generation: Generation) -> None:
+    `sole_writer` says that the rows of this run are no other run's, as in a claimed shard.
+    """
+
+    def __init__(self, parts: Parts, generation: Generation, *, sole_writer: bool = False) -> None:
         self._parts = parts
+        self._sole_writer = sole_writer
         self.generation = generation
         self._index: Index | None = None
 
@@ -44,11 +45,15 @@ class Target:
     def require_index(self, dimension: int) -> Index:
         """Return the index for vectors of this dimension, made if need be.
 
-        Raises `DimensionChanged` when the generation holds vectors of another (invariant 9).
+        Raises `DimensionChanged` when the generation holds vectors of another (invariant 9), and
+        `StartOver` when it is gone.
         """
         if self._index is None:
-            with self._parts.registry.begin() as db:
-                generations.set_dimension(db, self.generation.id, dimension)
+            try:
+                with self._parts.registry.begin() as db:
+                    generations.set_dimension(db, self.generation.id, dimension)
+            except NotFound:
+                raise StartOver from None
             schema = IndexSchema(self._parts.mapping.fields, dimension)
             self._index = self._parts.store.create(self.generation.index_name, schema)
         if self._index.dimension != dimension:
@@ -61,29 +66,38 @@ class Target:
         return self._index
 
     @contextmanager
-    def locked(self, index: Index) -> Iterator[None]:
-        """Hold the write lock, with the generation still the one it was.
+    def locked(self, index: Index, run: Run) -> Iterator[None]:
+        """Hold the write lock, with the generation and the run's leases still what they were.
 
-        Raises `GenerationSwitched` when an active generation was replaced meanwhile.
+        Raises `StartOver` when the generation was replaced or dropped meanwhile, `Fenced` when
+        another run has taken over: whoever takes over takes the lease first and this lock after.
         """
-        with index.lock():
-            with self._parts.registry.read() as db:
-                self._check_state(db)
+        with ExitStack() as held:
+            try:
+                held.enter_context(index.lock())
+            except NotFound:
+                raise StartOver from None
+            with self._parts.registry.begin() as db:
+                self.check_current(db)
+                run.check_fence(db)
             yield
 
-    def _check_state(self, db: Connection) -> None:
+    def check_current(self, db: Connection) -> None:
+        """Raise `StartOver` unless the generation is what it was: the active or the built one."""
         current = (
             generations.building(db, self._parts.lens.id)
             if self.generation.state is GenerationState.BUILDING
             else generations.active(db, self._parts.lens.id)
         )
         if current is None or current.id != self.generation.id:
-            raise GenerationSwitched
+            raise StartOver
 
     def write(self, index: Index, objects: pl.DataFrame, known: pl.Series) -> int:
         """Write objects under the lock; `known` says which keys the index may hold already."""
-        if self.generation.state is GenerationState.ACTIVE or bool(known.all()):
-            return index.upsert(objects) if objects.height else 0
+        if not objects.height:
+            return 0
+        if not self._sole_writer or bool(known.all()):
+            return index.upsert(objects)
         if not known.any():
             return index.add(objects)
         return index.upsert(objects.filter(known)) + index.add(objects.filter(~known))

@@ -36,6 +36,7 @@ __all__ = [
     "release",
     "release_of_dead",
     "since",
+    "waiting_since",
 ]
 
 _changes = tables.changes.c
@@ -139,6 +140,14 @@ def buffered(db: Connection, lens_id: int) -> int:
     """Return how many changes of a lens are not applied yet, claimed or not."""
     size = select(tables.buffers.c.size).where(tables.buffers.c.lens_id == lens_id)
     return db.scalar(size) or 0
+
+
+def waiting_since(db: Connection, lens_id: int) -> datetime | None:
+    """Return when the oldest change that is not applied was buffered, `None` without one."""
+    unapplied = select(_changes.created_at).where(
+        _changes.lens_id == lens_id, _changes.applied_at.is_(None)
+    )
+    return db.scalar(unapplied.order_by(_changes.seq).limit(1))
 
 
 def latest_seq(db: Connection, lens_id: int) -> int:

@@ -98,8 +98,13 @@ def keys(db: Connection, lens_id: int, limit: int) -> list[str]:
     return list(db.scalars(query.limit(limit)))
 
 
-def list_all(db: Connection, lens_id: int, limit: int) -> list[FailedRow]:
-    """Return failed rows, those that failed last first."""
+def list_all(
+    db: Connection, lens_id: int, limit: int, *, job_id: str | None = None
+) -> list[FailedRow]:
+    """Return failed rows, those that failed last first; with `job_id`, those it set aside last."""
+    query = _latest_first(lens_id)
+    if job_id is not None:
+        query = query.where(_failed.job_id == job_id)
     return [
         FailedRow(
             key=row.key,
@@ -110,7 +115,7 @@ def list_all(db: Connection, lens_id: int, limit: int) -> list[FailedRow]:
             last_at=row.last_at,
             job_id=row.job_id,
         )
-        for row in db.execute(_latest_first(lens_id).limit(limit))
+        for row in db.execute(query.limit(limit))
     ]
 
 

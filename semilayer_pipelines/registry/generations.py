@@ -30,6 +30,7 @@ __all__ = [
     "forget",
     "open_next",
     "publish",
+    "retire",
     "retired",
     "retired_before",
     "set_dimension",
@@ -170,6 +171,15 @@ def publish(db: Connection, generation_id: int, now: datetime) -> None:
             active_slot=_generations.lens_id,
             published_at=now,
         )
+    )
+
+
+def retire(db: Connection, generation_id: int, now: datetime) -> None:
+    """Take the active generation out of its place, with none to follow yet."""
+    db.execute(
+        update(tables.generations)
+        .where(_generations.id == generation_id, _generations.active_slot.is_not(None))
+        .values(state=GenerationState.RETIRED, active_slot=None, retired_at=now)
     )
 
 

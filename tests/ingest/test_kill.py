@@ -21,7 +21,7 @@ from semilayer_pipelines.ingest.run import LEASE
 from semilayer_pipelines.registry import changes, jobs, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
-from semilayer_pipelines.stores.protocol import KEY, Index
+from semilayer_pipelines.stores.protocol import KEY
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
 
@@ -29,10 +29,11 @@ ROWS = 2_000
 KILLS = 4
 
 
-def start(lab: Lab, mode: Mode) -> subprocess.Popen[str]:
+def start(lab: Lab, mode: Mode, *shard: int) -> subprocess.Popen[str]:
     """Start a worker and wait until it is about to run its job."""
+    told = [str(lab.folder), mode.value, *map(str, shard)]
     worker = subprocess.Popen(
-        [sys.executable, "-m", "tests.ingest.worker", str(lab.folder), mode.value],
+        [sys.executable, "-m", "tests.ingest.worker", *told],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -68,13 +69,13 @@ def give_up_on_the_dead(lab: Lab) -> None:
 
 
 @contextmanager
-def a_reader_that_counts(index: Index, live: set[str]) -> Iterator[None]:
-    """Scan the index all the time; fail if a live key is ever absent or there twice."""
+def a_reader_that_counts(lab: Lab, live: set[str]) -> Iterator[None]:
+    """Scan the index in use all the time; fail if a live key is ever absent or there twice."""
     stop, wrong = threading.Event(), []
 
     def read() -> None:
         while not stop.is_set():
-            keys = [key for frame in index.scan() for key in frame[KEY].to_list()]
+            keys = [key for frame in lab.index.scan() for key in frame[KEY].to_list()]
             if len(keys) != len(set(keys)):
                 wrong.append("a key was there twice")
             if missing := live - set(keys):
@@ -119,7 +120,7 @@ def test_a_sync_killed_again_and_again_ends_as_the_source_and_no_reader_notices(
     dice, killed = random.Random(3), 0
     live = {str(n) for n in range(1, ROWS + 1) if n % 10}
 
-    with a_reader_that_counts(lab.index, live):
+    with a_reader_that_counts(lab, live):
         for turn in range(KILLS):
             with lab.source() as db:
                 db.execute("UPDATE items SET description = ? || id WHERE id % 10 > 6", (turn,))
@@ -153,6 +154,69 @@ def test_changes_claimed_by_a_killed_run_are_applied_by_the_next(tmp_path: Path)
     with lab.project.registry.read() as db:
         assert changes.buffered(db, lab.lens.id) == 0
     assert lab.audit().clean
+
+
+def test_an_incremental_run_killed_again_and_again_misses_nothing(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full()
+    dice, killed = random.Random(5), 0
+
+    for turn in range(KILLS):
+        with lab.source() as db:
+            db.execute(
+                "UPDATE items SET name = ? || id, updated_at = ? WHERE id % 2 = ?",
+                (turn, f"2026-06-0{turn + 1} 00:00:00", turn % 2),
+            )
+        killed += kill_after(start(lab, Mode.INCREMENTAL), dice.uniform(0.0, 0.3))
+        give_up_on_the_dead(lab)
+    lab.run(lab.request(Mode.INCREMENTAL))
+
+    assert killed >= KILLS // 2
+    assert lab.audit().clean
+
+
+@pytest.mark.slow
+def test_whatever_is_killed_whenever_one_sync_later_the_index_is_the_source(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS, shards=4)
+    lab.full()
+    dice, killed = random.Random(6), 0
+    live = {str(n) for n in range(1, ROWS + 1) if n % 10}
+    modes = [Mode.FULL, Mode.SMART_SYNC, Mode.RECORDS, Mode.INCREMENTAL]
+
+    with a_reader_that_counts(lab, live):
+        for turn in range(24):
+            ids = dice.sample(range(1, ROWS), 300)
+            gone = [n for n in ids if n % 10 == 0]
+            with lab.source() as db:
+                db.executemany(
+                    "UPDATE items SET name = ? || id, updated_at = ? WHERE id = ?",
+                    [(turn, f"2026-06-{turn + 1:02d} 00:00:00", n) for n in ids],
+                )
+                db.executemany("DELETE FROM items WHERE id = ?", [(n,) for n in gone])
+            with lab.project.registry.begin() as db:
+                named = [(str(n), Action.UPSERT) for n in ids]
+                changes.append(db, lab.lens.id, named, lab.project.clock())
+            workers = [start(lab, mode) for mode in dice.sample(modes, 2)]
+            for worker in workers:
+                killed += kill_after(worker, dice.uniform(0.0, 0.5))
+            give_up_on_the_dead(lab)
+        lab.full()
+        lab.sync()
+
+    assert killed >= 20
+    assert lab.audit().clean
+
+
+def test_shards_filled_by_processes_side_by_side_are_published_once(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS, shards=4)
+
+    workers = [start(lab, Mode.FULL, shard) for shard in range(4)]
+    for worker in workers:
+        assert worker.wait(60) == 0
+
+    assert lab.audit().clean
+    assert lab.index.count() == ROWS
+    assert lab.building() is None
 
 
 @pytest.mark.parametrize("modes", [(Mode.FULL, Mode.FULL), (Mode.SMART_SYNC, Mode.SMART_SYNC)])

@@ -1,4 +1,7 @@
-"""A process that runs a lens's next job, to be killed: `python -m tests.ingest.worker FOLDER MODE`."""
+"""A process that runs a lens's next job, to be killed.
+
+`python -m tests.ingest.worker FOLDER MODE [SHARD]`
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import ENV, Lab
 
 
-def main(folder: Path, mode: Mode) -> None:
+def main(folder: Path, mode: Mode, shard: int | None = None) -> None:
     """Ask for a job of this mode and run it; a little slowly, so that there is time to be killed."""
     lab = Lab(Project(Settings.from_environ({"SEMILAYER_ENV": ENV}, folder), {}), folder)
     full = mode is Mode.FULL
@@ -25,11 +28,11 @@ def main(folder: Path, mode: Mode) -> None:
         parts.store.names()
     print("ready", flush=True)
     try:
-        run_job(lab.project, job.id, report=lambda _: time.sleep(0.005))
+        run_job(lab.project, job.id, shard=shard, report=lambda _: time.sleep(0.005))
     except (Refused, Transient) as refused:
         print(refused, flush=True)
     print("done", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Mode(sys.argv[2]))
+    main(Path(sys.argv[1]), Mode(sys.argv[2]), *(int(shard) for shard in sys.argv[3:]))

@@ -1,0 +1,175 @@
+"""How a run ended, and what that means for its job and its lens.
+
+Each ending is one registry transaction. A run whose job is another run's by now changes nothing:
+what it has to say is no longer true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import Fenced, SemilayerError, Transient, redact
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
+
+__all__ = ["MAX_ATTEMPTS", "Ended", "Outcome", "cancelled", "ended", "failed", "interrupted"]
+
+MAX_ATTEMPTS = 3
+"""A job that failed for a passing reason is tried this often before its lens says `error`."""
+
+RETRY_WAITS = (timedelta(seconds=10), timedelta(seconds=60))
+
+
+class Ended(StrEnum):
+    """How a run ended, as far as this run knows."""
+
+    COMPLETED = "completed"
+    SHARE_DONE = "share done"  # of a full ingest; other shards are still being filled
+    PAUSED = "paused"
+    TAKEN = "taken"  # somebody else has this job, or it is over
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did in how many seconds. `generation` is the one it published or wrote to."""
+
+    ended: Ended
+    job_id: str
+    counts: Counts
+    generation: Generation | None
+    published: bool = False
+    index_rows: int | None = None
+    seconds: float = 0.0
+
+
+def ended(parts: Parts, run: Run, job: Job, outcome: Outcome) -> None:
+    """Note how a run ended: its job, its lens, and what is to be done next."""
+    now = parts.clock()
+    with parts.registry.begin() as db:
+        match outcome.ended:
+            case Ended.COMPLETED:
+                if job.mode is Mode.FULL:
+                    # It may be queued again: the run of a shard met something that passed.
+                    jobs.join(db, job.id, run_id=run.run_id, now=now)
+                counts = _all_shards(db, outcome) if job.mode is Mode.FULL else run.counts
+                if not jobs.finish(
+                    db, job.id, lease=job.lease, status=JobStatus.COMPLETED, counts=counts, now=now
+                ):
+                    if job.lease is None and jobs.get(db, job.id).status is JobStatus.COMPLETED:
+                        return  # the runs of the last two shards ended at the same moment
+                    raise Fenced("Another run has taken over this job.", lens=parts.lens.name)
+                _in_line(db, parts, job, outcome)
+            case Ended.PAUSED:
+                jobs.requeue(db, job.id, lease=job.lease, now=now)
+            case Ended.SHARE_DONE | Ended.TAKEN:
+                pass
+
+
+def _all_shards(db: Connection, outcome: Outcome) -> Counts:
+    if outcome.generation is None:
+        return outcome.counts
+    return sum((shard.counts for shard in shards.list_all(db, outcome.generation.id)), Counts())
+
+
+def _in_line(db: Connection, parts: Parts, job: Job, outcome: Outcome) -> None:
+    """Note what a completed job says about its lens; nothing, when it was pushed anew meanwhile."""
+    now = parts.clock()
+    lens = lenses.by_id(db, parts.lens.id)
+    brought_in = lens.needs is Needs.SMART_SYNC and lens.config_hash == parts.lens.config_hash
+    if job.mode is Mode.SMART_SYNC and outcome.generation and brought_in:
+        generations.adopt(
+            db,
+            outcome.generation.id,
+            mapping_fingerprint=parts.mapping.fingerprint,
+            config=parts.lens.config,
+        )
+        lenses.set_needs(db, lens.id, Needs.NOTHING, now)
+    if _is_ready(db, lens, job):
+        lenses.set_status(db, lens.id, LensStatus.READY, now=now)
+    if job.mode is Mode.FULL and changes.buffered(db, lens.id):
+        jobs.request(db, lens, Mode.RECORDS, job_id=uuid4().hex, origin="publish", now=now)
+
+
+def _is_ready(db: Connection, lens: Lens, job: Job) -> bool:
+    """Say whether a lens is ready because this job completed.
+
+    Not while it is paused or being rebuilt; and an error stays until what failed was done: that a
+    few named rows went through does not mend a sync that stopped.
+    """
+    match lens.status, job.mode:
+        case LensStatus.PAUSED, _:
+            return False
+        case _, Mode.FULL:
+            return True
+        case LensStatus.INDEXING, _:
+            return generations.building(db, lens.id) is None
+        case LensStatus.ERROR, Mode.SMART_SYNC:
+            return generations.building(db, lens.id) is None
+        case LensStatus.ERROR, _:
+            others = jobs.recent(db, lens_id=lens.id)
+            broken = [other.mode for other in others if other.status is JobStatus.FAILED]
+            return broken[:1] in ([], [job.mode])
+        case _:
+            return True
+
+
+def failed(project: Project, run: Run, job: Job, error: SemilayerError) -> None:
+    """Queue a job that met what may pass again; fail it, and its lens, for the last time."""
+    now = project.clock()
+    message, cure = redact(error.message), redact(error.cure)
+    with project.registry.begin() as db:
+        if not jobs.holds(db, job.id, job.lease):
+            return  # the job is another run's by now, or has ended
+        changes.release(db, job.id)
+        if isinstance(error, Transient) and job.attempt < MAX_ATTEMPTS:
+            wait = RETRY_WAITS[min(job.attempt, len(RETRY_WAITS)) - 1]
+            jobs.retry(db, job.id, lease=job.lease, due_at=now + wait, error=message, now=now)
+            return
+        jobs.finish(
+            db,
+            job.id,
+            lease=job.lease,
+            status=JobStatus.FAILED,
+            counts=run.counts,
+            error=message,
+            cure=cure,
+            now=now,
+        )
+        lenses.set_status(db, job.lens_id, LensStatus.ERROR, error=message, cure=cure, now=now)
+
+
+def cancelled(project: Project, run: Run, job: Job) -> None:
+    """End a job that a person stopped; its lens goes on serving what it has."""
+    now = project.clock()
+    with project.registry.begin() as db:
+        if not jobs.holds(db, job.id, job.lease):
+            return
+        changes.release(db, job.id)
+        jobs.finish(
+            db, job.id, lease=job.lease, status=JobStatus.CANCELED, counts=run.counts, now=now
+        )
+        if lenses.by_id(db, job.lens_id).status is LensStatus.INDEXING:
+            serving = generations.active(db, job.lens_id) is not None
+            status = LensStatus.READY if serving else LensStatus.PAUSED
+            lenses.set_status(db, job.lens_id, status, now=now)
+
+
+def interrupted(project: Project, run: Run, job: Job) -> None:
+    """Queue a job again whose machine is shutting down."""
+    now = project.clock()
+    with project.registry.begin() as db:
+        if not jobs.holds(db, job.id, job.lease):
+            return
+        changes.release(db, job.id)
+        jobs.requeue(db, job.id, lease=job.lease, now=now)

@@ -1,0 +1,195 @@
+"""A sweep deletes what is surely gone, and nothing else (invariant 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import lancedb
+import pytest
+
+from semilayer_pipelines.errors import EmbeddingRejected
+from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.registry import changes, failed_rows
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.stores.protocol import KEY, Index
+from tests.lab import ENV, Lab
+from tests.meddling import Meddled
+
+ROWS = 2_000
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    lab = Lab.at(tmp_path, rows=ROWS, shards=4)
+    lab.full()
+    return lab
+
+
+def double(lab: Lab, *keys: str) -> None:
+    """Put a second object of these keys into the index, past the lock."""
+    table = lancedb.connect(lab.project.settings.home / "lance" / ENV).open_table(lab.index.name)
+    among = ", ".join(f"'{key}'" for key in keys)
+    table.add(table.search().where(f"_key IN ({among})").limit(len(keys)).to_arrow())
+
+
+def in_shard(index: Index, shard: int) -> int:
+    return sum(frame.height for frame in index.scan(shard=shard))
+
+
+def test_a_row_that_is_back_by_the_second_look_is_not_deleted(lab: Lab) -> None:
+    # given a row that is away while the source is walked, as during somebody's delete and insert
+    with lab.source() as db:
+        row = db.execute("SELECT * FROM items WHERE id = 77").fetchone()
+        db.execute("DELETE FROM items WHERE id IN (77, 78)")
+
+    def put_back(ids: Sequence[str]) -> None:
+        assert "77" in ids
+        with lab.source() as db:
+            db.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    # when the sync looks at it again
+    counts = run_job(
+        Meddled.of(lab.project, looking=put_back), lab.request(Mode.SMART_SYNC).id
+    ).counts
+
+    # then its object was never touched, and only the other one's is gone
+    assert counts.deleted == 1
+    assert lab.audit().clean
+
+
+def test_a_row_named_to_us_after_the_second_look_is_left_to_that_change(lab: Lab) -> None:
+    with lab.source() as db:
+        row = db.execute("SELECT * FROM items WHERE id = 77").fetchone()
+        db.execute("DELETE FROM items WHERE id = 77")
+    came: list[bool] = []
+
+    def insert_and_tell(verb: str) -> None:
+        if verb == "lock" and not came:
+            came.append(True)
+            with lab.source() as db:
+                db.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?)", row)
+            with lab.project.registry.begin() as db:
+                changes.append(db, lab.lens.id, [("77", Action.UPSERT)], lab.project.clock())
+
+    counts = run_job(
+        Meddled.of(lab.project, before=insert_and_tell), lab.request(Mode.SMART_SYNC).id
+    ).counts
+
+    assert came
+    assert counts.deleted == 0
+    assert lab.audit().clean
+
+
+def test_a_deleted_row_is_a_tombstone_and_its_failure_is_forgotten(lab: Lab) -> None:
+    # given a row that could not be mapped and one that never was in the index for that reason
+    with lab.source() as db:
+        db.execute("UPDATE items SET category = 'unknown' WHERE id = 5")
+        db.execute("INSERT INTO items VALUES (9000, 'a', 'b', 1, 'unknown', '2026-01-01')")
+    assert lab.sync().counts.failed == 2
+    assert lab.index.fetch(["5"]).height == 1  # the old object of a row that is there stays
+
+    # when both are deleted
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id IN (5, 9000)")
+    lab.sync()
+
+    # then nothing speaks of them any more
+    assert lab.audit().clean
+    with lab.project.registry.read() as db:
+        assert failed_rows.count(db, lab.lens.id) == 0
+
+
+def test_a_text_that_the_embedder_rejects_costs_one_row_until_it_is_mended(lab: Lab) -> None:
+    # given 1 % changed rows, one of them poison to the model
+    with lab.source() as db:
+        db.execute("UPDATE items SET description = description || ' more' WHERE id % 100 = 1")
+        db.execute("UPDATE items SET name = 'poison' WHERE id = 101")
+
+    def reject(texts: Sequence[str]) -> None:
+        if any("poison" in text for text in texts):
+            raise EmbeddingRejected("The text cannot be embedded.")
+
+    meddled = Meddled.of(lab.project, reject)
+
+    # when the lens is synced, then that row alone is stale, and is set aside with its reason
+    assert run_job(meddled, lab.request(Mode.SMART_SYNC).id).counts.written == 19
+    assert (lab.audit().stale, lab.audit().missing) == (1, 0)
+    with lab.project.registry.read() as db:
+        [failed] = failed_rows.list_all(db, lab.lens.id, 10)
+    assert (failed.key, failed.stage) == ("101", "embedding")
+    assert failed.reason == "The text cannot be embedded."
+
+    # and it is tried again by the next sync, and comes back when it was mended
+    run_job(meddled, lab.request(Mode.SMART_SYNC).id)
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'food' WHERE id = 101")
+    run_job(meddled, lab.request(Mode.SMART_SYNC).id)
+    assert lab.audit().clean
+    with lab.project.registry.read() as db:
+        assert failed_rows.count(db, lab.lens.id) == 0
+
+
+def test_the_repair_of_a_shard_touches_nothing_else(lab: Lab) -> None:
+    # given the same damage in two shards
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new' WHERE id IN (10, 1990)")
+        db.execute("DELETE FROM items WHERE id IN (11, 1991)")
+    with lab.index.lock():
+        lab.index.delete(["12", "1992"])
+    assert (in_shard(lab.index, 0), in_shard(lab.index, 3)) == (499, 499)
+
+    # when one is repaired
+    counts = lab.run(lab.request(Mode.REPAIR, shard=0)).counts
+
+    # then that one is in line, and the other as it was
+    assert (counts.read, counts.written, counts.deleted) == (499, 2, 1)
+    left = lab.audit()
+    assert (left.missing, left.orphan, left.stale) == (1, 1, 1)
+    assert lab.run(lab.request(Mode.REPAIR, shard=3)).counts.written == 2
+    assert lab.audit().clean
+
+
+@pytest.mark.parametrize("mode", [Mode.SMART_SYNC, Mode.RECORDS, Mode.INCREMENTAL])
+def test_two_objects_of_a_changed_row_become_one_whoever_writes_it(lab: Lab, mode: Mode) -> None:
+    double(lab, "7", "8")
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new', updated_at = '2026-09-09' WHERE id IN (7, 8)")
+    with lab.project.registry.begin() as db:
+        named = [(key, Action.UPSERT) for key in ("7", "8", "9")]
+        changes.append(db, lab.lens.id, named, lab.project.clock())
+    assert lab.audit().doubled == 2
+
+    lab.run(lab.request(mode))
+
+    assert lab.audit().clean
+
+
+def test_two_objects_of_a_row_are_one_missing_only_while_they_are_replaced(lab: Lab) -> None:
+    # given doubled rows in the last page of a sync that is paused before it gets there
+    double(lab, "7", "1999")
+    seen: list[bool] = []
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+
+    # when it is at work, then neither of a pair is taken out before its page is written
+    def look(verb: str) -> None:
+        if verb == "upsert":
+            seen.append(set(lab.indexed()[KEY]) >= {"1999"})
+
+    run_job(Meddled.of(lab.project, before=look), lab.request(Mode.SMART_SYNC).id)
+
+    assert seen[0] is True
+    assert lab.audit().clean
+
+
+def test_a_row_without_a_change_is_neither_embedded_nor_written(lab: Lab) -> None:
+    verbs: list[str] = []
+
+    counts = run_job(
+        Meddled.of(lab.project, before=verbs.append), lab.request(Mode.SMART_SYNC).id
+    ).counts
+
+    assert (counts.read, counts.unchanged) == (ROWS, ROWS)
+    assert not {"add", "upsert", "delete", "lock"} & set(verbs)

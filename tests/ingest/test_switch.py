@@ -1,0 +1,211 @@
+"""What happens while an index is switched or its lens pushed anew: nothing is lost, nothing mixed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.ingest.execute import Ended, Outcome, run_job
+from semilayer_pipelines.ingest.run import PAUSE_CHECK_SECONDS, PageDone
+from semilayer_pipelines.registry import changes, cursors
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.jobs import Job, Mode
+from semilayer_pipelines.registry.lenses import Needs
+from tests.lab import ENV, Lab
+from tests.meddling import Meddled
+from tests.workload import FIELDS
+
+ROWS = 1_000
+HEAVIER = FIELDS | {"name": {"type": "text", "searchable": {"weight": 3}}}
+WITHOUT_PRICE = {name: field for name, field in FIELDS.items() if name != "price"}
+
+
+def rebuild(lab: Lab) -> Job:
+    return lifecycle.request_rebuild(lab.project, ENV, "items")
+
+
+def name(lab: Lab, *keys: str) -> None:
+    with lab.project.registry.begin() as db:
+        named = [(key, Action.UPSERT) for key in keys]
+        changes.append(db, lab.lens.id, named, lab.project.clock())
+
+
+def test_a_push_in_the_middle_of_a_rebuild_is_what_the_rebuild_ends_with(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full()
+    job, calls = rebuild(lab), []
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new ' || id")
+
+    def push(_: Sequence[str]) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            lab.push(fields=WITHOUT_PRICE)
+
+    assert run_job(Meddled.of(lab.project, push), job.id).ended is Ended.COMPLETED
+
+    assert lab.lens.needs is Needs.NOTHING
+    assert lab.audit().clean
+    assert "price" not in (lab.index.get("7") or {})
+
+
+def test_a_push_just_before_the_switch_is_not_taken_for_what_was_built(tmp_path: Path) -> None:
+    # given a rebuild by the old configuration of which only the last catch-up is left
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full()
+    job, pushed = rebuild(lab), []
+
+    def push(verb: str) -> None:
+        if verb == "count" and not pushed:
+            pushed.append(True)
+            lab.push(fields=HEAVIER)
+
+    # when the lens is pushed
+    run_job(Meddled.of(lab.project, before=push), job.id)
+
+    # then what is published is what was pushed
+    assert pushed
+    assert lab.lens.needs is Needs.NOTHING
+    assert lab.audit().clean
+
+
+def test_a_push_in_the_middle_of_a_sync_is_brought_in_by_it(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new ' || id")
+    pushed: list[bool] = []
+
+    def push(_: Sequence[str]) -> None:
+        if not pushed:
+            pushed.append(True)
+            lab.push(fields=HEAVIER)
+            time.sleep(PAUSE_CHECK_SECONDS)
+
+    run_job(Meddled.of(lab.project, push), lab.request(Mode.SMART_SYNC).id)
+
+    assert lab.lens.needs is Needs.NOTHING
+    assert lab.audit().clean
+
+
+def test_a_push_during_the_last_page_of_a_sync_leaves_it_to_be_done(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=100)
+    lab.full()
+    lab.push(fields=HEAVIER)
+
+    def push_again(_: PageDone) -> None:
+        lab.push(fields=FIELDS | {"category": {"type": "text", "searchable": True}})
+
+    lab.sync(report=push_again)
+
+    assert lab.lens.needs is not Needs.NOTHING
+
+
+def test_two_runs_that_publish_at_once_publish_once_and_double_nothing(tmp_path: Path) -> None:
+    # given a rebuild that has to make up for a row which came behind its walk
+    lab = Lab.at(tmp_path, rows=ROWS)
+    job = rebuild(lab)
+    others: list[Outcome] = []
+
+    def insert(page: PageDone) -> None:
+        if page.total.read == ROWS:
+            with lab.source() as db:
+                db.execute(
+                    "INSERT INTO items SELECT 0, 'late', 'late', 1, 'books', updated_at"
+                    " FROM items WHERE id = 1"
+                )
+
+    def publish_first(texts: Sequence[str]) -> None:
+        if len(texts) == 1 and not others:
+            others.append(lab.run(job))
+
+    # when another run of the job does so first, and publishes
+    outcome = run_job(Meddled.of(lab.project, publish_first), job.id, report=insert)
+
+    # then that is what is published, and it is whole
+    assert [outcome.ended, others[0].ended] == [Ended.COMPLETED] * 2
+    assert outcome.generation == others[0].generation
+    assert lab.audit().clean
+
+
+def test_a_run_that_died_between_the_switch_and_its_end_is_not_done_again(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS)
+    job = rebuild(lab)
+
+    def die(verb: str) -> None:
+        if verb == "maintain":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(Meddled.of(lab.project, before=die), job.id, cancelled=lambda: False)
+    published = lab.index.name
+
+    again = lab.run(job)
+
+    assert (again.ended, again.published, again.counts.read) == (Ended.COMPLETED, True, 0)
+    assert lab.index.name == published
+
+
+@pytest.mark.parametrize("kind", ["shadow", "in_place"])
+@pytest.mark.parametrize("mode", [Mode.RECORDS, Mode.SMART_SYNC, Mode.INCREMENTAL])
+def test_a_run_whose_index_is_replaced_under_it_goes_on_with_the_new_one(
+    tmp_path: Path, mode: Mode, kind: str
+) -> None:
+    lab = Lab.at(tmp_path, rows=300, rebuild=kind)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new', updated_at = '2026-09-09' WHERE id <= 3")
+    name(lab, "1", "2", "3")
+    replaced: list[str] = []
+
+    def replace(_: Sequence[str]) -> None:
+        if not replaced:
+            replaced.append(lab.index.name)
+            lab.full()
+            with lab.source() as db:
+                db.execute("UPDATE items SET name = 'newest' WHERE id = 2")
+
+    outcome = run_job(Meddled.of(lab.project, replace), lab.request(mode).id)
+
+    assert outcome.ended is Ended.COMPLETED
+    assert lab.index.name not in replaced
+    assert lab.audit().clean
+
+
+def test_a_model_replaced_under_its_name_is_refused_until_the_rebuild(tmp_path: Path) -> None:
+    # given a lens whose model's files are others than those the index was built with
+    lab = Lab.at(tmp_path, rows=50)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+    before = lab.audit()
+    job = lab.request(Mode.SMART_SYNC)
+
+    with pytest.raises(DimensionChanged, match="do not mix"):
+        run_job(Meddled.of(lab.project, fingerprint="another"), job.id)
+
+    assert lab.audit() == before
+
+
+def test_another_tracking_column_does_not_start_at_the_cursor_of_the_first(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=50)
+    with lab.source() as db:
+        db.execute("ALTER TABLE items ADD COLUMN version INTEGER DEFAULT 1")
+    lab.full()
+    lab.run(lab.request(Mode.INCREMENTAL))
+
+    lab.push(changeTrackingColumn="version")
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new', version = 2 WHERE id = 1")
+    lab.run(lab.request(Mode.INCREMENTAL))
+
+    assert lab.audit().clean
+    with lab.project.registry.read() as db:
+        at = cursors.get(db, lab.lens.id)
+    assert at is not None
+    assert '"2"' in (at.cursor or "")
