@@ -86,7 +86,11 @@ def _what_is_left(db: Connection, lens: Lens) -> Mode | None:
         return Mode.FULL
     if lens.needs is Needs.SMART_SYNC:
         return Mode.SMART_SYNC
-    last = next(iter(jobs.recent(db, lens_id=lens.id, limit=1)), None)
+    done = jobs.recent(db, lens_id=lens.id)
+    if lens.status is LensStatus.ERROR:
+        # Jobs of another kind may have gone through since; what failed is still to be done.
+        done = [job for job in done if job.status is JobStatus.FAILED]
+    last = next(iter(done), None)
     again = {JobStatus.FAILED, JobStatus.CANCELED}
     if last is None or last.status not in again:
         return None

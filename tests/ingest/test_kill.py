@@ -184,7 +184,7 @@ def test_whatever_is_killed_whenever_one_sync_later_the_index_is_the_source(tmp_
     modes = [Mode.FULL, Mode.SMART_SYNC, Mode.RECORDS, Mode.INCREMENTAL]
 
     with a_reader_that_counts(lab, live):
-        for turn in range(24):
+        for turn in range(16):
             ids = dice.sample(range(1, ROWS), 300)
             gone = [n for n in ids if n % 10 == 0]
             with lab.source() as db:
@@ -198,12 +198,12 @@ def test_whatever_is_killed_whenever_one_sync_later_the_index_is_the_source(tmp_
                 changes.append(db, lab.lens.id, named, lab.project.clock())
             workers = [start(lab, mode) for mode in dice.sample(modes, 2)]
             for worker in workers:
-                killed += kill_after(worker, dice.uniform(0.0, 0.5))
+                killed += kill_after(worker, dice.uniform(0.0, 0.2))
             give_up_on_the_dead(lab)
         lab.full()
         lab.sync()
 
-    assert killed >= 20
+    assert killed >= 16, killed
     assert lab.audit().clean
 
 
