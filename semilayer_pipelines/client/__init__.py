@@ -1,0 +1,29 @@
+"""What a CDC worker imports: changes in, one call away from the index.
+
+    with IngestClient("https://…", key, "products") as products:
+        products.upsert("42")
+        products.delete("43")
+
+Needs httpx and nothing else: no Polars, no Dagster, no SQLAlchemy, so that a worker starts at once
+and fits anywhere. Nothing in here may print, log or raise the key.
+"""
+
+from semilayer_pipelines.client.answers import JobState, JobStatus, Receipt, ReceiptStatus
+from semilayer_pipelines.client.asynchronous import AsyncIngestClient
+from semilayer_pipelines.client.change import Action, Change, InvalidChange
+from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
+from semilayer_pipelines.client.synchronous import IngestClient
+
+__all__ = [
+    "Action",
+    "AsyncIngestClient",
+    "Change",
+    "DeliveryFailed",
+    "IngestClient",
+    "InvalidChange",
+    "JobState",
+    "JobStatus",
+    "Receipt",
+    "ReceiptStatus",
+    "RequestRefused",
+]

@@ -1,0 +1,145 @@
+"""What the service answers, read with suspicion: only a receipt counts as one.
+
+A proxy's friendly `200 OK` page must never pass for an acknowledgement.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from semilayer_pipelines.counts import Counts
+
+__all__ = [
+    "ENDED",
+    "Answer",
+    "JobState",
+    "JobStatus",
+    "Receipt",
+    "ReceiptStatus",
+    "Unreadable",
+    "read_error",
+    "read_job",
+    "read_receipt",
+]
+
+_SHOWN_CHARACTERS = 300
+
+
+class Unreadable(ValueError):
+    """The answer is not what this service answers; the message says what it is instead."""
+
+
+class ReceiptStatus(StrEnum):
+    """What became of an accepted call."""
+
+    QUEUED = "queued"
+    DEDUPLICATED = "deduplicated"
+
+
+class JobStatus(StrEnum):
+    """Where a job is on its way."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; `retry_after` is the header of that name."""
+
+    status: int
+    content: bytes
+    retry_after: str | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """An accepted call: what it holds is safe with the service, though not indexed yet.
+
+    `job_id` is `None` when a job that is queued already takes care of it. `changes_buffered`: how
+    many changes the service holds for the lens, this call's included; `None` for other modes.
+    """
+
+    job_id: str | None
+    status: ReceiptStatus
+    changes_buffered: int | None = None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """Where a job is, what it did so far, and why it failed if it did."""
+
+    id: str
+    status: JobStatus
+    counts: Counts
+    error: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Say whether nothing more will happen to it."""
+        return self.status in ENDED
+
+
+def read_receipt(answer: Answer) -> Receipt:
+    """Read the answer to an ingest call; raises `Unreadable`."""
+    if answer.status != 202:
+        raise Unreadable(f"HTTP {answer.status}, which is no receipt")
+    body = _object(answer)
+    job_id, buffered = body.get("jobId"), body.get("changesBuffered")
+    if not isinstance(job_id, str | None) or not isinstance(buffered, int | None):
+        raise Unreadable("a receipt with values of unknown types")
+    try:
+        return Receipt(job_id, ReceiptStatus(body.get("status", "")), buffered)
+    except ValueError:
+        raise Unreadable("a receipt with an unknown status") from None
+
+
+def read_job(answer: Answer) -> JobState:
+    """Read the answer to a job look-up; raises `Unreadable`."""
+    if answer.status != 200:
+        raise Unreadable(f"HTTP {answer.status}, which is no job")
+    body = _object(answer)
+    id, counts, error = body.get("id"), body.get("counts") or {}, body.get("error")
+    if not isinstance(id, str) or not isinstance(counts, Mapping):
+        raise Unreadable("a job without an id or with unknown counts")
+    try:
+        status = JobStatus(body.get("status", ""))
+    except ValueError:
+        raise Unreadable("a job with an unknown status") from None
+    return JobState(id, status, Counts.of(counts), None if error is None else str(error))
+
+
+def read_error(answer: Answer) -> tuple[str, str]:
+    """Return the code and the message of a refusal, whatever wrote it."""
+    try:
+        error = _object(answer).get("error")
+    except Unreadable:
+        error = answer.content.decode("utf-8", "replace")
+    if isinstance(error, Mapping):
+        code, message = str(error.get("code", "")), str(error.get("message", ""))
+    else:
+        code, message = "", str(error or "")
+    message = " ".join(message.split())
+    if len(message) > _SHOWN_CHARACTERS:
+        message = f"{message[:_SHOWN_CHARACTERS]} …"
+    return code or f"http_{answer.status}", message
+
+
+def _object(answer: Answer) -> Mapping[str, Any]:
+    try:
+        body = json.loads(answer.content)
+    except (ValueError, RecursionError):
+        raise Unreadable(f"HTTP {answer.status} with something that is not JSON") from None
+    if not isinstance(body, dict):
+        raise Unreadable(f"HTTP {answer.status} with JSON that is no object")
+    return body

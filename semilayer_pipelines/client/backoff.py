@@ -1,0 +1,45 @@
+"""When the same request is sent again, and when no more.
+
+Numbers in, numbers out; it never sleeps and has no clock of its own.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+__all__ = ["FIRST_WAIT_S", "MAX_WAIT_S", "next_wait", "retry_after"]
+
+FIRST_WAIT_S = 0.25
+MAX_WAIT_S = 30.0
+
+
+def next_wait(failures: int, asked: float | None, left: float, spread: float) -> float | None:
+    """Return the seconds to wait after `failures` (1 or more) failed attempts; `None`: give up.
+
+    `asked` is what the service wants to be left alone for, and is kept to the full; otherwise the
+    wait doubles with each failure. `left` is the patience that is left, in seconds. `spread` is a
+    random number in [0, 1) that keeps callers apart who failed together.
+    """
+    if asked is not None:
+        wait = asked + spread * FIRST_WAIT_S
+    else:
+        # 2 ** 64 is beyond every limit, and a float can still hold it.
+        wait = min(MAX_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures - 1, 64)) * (0.5 + spread / 2)
+    return wait if wait <= left else None
+
+
+def retry_after(header: str | None, now: datetime) -> float | None:
+    """Read a `Retry-After` header in seconds; `None` when it is absent or makes no sense.
+
+    It is a number of seconds or an HTTP date; `now` is aware, and a date in the past is 0 seconds.
+    """
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (aware - now).total_seconds())

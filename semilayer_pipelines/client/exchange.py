@@ -1,0 +1,177 @@
+"""What is said to the service and when, without saying it: shared by both clients.
+
+Each function is a generator that yields a `Request` to be sent or a `Wait` to be slept, is sent the
+`Answer` or `NoAnswer`, and returns the result. It opens no socket and never sleeps, so that threads
+and tasks run the very same steps. One that is closed early has given its batch back to the buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from semilayer_pipelines.client.answers import (
+    Answer,
+    JobState,
+    Receipt,
+    Unreadable,
+    read_error,
+    read_job,
+    read_receipt,
+)
+from semilayer_pipelines.client.backoff import next_wait, retry_after
+from semilayer_pipelines.client.buffer import Buffer
+from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
+from semilayer_pipelines.client.service import Request, Service
+
+__all__ = ["MAX_JOB_WAIT_S", "NoAnswer", "Pace", "Steps", "Wait", "deliver", "ingest", "job"]
+
+MAX_JOB_WAIT_S = 30.0
+"""How long the service holds one look-up open."""
+
+_JOB_PAUSE_S = 1.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Sleep so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """The request got no answer; nobody knows whether it arrived."""
+
+    reason: str
+
+
+Steps = Generator[Request | Wait, Answer | NoAnswer | None, T]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long one request is tried, in seconds, and where time and chance come from."""
+
+    give_up_after: float
+    clock: Callable[[], float]
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+
+
+def deliver(buffer: Buffer, service: Service, pace: Pace) -> Steps[tuple[Receipt, ...]]:
+    """Send what waits now, batch after batch; a batch leaves the buffer with its receipt.
+
+    Raises `DeliveryFailed` or `RequestRefused`, with the receipts so far; the rest is kept.
+    """
+    receipts: list[Receipt] = []
+    left = buffer.waiting  # what comes in meanwhile is for the next call, or this one might not end
+    while left > 0:
+        batch, body = buffer.take()
+        left -= max(1, len(batch))
+        if not batch:
+            break
+        try:
+            answer = yield from _settled(service.records(body), service, pace)
+            receipts.append(_read(read_receipt, answer, service))
+        except BaseException as failure:
+            buffer.undelivered(pace.clock())
+            if isinstance(failure, DeliveryFailed | RequestRefused):
+                failure.receipts = tuple(receipts)
+            raise
+        buffer.delivered()
+    return tuple(receipts)
+
+
+def ingest(mode: Literal["full", "incremental"], service: Service, pace: Pace) -> Steps[Receipt]:
+    """Ask for an ingest; raises `DeliveryFailed` or `RequestRefused`."""
+    answer = yield from _settled(service.ingest(mode), service, pace)
+    return _read(read_receipt, answer, service)
+
+
+def job(id: str, wait: float, service: Service, pace: Pace) -> Steps[JobState]:
+    """Look a job up, again and again until it has ended or `wait` seconds are over.
+
+    Raises `DeliveryFailed` or `RequestRefused`.
+    """
+    until = pace.clock() + wait
+    while True:
+        asked = pace.clock()
+        hold = min(MAX_JOB_WAIT_S, max(0.0, until - asked))
+        answer = yield from _settled(service.job(id, hold), service, pace)
+        state = _read(read_job, answer, service)
+        now = pace.clock()
+        if state.ended or now >= until:
+            return state
+        if now < asked + hold:
+            yield Wait(min(_JOB_PAUSE_S, until - now))
+
+
+def _settled(request: Request, service: Service, pace: Pace) -> Steps[Answer]:
+    """Send until there is an answer that another attempt would not change."""
+    started, failures = pace.clock(), 0
+    while True:
+        answer = yield request
+        failures += 1
+        asked: float | None = None
+        status: int | None = None
+        match answer:
+            case Answer():
+                status = answer.status
+                if status != 429 and status < 500:
+                    return answer
+                asked = retry_after(answer.retry_after, pace.now())
+                code, message = read_error(answer)
+                reason = f"HTTP {status} {code}: {message}"
+            case NoAnswer():
+                reason = answer.reason
+            case None:
+                raise RuntimeError("a request was answered like a wait")
+        spent = pace.clock() - started
+        wait = next_wait(failures, asked, pace.give_up_after - spent, pace.random())
+        if wait is None:
+            times = "attempt" if failures == 1 else "attempts"
+            asks = f" It asks to be left alone for {asked:.0f} s." if asked else ""
+            raise DeliveryFailed(
+                f"{service.url} did not take the call in {failures} {times} over {spent:.1f} s; "
+                f"the last one: {reason.rstrip('.: ')}.{asks}",
+                cure="Undelivered changes are kept; the next flush sends them again.",
+                lens=service.lens,
+                status=status,
+                retry_after=asked,
+            )
+        yield Wait(wait)
+
+
+def _read(read: Callable[[Answer], T], answer: Answer, service: Service) -> T:
+    if answer.status >= 400:
+        code, message = read_error(answer)
+        raise RequestRefused(
+            f"{service.url} refused the call: HTTP {answer.status} {code}: {message}",
+            cure=_CURES.get(answer.status, "Undelivered changes are kept."),
+            lens=service.lens,
+            status=answer.status,
+            code=code,
+        )
+    try:
+        return read(answer)
+    except Unreadable as error:
+        raise RequestRefused(
+            f"{service.url} answered {error}.",
+            cure="Check the URL: it is the webhook's address, up to and without /v1.",
+            lens=service.lens,
+            status=answer.status,
+            code="unreadable",
+        ) from None
+
+
+_CURES = {
+    401: "Check that the key is this environment's and not revoked. Undelivered changes are kept.",
+    403: "Use an ik_ key to ingest, an sk_ key for the rest. Undelivered changes are kept.",
+    404: "Check the names of lens and job, and that the lens was pushed. "
+    "Undelivered changes are kept.",
+}

@@ -1,0 +1,197 @@
+"""The client for tasks keeps the same promises as the blocking one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from semilayer_pipelines.client import (
+    Action,
+    AsyncIngestClient,
+    Change,
+    DeliveryFailed,
+    Receipt,
+    ReceiptStatus,
+    RequestRefused,
+)
+from tests.client.given import async_client
+from tests.client.service import Fault, Service, serve
+
+
+async def _until(condition: object, seconds: float = 5.0) -> bool:
+    assert callable(condition)
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        await asyncio.sleep(0.01)
+    return bool(condition())
+
+
+def test_the_last_action_of_an_id_is_what_arrives(service: Service) -> None:
+    async def story() -> tuple[Receipt, ...]:
+        async with async_client(service) as products:
+            await products.upsert("1")
+            await products.upsert("2")
+            await products.delete("1")
+            return await products.flush()
+
+    assert asyncio.run(story()) == (Receipt("job-1", ReceiptStatus.QUEUED, 2),)
+    assert service.acknowledged == [[("2", "upsert"), ("1", "delete")]]
+
+
+def test_changes_go_out_by_themselves_after_the_given_time(service: Service) -> None:
+    async def story() -> None:
+        async with async_client(service, flush_after=0.2) as products:
+            started = time.monotonic()
+            await products.upsert("1")
+            assert await _until(lambda: service.acknowledged)
+            assert 0.2 <= service.arrivals[0] - started < 1.0
+            await products.upsert("2")
+            assert await _until(lambda: len(service.acknowledged) == 2)
+
+    asyncio.run(story())
+
+
+def test_ten_thousand_ids_go_out_at_once(service: Service) -> None:
+    async def story() -> None:
+        async with async_client(service) as products:
+            await products.add(Change(str(i), Action.UPSERT) for i in range(25_000))
+            assert [len(batch) for batch in service.acknowledged] == [10_000, 10_000, 5_000]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(500), Fault(429), Fault(None, after=True), Fault(202, delay=1.0, after=True)],
+    ids=str,
+)
+def test_what_may_pass_is_tried_again(service: Service, fault: Fault) -> None:
+    service.faults = [fault]
+
+    async def story() -> None:
+        async with async_client(service, timeout=0.5) as products:
+            await products.delete("1")
+            assert len(await products.flush()) == 1
+            assert products.pending == ()
+
+    asyncio.run(story())
+    assert service.last_actions == {"1": "delete"}
+
+
+def test_a_refusal_keeps_the_changes(service: Service) -> None:
+    service.faults = [Fault(403)]
+
+    async def story() -> None:
+        async with async_client(service) as products:
+            await products.upsert("1")
+            with pytest.raises(RequestRefused, match="HTTP 403"):
+                await products.flush()
+            assert products.pending == (Change("1", Action.UPSERT),)
+
+    asyncio.run(story())
+    assert service.last_actions == {"1": "upsert"}
+
+
+def test_a_cancelled_flush_gives_its_batch_back(service: Service) -> None:
+    service.faults = [Fault(delay=0.5)]
+
+    async def story() -> None:
+        async with async_client(service) as products:
+            await products.add([Change("1", Action.UPSERT), Change("2", Action.UPSERT)])
+            flushing = asyncio.create_task(products.flush())
+            assert await _until(lambda: service.arrivals)
+            await products.delete("1")
+            # When it is cancelled in the middle of its request
+            flushing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await flushing
+            # Then nothing is lost, and the newer change stands
+            assert products.pending == (
+                Change("2", Action.UPSERT),
+                Change("1", Action.DELETE),
+            )
+
+    asyncio.run(story())
+    assert service.last_actions == {"1": "delete", "2": "upsert"}
+
+
+def test_a_failed_flush_is_taken_up_by_the_background(service: Service) -> None:
+    service.faults = [Fault(503, delay=0.3)]
+
+    async def story() -> None:
+        async with async_client(service, flush_after=0.1, give_up_after=0.0) as products:
+            await products.upsert("1")
+            with pytest.raises(DeliveryFailed):
+                await products.flush()
+            assert await _until(lambda: service.last_actions == {"1": "upsert"})
+
+    asyncio.run(story())
+
+
+def test_a_failure_in_the_background_is_raised_by_the_next_call(service: Service) -> None:
+    service.faults = [Fault(503)] * 3
+
+    async def upsert_until_it_raises(products: AsyncIngestClient) -> None:
+        for _ in range(300):
+            await asyncio.sleep(0.01)
+            await products.upsert("2")
+
+    async def story() -> None:
+        async with async_client(service, flush_after=0.1, give_up_after=0.0) as products:
+            await products.upsert("1")
+            with pytest.raises(DeliveryFailed, match="HTTP 503"):
+                await upsert_until_it_raises(products)
+            assert await _until(lambda: set(service.last_actions) == {"1", "2"})
+
+    asyncio.run(story())
+
+
+def test_closing_does_not_wait_for_the_backgrounds_patience() -> None:
+    with serve() as service:
+        pass
+
+    async def story() -> None:
+        products = async_client(service, flush_after=0.0, give_up_after=60.0)
+        await products.upsert("1")
+        await asyncio.sleep(0.5)  # by now it is between two attempts
+        with serve(service):
+            started = time.monotonic()
+            await products.aclose()
+            assert time.monotonic() - started < 1.5
+        with pytest.raises(RuntimeError, match="closed"):
+            await products.upsert("2")
+
+    asyncio.run(story())
+    assert service.last_actions == {"1": "upsert"}
+
+
+def test_many_tasks_never_have_two_batches_on_their_way(service: Service) -> None:
+    async def work(products: AsyncIngestClient, number: int) -> None:
+        for i in range(50):
+            await products.upsert(f"{number}-{i}")
+            if i % 10 == 0:
+                await products.flush()
+
+    async def story() -> None:
+        async with async_client(service, flush_after=0.01) as products:
+            await asyncio.gather(*(work(products, number) for number in range(4)))
+
+    asyncio.run(story())
+    assert len(service.last_actions) == 200
+    assert service.most_at_once == 1
+
+
+def test_leaving_with_an_error_while_the_service_is_down_keeps_the_error() -> None:
+    with serve() as service:
+        pass
+
+    async def story() -> None:
+        async with async_client(service) as products:
+            await products.upsert("1")
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError) as failure:
+        asyncio.run(story())
+    assert failure.value.__notes__[0].startswith("1 changes were not delivered")
