@@ -99,6 +99,11 @@ class _MeddledStore:
     def create(self, name: str, schema: IndexSchema) -> Any:
         return _MeddledIndex(self._inner.create(name, schema), self._before, self._after)
 
+    def drop(self, name: str) -> None:
+        self._before("drop")
+        self._inner.drop(name)
+        self._after("drop")
+
 
 class _MeddledIndex:
     def __init__(

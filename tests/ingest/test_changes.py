@@ -220,3 +220,14 @@ def test_incremental_without_a_column_that_moves_is_refused_with_the_reason(
 
     with pytest.raises(SchemaMismatch, match="changeTrackingColumn"):
         lab.run(lab.request(Mode.INCREMENTAL))
+
+
+def test_a_row_without_a_time_is_left_to_the_next_sync(lab: Lab) -> None:
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'timeless', updated_at = NULL WHERE id = 9")
+
+    assert lab.run(lab.request(Mode.INCREMENTAL)).counts.written == 0
+    assert lab.audit().stale == 1
+
+    lab.sync()
+    assert lab.audit().clean

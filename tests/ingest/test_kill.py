@@ -26,7 +26,7 @@ from tests.lab import ENV, Lab
 from tests.meddling import Meddled
 
 ROWS = 2_000
-KILLS = 4
+KILLS = 3
 
 
 def start(lab: Lab, mode: Mode, *shard: int) -> subprocess.Popen[str]:
@@ -156,6 +156,7 @@ def test_changes_claimed_by_a_killed_run_are_applied_by_the_next(tmp_path: Path)
     assert lab.audit().clean
 
 
+@pytest.mark.slow
 def test_an_incremental_run_killed_again_and_again_misses_nothing(tmp_path: Path) -> None:
     lab = Lab.at(tmp_path, rows=ROWS)
     lab.full()

@@ -177,6 +177,51 @@ def test_a_run_whose_index_is_replaced_under_it_goes_on_with_the_new_one(
     assert lab.audit().clean
 
 
+def test_a_change_that_comes_while_the_old_index_is_dropped_waits_for_the_new_one(
+    tmp_path: Path,
+) -> None:
+    lab = Lab.at(tmp_path, rows=50, rebuild="in_place")
+    lab.full()
+    job, waiting = rebuild(lab), []
+
+    def come(verb: str) -> None:
+        if verb == "drop" and not waiting:
+            name(lab, "1")
+            assert lab.run(lab.request(Mode.RECORDS)).ended is Ended.COMPLETED
+            with lab.project.registry.read() as db:
+                waiting.append(changes.buffered(db, lab.lens.id))
+
+    run_job(Meddled.of(lab.project, after=come), job.id)
+
+    assert waiting == [1]
+    assert lab.project.store(ENV).names() == [lab.index.name]
+    assert lab.audit().clean
+
+
+def test_a_cursor_does_not_move_for_what_only_the_replaced_index_had(tmp_path: Path) -> None:
+    # given a rebuild that has read row 1, which then changes and is synced to the index in use
+    lab = Lab.at(tmp_path, rows=100, shards=2)
+    lab.full()
+    job, switched = rebuild(lab), []
+    lab.run(job, shard=0)
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new', updated_at = '2026-06-01' WHERE id = 1")
+        db.execute("UPDATE items SET name = 'new', updated_at = '2026-07-01' WHERE id = 2")
+    lab.sync()
+
+    # when the rebuild is published while an incremental run finds nothing to write
+    def switch(verb: str) -> None:
+        if verb == "fetch" and not switched:
+            switched.append(lab.run(job, shard=1).ended)
+
+    run_job(Meddled.of(lab.project, after=switch), lab.request(Mode.INCREMENTAL).id)
+
+    # then it has gone over the same rows again in the new index
+    assert switched == [Ended.COMPLETED]
+    lab.run(lab.request(Mode.INCREMENTAL))
+    assert lab.audit().clean
+
+
 def test_a_model_replaced_under_its_name_is_refused_until_the_rebuild(tmp_path: Path) -> None:
     # given a lens whose model's files are others than those the index was built with
     lab = Lab.at(tmp_path, rows=50)
