@@ -1,17 +1,21 @@
-"""Searching a lens: the text is embedded by the model that the index was built with."""
+"""Searching a lens: by a text, embedded by the index's own model, or by a row that it holds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
-from semilayer_pipelines.errors import Refused
+import polars as pl
+
+from semilayer_pipelines.errors import NotFound, Refused
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, lenses
-from semilayer_pipelines.stores.protocol import KEY, SCORE
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, Index
 from semilayer_pipelines.stores.where import parse_where
 
-__all__ = ["MAX_LIMIT", "Hit", "search"]
+__all__ = ["MAX_LIMIT", "Hit", "search", "similar"]
 
 MAX_LIMIT = 1_000
 
@@ -39,6 +43,47 @@ def search(
     Raises `NotFound` (no such lens), `Refused` (nothing indexed yet), `ConfigError` (`where` names
     what does not exist) and what embedder and store raise.
     """
+    active = _active(project, env, lens_name)
+    conditions = parse_where(where or {}, active.config.fields)
+    index = _index(project, env, active)
+    if index is None:
+        return []
+    vector = project.embedder(active.config.embedding).embed([text]).vectors[0]
+    found = index.search(vector.tolist(), limit=min(limit, MAX_LIMIT), where=conditions)
+    return _hits(found, active)
+
+
+def similar(
+    project: Project,
+    env: str,
+    lens_name: str,
+    id: str,
+    *,
+    limit: int = 10,
+    where: Mapping[str, object] | None = None,
+) -> list[Hit]:
+    """Return the rows nearest in meaning to the row `id`, best first and without itself.
+
+    Raises like `search`, and `NotFound` when the row is not in the index. No model is needed.
+    """
+    active = _active(project, env, lens_name)
+    conditions = parse_where(where or {}, active.config.fields)
+    index = _index(project, env, active)
+    row = index.get(id) if index is not None else None
+    if index is None or row is None:
+        raise NotFound(
+            f"There is no row {id!r} in its index.",
+            cure="It may not be indexed yet, or its id is another text.",
+            lens=lens_name,
+        )
+    vector = [float(number) for number in cast("list[float]", row[VECTOR])]
+    limit = min(limit, MAX_LIMIT)
+    # One more, because the row is the nearest to itself, unless `where` leaves it out.
+    found = index.search(vector, limit=limit + 1, where=conditions)
+    return _hits(found.filter(pl.col(KEY) != id).head(limit), active)
+
+
+def _active(project: Project, env: str, lens_name: str) -> Generation:
     with project.registry.read() as db:
         lens = lenses.get(db, env, lens_name)
         active = generations.active(db, lens.id)
@@ -49,14 +94,18 @@ def search(
             f"`semilayer status` shows how far it is.",
             lens=lens_name,
         )
-    conditions = parse_where(where or {}, active.config.fields)
+    return active
+
+
+def _index(project: Project, env: str, active: Generation) -> Index | None:
+    """Return the index, `None` when nothing was ever written to it."""
     store = project.store(env)
     if active.dimension is None or not store.exists(active.index_name):
-        return []
-    vector = project.embedder(active.config.embedding).embed([text]).vectors[0]
-    found = store.open(active.index_name).search(
-        vector.tolist(), limit=min(limit, MAX_LIMIT), where=conditions
-    )
+        return None
+    return store.open(active.index_name)
+
+
+def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:
     return [
         Hit(
             id=row[KEY],

@@ -5,26 +5,49 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, Select, select, update
 
 from semilayer_pipelines.errors import ConfigError, NotFound
 from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import insert
 
-__all__ = ["Environment", "ensure", "get", "list_all"]
+__all__ = ["CALLS_PER_MINUTE", "Environment", "Tier", "ensure", "get", "list_all", "set_tier"]
 
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_COLUMNS = select(tables.environments.c.id, tables.environments.c.slug)
+_environments = tables.environments.c
+_COLUMNS: Select[Any] = select(_environments.id, _environments.slug, _environments.tier)
+
+
+class Tier(StrEnum):
+    """What an environment may ask of the webhook."""
+
+    FREE = "free"
+    PRO = "pro"
+    TEAM = "team"
+    ENTERPRISE = "enterprise"
+
+
+CALLS_PER_MINUTE: dict[Tier | None, int | None] = {
+    None: None,
+    Tier.FREE: 10,
+    Tier.PRO: 60,
+    Tier.TEAM: 300,
+    Tier.ENTERPRISE: None,
+}
+"""Ingest calls a lens takes in 60 seconds; `None`: any number (spec: "Rate limiting")."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment; its slug is in every key it issues."""
+    """One environment; its slug is in every key it issues. Without a tier nothing is limited."""
 
     id: int
     slug: str
+    tier: Tier | None = None
 
 
 def ensure(db: Connection, slug: str, now: datetime) -> Environment:
@@ -61,9 +84,21 @@ def get(db: Connection, slug: str) -> Environment:
 def list_all(db: Connection) -> list[Environment]:
     """Return every environment, by slug."""
     rows = db.execute(_COLUMNS.order_by(tables.environments.c.slug))
-    return [Environment(row.id, row.slug) for row in rows]
+    return [_environment(row) for row in rows]
+
+
+def set_tier(db: Connection, slug: str, tier: Tier) -> Environment:
+    """Put an environment into a tier; the next call counts by it. Raises `NotFound`."""
+    environment = get(db, slug)
+    of_slug = update(tables.environments).where(_environments.id == environment.id)
+    db.execute(of_slug.values(tier=tier))
+    return get(db, slug)
 
 
 def _find(db: Connection, slug: str) -> Environment | None:
     row = db.execute(_COLUMNS.where(tables.environments.c.slug == slug)).one_or_none()
-    return None if row is None else Environment(row.id, row.slug)
+    return None if row is None else _environment(row)
+
+
+def _environment(row: Row[Any]) -> Environment:
+    return Environment(row.id, row.slug, None if row.tier is None else Tier(row.tier))

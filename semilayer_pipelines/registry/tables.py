@@ -28,7 +28,9 @@ from sqlalchemy import (
 from semilayer_pipelines.registry.types import BIG_ID, CountsJson, UtcDateTime
 
 __all__ = [
+    "api_keys",
     "buffers",
+    "calls",
     "changes",
     "cursors",
     "environments",
@@ -63,6 +65,21 @@ environments = Table(
     Column("id", Integer, primary_key=True),
     Column("slug", Text, nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("tier", Text),
+)
+
+api_keys = Table(
+    "sl_api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("env_id", ForeignKey("sl_environments.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Index(None, "env_id"),
 )
 
 sources = Table(
@@ -213,6 +230,16 @@ buffers = Table(
     metadata,
     _lens_id(primary_key=True),
     Column("size", BigInteger, nullable=False),
+)
+
+# One row for each accepted call of the last minute; only where the environment has a limit.
+calls = Table(
+    "sl_calls",
+    metadata,
+    Column("id", BIG_ID, primary_key=True),
+    _lens_id(),
+    Column("at", UtcDateTime, nullable=False),
+    Index(None, "lens_id", "at"),
 )
 
 cursors = Table(

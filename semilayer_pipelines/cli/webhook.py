@@ -1,0 +1,47 @@
+"""`semilayer webhook`: the HTTP service that takes changes."""
+
+from __future__ import annotations
+
+import click
+
+from semilayer_pipelines.cli.context import Here, say, say_aside
+from semilayer_pipelines.errors import Transient, redact
+
+__all__ = ["webhook"]
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Processes; one takes thousands of calls a second.",
+)
+@click.pass_obj
+def webhook(here: Here, host: str, port: int, workers: int) -> None:
+    """Take changes over HTTP until Ctrl-C.
+
+    What was accepted is safe, and is indexed by Dagster (`semilayer dev`). Callers need a key: semilayer keys create --type ingest --name my-worker
+    """
+    # Here, so that no other command waits for the server's imports.
+    from webhook.serve import listen, serve
+
+    project = here.project
+    try:
+        # A setting that is wrong ends the command now, and not with the first call.
+        _ = project.registry
+    except Transient as error:
+        say_aside(
+            f"The registry does not answer yet; calls get 503 until it does. {redact(str(error))}"
+        )
+    address = listen(host, port)
+    bound, port = address.getsockname()[:2]
+    url = f"http://[{bound}]:{port}" if ":" in bound else f"http://{bound}:{port}"
+    say(f"Taking changes at {url}/v1/ingest/LENS   (Ctrl-C answers what waits, then ends)")
+    try:
+        serve(project, address, workers=workers)
+    except KeyboardInterrupt:
+        say("Stopped.")

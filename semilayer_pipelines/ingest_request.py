@@ -1,0 +1,184 @@
+"""Accepting calls: changes and the job that applies them, in one transaction.
+
+`accept` is what the webhook does, for one call or for many that came at the same moment. It only
+writes to the registry; whoever called is answered after the commit and never before (invariant 2).
+Locks are taken in one order for all: keys, then lens by lens its buffer, its log of calls, its job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from semilayer_pipelines.api_key import PresentedKey
+from semilayer_pipelines.errors import NotFound, Refused, SemilayerError, UserError
+from semilayer_pipelines.registry import api_keys, call_log, changes, jobs, lenses
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.environments import CALLS_PER_MINUTE
+from semilayer_pipelines.registry.jobs import Job, Mode
+from semilayer_pipelines.registry.lenses import Lens
+
+__all__ = [
+    "DEBOUNCE",
+    "LONGEST_DEBOUNCE",
+    "Accepted",
+    "Call",
+    "KeyRefused",
+    "RateLimited",
+    "accept",
+]
+
+DEBOUNCE = {
+    Mode.FULL: timedelta(0),
+    Mode.INCREMENTAL: timedelta(seconds=5),
+    Mode.RECORDS: timedelta(seconds=2),
+}
+"""How long after the last call of a mode its job is due (spec: "Mode — records", "incremental")."""
+
+LONGEST_DEBOUNCE = timedelta(seconds=10)
+"""A lens that is called without a pause has its job due this long after the first call."""
+
+ORIGIN = "webhook"
+
+
+class KeyRefused(UserError):
+    """The key is unknown or revoked."""
+
+
+class RateLimited(Refused):
+    """The lens takes no more calls for `retry_after` seconds; `limit` is how many in a minute."""
+
+    def __init__(self, lens: str, limit: int, retry_after: int) -> None:
+        super().__init__(
+            f"It takes {limit} calls in 60 seconds, and has had them.",
+            cure=f"Call again in {retry_after} s, with up to 10,000 changes a call.",
+            lens=lens,
+        )
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: whose, to which lens of the key's environment, and what for."""
+
+    key: PresentedKey
+    lens: str
+    mode: Mode
+    changes: Sequence[tuple[str, Action]] = ()
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An accepted call.
+
+    `job_id` is `None` when a job was there already. `buffered`: changes in the lens's buffer, this
+    call's included; `None` for other modes. `limit` and `remaining`: calls a minute, `None` without
+    a limit.
+    """
+
+    job_id: str | None
+    buffered: int | None
+    limit: int | None
+    remaining: int | None
+
+
+Outcome = Accepted | SemilayerError
+
+
+def accept(
+    db: Connection,
+    calls: Sequence[Call],
+    *,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+) -> list[Outcome]:
+    """Accept calls in their order; return for each what became of it.
+
+    An outcome is `Accepted`, `KeyRefused`, `RateLimited` or `NotFound` (no such lens). Nothing
+    counts until the caller's transaction is committed.
+    """
+    outcomes: dict[int, Outcome] = {}
+    keys = api_keys.check(db, {call.key.digest: call.key for call in calls}.values())
+    api_keys.touch(db, keys.values(), clock())
+    by_lens: dict[tuple[str, str], list[int]] = {}
+    for at, call in enumerate(calls):  # a few hundred at most
+        key = keys.get(call.key.digest)
+        if key is None:
+            outcomes[at] = KeyRefused("The key is unknown or was revoked.")
+        else:
+            by_lens.setdefault((key.env, call.lens), []).append(at)
+    found: list[tuple[Lens, list[int]]] = []
+    for (env, name), places in by_lens.items():
+        try:
+            found.append((lenses.get(db, env, name), places))
+        except NotFound:
+            outcomes |= dict.fromkeys(places, _no_lens(env, name))
+    # By number, so that two processes which hold several lenses at once cannot wait for each other.
+    for lens, places in sorted(found, key=lambda one: one[0].id):
+        limit = CALLS_PER_MINUTE[keys[calls[places[0]].key.digest].env_tier]
+        of_lens = _accept_for(db, lens, [calls[at] for at in places], limit, clock, new_id)
+        outcomes |= dict(zip(places, of_lens, strict=True))
+    return [outcomes[at] for at in range(len(calls))]
+
+
+def _accept_for(
+    db: Connection,
+    lens: Lens,
+    calls: Sequence[Call],
+    limit: int | None,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+) -> list[Outcome]:
+    admitted, remaining, refused = calls, None, None
+    if limit is not None:
+        changes.append(db, lens.id, (), clock())  # takes the lens's place in the queue
+        window = call_log.admit(db, lens.id, calls=len(calls), limit=limit, now=clock())
+        admitted, remaining = calls[: window.calls], window.remaining
+        refused = RateLimited(lens.name, limit, window.retry_after)
+    buffered: int | None = None
+    pushed = [change for call in admitted for change in call.changes]
+    if pushed:
+        buffered = changes.append(db, lens.id, pushed, clock()) - len(pushed)
+    elif any(call.mode is Mode.RECORDS for call in admitted):
+        buffered = changes.buffered(db, lens.id)
+    now = clock()
+    outcomes: list[Outcome] = []
+    requested: set[Mode] = set()
+    for at, call in enumerate(admitted):
+        job = None if call.mode in requested else _request(db, lens, call.mode, now, new_id())
+        requested.add(call.mode)
+        size = None
+        if call.mode is Mode.RECORDS and buffered is not None:
+            size = buffered = buffered + len(call.changes)
+        left = None if remaining is None else remaining + len(admitted) - 1 - at
+        outcomes.append(Accepted(job.id if job else None, size, limit, left))
+    if refused is not None:
+        outcomes += [refused] * (len(calls) - len(admitted))
+    return outcomes
+
+
+def _request(db: Connection, lens: Lens, mode: Mode, now: datetime, job_id: str) -> Job | None:
+    """Queue the job; `None` when it was there, and is then put off until the calls stop."""
+    due_at = now + DEBOUNCE[mode]
+    asked = jobs.request(db, lens, mode, job_id=job_id, origin=ORIGIN, now=now, due_at=due_at)
+    if not asked.deduplicated:
+        return asked.job
+    job = asked.job
+    # A job that failed keeps the time of its next attempt; a full one waits for nobody to finish.
+    if mode is not Mode.FULL and job.attempt == 1:
+        latest = min(due_at, max(now, job.created_at + LONGEST_DEBOUNCE))
+        # One that a schedule spread into the future comes sooner; one that is due stays due.
+        if job.due_at > now and latest != job.due_at:
+            jobs.postpone(db, job.id, latest)
+    return None
+
+
+def _no_lens(env: str, name: str) -> NotFound:
+    return NotFound(
+        f"There is no lens {name!r} in {env!r}.",
+        cure="Push it first: `semilayer push`. A key sees its own environment only.",
+    )

@@ -1,0 +1,74 @@
+"""How a lens or a job stands, as the registry knows it; no store, source or model is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, jobs, shards
+from semilayer_pipelines.registry.cursors import IncrementalCursor
+from semilayer_pipelines.registry.failed_rows import FailedRow
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.lenses import Lens
+
+__all__ = ["MAX_FAILED", "JobState", "LensState", "job_state", "lens_state"]
+
+MAX_FAILED = 100
+"""Failed rows that are told with a job."""
+
+
+@dataclass(frozen=True)
+class LensState:
+    """A lens and what goes on about it.
+
+    `lag_seconds` is the age of the oldest change that is not applied, 0 when all are. `running` are
+    its running jobs, `last` the newest of all its jobs.
+    """
+
+    lens: Lens
+    active: Generation | None
+    buffered: int
+    lag_seconds: float
+    failed: int
+    cursor: IncrementalCursor | None
+    running: tuple[Job, ...]
+    last: Job | None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job, what it did so far, and the rows that it set aside last."""
+
+    job: Job
+    counts: Counts
+    failed: tuple[FailedRow, ...]
+
+
+def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
+    """Return how a lens stands."""
+    since = changes.waiting_since(db, lens.id)
+    return LensState(
+        lens=lens,
+        active=generations.active(db, lens.id),
+        buffered=changes.buffered(db, lens.id),
+        lag_seconds=max(0.0, (now - since).total_seconds()) if since else 0.0,
+        failed=failed_rows.count(db, lens.id),
+        cursor=cursors.get(db, lens.id),
+        running=tuple(jobs.running(db, lens.id)),
+        last=next(iter(jobs.recent(db, lens_id=lens.id, limit=1)), None),
+    )
+
+
+def job_state(db: Connection, job: Job) -> JobState:
+    """Return how a job stands; a running full ingest is the sum of its shards."""
+    counts = job.counts
+    if job.mode is Mode.FULL and job.status is JobStatus.RUNNING:
+        building = generations.building(db, job.lens_id)
+        if building is not None and building.job_id == job.id:
+            counts = sum((s.counts for s in shards.list_all(db, building.id)), Counts())
+    failed = failed_rows.list_all(db, job.lens_id, MAX_FAILED, job_id=job.id)
+    return JobState(job, counts, tuple(failed))

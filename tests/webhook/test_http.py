@@ -1,0 +1,212 @@
+"""What HTTP itself can get wrong: methods, types, sizes, broken connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.webhook.server import Place, Server
+from tests.webhook.site import Site, error_of
+
+FULL = json.dumps({"mode": "full"})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place.at(tmp_path_factory.mktemp("http"))
+
+
+@pytest.fixture(scope="module")
+def server(place: Place) -> Iterator[Server]:
+    with place.serving() as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/ingest/items", "POST"),
+        ("PUT", "/v1/ingest/items", "POST"),
+        ("DELETE", "/v1/lenses/items", "GET, HEAD, PATCH"),
+        ("POST", "/v1/lenses", "GET, HEAD"),
+        ("TRACE", "/healthz", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_405_and_is_told_the_right_ones(
+    sqlite_site: Site, method: str, path: str, allowed: str
+) -> None:
+    response = sqlite_site.call(method, path)
+
+    assert error_of(response)[:2] == (405, "method_not_allowed")
+    assert set(response.headers["allow"].split(", ")) == set(allowed.split(", "))
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/ingest", "/v1/ingest/items/", "/v2/lenses"])
+def test_an_unknown_address_is_404_in_the_same_shape(sqlite_site: Site, path: str) -> None:
+    assert error_of(sqlite_site.call("POST", path, {}))[:2] == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "type", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"]
+)
+def test_a_body_that_is_not_said_to_be_json_is_415(sqlite_site: Site, type: str | None) -> None:
+    headers = {"authorization": f"Bearer {sqlite_site.ik}"}
+    headers |= {} if type is None else {"content-type": type}
+
+    response = sqlite_site.client.post("/v1/ingest/items", content=FULL, headers=headers)
+
+    assert error_of(response)[:2] == (415, "unsupported_media_type")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("type", ["application/json; charset=utf-8", "Application/JSON"])
+def test_json_may_be_said_in_other_ways(sqlite_site: Site, type: str) -> None:
+    headers = {"authorization": f"Bearer {sqlite_site.ik}", "content-type": type}
+
+    response = sqlite_site.client.post("/v1/ingest/items", content=FULL, headers=headers)
+
+    assert response.status_code == 202
+
+
+def test_a_body_of_eight_megabytes_is_read_and_a_longer_one_refused(sqlite_site: Site) -> None:
+    longest = FULL + " " * (8_000_000 - len(FULL))
+    headers = {"content-type": "application/json"}
+
+    fits = sqlite_site.call(
+        "POST", "/v1/ingest/items", content=longest, headers=headers, key=sqlite_site.ik
+    )
+    over = sqlite_site.call(
+        "POST", "/v1/ingest/items", content=longest + " ", headers=headers, key=sqlite_site.ik
+    )
+
+    assert fits.status_code == 202
+    assert error_of(over)[:2] == (413, "body_too_large")
+
+
+def ask(server: Server, head: str, *parts: bytes) -> bytes:
+    """Send these bytes and return what comes back, without waiting for the end."""
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(head.replace("\n", "\r\n").encode())
+        for part in parts:
+            connection.sendall(part)
+        return connection.recv(4096)
+
+
+def head(place: Place, *lines: str) -> str:
+    told = ["POST /v1/ingest/items HTTP/1.1", "Host: x", f"Authorization: Bearer {place.ik}"]
+    return "\n".join([*told, "Content-Type: application/json", *lines, "", ""])
+
+
+def test_a_body_declared_too_long_is_refused_before_any_of_it_arrives(
+    place: Place, server: Server
+) -> None:
+    answer = ask(server, head(place, "Content-Length: 8000000000"))
+
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_of_undeclared_length_is_refused_once_it_is_too_long(
+    place: Place, server: Server
+) -> None:
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+
+    answer = ask(server, head(place, "Transfer-Encoding: chunked"), chunk * 123)
+
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_a_stranger_is_refused_before_his_body_is_read(server: Server) -> None:
+    lines = ["POST /v1/ingest/items HTTP/1.1", "Host: x", "Content-Type: application/json"]
+
+    answer = ask(server, "\n".join([*lines, "Content-Length: 8000000", "", ""]))
+
+    assert answer.startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    ["GET\n\n", "\0\0\0\n\n", "POST /v1/ingest/items HTTP/1.1\nContent-Length: x\n\n", "{}\n\n"],
+)
+def test_what_is_not_http_gets_a_4xx_and_the_service_lives_on(server: Server, garbage: str) -> None:
+    answer = ask(server, garbage)
+
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert httpx.get(f"{server.url}/healthz").status_code == 200
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_a_body_leaves_nothing_behind(
+    place: Place, server: Server
+) -> None:
+    body = b'{"mode": "records", "changes": [{"id": "half"'
+    port = int(server.url.rpartition(":")[2])
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            lines = head(place, "Content-Length: 1000").replace("\n", "\r\n")
+            connection.sendall(lines.encode() + body)
+    time.sleep(0.1)
+
+    assert httpx.get(f"{server.url}/readyz").status_code == 200
+    with place.project.registry.read() as db:
+        assert db.exec_driver_sql("SELECT count(*) FROM sl_changes").scalar_one() == 0
+
+
+def test_many_calls_go_over_one_connection(place: Place, server: Server) -> None:
+    with httpx.Client(headers=place.ingest_headers) as client:
+        answers = [
+            client.post(f"{server.url}/v1/ingest/items", json=body).status_code
+            for body in [{"mode": "full"}, {"mode": "x"}, {"mode": "full"}]
+            for _ in range(10)
+        ]
+        refused = client.post(
+            f"{server.url}/v1/ingest/items", content=b" " * 9_000_000,
+            headers={"content-type": "application/json"},
+        )  # fmt: skip
+        after = client.post(f"{server.url}/v1/ingest/items", json={"mode": "full"})
+
+    assert answers == [202] * 10 + [400] * 10 + [202] * 10
+    assert (refused.status_code, after.status_code) == (413, 202)
+
+
+def test_nothing_of_the_server_is_told_in_its_headers(server: Server) -> None:
+    answer = httpx.get(f"{server.url}/healthz")
+
+    assert set(answer.headers) == {"date", "content-length", "content-type"}
+
+
+def test_a_service_whose_registry_does_not_answer_says_so_and_goes_on_when_it_does(
+    tmp_path: Path,
+) -> None:
+    # given: a file where the registry's folder should be
+    place = Place.at(tmp_path, f"sqlite:///{tmp_path}/folder/registry.db")
+    place.project.registry.close()
+    (tmp_path / "folder").rename(tmp_path / "aside")
+    (tmp_path / "folder").touch()
+
+    def call() -> httpx.Response:
+        return httpx.post(
+            f"{server.url}/v1/ingest/items", json={"mode": "full"}, headers=place.ingest_headers
+        )
+
+    with place.serving(until="/healthz") as server:
+        # when, then
+        ready, refused = httpx.get(f"{server.url}/readyz"), call()
+        assert ready.status_code == 503
+        assert ready.json()["parts"] == {
+            "registry": "RegistryUnavailable: it does not answer",
+            "writer": "ready",
+            "service": "ready",
+        }
+        assert error_of(refused)[:2] == (503, "unavailable")
+        assert refused.headers["retry-after"] == "1"
+
+        # when, then
+        (tmp_path / "folder").unlink()
+        (tmp_path / "aside").rename(tmp_path / "folder")
+        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        assert call().status_code == 202

@@ -1,0 +1,259 @@
+"""What is answered, as models: bodies are written from them, and so is /openapi.json."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from semilayer_pipelines.lens_state import JobState, LensState
+from semilayer_pipelines.registry.failed_rows import FailedRow
+from semilayer_pipelines.registry.job import Job, JobStatus, Mode
+from semilayer_pipelines.registry.lenses import LensStatus, Needs
+
+__all__ = [
+    "Error",
+    "FailedAnswer",
+    "FoundAnswer",
+    "Health",
+    "Hit",
+    "IngestAnswer",
+    "JobAnswer",
+    "LensAnswer",
+    "LensesAnswer",
+    "Readiness",
+]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class ErrorBody(_Answer):
+    """What went wrong, and what to do about it."""
+
+    code: str
+    message: str
+    cure: str = ""
+
+
+class Error(_Answer):
+    """How every call that ends badly is answered."""
+
+    error: ErrorBody
+
+
+class IngestAnswer(_Answer):
+    """An accepted call; what it holds is safe."""
+
+    job_id: Annotated[
+        str | None, Field(description="`null` when a job that is there already takes care of it.")
+    ]
+    status: Literal["queued", "deduplicated"]
+    changes_buffered: Annotated[
+        int | None, Field(description="The buffer's size after this call; mode `records` only.")
+    ] = None
+
+
+class FailedRowAnswer(_Answer):
+    """A row that was set aside."""
+
+    id: str
+    stage: str
+    reason: str
+    attempts: int
+    first_at: datetime
+    last_at: datetime
+    job_id: str
+
+    @classmethod
+    def of(cls, row: FailedRow) -> FailedRowAnswer:
+        """Return it as it is answered."""
+        return cls(
+            id=row.key,
+            stage=row.stage,
+            reason=row.reason,
+            attempts=row.attempts,
+            first_at=row.first_at,
+            last_at=row.last_at,
+            job_id=row.job_id,
+        )
+
+
+class FailedAnswer(_Answer):
+    """Rows that were set aside, those that failed last first."""
+
+    total: int
+    failed: list[FailedRowAnswer]
+
+
+class JobAnswer(_Answer):
+    """A job, what it did so far, and the rows that it set aside last."""
+
+    id: str
+    lens: str
+    mode: Mode
+    status: JobStatus
+    origin: str
+    attempt: int
+    counts: dict[str, int]
+    error: str | None
+    cure: str | None
+    run_id: str | None
+    created_at: datetime
+    due_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    failed: list[FailedRowAnswer]
+
+    @classmethod
+    def of(cls, state: JobState) -> JobAnswer:
+        """Return it as it is answered."""
+        job = state.job
+        return cls(
+            id=job.id,
+            lens=job.lens,
+            mode=job.mode,
+            status=job.status,
+            origin=job.origin,
+            attempt=job.attempt,
+            counts=state.counts.as_dict(),
+            error=job.error,
+            cure=job.cure,
+            run_id=job.run_id,
+            created_at=job.created_at,
+            due_at=job.due_at,
+            started_at=job.started_at,
+            ended_at=job.ended_at,
+            failed=[FailedRowAnswer.of(row) for row in state.failed],
+        )
+
+
+class JobLine(_Answer):
+    """A job, in short."""
+
+    id: str
+    mode: Mode
+    status: JobStatus
+    counts: dict[str, int]
+
+    @classmethod
+    def of(cls, job: Job) -> JobLine:
+        """Return it as it is answered."""
+        return cls(id=job.id, mode=job.mode, status=job.status, counts=job.counts.as_dict())
+
+
+class GenerationAnswer(_Answer):
+    """The index that searches are answered from."""
+
+    number: int
+    published_at: datetime | None
+    source_rows: int | None
+
+
+class CursorAnswer(_Answer):
+    """Up to where incremental ingest has come."""
+
+    cursor: str | None
+    high_water: str | None
+    updated_at: datetime
+
+
+class LensAnswer(_Answer):
+    """A lens and what goes on about it."""
+
+    name: str
+    status: LensStatus
+    needs: Annotated[Needs, Field(description="What would bring the index in line.")]
+    error: str | None
+    cure: str | None
+    buffered: Annotated[int, Field(description="Changes that are not applied yet.")]
+    lag_seconds: Annotated[float, Field(description="Age of the oldest of them.")]
+    failed: Annotated[int, Field(description="Rows that are set aside.")]
+    generation: GenerationAnswer | None
+    cursor: CursorAnswer | None
+    running: list[JobLine]
+    last_job: JobLine | None
+    sync_interval: str | None
+    smart_sync_interval: str | None
+    guard: float
+    origin: Annotated[str, Field(description="Who configured it last: `cli` or `api`.")]
+    pushed_at: datetime
+    changed_at: datetime
+
+    @classmethod
+    def of(cls, state: LensState) -> LensAnswer:
+        """Return it as it is answered."""
+        lens, active, cursor = state.lens, state.active, state.cursor
+        return cls(
+            name=lens.name,
+            status=lens.status,
+            needs=lens.needs,
+            error=lens.error,
+            cure=lens.cure,
+            buffered=state.buffered,
+            lag_seconds=state.lag_seconds,
+            failed=state.failed,
+            generation=active
+            and GenerationAnswer(
+                number=active.number,
+                published_at=active.published_at,
+                source_rows=active.source_rows,
+            ),
+            cursor=cursor
+            and CursorAnswer(
+                cursor=cursor.cursor, high_water=cursor.high_water, updated_at=cursor.updated_at
+            ),
+            running=[JobLine.of(job) for job in state.running],
+            last_job=state.last and JobLine.of(state.last),
+            sync_interval=lens.config.sync_interval,
+            smart_sync_interval=lens.config.smart_sync_interval,
+            guard=lens.config.guard,
+            origin=lens.origin,
+            pushed_at=lens.pushed_at,
+            changed_at=lens.changed_at,
+        )
+
+
+class LensesAnswer(_Answer):
+    """Every lens of the key's environment."""
+
+    lenses: list[LensAnswer]
+
+
+class Hit(_Answer):
+    """A row that was found."""
+
+    id: Annotated[str, Field(description="Its key in the source.")]
+    score: Annotated[float, Field(description="Cosine similarity.")]
+    fields: dict[str, Any]
+
+
+class FoundMeta(_Answer):
+    """What was searched, and how long it took."""
+
+    lens: str
+    count: int
+    duration_ms: float
+
+
+class FoundAnswer(_Answer):
+    """Rows that were found, the best first."""
+
+    results: list[Hit]
+    meta: FoundMeta
+
+
+class Health(_Answer):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(_Answer):
+    """Whether calls can be accepted, and which part is not ready if they cannot."""
+
+    ready: bool
+    parts: Annotated[dict[str, str], Field(description="`ready`, or what is wrong with it.")]

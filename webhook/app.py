@@ -1,0 +1,182 @@
+"""The application: the table of operations as routes, the key in front, errors in one shape."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.project import Project
+from webhook.bodies import Bodies, BodyLimits
+from webhook.keys import Keys
+from webhook.openapi import PATH, openapi
+from webhook.operations import KEYED, OPEN, Keyed
+from webhook.problems import Code, Problem, from_error, problem_response
+from webhook.service import Service
+from webhook.writer import Writer
+
+__all__ = ["build_app"]
+
+logger = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def build_app(
+    project: Project,
+    *,
+    stopping: threading.Event | None = None,
+    body_limits: BodyLimits | None = None,
+) -> Starlette:
+    """Return the application of a project; it touches the registry with the first call.
+
+    `stopping` is set by whoever serves it when it shall end: calls that wait are answered then.
+    """
+    service = Service(
+        project,
+        Writer(project),
+        Keys(project),
+        Bodies(body_limits or BodyLimits()),
+        stopping or threading.Event(),
+    )
+
+    async def document(request: Request) -> Response:
+        return Response(json.dumps(openapi()), media_type="application/json")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        service.writer.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(service.writer.stop)
+            service.readers.shutdown(wait=False)
+            service.searchers.shutdown(wait=False, cancel_futures=True)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        response = problem_response(_of_routing(error))
+        response.headers.update(error.headers or {})
+        service.metrics.request(_method(request), "", response.status_code, 0.0)
+        return response
+
+    routes = [
+        *(_route(service, one.method, one.path, _keyed(service, one)) for one in KEYED),
+        *(_route(service, one.method, one.path, _open(service, one.handle)) for one in OPEN),
+        _route(service, "GET", PATH, document),
+    ]
+    app = Starlette(
+        routes=_methods_together(routes),
+        exception_handlers={HTTPException: refused},
+        lifespan=lifespan,
+    )
+    # A redirect would lose the body of whoever wrote one slash too many; a 404 tells him.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _keyed(service: Service, one: Keyed) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        key = await service.keys.caller(
+            request,
+            one.kinds,
+            checked_again=one.checked_again,
+            in_thread=service.in_thread,
+        )
+        return _response(await one.handle(service, request, key), one.status)
+
+    return endpoint
+
+
+def _open(
+    service: Service, handle: Callable[[Service, Request], Awaitable[BaseModel | Response]]
+) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return _response(await handle(service, request), 200)
+
+    return endpoint
+
+
+def _response(answer: BaseModel | Response, status: int) -> Response:
+    if isinstance(answer, Response):
+        return answer
+    # What a store gives back may be of any type; its text is better than no answer.
+    body = answer.model_dump_json(by_alias=True, fallback=str)
+    return Response(body, status, media_type="application/json")
+
+
+def _route(service: Service, method: str, path: str, endpoint: Endpoint) -> Route:
+    """Return the route of an endpoint that is counted and whose errors are answered."""
+
+    async def counted(request: Request) -> Response:
+        started = time.perf_counter()
+        try:
+            response = await endpoint(request)
+        except (Problem, SemilayerError) as error:
+            response = problem_response(from_error(error))
+        # A bug or a driver's error: an answer in the usual shape, and the story in the log.
+        except Exception as error:
+            logger.exception("%s %s failed", method, path)
+            response = problem_response(from_error(error))
+        seconds = time.perf_counter() - started
+        service.metrics.request(_method(request), path, response.status_code, seconds)
+        return response
+
+    return Route(path, counted, methods=[method])
+
+
+def _methods_together(routes: list[Route]) -> list[Route]:
+    """Let one route tell all methods of its path when it is asked for another."""
+    allowed: dict[str, set[str]] = {}
+    for route in routes:
+        allowed.setdefault(route.path, set()).update(route.methods or ())
+    by_path: dict[str, list[Route]] = {}
+    for route in routes:
+        by_path.setdefault(route.path, []).append(route)
+    return [_one(path, by_path[path], allowed[path]) for path in by_path]
+
+
+def _one(path: str, routes: list[Route], allowed: set[str]) -> Route:
+    if len(routes) == 1:
+        return routes[0]
+    endpoints = {method: route.endpoint for route in routes for method in route.methods or ()}
+
+    async def endpoint(request: Request) -> Response:
+        response: Response = await endpoints[request.method](request)
+        return response
+
+    return Route(path, endpoint, methods=sorted(allowed))
+
+
+_KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+
+
+def _method(request: Request) -> str:
+    # A caller may make one up for every call, and each would be a number to keep.
+    return request.method if request.method in _KNOWN_METHODS else "OTHER"
+
+
+def _of_routing(error: HTTPException) -> Problem:
+    match error.status_code:
+        case 404:
+            return Problem(Code.NOT_FOUND, "Nothing is at this address.", f"{PATH} lists them all.")
+        case 405:
+            return Problem(
+                Code.METHOD_NOT_ALLOWED,
+                "This address does not take that method.",
+                "The header Allow names those it takes.",
+            )
+        case _:
+            return Problem(Code.BAD_REQUEST, "The request cannot be read.")

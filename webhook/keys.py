@@ -1,0 +1,87 @@
+"""Who calls: from the `Authorization` header to a key of the registry.
+
+No key's text leaves `presented`. A key is looked up for every call; only for ingest calls it may be
+taken from what was looked up before, because their transaction looks it up again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection
+
+from starlette.requests import Request
+
+from semilayer_pipelines.api_key import KeyKind, PresentedKey, parse_key
+from semilayer_pipelines.ingest_request import KeyRefused
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import api_keys
+from webhook.problems import Code, Problem
+
+__all__ = ["Keys", "presented"]
+
+_KEPT = 1_000
+
+
+def presented(request: Request) -> PresentedKey:
+    """Return the key that came with a request; raises `KeyRefused` when none did, or no true one.
+
+    Nobody is asked: a made-up key fails by its checksum.
+    """
+    header = request.headers.get("authorization")
+    if header is None:
+        raise KeyRefused("There is no key.")
+    scheme, _, text = header.partition(" ")
+    key = parse_key(text.strip()) if scheme.lower() == "bearer" else None
+    if key is None:
+        raise KeyRefused("That is no key: it is misspelt, cut off or made up.")
+    return key
+
+
+class Keys:
+    """Looks keys up, and remembers the digests of those that it found."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._found: OrderedDict[str, None] = OrderedDict()
+
+    async def caller(
+        self,
+        request: Request,
+        kinds: Collection[KeyKind],
+        *,
+        checked_again: bool,
+        in_thread: Callable[[Callable[[], None]], Awaitable[None]],
+    ) -> PresentedKey:
+        """Return whose call it is. Raises `KeyRefused`, and `Problem` for a kind that may not.
+
+        `checked_again`: a transaction will look the key up, so that a key which was found once need
+        not be looked up here.
+        """
+        key = presented(request)
+        if not (checked_again and key.digest in self._found):
+            await in_thread(lambda: self._look_up(key))
+            self._found[key.digest] = None
+            while len(self._found) > _KEPT:
+                self._found.popitem(last=False)
+        if key.kind not in kinds:
+            raise Problem(
+                Code.FORBIDDEN,
+                "An ik_ key can only trigger ingest.",
+                "Use an sk_ key: `semilayer keys create --type service`.",
+            )
+        return key
+
+    def forget(self, key: PresentedKey) -> None:
+        """Look this key up again next time."""
+        self._found.pop(key.digest, None)
+
+    def _look_up(self, key: PresentedKey) -> None:
+        registry = self._project.registry
+        with registry.read() as db:
+            known = api_keys.check(db, [key]).get(key.digest)
+        if known is None:
+            raise KeyRefused("The key is unknown or was revoked.")
+        now = self._project.clock()
+        if api_keys.is_stale(known, now):
+            with registry.begin() as db:
+                api_keys.touch(db, [known], now)

@@ -1,0 +1,191 @@
+"""Every address the service answers at: who may call it, what it takes, how it answers.
+
+The application's routes and /openapi.json are both made from this table, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from semilayer_pipelines.api_key import KeyKind, PresentedKey
+from webhook.answers import (
+    FailedAnswer,
+    FoundAnswer,
+    Health,
+    IngestAnswer,
+    JobAnswer,
+    LensAnswer,
+    LensesAnswer,
+    Readiness,
+)
+from webhook.problems import Code
+from webhook.questions import (
+    FailedQuery,
+    IngestQuestion,
+    JobQuery,
+    LensPatch,
+    Nothing,
+    SearchQuestion,
+    SimilarQuestion,
+)
+from webhook.routes import about, ingest, jobs, lenses, search
+from webhook.service import Service
+
+__all__ = ["KEYED", "OPEN", "Keyed", "Open"]
+
+Keyed_ = Callable[[Service, Request, PresentedKey], Awaitable[BaseModel | Response]]
+Open_ = Callable[[Service, Request], Awaitable[BaseModel | Response]]
+
+_BODY = (Code.BAD_REQUEST, Code.TIMEOUT, Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
+_SEARCH = (*_BODY, Code.LENS_NOT_FOUND, Code.REFUSED, Code.FAILED)
+
+
+@dataclass(frozen=True)
+class Open:
+    """An address that needs no key."""
+
+    path: str
+    handle: Open_
+    summary: str
+    answer: type[BaseModel] | None
+    codes: tuple[Code, ...] = ()
+    method: str = "GET"
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """An address under `/v1`, for keys of some kinds.
+
+    `codes` are the problems that are its own; those that every such call may meet come on top.
+    `checked_again`: the call's own transaction looks the key up, so that it need not be before.
+    """
+
+    method: str
+    path: str
+    handle: Keyed_
+    summary: str
+    answer: type[BaseModel]
+    codes: tuple[Code, ...]
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    status: int = 200
+    kinds: tuple[KeyKind, ...] = (KeyKind.SERVICE,)
+    checked_again: bool = False
+
+
+KEYED = (
+    Keyed(
+        "POST",
+        "/v1/ingest/{lens}",
+        ingest.ingest,
+        "Hand in changes, or ask for an ingest",
+        IngestAnswer,
+        (
+            *_BODY,
+            Code.TOO_MANY_CHANGES,
+            Code.INVALID_ACTION,
+            Code.LENS_NOT_FOUND,
+            Code.RATE_LIMITED,
+        ),
+        body=IngestQuestion,
+        status=202,
+        kinds=tuple(KeyKind),
+        checked_again=True,
+    ),
+    Keyed(
+        "GET",
+        "/v1/jobs/{id}",
+        jobs.job,
+        "How a job stands, now or when it has ended",
+        JobAnswer,
+        (Code.BAD_REQUEST, Code.JOB_NOT_FOUND),
+        query=JobQuery,
+    ),
+    Keyed(
+        "GET", "/v1/lenses", lenses.all_lenses, "Every lens of the environment", LensesAnswer, ()
+    ),
+    Keyed(
+        "GET",
+        "/v1/lenses/{lens}",
+        lenses.lens,
+        "How a lens stands",
+        LensAnswer,
+        (Code.LENS_NOT_FOUND,),
+    ),
+    Keyed(
+        "PATCH",
+        "/v1/lenses/{lens}",
+        lenses.change,
+        "Change a lens's cadence, guard or fields",
+        LensAnswer,
+        (*_BODY, Code.LENS_NOT_FOUND, Code.FAILED),
+        body=LensPatch,
+    ),
+    Keyed(
+        "POST",
+        "/v1/lenses/{lens}/pause",
+        lenses.pause,
+        "Stop ingest after the page it is at; calls are still accepted",
+        LensAnswer,
+        (*_BODY, Code.LENS_NOT_FOUND),
+        body=Nothing,
+    ),
+    Keyed(
+        "POST",
+        "/v1/lenses/{lens}/resume",
+        lenses.resume,
+        "Let ingest go on, or try again what failed",
+        LensAnswer,
+        (*_BODY, Code.LENS_NOT_FOUND),
+        body=Nothing,
+    ),
+    Keyed(
+        "POST",
+        "/v1/lenses/{lens}/sync",
+        lenses.sync,
+        "Compare every row with the index and bring it in line",
+        IngestAnswer,
+        (*_BODY, Code.LENS_NOT_FOUND, Code.REFUSED),
+        body=Nothing,
+        status=202,
+    ),
+    Keyed(
+        "GET",
+        "/v1/failed/{lens}",
+        lenses.failed,
+        "Rows that were set aside, with their reasons",
+        FailedAnswer,
+        (Code.BAD_REQUEST, Code.LENS_NOT_FOUND),
+        query=FailedQuery,
+    ),
+    Keyed(
+        "POST",
+        "/v1/search/{lens}",
+        search.search,
+        "The rows nearest in meaning to a text",
+        FoundAnswer,
+        _SEARCH,
+        body=SearchQuestion,
+    ),
+    Keyed(
+        "POST",
+        "/v1/similar/{lens}",
+        search.similar,
+        "The rows nearest in meaning to another row",
+        FoundAnswer,
+        (*_SEARCH, Code.ROW_NOT_FOUND),
+        body=SimilarQuestion,
+    ),
+)
+
+OPEN = (
+    Open("/healthz", about.health, "The process answers", Health),
+    Open("/readyz", about.ready, "Calls can be accepted; 503 says which part is not", Readiness),
+    Open("/metrics", about.numbers, "Numbers for Prometheus", None),
+)

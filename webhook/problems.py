@@ -1,0 +1,127 @@
+"""Every way in which a call can end badly, in one shape: `{"error": {"code", "message", …}}`.
+
+A message says what is wrong and what to do; it never holds a key, a password or a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+
+from starlette.responses import Response
+
+from semilayer_pipelines.api_key import hide_keys
+from semilayer_pipelines.errors import (
+    NotFound,
+    Refused,
+    SemilayerError,
+    Transient,
+    UserError,
+    redact,
+)
+from semilayer_pipelines.ingest_request import KeyRefused, RateLimited
+
+__all__ = ["Code", "Problem", "bad_request", "from_error", "problem_response"]
+
+
+class Code(Enum):
+    """The codes, each with its HTTP status."""
+
+    BAD_REQUEST = ("bad_request", 400)
+    TOO_MANY_CHANGES = ("too_many_changes", 400)
+    INVALID_ACTION = ("invalid_action", 400)
+    UNAUTHORIZED = ("unauthorized", 401)
+    FORBIDDEN = ("forbidden", 403)
+    NOT_FOUND = ("not_found", 404)
+    LENS_NOT_FOUND = ("lens_not_found", 404)
+    JOB_NOT_FOUND = ("job_not_found", 404)
+    ROW_NOT_FOUND = ("row_not_found", 404)
+    METHOD_NOT_ALLOWED = ("method_not_allowed", 405)
+    TIMEOUT = ("timeout", 408)
+    REFUSED = ("refused", 409)
+    BODY_TOO_LARGE = ("body_too_large", 413)
+    UNSUPPORTED_MEDIA_TYPE = ("unsupported_media_type", 415)
+    RATE_LIMITED = ("rate_limited", 429)
+    INTERNAL = ("internal", 500)
+    FAILED = ("failed", 500)
+    UNAVAILABLE = ("unavailable", 503)
+
+    def __init__(self, word: str, status: int) -> None:
+        self.word = word
+        self.status = status
+
+
+RETRY_AFTER_S = 1
+"""What a caller is asked to wait for what may pass by itself."""
+
+
+@dataclass
+class Problem(Exception):
+    """What is answered instead of what was asked for."""
+
+    code: Code
+    message: str
+    cure: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def body(self) -> bytes:
+        """Return the error object, as JSON."""
+        # A caller may have sent a key in the wrong place, which is then quoted to him.
+        error = {"code": self.code.word, "message": hide_keys(self.message)}
+        if self.cure:
+            error["cure"] = hide_keys(self.cure)
+        # Escaped, because a caller's half surrogates may be quoted, which UTF-8 cannot say.
+        return json.dumps({"error": error}).encode()
+
+
+def bad_request(message: str, cure: str = "") -> Problem:
+    """Say that the call itself has to change."""
+    return Problem(Code.BAD_REQUEST, message, cure)
+
+
+def from_error(error: Exception) -> Problem:
+    """Return how an error is answered; one that is none of ours tells the caller nothing."""
+    match error:
+        case Problem():
+            return error
+        case KeyRefused():
+            headers = {"www-authenticate": "Bearer"}
+            return Problem(Code.UNAUTHORIZED, error.message, _KEY_CURE, headers)
+        case RateLimited():
+            headers = {
+                "retry-after": str(error.retry_after),
+                "x-ratelimit-limit": str(error.limit),
+                "x-ratelimit-remaining": "0",
+            }
+            return _of(Code.RATE_LIMITED, error, headers)
+        case NotFound():
+            return _of(Code.LENS_NOT_FOUND, error)
+        case UserError():
+            return _of(Code.BAD_REQUEST, error)
+        case Refused():
+            return _of(Code.REFUSED, error)
+        case Transient():
+            return _of(Code.UNAVAILABLE, error, {"retry-after": str(RETRY_AFTER_S)})
+        case SemilayerError():
+            return _of(Code.FAILED, error)
+        case _:
+            return Problem(Code.INTERNAL, "The service failed.", "Its log says why; try again.")
+
+
+def problem_response(problem: Problem) -> Response:
+    """Return a problem as it is sent."""
+    return Response(
+        problem.body(),
+        problem.code.status,
+        headers=problem.headers,
+        media_type="application/json",
+    )
+
+
+_KEY_CURE = "Send 'Authorization: Bearer ik_…', with a key of `semilayer keys create`."
+
+
+def _of(code: Code, error: SemilayerError, headers: dict[str, str] | None = None) -> Problem:
+    message = f"Lens {error.lens!r}: {error.message}" if error.lens else error.message
+    return Problem(code, redact(message), redact(error.cure), headers or {})

@@ -1,0 +1,180 @@
+"""What is asked, as models, for all calls but ingest; and reading it from a request.
+
+A field that is not known is refused by its name, and so is a value of another type: nothing is
+guessed or ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from semilayer_pipelines.config.models import SyncInterval
+from semilayer_pipelines.lens_change import CHANGEABLE
+from semilayer_pipelines.nearest import nearest
+from webhook.ingest_body import MAX_CHANGES, MAX_ID_CHARACTERS
+from webhook.json_text import parse, plain
+from webhook.problems import Problem, bad_request
+
+__all__ = [
+    "MAX_RESULTS",
+    "MAX_WAIT_S",
+    "FailedQuery",
+    "IngestQuestion",
+    "JobQuery",
+    "LensPatch",
+    "Nothing",
+    "SearchQuestion",
+    "SimilarQuestion",
+    "read_body",
+    "read_patch",
+    "read_query",
+]
+
+MAX_RESULTS = 1_000
+MAX_WAIT_S = 30.0
+Model = TypeVar("Model", bound=BaseModel)
+Where = Annotated[
+    dict[str, Any],
+    Field(description='Conditions on fields, all of which hold: `{"price": {"$lt": 10}}`.'),
+]
+Limit = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="How many rows at most.")]
+
+
+class _Question(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, strict=True, populate_by_name=False
+    )
+
+
+class ChangeQuestion(_Question):
+    """One row that changed."""
+
+    id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
+    action: Literal["upsert", "delete"]
+
+
+class IngestQuestion(_Question):
+    """An ingest call; only described by this model, and read by `webhook.ingest_body`."""
+
+    mode: Literal["full", "incremental", "records"]
+    changes: Annotated[
+        list[ChangeQuestion],
+        Field(
+            min_length=1,
+            max_length=MAX_CHANGES,
+            description="For mode `records`, and only for it. No id may come twice.",
+        ),
+    ] = []
+
+
+class SearchQuestion(_Question):
+    """A text to look for by meaning."""
+
+    query: Annotated[str, Field(min_length=1, max_length=100_000)]
+    limit: Limit = 10
+    where: Where = {}
+
+
+class SimilarQuestion(_Question):
+    """A row to find the like of; it is not among the results itself."""
+
+    id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
+    limit: Limit = 10
+    where: Where = {}
+
+
+class LensPatch(_Question):
+    """Other values for some keys of a lens; only described here, and checked by the lens's model."""
+
+    sync_interval: Annotated[SyncInterval | None, Field(description="`null` turns it off.")] = None
+    smart_sync_interval: Annotated[
+        SyncInterval | None, Field(description="`null` turns it off.")
+    ] = None
+    guard: Annotated[float | str, Field(description="`30%` or 0.3.")] = 0.3
+    fields: Annotated[
+        dict[str, dict[str, Any]],
+        Field(min_length=1, description="Replaces all fields; each as in sl.config.yaml."),
+    ] = {}
+
+
+class Nothing(_Question):
+    """A call that needs no body."""
+
+
+class JobQuery(_Question):
+    """How long to wait for the job to end."""
+
+    model_config = ConfigDict(strict=False)
+
+    wait: Annotated[
+        float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False, description="Seconds.")
+    ] = 0.0
+
+
+class FailedQuery(_Question):
+    """How many failed rows to list."""
+
+    model_config = ConfigDict(strict=False)
+
+    limit: Limit = 100
+
+
+def read_body(body: bytes, model: type[Model]) -> Model:
+    """Return what a body asks; raises `Problem`."""
+    return _validated(_object(body), model, "The body")
+
+
+def read_patch(body: bytes) -> dict[str, Any]:
+    """Return the keys of a lens that a body changes, all of them known; raises `Problem`."""
+    given = _object(body)
+    for name in given:
+        if name not in CHANGEABLE:
+            raise bad_request(
+                f"The body has an unknown field {name[:80]!a}{nearest(name, CHANGEABLE)}.",
+                f"What may be changed here: {', '.join(CHANGEABLE)}.",
+            )
+    if not given:
+        raise bad_request("The body changes nothing.", f"It takes {', '.join(CHANGEABLE)}.")
+    return given
+
+
+def read_query(given: Mapping[str, str], model: type[Model]) -> Model:
+    """Return what a query string asks; raises `Problem`."""
+    return _validated(dict(given), model, "The query")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    given = plain(parse(body))
+    if not isinstance(given, dict):
+        raise bad_request("The body is not a JSON object.")
+    return given
+
+
+def _validated(given: dict[str, Any], model: type[Model], what: str) -> Model:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)[0]
+        raise _problem(found["loc"], found["type"], found["msg"], model, what) from None
+
+
+def _problem(
+    loc: tuple[int | str, ...], kind: str, said: str, model: type[BaseModel], what: str
+) -> Problem:
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    path = ascii(".".join(map(str, loc))[:80])
+    match kind:
+        case "extra_forbidden" if len(loc) == 1:
+            hint = nearest(str(loc[0]), known)
+            takes = f"It takes {', '.join(known)}." if known else "It takes none."
+            return bad_request(f"{what} has an unknown field {path}{hint}.", takes)
+        case "extra_forbidden":
+            return bad_request(f"{what} has an unknown field {path}.")
+        case "missing":
+            return bad_request(f"{what} lacks {path}.")
+        case _:
+            return bad_request(f"{what}: {path}: {said[:1].lower()}{said[1:]}.")

@@ -1,0 +1,1 @@
+"""What is answered at which address; `webhook.operations` has the list."""

@@ -1,0 +1,48 @@
+"""The service about itself, without a key: alive, ready, what it did. No lens is named here."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.registry import environments
+from webhook.answers import Health, Readiness
+from webhook.metrics import CONTENT_TYPE
+from webhook.service import Service
+
+__all__ = ["health", "numbers", "ready"]
+
+_READY = "ready"
+
+
+async def health(service: Service, request: Request) -> Health:
+    """Answer that the process answers."""
+    return Health()
+
+
+async def ready(service: Service, request: Request) -> Response:
+    """Answer whether calls can be accepted: 200, or 503 with the part that is not ready."""
+
+    def registry() -> str:
+        try:
+            with service.project.registry.read() as db:
+                environments.list_all(db)
+        except SemilayerError as error:
+            # Its message names the registry's host, which is nobody's business without a key.
+            return f"{type(error).__name__}: it does not answer"
+        return _READY
+
+    parts = {
+        "registry": await service.in_thread(registry),
+        "writer": _READY if service.writer.alive else "it has ended",
+        "service": "it is stopping" if service.stopping.is_set() else _READY,
+    }
+    answer = Readiness(ready=set(parts.values()) == {_READY}, parts=parts)
+    status = 200 if answer.ready else 503
+    return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
+
+
+async def numbers(service: Service, request: Request) -> Response:
+    """Answer with the numbers for Prometheus."""
+    return PlainTextResponse(service.metrics.text(service.writer), media_type=CONTENT_TYPE)

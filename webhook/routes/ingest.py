@@ -1,0 +1,38 @@
+"""`POST /v1/ingest/{lens}`: the call that everything else is there for."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from semilayer_pipelines.api_key import PresentedKey
+from semilayer_pipelines.ingest_request import Call, KeyRefused
+from webhook.answers import IngestAnswer
+from webhook.ingest_body import read_ingest
+from webhook.service import Service, json_body, lens_name
+
+__all__ = ["ingest"]
+
+
+async def ingest(service: Service, request: Request, key: PresentedKey) -> Response:
+    """Accept changes or a request for ingest; 202 once they are committed."""
+    mode, changes = read_ingest(await json_body(service, request))
+    try:
+        accepted = await service.writer.accept(Call(key, lens_name(request), mode, changes))
+    except KeyRefused:
+        service.keys.forget(key)
+        raise
+    service.metrics.changes += len(changes)
+    answer = IngestAnswer(
+        job_id=accepted.job_id, status="deduplicated" if accepted.job_id is None else "queued"
+    )
+    if accepted.buffered is not None:
+        answer = answer.model_copy(update={"changes_buffered": accepted.buffered})
+    headers = {}
+    if accepted.limit is not None:
+        headers = {
+            "x-ratelimit-limit": str(accepted.limit),
+            "x-ratelimit-remaining": str(accepted.remaining),
+        }
+    body = answer.model_dump_json(by_alias=True, exclude_unset=True)
+    return Response(body, 202, headers=headers, media_type="application/json")

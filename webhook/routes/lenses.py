@@ -1,0 +1,118 @@
+"""Lenses: how they stand, what failed, and what a person may do to them."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.api_key import PresentedKey
+from semilayer_pipelines.lens_change import change_lens
+from semilayer_pipelines.lens_state import lens_state
+from semilayer_pipelines.registry import failed_rows, lenses
+from webhook.answers import (
+    FailedAnswer,
+    FailedRowAnswer,
+    IngestAnswer,
+    LensAnswer,
+    LensesAnswer,
+)
+from webhook.questions import FailedQuery, Nothing, read_body, read_patch, read_query
+from webhook.service import Service, json_body, lens_name
+
+__all__ = ["all_lenses", "change", "failed", "lens", "pause", "resume", "sync"]
+
+_ORIGIN = "api"
+
+
+async def all_lenses(service: Service, request: Request, key: PresentedKey) -> LensesAnswer:
+    """Answer with every lens of the environment, by name."""
+
+    def read() -> LensesAnswer:
+        now = service.project.clock()
+        with service.project.registry.read() as db:
+            known = lenses.list_all(db, key.env)
+            answers = [LensAnswer.of(lens_state(db, one, now)) for one in known]
+        return LensesAnswer(lenses=answers)
+
+    return await service.in_thread(read)
+
+
+async def lens(service: Service, request: Request, key: PresentedKey) -> LensAnswer:
+    """Answer with one lens."""
+    name = lens_name(request)
+    return await service.in_thread(lambda: _state(service, key.env, name))
+
+
+async def failed(service: Service, request: Request, key: PresentedKey) -> FailedAnswer:
+    """Answer with the rows of a lens that are set aside."""
+    name = lens_name(request)
+    query = read_query(request.query_params, FailedQuery)
+
+    def read() -> FailedAnswer:
+        with service.project.registry.read() as db:
+            lens_id = lenses.get(db, key.env, name).id
+            rows = failed_rows.list_all(db, lens_id, query.limit)
+            total = failed_rows.count(db, lens_id)
+        return FailedAnswer(total=total, failed=[FailedRowAnswer.of(row) for row in rows])
+
+    return await service.in_thread(read)
+
+
+async def pause(service: Service, request: Request, key: PresentedKey) -> LensAnswer:
+    """Pause a lens: it goes on accepting calls and holds their jobs."""
+    name = await _only_lens(service, request)
+
+    def do() -> LensAnswer:
+        lifecycle.pause(service.project, key.env, name)
+        return _state(service, key.env, name)
+
+    return await service.in_thread(do)
+
+
+async def resume(service: Service, request: Request, key: PresentedKey) -> LensAnswer:
+    """Let a lens go on; what it has to catch up with is its last job."""
+    name = await _only_lens(service, request)
+
+    def do() -> LensAnswer:
+        lifecycle.resume(service.project, key.env, name)
+        return _state(service, key.env, name)
+
+    return await service.in_thread(do)
+
+
+async def sync(service: Service, request: Request, key: PresentedKey) -> IngestAnswer:
+    """Ask for a smart sync, or for the one that is queued already."""
+    name = await _only_lens(service, request)
+
+    def do() -> IngestAnswer:
+        job = lifecycle.request_sync(service.project, key.env, name, origin=_ORIGIN)
+        return IngestAnswer(job_id=job.id, status="queued")
+
+    return await service.in_thread(do)
+
+
+async def change(service: Service, request: Request, key: PresentedKey) -> LensAnswer:
+    """Change a lens's cadence, guard or fields."""
+    name = lens_name(request)
+    changes = read_patch(await json_body(service, request))
+
+    def do() -> LensAnswer:
+        change_lens(service.project, key.env, name, changes, origin=_ORIGIN)
+        return _state(service, key.env, name)
+
+    # Where sources are read: a change of fields is held against one.
+    return await service.in_search(do)
+
+
+async def _only_lens(service: Service, request: Request) -> str:
+    """Return the lens of a call that has nothing else to say."""
+    body = await service.bodies.read(request)
+    if body.strip():
+        read_body(body, Nothing)
+    return lens_name(request)
+
+
+def _state(service: Service, env: str, name: str) -> LensAnswer:
+    now = service.project.clock()
+    with service.project.registry.read() as db:
+        return LensAnswer.of(lens_state(db, lenses.get(db, env, name), now))

@@ -1,0 +1,69 @@
+"""Searching over HTTP. Stores and models are imported with the first search, not with this file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from semilayer_pipelines.api_key import PresentedKey
+from semilayer_pipelines.errors import NotFound
+from webhook.answers import FoundAnswer, FoundMeta, Hit
+from webhook.problems import Code, Problem
+from webhook.questions import SearchQuestion, SimilarQuestion, read_body
+from webhook.service import Service, json_body, lens_name
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.search import Hit as FoundHit
+
+__all__ = ["search", "similar"]
+
+
+async def search(service: Service, request: Request, key: PresentedKey) -> FoundAnswer:
+    """Answer with the rows nearest in meaning to a text."""
+    name = lens_name(request)
+    asked = read_body(await json_body(service, request), SearchQuestion)
+
+    def find() -> list[FoundHit]:
+        from semilayer_pipelines.search import search
+
+        return search(
+            service.project, key.env, name, asked.query, limit=asked.limit, where=asked.where
+        )
+
+    return await _found(service, name, find)
+
+
+async def similar(service: Service, request: Request, key: PresentedKey) -> FoundAnswer:
+    """Answer with the rows nearest in meaning to another row."""
+    name = lens_name(request)
+    asked = read_body(await json_body(service, request), SimilarQuestion)
+
+    def find() -> list[FoundHit]:
+        from semilayer_pipelines.search import similar
+
+        try:
+            return similar(
+                service.project, key.env, name, asked.id, limit=asked.limit, where=asked.where
+            )
+        except NotFound as error:
+            if error.lens is None:
+                raise  # the lens itself
+            raise Problem(Code.ROW_NOT_FOUND, error.message, error.cure) from None
+
+    return await _found(service, name, find)
+
+
+async def _found(service: Service, lens: str, find: Callable[[], list[FoundHit]]) -> FoundAnswer:
+    started = time.perf_counter()
+    found = await service.in_search(find)
+    return FoundAnswer(
+        results=[Hit(id=hit.id, score=hit.score, fields=hit.fields) for hit in found],
+        meta=FoundMeta(
+            lens=lens,
+            count=len(found),
+            duration_ms=round((time.perf_counter() - started) * 1000, 3),
+        ),
+    )

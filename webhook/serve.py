@@ -1,0 +1,113 @@
+"""Running the service until it is told to stop, in one process or several.
+
+Stopping is graceful: no new connection, every call that was taken is answered, every accepted
+change is written; then the processes end.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
+
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.project import Project
+from webhook.app import build_app
+
+__all__ = ["create_app", "listen", "serve"]
+
+# Longer than callers keep an idle connection, so that they close it and never write into a closed one.
+_KEEP_ALIVE_S = 75
+_GRACE_S = 30
+_BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address; port 0 takes any free one. Raises `ConfigError` when that cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"Port {port} is taken.",
+                cure=f"Choose another: semilayer webhook --port {port + 1}",
+            ) from None
+        raise ConfigError(
+            f"Cannot listen on {host}, port {port}: {error.strerror}.",
+            cure="Give an address of this machine and a port above 1023.",
+        ) from None
+
+
+def create_app() -> Starlette:
+    """Return the application of the project of this process's folder and environment."""
+    return _told_to_stop(Project.here())
+
+
+def serve(project: Project, address: socket.socket, *, workers: int = 1) -> None:
+    """Serve at an address until SIGINT or SIGTERM; several workers share it."""
+    try:
+        if workers == 1:
+            uvicorn.Server(_config(_told_to_stop(project))).run(sockets=[address])
+        else:
+            # A worker is a fresh process, which opens the project by itself.
+            config = _config("webhook.serve:create_app", factory=True, workers=workers)
+            Multiprocess(config, sockets=[address]).run()
+    finally:
+        address.close()
+
+
+def _config(
+    app: Starlette | str, *, factory: bool = False, workers: int | None = None
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        workers=workers,
+        log_level="warning",
+        # An address may hold anything, also a key that somebody put there by mistake.
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+def _told_to_stop(project: Project) -> Starlette:
+    """Return an application that hears of the signal which ends its server.
+
+    Without it, a look-up that waits for a job would keep the server for as long as it may.
+    """
+    stopping = threading.Event()
+    app = build_app(project, stopping=stopping)
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # The server has set its handlers by now, and puts the former ones back when it ends.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _first(stopping.set, signal.getsignal(number)))
+        async with inner(app):
+            yield
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def _first(
+    told: Callable[[], None], then: Callable[[int, FrameType | None], object] | int | None
+) -> Callable[[int, FrameType | None], None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        told()
+        if callable(then):
+            then(number, frame)
+
+    return handle
