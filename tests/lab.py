@@ -142,7 +142,10 @@ class Lab:
     def indexed(self) -> pl.DataFrame:
         """Return (KEY, ROW_HASH) of every object."""
         return pl.concat(
-            [pl.DataFrame(schema={KEY: pl.String, ROW_HASH: pl.Binary}), *self.index.scan()]
+            [
+                pl.DataFrame(schema={KEY: pl.String, ROW_HASH: pl.Binary}),
+                *(frame.select(KEY, ROW_HASH) for frame in self.index.scan()),
+            ]
         )
 
     def wanted(self) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """What the index has, small enough to hold for every row, and what a page changes of it.
 
-A `KnownRows` keeps 25 bytes an indexed row (two hashes of the key, one of the row hash, a flag), so
-that ten million rows fit in 250 MB. The hashes here live no longer than the process: they are
+A `KnownRows` keeps 26 bytes an indexed row (two hashes of the key, one of row and text hash, two
+flags), so that ten million rows fit in 260 MB. The hashes here live no longer than the process: they are
 Polars' own, which are fast and may differ between releases. A clash of the first key hash makes a
 row look changed, which costs one write; nothing is deleted on the strength of these hashes, because
 every tombstone is looked up in the source again (invariant 5).
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from semilayer_pipelines.stores.protocol import KEY, ROW_HASH
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
 __all__ = ["KnownRows"]
 
@@ -23,10 +23,13 @@ _SEED, _CHECK_SEED = 1, 2
 
 
 class KnownRows:
-    """The (key, row hash) pairs of an index, or of one shard of it, as compact hashes."""
+    """Key, row hash and text hash of every object of an index, or of one shard, as compact hashes.
+
+    The text hash covers the model: an object whose vector another model made is not the same.
+    """
 
     def __init__(self, scan: Iterable[pl.DataFrame]) -> None:
-        """Take in the frames of (KEY, ROW_HASH) that `Index.scan` yields."""
+        """Take in the frames that `Index.scan` yields."""
         parts = [_compact(frame) for frame in scan]
         frame = pl.concat(parts or [_compact(_NOTHING)]).sort("key", "check")
         self._keys = frame["key"].to_numpy()
@@ -88,7 +91,7 @@ class KnownRows:
         return where, found
 
 
-_NOTHING = pl.DataFrame(schema={KEY: pl.String, ROW_HASH: pl.Binary})
+_NOTHING = pl.DataFrame(schema={KEY: pl.String, ROW_HASH: pl.Binary, TEXT_HASH: pl.Binary})
 
 
 def _equal_to_next(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -102,4 +105,6 @@ def _hash_keys(keys: pl.Series) -> pl.DataFrame:
 
 
 def _compact(frame: pl.DataFrame) -> pl.DataFrame:
-    return _hash_keys(frame[KEY]).with_columns(frame[ROW_HASH].hash(_SEED).alias("row"))
+    # Two seeds: under one, a row hash and a text hash that are equal would cancel out.
+    row = frame[ROW_HASH].hash(_SEED) ^ frame[TEXT_HASH].hash(_CHECK_SEED)
+    return _hash_keys(frame[KEY]).with_columns(row.alias("row"))

@@ -166,8 +166,24 @@ def _dispatch(parts: Parts, run: Run, job: Job, shard: int | None) -> Outcome:
             cure="Rebuild the lens: `semilayer push --rebuild`.",
             lens=parts.lens.name,
         )
-    complete = _choose_rows(parts, run, job, Target(parts, generation))
+    target = Target(parts, generation)
+    _refuse_another_dimension(target)
+    complete = _choose_rows(parts, run, job, target)
     return _outcome(parts, run, Ended.COMPLETED if complete else Ended.PAUSED, generation)
+
+
+def _refuse_another_dimension(target: Target) -> None:
+    """Raise `DimensionChanged` when the index is not as long as its generation (invariant 9).
+
+    Our own writes cannot bring that about; somebody who puts another table in its place can.
+    """
+    index, dimension = target.index, target.generation.dimension
+    if index is not None and dimension is not None and index.dimension != dimension:
+        raise DimensionChanged(
+            f"The index {index.name} holds vectors of {index.dimension} dimensions, its generation "
+            f"was built with {dimension}.",
+            cure="Rebuild the lens: `semilayer push --rebuild`.",
+        )
 
 
 def _choose_rows(parts: Parts, run: Run, job: Job, target: Target) -> bool:

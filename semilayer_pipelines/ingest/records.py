@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
@@ -25,11 +24,12 @@ from semilayer_pipelines.keys import key_text_expr
 from semilayer_pipelines.mapping.compile import Mapped
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action, Change
-from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, Index
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH, Index
 
 __all__ = ["CLAIM_ROWS", "Covering", "apply_changes", "compare_by_key", "drain"]
 
 CLAIM_ROWS = 1_000
+_INDEXED = "_indexed"
 
 Covering = Callable[[Sequence[str]], Commit | None]
 """What commits the claim on these keys once they are written."""
@@ -97,13 +97,16 @@ def compare_by_key(index: Index | None, mapped: Mapped) -> Comparison:
     found = index.fetch(mapped.frame[KEY].to_list(), vectors=False)
     have = found.unique(KEY, keep="any")
     doubled = found[KEY].filter(found[KEY].is_duplicated())
-    joined = mapped.frame.select(KEY, ROW_HASH).join(
-        have.select(KEY, pl.col(ROW_HASH).alias("indexed")),
+    joined = mapped.frame.select(KEY, ROW_HASH, TEXT_HASH).join(
+        have.select(KEY, ROW_HASH, TEXT_HASH),
         on=KEY,
         how="left",
+        suffix=_INDEXED,
         maintain_order="left",
     )
-    known = joined["indexed"].is_not_null()
-    same = (joined["indexed"] == joined[ROW_HASH]).fill_null(False)
-    same &= ~joined[KEY].is_in(doubled.implode())
+    known = joined[ROW_HASH + _INDEXED].is_not_null()
+    same = known
+    for name in (ROW_HASH, TEXT_HASH):
+        same = same & (joined[name] == joined[name + _INDEXED]).fill_null(False)
+    same = same & ~joined[KEY].is_in(doubled.implode())
     return Comparison(known, same, doubled.unique())

@@ -126,9 +126,9 @@ class LanceIndex:
         return -grown
 
     def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
-        """Yield (KEY, ROW_HASH) of every object, or of one shard, as they are at the first frame."""
+        """Yield (KEY, ROW_HASH, TEXT_HASH) of all objects, or of a shard, as at the first frame."""
         condition = None if shard is None else f"`_shard` = {int(shard)}"
-        yield from self._read([KEY, ROW_HASH], condition)
+        yield from self._read([KEY, ROW_HASH, TEXT_HASH], condition)
 
     def fetch(self, keys: Sequence[str], *, vectors: bool = True) -> pl.DataFrame:
         """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist."""

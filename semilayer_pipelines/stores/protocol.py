@@ -99,7 +99,7 @@ class Index(Protocol):
         ...
 
     def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
-        """Yield frames of (KEY, ROW_HASH) of every object, or of one shard; bounded in memory."""
+        """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard; bounded in memory."""
         ...
 
     def fetch(self, keys: Sequence[str], *, vectors: bool = True) -> pl.DataFrame:

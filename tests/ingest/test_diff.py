@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semilayer_pipelines.ingest.diff import KnownRows
-from semilayer_pipelines.stores.protocol import KEY, ROW_HASH
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
 keys = st.dictionaries(st.text(max_size=20), st.binary(min_size=16, max_size=16), max_size=60)
 
 
 def frame(rows: dict[str, bytes]) -> pl.DataFrame:
     return pl.DataFrame(
-        {KEY: list(rows), ROW_HASH: list(rows.values())},
-        schema={KEY: pl.String, ROW_HASH: pl.Binary},
+        {KEY: list(rows), ROW_HASH: list(rows.values()), TEXT_HASH: list(rows.values())},
+        schema={KEY: pl.String, ROW_HASH: pl.Binary, TEXT_HASH: pl.Binary},
     )
 
 
@@ -54,3 +54,13 @@ def test_what_came_into_the_index_after_the_scan_is_no_tombstone() -> None:
     later = frame({"a": b"1" * 16, "written meanwhile": b"3" * 16})
 
     assert [list(part) for part in known.unseen([later])] == [["a"]]
+
+
+def test_a_vector_of_another_model_is_not_the_same_row() -> None:
+    indexed = frame({"a": b"1" * 16, "b": b"2" * 16})
+    another_model = indexed.with_columns(pl.Series(TEXT_HASH, [b"3" * 16, b"2" * 16]))
+
+    known, same = KnownRows([indexed]).compare(another_model)
+
+    assert known.to_list() == [True, True]
+    assert same.to_list() == [False, True]

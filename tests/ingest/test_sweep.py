@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import lancedb
+import pyarrow as pa
 import pytest
 
-from semilayer_pipelines.errors import EmbeddingRejected
+from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected
 from semilayer_pipelines.ingest.execute import run_job
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
@@ -27,11 +28,21 @@ def lab(tmp_path: Path) -> Lab:
     return lab
 
 
-def double(lab: Lab, *keys: str) -> None:
-    """Put a second object of these keys into the index, past the lock."""
+def put(lab: Lab, *keys: str, **columns: Callable[[list[str]], pa.Array]) -> None:
+    """Add copies of these objects, with some columns changed, as a stranger would: no lock."""
     table = lancedb.connect(lab.project.settings.home / "lance" / ENV).open_table(lab.index.name)
     among = ", ".join(f"'{key}'" for key in keys)
-    table.add(table.search().where(f"_key IN ({among})").limit(len(keys)).to_arrow())
+    copies = table.search().where(f"_key IN ({among})").limit(len(keys)).to_arrow()
+    for name, made in columns.items():
+        at = copies.schema.get_field_index(name)
+        values = made(copies["_key"].to_pylist()).cast(copies.schema.field(at).type)
+        copies = copies.set_column(at, copies.schema.field(at), values)
+    table.add(copies)
+
+
+def double(lab: Lab, *keys: str) -> None:
+    """Put a second object of these keys into the index."""
+    put(lab, *keys)
 
 
 def in_shard(index: Index, shard: int) -> int:
@@ -193,3 +204,57 @@ def test_a_row_without_a_change_is_neither_embedded_nor_written(lab: Lab) -> Non
 
     assert (counts.read, counts.unchanged) == (ROWS, ROWS)
     assert not {"add", "upsert", "delete", "lock"} & set(verbs)
+
+
+def test_objects_that_have_no_right_to_be_there_are_removed(lab: Lab) -> None:
+    # given ids that name no row, one of which never could; two objects of a row; and one whose
+    # vector another model made
+    put(lab, "1", "2", _key=lambda keys: pa.array([f"foreign {key}" for key in keys]))
+    put(lab, "3", _key=lambda keys: pa.array(["999999"] * len(keys)))
+    double(lab, "7", "8")
+    with lab.index.lock():
+        lab.index.delete(["9"])
+    put(lab, "10", _key=lambda keys: pa.array(["9"]), _text_hash=lambda _: pa.array([b"0" * 16]))
+    assert (lab.audit().orphan, lab.audit().doubled, lab.audit().stale) == (3, 2, 1)
+
+    # when
+    counts = lab.sync().counts
+
+    # then each is gone or in line, and nothing else was touched
+    assert lab.audit().clean
+    assert (counts.deleted, counts.written, counts.unchanged) == (3, 3, ROWS - 3)
+
+
+def test_an_object_of_another_model_is_embedded_again(lab: Lab) -> None:
+    # given an object that is its row in all but the vector
+    vector = lab.index.get("5")["_vector"]
+    row = lab.index.get("5")["_row_hash"]
+    with lab.index.lock():
+        lab.index.delete(["5"])
+    put(
+        lab,
+        "6",
+        _key=lambda _: pa.array(["5"]),
+        _row_hash=lambda _: pa.array([row]),
+        _text_hash=lambda _: pa.array([b"0" * 16]),
+    )
+
+    counts = lab.sync().counts
+
+    assert (counts.embedded, counts.written) == (1, 1)
+    assert lab.index.get("5")["_vector"] == vector
+
+
+def test_an_index_of_another_dimension_is_refused_and_not_mixed(lab: Lab) -> None:
+    # given a table that somebody put in the place of the lens's
+    store = lancedb.connect(lab.project.settings.home / "lance" / ENV)
+    table = store.open_table(lab.index.name)
+    rows = table.to_arrow()
+    short = pa.array([[1.0, 0.0]] * rows.num_rows, pa.list_(pa.float32(), 2))
+    at = rows.schema.get_field_index("_vector")
+    field = pa.field("_vector", short.type, nullable=False)
+    store.create_table(lab.index.name, rows.set_column(at, field, short), mode="overwrite")
+
+    # when it is synced, with nothing to write, then a person is told what helps
+    with pytest.raises(DimensionChanged, match=r"2 dimensions.*Rebuild"):
+        lab.sync()

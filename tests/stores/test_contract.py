@@ -182,11 +182,11 @@ def test_a_scan_of_one_shard_gives_that_shard(index: Index) -> None:
     assert _keys(index) == ["a", "b", "c", "d"]
 
 
-def test_a_scan_gives_row_hashes_in_the_promised_types(index: Index) -> None:
+def test_a_scan_gives_both_hashes_in_the_promised_types(index: Index) -> None:
     _write(index, objects(["a"]))
     (frame,) = index.scan()
-    assert frame.schema == {KEY: pl.String, ROW_HASH: pl.Binary}
-    assert frame.row(0) == ("a", hash_of("aa title"))
+    assert frame.schema == {KEY: pl.String, ROW_HASH: pl.Binary, TEXT_HASH: pl.Binary}
+    assert frame.equals(objects(["a"]).select(KEY, ROW_HASH, TEXT_HASH))
 
 
 def test_fetch_gives_what_exists_once_with_or_without_vectors(index: Index) -> None:
