@@ -24,6 +24,7 @@ from semilayer_pipelines.registry.lenses import Lens
 __all__ = [
     "DEBOUNCE",
     "LONGEST_DEBOUNCE",
+    "NUDGED",
     "Accepted",
     "Call",
     "KeyRefused",
@@ -40,6 +41,9 @@ DEBOUNCE = {
 
 LONGEST_DEBOUNCE = timedelta(seconds=10)
 """A lens that is called without a pause has its job due this long after the first call."""
+
+NUDGED = frozenset({Mode.INCREMENTAL, Mode.RECORDS})
+"""Modes whose jobs the webhook may launch itself; a full ingest may be a run a shard."""
 
 ORIGIN = "webhook"
 
@@ -77,10 +81,11 @@ class Accepted:
 
     `job_id` is `None` when a job was there already. `buffered`: changes in the lens's buffer, this
     call's included; `None` for other modes. `limit` and `remaining`: calls a minute, `None` without
-    a limit.
+    a limit. `due_at`: of the job that this call queued.
     """
 
     job_id: str | None
+    due_at: datetime | None
     buffered: int | None
     limit: int | None
     remaining: int | None
@@ -95,10 +100,11 @@ def accept(
     *,
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
+    nudged: bool = False,
 ) -> list[Outcome]:
     """Accept calls in their order; return for each what became of it.
 
-    An outcome is `Accepted`, `KeyRefused`, `RateLimited` or `NotFound` (no such lens). Nothing
+    `nudged`: the caller launches the `NUDGED` jobs that this queues. An outcome is `Accepted`, `KeyRefused`, `RateLimited` or `NotFound` (no such lens). Nothing
     counts until the caller's transaction is committed.
     """
     outcomes: dict[int, Outcome] = {}
@@ -120,7 +126,8 @@ def accept(
     # By number, so that two processes which hold several lenses at once cannot wait for each other.
     for lens, places in sorted(found, key=lambda one: one[0].id):
         limit = CALLS_PER_MINUTE[keys[calls[places[0]].key.digest].env_tier]
-        of_lens = _accept_for(db, lens, [calls[at] for at in places], limit, clock, new_id)
+        mine = [calls[at] for at in places]
+        of_lens = _accept_for(db, lens, mine, limit, clock, new_id, nudged)
         outcomes |= dict(zip(places, of_lens, strict=True))
     return [outcomes[at] for at in range(len(calls))]
 
@@ -132,6 +139,7 @@ def _accept_for(
     limit: int | None,
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
+    nudged: bool,
 ) -> list[Outcome]:
     admitted, remaining, refused = calls, None, None
     if limit is not None:
@@ -149,22 +157,36 @@ def _accept_for(
     outcomes: list[Outcome] = []
     requested: set[Mode] = set()
     for at, call in enumerate(admitted):
-        job = None if call.mode in requested else _request(db, lens, call.mode, now, new_id())
+        job = None
+        if call.mode not in requested:
+            job = _request(db, lens, call.mode, now, new_id(), nudged)
         requested.add(call.mode)
         size = None
         if call.mode is Mode.RECORDS and buffered is not None:
             size = buffered = buffered + len(call.changes)
         left = None if remaining is None else remaining + len(admitted) - 1 - at
-        outcomes.append(Accepted(job.id if job else None, size, limit, left))
+        job_id, due_at = (job.id, job.due_at) if job else (None, None)
+        outcomes.append(Accepted(job_id, due_at, size, limit, left))
     if refused is not None:
         outcomes += [refused] * (len(calls) - len(admitted))
     return outcomes
 
 
-def _request(db: Connection, lens: Lens, mode: Mode, now: datetime, job_id: str) -> Job | None:
+def _request(
+    db: Connection, lens: Lens, mode: Mode, now: datetime, job_id: str, nudged: bool
+) -> Job | None:
     """Queue the job; `None` when it was there, and is then put off until the calls stop."""
     due_at = now + DEBOUNCE[mode]
-    asked = jobs.request(db, lens, mode, job_id=job_id, origin=ORIGIN, now=now, due_at=due_at)
+    asked = jobs.request(
+        db,
+        lens,
+        mode,
+        job_id=job_id,
+        origin=ORIGIN,
+        now=now,
+        due_at=due_at,
+        nudged=nudged and mode in NUDGED,
+    )
     if not asked.deduplicated:
         return asked.job
     job = asked.job

@@ -38,7 +38,10 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says; every setting has a default that works on one machine."""
+    """What the environment says; every setting has a default that works on one machine.
+
+    `launch_url`: the web server that the webhook launches runs through, where one was named.
+    """
 
     root: Path
     config: Path
@@ -48,6 +51,7 @@ class Settings:
     store: str
     dagster_url: str
     embedder_url: str | None = None
+    launch_url: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], cwd: Path) -> Settings:
@@ -74,6 +78,7 @@ class Settings:
             store=environ.get("SEMILAYER_STORE", "lancedb"),
             dagster_url=environ.get("SEMILAYER_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/"),
             embedder_url=environ.get("SEMILAYER_EMBEDDER_URL"),
+            launch_url=(url := environ.get("SEMILAYER_DAGSTER_URL")) and url.rstrip("/"),
         )
 
 

@@ -21,6 +21,7 @@ from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.project import Project
 from webhook.bodies import Bodies, BodyLimits
 from webhook.keys import Keys
+from webhook.nudge import Nudge
 from webhook.openapi import PATH, openapi
 from webhook.operations import KEYED, OPEN, Keyed
 from webhook.problems import Code, Problem, from_error, problem_response
@@ -44,9 +45,11 @@ def build_app(
 
     `stopping` is set by whoever serves it when it shall end: calls that wait are answered then.
     """
+    nudge = Nudge(project)
     service = Service(
         project,
-        Writer(project),
+        Writer(project, nudged=nudge.can_watch),
+        nudge,
         Keys(project),
         Bodies(body_limits or BodyLimits()),
         stopping or threading.Event(),
@@ -62,6 +65,7 @@ def build_app(
             yield
         finally:
             await asyncio.to_thread(service.writer.stop)
+            await service.nudge.stop()
             service.readers.shutdown(wait=False)
             service.searchers.shutdown(wait=False, cancel_futures=True)
 

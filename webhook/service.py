@@ -16,6 +16,7 @@ from semilayer_pipelines.project import Project
 from webhook.bodies import Bodies
 from webhook.keys import Keys
 from webhook.metrics import Metrics
+from webhook.nudge import Nudge
 from webhook.problems import Code, Problem
 from webhook.writer import Writer
 
@@ -41,6 +42,7 @@ class Service:
 
     project: Project
     writer: Writer
+    nudge: Nudge
     keys: Keys
     bodies: Bodies
     stopping: threading.Event

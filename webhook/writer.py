@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -45,8 +45,9 @@ class _Waiting:
 class Writer:
     """Takes calls from one event loop; `groups` and `calls` count what was committed."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, *, nudged: Callable[[], bool] = lambda: False) -> None:
         self._project = project
+        self._nudged = nudged
         self._waiting: deque[_Waiting] = deque()
         self._waiting_changes = 0
         self._guard = threading.Condition()
@@ -148,7 +149,13 @@ class Writer:
     def _commit_together(self, calls: Sequence[Call]) -> Sequence[Accepted | Exception]:
         project = self._project
         with project.registry.begin() as db:
-            outcomes = accept(db, calls, clock=project.clock, new_id=lambda: uuid4().hex)
+            outcomes = accept(
+                db,
+                calls,
+                clock=project.clock,
+                new_id=lambda: uuid4().hex,
+                nudged=self._nudged(),
+            )
         self.groups += 1
         self.calls += len(calls)
         return outcomes

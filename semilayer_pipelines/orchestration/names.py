@@ -1,4 +1,7 @@
-"""Names in Dagster: asset keys, partitions, tags. Fixed: dashboards and saved views rely on them."""
+"""What things are called in Dagster: assets, partitions, jobs, tags, the configuration of a run.
+
+Fixed: dashboards, saved views and whoever launches over GraphQL rely on it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ __all__ = [
     "asset_key",
     "job_tags",
     "published_key",
+    "run_config",
     "shard_name",
     "shard_names",
     "shard_number",
@@ -73,3 +77,11 @@ def job_tags(job: Job, shard: int | None = None) -> dict[str, str]:
     if job.mode in (Mode.INCREMENTAL, Mode.SMART_SYNC, Mode.REPAIR):
         tags[TAG_SWEEP] = f"{job.env}:{job.lens}"
     return tags
+
+
+def run_config(job: Job, shard: int | None = None) -> dict[str, object]:
+    """Return the configuration of a run that is to take this job."""
+    config: dict[str, object] = {"lens": job.lens, "env": job.env, "job_id": job.id}
+    if shard is not None:
+        config["shard"] = shard
+    return {"ops": {f"run_{JOB_NAMES[job.mode]}": {"config": config}}}

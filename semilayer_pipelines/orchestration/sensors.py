@@ -13,7 +13,12 @@ import dagster as dg
 
 from semilayer_pipelines.errors import RegistryUnavailable, redact
 from semilayer_pipelines.orchestration.current import current_project
-from semilayer_pipelines.orchestration.names import JOB_NAMES, TAG_SINGLETON, job_tags
+from semilayer_pipelines.orchestration.names import (
+    JOB_NAMES,
+    TAG_SINGLETON,
+    job_tags,
+    run_config,
+)
 from semilayer_pipelines.orchestration.recovery import (
     SILENCE,
     Launches,
@@ -118,15 +123,11 @@ def _in_flight(launches: Launches, job: Job, shard: int | None) -> bool:
 
 
 def _request(job: Job, shard: int | None) -> dg.RunRequest:
-    config: dict[str, object] = {"lens": job.lens, "env": job.env, "job_id": job.id}
-    if shard is not None:
-        config["shard"] = shard
-    name = JOB_NAMES[job.mode]
     part = "" if shard is None else f":{shard}"
     return dg.RunRequest(
         run_key=f"{job.id}:{job.due_at.timestamp():.3f}{part}",
-        job_name=name,
-        run_config={"ops": {f"run_{name}": {"config": config}}},
+        job_name=JOB_NAMES[job.mode],
+        run_config=run_config(job, shard),
         tags=job_tags(job, shard),
     )
 

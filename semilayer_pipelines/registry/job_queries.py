@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select
 
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import tables
@@ -13,12 +13,14 @@ from semilayer_pipelines.registry.job import SELECT_JOB, SWEEPS, Job, JobStatus,
 from semilayer_pipelines.registry.lenses import LensStatus
 
 __all__ = [
+    "NUDGE_GRACE",
     "QueueCounts",
     "due",
     "due_of",
     "find",
     "get",
     "holds",
+    "is_due",
     "queue_counts",
     "recent",
     "running",
@@ -26,6 +28,9 @@ __all__ = [
 ]
 
 _jobs = tables.jobs.c
+
+NUDGE_GRACE = timedelta(seconds=5)
+"""How long a due job is left to the service that wanted to launch it."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,27 @@ def find(db: Connection, start: str) -> Job:
 
 
 def due(db: Connection, now: datetime, limit: int = 100) -> list[Job]:
-    """Return queued jobs whose time has come and which a run could take now, oldest first.
+    """Return the jobs to launch now, oldest first: queued, their time come, a run could take them.
 
-    Left out: jobs of paused lenses, and every sweep of a lens but the next, while none runs.
+    Left out: jobs of paused lenses, every sweep of a lens but the next, while none runs, and what
+    was due less than `NUDGE_GRACE` ago and is launched by the service that queued it.
     """
+    left_alone = and_(_jobs.nudged, _jobs.due_at > now - NUDGE_GRACE)
+    rows = db.execute(
+        SELECT_JOB.where(_ready(now), not_(left_alone))
+        .order_by(_jobs.due_at, _jobs.id)
+        .limit(limit)
+    )
+    return [job_of(row) for row in rows]
+
+
+def is_due(db: Connection, job_id: str, now: datetime) -> bool:
+    """Say whether a job is queued, its time has come and a run could take it."""
+    query = select(_jobs.id).select_from(tables.jobs.join(tables.lenses))
+    return db.execute(query.where(_jobs.id == job_id, _ready(now))).first() is not None
+
+
+def _ready(now: datetime) -> ColumnElement[bool]:
     other = tables.jobs.alias("other")
     sooner = or_(
         other.c.due_at < _jobs.due_at,
@@ -85,17 +107,12 @@ def due(db: Connection, now: datetime, limit: int = 100) -> list[Job]:
         )
         .exists()
     )
-    rows = db.execute(
-        SELECT_JOB.where(
-            _jobs.status == JobStatus.QUEUED,
-            _jobs.due_at <= now,
-            tables.lenses.c.status != LensStatus.PAUSED,
-            or_(_jobs.mode.not_in(SWEEPS), ~in_the_way),
-        )
-        .order_by(_jobs.due_at, _jobs.id)
-        .limit(limit)
+    return and_(
+        _jobs.status == JobStatus.QUEUED,
+        _jobs.due_at <= now,
+        tables.lenses.c.status != LensStatus.PAUSED,
+        or_(_jobs.mode.not_in(SWEEPS), ~in_the_way),
     )
-    return [job_of(row) for row in rows]
 
 
 def due_of(db: Connection, lens_id: int, mode: Mode, now: datetime) -> Job | None:

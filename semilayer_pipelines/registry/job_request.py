@@ -44,11 +44,12 @@ def request(
     due_at: datetime | None = None,
     shard: int | None = None,
     confirmed: bool = False,
+    nudged: bool = False,
 ) -> Requested:
     """Queue a job, or return the one that occupies its place (or has this very id) already.
 
     `due_at` of a job that is there stays (see `postpone`); a confirmation is passed on to it while
-    it is queued. Raises `NotFound` when the lens was removed.
+    it is queued. `nudged`: the caller launches the job itself once it is due (see `due`). Raises `NotFound` when the lens was removed.
     """
     singleton = singleton_key(mode, lens.env, lens.name, shard)
     values = insert(db, tables.jobs).values(
@@ -65,6 +66,7 @@ def request(
         due_at=due_at or now,
         attempt=1,
         confirmed=confirmed,
+        nudged=nudged,
     )
     new = values.on_conflict_do_nothing().returning(_jobs.id)
     there = SELECT_JOB.where(or_(_jobs.slot == singleton, _jobs.id == job_id)).order_by(

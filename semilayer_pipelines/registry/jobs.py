@@ -32,6 +32,7 @@ from semilayer_pipelines.registry.job_queries import (
     find,
     get,
     holds,
+    is_due,
     queue_counts,
     recent,
     running,
@@ -54,6 +55,7 @@ __all__ = [
     "get",
     "heartbeat",
     "holds",
+    "is_due",
     "join",
     "postpone",
     "queue_counts",
@@ -191,6 +193,7 @@ def _queue_again(
                 sweep_slot=None,
                 lease=None,
                 run_id=None,
+                nudged=False,
                 **values,
             )
     except IntegrityError:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -135,6 +136,7 @@ jobs = Table(
     Column("heartbeat_at", UtcDateTime),
     Column("attempt", Integer, nullable=False),
     Column("confirmed", Boolean, nullable=False),
+    Column("nudged", Boolean, nullable=False, server_default=false()),
     Index(None, "status", "due_at"),
     Index(None, "lens_id", "created_at"),
     Index(None, "created_at"),

@@ -49,6 +49,29 @@ def test_jobs_of_a_paused_lens_are_not_due_until_it_goes_on(registry: Registry, 
     assert due(registry, 1) == ["job-1"]
 
 
+def test_a_job_that_its_service_launches_is_left_to_it_for_a_few_seconds(
+    registry: Registry, lens: Lens
+) -> None:
+    queue(registry, lens, Mode.RECORDS, "nudged", due_at=at(10), nudged=True)
+    queue(registry, make_lens(registry, "orders"), Mode.RECORDS, "plain", due_at=at(10))
+
+    assert due(registry, 10) == ["plain"]
+    assert due(registry, 14.9) == ["plain"]
+    assert due(registry, 15) == ["nudged", "plain"]
+    with registry.read() as db:
+        assert not jobs.is_due(db, "nudged", at(9.9))
+        assert jobs.is_due(db, "nudged", at(10))
+
+
+def test_another_attempt_of_such_a_job_is_not_left_to_it(registry: Registry, lens: Lens) -> None:
+    queue(registry, lens, Mode.RECORDS, "nudged", due_at=at(10), nudged=True)
+    start(registry, "nudged")
+    with registry.begin() as db:
+        assert jobs.retry(db, "nudged", lease="lease-1", due_at=at(30), error="lost", now=at(20))
+
+    assert due(registry, 30) == ["nudged"]
+
+
 def test_a_sweep_is_not_due_while_another_of_its_lens_runs(registry: Registry, lens: Lens) -> None:
     other = make_lens(registry, "orders")
     queue(registry, lens, Mode.SMART_SYNC, "runs")

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import (
+    call_log,
     changes,
     cursors,
     environments,
@@ -126,6 +127,7 @@ def test_a_removed_lens_leaves_no_row_and_its_id_is_not_used_again(
         with registry.begin() as db:
             changes.append(db, each.id, [("1", Action.UPSERT)], NOW)
             cursors.put(db, each.id, cursor="c", high_water=None, now=NOW)
+            call_log.admit(db, each.id, calls=1, limit=10, now=NOW)
             failed_rows.record(db, each.id, {"1": ("mapping", "bad")}, job_id="j", now=NOW)
             page_log.record(
                 db,
@@ -158,7 +160,7 @@ def test_a_removed_lens_leaves_no_row_and_its_id_is_not_used_again(
 
 
 def _rows(db: object) -> dict[str, int]:
-    apart = {"sl_environments", "sl_sources"}
+    apart = {"sl_environments", "sl_sources", "sl_api_keys"}
     return {
         name: db.scalars(select(func.count()).select_from(table)).one()  # type: ignore[attr-defined]
         for name, table in tables.metadata.tables.items()

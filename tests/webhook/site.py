@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,19 +43,28 @@ class Site:
     """One application, its project and two keys: `ik` and `sk`."""
 
     project: Project
-    clock: Clock
+    clock: Any
     client: TestClient
     stopping: threading.Event
     ik: str = ""
     sk: str = ""
 
     @classmethod
-    def opened(cls, registry_url: str, folder: Path) -> Iterator[Site]:
+    def opened(
+        cls,
+        registry_url: str,
+        folder: Path,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        launch_url: str | None = None,
+    ) -> Iterator[Site]:
         """Yield a site that serves, and close it."""
         settings = replace(
-            Settings.from_environ({"SEMILAYER_ENV": ENV}, folder), registry_url=registry_url
+            Settings.from_environ({"SEMILAYER_ENV": ENV}, folder),
+            registry_url=registry_url,
+            launch_url=launch_url,
         )
-        clock, stopping = Clock(), threading.Event()
+        clock, stopping = clock or Clock(), threading.Event()
         project = Project(settings, {}, clock)
         make_lens(project.registry, "items", env=ENV)
         with TestClient(build_app(project, stopping=stopping)) as client:
@@ -99,6 +108,11 @@ class Site:
     def set_tier(self, tier: Tier) -> None:
         with self.project.registry.begin() as db:
             environments.set_tier(db, ENV, tier)
+
+    def set_status(self, name: str, status: LensStatus) -> None:
+        lens = self.lens(name)
+        with self.project.registry.begin() as db:
+            lenses.set_status(db, lens.id, status, now=self.clock())
 
     def lens(self, name: str = "items", env: str = ENV) -> Lens:
         with self.project.registry.read() as db:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from semilayer_pipelines.api_key import PresentedKey
-from semilayer_pipelines.ingest_request import Call, KeyRefused
+from semilayer_pipelines.ingest_request import NUDGED, Call, KeyRefused
 from webhook.answers import IngestAnswer
 from webhook.ingest_body import read_ingest
 from webhook.service import Service, json_body, lens_name
@@ -23,6 +23,8 @@ async def ingest(service: Service, request: Request, key: PresentedKey) -> Respo
         service.keys.forget(key)
         raise
     service.metrics.changes += len(changes)
+    if accepted.job_id is not None and accepted.due_at is not None and mode in NUDGED:
+        service.nudge.watch(accepted.job_id, accepted.due_at)
     answer = IngestAnswer(
         job_id=accepted.job_id, status="deduplicated" if accepted.job_id is None else "queued"
     )

@@ -1,4 +1,4 @@
-"""What the webhook needs: keys, the log of calls, and the tier of an environment."""
+"""What the webhook needs: keys, the log of calls, an environment's tier, jobs that it launches."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ TIME = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     op.add_column("sl_environments", sa.Column("tier", sa.Text()))
+    nudged: sa.Column[bool] = sa.Column(
+        "nudged", sa.Boolean(), nullable=False, server_default=sa.false()
+    )
+    op.add_column("sl_jobs", nudged)
     op.create_table(
         "sl_api_keys",
         sa.Column("id", sa.Text(), nullable=False),

@@ -1,0 +1,116 @@
+"""Launching a job as soon as its debounce is over, where a web server of Dagster's is named.
+
+That saves the wait for Dagster's sensor, which looks every few seconds. The process that queued a
+job watches it; the sensor leaves it alone for `NUDGE_GRACE` and then launches it, so whatever goes
+wrong here costs seconds and no change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import datetime, timedelta
+
+import httpx
+
+from semilayer_pipelines.errors import NotFound, SemilayerError, redact
+from semilayer_pipelines.orchestration.launch import NotLaunched, launch
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry.job_queries import NUDGE_GRACE
+from semilayer_pipelines.registry.jobs import Job, JobStatus
+
+__all__ = ["MAX_WATCHED", "Nudge"]
+
+logger = logging.getLogger(__name__)
+
+MAX_WATCHED = 1_000
+"""Jobs that one process watches; the sensor launches those beyond."""
+
+SETTLE = timedelta(seconds=0.3)
+"""A run that lingers for the lens looks every 0.2 s, and takes a due job first."""
+
+LAUNCH_SECONDS = 3.0
+"""A launch that takes longer is given up, before the sensor's turn."""
+
+LATEST = NUDGE_GRACE - timedelta(seconds=LAUNCH_SECONDS)
+MAX_LAUNCHES = 4
+QUIET_SECONDS = 30.0
+"""After a launch that failed, jobs are left to the sensor for so long."""
+
+
+class Nudge:
+    """Watches jobs of one server process; does nothing without a web server's address."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._url = project.settings.launch_url
+        self._watching: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Semaphore(MAX_LAUNCHES)
+        self._client: httpx.AsyncClient | None = None
+        self._quiet_until = 0.0
+
+    def can_watch(self) -> bool:
+        """Say whether a job that is queued now should be left to this process."""
+        return (
+            self._url is not None
+            and len(self._watching) < MAX_WATCHED
+            and time.monotonic() >= self._quiet_until
+        )
+
+    def watch(self, job_id: str, due_at: datetime) -> None:
+        """Launch this job once its time has come and no run has taken it."""
+        if not self.can_watch():
+            return
+        task = asyncio.create_task(self._watch(job_id, due_at))
+        # The loop itself keeps no task alive.
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    async def stop(self) -> None:
+        """Leave what is watched to the sensor."""
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _watch(self, job_id: str, due_at: datetime) -> None:
+        try:
+            while True:
+                wait = due_at + SETTLE - self._project.clock()
+                await asyncio.sleep(max(0.0, wait.total_seconds()))
+                job = await asyncio.to_thread(self._look_up, job_id)
+                if job is None:
+                    return
+                if job.due_at <= self._project.clock():
+                    break
+                due_at = job.due_at  # more calls came, and put it off
+            async with self._turn:
+                if self._project.clock() - job.due_at < LATEST:
+                    await self._launch(job)
+        except SemilayerError as error:
+            self._quiet_until = time.monotonic() + QUIET_SECONDS
+            logger.warning("job %s is left to Dagster's sensor: %s", job_id, redact(str(error)))
+
+    def _look_up(self, job_id: str) -> Job | None:
+        """Return the job while it waits, `None` when nothing is to be launched for it."""
+        now = self._project.clock()
+        with self._project.registry.read() as db:
+            try:
+                job = jobs.get(db, job_id)
+            except NotFound:
+                return None
+            waits = job.status is JobStatus.QUEUED and job.due_at > now
+            return job if waits or jobs.is_due(db, job_id, now) else None
+
+    async def _launch(self, job: Job) -> None:
+        assert self._url is not None
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=LAUNCH_SECONDS)
+        try:
+            async with asyncio.timeout(LAUNCH_SECONDS):
+                await launch(self._client, self._url, job)
+        except TimeoutError:
+            raise NotLaunched(f"Dagster took longer than {LAUNCH_SECONDS} s.") from None
