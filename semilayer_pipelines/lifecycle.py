@@ -17,7 +17,15 @@ from semilayer_pipelines.registry import generations, jobs, lenses
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
-__all__ = ["Resumed", "pause", "request_rebuild", "request_sync", "resume"]
+__all__ = [
+    "Resumed",
+    "pause",
+    "request_heal",
+    "request_rebuild",
+    "request_sync",
+    "require_syncable",
+    "resume",
+]
 
 
 @dataclass(frozen=True)
@@ -59,15 +67,21 @@ def request_sync(
 ) -> Job:
     """Ask for a smart sync. Raises `NotFound`, and `Refused` while the lens is paused or empty."""
     with project.registry.begin() as db:
-        lens = lenses.get(db, env, name)
-        if lens.status is LensStatus.PAUSED or generations.active(db, lens.id) is None:
-            why = "is paused" if lens.status is LensStatus.PAUSED else "has no index yet"
-            raise Refused(
-                f"It {why}, so there is nothing to sync.",
-                cure=f"`semilayer resume --lens {name}`",
-                lens=name,
-            )
+        lens = require_syncable(db, env, name)
         return _request(db, project, lens, Mode.SMART_SYNC, origin, confirmed)
+
+
+def require_syncable(db: Connection, env: str, name: str) -> Lens:
+    """Return a lens that has an index and runs; raise `NotFound`, or `Refused` with the reason."""
+    lens = lenses.get(db, env, name)
+    if lens.status is LensStatus.PAUSED or generations.active(db, lens.id) is None:
+        why = "is paused" if lens.status is LensStatus.PAUSED else "has no index yet"
+        raise Refused(
+            f"It {why}, so there is nothing to sync.",
+            cure=f"`semilayer resume --lens {name}`",
+            lens=name,
+        )
+    return lens
 
 
 def request_rebuild(
@@ -78,6 +92,25 @@ def request_rebuild(
         lens = lenses.get(db, env, name)
         lenses.set_status(db, lens.id, LensStatus.INDEXING, now=project.clock())
         return _request(db, project, lens, Mode.FULL, origin, confirmed)
+
+
+def request_heal(
+    project: Project, env: str, name: str, *, rebuild: bool, confirmed: bool = False
+) -> Job:
+    """Ask for what brings an index in line: a smart sync or, where it takes that, a rebuild.
+
+    Raises `NotFound`, and `Refused` while the lens is paused.
+    """
+    with project.registry.read() as db:
+        lens = lenses.get(db, env, name)
+    if lens.status is LensStatus.PAUSED:
+        raise Refused(
+            "It is paused, so nothing is brought in line.",
+            cure=f"`semilayer resume --lens {name}`",
+            lens=name,
+        )
+    ask = request_rebuild if rebuild else request_sync
+    return ask(project, env, name, confirmed=confirmed, origin="verify")
 
 
 def _what_is_left(db: Connection, lens: Lens) -> Mode | None:

@@ -180,7 +180,7 @@ def _needs(
     mapping = compiled(lens)
     if active is None:
         return Needs.NOTHING
-    if lens.embedding != active.config.embedding:
+    if not lens.embedding.same_model(active.config.embedding):
         return Needs.REBUILD
     if mapping.fingerprint == active.mapping_fingerprint:
         return Needs.NOTHING

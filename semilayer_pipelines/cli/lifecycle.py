@@ -1,4 +1,4 @@
-"""`semilayer resume`, `semilayer pause`, `semilayer sync`."""
+"""`semilayer resume`, `semilayer pause`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.lenses import LensStatus
 
-__all__ = ["pause", "resume", "sync"]
+__all__ = ["pause", "resume"]
 
 _confirm_deletes = click.option(
     "--confirm-deletes",
@@ -56,24 +56,6 @@ def pause(here: Here, lens: str, env: str) -> None:
     """Stop ingest of a lens after the page it is at."""
     lifecycle.pause(here.project, env, lens)
     say(f"{lens}: paused. Go on with: semilayer resume --lens {lens}")
-
-
-@click.command()
-@click.option("--lens", required=True, help="Lens.")
-@_confirm_deletes
-@_wait
-@env_option
-@click.pass_obj
-def sync(here: Here, lens: str, confirm_deletes: bool, wait: bool, env: str) -> None:
-    """Bring the index of a lens in line with its table (smart sync).
-
-    Compares every row: embeds what changed, deletes what is gone. Returns at once; Dagster does the
-    work.
-    """
-    job = lifecycle.request_sync(here.project, env, lens, confirmed=confirm_deletes)
-    say(f"{lens}: smart sync queued, job {job.id[:8]}.")
-    if wait:
-        follow(here.project, [job.id])
 
 
 def _resting(project: Project, env: str) -> list[str]:

@@ -337,12 +337,25 @@ class EmbeddingConfig(_Model):
     dimensions: Annotated[
         int | None, Field(gt=0, le=16384, description="Dimension asked of the model.")
     ] = None
+    price_per_million_tokens: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            description="What a million tokens cost, in any currency: for estimates "
+            "(`semilayer sync --dry-run`), and nothing else.",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _endpoint_has_an_address(self) -> Self:
         if self.provider == "openai" and self.url is None:
             raise ValueError("provider: openai needs 'url', the endpoint's base address")
         return self
+
+    def same_model(self, other: EmbeddingConfig) -> bool:
+        """Say whether both ask for the same vectors: all but the price decides."""
+        free = {"price_per_million_tokens": None}
+        return self.model_copy(update=free) == other.model_copy(update=free)
 
 
 class SourceConfig(_Model):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -27,7 +26,7 @@ from semilayer_pipelines.ingest import end
 from semilayer_pipelines.ingest.end import MAX_ATTEMPTS, Ended, Outcome
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.incremental import catch_up
-from semilayer_pipelines.ingest.parts import Parts, open_parts
+from semilayer_pipelines.ingest.parts import Parts, as_indexed, open_parts
 from semilayer_pipelines.ingest.records import drain
 from semilayer_pipelines.ingest.run import Heartbeat, PageDone, Run, StartOver
 from semilayer_pipelines.ingest.sweep import Guard, sweep
@@ -36,7 +35,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
-from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
+from semilayer_pipelines.registry.lenses import LensStatus
 
 __all__ = ["MAX_ATTEMPTS", "Ended", "Outcome", "run_job"]
 
@@ -110,26 +109,15 @@ def _take(project: Project, job_id: str, run_id: str | None) -> Job | None:
         return job
 
 
-def _as_indexed(project: Project, lens: Lens, mode: Mode) -> Lens:
-    """Return the lens with the configuration that the run has to work by.
-
-    Until a rebuild that a push made necessary, the old index goes on being kept in step by the
-    configuration it was built with, so that it never holds two (invariant 9).
-    """
-    if mode is Mode.FULL or lens.needs is not Needs.REBUILD:
-        return lens
-    with project.registry.read() as db:
-        active = generations.active(db, lens.id)
-    return replace(lens, config=active.config) if active else lens
-
-
 def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outcome:
     """Run the job by the lens as it is now; start over when what it went by has changed."""
     for _ in range(MAX_STARTS):
         with project.registry.read() as db:
             lens = lenses.by_id(db, job.lens_id)
         run.config_hash = lens.config_hash
-        with open_parts(project, _as_indexed(project, lens, job.mode)) as parts:
+        if job.mode is not Mode.FULL:
+            lens = as_indexed(project, lens)
+        with open_parts(project, lens) as parts:
             try:
                 outcome = _dispatch(parts, run, job, shard)
             except StartOver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from semilayer_pipelines.bridges.protocol import Bridge, Selection, Table
 from semilayer_pipelines.config.models import LensConfig
@@ -13,12 +13,19 @@ from semilayer_pipelines.errors import SchemaMismatch
 from semilayer_pipelines.mapping.compile import Mapping, compile_mapping
 from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.project import Clock, Project
-from semilayer_pipelines.registry import sources
+from semilayer_pipelines.registry import generations, sources
 from semilayer_pipelines.registry.database import Registry
-from semilayer_pipelines.registry.lenses import Lens
+from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.stores.protocol import Store
 
-__all__ = ["DEFAULT_TRACKING_COLUMN", "Parts", "key_of", "open_parts", "tracking_column_of"]
+__all__ = [
+    "DEFAULT_TRACKING_COLUMN",
+    "Parts",
+    "as_indexed",
+    "key_of",
+    "open_parts",
+    "tracking_column_of",
+]
 
 DEFAULT_TRACKING_COLUMN = "updated_at"
 
@@ -72,6 +79,19 @@ def open_parts(project: Project, lens: Lens) -> Iterator[Parts]:
         )
     finally:
         bridge.close()
+
+
+def as_indexed(project: Project, lens: Lens) -> Lens:
+    """Return the lens with the configuration that its index is kept in step by.
+
+    Until a rebuild that a push made necessary, that is the one it was built with, so that it never
+    holds two (invariant 9).
+    """
+    if lens.needs is not Needs.REBUILD:
+        return lens
+    with project.registry.read() as db:
+        active = generations.active(db, lens.id)
+    return replace(lens, config=active.config) if active else lens
 
 
 def key_of(config: LensConfig, table: Table) -> tuple[str, ...]:

@@ -8,21 +8,20 @@ too much stops.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import polars as pl
 
-from semilayer_pipelines.errors import GuardStopped, SourceUnreachable
+from semilayer_pipelines.errors import GuardStopped
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.diff import KnownRows
 from semilayer_pipelines.ingest.page import Comparison, apply_page
 from semilayer_pipelines.ingest.parts import Parts
-from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.second_look import absent, in_chunks
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
-from semilayer_pipelines.keys import key_text_expr
 from semilayer_pipelines.mapping.compile import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import KEY
@@ -32,7 +31,6 @@ __all__ = ["GUARD_ROWS", "Guard", "sweep"]
 GUARD_ROWS = 100
 """A guard never stops a sweep that deletes no more rows than this."""
 
-LOOK_UP_ROWS = 1_000
 SHOWN_KEYS = 10
 
 
@@ -84,7 +82,7 @@ def sweep(
         seq = changes.latest_seq(db, parts.lens.id)
     limit = None if guard is None else guard.limit(len(known), rows_read)
     tombstones = _tombstones(parts, known.unseen(index.scan(shard=shard)), limit, len(known))
-    for keys in _chunks(tombstones):
+    for keys in in_chunks(tombstones):
         if run.paused():
             return False
         delete_keys(parts, run, target, keys, change_seq=seq)
@@ -106,8 +104,8 @@ def _tombstones(
     Raises `GuardStopped` as soon as there are more than `limit`.
     """
     confirmed: list[str] = []
-    for keys in _chunks(key for part in unseen for key in part.to_list()):
-        confirmed += _absent(parts, keys)
+    for keys in in_chunks(key for part in unseen for key in part.to_list()):
+        confirmed += absent(parts, keys)
         if limit is not None and len(confirmed) > limit:
             raise GuardStopped(
                 f"The sweep would delete more than {limit:,} of {indexed:,} indexed rows, among "
@@ -123,25 +121,7 @@ def _forget_failed(parts: Parts, run: Run) -> None:
     """Take rows off the list of failed ones that the source no longer has; no page shows them."""
     with parts.registry.read() as db:
         listed = failed_rows.keys(db, parts.lens.id, failed_rows.KEPT)
-    gone = [key for keys in _chunks(listed) for key in _absent(parts, keys)]
+    gone = [key for keys in in_chunks(listed) for key in absent(parts, keys)]
     with parts.registry.begin() as db:
         run.check_fence(db)
         failed_rows.clear(db, parts.lens.id, gone)
-
-
-def _absent(parts: Parts, keys: list[str]) -> list[str]:
-    just_keys = replace(parts.selection, columns=parts.selection.key)
-    found = retrying(lambda: parts.bridge.read_rows(just_keys, keys), SourceUnreachable)
-    there = set(found.frame.select(key_text_expr(parts.selection.key)).to_series().to_list())
-    return [key for key in keys if key not in there]
-
-
-def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for key in keys:
-        chunk.append(key)
-        if len(chunk) == LOOK_UP_ROWS:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.errors import NotFound
@@ -36,6 +36,7 @@ __all__ = [
     "release",
     "release_of_dead",
     "since",
+    "waiting",
     "waiting_since",
 ]
 
@@ -148,6 +149,17 @@ def waiting_since(db: Connection, lens_id: int) -> datetime | None:
         _changes.lens_id == lens_id, _changes.applied_at.is_(None)
     )
     return db.scalar(unapplied.order_by(_changes.seq).limit(1))
+
+
+def waiting(db: Connection, lens_id: int, keys: Sequence[str], after: int) -> list[Change]:
+    """Return the changes of these keys that are not applied, or came after `after`; oldest first."""
+    of_keys = and_(_changes.lens_id == lens_id, among(db, _changes.key, keys))
+    rows = db.execute(
+        select(_changes.seq, _changes.key, _changes.action)
+        .where(of_keys, or_(_changes.applied_at.is_(None), _changes.seq > after))
+        .order_by(_changes.seq)
+    )
+    return [_change(*row) for row in rows]
 
 
 def latest_seq(db: Connection, lens_id: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import lancedb
@@ -15,6 +15,7 @@ from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.protocol import KEY, Index
+from tests.ingest.strangers import double, put
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
 
@@ -26,23 +27,6 @@ def lab(tmp_path: Path) -> Lab:
     lab = Lab.at(tmp_path, rows=ROWS, shards=4)
     lab.full()
     return lab
-
-
-def put(lab: Lab, *keys: str, **columns: Callable[[list[str]], pa.Array]) -> None:
-    """Add copies of these objects, with some columns changed, as a stranger would: no lock."""
-    table = lancedb.connect(lab.project.settings.home / "lance" / ENV).open_table(lab.index.name)
-    among = ", ".join(f"'{key}'" for key in keys)
-    copies = table.search().where(f"_key IN ({among})").limit(len(keys)).to_arrow()
-    for name, made in columns.items():
-        at = copies.schema.get_field_index(name)
-        values = made(copies["_key"].to_pylist()).cast(copies.schema.field(at).type)
-        copies = copies.set_column(at, copies.schema.field(at), values)
-    table.add(copies)
-
-
-def double(lab: Lab, *keys: str) -> None:
-    """Put a second object of these keys into the index."""
-    put(lab, *keys)
 
 
 def in_shard(index: Index, shard: int) -> int:

@@ -1,0 +1,91 @@
+"""`semilayer sync`: smart sync now, or what it would do."""
+
+from __future__ import annotations
+
+import click
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
+from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.cli.out_of_line import audit_json, found_lines, reporting
+from semilayer_pipelines.dry_run import DryRun, dry_run
+from semilayer_pipelines.ingest.audit import Kind
+
+__all__ = ["sync"]
+
+_WORDS = {
+    Kind.MISSING: "would add",
+    Kind.STALE: "would replace",
+    Kind.WRONG_MODEL: "would embed anew (vectors of another model)",
+    Kind.DOUBLED: "would make one of two vectors",
+    Kind.ORPHAN: "would delete",
+    Kind.PENDING: "left to accepted changes that wait",
+    Kind.SET_ASIDE: "would set aside (cannot be mapped)",
+}
+
+
+@click.command()
+@click.option("--lens", required=True, help="Lens.")
+@click.option("--dry-run", "dry", is_flag=True, help="Only tell what it would do and take.")
+@click.option(
+    "--confirm-deletes",
+    is_flag=True,
+    help="The rows are really gone: pass the guard this once.",
+)
+@click.option("--wait", is_flag=True, help="Follow it to its end; fails if it fails.")
+@env_option
+@json_option
+@click.pass_obj
+def sync(
+    here: Here, lens: str, dry: bool, confirm_deletes: bool, wait: bool, env: str, as_json: bool
+) -> None:
+    """Bring the index of a lens in line with its table (smart sync).
+
+    Compares every row: embeds what changed, deletes what is gone. Returns at once; Dagster does the
+    work. --dry-run compares here and now, and writes nothing.
+    """
+    if dry:
+        found = dry_run(here.project, env, lens, reporting(say_aside, lens))
+        if as_json:
+            say_json(_as_json(lens, found))
+        else:
+            for line in _lines(lens, found, confirm_deletes):
+                say(line)
+        return
+    job = lifecycle.request_sync(here.project, env, lens, confirmed=confirm_deletes)
+    if as_json:
+        say_json({"lens": lens, "job": job.id})
+    tell = say_aside if as_json else say
+    tell(f"{lens}: smart sync queued, job {job.id[:8]}.")
+    if wait:
+        follow(here.project, [job.id], tell=tell)
+
+
+def _lines(lens: str, found: DryRun, confirmed: bool) -> list[str]:
+    audit, takes = found.audit, found.embedding
+    lines = [f"{lens}: {audit.rows:,} rows compared with {audit.objects:,} vectors; not written:"]
+    lines += found_lines(audit, _WORDS) or ["  nothing: the index is in line"]
+    lines.append(
+        f"  takes about {found.seconds:,.1f} s: {takes.texts:,} texts to embed, about "
+        f"{takes.tokens:,} tokens" + ("" if takes.money is None else f" for {takes.money:,.4f}")
+    )
+    if found.guarded and not confirmed:
+        lines.append(
+            f"  the guard would stop it: it deletes more than {found.guard_limit:,}. If the rows "
+            f"are really gone: semilayer sync --lens {lens} --confirm-deletes"
+        )
+    return lines
+
+
+def _as_json(lens: str, found: DryRun) -> dict[str, object]:
+    takes = found.embedding
+    return {
+        "lens": lens,
+        **audit_json(found.audit),
+        "textsToEmbed": takes.texts,
+        "tokens": takes.tokens,
+        "money": takes.money,
+        "seconds": round(found.seconds, 3),
+        "guardLimit": found.guard_limit,
+        "guardStops": found.guarded,
+    }

@@ -1,0 +1,244 @@
+"""An index held against its source, without writing: what is out of line, with ids.
+
+The comparison is smart sync's (`KnownRows`), and whatever differs is looked at once more by key,
+because others write meanwhile: a row that a run brought in between, or that a buffered change is
+about to bring in, is not out of line. Nothing here takes a lock or a lease.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+from semilayer_pipelines.ingest.diff import KnownRows
+from semilayer_pipelines.ingest.page import Page
+from semilayer_pipelines.ingest.parts import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.second_look import absent, in_chunks
+from semilayer_pipelines.ingest.walk import shard_window, walk
+from semilayer_pipelines.mapping.compile import TEXT
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import changes, generations
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.lenses import Lens, Needs
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH, Index
+
+__all__ = ["OUT_OF_LINE", "SHOWN_IDS", "Audit", "Found", "Kind", "ToEmbed", "audit"]
+
+SHOWN_IDS = 20
+"""Ids kept of each kind; the rest are counted."""
+
+SAMPLE_TEXTS = 64
+SAMPLE_OF_A_PAGE = 16
+
+_INDEXED = "_indexed"
+_OBJECTS = "_objects"
+_KIND = "_kind"
+
+
+class Kind(StrEnum):
+    """What an audit finds of a row or an object."""
+
+    MISSING = "missing"
+    STALE = "stale"
+    WRONG_MODEL = "wrong model"
+    DOUBLED = "doubled"
+    ORPHAN = "orphan"
+    PENDING = "pending"  # differs, and a change that was accepted will bring it in
+    SET_ASIDE = "set aside"  # cannot be mapped, so there is nothing that it should be indexed as
+
+
+OUT_OF_LINE = (Kind.MISSING, Kind.STALE, Kind.WRONG_MODEL, Kind.DOUBLED, Kind.ORPHAN)
+"""The kinds that a smart sync would mend."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How many of a kind, and the first ids of them."""
+
+    count: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ToEmbed:
+    """Texts that a sync would embed: how many, their characters, and some of them."""
+
+    texts: int
+    characters: int
+    sample: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    `rows` were read from the source, `objects` are in the index. `problems` concern the index as a
+    whole; `rebuild` says that only a rebuild mends them. `seconds` is how long it took.
+    """
+
+    rows: int
+    objects: int
+    found: Mapping[Kind, Found]
+    problems: tuple[str, ...]
+    rebuild: bool
+    to_embed: ToEmbed
+    seconds: float
+
+    @property
+    def in_line(self) -> bool:
+        """Say whether the index is what the source says it should be."""
+        return not self.problems and not any(self.found[kind].count for kind in OUT_OF_LINE)
+
+
+def audit(project: Project, lens: Lens, report: Callable[[int], None] = lambda _: None) -> Audit:
+    """Compare every row of the source with its object; `report` hears how many were read so far.
+
+    Holds 26 bytes an indexed row, and one page. Raises what bridge, mapping and store raise.
+    """
+    with open_parts(project, as_indexed(project, lens)) as parts:
+        with project.registry.read() as db:
+            generation = generations.active(db, lens.id)
+        return _Auditor(parts, generation).run(lens, report)
+
+
+class _Auditor:
+    """One audit under way."""
+
+    def __init__(self, parts: Parts, generation: Generation | None) -> None:
+        self._parts = parts
+        self._generation = generation
+        there = generation is not None and parts.store.exists(generation.index_name)
+        self._index = parts.store.open(generation.index_name) if generation and there else None
+        self._counts: Counter[Kind] = Counter()
+        self._ids: defaultdict[Kind, list[str]] = defaultdict(list)
+        self._texts = self._characters = 0
+        self._sample: list[str] = []
+
+    def run(self, lens: Lens, report: Callable[[int], None]) -> Audit:
+        started = time.monotonic()
+        known = KnownRows(self._index.scan() if self._index else ())
+        bounds = self._generation.bounds if self._generation else ()
+        rows = 0
+        for number in range(len(bounds) + 1):
+            for page in walk(self._parts, shard_window(bounds, number), number):
+                rows += page.rows.height
+                self._compare(known, page)
+                report(rows)
+        if self._index:
+            self._look_for_orphans(known, self._index)
+        problems, rebuild = self._problems(lens)
+        return Audit(
+            rows=rows,
+            objects=len(known),
+            found={kind: Found(self._counts[kind], tuple(self._ids[kind])) for kind in Kind},
+            problems=problems,
+            rebuild=rebuild,
+            to_embed=ToEmbed(self._texts, self._characters, tuple(self._sample)),
+            seconds=time.monotonic() - started,
+        )
+
+    def _compare(self, known: KnownRows, page: Page) -> None:
+        mapped = self._parts.mapping.apply(page.rows)
+        _, same = known.compare(mapped.frame)
+        known.mark_seen(mapped.failed[KEY])
+        self._note(Kind.SET_ASIDE, mapped.failed[KEY].to_list())
+        differing = mapped.frame.filter(~same)
+        if not differing.height:
+            return
+        looked_at = _with_kinds(self._index, differing)
+        pending = self._pending(looked_at[KEY].to_list(), page.change_seq)
+        waits = looked_at[KEY].is_in(pending)
+        self._note(Kind.PENDING, looked_at[KEY].filter(waits).to_list())
+        left = looked_at.filter(~waits)
+        for (kind,), rows in left.group_by(_KIND, maintain_order=True):
+            self._note(Kind(str(kind)), rows[KEY].to_list())
+        self._note_texts(left)
+
+    def _look_for_orphans(self, known: KnownRows, index: Index) -> None:
+        with self._parts.registry.read() as db:
+            seq = changes.latest_seq(db, self._parts.lens.id)
+        unseen = (key for part in known.unseen(index.scan()) for key in part.to_list())
+        for keys in in_chunks(unseen):
+            gone = absent(self._parts, keys)
+            pending = set(self._pending(gone, seq))
+            self._note(Kind.PENDING, [key for key in gone if key in pending])
+            self._note(Kind.ORPHAN, [key for key in gone if key not in pending])
+
+    def _pending(self, keys: Sequence[str], seq: int) -> list[str]:
+        with self._parts.registry.read() as db:
+            return [change.key for change in changes.waiting(db, self._parts.lens.id, keys, seq)]
+
+    def _note(self, kind: Kind, keys: Sequence[str]) -> None:
+        self._counts[kind] += len(keys)
+        self._ids[kind] += keys[: SHOWN_IDS - len(self._ids[kind])]
+
+    def _note_texts(self, differing: pl.DataFrame) -> None:
+        new = differing.filter(pl.col(TEXT_HASH).ne_missing(pl.col(TEXT_HASH + _INDEXED)))
+        texts = new.unique(TEXT_HASH, maintain_order=True)[TEXT]
+        self._texts += len(texts)
+        self._characters += int(texts.str.len_chars().sum())
+        room = min(SAMPLE_OF_A_PAGE, SAMPLE_TEXTS - len(self._sample))
+        self._sample += texts.head(room).to_list()
+
+    def _problems(self, lens: Lens) -> tuple[tuple[str, ...], bool]:
+        """Return what is wrong with the index as a whole, and whether only a rebuild mends it."""
+        generation, index = self._generation, self._index
+        if generation is None:
+            return ("There is no index yet.",), True
+        found: list[str] = []
+        if lens.needs is Needs.REBUILD:
+            found.append("The lens was pushed with another model, key, table or fields.")
+        if generation.model_fingerprint != self._parts.embedder.fingerprint:
+            found.append(
+                f"The index was built with {generation.model_fingerprint}, which is now "
+                f"{self._parts.embedder.fingerprint} under the same name."
+            )
+        if index and generation.dimension and index.dimension != generation.dimension:
+            found.append(
+                f"The index holds vectors of {index.dimension} dimensions, it was built with "
+                f"{generation.dimension}."
+            )
+        rebuild = bool(found)
+        with self._parts.registry.read() as db:
+            now = generations.active(db, lens.id)
+        if now is None or now.id != generation.id:
+            found.append("A rebuild switched the index during the audit; look again.")
+        return tuple(found), rebuild
+
+
+def _with_kinds(index: Index | None, differing: pl.DataFrame) -> pl.DataFrame:
+    """Return those mapped rows that differ from their objects now, with the kind of difference.
+
+    Columns are KEY, TEXT, TEXT_HASH, the indexed text hash (null without an object) and the kind.
+    """
+    objects = (
+        index.fetch(differing[KEY].to_list(), vectors=False)
+        if index
+        else pl.DataFrame(schema={KEY: pl.String, ROW_HASH: pl.Binary, TEXT_HASH: pl.Binary})
+    )
+    one_a_key = objects.group_by(KEY).agg(
+        pl.len().alias(_OBJECTS), pl.col(ROW_HASH, TEXT_HASH).first()
+    )
+    joined = differing.select(KEY, TEXT, ROW_HASH, TEXT_HASH).join(
+        one_a_key, on=KEY, how="left", suffix=_INDEXED, maintain_order="left"
+    )
+    kind = (
+        pl.when(pl.col(_OBJECTS).is_null())
+        .then(pl.lit(Kind.MISSING.value))
+        .when(pl.col(_OBJECTS) > 1)
+        .then(pl.lit(Kind.DOUBLED.value))
+        .when(pl.col(ROW_HASH) != pl.col(ROW_HASH + _INDEXED))
+        .then(pl.lit(Kind.STALE.value))
+        .when(pl.col(TEXT_HASH) != pl.col(TEXT_HASH + _INDEXED))
+        .then(pl.lit(Kind.WRONG_MODEL.value))
+    )
+    return (
+        joined.with_columns(kind.alias(_KIND))
+        .filter(pl.col(_KIND).is_not_null())
+        .select(KEY, TEXT, TEXT_HASH, TEXT_HASH + _INDEXED, _KIND)
+    )

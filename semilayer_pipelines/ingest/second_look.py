@@ -1,0 +1,35 @@
+"""The second look at the source that every tombstone needs (invariant 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.keys import key_text_expr
+
+__all__ = ["LOOK_UP_ROWS", "absent", "in_chunks"]
+
+LOOK_UP_ROWS = 1_000
+
+
+def absent(parts: Parts, keys: Sequence[str]) -> list[str]:
+    """Return those of the keys that name no row of the source now; raises what the bridge raises."""
+    just_keys = replace(parts.selection, columns=parts.selection.key)
+    found = retrying(lambda: parts.bridge.read_rows(just_keys, keys), SourceUnreachable)
+    there = set(found.frame.select(key_text_expr(parts.selection.key)).to_series().to_list())
+    return [key for key in keys if key not in there]
+
+
+def in_chunks(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the keys in lists of as many as are looked up at once."""
+    chunk: list[str] = []
+    for key in keys:
+        chunk.append(key)
+        if len(chunk) == LOOK_UP_ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,159 @@
+"""`verify` and `sync --dry-run`: what is out of line, told by text, JSON and exit code."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import run_queued
+from tests.cli.project import Folder
+from tests.workload import FIELDS
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Folder:
+    """A folder whose lens of 200 rows is indexed, to be spoilt."""
+    folder = Folder.at(tmp_path, rows=200)
+    folder.write(lenses={"items": {"embedding": {"provider": "hash", "pricePerMillionTokens": 20}}})
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+    return folder
+
+
+def spoil(folder: Folder) -> None:
+    """Change one row's text and another's price, delete one and add one."""
+    with sqlite3.connect(folder.database) as db:
+        db.execute("UPDATE items SET name = 'other' WHERE id = 1")
+        db.execute("UPDATE items SET price = -1 WHERE id = 2")
+        db.execute("DELETE FROM items WHERE id = 3")
+        db.execute("INSERT INTO items VALUES (900, 'new', 'row', 1, 'books', '2026-01-01')")
+
+
+def test_an_index_in_line_ends_with_0(served: Folder) -> None:
+    done = served.run("verify")
+
+    assert done.exit_code == 0
+    assert "items: in line (200 rows, 200 vectors" in done.stdout
+
+
+def test_one_out_of_line_ends_with_3_and_names_the_rows(served: Folder) -> None:
+    spoil(served)
+
+    done = served.run("verify", "--lens", "items")
+    told = json.loads(served.run("verify", "--json").stdout)
+
+    assert done.exit_code == 3
+    assert "OUT OF LINE" in done.stdout
+    assert "semilayer verify --lens items --heal" in done.stdout
+    assert not told["inLine"]
+    (lens,) = told["lenses"]
+    assert lens["stale"] == {"count": 2, "ids": ["1", "2"]}
+    assert lens["missing"] == {"count": 1, "ids": ["900"]}
+    assert lens["orphan"] == {"count": 1, "ids": ["3"]}
+    assert (lens["wrongModel"]["count"], lens["doubled"]["count"]) == (0, 0)
+
+
+def test_healing_queues_the_job_that_brings_it_in_line(served: Folder) -> None:
+    spoil(served)
+
+    done = served.run("verify", "--heal")
+
+    assert done.exit_code == 0
+    assert "items: smart_sync queued" in done.stdout
+    run_queued(served)
+    assert served.run("verify").exit_code == 0
+
+
+def test_what_only_a_rebuild_mends_is_healed_by_one(served: Folder) -> None:
+    served.write(lenses={"items": {"embedding": {"provider": "hash", "dimensions": 16}}})
+    served.run("push")
+    assert served.run("verify").exit_code == 3
+
+    assert "items: full queued" in served.run("verify", "--heal").stdout
+
+    run_queued(served)
+    assert served.run("verify").exit_code == 0
+
+
+def test_a_paused_lens_is_compared_but_not_healed(served: Folder) -> None:
+    served.run("pause", "--lens", "items")
+    spoil(served)
+
+    done = served.run("verify", "--heal")
+
+    assert done.exit_code == 3
+    assert "semilayer resume --lens items" in done.stderr
+
+
+def test_a_dry_run_tells_what_a_sync_would_do_and_take_and_does_none_of_it(served: Folder) -> None:
+    spoil(served)
+
+    told = served.run("sync", "--lens", "items", "--dry-run").stdout
+    numbers = served.json("sync", "--lens", "items", "--dry-run")
+
+    assert [line.split()[-3:] for line in told.splitlines() if "would replace" in line] == [
+        ["2", "1,", "2"]
+    ]
+    assert "would delete" in told
+    assert numbers["missing"] == {"count": 1, "ids": ["900"]}
+    assert numbers["orphan"] == {"count": 1, "ids": ["3"]}
+    # the row whose price alone changed keeps its vector
+    assert numbers["textsToEmbed"] == 2
+    # a token of four characters, a millionth of 20 each
+    assert numbers["tokens"] > 0
+    assert numbers["money"] == pytest.approx(numbers["tokens"] * 20 / 1_000_000)
+    assert numbers["seconds"] > 0
+    assert not numbers["guardStops"]
+    assert [job["mode"] for job in served.json("jobs")] == ["full"]
+    assert served.run("verify").exit_code == 3
+
+
+def test_a_price_alone_needs_no_rebuild(served: Folder) -> None:
+    served.write(lenses={"items": {"embedding": {"provider": "hash", "pricePerMillionTokens": 5}}})
+
+    served.run("push")
+
+    assert served.json("status")["lenses"][0]["needs"] == "nothing"
+
+
+def test_a_dry_run_says_when_the_guard_would_stop_it_and_a_word_lets_it_go_on(
+    served: Folder,
+) -> None:
+    # given a table that lost most of its rows
+    with sqlite3.connect(served.database) as db:
+        db.execute("DELETE FROM items WHERE id > 50")
+
+    # when, then
+    told = served.run("sync", "--lens", "items", "--dry-run").stdout
+    assert "the guard would stop it: it deletes more than 100" in told
+    assert served.json("sync", "--lens", "items", "--dry-run")["guardStops"]
+    served.run("sync", "--lens", "items")
+    with pytest.raises(Exception, match="would delete more than 100"):
+        run_queued(served)
+    assert served.json("status")["lenses"][0]["vectors"] == 200
+
+    # and a person's word lets it
+    served.run("sync", "--lens", "items", "--confirm-deletes")
+    run_queued(served)
+    assert served.run("verify").exit_code == 0
+
+
+def test_a_dry_run_of_a_paused_lens_is_refused_as_the_sync_is(served: Folder) -> None:
+    served.run("pause", "--lens", "items")
+
+    assert served.run("sync", "--lens", "items", "--dry-run").exit_code == 3
+
+
+def test_a_changed_transform_is_told_before_the_sync_that_brings_it_in(served: Folder) -> None:
+    # given a lens pushed anew that embeds another text of every row
+    fields = {"name": {"type": "text", "searchable": True, "transform": ["uppercase"]}}
+    served.write(lenses={"items": {"fields": FIELDS | fields}})
+    served.run("push")
+
+    numbers = served.json("sync", "--lens", "items", "--dry-run")
+
+    assert numbers["stale"]["count"] == 200
+    assert numbers["textsToEmbed"] == 200
