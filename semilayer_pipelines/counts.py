@@ -10,7 +10,11 @@ __all__ = ["Counts"]
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows by what happened to them; every run reports all of them (design, section 5)."""
+    """Rows by what happened to them; every run reports all of them (design, section 5).
+
+    `untracked` and `ahead` are rows that incremental ingest cannot place and leaves to smart sync:
+    without a tracked value, or with a time in the future.
+    """
 
     read: int = 0
     unchanged: int = 0
@@ -20,6 +24,8 @@ class Counts:
     deleted: int = 0
     failed: int = 0
     truncated: int = 0
+    untracked: int = 0
+    ahead: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.errors import NotFound, SemilayerError
-from semilayer_pipelines.ingest.parts import key_of, tracking_column_of
+from semilayer_pipelines.ingest.parts import key_of, same_rows, tracking_column_of
 from semilayer_pipelines.mapping.compile import Mapping, compile_mapping
 from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.project import Project
@@ -182,16 +182,13 @@ def _needs(
         return Needs.NOTHING
     if not lens.embedding.same_model(active.config.embedding):
         return Needs.REBUILD
+    if not same_rows(lens, active.config):
+        return Needs.REBUILD
     if mapping.fingerprint == active.mapping_fingerprint:
         return Needs.NOTHING
-    same_rows = (lens.source, lens.table, lens.primary_key) == (
-        active.config.source,
-        active.config.table,
-        active.config.primary_key,
-    )
     try:
         same_fields = mapping.fields == compiled(active.config).fields
     except SemilayerError:
         # The table no longer has what the old configuration read.
         same_fields = False
-    return Needs.SMART_SYNC if same_rows and same_fields else Needs.REBUILD
+    return Needs.SMART_SYNC if same_fields else Needs.REBUILD

@@ -17,9 +17,27 @@ from semilayer_pipelines.keys import key_text_expr
 Kind = Literal["sqlite", "postgres", "mariadb"]
 
 _TYPES: dict[Kind, dict[str, str]] = {
-    "sqlite": {"uuid": "TEXT", "moment": "TEXT", "text": "TEXT"},
-    "postgres": {"uuid": "UUID", "moment": "TIMESTAMP(6)", "text": "TEXT"},
-    "mariadb": {"uuid": "UUID", "moment": "DATETIME(6)", "text": "VARCHAR(100)"},
+    "sqlite": {
+        "uuid": "TEXT",
+        "moment": "TEXT",
+        "zoned moment": "TEXT",
+        "text": "TEXT",
+        "binary": "BLOB",
+    },
+    "postgres": {
+        "uuid": "UUID",
+        "moment": "TIMESTAMP(6)",
+        "zoned moment": "TIMESTAMPTZ",
+        "text": "TEXT",
+        "binary": "BYTEA",
+    },
+    "mariadb": {
+        "uuid": "UUID",
+        "moment": "DATETIME(6)",
+        "zoned moment": "TIMESTAMP(6) NULL",
+        "text": "VARCHAR(100)",
+        "binary": "VARBINARY(8)",
+    },
 }
 
 
@@ -51,7 +69,7 @@ class SourceDatabase:
             engine.dispose()
 
     def type(self, name: str) -> str:
-        """Return this database's type for `uuid`, `moment` and `text`, or the name itself."""
+        """Return this database's type for one of the names in `_TYPES`, or the name itself."""
         return _TYPES[self.kind].get(name, name)
 
     def run(self, *statements: str) -> None:
@@ -95,13 +113,20 @@ class SourceDatabase:
         return pl.concat([page.frame for page in pages]), [page.frame.height for page in pages]
 
     def walk_changed(
-        self, selection: Selection, tracked: str, limit: int, since: str | None = None
+        self,
+        selection: Selection,
+        tracked: str,
+        limit: int,
+        since: str | None = None,
+        upto: str | None = None,
     ) -> pl.DataFrame:
         """Read all changes to their end."""
         frames: list[pl.DataFrame] = []
         cursor = None
         while True:
-            page = self.bridge.read_changed(selection, tracked, cursor, limit, since)
+            page = self.bridge.read_changed(
+                selection, tracked, cursor, limit, since=since, upto=upto
+            )
             frames.append(page.frame)
             assert len(frames) < 1_000, "the walk does not end"
             if page.cursor is None:

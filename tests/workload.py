@@ -124,7 +124,7 @@ def row(dice: random.Random, number: int) -> tuple[int, str, str, float, str, st
         sentence(dice, dice.randint(36, 44)),
         round(dice.uniform(1, 900), 2),
         dice.choice(CATEGORIES),
-        f"2026-01-{number % 28 + 1:02d} 10:00:00",
+        f"2024-01-{number % 28 + 1:02d} 10:00:00",
     )
 
 

@@ -12,7 +12,7 @@ from semilayer_pipelines.nearest import nearest
 
 __all__ = ["Catalogue"]
 
-_UNTRACKABLE = ("json", "binary", "boolean")
+_UNTRACKABLE = ("json", "boolean")
 
 
 class Catalogue:
@@ -70,7 +70,7 @@ class Catalogue:
             raise SchemaMismatch(
                 f"source {self._name!r}: {selection.table}.{name} is "
                 f"{column.column.database_type}, which has no order that follows changes.",
-                cure="Track a time, a date or a number that grows with every change.",
+                cure="Track a time, a date, or a number or binary version that grows with every change.",
             )
         return column
 

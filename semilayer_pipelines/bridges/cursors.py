@@ -8,21 +8,13 @@ opaque to callers and is never parsed as a number or a date on its way.
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from decimal import Decimal
 
-__all__ = ["Scalar", "decode", "earlier", "encode", "tracked_text"]
+__all__ = ["Scalar", "decode", "encode", "tracked"]
 
 Scalar = int | float | str | bytes | Decimal
 """A key value as it is bound to a statement."""
-
-_TIME_TEXT = re.compile(
-    r"(?P<date>\d{4}-\d\d-\d\d)"
-    r"(?:(?P<between>[ T])(?P<time>\d\d:\d\d:\d\d)(?P<fraction>\.\d{1,6})?(?P<rest>.*))?"
-)
 
 
 def encode(values: Sequence[Scalar]) -> str:
@@ -65,42 +57,6 @@ def _untagged(tag: str, text: str) -> Scalar:
             raise ValueError(f"not a cursor: unknown tag {tag!r}")
 
 
-def tracked_text(cursor: str) -> str:
-    """Return the tracked value's text of a `read_changed` cursor, fit to be passed as `since`."""
-    value = decode(cursor)[0]
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def earlier(text: str, seconds: float) -> str:
-    """Return a tracked text moved back by `seconds`, in the same notation.
-
-    What is no ISO date or time (a version number, an epoch) comes back as it is: seconds have no
-    meaning for it. A date without a time moves back by whole days, at least one.
-    """
-    parts = _TIME_TEXT.fullmatch(text)
-    if parts is None:
-        return text
-    if parts["time"] is None:
-        days = max(1, math.ceil(seconds / 86_400)) if seconds > 0 else 0
-        return _moved(parts["date"], "00:00:00", "", timedelta(days=days), "T")[:10]
-    moved = _moved(
-        parts["date"],
-        parts["time"],
-        parts["fraction"] or "",
-        timedelta(seconds=seconds),
-        parts["between"],
-    )
-    return moved + parts["rest"]
-
-
-def _moved(date: str, time: str, fraction: str, by: timedelta, between: str) -> str:
-    try:
-        moment = datetime.fromisoformat(
-            f"{date}T{time}{fraction.ljust(7, '0') if fraction else ''}"
-        )
-        back = moment - by
-    except (ValueError, OverflowError):
-        # A zero date or year 1: nothing earlier can be written, so start where it stands.
-        return f"{date}{between}{time}{fraction}"
-    digits = f".{back.microsecond:06d}"[: len(fraction)] if fraction else ""
-    return back.strftime("%Y-%m-%d").rjust(10, "0") + between + back.strftime("%H:%M:%S") + digits
+def tracked(cursor: str) -> str:
+    """Return the tracked value of a `read_changed` cursor alone, fit to be passed as `since`."""
+    return encode(decode(cursor)[:1])

@@ -8,6 +8,7 @@ which rows are read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import polars as pl
@@ -15,7 +16,16 @@ import polars as pl
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Column, Table
 
-__all__ = ["Database", "Described", "Fetched", "Query", "SourceColumn", "Sql", "split_name"]
+__all__ = [
+    "Database",
+    "Described",
+    "Fetched",
+    "Query",
+    "SourceColumn",
+    "Split",
+    "Sql",
+    "split_name",
+]
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,14 @@ class Sql:
 
     def __add__(self, other: Sql) -> Sql:
         return Sql(self.text + other.text, self.params + other.params)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A condition and its opposite, both false for NULL: of a column, `beyond` a point or `upto`."""
+
+    beyond: Sql
+    upto: Sql
 
 
 @dataclass(frozen=True)
@@ -114,8 +132,12 @@ class Database(Protocol):
         """Return the values that a key part with this text may have; raises `ValueError`."""
         ...
 
-    def since(self, column: SourceColumn, text: str) -> Sql:
-        """Return the condition that a tracked column is at or after `text`."""
+    def since(self, column: SourceColumn, value: Scalar) -> Sql:
+        """Return the condition that a tracked column is at or after `value`."""
+        ...
+
+    def ahead(self, column: SourceColumn, moment: datetime) -> Split | None:
+        """Return what tells later times of a column; `None` when it holds no times."""
         ...
 
     def close(self) -> None:

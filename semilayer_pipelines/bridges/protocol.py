@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 import polars as pl
@@ -22,6 +23,7 @@ __all__ = [
     "Page",
     "Selection",
     "Table",
+    "Untracked",
     "Window",
 ]
 
@@ -92,6 +94,14 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Untracked:
+    """Rows whose tracked value is NULL (`missing`) or a time too far in the future (`ahead`)."""
+
+    missing: int
+    ahead: int
+
+
+@dataclass(frozen=True)
 class LookedUp:
     """Rows found by id, and the ids that can never name a row of this table (with the reason)."""
 
@@ -139,18 +149,34 @@ class Bridge(Protocol):
         ...
 
     def read_changed(
-        self, selection: Selection, tracked: str, cursor: str | None, limit: int, since: str | None
+        self,
+        selection: Selection,
+        tracked: str,
+        cursor: str | None,
+        limit: int,
+        *,
+        since: str | None = None,
+        upto: str | None = None,
     ) -> Page:
         """Read up to `limit` rows ordered by (tracked, key), after `cursor`.
 
-        Without a cursor the walk starts at `since` (inclusive; the tracked value's text as
-        `high_water` gives it) or, when that is `None` too, at the smallest value. Rows whose
-        tracked value is NULL are never returned.
+        Without a cursor the walk starts at `since` or, when that is `None` too, at the smallest
+        value; it ends at `upto`. Both are inclusive, encoded tracked values as `high_water` gives
+        them. Rows whose tracked value is NULL are never returned.
         """
         ...
 
-    def high_water(self, selection: Selection, tracked: str) -> str | None:
-        """Return the text of the largest tracked value, as `since` takes it; `None` when empty."""
+    def high_water(
+        self, selection: Selection, tracked: str, horizon: datetime | None = None
+    ) -> str | None:
+        """Return the largest tracked value, encoded; `None` when there is none.
+
+        With a `horizon`, times after it are left out (SQLite: after its day).
+        """
+        ...
+
+    def untracked(self, selection: Selection, tracked: str, horizon: datetime) -> Untracked:
+        """Count the rows that a walk in tracked order cannot place."""
         ...
 
     def close(self) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-import polars as pl
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -23,6 +23,7 @@ from semilayer_pipelines.bridges.database import (
     Fetched,
     Query,
     SourceColumn,
+    Split,
     Sql,
     split_name,
 )
@@ -135,11 +136,16 @@ class ServerDatabase:
         """Return the value a key part with this text has."""
         return (typed(column, text, nul_in_text=self._dialect.nul_in_text),)
 
-    def since(self, column: SourceColumn, text: str) -> Sql:
-        """Return the condition that a tracked column is at or after `text`."""
-        number = column.column.kind == "number" and isinstance(column.dtype, pl.Float64)
-        raw: object = float(text) if number else text
-        return Sql(f"{column.order} >= %s", (self._dialect.scalar(column, raw),))
+    def since(self, column: SourceColumn, value: Scalar) -> Sql:
+        """Return the condition that a tracked column is at or after `value`."""
+        return Sql(f"{column.order} >= %s", (value,))
+
+    def ahead(self, column: SourceColumn, moment: datetime) -> Split | None:
+        """Return what tells times later than `moment`, which is read in UTC, as sessions are."""
+        if column.column.kind not in ("datetime", "date"):
+            return None
+        text = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+        return Split(Sql(f"{column.order} > %s", (text,)), Sql(f"{column.order} <= %s", (text,)))
 
     def close(self) -> None:
         """Give back every connection."""

@@ -8,17 +8,25 @@ between calls, and asks for a table's description once, not once a page.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.backends import open_database
 from semilayer_pipelines.bridges.catalogue import Catalogue
-from semilayer_pipelines.bridges.cursors import Scalar, decode, encode, tracked_text
+from semilayer_pipelines.bridges.cursors import Scalar, decode, encode
 from semilayer_pipelines.bridges.database import Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.ids import parse_ids
-from semilayer_pipelines.bridges.protocol import LookedUp, Page, Selection, Table, Window
+from semilayer_pipelines.bridges.protocol import (
+    LookedUp,
+    Page,
+    Selection,
+    Table,
+    Untracked,
+    Window,
+)
 
 __all__ = ["SqlBridge"]
 
@@ -99,7 +107,14 @@ class SqlBridge:
         return LookedUp(frame, malformed)
 
     def read_changed(
-        self, selection: Selection, tracked: str, cursor: str | None, limit: int, since: str | None
+        self,
+        selection: Selection,
+        tracked: str,
+        cursor: str | None,
+        limit: int,
+        *,
+        since: str | None = None,
+        upto: str | None = None,
     ) -> Page:
         """Read up to `limit` rows ordered by (tracked, key), after `cursor` or from `since`."""
         column = self._catalogue.tracked(selection, tracked)
@@ -108,17 +123,35 @@ class SqlBridge:
         if cursor is not None:
             start = st.after(self._db, order, decode(cursor))
         elif since is not None:
-            start = self._db.since(column, since)
-        tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete(order), start])
+            start = self._db.since(column, decode(since)[0])
+        end = None if upto is None else st.upto(self._db, (column,), decode(upto))
+        tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete(order), start, end])
         return self._page(selection, order, tail, limit, shard=self._shard(selection))
 
-    def high_water(self, selection: Selection, tracked: str) -> str | None:
-        """Return the text of the largest tracked value, as `since` takes it."""
+    def high_water(
+        self, selection: Selection, tracked: str, horizon: datetime | None = None
+    ) -> str | None:
+        """Return the largest tracked value that is no time after `horizon`, as `since` takes it."""
         column = self._catalogue.tracked(selection, tracked)
-        tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete([column])])
+        split = None if horizon is None else self._db.ahead(column, horizon)
+        conditions = [st.complete([column]), split.upto if split else None]
+        tail = Sql(f" FROM {self._from(selection)}") + st.both(conditions)
         tail += Sql(f" ORDER BY {column.order} DESC LIMIT 1")
         largest = self._db.read(Query((column,), (column,), (), tail, 1)).last
-        return None if largest is None else tracked_text(encode(largest))
+        return None if largest is None else encode(largest)
+
+    def untracked(self, selection: Selection, tracked: str, horizon: datetime) -> Untracked:
+        """Count the rows whose tracked value is NULL, and those with a time after `horizon`."""
+        column = self._catalogue.tracked(selection, tracked)
+        split = self._db.ahead(column, horizon)
+        missing = Sql(f"{column.quoted} IS NULL") if column.column.nullable else None
+        asked = [
+            Sql("0") if condition is None else self._counted(selection, condition)
+            for condition in (missing, split.beyond if split else None)
+        ]
+        row = self._db.scalars(Sql("SELECT ") + asked[0] + Sql(", ") + asked[1])
+        assert row is not None
+        return Untracked(missing=int(row[0]), ahead=int(row[1]))
 
     def close(self) -> None:
         """Give back every connection."""
@@ -185,6 +218,10 @@ class SqlBridge:
             return None
         bounds = [decode(bound) for bound in selection.bounds]
         return st.shard_number(self._db, self._catalogue.key(selection), bounds)
+
+    def _counted(self, selection: Selection, condition: Sql) -> Sql:
+        where = st.both([st.complete(self._catalogue.key(selection)), condition])
+        return Sql(f"(SELECT count(*) FROM {self._from(selection)}") + where + Sql(")")
 
     def _number(self, statement: Sql) -> int:
         row = self._db.scalars(statement)

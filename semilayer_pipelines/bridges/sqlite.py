@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote as quote_path
 
@@ -27,13 +28,14 @@ from semilayer_pipelines.bridges.database import (
     Fetched,
     Query,
     SourceColumn,
+    Split,
     Sql,
     split_name,
 )
 from semilayer_pipelines.bridges.failures import sqlite_failure
 from semilayer_pipelines.bridges.ids import integer, typed
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Table
-from semilayer_pipelines.bridges.sqlite_since import at_or_after
+from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
 from semilayer_pipelines.bridges.sqlite_types import as_text, fitted, revived, source_column
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused
 from semilayer_pipelines.nearest import nearest
@@ -162,9 +164,13 @@ class SqliteDatabase:
             found.append(bytes.fromhex(text))
         return tuple(found)
 
-    def since(self, column: SourceColumn, text: str) -> Sql:
-        """Return the condition that a tracked column is at or after `text`."""
-        return at_or_after(column, text)
+    def since(self, column: SourceColumn, value: Scalar) -> Sql:
+        """Return the condition that a tracked column is at or after `value`."""
+        return at_or_after(column, value)
+
+    def ahead(self, column: SourceColumn, moment: datetime) -> Split | None:
+        """Return what tells times of a later day: SQLite has no types, so it is any column."""
+        return later_day(column, moment)
 
     def close(self) -> None:
         """Close the file."""

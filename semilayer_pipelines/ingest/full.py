@@ -19,14 +19,14 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.ingest.diff import KnownRows
 from semilayer_pipelines.ingest.page import Commit, Comparison, apply_page
-from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.parts import Parts, same_rows
 from semilayer_pipelines.ingest.publish import publish
 from semilayer_pipelines.ingest.retention import drop_retired
 from semilayer_pipelines.ingest.run import LEASE, Heartbeat, Run, StartOver
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.compile import Mapped
-from semilayer_pipelines.registry import changes, generations, shards
+from semilayer_pipelines.registry import changes, cursors, generations, shards
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.shards import Shard
 from semilayer_pipelines.stores.protocol import Index
@@ -90,6 +90,7 @@ def open_generation(parts: Parts, run: Run) -> Generation:
         _drop_active(parts, run)
     with parts.registry.read() as db:
         seq = changes.latest_seq(db, parts.lens.id)
+        at = cursors.get(db, parts.lens.id)
     tracked = parts.tracked
     high_water = parts.bridge.high_water(parts.selection, tracked) if tracked else None
     bounds = parts.bridge.bounds(parts.selection, parts.lens.config.shards)
@@ -106,13 +107,15 @@ def open_generation(parts: Parts, run: Run) -> Generation:
             change_seq=seq,
             source_rows=rows,
             high_water=high_water,
+            settled=at.settled if at else None,
             now=parts.clock(),
         )
 
 
 def _fits(parts: Parts, generation: Generation) -> bool:
     return (
-        generation.mapping_fingerprint == parts.mapping.fingerprint
+        same_rows(generation.config, parts.lens.config)
+        and generation.mapping_fingerprint == parts.mapping.fingerprint
         and generation.model_fingerprint == parts.embedder.fingerprint
     )
 

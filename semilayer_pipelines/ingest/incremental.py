@@ -1,19 +1,24 @@
 """Rows changed since the cursor, in the order of the change-tracking column.
 
-The walk is ordered by (tracked value, key), so its cursor may be committed page by page. Deleted
-rows and rows whose tracked value did not move are not seen: smart sync is there for them.
+The walk is ordered by (tracked value, key), so its cursor may be committed page by page. It ends at
+the largest value there was when it began: on a table that is written to without a pause it would
+never end, and get ever further from where it began to look for rows that are committed late.
+
+Deleted rows, rows whose tracked value did not move, and rows without a value or with one from the
+future are not seen: smart sync is there for them.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from semilayer_pipelines.bridges.cursors import earlier, tracked_text
+from semilayer_pipelines.bridges.cursors import decode, encode
 from semilayer_pipelines.bridges.protocol import Selection
+from semilayer_pipelines.bridges.times import is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SchemaMismatch, SourceUnreachable
 from semilayer_pipelines.ingest.pacing import FIRST_PAGE_ROWS, next_page_rows
@@ -29,7 +34,10 @@ from semilayer_pipelines.registry.cursors import IncrementalCursor
 __all__ = ["OVERLAP", "catch_up", "require_tracking_column"]
 
 OVERLAP = timedelta(seconds=30)
-"""How far a walk starts before the last value seen: transactions that took longer are missed."""
+"""How long a transaction may stay open: of one that took longer, rows may be missed."""
+
+HORIZON = timedelta(hours=14)
+"""A time further ahead is no time of a change: no clock on earth is further ahead of UTC."""
 
 
 def require_tracking_column(parts: Parts) -> str:
@@ -46,10 +54,13 @@ def require_tracking_column(parts: Parts) -> str:
 
 def catch_up(parts: Parts, run: Run, target: Target) -> bool:
     """Apply every row past the cursor; return False when paused on the way."""
-    tracked = require_tracking_column(parts)
+    column, began = require_tracking_column(parts), parts.clock()
     with parts.registry.read() as db:
         at = cursors.get(db, parts.lens.id)
-    since, cursor = _start(at), None
+    end = _survey(parts, run, column, began + HORIZON)
+    if end is None:
+        return True
+    since, cursor = _start(at, began), None
     selection, limit = _with_bounds(parts, target), FIRST_PAGE_ROWS
     while not run.paused():
         started = time.monotonic()
@@ -58,7 +69,7 @@ def catch_up(parts: Parts, run: Run, target: Target) -> bool:
         here, rows = cursor, limit
         read = retrying(
             lambda here=here, rows=rows: parts.bridge.read_changed(  # type: ignore[misc]
-                selection, tracked, here, rows, since
+                selection, column, here, rows, since=since, upto=end
             ),
             SourceUnreachable,
         )
@@ -69,7 +80,7 @@ def catch_up(parts: Parts, run: Run, target: Target) -> bool:
             Page(read.frame, None if selection.bounds else 0, seq, started, cursor=read.cursor),
             compare=lambda mapped: compare_by_key(target.index, mapped),
             vectors_from=target.index,
-            commit=_cover(parts, read.last),
+            commit=_cover(parts, read.last, (end, began) if read.cursor is None else None),
         )
         if read.cursor is None:
             return True
@@ -78,16 +89,32 @@ def catch_up(parts: Parts, run: Run, target: Target) -> bool:
     return False
 
 
-def _start(at: IncrementalCursor | None) -> str | None:
-    """Return the tracked value to start from: the last one seen less the overlap, `None` for all.
+def _survey(parts: Parts, run: Run, column: str, horizon: datetime) -> str | None:
+    """Count what the walk cannot place, and return where it ends; `None` when there is no row."""
+    found = retrying(
+        lambda: parts.bridge.untracked(parts.selection, column, horizon), SourceUnreachable
+    )
+    run.add(Counts(untracked=found.missing, ahead=found.ahead))
+    return retrying(
+        lambda: parts.bridge.high_water(parts.selection, column, horizon), SourceUnreachable
+    )
 
-    Rows of the overlap are read again, which costs a comparison each: one committed late carries an
-    earlier value than those that were read before it.
+
+def _start(at: IncrementalCursor | None, now: datetime) -> str | None:
+    """Return the tracked value to start from, `None` for the smallest.
+
+    What lies between it and the cursor is read again, which costs a comparison each: a row
+    committed late carries an earlier value than those that were read before it. Times say by
+    themselves how early that may be, and one ahead of our clock says it less well than the clock;
+    of numbers and versions we know what was seen when.
     """
-    if at is None:
+    seen = None if at is None else at.cursor or at.high_water
+    if at is None or seen is None:
         return None
-    seen = tracked_text(at.cursor) if at.cursor else at.high_water
-    return earlier(seen, OVERLAP.total_seconds()) if seen else None
+    value = decode(seen)[0]
+    if isinstance(value, str) and is_time(value):
+        return encode([start_before(value, now, OVERLAP)])
+    return at.settled
 
 
 def _with_bounds(parts: Parts, target: Target) -> Selection:
@@ -97,12 +124,18 @@ def _with_bounds(parts: Parts, target: Target) -> Selection:
     return replace(parts.selection, columns=columns, bounds=target.generation.bounds)
 
 
-def _cover(parts: Parts, last: str | None) -> Commit | None:
-    """Return what moves the cursor to the last row of a page, or `None` for an empty page."""
+def _cover(parts: Parts, last: str | None, whole: tuple[str, datetime] | None) -> Commit | None:
+    """Return what moves the cursor to the last row of a page, or `None` for an empty page.
+
+    `whole`, of the last page: the largest value and the time at which the walk began.
+    """
     if last is None:
         return None
 
     def commit(db: Connection, _: Counts) -> None:
-        cursors.put(db, parts.lens.id, cursor=last, high_water=None, now=parts.clock())
+        cursors.put(db, parts.lens.id, last, parts.clock())
+        if whole is not None:
+            end, began = whole
+            cursors.completed(db, parts.lens.id, end, began=began, open_for=OVERLAP)
 
     return commit

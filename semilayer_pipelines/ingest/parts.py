@@ -24,6 +24,7 @@ __all__ = [
     "as_indexed",
     "key_of",
     "open_parts",
+    "same_rows",
     "tracking_column_of",
 ]
 
@@ -114,6 +115,15 @@ def key_of(config: LensConfig, table: Table) -> tuple[str, ...]:
             cure="Name a unique column, or several, as 'primaryKey' of the lens.",
         )
     return key
+
+
+def same_rows(one: LensConfig, other: LensConfig) -> bool:
+    """Say whether two configurations are about the same rows of the same source."""
+    return (one.source, one.table, one.primary_key) == (
+        other.source,
+        other.table,
+        other.primary_key,
+    )
 
 
 def tracking_column_of(config: LensConfig, table: Table) -> str | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
+from sqlalchemy import Connection
+
 from semilayer_pipelines.errors import GuardStopped
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.records import apply_changes
@@ -68,9 +70,24 @@ def _switch(parts: Parts, run: Run, target: Target, seq: int) -> Generation | No
         # Looked at after its row was written to, and so locked: a push comes before or after.
         if lenses.by_id(db, parts.lens.id).config_hash != parts.lens.config_hash:
             raise StartOver
-        start = generation.high_water
-        cursors.put(db, parts.lens.id, cursor=None, high_water=start, now=now)
+        _begin_walks(db, parts, generation)
         return generations.active(db, parts.lens.id)
+
+
+def _begin_walks(db: Connection, parts: Parts, generation: Generation) -> None:
+    """Let incremental ingest go on from where the generation was begun."""
+    if generation.config.change_tracking_column != parts.lens.config.change_tracking_column:
+        # Pushed while it was filled: what was seen of the other column means nothing for this one.
+        cursors.remove(db, parts.lens.id)
+        return
+    cursors.begin(
+        db,
+        parts.lens.id,
+        generation.high_water,
+        settled=generation.settled,
+        seen_at=generation.created_at,
+        now=parts.clock(),
+    )
 
 
 def _replay(parts: Parts, run: Run, target: Target, since: int) -> int:

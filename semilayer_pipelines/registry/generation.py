@@ -29,7 +29,7 @@ class Generation:
 
     `bounds` are the encoded upper keys of all shards but the last. `change_seq` is the point in the
     change log, `high_water` the tracked value and `source_rows` the count of the source at which it
-    was begun. `dimension` is `None` until the first vector.
+    was begun, `settled` what was settled then (see `cursors.IncrementalCursor`). `dimension` is `None` until the first vector.
     """
 
     id: int
@@ -49,6 +49,7 @@ class Generation:
     created_at: datetime
     published_at: datetime | None
     retired_at: datetime | None
+    settled: str | None = None
 
 
 def generation_of(row: Row[Any]) -> Generation:
@@ -71,4 +72,5 @@ def generation_of(row: Row[Any]) -> Generation:
         created_at=row.created_at,
         published_at=row.published_at,
         retired_at=row.retired_at,
+        settled=row.settled,
     )

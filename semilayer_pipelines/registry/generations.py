@@ -61,6 +61,7 @@ def open_next(
     change_seq: int,
     source_rows: int | None,
     high_water: str | None = None,
+    settled: str | None = None,
     now: datetime,
 ) -> Generation:
     """Open the next generation of a lens, with a pending shard for each range of `bounds`.
@@ -97,6 +98,7 @@ def open_next(
         change_seq=change_seq,
         source_rows=source_rows,
         high_water=high_water,
+        settled=settled,
         created_at=now,
     )
     generation_id = db.scalars(made.returning(_generations.id)).one()

@@ -181,6 +181,7 @@ generations = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("published_at", UtcDateTime),
     Column("retired_at", UtcDateTime),
+    Column("settled", Text),
     UniqueConstraint("lens_id", "number"),
     sqlite_autoincrement=True,
 )
@@ -251,6 +252,9 @@ cursors = Table(
     Column("cursor", Text),
     Column("high_water", Text),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("settled", Text),
+    Column("seen", Text),
+    Column("seen_at", UtcDateTime),
 )
 
 failed_rows = Table(

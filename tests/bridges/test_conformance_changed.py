@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from semilayer_pipelines.bridges.cursors import earlier, tracked_text
-from semilayer_pipelines.bridges.protocol import Selection
+from semilayer_pipelines.bridges.cursors import decode, encode
+from semilayer_pipelines.bridges.protocol import Selection, Untracked
+from semilayer_pipelines.bridges.times import start_before
 from semilayer_pipelines.errors import SchemaMismatch
 from tests.sources import SourceDatabase
+
+NOW = datetime(2024, 5, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def _tracked_table(source: SourceDatabase, moments: list[str | None]) -> Selection:
@@ -32,25 +37,27 @@ def test_rows_changed_in_the_same_instant_are_all_seen_once(
 def test_a_walk_ends_with_the_place_to_go_on_from(source: SourceDatabase) -> None:
     selection = _tracked_table(source, ["2024-05-01 10:00:00.123456", "2024-05-01 10:00:01.000000"])
 
-    page = source.bridge.read_changed(selection, "updated_at", None, 2, None)
+    page = source.bridge.read_changed(selection, "updated_at", None, 2)
 
     assert page.cursor is None
     assert page.last is not None
-    after = source.bridge.read_changed(selection, "updated_at", page.last, 9, None)
+    after = source.bridge.read_changed(selection, "updated_at", page.last, 9)
     assert (after.frame.height, after.cursor, after.last) == (0, None, None)
     source.run("UPDATE items SET updated_at = '2024-05-01 10:00:02.000000' WHERE id = 0")
-    again = source.bridge.read_changed(selection, "updated_at", page.last, 9, None)
+    again = source.bridge.read_changed(selection, "updated_at", page.last, 9)
     assert again.frame["id"].to_list() == [0]
 
 
 def test_a_walk_with_an_overlap_sees_what_was_committed_late(source: SourceDatabase) -> None:
     selection = _tracked_table(source, ["2024-05-01 10:00:00.000000", "2024-05-01 10:01:00.500000"])
-    last = source.bridge.read_changed(selection, "updated_at", None, 9, None).last
+    last = source.bridge.high_water(selection, "updated_at")
     assert last is not None
 
     source.insert("items", [(7, "2024-05-01 10:00:45.250000")])
 
-    since = earlier(tracked_text(last), 30)
+    (seen,) = decode(last)
+    assert isinstance(seen, str)
+    since = encode([start_before(seen, NOW, timedelta(seconds=30))])
     frame = source.walk_changed(selection, "updated_at", 9, since)
     assert frame["id"].to_list() == [7, 1]
 
@@ -87,9 +94,8 @@ def test_a_version_number_can_be_tracked(source: SourceDatabase) -> None:
 
     assert source.walk_changed(selection, "version", 1)["id"].to_list() == [5, 1, 2, 3, 4]
     since = source.bridge.high_water(selection, "version")
-    assert since == str(2**60 + 1)
     assert source.walk_changed(selection, "version", 1, since)["id"].to_list() == [4]
-    assert source.walk_changed(selection, "version", 1, "10")["id"].to_list() == [2, 3, 4]
+    assert source.walk_changed(selection, "version", 1, encode([10]))["id"].to_list() == [2, 3, 4]
 
 
 def test_a_date_can_be_tracked(source: SourceDatabase) -> None:
@@ -121,4 +127,59 @@ def test_an_unknown_tracking_column_is_an_error_and_not_a_full_scan(
     selection = _tracked_table(source, ["2024-05-01 10:00:00"])
 
     with pytest.raises(SchemaMismatch, match="did you mean 'updated_at'"):
-        source.bridge.read_changed(selection, "updatedat", None, 9, None)
+        source.bridge.read_changed(selection, "updatedat", None, 9)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 50])
+def test_a_binary_row_version_can_be_tracked(source: SourceDatabase, limit: int) -> None:
+    source.run(f"CREATE TABLE items (id INTEGER PRIMARY KEY, version {source.type('binary')})")
+    versions = [b"\x00\x01", b"\xff\x00", b"\x00\x00", b"\x41\x42", b"\x00\x01", b"\x7f\xff"]
+    source.insert("items", list(enumerate(versions)))
+    selection = Selection("items", ("id",), ("id",))
+
+    def seen(since: bytes | None, upto: bytes | None) -> list[int]:
+        frame = source.walk_changed(
+            selection,
+            "version",
+            limit,
+            None if since is None else encode([since]),
+            None if upto is None else encode([upto]),
+        )
+        return list(frame["id"])
+
+    assert seen(None, None) == [2, 0, 4, 3, 5, 1]
+    assert seen(b"\x00\x01", b"\x41\x42") == [0, 4, 3]
+    assert source.bridge.high_water(selection, "version") == encode([b"\xff\x00"])
+
+
+@pytest.mark.parametrize("kind", ["moment", "zoned moment", "DATE"])
+def test_what_a_walk_cannot_place_is_counted_and_left_out(
+    source: SourceDatabase, kind: str
+) -> None:
+    source.run(f"CREATE TABLE items (id INTEGER PRIMARY KEY, at {source.type(kind)})")
+    days = ["2024-04-30", None, "2024-05-01", "2024-05-03", "2037-12-31", None, "2024-05-04"]
+    source.insert("items", list(enumerate(days)))
+    selection = Selection("items", ("id",), ("id",))
+
+    end = source.bridge.high_water(selection, "at", NOW)
+
+    assert source.bridge.untracked(selection, "at", NOW) == Untracked(missing=2, ahead=3)
+    assert source.walk_changed(selection, "at", 1, None, end)["id"].to_list() == [0, 2]
+
+
+def test_of_a_version_nothing_is_in_the_future(source: SourceDatabase) -> None:
+    source.run("CREATE TABLE items (id INTEGER PRIMARY KEY, version BIGINT NOT NULL)")
+    source.insert("items", [(1, 1), (2, 2**62)])
+    selection = Selection("items", ("id",), ("id",))
+
+    assert source.bridge.untracked(selection, "version", NOW) == Untracked(missing=0, ahead=0)
+    end = source.bridge.high_water(selection, "version", NOW)
+    assert source.walk_changed(selection, "version", 1, None, end)["id"].to_list() == [1, 2]
+
+
+def test_a_walk_ends_at_the_largest_value_there_was_when_it_began(source: SourceDatabase) -> None:
+    selection = _tracked_table(source, ["2024-05-01 10:00:00.000001", "2024-05-01 10:00:00.000002"])
+    end = source.bridge.high_water(selection, "updated_at")
+    source.insert("items", [(7, "2024-05-01 10:00:00.000003"), (8, "2024-05-01 10:00:00.000002")])
+
+    assert source.walk_changed(selection, "updated_at", 1, None, end)["id"].to_list() == [0, 1, 8]

@@ -148,7 +148,7 @@ def test_a_claim_of_a_run_that_failed_is_given_back(lab: Lab) -> None:
 def test_incremental_starts_where_the_full_ingest_began_and_sees_what_moved(lab: Lab) -> None:
     with lab.source() as db:
         db.execute(
-            "UPDATE items SET name = 'moved', updated_at = '2026-03-01 00:00:00' WHERE id <= 300"
+            "UPDATE items SET name = 'moved', updated_at = '2024-03-01 00:00:00' WHERE id <= 300"
         )
         db.execute("UPDATE items SET name = 'unseen' WHERE id = 600")
         db.execute("DELETE FROM items WHERE id = 500")
@@ -166,11 +166,11 @@ def test_incremental_starts_where_the_full_ingest_began_and_sees_what_moved(lab:
 
 def test_a_row_committed_late_with_an_earlier_time_is_not_missed(lab: Lab) -> None:
     with lab.source() as db:
-        db.execute("UPDATE items SET updated_at = '2026-03-01 00:00:30' WHERE id = 1")
+        db.execute("UPDATE items SET updated_at = '2024-03-01 00:00:30' WHERE id = 1")
     lab.run(lab.request(Mode.INCREMENTAL))
     with lab.source() as db:
         db.execute(
-            "UPDATE items SET name = 'late', updated_at = '2026-03-01 00:00:10' WHERE id = 2"
+            "UPDATE items SET name = 'late', updated_at = '2024-03-01 00:00:10' WHERE id = 2"
         )
 
     lab.run(lab.request(Mode.INCREMENTAL))
@@ -182,7 +182,7 @@ def test_rows_with_one_and_the_same_time_are_all_seen_across_pages(tmp_path: Pat
     lab = Lab.at(tmp_path, rows=3_000)
     lab.full()
     with lab.source() as db:
-        db.execute("UPDATE items SET name = 'moved', updated_at = '2026-03-01 00:00:00'")
+        db.execute("UPDATE items SET name = 'moved', updated_at = '2024-03-01 00:00:00'")
 
     counts = lab.run(lab.request(Mode.INCREMENTAL)).counts
 
@@ -192,7 +192,7 @@ def test_rows_with_one_and_the_same_time_are_all_seen_across_pages(tmp_path: Pat
 
 def test_the_cursor_does_not_move_past_what_was_not_written(lab: Lab) -> None:
     with lab.source() as db:
-        db.execute("UPDATE items SET name = 'moved', updated_at = '2026-03-01 00:00:00'")
+        db.execute("UPDATE items SET name = 'moved', updated_at = '2024-03-01 00:00:00'")
     job = lab.request(Mode.INCREMENTAL)
 
     def break_down(_: Sequence[str]) -> None:

@@ -166,7 +166,7 @@ def test_an_incremental_run_killed_again_and_again_misses_nothing(tmp_path: Path
         with lab.source() as db:
             db.execute(
                 "UPDATE items SET name = ? || id, updated_at = ? WHERE id % 2 = ?",
-                (turn, f"2026-06-0{turn + 1} 00:00:00", turn % 2),
+                (turn, f"2024-06-0{turn + 1} 00:00:00", turn % 2),
             )
         killed += kill_after(start(lab, Mode.INCREMENTAL), dice.uniform(0.0, 0.3))
         give_up_on_the_dead(lab)
@@ -191,7 +191,7 @@ def test_whatever_is_killed_whenever_one_sync_later_the_index_is_the_source(tmp_
             with lab.source() as db:
                 db.executemany(
                     "UPDATE items SET name = ? || id, updated_at = ? WHERE id = ?",
-                    [(turn, f"2026-06-{turn + 1:02d} 00:00:00", n) for n in ids],
+                    [(turn, f"2024-06-{turn + 1:02d} 00:00:00", n) for n in ids],
                 )
                 db.executemany("DELETE FROM items WHERE id = ?", [(n,) for n in gone])
             with lab.project.registry.begin() as db:

@@ -28,7 +28,7 @@ def lab(tmp_path: Path) -> Lab:
     lab = Lab.at(tmp_path, rows=1_500)
     lab.full()
     with lab.source() as db:
-        db.execute("UPDATE items SET name = 'new ' || id, updated_at = '2026-05-05 00:00:00'")
+        db.execute("UPDATE items SET name = 'new ' || id, updated_at = '2024-05-05 00:00:00'")
     with lab.project.registry.begin() as db:
         named = [(str(n), Action.UPSERT) for n in range(1, 1_501)]
         changes.append(db, lab.lens.id, named, lab.project.clock())

@@ -81,7 +81,7 @@ def test_a_deleted_row_is_a_tombstone_and_its_failure_is_forgotten(lab: Lab) -> 
     # given a row that could not be mapped and one that never was in the index for that reason
     with lab.source() as db:
         db.execute("UPDATE items SET category = 'unknown' WHERE id = 5")
-        db.execute("INSERT INTO items VALUES (9000, 'a', 'b', 1, 'unknown', '2026-01-01')")
+        db.execute("INSERT INTO items VALUES (9000, 'a', 'b', 1, 'unknown', '2024-01-01')")
     assert lab.sync().counts.failed == 2
     assert lab.index.fetch(["5"]).height == 1  # the old object of a row that is there stays
 
@@ -150,7 +150,7 @@ def test_the_repair_of_a_shard_touches_nothing_else(lab: Lab) -> None:
 def test_two_objects_of_a_changed_row_become_one_whoever_writes_it(lab: Lab, mode: Mode) -> None:
     double(lab, "7", "8")
     with lab.source() as db:
-        db.execute("UPDATE items SET name = 'new', updated_at = '2026-09-09' WHERE id IN (7, 8)")
+        db.execute("UPDATE items SET name = 'new', updated_at = '2024-09-09' WHERE id IN (7, 8)")
     with lab.project.registry.begin() as db:
         named = [(key, Action.UPSERT) for key in ("7", "8", "9")]
         changes.append(db, lab.lens.id, named, lab.project.clock())

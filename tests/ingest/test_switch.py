@@ -159,7 +159,7 @@ def test_a_run_whose_index_is_replaced_under_it_goes_on_with_the_new_one(
     lab = Lab.at(tmp_path, rows=300, rebuild=kind)
     lab.full()
     with lab.source() as db:
-        db.execute("UPDATE items SET name = 'new', updated_at = '2026-09-09' WHERE id <= 3")
+        db.execute("UPDATE items SET name = 'new', updated_at = '2024-09-09' WHERE id <= 3")
     name(lab, "1", "2", "3")
     replaced: list[str] = []
 
@@ -205,8 +205,8 @@ def test_a_cursor_does_not_move_for_what_only_the_replaced_index_had(tmp_path: P
     job, switched = rebuild(lab), []
     lab.run(job, shard=0)
     with lab.source() as db:
-        db.execute("UPDATE items SET name = 'new', updated_at = '2026-06-01' WHERE id = 1")
-        db.execute("UPDATE items SET name = 'new', updated_at = '2026-07-01' WHERE id = 2")
+        db.execute("UPDATE items SET name = 'new', updated_at = '2024-06-01' WHERE id = 1")
+        db.execute("UPDATE items SET name = 'new', updated_at = '2024-07-01' WHERE id = 2")
     lab.sync()
 
     # when the rebuild is published while an incremental run finds nothing to write

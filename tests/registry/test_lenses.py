@@ -126,7 +126,7 @@ def test_a_removed_lens_leaves_no_row_and_its_id_is_not_used_again(
         build(registry, each, bounds=("5",))
         with registry.begin() as db:
             changes.append(db, each.id, [("1", Action.UPSERT)], NOW)
-            cursors.put(db, each.id, cursor="c", high_water=None, now=NOW)
+            cursors.put(db, each.id, "c", NOW)
             call_log.admit(db, each.id, calls=1, limit=10, now=NOW)
             failed_rows.record(db, each.id, {"1": ("mapping", "bad")}, job_id="j", now=NOW)
             page_log.record(

@@ -37,13 +37,14 @@ def test_a_lens_tells_how_it_stands(site: Site) -> None:
     with site.project.registry.begin() as db:
         lens = site.lens()
         failed_rows.record(db, lens.id, {"9": ("s", "r")}, job_id="j", now=site.clock())
-        cursors.put(db, lens.id, cursor="c", high_water="h", now=site.clock())
+        told = {"settled": None, "seen_at": site.clock(), "now": site.clock()}
+        cursors.begin(db, lens.id, "h", **told)
 
     answer = site.call("GET", "/v1/lenses/items").json()
 
     assert (answer["name"], answer["status"], answer["needs"]) == ("items", "ready", "nothing")
     assert (answer["buffered"], answer["lagSeconds"], answer["failed"]) == (3, 7.5, 1)
-    assert (answer["cursor"]["cursor"], answer["cursor"]["highWater"]) == ("c", "h")
+    assert (answer["cursor"]["cursor"], answer["cursor"]["highWater"]) == (None, "h")
     assert answer["generation"] is None
     assert answer["lastJob"]["status"] == "queued"
     assert answer["running"] == []

@@ -1,0 +1,50 @@
+"""Times as texts, which is how sources hand them over: moved back without losing a digit.
+
+A text keeps its own notation (blank or `T`, fraction, zone), because the database compares it with
+texts of that notation. Without a zone it is taken for UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["is_time", "start_before"]
+
+_TIME = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)"
+    r"(?:(?P<between>[ T])(?P<time>\d\d:\d\d(?P<seconds>:\d\d)?)(?P<fraction>\.\d{1,9})?"
+    r"(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?)?"
+)
+
+
+def is_time(text: str) -> bool:
+    """Say whether a text is an ISO date, or a date and a time."""
+    return _TIME.fullmatch(text) is not None
+
+
+def start_before(text: str, now: datetime, by: timedelta) -> str:
+    """Return a time `by` earlier than `text` or than `now`, whichever is the earlier, as a text.
+
+    The notation stays; what it has no digits for is cut off, which is earlier still. A date without
+    a time moves back by whole days, at least one. A time that no calendar has (a zero date) and one
+    before the year 1 come back as they are. Raises `ValueError` for what is no ISO time.
+    """
+    parts = _TIME.fullmatch(text)
+    if parts is None:
+        raise ValueError(f"not an ISO time: {text!r}")
+    fraction, zone = (parts["fraction"] or "")[:7], parts["zone"] or ""
+    try:
+        moment = datetime.fromisoformat(
+            f"{parts['date']}T{parts['time'] or '00:00'}{fraction.ljust(7, '0') if fraction else ''}"
+            f"{zone or '+00:00'}"
+        )
+        back = min(moment, now.astimezone(moment.tzinfo or UTC)) - by
+    except (ValueError, OverflowError):
+        return text
+    day = back.strftime("%Y-%m-%d").rjust(10, "0")
+    if parts["time"] is None:
+        return day
+    clock = back.strftime("%H:%M:%S" if parts["seconds"] else "%H:%M")
+    digits = f".{back.microsecond:06d}"[: len(fraction)] if fraction else ""
+    return day + parts["between"] + clock + digits + zone
