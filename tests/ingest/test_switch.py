@@ -254,3 +254,40 @@ def test_another_tracking_column_does_not_start_at_the_cursor_of_the_first(tmp_p
         at = cursors.get(db, lab.lens.id)
     assert at is not None
     assert '"2"' in (at.cursor or "")
+
+
+def copy_of_items(lab: Lab) -> None:
+    """Make a second table, with the same keys and columns and other values."""
+    with lab.source() as db:
+        db.execute(
+            "CREATE TABLE goods (id INTEGER PRIMARY KEY, name TEXT, description TEXT, price REAL,"
+            " category TEXT, updated_at TEXT)"
+        )
+        db.execute(
+            "INSERT INTO goods SELECT id, 'other', description, price, category, updated_at"
+            " FROM items"
+        )
+
+
+def test_another_table_of_the_same_shape_needs_a_rebuild(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=50)
+    lab.full()
+    copy_of_items(lab)
+
+    lab.push(table="goods")
+
+    assert lab.lens.needs is Needs.REBUILD
+    lab.full()
+    assert lab.audit().clean
+
+
+def test_rows_of_two_tables_never_share_a_generation(tmp_path: Path) -> None:
+    # given a rebuild of two shards, of which one is filled when the lens is pushed for another table
+    lab = Lab.at(tmp_path, rows=400, shards=2)
+    copy_of_items(lab)
+    lab.run(lifecycle.request_rebuild(lab.project, ENV, "items"), shard=0)
+
+    lab.push(table="goods", shards=2)
+    lab.full()
+
+    assert lab.audit().clean
