@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import click
 from rich.text import Text
 
 from semilayer_pipelines.cli.context import Here, console, say
+from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.errors import ConfigError, Terminal
 from semilayer_pipelines.orchestration.alive import load_error
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.supervisor import Process, Supervisor, free_port, wait_for_port
 
-__all__ = ["dev", "start_dagster"]
+__all__ = ["dev", "shared_model", "start_dagster"]
 
 DEFINITIONS = "semilayer_pipelines.orchestration.definitions"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -31,21 +34,44 @@ _TEDIOUS = (
 )
 """Parts of lines that Dagster repeats every few seconds or for every step; its UI has them all."""
 
-_COLOURS = {"code server": "cyan", "web server": "green", "daemon": "yellow"}
+_COLOURS = {
+    "code server": "cyan",
+    "web server": "green",
+    "daemon": "yellow",
+    "webhook": "magenta",
+    "embedder": "blue",
+}
 
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
+@click.option("--webhook-port", default=8000, show_default=True, help="Port of the webhook.")
 @click.option("--no-ui", is_flag=True, help="Without the web server.")
+@click.option("--no-embedder", is_flag=True, help="Let every run load its model by itself.")
 @click.pass_obj
-def dev(here: Here, port: int, no_ui: bool) -> None:
-    """Run Dagster (UI, daemon, code server) for this project until Ctrl-C."""
+def dev(here: Here, port: int, webhook_port: int, no_ui: bool, no_embedder: bool) -> None:
+    """Run everything for this project until Ctrl-C: Dagster, webhook, embedder.
+
+    The embedder keeps the model that most lenses use warm, unless SEMILAYER_EMBEDDER_URL names one
+    that is running.
+    """
+    project, ui_port = here.project, None if no_ui else port
     before = {number: signal.signal(number, _interrupt) for number in _ENDING}
     supervisor = None
     ended = None
     try:
-        supervisor = start_dagster(here.project, ui_port=None if no_ui else port, say=_say)
-        say("\n  " + _welcome(here.project, None if no_ui else port) + "\n")
+        _refuse_taken("--webhook-port", webhook_port)
+        beside = [_webhook(webhook_port)]
+        environ = {} if ui_port is None else {"SEMILAYER_DAGSTER_URL": _url(ui_port)}
+        model = None if no_embedder or project.settings.embedder_url else shared_model(project)
+        if model is not None:
+            embedder_port = free_port()
+            beside.append(_embedder(model, embedder_port))
+            environ["SEMILAYER_EMBEDDER_URL"] = _url(embedder_port)
+        supervisor = start_dagster(
+            project, ui_port=ui_port, say=_say, environ=environ, beside=beside
+        )
+        say("\n  " + _welcome(project, ui_port, webhook_port) + "\n")
         while not (ended := supervisor.ended()):
             time.sleep(0.2)
     except KeyboardInterrupt:
@@ -68,22 +94,67 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _welcome(project: Project, port: int | None) -> str:
-    if port is None:
-        return "Dagster is up, without its UI. Ctrl-C stops everything."
-    url = f"http://127.0.0.1:{port}"
-    told = f"Dagster: {url}   (Ctrl-C stops everything)"
-    if url != project.settings.dagster_url:
-        told += f"\n  For `semilayer push` to find it: export SEMILAYER_DAGSTER_URL={url}"
+def _welcome(project: Project, ui_port: int | None, webhook_port: int) -> str:
+    if ui_port is None:
+        told = "Dagster:  without its UI   (Ctrl-C stops everything)"
+    else:
+        told = f"Dagster:  {_url(ui_port)}   (Ctrl-C stops everything)"
+    told += f"\n  Webhook:  {_url(webhook_port)}/v1/ingest/LENS   (key: semilayer keys create)"
+    if ui_port is not None and _url(ui_port) != project.settings.dagster_url:
+        told += f"\n  For `semilayer push` to find it: export SEMILAYER_DAGSTER_URL={_url(ui_port)}"
     return told
 
 
+def shared_model(project: Project) -> EmbeddingConfig | None:
+    """Return the sentence-transformers model of most lenses, `None` when no lens has one.
+
+    Before the first push it is the default model.
+    """
+    with project.registry.read() as db:
+        configs = [lens.config.embedding for lens in lenses.list_all(db)]
+    if not configs:
+        return EmbeddingConfig()
+    used = Counter(one for one in configs if one.provider == "sentence-transformers")
+    return used.most_common(1)[0][0] if used else None
+
+
+def _embedder(model: EmbeddingConfig, port: int) -> Process:
+    command = [*_program("semilayer"), "embedder", "--port", str(port), "--model", model.model]
+    if model.revision is not None:
+        command += ["--revision", model.revision]
+    if model.dimensions is not None:
+        command += ["--dimensions", str(model.dimensions)]
+    # Not waited for: until it answers, a run loads the model by itself.
+    return Process("embedder", command)
+
+
+def _webhook(port: int) -> Process:
+    return Process("webhook", [*_program("semilayer"), "webhook", "--port", str(port)], port=port)
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _refuse_taken(option: str, port: int) -> None:
+    if wait_for_port(port, 0.05):
+        raise ConfigError(
+            f"Port {port} is taken.", cure=f"Choose another: semilayer dev {option} {port + 1}"
+        )
+
+
 def start_dagster(
-    project: Project, *, ui_port: int | None, say: Callable[[str, str], None]
+    project: Project,
+    *,
+    ui_port: int | None,
+    say: Callable[[str, str], None],
+    environ: Mapping[str, str] | None = None,
+    beside: Sequence[Process] = (),
 ) -> Supervisor:
     """Start code server, daemon and, with a port, the web server; return when all are up.
 
-    `say` gets (process name, line). Raises `ConfigError` when this is not a Dagster project's
+    `say` gets (process name, line). `environ` is added to every program's environment, `beside` is
+    started after Dagster. Raises `ConfigError` when this is not a Dagster project's
     folder or the port is taken, and `Terminal` when a program does not come up or the lenses do not
     load; nothing is left running then.
     """
@@ -94,19 +165,19 @@ def start_dagster(
                 f"There is no {name} in {root.name or root}.",
                 cure="Start it in the project's folder.",
             )
-    if ui_port is not None and wait_for_port(ui_port, 0.05):
-        raise ConfigError(
-            f"Port {ui_port} is taken.", cure="Choose another: semilayer dev --port 3001"
-        )
+    if ui_port is not None:
+        _refuse_taken("--port", ui_port)
     (project.settings.home / "dagster").mkdir(parents=True, exist_ok=True)
     code_port = free_port()
-    environ = os.environ | {
+    shared = {
+        **os.environ,
+        **(environ or {}),
         "DAGSTER_HOME": str(root),
         "SEMILAYER_CODE_SERVER_HOST": "127.0.0.1",
         "SEMILAYER_CODE_SERVER_PORT": str(code_port),
         "PYTHONUNBUFFERED": "1",
     }
-    supervisor = Supervisor(root, environ, say)
+    supervisor = Supervisor(root, shared, say)
     programs = [
         Process(
             "code server",
@@ -131,7 +202,7 @@ def start_dagster(
             )
         )
     try:
-        for program in programs:
+        for program in (*programs, *beside):
             supervisor.start(program)
             if program.port == code_port and (problem := load_error(code_port)):
                 raise Terminal(

@@ -69,8 +69,9 @@ class WarmEmbedder:
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts; raises what the protocol names.
 
-        The first call decides between the service and the local model. It raises `ConfigError` when
-        something else answers at the address, with another model, or refuses the key.
+        The first call decides between the service and the local model, which is taken when nobody
+        answers or the service has another one. It raises `ConfigError` when something else answers
+        at the address, or refuses the key.
         """
         if not texts:
             return embed_once(texts, self._local.embed, dimension=self._config.dimensions)
@@ -97,7 +98,15 @@ class WarmEmbedder:
                 body if status is None else f"HTTP {status}",
             )
             return self._local
-        self._check(status, body)
+        served = self._served(status, body)
+        if self.fingerprint not in served:
+            logger.warning(
+                "The embedder at %s serves %s; this lens needs %s, which is loaded here instead.",
+                self._url,
+                ", ".join(served) or "nothing",
+                self.fingerprint,
+            )
+            return self._local
         logger.info("embedding with the service at %s", self._url)
         return OpenAIEmbedder(
             EmbeddingConfig(
@@ -141,8 +150,8 @@ class WarmEmbedder:
                 self._sleep(wait_before_retry(failures, None, self._random))
         return response.status_code, response.text
 
-    def _check(self, status: int, body: str) -> None:
-        """Raise `ConfigError` unless the service has the very model that this lens needs."""
+    def _served(self, status: int, body: str) -> list[str]:
+        """Return the fingerprints of its models; raise `ConfigError` for what is no embedder."""
         if status in (401, 403):
             raise ConfigError(
                 f"The embedder at {self._url} refuses the key.",
@@ -155,14 +164,7 @@ class WarmEmbedder:
                 cure=f"Correct {URL_VARIABLE}, or unset it to load the model here. Another "
                 "OpenAI-compatible endpoint is configured as 'embedding.provider: openai'.",
             )
-        if self.fingerprint not in [entry.get("fingerprint") for entry in entries]:
-            served = ", ".join(str(entry.get("fingerprint")) for entry in entries) or "nothing"
-            raise ConfigError(
-                f"The embedder at {self._url} serves {served}, and this lens needs "
-                f"{self.fingerprint}.",
-                cure=f"Start it with the lens's model (semilayer embedder --model "
-                f"{self._config.model}), or unset {URL_VARIABLE} to load the model here.",
-            )
+        return [str(entry.get("fingerprint")) for entry in entries]
 
 
 def _base(url: str) -> str:

@@ -24,7 +24,6 @@ from semilayer_pipelines.project import Project, Settings
 from tests.embedder_service.service import (
     CONFIG,
     DIMENSION,
-    MODEL,
     POISON,
     Service,
     WatchedEmbedder,
@@ -142,17 +141,17 @@ def test_a_service_that_is_still_loading_is_waited_for() -> None:
     assert (local.calls, embedder.calls) == (0, [["a"]])
 
 
-def test_a_service_with_another_model_is_refused() -> None:
+def test_a_service_with_another_model_is_left_alone_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     embedder, local = WatchedEmbedder(), Local()
 
     with running(lambda: Opened(embedder, OTHER)) as service:
         wait_until_ready(service)
-        with pytest.raises(ConfigError, match=OTHER.fingerprint) as caught:
-            warm(service.url, local).embed(["a"])
+        warm(service.url, local).embed(["a"])
 
-    assert local.fingerprint in caught.value.message
-    assert f"semilayer embedder --model {MODEL}" in caught.value.cure
-    assert (local.calls, embedder.calls) == (0, [])
+    assert (local.calls, embedder.calls) == (1, [])
+    assert f"serves {OTHER.fingerprint}; this lens needs {local.fingerprint}" in caplog.text
 
 
 def test_a_replica_with_another_model_never_answers_in_its_place() -> None:

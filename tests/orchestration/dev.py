@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import httpx
+
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.supervisor import free_port
@@ -35,6 +37,7 @@ class Dev:
 
     folder: Folder
     port: int = field(default_factory=free_port)
+    webhook_port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -46,6 +49,16 @@ class Dev:
         return Graphql(f"http://127.0.0.1:{self.port}")
 
     @property
+    def webhook(self) -> httpx.Client:
+        """The webhook, called with a service key that is made for it."""
+        made = self.folder.json("keys", "create", "--type", "service", "--name", "of a test")
+        return httpx.Client(
+            base_url=f"http://127.0.0.1:{self.webhook_port}",
+            headers={"authorization": f"Bearer {made['key']}"},
+            timeout=40,
+        )
+
+    @property
     def log(self) -> str:
         return (self.folder.path / "dev.log").read_text(errors="replace")
 
@@ -53,7 +66,10 @@ class Dev:
         """Start it and wait until it says that it is up."""
         with (self.folder.path / "dev.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [SEMILAYER, "dev", *(options or ("--port", str(self.port)))],
+                [
+                    *(SEMILAYER, "dev", "--webhook-port", str(self.webhook_port)),
+                    *(options or ("--port", str(self.port))),
+                ],
                 cwd=self.folder.path,
                 env=self.folder.full_environ,
                 stdin=subprocess.DEVNULL,

@@ -36,6 +36,16 @@ class Graphql:
         )
         return str(found["runOrError"]["status"])
 
+    def runs_of(self, job_id: str) -> list[dict[str, Any]]:
+        """Return status and tags of the runs of a registry's job."""
+        found = self.ask(
+            """query($filter: RunsFilter!) { runsOrError(filter: $filter) {
+                 ... on Runs { results { status tags { key value } } } } }""",
+            filter={"tags": [{"key": "semilayer/job_id", "value": job_id}]},
+        )
+        runs: list[dict[str, Any]] = found["runsOrError"]["results"]
+        return runs
+
     def terminate(self, run_id: str) -> None:
         done = self.ask(
             "mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=run_id

@@ -44,7 +44,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun]:
     gates = {name: Gate(path, f"gate_{name}") for name in ("killed", "cancelled", "stopped")}
     folder.write(
         lenses={name: {"fields": gate.fields} for name, gate in gates.items()}
-        | {"plain": {}, "filled": {"shards": 4}}
+        | {"plain": {}, "posted": {}, "filled": {"shards": 4}}
     )
     dev = Dev(folder)
     folder.run("push")
@@ -148,6 +148,32 @@ def test_two_runs_of_one_kind_do_not_overlap_whoever_launched_them(begun: Begun)
     until(lambda: dev.graphql.status(second) == "SUCCESS", 60, "the second run's end")
 
 
+def test_a_change_that_is_posted_is_searchable_seconds_later(begun: Begun) -> None:
+    # given a lens that is indexed
+    dev = begun.dev
+    dev.waiting_command("resume", "--lens", "posted", "--wait")
+    with sqlite3.connect(dev.folder.database) as db:
+        db.execute("UPDATE items SET name = 'a rather new name' WHERE id = 9")
+    db.close()
+
+    # when a caller tells the webhook and waits for the job
+    changes = [{"id": "9", "action": "upsert"}, {"id": "none", "action": "delete"}]
+    with dev.webhook as webhook:
+        posted = webhook.post("/v1/ingest/posted", json={"mode": "records", "changes": changes})
+        assert posted.status_code == 202, posted.text
+        job = webhook.get(f"/v1/jobs/{posted.json()['jobId']}?wait=30").json()
+
+        # then it is done, by the one run that the webhook itself launched
+        assert (job["status"], job["counts"]["written"]) == ("completed", 1), job
+        sought = {"query": "any", "where": {"name": "a rather new name"}}
+        found = webhook.post("/v1/search/posted", json=sought).json()
+    assert [hit["id"] for hit in found["results"]] == ["9"]
+    assert indexed(dev.folder.project, "posted") == ROWS
+    runs = dev.graphql.runs_of(job["id"])
+    assert [run["status"] for run in runs] == ["STARTED"]  # it lingers
+    assert "dagster/run_key" not in {tag["key"] for tag in runs[0]["tags"]}
+
+
 def test_a_killed_run_is_noticed_and_its_job_completed(begun: Begun) -> None:
     # given a run whose process was killed in the middle of a page (see the fixture)
     dev = begun.dev
@@ -181,7 +207,7 @@ def test_ctrl_c_stops_everything_and_the_next_start_goes_on(begun: Begun) -> Non
     gate.wait_until_reached()
     job = dev.latest_job("stopped")
     family = dev.family()
-    assert len(family) >= 5  # itself, code servers, daemon, web server, run
+    assert len(family) >= 6  # itself, code servers, daemon, web server, webhook, run
 
     # when
     dev.interrupt()
