@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import generations, jobs, lenses
+from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
+from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
@@ -25,6 +26,7 @@ __all__ = [
     "request_sync",
     "require_syncable",
     "resume",
+    "retry_failed",
 ]
 
 
@@ -111,6 +113,22 @@ def request_heal(
         )
     ask = request_rebuild if rebuild else request_sync
     return ask(project, env, name, confirmed=confirmed, origin="verify")
+
+
+def retry_failed(project: Project, env: str, name: str) -> Job | None:
+    """Ask for the rows that were set aside to be tried again; `None` when there are none.
+
+    They go the way of rows that a caller names. A paused lens does it when it is resumed. Raises
+    `NotFound`.
+    """
+    now = project.clock()
+    with project.registry.begin() as db:
+        lens = lenses.get(db, env, name)
+        failed = failed_rows.keys(db, lens.id, failed_rows.KEPT)
+        if not failed:
+            return None
+        changes.append(db, lens.id, [(key, Action.UPSERT) for key in failed], now)
+        return _request(db, project, lens, Mode.RECORDS, "retry", confirmed=False)
 
 
 def _what_is_left(db: Connection, lens: Lens) -> Mode | None:

@@ -23,6 +23,8 @@ _COMMANDS = {
     "verify": "verify:verify",
     "status": "status:status",
     "jobs": "jobs:jobs_command",
+    "failed": "failed:failed",
+    "explain": "explain:explain",
     "search": "search:search",
     "dev": "dev:dev",
     "webhook": "webhook:webhook",

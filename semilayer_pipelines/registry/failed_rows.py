@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, literal, select
+from sqlalchemy import Connection, Row, Select, delete, func, literal, select
 
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import among, insert, rows_of
 from semilayer_pipelines.registry.types import UtcDateTime
 
-__all__ = ["KEPT", "FailedRow", "clear", "count", "keys", "list_all", "record"]
+__all__ = ["KEPT", "FailedRow", "clear", "count", "get", "keys", "list_all", "record"]
 
 KEPT = 10_000
 """Failed rows kept a lens; of more, those that failed last."""
@@ -92,6 +93,12 @@ def count(db: Connection, lens_id: int) -> int:
     return db.scalars(select(func.count()).where(_failed.lens_id == lens_id)).one()
 
 
+def get(db: Connection, lens_id: int, key: str) -> FailedRow | None:
+    """Return what is noted of a row, `None` when it did not fail."""
+    row = db.execute(_latest_first(lens_id).where(_failed.key == key)).one_or_none()
+    return None if row is None else _failed_row(row)
+
+
 def keys(db: Connection, lens_id: int, limit: int) -> list[str]:
     """Return the keys of failed rows, those that failed last first."""
     query = _latest_first(lens_id).with_only_columns(_failed.key)
@@ -105,18 +112,19 @@ def list_all(
     query = _latest_first(lens_id)
     if job_id is not None:
         query = query.where(_failed.job_id == job_id)
-    return [
-        FailedRow(
-            key=row.key,
-            stage=row.stage,
-            reason=row.reason,
-            attempts=row.attempts,
-            first_at=row.first_at,
-            last_at=row.last_at,
-            job_id=row.job_id,
-        )
-        for row in db.execute(query.limit(limit))
-    ]
+    return [_failed_row(row) for row in db.execute(query.limit(limit))]
+
+
+def _failed_row(row: Row[Any]) -> FailedRow:
+    return FailedRow(
+        key=row.key,
+        stage=row.stage,
+        reason=row.reason,
+        attempts=row.attempts,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        job_id=row.job_id,
+    )
 
 
 def _latest_first(lens_id: int) -> Select[tuple[object, ...]]:

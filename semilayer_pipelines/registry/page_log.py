@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, or_, select
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry.job import Mode
 
-__all__ = ["LoggedPage", "of_job", "prune", "record", "total"]
+__all__ = ["LoggedPage", "job_at", "of_job", "prune", "record", "total"]
 
 _pages = tables.page_log.c
+_AT_ONCE = 100  # pages that may end between one page's write and its end: a shard each
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,26 @@ def of_job(db: Connection, job_id: str, limit: int) -> list[LoggedPage]:
         )
         for row in rows
     ]
+
+
+def job_at(db: Connection, lens_id: int, at: datetime, generation_job_id: str) -> str | None:
+    """Return the job whose page was at work at a time; `None` when it is forgotten.
+
+    Of the full ingests only the one that built the generation can have written to it. Where two
+    jobs were at work at once, it is the one that ended its page first.
+    """
+    jobs = tables.jobs.c
+    fills = or_(jobs.mode != Mode.FULL, jobs.id == generation_job_id)
+    rows = db.execute(
+        select(_pages.job_id, _pages.at, _pages.seconds)
+        .select_from(tables.page_log)
+        .join(tables.jobs)
+        .where(jobs.lens_id == lens_id, fills, jobs.started_at <= at, _pages.at >= at)
+        .order_by(_pages.at, _pages.id)
+        .limit(_AT_ONCE)
+    )
+    begun = (row.job_id for row in rows if row.at - timedelta(seconds=row.seconds) <= at)
+    return next(begun, None)
 
 
 def total(db: Connection, job_id: str) -> Counts:

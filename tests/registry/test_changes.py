@@ -248,3 +248,23 @@ def test_changes_that_a_rebuild_has_yet_to_replay_are_not_pruned(
     assert pruned == 1
     with registry.read() as db:
         assert shown(changes.since(db, lens.id, seq, 10)) == ["+after"]
+
+
+def test_what_waits_for_some_keys_is_what_was_not_applied_or_came_later(
+    registry: Registry, lens: Lens
+) -> None:
+    other = make_lens(registry, "orders")
+    append(registry, other, "+a")
+    append(registry, lens, "+a", "+b", "-a")
+    claim(registry, lens)
+    ack(registry, ["a", "b"])
+    with registry.read() as db:
+        seq = changes.latest_seq(db, lens.id)
+    append(registry, lens, "-c")
+
+    def waiting(after: int) -> list[str]:
+        with registry.read() as db:
+            return shown(changes.waiting(db, lens.id, ["a", "b", "c"], after))
+
+    assert waiting(seq) == ["-c"]
+    assert waiting(0) == ["+a", "+b", "-a", "-c"]

@@ -62,3 +62,15 @@ def test_of_too_many_the_latest_are_kept(
     assert len(kept) == 50
     assert {key[0] for key in kept[:30]} == {"2"}
     assert {key[0] for key in kept[30:]} == {"1"}
+
+
+def test_one_row_is_found_by_its_key(registry: Registry, lens: Lens) -> None:
+    with registry.begin() as db:
+        bad = {"1": ("mapping", "no number"), "2": ("mapping", "no number")}
+        failed_rows.record(db, lens.id, bad, job_id="job-1", now=NOW)
+
+        found = failed_rows.get(db, lens.id, "2")
+
+        assert found is not None
+        assert (found.key, found.attempts) == ("2", 1)
+        assert failed_rows.get(db, lens.id, "3") is None

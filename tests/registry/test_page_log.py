@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.registry import page_log
+from semilayer_pipelines.registry import jobs, page_log
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.registry.page_log import LoggedPage
-from tests.registry.given import at, queue
+from tests.registry.given import at, queue, start
 
 
 def note(registry: Registry, job_id: str, page: int) -> None:
@@ -55,3 +55,20 @@ def test_old_pages_are_pruned(registry: Registry) -> None:
         assert page_log.prune(db, at(3)) == 2
         assert [page.page for page in page_log.of_job(db, "job-1", 9)] == [3]
         assert [page.page for page in page_log.of_job(db, "job-2", 9)] == [9]
+
+
+def test_a_time_tells_the_job_that_was_at_work_then(registry: Registry, lens: Lens) -> None:
+    # given two jobs that began at the same time, with pages of 0.25 s that ended at 1, 2, 3 and 9
+    with registry.begin() as db:
+        jobs.join(db, "job-1", run_id=None, now=at(0))
+    start(registry, "job-2")
+
+    def job_at(seconds: float, built_by: str = "job-1") -> str | None:
+        with registry.read() as db:
+            return page_log.job_at(db, lens.id, at(seconds), built_by)
+
+    assert job_at(1.9) == "job-1"
+    assert job_at(8.9) == "job-2"
+    assert job_at(5) is None  # nobody's page
+    assert job_at(10) is None  # forgotten
+    assert job_at(1.9, built_by="another full ingest") is None

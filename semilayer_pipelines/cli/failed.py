@@ -1,0 +1,99 @@
+"""`semilayer failed`: the rows that were set aside."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from semilayer_pipelines import lifecycle
+from semilayer_pipelines.cli.context import (
+    Here,
+    console,
+    env_option,
+    json_option,
+    say,
+    say_aside,
+    say_json,
+)
+from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.registry import failed_rows, lenses
+from semilayer_pipelines.registry.failed_rows import FailedRow
+
+__all__ = ["failed"]
+
+
+@click.command()
+@click.option("--lens", help="Only this lens.")
+@click.option("--limit", default=20, show_default=True, help="How many of each lens at most.")
+@click.option("--retry", is_flag=True, help="Queue the job that tries them again.")
+@click.option("--wait", is_flag=True, help="With --retry: follow the jobs to their end.")
+@env_option
+@json_option
+@click.pass_obj
+def failed(
+    here: Here, lens: str | None, limit: int, retry: bool, wait: bool, env: str, as_json: bool
+) -> None:
+    """List the rows that were set aside, and why; or try them again.
+
+    They keep nobody waiting: the other rows are indexed, and every sync tries these again by itself.
+    """
+    project = here.project
+    with project.registry.read() as db:
+        known = [lenses.get(db, env, lens)] if lens else lenses.list_all(db, env)
+        totals = {one.name: failed_rows.count(db, one.id) for one in known}
+        rows = {one.name: failed_rows.list_all(db, one.id, limit) for one in known}
+    queued = {}
+    if retry:
+        for one in known:
+            job = lifecycle.retry_failed(project, env, one.name)
+            if job is not None:
+                queued[one.name] = job.id
+    if as_json:
+        say_json(
+            [
+                {
+                    "lens": name,
+                    "total": totals[name],
+                    "failed": [_as_json(row) for row in found],
+                    "job": queued.get(name),
+                }
+                for name, found in rows.items()
+            ]
+        )
+    else:
+        _show(rows, totals)
+    tell = say_aside if as_json else say
+    for name, job_id in queued.items():
+        tell(f"{name}: {totals[name]:,} set aside, tried again by job {job_id[:8]}.")
+    if wait:
+        follow(project, list(queued.values()), tell=tell)
+
+
+def _show(rows: dict[str, list[FailedRow]], totals: dict[str, int]) -> None:
+    if not any(totals.values()):
+        say("No row is set aside.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("lens", "id", "at", "times", "last (UTC)", "why"):
+        table.add_column(title)
+    for name, found in rows.items():
+        for row in found:
+            when = f"{row.last_at:%Y-%m-%d %H:%M:%S}"
+            table.add_row(name, Text(row.key), row.stage, str(row.attempts), when, Text(row.reason))
+    console.print(table)
+    for name, total in totals.items():
+        if total > len(rows[name]):
+            say(f"{name}: {total - len(rows[name]):,} more; show them with --limit {total}")
+
+
+def _as_json(row: FailedRow) -> dict[str, object]:
+    return {
+        "id": row.key,
+        "stage": row.stage,
+        "reason": row.reason,
+        "attempts": row.attempts,
+        "firstAt": row.first_at.isoformat(),
+        "lastAt": row.last_at.isoformat(),
+        "job": row.job_id,
+    }

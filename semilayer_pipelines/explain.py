@@ -1,0 +1,215 @@
+"""One row from its source to its vector: what it is now, what is indexed, and why they differ.
+
+Nothing is written. The text is embedded once, to see what the model reads of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+
+from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.ingest.parts import Parts, as_indexed, open_parts
+from semilayer_pipelines.keys import key_text_expr
+from semilayer_pipelines.mapping.compile import TEXT
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log
+from semilayer_pipelines.registry.changes import Change
+from semilayer_pipelines.registry.failed_rows import FailedRow
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.stores.protocol import (
+    INDEXED_AT,
+    KEY,
+    ROW_HASH,
+    SHARD,
+    TEXT_HASH,
+    VECTOR,
+    Index,
+)
+
+__all__ = ["Embedding", "Explanation", "Indexed", "MappedRow", "explain"]
+
+_OWN = {KEY, SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, VECTOR}
+_SAME_VECTOR = 0.9999
+"""Cosine similarity from which a vector counts as the same: models differ in the last digits."""
+
+
+@dataclass(frozen=True)
+class MappedRow:
+    """A row as the lens sees it; hashes are hexadecimal."""
+
+    fields: Mapping[str, Any]
+    text: str
+    row_hash: str
+    text_hash: str
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What the model makes of the text now.
+
+    `tokens` is `None` where the model does not say; `similarity` is the cosine to the indexed
+    vector, `None` when there is none to compare with. `error` says why it could not be embedded.
+    """
+
+    tokens: int | None = None
+    cut: bool = False
+    similarity: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """The object in the index; `job_id` wrote it, `None` when its log is forgotten."""
+
+    fields: Mapping[str, Any]
+    row_hash: str
+    text_hash: str
+    at: datetime
+    shard: int | None
+    generation: int
+    job_id: str | None
+    objects: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything about one id. `fault` is why the row cannot be mapped, or the id be a row's."""
+
+    lens: str
+    id: str
+    row: Mapping[str, Any] | None
+    fault: str | None
+    mapped: MappedRow | None
+    embedding: Embedding | None
+    indexed: Indexed | None
+    pending: tuple[Change, ...]
+    failed: FailedRow | None
+
+    @property
+    def verdict(self) -> str:
+        """Say in a sentence how row and object stand to each other."""
+        if self.pending:
+            return "A change of it was accepted and waits to be applied."
+        match self.row, self.indexed:
+            case None, None:
+                return "Neither the source nor the index has it."
+            case None, _:
+                return "It is gone from the source; a smart sync deletes its vector."
+            case _, None if self.mapped is None:
+                return "It cannot be mapped, so it is not indexed."
+            case _, None:
+                return "It is not indexed yet; the next sync adds it."
+        return self._compared(self.mapped, cast(Indexed, self.indexed))
+
+    def _compared(self, mapped: MappedRow | None, indexed: Indexed) -> str:
+        if mapped is None:
+            return "It cannot be mapped; the index keeps what it was before."
+        if indexed.objects > 1:
+            return f"It has {indexed.objects} vectors; a smart sync makes them one."
+        if mapped.row_hash != indexed.row_hash:
+            return "It changed since it was indexed; the next sync brings it in."
+        similarity = self.embedding.similarity if self.embedding else None
+        if mapped.text_hash != indexed.text_hash or (
+            similarity is not None and similarity < _SAME_VECTOR
+        ):
+            return "Its vector was made by another model; a smart sync or a rebuild mends it."
+        return "It is indexed as it is in the source."
+
+
+def explain(project: Project, env: str, name: str, id: str) -> Explanation:
+    """Look a row up in source, mapping, model, index and registry.
+
+    Raises `NotFound` for the lens, and what bridge and store raise. A model that cannot be used is
+    told in the answer.
+    """
+    with project.registry.read() as db:
+        lens = lenses.get(db, env, name)
+        generation = generations.active(db, lens.id)
+        pending = changes.waiting(db, lens.id, [id], changes.latest_seq(db, lens.id))
+        failed = failed_rows.get(db, lens.id, id)
+    with open_parts(project, as_indexed(project, lens)) as parts:
+        found = parts.bridge.read_rows(parts.selection, [id])
+        rows = found.frame.filter(key_text_expr(parts.selection.key) == id)
+        applied = parts.mapping.apply(rows)
+        index = _index(parts, generation)
+        stored = index.get(id) if index else None
+        mapped = _mapped(applied.frame)
+        why = applied.failed.row(0, named=True) if applied.failed.height else None
+        fault = f"field {why['field']}: {why['reason']}" if why else found.malformed.get(id)
+        return Explanation(
+            lens=name,
+            id=id,
+            row=rows.row(0, named=True) if rows.height else None,
+            fault=fault,
+            mapped=mapped,
+            embedding=_embedding(parts.embedder, mapped.text, stored) if mapped else None,
+            indexed=_indexed(parts, id, index, generation, stored),
+            pending=tuple(pending),
+            failed=failed,
+        )
+
+
+def _index(parts: Parts, generation: Generation | None) -> Index | None:
+    if generation is None or not parts.store.exists(generation.index_name):
+        return None
+    return parts.store.open(generation.index_name)
+
+
+def _mapped(frame: pl.DataFrame) -> MappedRow | None:
+    if not frame.height:
+        return None
+    row = frame.row(0, named=True)
+    return MappedRow(
+        fields={name: value for name, value in row.items() if name not in {*_OWN, TEXT}},
+        text=row[TEXT],
+        row_hash=row[ROW_HASH].hex(),
+        text_hash=row[TEXT_HASH].hex(),
+    )
+
+
+def _embedding(embedder: Embedder, text: str, stored: Mapping[str, Any] | None) -> Embedding:
+    try:
+        made = embedder.embed([text])
+    except SemilayerError as error:
+        return Embedding(error=str(error))
+    similarity = None
+    if stored is not None:
+        ours, theirs = made.vectors[0], np.asarray(stored[VECTOR], dtype=np.float32)
+        if ours.shape == theirs.shape:
+            lengths = np.linalg.norm(ours) * np.linalg.norm(theirs)
+            similarity = float(ours @ theirs / lengths)
+    return Embedding(
+        tokens=None if made.tokens is None else int(made.tokens[0]),
+        cut=bool(made.truncated[0]),
+        similarity=similarity,
+    )
+
+
+def _indexed(
+    parts: Parts,
+    id: str,
+    index: Index | None,
+    generation: Generation | None,
+    stored: Mapping[str, Any] | None,
+) -> Indexed | None:
+    if index is None or generation is None or stored is None:
+        return None
+    with parts.registry.read() as db:
+        job_id = page_log.job_at(db, parts.lens.id, stored[INDEXED_AT], generation.job_id)
+    return Indexed(
+        fields={name: value for name, value in stored.items() if name not in _OWN},
+        row_hash=stored[ROW_HASH].hex(),
+        text_hash=stored[TEXT_HASH].hex(),
+        at=stored[INDEXED_AT],
+        shard=stored[SHARD],
+        generation=generation.number,
+        job_id=job_id,
+        objects=index.fetch([id], vectors=False).height,
+    )
