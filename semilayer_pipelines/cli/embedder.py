@@ -80,8 +80,8 @@ def embedder(
     def ready(opened: Opened) -> None:
         served = opened.model
         say(
-            f"{served.name} ({served.dimension} numbers, {served.device}, {served.precision}) "
-            f"is ready: export {URL_VARIABLE}={url}"
+            f"{served.name} ({served.dimension} numbers, {served.running}) is ready: "
+            f"export {URL_VARIABLE}={url}"
         )
 
     # The server puts these back and raises the signal again once it has ended.

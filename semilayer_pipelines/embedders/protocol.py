@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedders.running import Running
+
 __all__ = ["Embedded", "Embedder"]
 
 
@@ -20,12 +22,14 @@ __all__ = ["Embedded", "Embedder"]
 class Embedded:
     """Vectors of shape (texts, dimension), float32, and which texts the model cut short.
 
-    `tokens` is how many tokens the model read of each text, `None` where it does not say.
+    `tokens` is how many tokens the model read of each text, and `by` what computed the
+    vectors; both `None` where the embedder does not say.
     """
 
     vectors: NDArray[np.float32]
     truncated: NDArray[np.bool_]
     tokens: NDArray[np.int64] | None = None
+    by: Running | None = None
 
 
 class Embedder(Protocol):

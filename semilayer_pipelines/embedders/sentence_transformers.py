@@ -7,26 +7,20 @@ prefixed or pooled here.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
-from semilayer_pipelines.embedders.load_model import load_model
+from semilayer_pipelines.embedders.engines import open_engine
 from semilayer_pipelines.embedders.model_source import ModelSource, find_model, vector_space
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import EmbeddingRejected
 
 __all__ = ["SentenceTransformersEmbedder"]
-
-_BATCH_ON_CPU = 32  # larger ones only add padding: two cores are busy with one
-_BATCH_ON_ACCELERATOR = 128
-
-# One process has one model a source, and a tokenizer cannot be used by two threads at once.
-_using = threading.Lock()
 
 
 class SentenceTransformersEmbedder:
@@ -50,24 +44,12 @@ class SentenceTransformersEmbedder:
         return find_model(self._config.model, self._config.revision)
 
     def _embed(self, texts: list[str]) -> Embedded:
-        model = load_model(self._source)
-        batch = _BATCH_ON_CPU if model.device.type == "cpu" else _BATCH_ON_ACCELERATOR
-        with _using:
-            model.forget()
-            try:
-                vectors = model.encode(
-                    texts,
-                    batch_size=batch,
-                    show_progress_bar=False,
-                    truncate_dim=self._config.dimensions,
-                )
-            # Out of memory, a token the model has no row for: which text did it shows by halving.
-            except Exception as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise EmbeddingRejected(f"The model failed on {len(texts)} texts: {reason}") from (
-                    error
-                )
-            cut = np.fromiter((text in model.cut for text in texts), np.bool_, count=len(texts))
-            read = [model.read[text] for text in texts if text in model.read]
-        tokens = np.array(read, dtype=np.int64) if len(read) == len(texts) else None
-        return Embedded(np.ascontiguousarray(vectors, dtype=np.float32), cut, tokens)
+        engine = open_engine(self._source)
+        try:
+            done = engine.embed(texts)
+        # Out of memory, a token the model has no row for: which text did it shows by halving.
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise EmbeddingRejected(f"The model failed on {len(texts)} texts: {reason}") from error
+        vectors = np.ascontiguousarray(done.vectors[:, : self._config.dimensions])
+        return replace(done, vectors=vectors, by=engine.running)

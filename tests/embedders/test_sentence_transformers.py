@@ -98,7 +98,7 @@ def test_one_line_in_the_log_says_what_was_loaded(
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 1
     assert f"the folder {copy}" in messages[0]
-    assert "gives 2 numbers" in messages[0]
+    assert "embedding with torch float32 on cpu" in messages[0]
     assert capfd.readouterr().err == ""
 
 

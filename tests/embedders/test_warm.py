@@ -18,6 +18,7 @@ from semilayer_pipelines.embedder_service import Opened, ServedModel
 from semilayer_pipelines.embedders import open_embedder
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.embedders.warm import WarmEmbedder
 from semilayer_pipelines.errors import ConfigError, EmbeddingRejected, ModelUnavailable
 from semilayer_pipelines.project import Project, Settings
@@ -33,7 +34,9 @@ from tests.embedder_service.service import (
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-very-secret-0123456789"
-OTHER = ServedModel("other", "sentence-transformers:other@main", DIMENSION, "cpu", "float32")
+OTHER = ServedModel(
+    "other", "sentence-transformers:other@main", DIMENSION, Running("hash", "float32", "cpu")
+)
 
 
 class Local:
@@ -217,7 +220,7 @@ def test_a_run_with_a_service_imports_no_torch(tmp_path: Path) -> None:
     config = EmbeddingConfig()
     fingerprint = open_embedder(config, environ={}).fingerprint
     embedder = WatchedEmbedder()
-    model = ServedModel(config.model, fingerprint, DIMENSION, "cpu", "float32")
+    model = ServedModel(config.model, fingerprint, DIMENSION, Running("hash", "float32", "cpu"))
     code = (
         "import sys; from semilayer_pipelines.project import Project\n"
         "from semilayer_pipelines.config.models import EmbeddingConfig\n"

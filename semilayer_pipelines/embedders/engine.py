@@ -1,0 +1,23 @@
+"""A loaded model, in one of the ways it can be run on this machine."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.running import Running
+
+__all__ = ["Engine"]
+
+
+class Engine(Protocol):
+    """Distinct texts in, vectors out; safe to share between threads."""
+
+    @property
+    def running(self) -> Running:
+        """Say what this engine is."""
+        ...
+
+    def embed(self, texts: list[str]) -> Embedded:
+        """Embed the texts, best given longest first; raises whatever the backend raises."""
+        ...
