@@ -2,7 +2,8 @@
 
 Half precision is a gain where the hardware has it natively, and some models overflow in it. So each
 way is held against the vectors of the model as it was loaded, and the model is put back as it was
-when they point elsewhere.
+when they point elsewhere. Only the first module, which is nearly all of the work, computes in it:
+sixteen bits are too few to pool in, and to make vectors of length one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,14 +41,16 @@ def choose_torch(
     `precisions` are to be tried in their order, before float32; the model is left in the chosen one.
     """
     reference = own_vectors(model)
-    kept = copy.deepcopy(model.state_dict()) if precisions else {}
+    reader = model[0]
+    kept = copy.deepcopy(reader.state_dict()) if precisions else {}
+    reader.register_forward_hook(_in_full)
     for precision in precisions:
-        model.to(_DTYPES[precision])
+        reader.to(_DTYPES[precision])
         for engine in _ways(model, tokeniser, precision):
             if holds(engine, reference):
                 return engine
-        model.float()
-        model.load_state_dict(kept)
+        reader.float()
+        reader.load_state_dict(kept)
     for engine in _ways(model, tokeniser, _FULL):
         if holds(engine, reference):
             return engine
@@ -77,6 +81,14 @@ def holds(engine: Engine, reference: NDArray[np.float32]) -> bool:
     if not close.holds:
         logger.info("%s is not used: %s against the model's own vectors", engine.running, close)
     return close.holds
+
+
+def _in_full(_module: torch.nn.Module, _inputs: Any, features: dict[str, Any]) -> dict[str, Any]:
+    """Hand the modules behind the first one what they would get without half precision."""
+    return {
+        name: value.float() if torch.is_tensor(value) and value.is_floating_point() else value
+        for name, value in features.items()
+    }
 
 
 def _ways(model: WatchedModel, tokeniser: Tokeniser | None, precision: str) -> Iterator[Engine]:

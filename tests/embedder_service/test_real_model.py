@@ -1,11 +1,11 @@
 """The real model behind the service gives the vectors of the real model here."""
 
-import numpy as np
 import pytest
 
 from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.embedder_service import open_model
 from semilayer_pipelines.embedders import open_embedder
+from semilayer_pipelines.embedders.probe import closeness
 from tests.embedder_service.service import running, wait_until
 
 pytestmark = pytest.mark.model
@@ -27,8 +27,8 @@ def test_a_run_gets_the_same_vectors_with_the_service_as_without() -> None:
 
     assert through.fingerprint == local.fingerprint == entry["fingerprint"]
     assert entry["dimension"] == expected.vectors.shape[1] == 384
-    # Another batch may pad differently, which moves the last bits.
-    assert np.allclose(done.vectors, expected.vectors, atol=1e-5)
+    # Another batch may pad differently, which moves the last bits, of few in half precision.
+    assert closeness(done.vectors, expected.vectors).least > 0.999
     assert done.truncated.tolist() == [False, False, True, False, False]
     assert usage["prompt_tokens"] == 4  # the two words, a start and an end
     assert batches >= 2

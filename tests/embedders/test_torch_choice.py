@@ -32,7 +32,7 @@ def alone(model: WatchedModel) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize(
     "modules",
-    [{}, {"pooling": "cls", "dense": 1.0}, {"pooling": "lasttoken"}],
+    [{}, {"pooling": "cls", "dense": True}, {"pooling": "lasttoken"}],
     ids=["mean", "cls-dense", "lasttoken"],
 )
 def test_batches_of_tokens_give_what_encode_gives(
@@ -61,13 +61,14 @@ def test_half_precision_is_used_where_the_vectors_bear_it(tmp_path: Path) -> Non
 
     done = engine.embed(TEXTS)
     assert engine.running.precision == "bfloat16"
-    assert model.dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in model[0].parameters()} == {torch.bfloat16}
+    np.testing.assert_allclose(np.linalg.norm(done.vectors, axis=1), 1, atol=1e-5)
     assert done.vectors.dtype == np.float32
     assert closeness(done.vectors, expected).holds
 
 
 def test_a_model_that_overflows_is_put_back_as_it_was(tmp_path: Path) -> None:
-    model = loaded(save_tiny_transformer(tmp_path, dense=1e6))  # 16 bits end at 65,504
+    model = loaded(save_tiny_transformer(tmp_path, scale=1e7))  # 16 bits end at 65,504
     expected = alone(model)
 
     engine = choose_torch(model, Tokeniser.of(model), precisions=("float16",))

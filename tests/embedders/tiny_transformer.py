@@ -29,12 +29,13 @@ def save_tiny_transformer(
     folder: Path,
     *,
     pooling: str = "mean",
-    dense: float | None = None,
+    dense: bool = False,
+    scale: float = 1.0,
     prompt: str | None = None,
 ) -> Path:
     """Write a BERT of two small layers with random, seeded weights.
 
-    `dense` adds a layer to 12 numbers, its weights times this.
+    `dense` adds a layer to 12 numbers; the words' own vectors are `scale` times as long.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -60,11 +61,12 @@ def save_tiny_transformer(
         intermediate_size=64,
         max_position_embeddings=LIMIT,
     )
-    BertModel(config).save_pretrained(bare)
+    bert = BertModel(config)
+    bert.embeddings.word_embeddings.weight.data *= scale
+    bert.save_pretrained(bare)
     modules: list[Any] = [Transformer(str(bare), max_seq_length=LIMIT), Pooling(32, pooling)]
-    if dense is not None:
+    if dense:
         modules.append(Dense(32, 12))
-        modules[-1].linear.weight.data *= dense
     modules.append(Normalize())
     model = SentenceTransformer(
         modules=modules,
