@@ -13,7 +13,8 @@ class Counts:
     """Rows by what happened to them; every run reports all of them (design, section 5).
 
     `untracked` and `ahead` are rows that incremental ingest cannot place and leaves to smart sync:
-    without a tracked value, or with a time in the future.
+    without a tracked value, or with a time in the future. `unmoved` are those that smart sync found
+    new or changed though their tracked value had not moved: incremental ingest never sees them.
     """
 
     read: int = 0
@@ -26,6 +27,7 @@ class Counts:
     truncated: int = 0
     untracked: int = 0
     ahead: int = 0
+    unmoved: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

@@ -74,6 +74,9 @@ def describe(job: Job) -> str:
         f"{c.unchanged:,} unchanged, {c.embedded:,} embedded, {c.reused:,} vectors reused, "
         f"{c.written:,} written, {c.deleted:,} deleted, {c.failed:,} set aside"
         + (f", {c.truncated:,} cut by the model" if c.truncated else "")
+        + (f", {c.unmoved:,} changed without moving the tracked column" if c.unmoved else "")
+        + (f", {c.untracked:,} without a tracked value" if c.untracked else "")
+        + (f", {c.ahead:,} with a time in the future" if c.ahead else "")
     )
 
 

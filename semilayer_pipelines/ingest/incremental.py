@@ -31,7 +31,7 @@ from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, cursors
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 
-__all__ = ["OVERLAP", "catch_up", "require_tracking_column"]
+__all__ = ["OVERLAP", "catch_up", "goes_on_at", "require_tracking_column"]
 
 OVERLAP = timedelta(seconds=30)
 """How long a transaction may stay open: of one that took longer, rows may be missed."""
@@ -60,7 +60,7 @@ def catch_up(parts: Parts, run: Run, target: Target) -> bool:
     end = _survey(parts, run, column, began + HORIZON)
     if end is None:
         return True
-    since, cursor = _start(at, began), None
+    since, cursor = goes_on_at(at, began), None
     selection, limit = _with_bounds(parts, target), FIRST_PAGE_ROWS
     while not run.paused():
         started = time.monotonic()
@@ -100,7 +100,7 @@ def _survey(parts: Parts, run: Run, column: str, horizon: datetime) -> str | Non
     )
 
 
-def _start(at: IncrementalCursor | None, now: datetime) -> str | None:
+def goes_on_at(at: IncrementalCursor | None, now: datetime) -> str | None:
     """Return the tracked value to start from, `None` for the smallest.
 
     What lies between it and the cursor is read again, which costs a comparison each: a row

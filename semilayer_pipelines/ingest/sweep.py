@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
+from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import GuardStopped
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.diff import KnownRows
@@ -21,6 +23,7 @@ from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.run import Run
 from semilayer_pipelines.ingest.second_look import absent, in_chunks
 from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.unmoved import Unmoved
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.compile import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
@@ -59,10 +62,12 @@ def sweep(
     """
     index = target.index
     known = KnownRows(index.scan(shard=shard) if index else ())
+    unmoved = Unmoved(parts, target.generation)
+    reading = unmoved.reading(parts)
     shards = range(len(target.generation.bounds) + 1) if shard is None else (shard,)
     rows_read = 0
     for number in shards:
-        for page in walk(parts, shard_window(target.generation.bounds, number), number):
+        for page in walk(reading, shard_window(target.generation.bounds, number), number):
             if run.paused():
                 return False
             rows_read += page.rows.height
@@ -71,7 +76,7 @@ def sweep(
                 run,
                 target,
                 page,
-                compare=lambda mapped: _compare(known, mapped),
+                compare=partial(_compare, known, unmoved, run, page.rows),
                 vectors_from=target.index,
             )
     if shard is None and run.had_failed_rows:
@@ -89,8 +94,11 @@ def sweep(
     return True
 
 
-def _compare(known: KnownRows, mapped: Mapped) -> Comparison:
+def _compare(
+    known: KnownRows, unmoved: Unmoved, run: Run, rows: pl.DataFrame, mapped: Mapped
+) -> Comparison:
     found, same = known.compare(mapped.frame)
+    run.add(Counts(unmoved=unmoved.count(rows, mapped.frame[KEY].filter(~same))))
     # A row that cannot be mapped is there all the same: its old object stays.
     known.mark_seen(mapped.failed[KEY])
     return Comparison(known=found, same=same, doubled=known.doubled(mapped.frame[KEY]))
