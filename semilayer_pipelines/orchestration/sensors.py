@@ -62,9 +62,12 @@ def due_jobs_sensor(targets: list[dg.JobDefinition]) -> dg.SensorDefinition:
         def requests_of(job: Job) -> list[dg.RunRequest]:
             return _requests(project, launches, job)
 
+        now = project.clock()
         try:
             with project.registry.read() as db:
-                silent = jobs.silent(db, project.clock() - SILENCE)
+                if not jobs.anything_to_do(db, now, now - SILENCE):
+                    return dg.SkipReason("No job is due.")
+                silent = jobs.silent(db, now - SILENCE)
             _each(context, silent, lambda job: close_silent(instance, project, job))
             with project.registry.read() as db:
                 due = jobs.due(db, project.clock(), limit=MAX_LAUNCHES)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
 
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import tables
@@ -15,6 +16,7 @@ from semilayer_pipelines.registry.lenses import LensStatus
 __all__ = [
     "NUDGE_GRACE",
     "QueueCounts",
+    "anything_to_do",
     "due",
     "due_of",
     "find",
@@ -74,19 +76,27 @@ def due(db: Connection, now: datetime, limit: int = 100) -> list[Job]:
     Left out: jobs of paused lenses, every sweep of a lens but the next, while none runs, and what
     was due less than `NUDGE_GRACE` ago and is launched by the service that queued it.
     """
-    left_alone = and_(_jobs.nudged, _jobs.due_at > now - NUDGE_GRACE)
     rows = db.execute(
-        SELECT_JOB.where(_ready(now), not_(left_alone))
-        .order_by(_jobs.due_at, _jobs.id)
-        .limit(limit)
+        SELECT_JOB.where(_to_launch(now)).order_by(_jobs.due_at, _jobs.id).limit(limit)
     )
     return [job_of(row) for row in rows]
+
+
+def anything_to_do(db: Connection, now: datetime, silent_before: datetime) -> bool:
+    """Say in one query whether `due` or `silent` would find a job."""
+    ready = select(_jobs.id).select_from(tables.jobs.join(tables.lenses)).where(_to_launch(now))
+    return bool(db.scalar(select(or_(ready.exists(), _silent(silent_before).exists()))))
 
 
 def is_due(db: Connection, job_id: str, now: datetime) -> bool:
     """Say whether a job is queued, its time has come and a run could take it."""
     query = select(_jobs.id).select_from(tables.jobs.join(tables.lenses))
     return db.execute(query.where(_jobs.id == job_id, _ready(now))).first() is not None
+
+
+def _to_launch(now: datetime) -> ColumnElement[bool]:
+    left_alone = and_(_jobs.nudged, _jobs.due_at > now - NUDGE_GRACE)
+    return and_(_ready(now), not_(left_alone))
 
 
 def _ready(now: datetime) -> ColumnElement[bool]:
@@ -131,10 +141,11 @@ def due_of(db: Connection, lens_id: int, mode: Mode, now: datetime) -> Job | Non
 
 def silent(db: Connection, before: datetime) -> list[Job]:
     """Return running jobs that gave no sign of life since `before`."""
-    rows = db.execute(
-        SELECT_JOB.where(_jobs.status == JobStatus.RUNNING, _jobs.heartbeat_at < before)
-    )
-    return [job_of(row) for row in rows]
+    return [job_of(row) for row in db.execute(_silent(before))]
+
+
+def _silent(before: datetime) -> Select[Any]:
+    return SELECT_JOB.where(_jobs.status == JobStatus.RUNNING, _jobs.heartbeat_at < before)
 
 
 def running(db: Connection, lens_id: int) -> list[Job]:

@@ -27,6 +27,7 @@ from semilayer_pipelines.registry.job import (
 )
 from semilayer_pipelines.registry.job_queries import (
     QueueCounts,
+    anything_to_do,
     due,
     due_of,
     find,
@@ -46,6 +47,7 @@ __all__ = [
     "Mode",
     "QueueCounts",
     "Requested",
+    "anything_to_do",
     "beat",
     "cancel",
     "due",

@@ -8,9 +8,10 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from semilayer_pipelines import lifecycle
+from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.jobs import lens_jobs
 from semilayer_pipelines.orchestration.names import job_tags
 from semilayer_pipelines.orchestration.sensors import LAUNCH_LOST, due_jobs_sensor
@@ -111,6 +112,24 @@ def test_nothing_due_is_a_skip(make_lab: MakeLab, instance: dg.DagsterInstance) 
     make_lab(10)
 
     assert tick(instance).skip_message == "No job is due."
+
+
+def test_a_skip_costs_one_query(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
+    lab, asked = make_lab(10), []
+    lab.full()
+    tick(instance)  # opens the project
+    engine = current_project().registry.engine
+
+    def count(*told: object) -> None:
+        asked.append(told[2])
+
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        tick(instance)
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
+
+    assert len([one for one in asked if str(one).startswith("SELECT")]) == 1
 
 
 def test_a_paused_lens_is_left_alone(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:

@@ -61,6 +61,7 @@ HOT: dict[str, Callable[[Connection, int], object]] = {
     "buffered": lambda db, lens: changes.buffered(db, lens),
     "heartbeat": lambda db, lens: jobs.beat(db, "j", NOW),
     "due": lambda db, lens: jobs.due(db, NOW),
+    "anything_to_do": lambda db, lens: jobs.anything_to_do(db, NOW, NOW),
     "silent": lambda db, lens: jobs.silent(db, NOW),
     "running": lambda db, lens: jobs.running(db, lens),
     "recent": lambda db, lens: jobs.recent(db, lens_id=lens),
