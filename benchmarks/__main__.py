@@ -32,6 +32,7 @@ OUT = Path(__file__).parent / "out" / "latest.json"
 BENCHMARKS = {
     "full": ("benchmarks.full", "run"),
     "sync": ("benchmarks.sync", "run"),
+    "diff10m": ("benchmarks.diff", "run"),
     "definitions": ("benchmarks.definitions", "run"),
     "model": ("benchmarks.model", "run"),
     "embedder": ("benchmarks.embedder_service", "run"),

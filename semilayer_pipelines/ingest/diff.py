@@ -85,7 +85,11 @@ class KnownRows:
         wanted = hashed["key"].to_numpy()
         if not len(self._keys):
             return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=np.bool_)
-        where = np.searchsorted(self._keys, wanted)
+        # In their order, so that one search goes on near where the last one ended: of ten million
+        # keys few are in the processor's cache, and this takes half as long.
+        order = np.argsort(wanted)
+        where = np.empty(len(wanted), dtype=np.int64)
+        where[order] = np.searchsorted(self._keys, wanted[order])
         where[where == len(self._keys)] = 0
         found = (self._keys[where] == wanted) & (self._checks[where] == hashed["check"].to_numpy())
         return where, found
