@@ -11,6 +11,14 @@ from tests import servers
 from tests.sources import SourceDatabase
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep exported models and measured speeds of this session, and of its processes, apart."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_database() -> Iterator[str]:
     """URL of a PostgreSQL database of this session."""

@@ -1,13 +1,32 @@
-"""From a model to the engine that runs it here: chosen once a process, and said in one line."""
+"""From a model to the engine that runs it here: chosen once a process, and said in one line.
+
+On a processor it is OpenVINO where that is installed and gives the model's own vectors, else torch;
+where torch sees an accelerator, it is torch there. Whatever fails on the way to something faster is
+logged, and the next best is used.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+from semilayer_pipelines.embedders.accelerator import may_have_accelerator
 from semilayer_pipelines.embedders.engine import Engine
-from semilayer_pipelines.embedders.model_source import ModelSource
+from semilayer_pipelines.embedders.graph import Graph, graph_folder, is_unfit, mark_unfit
+from semilayer_pipelines.embedders.model_source import (
+    ModelSource,
+    Origin,
+    vector_space,
+    verify_package,
+)
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.embedders.tokens import Tokeniser
+    from semilayer_pipelines.embedders.watched_model import WatchedModel
 
 __all__ = ["open_engine"]
 
@@ -37,11 +56,74 @@ def open_engine(source: ModelSource) -> Engine:
 
 
 def _open(source: ModelSource) -> Engine:
+    if source.origin is Origin.PACKAGE:
+        verify_package(Path(source.location))  # here too: an export would hide a wrong package
+    exporter, folder = _exporter(), graph_folder(vector_space(source))
+    if exporter and not may_have_accelerator():
+        engine = _from_graph(folder, exporter)
+        if engine is not None:
+            return engine  # and torch was never imported
     from semilayer_pipelines.embedders.load_model import load_model
 
     model = load_model(source)
-    # After the model: both import torch, whose failure is the loader's to explain.
+    # After the model: these import torch, whose failure is the loader's to explain.
     from semilayer_pipelines.embedders.tokens import Tokeniser
     from semilayer_pipelines.embedders.torch_choice import choose_torch, native_precisions
 
-    return choose_torch(model, Tokeniser.of(model), native_precisions(model.device))
+    tokeniser = Tokeniser.of(model)
+    if exporter and tokeniser is not None and model.device.type == "cpu":
+        engine = _from_graph(folder, exporter) or _exported(model, tokeniser, folder, exporter)
+        if engine is not None:
+            return engine
+    return choose_torch(model, tokeniser, native_precisions(model.device))
+
+
+def _exporter() -> str | None:
+    """Return the exporter and its version, or `None` where the extra is not installed or broken."""
+    try:
+        from semilayer_pipelines.embedders.openvino_runtime import openvino
+    except ImportError as error:
+        logger.info("OpenVINO is not used (%s); pip install 'semilayer-pipelines[fast]'", error)
+        return None
+    return f"openvino {openvino.__version__}"
+
+
+def _from_graph(folder: Path, exporter: str) -> Engine | None:
+    """Return an engine for a graph that was exported before and still gives the model's vectors."""
+    graph = None if is_unfit(folder, exporter) else Graph.load(folder)
+    if graph is None:
+        return None
+    # Behind a graph there is always an exporter: only here the extra is needed.
+    from semilayer_pipelines.embedders.openvino_engine import choose_openvino
+
+    return choose_openvino(graph)
+
+
+def _exported(
+    model: WatchedModel, tokeniser: Tokeniser, folder: Path, exporter: str
+) -> Engine | None:
+    """Export the model and return an engine for it; `None`, with the reason logged, when none fits."""
+    from semilayer_pipelines.embedders.export import export
+
+    if is_unfit(folder, exporter):
+        logger.info("%s was found not to give this model's vectors", exporter)
+        return None
+    try:
+        export(model, tokeniser, folder)
+        engine = _from_graph(folder, exporter)
+    except OSError as error:
+        logger.warning("The exported model cannot be kept, every start exports anew: %s", error)
+        with TemporaryDirectory() as temporary:
+            export(model, tokeniser, Path(temporary, "graph"))
+            return _from_graph(Path(temporary, "graph"), exporter)
+    # A model's code that cannot be traced or has no counterpart: any exception, from four libraries.
+    except Exception as error:  # noqa: BLE001
+        logger.info("the model cannot be exported: %s", _first_line(error))
+        engine = None
+    if engine is None:
+        mark_unfit(folder, exporter)
+    return engine
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

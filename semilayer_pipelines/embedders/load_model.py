@@ -26,7 +26,7 @@ from semilayer_pipelines.errors import ModelUnavailable
 if TYPE_CHECKING:
     from semilayer_pipelines.embedders.watched_model import WatchedModel
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "quiet"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def load_model(source: ModelSource) -> WatchedModel:
         case Origin.FOLDER:
             pass
     try:
-        with _quiet():
+        with quiet():
             from semilayer_pipelines.embedders.watched_model import WatchedModel
 
             return WatchedModel(
@@ -115,8 +115,8 @@ def _hub_has(source: ModelSource) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' progress bars, reports and warnings away while a model loads."""
+def quiet() -> Iterator[None]:
+    """Keep the libraries' progress bars, reports and warnings away while a model is handled."""
     from transformers.utils import logging as transformers_logging
 
     bars: Any = transformers_logging  # untyped; its switch is the hub's too

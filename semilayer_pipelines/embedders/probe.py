@@ -6,12 +6,18 @@ would save: vectors of one generation must all be comparable (invariant 9).
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MIN_COSINE", "MIN_MEAN_COSINE", "PROBES", "Closeness", "closeness"]
+from semilayer_pipelines.embedders.engine import Engine
+
+__all__ = ["MIN_COSINE", "MIN_MEAN_COSINE", "PROBES", "Closeness", "closeness", "holds"]
+
+logger = logging.getLogger(__name__)
 
 MIN_MEAN_COSINE = 0.999
 MIN_COSINE = 0.99
@@ -63,3 +69,17 @@ def closeness(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> Clos
         products = np.einsum("ij,ij->i", ours, reference)
         cosines = products / np.linalg.norm(ours, axis=1) / np.linalg.norm(reference, axis=1)
     return Closeness(float(cosines.mean()), float(cosines.min()))
+
+
+def holds(engine: Engine, probes: Sequence[str], reference: NDArray[np.float32]) -> bool:
+    """Say whether an engine gives the probes' vectors; whatever it raises counts as a no."""
+    try:
+        close = closeness(engine.embed(list(probes)).vectors, reference)
+    # A kernel that is missing, a shape that was fixed by tracing: each backend has its own errors.
+    except Exception as error:  # noqa: BLE001
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        logger.info("%s cannot run this model: %s", engine.running, said)
+        return False
+    if not close.holds:
+        logger.info("%s is not used: %s against the model's own vectors", engine.running, close)
+    return close.holds

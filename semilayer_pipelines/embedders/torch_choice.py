@@ -9,7 +9,6 @@ sixteen bits are too few to pool in, and to make vectors of length one.
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,16 +17,14 @@ import torch
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.engine import Engine
-from semilayer_pipelines.embedders.probe import PROBES, closeness
+from semilayer_pipelines.embedders.probe import PROBES, holds
 from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.embedders.token_engine import TokenEngine
 from semilayer_pipelines.embedders.tokens import Tokeniser
 from semilayer_pipelines.embedders.torch_engine import OwnEncode, TorchForward
 from semilayer_pipelines.embedders.watched_model import WatchedModel
 
-__all__ = ["choose_torch", "holds", "native_precisions", "own_vectors"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["choose_torch", "native_precisions", "own_vectors"]
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _FULL = "float32"
@@ -47,12 +44,12 @@ def choose_torch(
     for precision in precisions:
         reader.to(_DTYPES[precision])
         for engine in _ways(model, tokeniser, precision):
-            if holds(engine, reference):
+            if holds(engine, PROBES, reference):
                 return engine
         reader.float()
         reader.load_state_dict(kept)
     for engine in _ways(model, tokeniser, _FULL):
-        if holds(engine, reference):
+        if holds(engine, PROBES, reference):
             return engine
     return OwnEncode(model, _running(model, _FULL))
 
@@ -68,19 +65,6 @@ def native_precisions(device: torch.device) -> tuple[str, ...]:
 def own_vectors(model: WatchedModel) -> NDArray[np.float32]:
     """Return the probes' vectors as the library makes them."""
     return np.asarray(model.encode(list(PROBES), show_progress_bar=False), np.float32)
-
-
-def holds(engine: Engine, reference: NDArray[np.float32]) -> bool:
-    """Say whether an engine gives the probes' vectors; whatever it raises counts as a no."""
-    try:
-        close = closeness(engine.embed(list(PROBES)).vectors, reference)
-    # A kernel that is missing, a shape that was fixed by tracing: each backend has its own errors.
-    except Exception as error:  # noqa: BLE001
-        logger.info("%s cannot run this model: %s", engine.running, _first_line(error))
-        return False
-    if not close.holds:
-        logger.info("%s is not used: %s against the model's own vectors", engine.running, close)
-    return close.holds
 
 
 def _in_full(_module: torch.nn.Module, _inputs: Any, features: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +98,3 @@ def _running(model: WatchedModel, precision: str) -> Running:
     if device == "cuda" and torch.cuda.device_count() > 1:
         device = f"{torch.cuda.device_count()} × cuda"
     return Running("torch", precision, device)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,77 @@
+"""Running an exported model with OpenVINO, on a processor.
+
+Import it only where the extra `fast` is installed. No torch: a process that only embeds starts in a second and stays small.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semilayer_pipelines.embedders.batches import Batch
+from semilayer_pipelines.embedders.engine import Engine
+from semilayer_pipelines.embedders.graph import Graph
+from semilayer_pipelines.embedders.openvino_runtime import openvino
+from semilayer_pipelines.embedders.probe import holds
+from semilayer_pipelines.embedders.running import Running
+from semilayer_pipelines.embedders.token_engine import TokenEngine
+
+__all__ = ["choose_openvino"]
+
+logger = logging.getLogger(__name__)
+
+_TOKENS = 2_048  # a batch: larger ones leave the caches of a core and are slower
+_NAMES = {"bfloat16": "bf16", "float32": "f32"}
+
+
+class OpenVinoForward:
+    """Several requests under way at once, one for each stream; tokenising goes on meanwhile."""
+
+    budget = _TOKENS
+
+    def __init__(self, compiled: openvino.CompiledModel, dimension: int) -> None:
+        self._compiled = compiled
+        self.dimension = dimension
+
+    def run(self, batches: Iterator[Batch], vectors: NDArray[np.float32]) -> None:
+        """Hand the batches to whichever stream is free."""
+        # One for each call: the threads that share a model must not wait for each other's batches.
+        queue = openvino.AsyncInferQueue(self._compiled)
+
+        def done(request: Any, places: NDArray[np.intp]) -> None:
+            vectors[places] = request.get_output_tensor(0).data
+
+        queue.set_callback(done)
+        try:
+            for batch in batches:
+                queue.start_async({0: batch.ids, 1: batch.mask}, batch.places)
+        finally:
+            # Also when interrupted: what is under way still writes to `vectors`.
+            queue.wait_all()
+
+
+def choose_openvino(graph: Graph) -> Engine | None:
+    """Return the graph in the fastest precision that gives the model's own vectors, if any does."""
+    core = openvino.Core()
+    native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for precision in ("bfloat16", "float32") if "BF16" in native else ("float32",):
+        options = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": _NAMES[precision],
+        }
+        running = Running("openvino", precision, "cpu")
+        try:
+            compiled = core.compile_model(str(graph.file), "CPU", options)
+        # OpenVINO has one exception for all that can be wrong with a file or a processor.
+        except RuntimeError as error:
+            logger.warning("%s cannot be used: %s", running, str(error).splitlines()[0])
+            continue
+        forward = OpenVinoForward(compiled, graph.reference.shape[1])
+        engine = TokenEngine(graph.tokeniser, forward, running)
+        if holds(engine, graph.probes, graph.reference):
+            return engine
+    return None
