@@ -1,4 +1,4 @@
-"""The main job from end to end: table, push, full ingest, search, changes, sync, search.
+"""The main job from end to end: push, full ingest, search, sync, webhook, pause and resume.
 
 Every step runs what a person would type, against the project's own Dagster instance, and is
 checked; a step that does not hold ends the demo with exit code 1.
@@ -21,12 +21,14 @@ sys.path.insert(0, str(HERE))
 import source
 
 from semilayer_pipelines.cli.context import console
-from semilayer_pipelines.cli.dev import start_dagster
+from semilayer_pipelines.cli.dev import start_dagster, webhook_process
+from semilayer_pipelines.client import IngestClient
 from semilayer_pipelines.errors import NotFound, SemilayerError
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.push import Change, LensPush, Plan, apply_push
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.lenses import Needs
+from semilayer_pipelines.supervisor import free_port
 
 LENS = "packages"
 SEMILAYER = Path(sys.executable).with_name("semilayer")
@@ -62,8 +64,13 @@ def main() -> int:
         if _start_over(project):
             note("the lens of an earlier demo was removed")
 
-        step(2, "Dagster comes up: code server and daemon, this project's own instance")
-        supervisor = start_dagster(project, ui_port=None, say=_log(project))
+        step(
+            2, "Dagster comes up: code server and daemon, this project's own instance; the webhook"
+        )
+        port = free_port()
+        supervisor = start_dagster(
+            project, ui_port=None, say=_log(project), beside=[webhook_process(port)]
+        )
         note("its log: .semilayer/demo/dagster.log")
 
         step(3, "Register the lens. Nothing is ingested yet")
@@ -99,6 +106,22 @@ def main() -> int:
             & set(search("a map of the stars and planets in the night sky")),
             "what was deleted is not",
         )
+
+        step(9, "A program tells the webhook of a change; seconds later it is searchable")
+        key = _json("keys", "create", "--name", "demo", "--type", "service")["key"]
+        with IngestClient(f"http://127.0.0.1:{port}", key, LENS) as client:
+            source.describe(database, "htop", "Counts sheep until the computer falls asleep.")
+            tell(client, "htop", wait=30)
+            hold("htop" in search("counting sheep to fall asleep"), "the new text is found")
+
+            step(10, "Paused, the lens takes changes and keeps them; resumed, it applies them")
+            semilayer("pause", "--lens", LENS)
+            source.describe(database, "htop", "Paints portraits of famous penguins.")
+            tell(client, "htop")
+            hold(status(project)["buffered"] == 1, "the change is in the buffer")
+            semilayer("resume", "--lens", LENS, "--wait")
+            hold(status(project)["buffered"] == 0, "the buffer is empty")
+            hold("htop" in search("penguin portraits"), "the new text is found")
     except (NotHeld, SemilayerError, subprocess.SubprocessError) as error:
         console.print(f"\nThe demo stopped: {error}", style="red", markup=False)
         console.print(f"Dagster's log: {project.settings.home / 'demo' / 'dagster.log'}")
@@ -148,6 +171,16 @@ def search(question: str) -> list[str]:
     for hit in hits:
         console.print(f"    {hit['score']:.3f}  {hit['id']:<24} {hit['fields']['summary']}")
     return [hit["id"] for hit in hits]
+
+
+def tell(client: IngestClient, id: str, *, wait: float = 0.0) -> None:
+    """Tell the webhook that a row changed, and wait for the job that brings it to the index."""
+    client.upsert(id)
+    (receipt,) = client.flush()
+    note(f"the webhook accepted it: job {(receipt.job_id or '')[:8]}, {receipt.status.value}")
+    if wait and receipt.job_id:
+        job = client.job(receipt.job_id, wait)
+        hold(job.status == "completed", f"the job wrote {job.counts.written} row")
 
 
 def status(project: Project) -> dict:

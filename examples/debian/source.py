@@ -57,3 +57,14 @@ def change(database: Path) -> None:
             (name, text, text, now),
         )
     db.close()
+
+
+def describe(database: Path, name: str, text: str) -> None:
+    """Give a package another summary and description."""
+    with sqlite3.connect(database) as db:
+        db.execute(
+            "UPDATE packages SET summary = ?, description = ?, updated_at = '2026-01-03 00:00:00'"
+            " WHERE name = ?",
+            (text, text, name),
+        )
+    db.close()

@@ -22,7 +22,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.supervisor import Process, Supervisor, free_port, wait_for_port
 
-__all__ = ["dev", "shared_model", "start_dagster"]
+__all__ = ["dev", "shared_model", "start_dagster", "webhook_process"]
 
 DEFINITIONS = "semilayer_pipelines.orchestration.definitions"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -61,7 +61,7 @@ def dev(here: Here, port: int, webhook_port: int, no_ui: bool, no_embedder: bool
     ended = None
     try:
         _refuse_taken("--webhook-port", webhook_port)
-        beside = [_webhook(webhook_port)]
+        beside = [webhook_process(webhook_port)]
         environ = {} if ui_port is None else {"SEMILAYER_DAGSTER_URL": _url(ui_port)}
         model = None if no_embedder or project.settings.embedder_url else shared_model(project)
         if model is not None:
@@ -128,7 +128,8 @@ def _embedder(model: EmbeddingConfig, port: int) -> Process:
     return Process("embedder", command)
 
 
-def _webhook(port: int) -> Process:
+def webhook_process(port: int) -> Process:
+    """Return the webhook as a program to start."""
     return Process("webhook", [*_program("semilayer"), "webhook", "--port", str(port)], port=port)
 
 
