@@ -32,10 +32,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Resumed:
-    """A lens that goes on, and the job that does it (`None`: it only waits for changes again)."""
+    """A lens that goes on, and the job that does it (`None`: it only waits for changes again).
+
+    `held`: what was queued while it was paused, and goes on too.
+    """
 
     lens: Lens
     job: Job | None
+    held: tuple[Job, ...] = ()
 
 
 def resume(project: Project, env: str, name: str, *, confirmed: bool = False) -> Resumed:
@@ -51,9 +55,11 @@ def resume(project: Project, env: str, name: str, *, confirmed: bool = False) ->
         status = LensStatus.INDEXING if mode is Mode.FULL else LensStatus.READY
         lenses.set_status(db, lens.id, status, now=now)
         lens = lenses.get(db, env, name)
+        held = tuple(jobs.queued(db, lens.id))
         if mode is None:
-            return Resumed(lens, None)
-        return Resumed(lens, _request(db, project, lens, mode, "resume", confirmed))
+            return Resumed(lens, None, held)
+        job = _request(db, project, lens, mode, "resume", confirmed)
+        return Resumed(lens, job, tuple(one for one in held if one.id != job.id))
 
 
 def pause(project: Project, env: str, name: str) -> Lens:

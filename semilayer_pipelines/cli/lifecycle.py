@@ -37,11 +37,14 @@ def resume(here: Here, lens: str | None, confirm_deletes: bool, wait: bool, env:
     started: list[str] = []
     for name in [lens] if lens else _resting(project, env):
         resumed = lifecycle.resume(project, env, name, confirmed=confirm_deletes)
-        if resumed.job is None:
-            say(f"{name}: nothing to catch up with; it is {resumed.lens.status.value}.")
-        else:
+        if resumed.job is not None:
             say(f"{name}: {resumed.job.mode.value} ingest queued, job {resumed.job.id[:8]}.")
             started.append(resumed.job.id)
+        for held in resumed.held:
+            say(f"{name}: the {held.mode.value} ingest that waited goes on, job {held.id[:8]}.")
+            started.append(held.id)
+        if resumed.job is None and not resumed.held:
+            say(f"{name}: nothing to catch up with; it is {resumed.lens.status.value}.")
     if not lens and not started:
         say("No lens is paused or failed.")
     if wait:

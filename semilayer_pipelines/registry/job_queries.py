@@ -24,6 +24,7 @@ __all__ = [
     "holds",
     "is_due",
     "queue_counts",
+    "queued",
     "recent",
     "running",
     "silent",
@@ -146,6 +147,16 @@ def silent(db: Connection, before: datetime) -> list[Job]:
 
 def _silent(before: datetime) -> Select[Any]:
     return SELECT_JOB.where(_jobs.status == JobStatus.RUNNING, _jobs.heartbeat_at < before)
+
+
+def queued(db: Connection, lens_id: int) -> list[Job]:
+    """Return the queued jobs of a lens, due or not, the next one first."""
+    rows = db.execute(
+        SELECT_JOB.where(_jobs.status == JobStatus.QUEUED, _jobs.lens_id == lens_id).order_by(
+            _jobs.due_at, _jobs.id
+        )
+    )
+    return [job_of(row) for row in rows]
 
 
 def running(db: Connection, lens_id: int) -> list[Job]:

@@ -16,7 +16,9 @@ from semilayer_pipelines import lifecycle
 from semilayer_pipelines.cli import follow
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.execute import run_job
-from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry import changes, jobs, lenses
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.jobs import Mode
 from tests.cli.conftest import run_queued
 from tests.cli.project import SEMILAYER, Folder
 
@@ -95,6 +97,31 @@ def test_a_lens_that_is_paused_is_not_waited_for(folder: Folder) -> None:
     other.join()
     assert done.exit_code == 3
     assert "semilayer resume --lens items" in done.stderr
+
+
+def test_what_waited_for_the_resume_is_followed_too(folder: Folder) -> None:
+    # given a lens that was told of a change while it was paused
+    folder.run("push")
+    folder.run("resume")
+    run_queued(folder)
+    folder.run("pause", "--lens", "items")
+    project = folder.project
+    with project.registry.begin() as db:
+        lens = lenses.get(db, ENV, "items")
+        changes.append(db, lens.id, [("1", Action.UPSERT)], project.clock())
+        jobs.request(
+            db, lens, Mode.RECORDS, job_id="held", origin="test", now=project.clock(), due_at=None
+        )
+    other = meanwhile(lambda: run_queued(folder))
+
+    # when
+    done = folder.run("resume", "--lens", "items", "--wait")
+
+    # then
+    other.join()
+    assert done.exit_code == 0
+    assert "the records ingest that waited goes on, job held" in done.stdout
+    assert "records completed" in done.stdout
 
 
 def test_an_attempt_that_failed_is_told_before_the_next(folder: Folder) -> None:
