@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, jobs, shards
+from semilayer_pipelines.registry import (
+    changes,
+    cursors,
+    failed_rows,
+    generations,
+    jobs,
+    page_log,
+    shards,
+)
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.failed_rows import FailedRow
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens
 
-__all__ = ["MAX_FAILED", "JobState", "LensState", "job_state", "lens_state"]
+__all__ = ["MAX_FAILED", "WALKS", "JobState", "LensState", "job_state", "lens_state"]
+
+WALKS = (Mode.FULL, Mode.INCREMENTAL, Mode.SMART_SYNC)
+"""Modes that look at the whole table, each in its way."""
+
+RATE_OVER = timedelta(seconds=60)
+"""Pages that count for the rate of what is running."""
 
 MAX_FAILED = 100
 """Failed rows that are told with a job."""
@@ -26,7 +40,10 @@ class LensState:
     """A lens and what goes on about it.
 
     `lag_seconds` is the age of the oldest change that is not applied, 0 when all are. `running` are
-    its running jobs, `last` the newest of all its jobs.
+    its running jobs, which read `rate` rows a second; `last` is the newest of all its jobs.
+
+    `as_of`: whatever the source had then, a completed walk has brought in; of an incremental walk,
+    all but deletes and rows whose tracked value did not move. `None` before the first.
     """
 
     lens: Lens
@@ -37,6 +54,8 @@ class LensState:
     cursor: IncrementalCursor | None
     running: tuple[Job, ...]
     last: Job | None
+    as_of: datetime | None
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +70,7 @@ class JobState:
 def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
     """Return how a lens stands."""
     since = changes.waiting_since(db, lens.id)
+    running = jobs.running(db, lens.id)
     return LensState(
         lens=lens,
         active=generations.active(db, lens.id),
@@ -58,8 +78,10 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         lag_seconds=max(0.0, (now - since).total_seconds()) if since else 0.0,
         failed=failed_rows.count(db, lens.id),
         cursor=cursors.get(db, lens.id),
-        running=tuple(jobs.running(db, lens.id)),
+        running=tuple(running),
         last=next(iter(jobs.recent(db, lens_id=lens.id, limit=1)), None),
+        as_of=jobs.last_began(db, lens.id, WALKS),
+        rate=page_log.rate(db, [job.id for job in running], now - RATE_OVER) if running else 0.0,
     )
 
 

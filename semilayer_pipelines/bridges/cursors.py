@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from decimal import Decimal
 
-__all__ = ["Scalar", "decode", "encode", "tracked"]
+__all__ = ["Scalar", "decode", "encode", "shown", "tracked"]
 
 Scalar = int | float | str | bytes | Decimal
 """A key value as it is bound to a statement."""
@@ -60,3 +60,9 @@ def _untagged(tag: str, text: str) -> Scalar:
 def tracked(cursor: str) -> str:
     """Return the tracked value of a `read_changed` cursor alone, fit to be passed as `since`."""
     return encode(decode(cursor)[:1])
+
+
+def shown(cursor: str) -> str:
+    """Return the tracked value of a cursor as a person reads it; bytes are hexadecimal."""
+    value = decode(cursor)[0]
+    return value.hex() if isinstance(value, bytes) else str(value)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
 import click
 from rich.table import Table
 
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say, say_json
 from semilayer_pipelines.cli.follow import describe
-from semilayer_pipelines.registry import jobs
-from semilayer_pipelines.registry.jobs import Job
+from semilayer_pipelines.lens_state import JobState, job_state
+from semilayer_pipelines.registry import jobs, page_log
+from semilayer_pipelines.registry.jobs import Job, JobStatus
+from semilayer_pipelines.registry.page_log import LoggedPage
 
 __all__ = ["jobs_command"]
+
+SHOWN_PAGES = 10
 
 
 @click.command("jobs")
@@ -27,11 +35,12 @@ def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: 
     project = here.project
     if job_id:
         with project.registry.read() as db:
-            job = jobs.find(db, job_id)
+            state = job_state(db, jobs.find(db, job_id))
+            pages = page_log.of_job(db, state.job.id, SHOWN_PAGES)
         if as_json:
-            say_json(_as_json(job))
+            say_json(_story_as_json(state, pages, project.settings.dagster_url))
         else:
-            _story(job, project.settings.dagster_url)
+            _story(state, pages, project.settings.dagster_url)
         return
     with project.registry.read() as db:
         latest = jobs.recent(db, env=env, limit=limit)
@@ -58,14 +67,68 @@ def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: 
     console.print(table)
 
 
-def _story(job: Job, dagster_url: str) -> None:
-    say(describe(job))
+def _story(state: JobState, pages: Sequence[LoggedPage], dagster_url: str) -> None:
+    job = state.job
+    say(describe(replace(job, counts=state.counts)))
     say(f"id         {job.id}")
-    say(f"asked for  {job.created_at:%Y-%m-%d %H:%M:%S} UTC by {job.origin}, attempt {job.attempt}")
+    say(f"asked for  {_when(job.created_at)} by {job.origin}, attempt {job.attempt}")
+    if job.started_at:
+        say(f"started    {_when(job.started_at)}")
+    if job.ended_at:
+        say(f"ended      {_when(job.ended_at)}")
+    if job.status is JobStatus.QUEUED:
+        say(f"due        {_when(job.due_at)}")
     if job.run_id:
-        say(f"run        {dagster_url}/runs/{job.run_id}")
+        say(f"run        {_url(job, dagster_url)}")
     if job.error:
         say(f"error      {job.error} {job.cure or ''}")
+    if state.failed:
+        say(f"set aside  {len(state.failed):,} rows: semilayer failed --lens {job.lens}")
+    if pages:
+        say("\nthe last pages")
+    for page in reversed(pages):
+        c = page.counts
+        say(
+            f"  {page.at:%H:%M:%S}  page {page.page}, shard {page.shard}: {page.rows:,} rows in "
+            f"{page.seconds:.2f} s, {c.embedded:,} embedded, {c.reused:,} vectors reused, "
+            f"{c.unchanged:,} unchanged, {c.written:,} written, {c.failed:,} set aside"
+        )
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _url(job: Job, dagster_url: str) -> str | None:
+    return f"{dagster_url}/runs/{job.run_id}" if job.run_id else None
+
+
+def _story_as_json(
+    state: JobState, pages: Sequence[LoggedPage], dagster_url: str
+) -> dict[str, object]:
+    job = state.job
+    return {
+        **_as_json(replace(job, counts=state.counts)),
+        "url": _url(job, dagster_url),
+        "failed": [{"id": row.key, "reason": row.reason} for row in state.failed],
+        "pages": [
+            {
+                "at": page.at.isoformat(),
+                "page": page.page,
+                "shard": page.shard,
+                "rows": page.rows,
+                "seconds": round(page.seconds, 3),
+                "counts": page.counts.as_dict(),
+            }
+            for page in reversed(pages)
+        ],
+    }
+
+
+def _seconds(job: Job) -> float | None:
+    if job.started_at is None or job.ended_at is None:
+        return None
+    return round((job.ended_at - job.started_at).total_seconds(), 3)
 
 
 def _as_json(job: Job) -> dict[str, object]:
@@ -82,6 +145,8 @@ def _as_json(job: Job) -> dict[str, object]:
         "error": job.error,
         "cure": job.cure,
         "createdAt": job.created_at.isoformat(),
+        "dueAt": job.due_at.isoformat(),
         "startedAt": job.started_at.isoformat() if job.started_at else None,
         "endedAt": job.ended_at.isoformat() if job.ended_at else None,
+        "seconds": _seconds(job),
     }

@@ -1,104 +1,128 @@
-"""`semilayer status`."""
+"""`semilayer status`: every lens, its index, and the queue."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 import click
+from rich.console import Group
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say, say_json
+from semilayer_pipelines.bridges.cursors import shown
+from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say_json
 from semilayer_pipelines.cli.follow import progress_of
+from semilayer_pipelines.lens_state import LensState, lens_state
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
+from semilayer_pipelines.registry import jobs, lenses
+from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.lenses import Lens, Needs
 
 __all__ = ["status"]
 
+WATCH_SECONDS = 2.0
 _DAY = timedelta(hours=24)
+_NUMBERS = ("vectors", "failed", "buffered")
 
 
 @click.command()
-@click.option("--lens", help="Only this lens.")
+@click.option("--lens", help="Only this lens; asks its source how far it is ahead.")
+@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
 @env_option
 @json_option
 @click.pass_obj
-def status(here: Here, lens: str | None, env: str, as_json: bool) -> None:
-    """Show every lens, its index, and the queue."""
+def status(here: Here, lens: str | None, watch: bool, env: str, as_json: bool) -> None:
+    """Show every lens, its index, and the queue.
+
+    "behind" is how long ago the last completed walk over the table began: what the source had by
+    then is in the index. With --watch and --json, a document a line.
+    """
     project = here.project
+    if not watch:
+        told = _document(project, env, lens)
+        say_json(told) if as_json else console.print(_shown(told))
+        return
+    try:
+        if as_json or not console.is_terminal:
+            while True:
+                told = _document(project, env, lens)
+                say_json(told) if as_json else console.print(_shown(told), "")
+                time.sleep(WATCH_SECONDS)
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+            while True:
+                live.update(_shown(_document(project, env, lens)), refresh=True)
+                time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        pass  # how watching is meant to end
+
+
+def _document(project: Project, env: str, lens: str | None) -> dict[str, Any]:
     with project.registry.read() as db:
         known = [lenses.get(db, env, lens)] if lens else lenses.list_all(db, env)
         queue = jobs.queue_counts(db, env, project.clock() - _DAY)
-    rows = [_row(project, one) for one in known]
-    if as_json:
-        say_json(
-            {
-                "lenses": rows,
-                "queue": {
-                    "active": queue.active,
-                    "pending": queue.pending,
-                    "failed": queue.failed,
-                    "completed24h": queue.completed,
-                },
-            }
-        )
-        return
-    if not rows:
-        say(f"No lens is registered in {env!r}. Register them: semilayer push")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("lens", "status", "vectors", "failed", "buffered", "progress", "next"):
-        table.add_column(
-            title, justify="right" if title in ("vectors", "failed", "buffered") else "left"
-        )
-    for row in rows:
-        table.add_row(
-            str(row["name"]),
-            str(row["status"]),
-            f"{row['vectors']:,}",
-            f"{row['failed']:,}",
-            f"{row['buffered']:,}",
-            str(row["progress"] or ""),
-            str(row["next"]),
-        )
-    console.print(table)
-    for row in rows:
-        if row["error"]:
-            say(f"\n{row['name']}: {row['error']} {row['cure'] or ''}")
-    say(
-        f"\nQueue: {queue.active} active, {queue.pending} pending, {queue.failed} failed, "
-        f"{queue.completed} completed (24h)"
-    )
+    rows = [_lens(project, one) for one in known]
+    if lens:
+        from semilayer_pipelines.source_lag import source_lag
+
+        lag = source_lag(project, known[0])
+        rows[0]["source"] = asdict(lag) if lag else None
+    return {
+        "env": env,
+        "lenses": rows,
+        "queue": {
+            "active": queue.active,
+            "pending": queue.pending,
+            "failed": queue.failed,
+            "completed24h": queue.completed,
+        },
+    }
 
 
-def _row(project: Project, lens: Lens) -> dict[str, object]:
+def _lens(project: Project, lens: Lens) -> dict[str, Any]:
+    now = project.clock()
     with project.registry.read() as db:
-        active = generations.active(db, lens.id)
-        running = jobs.running(db, lens.id)
-        buffered = changes.buffered(db, lens.id)
-        failed = failed_rows.count(db, lens.id)
-    store = project.store(lens.env)
+        state = lens_state(db, lens, now)
+    active, store = state.active, project.store(lens.env)
     vectors = (
         store.open(active.index_name).count() if active and store.exists(active.index_name) else 0
     )
-    progress = None
-    if running:
-        counts, expected = progress_of(project, running[0])
-        of = f" of {expected:,}" if expected else ""
-        progress = f"{running[0].mode.value}: {counts.read:,}{of} rows"
+    behind = (now - state.as_of).total_seconds() if state.as_of else None
     return {
         "name": lens.name,
         "status": lens.status.value,
         "vectors": vectors,
         "generation": active.number if active else None,
-        "failed": failed,
-        "buffered": buffered,
-        "progress": progress,
+        "failed": state.failed,
+        "buffered": state.buffered,
+        "lagSeconds": round(state.lag_seconds, 3),
+        "asOf": state.as_of.isoformat() if state.as_of else None,
+        "behindSeconds": None if behind is None else round(max(0.0, behind), 3),
+        "progress": _progress(project, state),
+        "rowsPerSecond": round(state.rate, 1),
+        "cursor": _cursor(state.cursor),
         "needs": lens.needs.value,
         "next": _next(lens),
         "error": lens.error,
         "cure": lens.cure,
     }
+
+
+def _progress(project: Project, state: LensState) -> str | None:
+    if not state.running:
+        return None
+    counts, expected = progress_of(project, state.running[0])
+    of = f" of {expected:,}" if expected else ""
+    at = f" at {state.rate:,.0f}/s" if state.rate else ""
+    return f"{state.running[0].mode.value}: {counts.read:,}{of} rows{at}"
+
+
+def _cursor(cursor: IncrementalCursor | None) -> str | None:
+    seen = None if cursor is None else cursor.cursor or cursor.high_water
+    return None if seen is None else shown(seen)
 
 
 def _next(lens: Lens) -> str:
@@ -111,3 +135,58 @@ def _next(lens: Lens) -> str:
             return f"semilayer resume --lens {lens.name}"
         case _:
             return ""
+
+
+def _shown(told: dict[str, Any]) -> Group:
+    if not told["lenses"]:
+        return Group(
+            Text(f"No lens is registered in {told['env']!r}. Register them: semilayer push")
+        )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("lens", "status", *_NUMBERS, "behind", "progress", "next"):
+        table.add_column(title, justify="right" if title in _NUMBERS else "left")
+    for row in told["lenses"]:
+        table.add_row(
+            row["name"],
+            row["status"],
+            *(f"{row[title]:,}" for title in _NUMBERS),
+            _span(row["behindSeconds"]),
+            row["progress"] or "",
+            row["next"],
+        )
+    queue = told["queue"]
+    last = (
+        f"\nQueue: {queue['active']} active, {queue['pending']} pending, {queue['failed']} failed, "
+        f"{queue['completed24h']} completed (24h)"
+    )
+    notes = [Text(line) for row in told["lenses"] for line in _notes(row)]
+    return Group(table, *notes, Text(last))
+
+
+def _notes(row: dict[str, Any]) -> list[str]:
+    """Return what does not fit the table: the last error, and of a single lens its source."""
+    found: list[str] = []
+    if row["error"]:
+        found.append(f"\n{row['name']}: {row['error']} {row['cure'] or ''}")
+    if row["buffered"]:
+        found.append(f"\n{row['name']}: the oldest change waits for {_span(row['lagSeconds'])}.")
+    source = row.get("source")
+    if source and source["error"]:
+        found.append(f"\nsource: {source['error']}")
+    elif source:
+        lag = "" if source["seconds"] is None else f", {_span(source['seconds'])} behind"
+        found.append(
+            f"\n{source['column']}: {source['latest'] or 'no value'} in the source, incremental "
+            f"has come to {source['cursor'] or 'none'}{lag}."
+        )
+    return found
+
+
+def _span(seconds: float | None) -> str:
+    """Return a length of time in its largest unit."""
+    if seconds is None:
+        return ""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

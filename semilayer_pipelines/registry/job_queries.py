@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "get",
     "holds",
     "is_due",
+    "last_began",
     "queue_counts",
     "queued",
     "recent",
@@ -179,6 +181,18 @@ def recent(
     if lens_id is not None:
         query = query.where(_jobs.lens_id == lens_id)
     return [job_of(row) for row in db.execute(query)]
+
+
+def last_began(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetime | None:
+    """Return when the last job of these modes began that completed; `None` without one.
+
+    What such a job was to see of the source by then, the index has.
+    """
+    began = select(func.max(_jobs.started_at)).where(
+        _jobs.lens_id == lens_id, _jobs.status == JobStatus.COMPLETED, _jobs.mode.in_(modes)
+    )
+    found: datetime | None = db.scalar(began)
+    return found
 
 
 def queue_counts(db: Connection, env: str, since: datetime) -> QueueCounts:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.job import Mode
 
-__all__ = ["LoggedPage", "job_at", "of_job", "prune", "record", "total"]
+__all__ = ["LoggedPage", "job_at", "of_job", "prune", "rate", "record", "total"]
 
 _pages = tables.page_log.c
 _AT_ONCE = 100  # pages that may end between one page's write and its end: a shard each
@@ -103,6 +104,19 @@ def total(db: Connection, job_id: str) -> Counts:
     """Return what all pages of a job did together."""
     counts = db.scalars(select(_pages.counts).where(_pages.job_id == job_id))
     return sum(counts, Counts())
+
+
+def rate(db: Connection, job_ids: Sequence[str], since: datetime) -> float:
+    """Return how many rows a second the pages of some jobs that ended since then made together.
+
+    Shards work side by side: each has its own rate, and they add up. 0 without a page.
+    """
+    rows = db.execute(
+        select(func.sum(_pages.rows) / func.nullif(func.sum(_pages.seconds), 0))
+        .where(_pages.job_id.in_(job_ids), _pages.at >= since)
+        .group_by(_pages.job_id, _pages.shard)
+    )
+    return float(sum(row[0] or 0 for row in rows))
 
 
 def prune(db: Connection, before: datetime) -> int:

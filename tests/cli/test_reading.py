@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import sqlite3
 from pathlib import Path
+from typing import Any
 
+from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.registry import jobs, lenses
+from semilayer_pipelines.registry.lenses import LensStatus
+from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
 
 
@@ -50,7 +59,103 @@ def test_jobs_lists_and_a_few_characters_tell_ones_story(indexed: Folder) -> Non
     assert job["id"][:8] in listed
     assert job["id"] in story
     assert "300 written" in story
-    assert indexed.json("jobs", job["id"][:6]) == job
+    assert "the last pages" in story
+    told = indexed.json("jobs", job["id"][:6])
+    assert job.items() <= told.items()
+    assert sum(page["rows"] for page in told["pages"]) == 300
+    assert told["seconds"] > 0
+
+
+def test_a_job_links_to_its_run_and_names_the_rows_it_set_aside(folder: Folder) -> None:
+    with sqlite3.connect(folder.database) as db:
+        db.execute("UPDATE items SET category = 'unknown' WHERE id = 4")
+    folder.environ["SEMILAYER_DAGSTER_URL"] = "http://dagster.test:3000"
+    folder.run("push", "--resume-ingest")
+    project = folder.project
+    with project.registry.read() as db:
+        (job,) = jobs.due(db, project.clock())
+    run_job(project, job.id, run_id="1234-abcd")
+
+    told = folder.json("jobs", job.id)
+
+    assert told["url"] == "http://dagster.test:3000/runs/1234-abcd"
+    assert [row["id"] for row in told["failed"]] == ["4"]
+    story = folder.run("jobs", job.id).stdout
+    assert "http://dagster.test:3000/runs/1234-abcd" in story
+    assert "semilayer failed --lens items" in story
+
+
+def test_status_of_one_lens_asks_its_source_how_far_it_is_ahead(folder: Folder) -> None:
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+    with sqlite3.connect(folder.database) as db:
+        (latest,) = db.execute("SELECT max(updated_at) FROM items").fetchone()
+        db.execute("UPDATE items SET updated_at = datetime(?, '+90 seconds')", [latest])
+
+    source = folder.json("status", "--lens", "items")["lenses"][0]["source"]
+
+    assert (source["column"], source["cursor"], source["seconds"]) == ("updated_at", latest, 90)
+    assert "90 s behind" in folder.run("status", "--lens", "items").stdout
+
+    # and a source that is away is told, and is no reason to tell nothing
+    folder.database.unlink()
+    done = folder.run("status", "--lens", "items")
+    assert done.exit_code == 0
+    assert "no SQLite file" in done.stdout
+    assert "ready" in done.stdout
+
+
+def test_status_tells_since_when_the_index_may_be_behind(indexed: Folder) -> None:
+    (lens,) = indexed.json("status")["lenses"]
+    (job,) = indexed.json("jobs")
+
+    assert lens["asOf"] == job["startedAt"]
+    assert 0 <= lens["behindSeconds"] < 600
+    with sqlite3.connect(indexed.database) as db:
+        assert [lens["cursor"]] == list(*db.execute("SELECT max(updated_at) FROM items"))
+
+
+def test_status_tells_how_fast_a_running_job_is(folder: Folder) -> None:
+    # given a walk of twenty rows that is asked about at its first page
+    folder.run("push", "--resume-ingest")
+    project = folder.project
+    with project.registry.read() as db:
+        (job,) = jobs.due(db, project.clock())
+    seen: list[dict[str, Any]] = []
+
+    run_job(project, job.id, report=lambda _: seen.append(folder.json("status")["lenses"][0]))
+
+    assert seen[0]["status"] == "indexing"
+    assert seen[0]["rowsPerSecond"] > 0
+    assert seen[0]["progress"].startswith("full: 20 of 20 rows at ")
+
+
+def test_an_error_is_told_whole_however_long_it_is(folder: Folder) -> None:
+    folder.run("push", "--resume-ingest")
+    project = folder.project
+    message = "The source said no: " + "and again " * 60
+    with project.registry.begin() as db:
+        lens = lenses.get(db, "development", "items")
+        now = project.clock()
+        lenses.set_status(
+            db, lens.id, LensStatus.ERROR, error=message, cure="Ask [it] why.", now=now
+        )
+
+    assert f"items: {message} Ask [it] why." in folder.run("status").stdout
+
+
+def test_watching_shows_it_again_and_again_until_ctrl_c(folder: Folder) -> None:
+    folder.run("push")
+    watching = folder.start("status", "--watch", "--json")
+    try:
+        assert watching.stdout is not None
+        documents = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        os.kill(watching.pid, signal.SIGINT)
+        assert watching.wait(20) == 0
+    finally:
+        watching.kill()
+        watching.wait()
+    assert [document["lenses"][0]["name"] for document in documents] == ["items", "items"]
 
 
 def test_search_finds_the_row_whose_text_it_is_given(indexed: Folder) -> None:

@@ -14,7 +14,7 @@ from semilayer_pipelines.ingest.unmoved import _bound
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import Lab
 
-MOVED = "2026-02-01 10:00:00"
+MOVED = "2024-02-01 10:00:00"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_rows_written_without_moving_the_column_are_counted(lab: Lab) -> None:
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'a', updated_at = ? WHERE id = 1", [MOVED])
         db.execute("UPDATE items SET name = 'b' WHERE id IN (2, 3)")
-        db.execute("INSERT INTO items VALUES (99, 'c', 'd', 1, 'books', '2026-01-01 10:00:00')")
+        db.execute("INSERT INTO items VALUES (99, 'c', 'd', 1, 'books', '2024-01-01 10:00:00')")
         db.execute("DELETE FROM items WHERE id = 4")
 
     # when incremental ingest has done what it can, and smart sync the rest

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from semilayer_pipelines.counts import Counts
@@ -8,7 +10,7 @@ from semilayer_pipelines.registry import jobs, lenses
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.jobs import JobStatus, Mode, QueueCounts
 from semilayer_pipelines.registry.lenses import Lens, LensStatus
-from tests.registry.given import NOW, at, make_lens, queue, start
+from tests.registry.given import NOW, at, end, make_lens, queue, start
 
 
 def due(registry: Registry, seconds: float, limit: int = 100) -> list[str]:
@@ -191,3 +193,20 @@ def test_a_job_is_found_by_the_beginning_of_its_id(registry: Registry, lens: Len
 def test_a_job_that_is_not_there_is_said_so(registry: Registry) -> None:
     with pytest.raises(NotFound, match="There is no job 'nope'"), registry.read() as db:
         jobs.get(db, "nope")
+
+
+def test_a_completed_walk_tells_when_it_began(registry: Registry, lens: Lens) -> None:
+    queue(registry, lens, Mode.INCREMENTAL, "job-1")
+    queue(registry, lens, Mode.SMART_SYNC, "job-2")
+
+    def began(*modes: Mode) -> datetime | None:
+        with registry.read() as db:
+            return jobs.last_began(db, lens.id, modes)
+
+    start(registry, "job-1")
+    assert began(Mode.INCREMENTAL) is None
+    end(registry, "job-1", JobStatus.COMPLETED)
+    assert began(Mode.INCREMENTAL, Mode.SMART_SYNC) == NOW
+    start(registry, "job-2")
+    end(registry, "job-2", JobStatus.FAILED)
+    assert began(Mode.SMART_SYNC) is None
