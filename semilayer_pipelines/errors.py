@@ -12,7 +12,7 @@ connection strings through `redact` first.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 __all__ = [
     "ConfigError",
@@ -23,6 +23,7 @@ __all__ = [
     "GuardStopped",
     "ModelUnavailable",
     "NotFound",
+    "ObjectsRejected",
     "Refused",
     "RegistryUnavailable",
     "SchemaMismatch",
@@ -30,6 +31,7 @@ __all__ = [
     "SourceRefused",
     "SourceUnreachable",
     "StoreFull",
+    "StoreRefused",
     "StoreUnavailable",
     "Terminal",
     "TooManyFailures",
@@ -146,6 +148,24 @@ class DimensionChanged(Terminal):
 
 class StoreFull(Terminal):
     """The vector store has no room or is read-only."""
+
+
+class StoreRefused(Terminal):
+    """The vector store answered and said no: wrong key, no permission, version too old."""
+
+
+class ObjectsRejected(Terminal):
+    """The vector store cannot hold some objects of a write, for reasons of their own.
+
+    Everything else of the write was written: `written` objects. `reasons` maps the keys of the
+    rejected ones to why; they are set aside, and nothing has to be written again.
+    """
+
+    def __init__(self, reasons: Mapping[str, str], *, written: int) -> None:
+        key, reason = next(iter(reasons.items()))
+        super().__init__(f"{len(reasons)} objects cannot be stored; the first, {key}: {reason}.")
+        self.reasons = dict(reasons)
+        self.written = written
 
 
 class TooManyFailures(Terminal):

@@ -112,7 +112,16 @@ class Project:
         """Return the store that holds the generations of an environment."""
         from semilayer_pipelines.stores import open_store
 
-        return open_store(self.settings.store, self.settings.home / "lance", env)
+        # Kept, so that a long-lived process connects once to a store that is a server.
+        if env not in self._stores:
+            kind = self.settings.store
+            folder = self.settings.home / ("lance" if kind == "lancedb" else kind)
+            self._stores[env] = open_store(kind, folder, env, environ=self.environ)
+        return self._stores[env]
+
+    @cached_property
+    def _stores(self) -> dict[str, Store]:
+        return {}
 
     def bridge(self, name: str, config: SourceConfig) -> Bridge:
         """Connect to a source; `${VAR}` is taken from this process's environment."""

@@ -107,6 +107,9 @@ class LanceStore:
         folders = sorted(self._folder.glob("*.lance"))
         return [folder.stem for folder in folders if self.exists(folder.stem)]
 
+    def point(self, lens: str, name: str) -> None:
+        """Do nothing: tables have no second names."""
+
     @cached_property
     def _connection(self) -> Any:
         return lancedb.connect(self._folder, read_consistency_interval=timedelta(0))

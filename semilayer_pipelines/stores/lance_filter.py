@@ -7,20 +7,23 @@ of `$eq` and `$in`, so that they hold for an empty field, where plain SQL would 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from semilayer_pipelines.config.models import FieldType
-from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.stores.protocol import KEY, IndexField
 from semilayer_pipelines.stores.where import Condition, Operator, Scalar
+from semilayer_pipelines.stores.where_values import (
+    fitting,
+    known_field,
+    refuse_unordered,
+    whole,
+)
 
 __all__ = ["keys_sql", "where_sql"]
 
-_INT64 = range(-(2**63) + 1, 2**63)  # Lance reads the very smallest literal as a float
+_SMALLEST = -(2**63)  # which Lance reads as a float
 _COMPARED = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
-_ORDERED = (FieldType.TEXT, FieldType.NUMBER, FieldType.DATE)
 
 
 def keys_sql(keys: Sequence[str]) -> str:
@@ -35,14 +38,7 @@ def where_sql(where: Sequence[Condition], fields: Iterable[IndexField]) -> str |
     does not go with the field's type.
     """
     known = {field.name: field for field in fields}
-    parts: list[str] = []
-    for condition in where:
-        if condition.field not in known:
-            raise ConfigError(
-                f"where: the index has no field {condition.field!r}.",
-                cure=f"Fields: {', '.join(known)}.",
-            )
-        parts.append(f"({_condition(known[condition.field], condition)})")
+    parts = [f"({_condition(known_field(each.field, known), each)})" for each in where]
     return " AND ".join(parts) or None
 
 
@@ -81,12 +77,7 @@ def _empty(field: IndexField, column: str, wanted: bool) -> str:
 
 
 def _compared(field: IndexField, column: str, operator: Operator, value: Scalar) -> str:
-    if field.array or field.type not in _ORDERED:
-        kind = f"a list of {field.type}" if field.array else f"of type {field.type}"
-        raise ConfigError(
-            f"where: {field.name} is {kind}, which {operator} cannot order.",
-            cure="Use $eq, $ne, $in, $nin or $empty.",
-        )
+    refuse_unordered(field, operator)
     literal = _literal(field, value)
     if literal is None:
         # A fraction, or beyond 64 bits: compare as floats, which Lance will not do by itself.
@@ -96,40 +87,18 @@ def _compared(field: IndexField, column: str, operator: Operator, value: Scalar)
 
 def _literal(field: IndexField, value: Scalar) -> str | None:
     """Return the SQL of a value of the field's type; `None` for a number no integer can equal."""
-    match field.type, value:
-        case (FieldType.BOOLEAN, bool()):
-            return "true" if value else "false"
-        case ((FieldType.TEXT | FieldType.ENUM | FieldType.JSON), str()):
-            return _quoted(value)
-        case (FieldType.DATE, str()):
-            return _timestamp(field, value)
-        case (FieldType.NUMBER, bool()):
-            pass
-        case (FieldType.NUMBER, int() | float()) if _finite(value):
-            if not field.integer:
-                return repr(float(value))
-            return str(int(value)) if value == int(value) and int(value) in _INT64 else None
-    raise ConfigError(f"where: {field.name} is of type {field.type}; {value!r} is not.")
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(float(value))
-    except OverflowError:
-        return False
-
-
-def _timestamp(field: IndexField, text: str) -> str:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(
-            f"where: {field.name} is a date; {text!r} is not.",
-            cure="Write it as ISO 8601: 2026-01-31 or 2026-01-31T12:00:00Z.",
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return f"TIMESTAMP '{moment.astimezone(UTC).isoformat(timespec='microseconds')}'"
+    match fitting(field, value):
+        case bool() as yes:
+            return "true" if yes else "false"
+        case str() as text:
+            return _quoted(text)
+        case datetime() as moment:
+            return f"TIMESTAMP '{moment.isoformat(timespec='microseconds')}'"
+        case number if not field.integer:
+            return repr(float(number))
+        case number:
+            integer = whole(number)
+            return None if integer is None or integer == _SMALLEST else str(integer)
 
 
 def _quoted(text: str) -> str:

@@ -8,10 +8,9 @@ before Lance's own numbers and the row count agree.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -23,11 +22,10 @@ from semilayer_pipelines.stores.lance_filter import keys_sql, where_sql
 from semilayer_pipelines.stores.lance_schema import arrow_table, index_schema
 from semilayer_pipelines.stores.lock import WriterLock
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, VECTOR, IndexSchema
+from semilayer_pipelines.stores.uninterrupted import to_the_end
 from semilayer_pipelines.stores.where import Condition
 
 __all__ = ["LanceIndex"]
-
-_T = TypeVar("_T")
 
 _ATTEMPTS = 3
 _KEYS_AT_ONCE = 10_000  # one condition; 7 µs a key, and a few MB of text with long keys
@@ -191,7 +189,7 @@ class LanceIndex:
         if due:
             mend = lance_upkeep.maintain if rewrite else lance_upkeep.build_indexes
             with self.lock(), self._errors("maintaining"):
-                _to_the_end(lambda: mend(self._table))
+                to_the_end(lambda: mend(self._table))
 
     def _rows(self, objects: pl.DataFrame) -> pa.Table:
         self._require_lock()
@@ -207,7 +205,7 @@ class LanceIndex:
             for attempt in range(1, _ATTEMPTS + 1):
                 before = int(self._table.count_rows())
                 try:
-                    result = _to_the_end(lambda: write(self._table))
+                    result = to_the_end(lambda: write(self._table))
                     break
                 except RuntimeError as error:
                     if not is_conflict(error) or attempt == _ATTEMPTS:
@@ -242,15 +240,6 @@ class LanceIndex:
             raise NotFound(
                 f"the index {self._name} was dropped.", cure="Open the lens's active generation."
             ) from None
-
-
-def _to_the_end(write: Callable[[], _T]) -> _T:
-    """Run a write where an interrupt cannot reach it: the lock is not given up with it half done.
-
-    The interrupt is raised as soon as the write has ended.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="lance-write") as pool:
-        return pool.submit(write).result()
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[list[str]]:

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from semilayer_pipelines.config.models import FieldType
-from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.stores.frames import check_objects
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
     KEY,
@@ -64,36 +64,9 @@ def arrow_table(objects: pl.DataFrame, columns: pa.Schema) -> pa.Table:
     Raises `DimensionChanged` when the vectors have another length than the table's, and
     `ValueError` when columns are missing or unknown, a value does not fit, or a key is there twice.
     """
-    _check_columns(objects, columns)
-    _check_vectors(objects, columns.field(VECTOR).type.list_size)
-    if objects[KEY].is_duplicated().any():
-        twice = objects[KEY].filter(objects[KEY].is_duplicated()).unique().head(5).to_list()
-        raise ValueError(f"keys must be distinct within a frame; more than once: {twice}")
+    check_objects(objects, columns.names, columns.field(VECTOR).type.list_size)
     rows = objects.select(columns.names).to_arrow(compat_level=pl.CompatLevel.oldest())
-    for column in columns:
-        if not column.nullable and rows[column.name].null_count:
-            raise ValueError(f"column {column.name!r} holds nulls")
     return rows.cast(columns)
-
-
-def _check_columns(objects: pl.DataFrame, columns: pa.Schema) -> None:
-    missing = [name for name in columns.names if name not in objects.columns]
-    unknown = [name for name in objects.columns if name not in columns.names]
-    if missing or unknown:
-        raise ValueError(f"objects do not fit the index: missing {missing}, unknown {unknown}")
-
-
-def _check_vectors(objects: pl.DataFrame, dimension: int) -> None:
-    match objects.schema[VECTOR]:
-        case pl.Array(inner=pl.Float32, shape=(width,)) if width == dimension:
-            return
-        case pl.Array(shape=(width,)) if width != dimension:
-            raise DimensionChanged(
-                f"the vectors have {width} numbers, the index holds {dimension}.",
-                cure="Rebuild the lens: its model or dimension changed.",
-            )
-        case other:
-            raise ValueError(f"{VECTOR} must be Array(Float32, {dimension}), not {other}")
 
 
 def _column_type(field: IndexField) -> pa.DataType:

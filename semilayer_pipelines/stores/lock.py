@@ -14,14 +14,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
+from typing import Protocol
 
 from semilayer_pipelines.errors import StoreUnavailable
 
-__all__ = ["LOCK_WAIT_S", "WriterLock"]
+__all__ = ["LOCK_WAIT_S", "Lock", "WriterLock"]
 
 # Longer than a page's write (under a second) and than the compaction or index build of a million
 # rows (a minute); shorter than the patience of a run that could be doing something else.
@@ -29,6 +30,27 @@ LOCK_WAIT_S = 120.0
 _POLL_S = 0.01
 
 _held = threading.local()
+
+
+class Lock(Protocol):
+    """What keeps two writers of one index apart, wherever they run."""
+
+    @property
+    def held_by_this_thread(self) -> bool:
+        """Say whether the calling thread is inside `hold`."""
+        ...
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Hold the lock until the block ends, or until this process dies.
+
+        Raises `RuntimeError` when this thread holds it already and `StoreUnavailable` when somebody
+        else keeps it longer than `LOCK_WAIT_S`.
+        """
+        ...
+
+    def remove(self) -> None:
+        """Leave nothing behind of a lock whose index is gone; only while it is held."""
+        ...
 
 
 class WriterLock:
@@ -55,6 +77,7 @@ class WriterLock:
         """
         if self.held_by_this_thread:
             raise RuntimeError(f"the lock {self._path.name} is held by this thread already")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._acquire()
         with file:
             _paths_held().add(self._path)

@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.stores.lock import Lock, WriterLock
 
 if TYPE_CHECKING:
     from semilayer_pipelines.stores.protocol import Store
 
-__all__ = ["StoreKind", "open_store"]
+__all__ = ["StoreKind", "check_names", "open_store", "store_kind"]
 
 
 class StoreKind(StrEnum):
     """The kinds of store there are."""
 
     LANCEDB = "lancedb"
+    WEAVIATE = "weaviate"
 
 
-def open_store(kind: str, directory: Path, env: str) -> Store:
-    """Open the store of one environment; nothing is written before the first index is created.
-
-    `directory` is where an embedded store keeps its files. Raises `ConfigError` for a kind that
-    does not exist.
-    """
-    if kind not in list(StoreKind):
+def store_kind(name: str) -> StoreKind:
+    """Return the kind of store of that name; raise `ConfigError` when there is none."""
+    if name not in list(StoreKind):
         raise ConfigError(
-            f"there is no store {kind!r}{nearest(kind, list(StoreKind))}.",
+            f"there is no store {name!r}{nearest(name, list(StoreKind))}.",
             cure=f"Stores: {', '.join(StoreKind)}.",
         )
-    match StoreKind(kind):
+    return StoreKind(name)
+
+
+def open_store(
+    kind: str,
+    directory: Path,
+    env: str,
+    *,
+    environ: Mapping[str, str] | None = None,
+    locks: Callable[[str], Lock] | None = None,
+) -> Store:
+    """Open the store of one environment; nothing is written before the first index is created.
+
+    `directory` is where an embedded store keeps its files, and write locks theirs. A server is
+    found by the settings in `environ`. `locks` gives the write lock of an index where writers are
+    on several machines. Raises `ConfigError` for a kind that does not exist and for settings that
+    cannot be used.
+    """
+    match store_kind(kind):
         case StoreKind.LANCEDB:
             from semilayer_pipelines.stores.lance import LanceStore
 
             return LanceStore(directory, env)
+        case StoreKind.WEAVIATE:
+            from semilayer_pipelines.stores.weaviate import WeaviateStore
+            from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
+
+            return WeaviateStore(
+                WeaviateSettings.from_environ(environ or {}),
+                env,
+                folder=directory,
+                locks=locks or (lambda name: WriterLock(directory / "locks" / f"{name}.lock")),
+            )
+
+
+def check_names(
+    kind: str, env: str, lenses: Iterable[str], *, environ: Mapping[str, str] | None = None
+) -> None:
+    """Raise `ConfigError` when the store could not tell two lenses of an environment apart."""
+    if store_kind(kind) is StoreKind.WEAVIATE:
+        from semilayer_pipelines.stores.weaviate_names import check_lens_names
+        from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
+
+        check_lens_names(WeaviateSettings.from_environ(environ or {}).prefix, env, lenses)

@@ -61,8 +61,9 @@ class IndexSchema:
 class Index(Protocol):
     """One generation of one lens.
 
-    Verbs raise `StoreUnavailable` (may pass), `StoreFull` (no room, read-only) and
-    `DimensionChanged`.
+    Verbs raise `StoreUnavailable` (may pass), `StoreFull` (no room, read-only), `StoreRefused` (no
+    permission) and `DimensionChanged`. `add` and `upsert` raise `ObjectsRejected` for objects that
+    the store cannot hold, after they have written all others.
     """
 
     @property
@@ -87,10 +88,10 @@ class Index(Protocol):
         ...
 
     def upsert(self, objects: pl.DataFrame) -> int:
-        """Insert or replace objects by key in one atomic step; return how many.
+        """Insert or replace objects by key; return how many.
 
-        Keys must be distinct within the frame. Readers see the old or the new object, never both
-        and never neither.
+        Keys must be distinct within the frame. Of each object readers see the old or the new one,
+        never both and never neither; a frame is one step only where the store has transactions.
         """
         ...
 
@@ -99,7 +100,10 @@ class Index(Protocol):
         ...
 
     def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
-        """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard; bounded in memory."""
+        """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard; bounded in memory.
+
+        An object that stays in the index all the while is in one frame exactly.
+        """
         ...
 
     def fetch(self, keys: Sequence[str], *, vectors: bool = True) -> pl.DataFrame:
@@ -149,4 +153,12 @@ class Store(Protocol):
 
     def names(self) -> list[str]:
         """List the indexes of this environment."""
+        ...
+
+    def point(self, lens: str, name: str) -> None:
+        """Let the lens's public name in the store, where it has such names, lead to an index.
+
+        For those who search the store themselves; ours go by the registry, which decides. Safe to
+        repeat.
+        """
         ...

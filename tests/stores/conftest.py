@@ -1,15 +1,21 @@
+"""Every store in turn: LanceDB in a folder, Weaviate at `WEAVIATE_URL` or, without it, our double."""
+
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import Index, Store
 from tests.stores.objects import ONE_FIELD
+from tests.weaviate_double.server import Double
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,16 +27,26 @@ class Place:
     kind: str
     directory: Path
     env: str
+    settings: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> Store:
-        return open_store(self.kind, self.directory, self.env)
+        return open_store(self.kind, self.directory, self.env, environ=self.settings)
+
+    def elsewhere(self) -> Place:
+        """Return the place of another environment in the same store."""
+        return replace(self, env=f"{self.env}-other")
 
     def start(self, task: str, *args: str) -> subprocess.Popen[str]:
         """Start a task of `tests.stores.tasks` in a process of its own."""
         command = [sys.executable, "-m", "tests.stores.tasks", task]
         command += [self.kind, str(self.directory), self.env, *args]
         return subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, **self.settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def run(self, task: str, *args: str) -> str:
@@ -41,9 +57,29 @@ class Place:
         return out
 
 
-@pytest.fixture(params=["lancedb"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(request.param, tmp_path / "not" / "made" / "yet", "development")
+@pytest.fixture(scope="session")
+def weaviate_settings() -> Iterator[dict[str, str]]:
+    """Settings of the server that the contract is held against."""
+    if "WEAVIATE_URL" in os.environ:
+        yield {name: value for name, value in os.environ.items() if name.startswith("WEAVIATE_")}
+    else:
+        with Double.serving() as double:
+            yield double.environ
+
+
+@pytest.fixture(params=["lancedb", "weaviate"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    folder = tmp_path / "not" / "made" / "yet"
+    if request.param == "lancedb":
+        yield Place("lancedb", folder, "development")
+        return
+    # A server outlives the test: an environment of its own, and nothing left in it.
+    settings = request.getfixturevalue("weaviate_settings")
+    here = Place("weaviate", folder, f"test-{uuid4().hex[:12]}", settings)
+    yield here
+    for each in (here, here.elsewhere()):
+        for name in each.open().names():
+            each.open().drop(name)
 
 
 @pytest.fixture

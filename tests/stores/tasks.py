@@ -6,6 +6,7 @@ Every task prints one JSON value.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -68,4 +69,5 @@ TASKS = {task.__name__: task for task in (read, write, write_and_delete, hold, w
 
 if __name__ == "__main__":
     task, kind, directory, env, *rest = sys.argv[1:]
-    print(json.dumps(TASKS[task](open_store(kind, Path(directory), env), *rest)))
+    store = open_store(kind, Path(directory), env, environ=os.environ)
+    print(json.dumps(TASKS[task](store, *rest)))

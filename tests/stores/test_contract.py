@@ -282,7 +282,7 @@ def test_a_dropped_name_starts_empty_again(store: Store, index: Index) -> None:
 
 
 def test_environments_do_not_see_each_other(place: Place, store: Store, index: Index) -> None:
-    other = Place(place.kind, place.directory, "production").open()
+    other = place.elsewhere().open()
     assert other.names() == []
     other.drop(index.name)
     assert store.exists(index.name)

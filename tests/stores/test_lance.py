@@ -18,8 +18,9 @@ import pytest
 
 from semilayer_pipelines.errors import NotFound, StoreUnavailable
 from semilayer_pipelines.stores.lance import LanceStore
-from semilayer_pipelines.stores.lance_index import LanceIndex, _to_the_end
+from semilayer_pipelines.stores.lance_index import LanceIndex
 from semilayer_pipelines.stores.protocol import KEY
+from semilayer_pipelines.stores.uninterrupted import to_the_end
 from tests.stores.conftest import ROOT
 from tests.stores.objects import ONE_FIELD, names, objects
 
@@ -189,7 +190,7 @@ def test_an_interrupt_is_raised_only_when_the_write_has_ended() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
         with pytest.raises(KeyboardInterrupt):
-            _to_the_end(write)
+            to_the_end(write)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
