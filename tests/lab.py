@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +51,29 @@ class Lab:
     folder: Path
 
     @classmethod
-    def at(cls, folder: Path, *, rows: int = 0, **lens: object) -> Lab:
-        """Make a project in `folder` whose source has `rows` rows, and push its lens."""
-        settings = Settings.from_environ({"SEMILAYER_ENV": ENV}, folder)
-        lab = cls(Project(settings, {}), folder)
+    def at(
+        cls,
+        folder: Path,
+        *,
+        rows: int = 0,
+        environ: Mapping[str, str] | None = None,
+        **lens: object,
+    ) -> Lab:
+        """Make a project in `folder` whose source has `rows` rows, and push its lens.
+
+        `environ` holds settings besides the environment's name, such as another store.
+        """
+        lab = cls.opened(folder, environ or {})
         if rows:
             create_items(lab.database, rows)
         lab.push(**lens)
         return lab
+
+    @classmethod
+    def opened(cls, folder: Path, environ: Mapping[str, str]) -> Lab:
+        """Open the project that was made in `folder`."""
+        settings = Settings.from_environ({"SEMILAYER_ENV": ENV} | dict(environ), folder)
+        return cls(Project(settings, environ), folder)
 
     @property
     def database(self) -> Path:

@@ -20,7 +20,7 @@ from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.ingest.diff import KnownRows
 from semilayer_pipelines.ingest.page import Commit, Comparison, apply_page
 from semilayer_pipelines.ingest.parts import Parts, same_rows
-from semilayer_pipelines.ingest.publish import publish
+from semilayer_pipelines.ingest.publish import announce, publish
 from semilayer_pipelines.ingest.retention import drop_retired
 from semilayer_pipelines.ingest.run import LEASE, Heartbeat, Run, StartOver
 from semilayer_pipelines.ingest.target import Target
@@ -42,6 +42,8 @@ def run_full(parts: Parts, run: Run, *, shard: int | None) -> Generation | None:
     """
     finished = _published_before(parts, run)
     if finished is not None:
+        # It may have been killed between the switch and this.
+        announce(parts.store, parts.lens, finished)
         return finished
     generation = open_generation(parts, run)
     run.expected_rows = generation.source_rows
@@ -57,6 +59,8 @@ def run_full(parts: Parts, run: Run, *, shard: int | None) -> Generation | None:
     if not complete or run.paused():
         return None
     published = publish(parts, run, generation)
+    if published is not None:
+        announce(parts.store, parts.lens, published)
     drop_retired(parts.registry, lambda _: parts.store, parts.clock(), lens_id=parts.lens.id)
     return published
 

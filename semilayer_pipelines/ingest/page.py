@@ -8,14 +8,14 @@ index's write lock, so that a run may die at any instruction and be run again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import StoreUnavailable, TooManyFailures
+from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable, TooManyFailures
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run import Run
@@ -97,9 +97,10 @@ def apply_page(
     ready = with_vectors(parts.embedder, changed, vectors_from, may_have)
     known = known.gather(ready.at)
     objects = _stamped(parts, ready, page)
+    embedding = {key: ("embedding", reason) for key, reason in ready.rejected.items()}
     if not objects.height:
-        counts = _counts(page, mapped, ready, written=0)
-        _commit(parts, run, target, counts, mapped, ready, commit)
+        counts = _counts(page, mapped, ready, 0, len(embedding))
+        _commit(parts, run, target, counts, mapped, embedding, commit)
     else:
         index = target.require_index(ready.dimension)
         with target.locked(index, run):
@@ -109,9 +110,11 @@ def apply_page(
                 current = ~objects[KEY].is_in(newer)
                 objects, known = objects.filter(current), known.filter(current)
             _part(index, objects[KEY].filter(objects[KEY].is_in(comparison.doubled.implode())))
-            written = _write(target, index, objects, known)
-            counts = _counts(page, mapped, ready, written)
-            _commit(parts, run, target, counts, mapped, ready, commit)
+            written, refused = _write(target, index, objects, known)
+            _refuse_mass_rejection(refused, objects.height)
+            rejected = embedding | {key: ("writing", reason) for key, reason in refused.items()}
+            counts = _counts(page, mapped, ready, written, len(rejected))
+            _commit(parts, run, target, counts, mapped, rejected, commit)
     run.page_done(page.shard or 0, counts, time.monotonic() - page.started, page.cursor)
     return counts
 
@@ -125,13 +128,33 @@ def _part(index: Index, doubled: pl.Series) -> None:
         retrying(lambda: index.delete(doubled.to_list()), StoreUnavailable)
 
 
-def _write(target: Target, index: Index, objects: pl.DataFrame, known: pl.Series) -> int:
+def _write(
+    target: Target, index: Index, objects: pl.DataFrame, known: pl.Series
+) -> tuple[int, dict[str, str]]:
+    """Write objects; return how many, and the keys that the store rejected with the reasons."""
     try:
-        return target.write(index, objects, known)
+        return target.write(index, objects, known), {}
+    except ObjectsRejected as rejected:
+        return rejected.written, rejected.reasons
     except StoreUnavailable:
         # An append may have gone through although its answer was lost: from now on only replace.
         any_may_be_there = pl.repeat(True, known.len(), eager=True)
-        return retrying(lambda: target.write(index, objects, any_may_be_there), StoreUnavailable)
+        try:
+            again = retrying(
+                lambda: target.write(index, objects, any_may_be_there), StoreUnavailable
+            )
+        except ObjectsRejected as rejected:
+            return rejected.written, rejected.reasons
+        return again, {}
+
+
+def _refuse_mass_rejection(refused: Mapping[str, str], rows: int) -> None:
+    if len(refused) > MANY_FAILURES and len(refused) > rows * MANY_FAILURES_SHARE:
+        key, reason = next(iter(refused.items()))
+        raise TooManyFailures(
+            f"The store rejects {len(refused)} of {rows} rows; the first, {key}: {reason}.",
+            cure="Look at the store's log and schema: so many rows are not at fault themselves.",
+        )
 
 
 def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
@@ -159,7 +182,7 @@ def _newer(parts: Parts, keys: pl.Series, seq: int) -> list[str]:
         return list(changes.newer_than(db, parts.lens.id, keys.to_list(), seq))
 
 
-def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int) -> Counts:
+def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int, rejected: int) -> Counts:
     changed = ready.rows.height + len(ready.rejected)
     return Counts(
         read=page.rows.height,
@@ -167,7 +190,7 @@ def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int) -> Coun
         embedded=ready.embedded,
         reused=ready.reused,
         written=written,
-        failed=mapped.failed.height + len(ready.rejected),
+        failed=mapped.failed.height + rejected,
         truncated=ready.truncated,
     )
 
@@ -178,13 +201,13 @@ def _commit(
     target: Target,
     counts: Counts,
     mapped: Mapped,
-    ready: Vectorised,
+    rejected: Mapping[str, tuple[str, str]],
     commit: Commit | None,
 ) -> None:
     failed = {
         row[KEY]: ("mapping", f"field {row['field']}: {row['reason']}")
         for row in mapped.failed.iter_rows(named=True)  # few: most of a page failing was refused
-    } | {key: ("embedding", reason) for key, reason in ready.rejected.items()}
+    } | dict(rejected)
     if not failed and not run.had_failed_rows and commit is None:
         return
     with parts.registry.begin() as db:
@@ -193,7 +216,7 @@ def _commit(
         target.check_current(db)
         run.check_fence(db)
         if run.had_failed_rows:
-            mended = mapped.frame[KEY].filter(~mapped.frame[KEY].is_in(list(ready.rejected)))
+            mended = mapped.frame[KEY].filter(~mapped.frame[KEY].is_in(list(rejected)))
             failed_rows.clear(db, parts.lens.id, mended.to_list())
         if failed:
             failed_rows.record(db, parts.lens.id, failed, job_id=run.job_id, now=parts.clock())

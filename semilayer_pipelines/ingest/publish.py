@@ -20,9 +20,10 @@ from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, lenses
 from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.registry.generations import Generation, GenerationState
-from semilayer_pipelines.registry.lenses import Needs
+from semilayer_pipelines.registry.lenses import Lens, Needs
+from semilayer_pipelines.stores.protocol import Store
 
-__all__ = ["publish"]
+__all__ = ["announce", "publish"]
 
 REPLAY_ROWS = 1_000
 
@@ -52,6 +53,16 @@ def publish(parts: Parts, run: Run, generation: Generation) -> Generation | None
     if index is not None:
         index.maintain()
     return published
+
+
+def announce(store: Store, lens: Lens, active: Generation) -> None:
+    """Let the store's own name for a lens lead to its active generation; safe to repeat.
+
+    After the switch, because the registry decides: who goes by that name is a moment late at most.
+    A generation that never held a row has no index to lead to.
+    """
+    if store.exists(active.index_name):
+        store.point(lens.name, active.index_name)
 
 
 def _switch(parts: Parts, run: Run, target: Target, seq: int) -> Generation | None:

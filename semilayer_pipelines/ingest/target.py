@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 import polars as pl
 from sqlalchemy import Connection
 
-from semilayer_pipelines.errors import DimensionChanged, NotFound
+from semilayer_pipelines.errors import DimensionChanged, NotFound, ObjectsRejected
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.run import Run, StartOver
 from semilayer_pipelines.registry import generations
@@ -56,6 +56,9 @@ class Target:
                 raise StartOver from None
             schema = IndexSchema(self._parts.mapping.fields, dimension)
             self._index = self._parts.store.create(self.generation.index_name, schema)
+            if self.generation.state is GenerationState.ACTIVE:
+                # Published while it held nothing, and so without an index to point at.
+                self._parts.store.point(self._parts.lens.name, self.generation.index_name)
         if self._index.dimension != dimension:
             raise DimensionChanged(
                 f"The model gives vectors of {dimension} dimensions, the index holds "
@@ -93,11 +96,26 @@ class Target:
             raise StartOver
 
     def write(self, index: Index, objects: pl.DataFrame, known: pl.Series) -> int:
-        """Write objects under the lock; `known` says which keys the index may hold already."""
+        """Write objects under the lock; `known` says which keys the index may hold already.
+
+        Raises `ObjectsRejected` after all others were written.
+        """
         if not objects.height:
             return 0
         if not self._sole_writer or bool(known.all()):
             return index.upsert(objects)
         if not known.any():
             return index.add(objects)
-        return index.upsert(objects.filter(known)) + index.add(objects.filter(~known))
+        written, rejected = 0, dict[str, str]()
+        for write, rows in (
+            (index.upsert, objects.filter(known)),
+            (index.add, objects.filter(~known)),
+        ):
+            try:
+                written += write(rows)
+            except ObjectsRejected as some:
+                written += some.written
+                rejected |= some.reasons
+        if rejected:
+            raise ObjectsRejected(rejected, written=written)
+        return written

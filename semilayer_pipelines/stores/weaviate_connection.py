@@ -8,6 +8,7 @@ the client's retries. The client's checks at start-up are skipped, because one o
 from __future__ import annotations
 
 import atexit
+import logging
 import random
 import threading
 import time
@@ -36,6 +37,9 @@ WAITS_S = (0.2, 0.6, 1.8)
 _OLDEST = (1, 32)
 # gRPC's own default would leave a server that is back unnoticed for two minutes.
 _CHANNEL = [("grpc.max_reconnect_backoff_ms", 2_000), ("grpc.initial_reconnect_backoff_ms", 100)]
+
+# It logs every object that failed, properties and vector: the contents of people's rows.
+logging.getLogger("weaviate-client").setLevel(logging.CRITICAL)
 
 _clients: dict[WeaviateSettings, weaviate.WeaviateClient] = {}
 _opening = threading.Lock()

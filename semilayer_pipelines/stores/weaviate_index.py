@@ -62,6 +62,7 @@ SCAN_PAGE = 5_000
 
 _SCANNED = {KEY: pl.String, ROW_HASH: pl.String, TEXT_HASH: pl.String, SHARD: pl.Int32}
 _IDS_AT_ONCE = 1_000
+_ALL_FAILED = "Every object failed during insertion. Here is the set of all errors: "
 _DELETE_ROUNDS = 50
 # As a share of the vectors that one answer may carry: a message has at most 100 MB.
 _FETCH_BYTES = 32 * 2**20
@@ -351,7 +352,8 @@ def _insert(collection: Any, objects: list[Any]) -> dict[int, str]:
     try:
         answer = collection.data.insert_many(objects)
     except WeaviateInsertManyAllFailedError as error:
-        return dict.fromkeys(range(len(objects)), str(error.message))
+        # The client tells no more than the set of all errors here.
+        return dict.fromkeys(range(len(objects)), str(error.message).removeprefix(_ALL_FAILED))
     if len(answer.uuids) + len(answer.errors) != len(objects):
         raise StoreUnavailable(
             f"{len(objects)} objects were sent, {len(answer.uuids)} acknowledged and "

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,14 +14,14 @@ from semilayer_pipelines import lifecycle
 from semilayer_pipelines.errors import Refused, Transient
 from semilayer_pipelines.ingest.execute import run_job
 from semilayer_pipelines.ingest.parts import open_parts
-from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import ENV, Lab
 
 
 def main(folder: Path, mode: Mode, shard: int | None = None) -> None:
     """Ask for a job of this mode and run it; a little slowly, so that there is time to be killed."""
-    lab = Lab(Project(Settings.from_environ({"SEMILAYER_ENV": ENV}, folder), {}), folder)
+    told = ("SEMILAYER_STORE", "WEAVIATE_")
+    lab = Lab.opened(folder, {n: v for n, v in os.environ.items() if n.startswith(told)})
     full = mode is Mode.FULL
     job = lifecycle.request_rebuild(lab.project, ENV, "items") if full else lab.request(mode)
     # What takes long to import is imported before the clock that kills starts.

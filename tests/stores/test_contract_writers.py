@@ -18,6 +18,11 @@ from semilayer_pipelines.stores.protocol import KEY, Index
 from tests.stores.conftest import Place
 from tests.stores.objects import names, objects
 
+IN_PROCESSES = pytest.mark.parametrize(
+    "place", ["lancedb", pytest.param("weaviate", marks=pytest.mark.slow)], indirect=True
+)
+"""Many writes from processes of their own, which over a network are slow."""
+
 
 def _all_keys(index: Index) -> list[str]:
     return [key for frame in index.scan() for key in frame[KEY].to_list()]
@@ -33,6 +38,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
     process.communicate(timeout=10)
 
 
+@IN_PROCESSES
 def test_two_processes_writing_the_same_new_keys_leave_no_duplicate(
     place: Place, index: Index
 ) -> None:
@@ -97,6 +103,7 @@ def test_a_failed_block_gives_the_lock_back(index: Index) -> None:
         assert index.upsert(objects(["a"])) == 1
 
 
+@IN_PROCESSES
 @pytest.mark.parametrize("elsewhere", ["process", "thread"])
 def test_a_reader_never_misses_a_live_key_nor_sees_one_twice(
     place: Place, index: Index, elsewhere: str
@@ -135,6 +142,7 @@ def test_a_reader_never_misses_a_live_key_nor_sees_one_twice(
     assert (seen["absent"], seen["twice"]) == (0, 0)
 
 
+@IN_PROCESSES
 def test_a_killed_writer_leaves_a_whole_index_and_a_free_lock(place: Place, index: Index) -> None:
     chance = random.Random(11)
     for _ in range(3):
@@ -151,8 +159,9 @@ def test_a_killed_writer_leaves_a_whole_index_and_a_free_lock(place: Place, inde
             assert len(keys) == len(set(keys)) == again.count()
             frame = again.fetch(keys)
             assert frame.height == len(keys)
-            # An upsert of 300 and a delete of 50: whole commits only.
-            assert again.count() % 50 == 0
+            if place.kind == "lancedb":
+                # It has transactions. An upsert of 300 and a delete of 50: whole commits only.
+                assert again.count() % 50 == 0
             assert again.upsert(objects(["after the kill"])) == 1
             assert again.delete(["after the kill"]) == 1
 
@@ -165,7 +174,8 @@ def test_a_killed_holder_frees_the_lock_at_once(place: Place, index: Index) -> N
         assert index.upsert(objects(["a"])) == 1
 
 
-def test_a_scan_that_is_under_way_keeps_its_view(index: Index) -> None:
+@pytest.mark.parametrize("place", ["lancedb"], indirect=True)
+def test_a_scan_that_is_under_way_keeps_its_view_where_there_are_snapshots(index: Index) -> None:
     with index.lock():
         index.add(objects(names(2_000)))
     frames = index.scan()

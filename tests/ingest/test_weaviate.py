@@ -1,0 +1,198 @@
+"""The whole engine over Weaviate: a server at `WEAVIATE_URL` or, without it, our double."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from semilayer_pipelines.errors import StoreFull
+from semilayer_pipelines.ingest.retention import GRACE, drop_retired
+from semilayer_pipelines.registry import changes, failed_rows
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.stores.weaviate import WeaviateStore
+from semilayer_pipelines.stores.weaviate_connection import connected
+from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
+from tests.ingest.test_kill import give_up_on_the_dead, kill_after, start
+from tests.lab import ENV, Lab
+from tests.weaviate_double.faults import Kind
+from tests.weaviate_double.server import Double
+
+ROWS = 1_500
+
+needs_the_double = pytest.mark.skipif(
+    "WEAVIATE_URL" in os.environ, reason="a real server fails when it likes"
+)
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def environ(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Settings of the store, which worker processes inherit."""
+    if "WEAVIATE_URL" in os.environ:
+        told = {name: value for name, value in os.environ.items() if name.startswith("WEAVIATE_")}
+    else:
+        told = request.getfixturevalue("double").environ
+    told |= {"SEMILAYER_STORE": "weaviate", "WEAVIATE_PREFIX": f"T{uuid4().hex[:10]}"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    return told
+
+
+@pytest.fixture
+def lab(tmp_path: Path, environ: dict[str, str]) -> Iterator[Lab]:
+    lab = Lab.at(tmp_path, rows=ROWS, environ=environ, shards=2)
+    yield lab
+    store = lab.project.store(ENV)
+    for name in store.names():
+        store.drop(name)
+
+
+def alias_target(lab: Lab, environ: dict[str, str]) -> str | None:
+    client = connected(WeaviateSettings.from_environ(environ), lab.folder)
+    found = client.alias.get(alias_name=f"{environ['WEAVIATE_PREFIX']}_Test_items")
+    return None if found is None else found.collection
+
+
+def change(lab: Lab, *, prefix: str, every: int) -> list[int]:
+    ids = list(range(every, ROWS, every))
+    with lab.source() as db:
+        db.execute(
+            "UPDATE items SET name = ? || id, updated_at = '2026-06-01 00:00:00' WHERE id % ? = 0",
+            (prefix, every),
+        )
+    return ids
+
+
+def test_full_sync_incremental_and_records_end_as_the_source(
+    lab: Lab, environ: dict[str, str]
+) -> None:
+    assert isinstance(lab.project.store(ENV), WeaviateStore)
+    assert lab.full().counts.written == ROWS
+    assert lab.audit().clean
+    first = alias_target(lab, environ)
+
+    change(lab, prefix="moved ", every=7)
+    assert lab.run(lab.request(Mode.INCREMENTAL)).counts.written > 0
+    assert lab.audit().clean
+
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id % 10 = 0")
+    assert lab.sync().counts.deleted == ROWS // 10
+    assert lab.audit().clean
+
+    ids = change(lab, prefix="told ", every=3)
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id = 3")
+    with lab.project.registry.begin() as db:
+        told = [(str(n), Action.DELETE if n == 3 else Action.UPSERT) for n in ids]
+        changes.append(db, lab.lens.id, told, lab.project.clock())
+    lab.run(lab.request(Mode.RECORDS))
+    assert lab.audit().clean
+
+    # A rebuild takes the vectors over, moves the alias, and leaves one index when it is over.
+    rebuilt = lab.full()
+    assert rebuilt.counts.embedded == 0
+    assert lab.audit().clean
+    assert alias_target(lab, environ) not in (None, first)
+    late = lab.project.clock() + GRACE + timedelta(seconds=1)
+    assert len(drop_retired(lab.project.registry, lab.project.store, late)) == 1
+    assert len(lab.project.store(ENV).names()) == 1
+    assert alias_target(lab, environ) is not None
+
+
+def test_a_sync_over_weaviate_killed_again_and_again_ends_as_the_source(lab: Lab) -> None:
+    lab.full()
+    dice, killed = random.Random(8), 0
+    for turn in range(2):
+        change(lab, prefix=f"turn {turn} ", every=2 + turn)
+        with lab.source() as db:
+            db.execute("DELETE FROM items WHERE id % 50 = ?", (turn,))
+        killed += kill_after(start(lab, Mode.SMART_SYNC), dice.uniform(0.05, 0.5))
+        give_up_on_the_dead(lab)
+    lab.sync()
+
+    assert killed >= 1
+    assert lab.audit().clean
+
+
+@pytest.mark.slow
+def test_a_full_ingest_over_weaviate_killed_again_and_again_ends_as_the_source(lab: Lab) -> None:
+    dice, killed = random.Random(9), 0
+    for _ in range(4):
+        killed += kill_after(start(lab, Mode.FULL), dice.uniform(0.0, 0.8))
+        give_up_on_the_dead(lab)
+    lab.full()
+
+    assert killed >= 2
+    assert lab.audit().clean
+
+
+@needs_the_double
+def test_lost_answers_cut_connections_and_refused_requests_lose_and_double_nothing(
+    lab: Lab, double: Double
+) -> None:
+    for kind in (Kind.APPLIED, Kind.STATUS, Kind.APPLIED_RESET, Kind.RESET):
+        double.faults.add("BatchObjects", kind)
+    double.faults.add("Search", Kind.STATUS, times=2)
+    lab.full()
+    assert not [fault for fault in double.faults.waiting if fault.verb == "BatchObjects"]
+    assert lab.audit().clean
+
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id % 20 = 0")
+    double.faults.add("BatchDelete", Kind.APPLIED)
+    double.faults.add("BatchDelete", Kind.PARTIAL)
+    lab.sync()
+    assert lab.audit().clean
+
+
+@needs_the_double
+def test_a_row_that_the_store_rejects_is_set_aside_and_the_others_go_on(
+    lab: Lab, double: Double, caplog: pytest.LogCaptureFixture
+) -> None:
+    poison = frozenset({"17", "18"})
+    double.faults.add(
+        "BatchObjects", Kind.OBJECTS, times=1_000, keys=poison, text="invalid text property"
+    )
+
+    outcome = lab.full()
+
+    assert (outcome.counts.written, outcome.counts.failed) == (ROWS - 2, 2)
+    assert lab.index.count() == ROWS - 2
+    with lab.project.registry.read() as db:
+        listed = failed_rows.list_all(db, lab.lens.id, 10)
+    assert {row.key for row in listed} == poison
+    assert {(row.stage, row.reason) for row in listed} == {("writing", "invalid text property")}
+    # The client would log every failed object, properties and all.
+    assert "description" not in caplog.text
+
+    # Once the store takes them, the next sync brings them in and strikes them off the list.
+    double.faults.waiting.clear()
+    lab.sync()
+    assert lab.audit().clean
+    with lab.project.registry.read() as db:
+        assert failed_rows.count(db, lab.lens.id) == 0
+
+
+@needs_the_double
+def test_a_read_only_store_fails_the_job_and_sets_no_row_aside(lab: Lab, double: Double) -> None:
+    double.faults.read_only = True
+    with pytest.raises(StoreFull, match="read-only"):
+        lab.full()
+    with lab.project.registry.read() as db:
+        assert failed_rows.count(db, lab.lens.id) == 0
+    double.faults.read_only = False
+    lab.full()
+    assert lab.audit().clean
