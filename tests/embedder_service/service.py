@@ -19,6 +19,7 @@ from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.embedder_service import Opened, ServedModel, build_app, listen
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import EmbeddingRejected
 
 MODEL = "meaningless"
@@ -69,7 +70,7 @@ class WatchedEmbedder:
             self._going.set()
 
     def opened(self) -> Opened:
-        model = ServedModel(MODEL, self.fingerprint, DIMENSION, "cpu", "float32")
+        model = ServedModel(MODEL, self.fingerprint, DIMENSION, Running("hash", "float32", "cpu"))
         return Opened(self, model)
 
 
