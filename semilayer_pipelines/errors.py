@@ -24,6 +24,7 @@ __all__ = [
     "ModelUnavailable",
     "NotFound",
     "ObjectsRejected",
+    "Overtaken",
     "Refused",
     "RegistryUnavailable",
     "SchemaMismatch",
@@ -89,6 +90,10 @@ class Refused(SemilayerError):
 
 class GuardStopped(Refused):
     """A sweep or a switch would take away more rows than the lens's guard allows (invariant 5)."""
+
+
+class Overtaken(Refused):
+    """Somebody changed the same thing between the look and the write; nothing was written."""
 
 
 class Transient(SemilayerError):

@@ -1,26 +1,36 @@
 """Push: register the lenses of a configuration, and say what that does to their indexes.
 
-Every lens is held against its source first, so that a typo is an error at push and not a silent
-full scan later. The registry changes in one transaction; no ingest starts (spec: "Push & Ingest").
+A plan is made by looking, and written in one transaction, whole or not at all; when the registry
+changed between the two, nothing is written and the plan has to be made anew. No ingest starts
+(spec: "Push & Ingest").
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from semilayer_pipelines.config.edits import Edit, edits
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
-from semilayer_pipelines.errors import NotFound, SemilayerError
-from semilayer_pipelines.ingest.parts import key_of, same_rows, tracking_column_of
-from semilayer_pipelines.mapping.compile import Mapping, compile_mapping
+from semilayer_pipelines.drift import Drift, drift_of
+from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError
+from semilayer_pipelines.lens_check import LensCheck, lens_check
 from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import cursors, environments, generations, lenses, sources
+from semilayer_pipelines.registry import (
+    cursors,
+    dropped_indexes,
+    environments,
+    generations,
+    lenses,
+    sources,
+)
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
+from semilayer_pipelines.registry.stored_config import meant
 
 __all__ = ["Change", "LensPush", "Plan", "apply_push", "plan_push"]
 
@@ -36,21 +46,29 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class LensPush:
-    """One lens in a push. `config` is `None` for a deleted one."""
+    """One lens in a push. `config` is `None` for a deleted one; `edits` are those of an update."""
 
     name: str
     change: Change
     config: LensConfig | None
     needs: Needs
+    edits: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a push would do; nothing has been written."""
+    """What a push would do; nothing has been written.
+
+    `drift` is what it would undo. `only` are the lenses that it is limited to. `seen` is what the
+    registry held when the plan was made.
+    """
 
     env: str
+    only: tuple[str, ...]
     sources: dict[str, SourceConfig]
     lenses: tuple[LensPush, ...]
+    drift: tuple[Drift, ...]
+    seen: Registered
 
     @property
     def deleted(self) -> list[str]:
@@ -58,66 +76,175 @@ class Plan:
         return [lens.name for lens in self.lenses if lens.change is Change.DELETED]
 
 
+@dataclass(frozen=True)
+class Registered:
+    """What a push is compared with: all that decides a plan, and that another one may change."""
+
+    lenses: dict[str, Lens]
+    active: dict[str, Generation | None]
+    pushed: dict[str, LensConfig]
+    sources: dict[str, SourceConfig]
+
+    @classmethod
+    def read(cls, db: Connection, env: str) -> Registered:
+        """Read what an environment holds; nothing where there is no such one."""
+        known = {lens.name: lens for lens in lenses.list_all(db, env)}
+        env_id = next(iter(known.values())).env_id if known else None
+        return cls(
+            lenses=known,
+            active={name: generations.active(db, lens.id) for name, lens in known.items()},
+            pushed=lenses.pushed_configs(db, env),
+            sources=sources.list_all(db, env_id) if env_id is not None else {},
+        )
+
+    def moved(self, name: str, source: SourceConfig) -> bool:
+        """Say whether a source of that name was another database."""
+        return name in self.sources and self.sources[name].connection != source.connection
+
+    def same_as(self, other: Registered, *, only: Sequence[str]) -> bool:
+        """Say whether a plan made for the one holds for the other."""
+        return self._decisive(only) == other._decisive(only)
+
+    def _decisive(self, only: Sequence[str]) -> object:
+        of_lenses = {
+            name: (
+                (lens.id, lens.config_hash, lens.needs),
+                (active.id, active.mapping_fingerprint) if active else None,
+            )
+            for name, lens in self.lenses.items()
+            if not only or name in only
+            for active in (self.active[name],)
+        }
+        return of_lenses, self.sources
+
+
 def plan_push(
     project: Project, config: ProjectConfig, env: str, *, only: Sequence[str] = ()
 ) -> Plan:
     """Compare a configuration with the registry and its lenses with their sources.
 
-    `only` limits the push to these lenses; then nothing is deleted. Raises `NotFound` for a name
-    that the configuration does not have, `SchemaMismatch` for what the source does not have, and
-    what the bridges raise.
+    `only` limits the push to these lenses; then nothing is deleted. A lens that is as it was is not
+    held against its source again. Raises `NotFound` for a name that the configuration does not
+    have, `SchemaMismatch` for what the source does not have, and what the bridges raise.
     """
+    environments.check_slug(env)
     for name in only:
         if name not in config.lenses:
             raise NotFound(
                 f"The configuration has no lens {name!r}{nearest(name, config.lenses)}.",
                 cure=f"Lenses: {', '.join(config.lenses)}.",
             )
-    with project.registry.begin() as db:
-        environments.ensure(db, env, project.clock())
-        known = {lens.name: lens for lens in lenses.list_all(db, env)}
-        active = {name: generations.active(db, lens.id) for name, lens in known.items()}
+    with project.registry.read() as db:
+        seen = Registered.read(db, env)
     wanted = {n: c for n, c in config.lenses.items() if not only or n in only}
-    pushes = [
-        _compare(project, config, name, lens_config, known.get(name), active.get(name))
-        for name, lens_config in wanted.items()
-    ]
-    gone = [] if only else [name for name in known if name not in config.lenses]
+    used = {lens.source: config.sources[lens.source] for lens in wanted.values()}
+    # Another database under a name concerns every lens that reads from it.
+    wanted = {
+        name: lens.config
+        for name, lens in seen.lenses.items()
+        if only
+        and lens.config.source in used
+        and seen.moved(lens.config.source, used[lens.config.source])
+    } | wanted
+    with lens_check(project, config.sources) as check:
+        pushes = [_compare(check, seen, name, lens) for name, lens in wanted.items()]
+    gone = [] if only else [name for name in seen.lenses if name not in config.lenses]
     pushes += [LensPush(name, Change.DELETED, None, Needs.NOTHING) for name in gone]
-    return Plan(env, dict(config.sources), tuple(pushes))
+    drift = [
+        drift_of(seen.lenses[push.name], seen.pushed.get(push.name), push.config)
+        for push in pushes
+        if push.name in seen.lenses
+    ]
+    return Plan(
+        env=env,
+        only=tuple(only),
+        sources=used if only else dict(config.sources),
+        lenses=tuple(pushes),
+        drift=tuple(one for one in drift if one is not None),
+        seen=seen,
+    )
 
 
-def apply_push(project: Project, plan: Plan, *, origin: str = "cli") -> None:
-    """Write a plan to the registry, whole or not at all; then drop the indexes of deleted lenses."""
+def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) -> LensPush:
+    known = seen.lenses.get(name)
+    source = check.sources[lens.source]
+    moved = seen.moved(lens.source, source)
+    if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
+        return LensPush(name, Change.UNCHANGED, lens, known.needs)
+    try:
+        needs = check.needs(lens, seen.active.get(name), moved=moved)
+    except SemilayerError as error:
+        error.lens = name
+        raise
+    if known is None:
+        return LensPush(name, Change.CREATED, lens, needs)
+    if needs is Needs.NOTHING and known.needs is Needs.SMART_SYNC:
+        # What was taken back may have been brought in for some rows already.
+        needs = Needs.SMART_SYNC
+    found = edits(meant(known.config), meant(lens))
+    if moved:
+        before = seen.sources[lens.source].connection
+        found.append(Edit(("sources", lens.source, "connection"), before, source.connection))
+    return LensPush(name, Change.UPDATED, lens, needs, tuple(found))
+
+
+def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> None:
+    """Write a plan to the registry, whole or not at all; then drop the indexes of deleted lenses.
+
+    Raises `Overtaken`, having written nothing, when the registry is not what the plan was made for.
+    """
     now = project.clock()
     dropped: list[str] = []
     with project.registry.begin() as db:
         env = environments.ensure(db, plan.env, now)
-        for name, source in plan.sources.items():
-            sources.put(db, env.id, name, source)
+        environments.lock(db, env.id)
+        held = Registered.read(db, plan.env)
+        if not held.same_as(plan.seen, only=plan.only):
+            raise Overtaken(
+                f"Another push to {plan.env!r}, or a rebuild, ended while this one was looking; "
+                "nothing was written.",
+                cure="Push again.",
+            )
         for push in plan.lenses:
+            known = held.lenses.get(push.name)
             match push.change, push.config:
-                case ((Change.CREATED | Change.UPDATED), LensConfig() as config):
-                    if push.change is Change.UPDATED:
-                        _forget_cursor(db, lenses.get(db, plan.env, push.name), config)
+                case Change.DELETED, _:
+                    assert known is not None
+                    dropped += _remove(db, known)
+                case Change.UNCHANGED, _:
+                    assert known is not None
+                    if origin == lenses.PUSH and push.name in _changed_elsewhere(held):
+                        lenses.mark_pushed(db, known)
+                case _, LensConfig() as config:
+                    if known is not None and _cursor_is_void(held, plan, known, config):
+                        cursors.remove(db, known.id)
                     lenses.register(
                         db, env.id, push.name, config, needs=push.needs, origin=origin, now=now
                     )
-                case Change.DELETED, _:
-                    dropped += _remove(db, lenses.get(db, plan.env, push.name))
-                case _:
-                    pass
-    store = project.store(plan.env) if dropped else None
+        for name, source in plan.sources.items():
+            if held.sources.get(name) != source:
+                sources.put(db, env.id, name, source)
+        for name in [] if plan.only else held.sources.keys() - plan.sources.keys():
+            sources.remove(db, env.id, name)
+        dropped_indexes.add(db, plan.env, dropped, now)
     for index in dropped:
-        if store is not None:
-            store.drop(index)
+        project.store(plan.env).drop(index)
 
 
-def _forget_cursor(db: Connection, known: Lens, config: LensConfig) -> None:
-    """Drop the cursor when it is one of another column: compared with this one it means nothing."""
+def _changed_elsewhere(held: Registered) -> set[str]:
+    return {
+        name
+        for name, lens in held.lenses.items()
+        if name not in held.pushed or lenses.config_hash(held.pushed[name]) != lens.config_hash
+    }
+
+
+def _cursor_is_void(held: Registered, plan: Plan, known: Lens, config: LensConfig) -> bool:
+    """Say whether the cursor is one of another column: compared with this one it means nothing."""
     names = {"source", "table", "primary_key", "change_tracking_column"}
-    if known.config.model_dump(include=names) != config.model_dump(include=names):
-        cursors.remove(db, known.id)
+    return known.config.model_dump(include=names) != config.model_dump(include=names) or held.moved(
+        config.source, plan.sources[config.source]
+    )
 
 
 def _remove(db: Connection, lens: Lens) -> list[str]:
@@ -125,70 +252,3 @@ def _remove(db: Connection, lens: Lens) -> list[str]:
     names = [g.index_name for g in (*kept, *generations.retired(db, lens.id)) if g is not None]
     lenses.remove(db, lens.id)
     return names
-
-
-def _compare(
-    project: Project,
-    config: ProjectConfig,
-    name: str,
-    lens: LensConfig,
-    known: Lens | None,
-    active: Generation | None,
-) -> LensPush:
-    if known is not None and lenses.config_hash(lens) == known.config_hash:
-        return LensPush(name, Change.UNCHANGED, lens, known.needs)
-    try:
-        needs = _needs(_compiler(project, config.sources[lens.source], lens.source), lens, active)
-    except SemilayerError as error:
-        error.lens = name
-        raise
-    return LensPush(name, Change.UPDATED if known else Change.CREATED, lens, needs)
-
-
-def _compiler(
-    project: Project, source: SourceConfig, source_name: str
-) -> Callable[[LensConfig], Mapping]:
-    """Return what compiles a lens against its source."""
-
-    def compile_(lens: LensConfig) -> Mapping:
-        bridge = project.bridge(source_name, source)
-        try:
-            table = bridge.table(lens.table)
-        finally:
-            bridge.close()
-        tracking_column_of(lens, table)
-        fingerprint = project.embedder(lens.embedding).fingerprint
-        return compile_mapping(
-            lens,
-            table,
-            key=key_of(lens, table),
-            model_fingerprint=fingerprint,
-            project_dir=project.settings.root,
-        )
-
-    return compile_
-
-
-def _needs(
-    compiled: Callable[[LensConfig], Mapping], lens: LensConfig, active: Generation | None
-) -> Needs:
-    """Return what brings the index in line with the new configuration (invariant 9).
-
-    Another model, key, table or set of fields needs a rebuild (which takes over the vectors of
-    equal texts when the model is the same); another way to fill the same fields, a smart sync.
-    """
-    mapping = compiled(lens)
-    if active is None:
-        return Needs.NOTHING
-    if not lens.embedding.same_model(active.config.embedding):
-        return Needs.REBUILD
-    if not same_rows(lens, active.config):
-        return Needs.REBUILD
-    if mapping.fingerprint == active.mapping_fingerprint:
-        return Needs.NOTHING
-    try:
-        same_fields = mapping.fields == compiled(active.config).fields
-    except SemilayerError:
-        # The table no longer has what the old configuration read.
-        same_fields = False
-    return Needs.SMART_SYNC if same_fields else Needs.REBUILD

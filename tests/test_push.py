@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
-from semilayer_pipelines.config.models import ProjectConfig
-from semilayer_pipelines.errors import SchemaMismatch
+from semilayer_pipelines.config.models import Bridge, LensConfig, ProjectConfig, SourceConfig
+from semilayer_pipelines.errors import Overtaken, SchemaMismatch, StoreUnavailable
+from semilayer_pipelines.ingest.retention import GRACE, tidy
 from semilayer_pipelines.push import Change, apply_push, plan_push
-from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import cursors, lenses, tables
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
-from tests.lab import ENV, Lab
+from semilayer_pipelines.stores.protocol import Store
+from tests.lab import ENV, Lab, lens_config
 from tests.workload import FIELDS
 
 WEIGHTED = FIELDS | {"name": {"type": "text", "searchable": {"weight": 2}}}
@@ -118,3 +124,137 @@ def test_a_table_without_a_primary_key_is_refused_with_what_to_do(tmp_path: Path
 
     with pytest.raises(SchemaMismatch, match=r"no primary key.*primaryKey"):
         lab.push(table="keyless")
+
+
+def config_of(lab: Lab, *, database: str = "source.db", **named: LensConfig) -> ProjectConfig:
+    """Return a configuration of these lenses over a database of the lab's folder."""
+    source = SourceConfig(bridge=Bridge.SQL, connection=f"sqlite:///{lab.folder / database}")
+    return ProjectConfig(stack="test", sources={"main": source}, lenses=named)
+
+
+def registered(lab: Lab) -> list[tuple[object, ...]]:
+    """Return every row that a push could write."""
+    with lab.project.registry.read() as db:
+        return [
+            tuple(row)
+            for table in (tables.environments, tables.sources, tables.lenses)
+            for row in db.execute(select(table))
+        ]
+
+
+def test_a_push_of_what_is_there_writes_nothing(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=5)
+    before = registered(lab)
+
+    lab.push()
+
+    assert registered(lab) == before
+
+
+def test_of_two_pushes_that_looked_at_the_same_the_second_writes_nothing(tmp_path: Path) -> None:
+    # given two plans made for the same registry
+    lab = Lab.at(tmp_path, rows=5)
+    one = plan_push(lab.project, config_of(lab, items=lens_config(guard=0.5)), ENV)
+    other = plan_push(
+        lab.project, config_of(lab, items=lens_config(guard=0.6), more=lens_config()), ENV
+    )
+
+    # when both are written
+    apply_push(lab.project, one)
+    before = registered(lab)
+    with pytest.raises(Overtaken, match="Push again"):
+        apply_push(lab.project, other)
+
+    # then the first is whole, and of the second there is nothing
+    assert lab.lens.config.guard == 0.5
+    assert registered(lab) == before
+
+
+def test_a_plan_does_not_outlive_a_rebuild(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=5)
+    lab.full()
+    plan = plan_push(lab.project, config_of(lab, items=lens_config(guard=0.5)), ENV)
+
+    lab.full()
+
+    with pytest.raises(Overtaken):
+        apply_push(lab.project, plan)
+
+
+@dataclass(frozen=True)
+class StoreIsDown(Project):
+    """A project whose store does not answer."""
+
+    def store(self, env: str) -> Store:
+        raise StoreUnavailable("The store does not answer.")
+
+
+def test_the_index_of_a_removed_lens_goes_even_if_the_store_was_down(tmp_path: Path) -> None:
+    # given a removal during which the store is away
+    lab = Lab.at(tmp_path, rows=5)
+    lab.full()
+    down = StoreIsDown(lab.project.settings, {})
+    with pytest.raises(StoreUnavailable):
+        apply_push(down, plan_push(down, config_of(lab), ENV))
+    with lab.project.registry.read() as db:
+        assert lenses.list_all(db, ENV) == []
+    assert len(lab.project.store(ENV).names()) == 1
+
+    # when the store is back, and no run of the lens can write any more
+    later = replace(lab.project, clock=lambda: lab.project.clock() + GRACE + timedelta(seconds=1))
+
+    # then its index goes with the next tidying up, once
+    assert len(tidy(later).indexes) == 1
+    assert lab.project.store(ENV).names() == []
+    assert tidy(later).indexes == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"primaryKey": "doc"}, "cannot identify a row"),
+        ({"changeTrackingColumn": "sold"}, "no order that follows changes"),
+        ({"syncInterval": "5m"}, "changeTrackingColumn"),
+    ],
+)
+def test_columns_of_a_type_that_cannot_serve_are_refused(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    lab = Lab.at(tmp_path, rows=1)
+    with lab.source() as db:
+        db.execute("CREATE TABLE odd (id INTEGER PRIMARY KEY, name TEXT, doc JSON, sold BOOLEAN)")
+    fields = {"name": {"type": "text", "searchable": True}}
+
+    with pytest.raises(SchemaMismatch, match=says):
+        lab.push(table="odd", fields=fields, **changes)
+
+
+def test_another_database_under_a_name_concerns_every_lens_of_it(tmp_path: Path) -> None:
+    # given two lenses of one source, one of them indexed and with a cursor
+    lab = Lab.at(tmp_path, rows=20)
+    both = {"items": lens_config(), "others": lens_config()}
+    apply_push(lab.project, plan_push(lab.project, config_of(lab, **both), ENV))
+    lab.full()
+    with lab.project.registry.read() as db:
+        assert cursors.get(db, lab.lens.id) is not None
+    lab.database.rename(tmp_path / "moved.db")
+
+    # when the source is pointed elsewhere by a push of the other lens alone
+    moved = config_of(lab, database="moved.db", **both)
+    apply_push(lab.project, plan_push(lab.project, moved, ENV, only=["others"]))
+
+    # then the indexed one is to be compared with what is there
+    assert lab.lens.needs is Needs.SMART_SYNC
+    with lab.project.registry.read() as db:
+        assert cursors.get(db, lab.lens.id) is None
+
+
+def test_a_mapping_that_is_taken_back_is_still_compared(tmp_path: Path) -> None:
+    # a sync may have brought the new one in for some rows when it was paused
+    lab = Lab.at(tmp_path, rows=20)
+    lab.full()
+
+    lab.push(fields=WEIGHTED)
+    lab.push()
+
+    assert lab.lens.needs is Needs.SMART_SYNC

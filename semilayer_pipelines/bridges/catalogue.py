@@ -6,13 +6,17 @@ A name that does not exist is an error that says what does, never a filter or a 
 from __future__ import annotations
 
 from semilayer_pipelines.bridges.database import Database, Described, SourceColumn
-from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Selection, Table
+from semilayer_pipelines.bridges.protocol import (
+    NO_KEYS,
+    SHARD_COLUMN,
+    UNTRACKABLE,
+    Selection,
+    Table,
+)
 from semilayer_pipelines.errors import SchemaMismatch
 from semilayer_pipelines.nearest import nearest
 
 __all__ = ["Catalogue"]
-
-_UNTRACKABLE = ("json", "boolean")
 
 
 class Catalogue:
@@ -43,7 +47,7 @@ class Catalogue:
             )
         found = tuple(self._column(selection, name, "primaryKey") for name in selection.key)
         for column in found:
-            if column.column.kind == "json":
+            if column.column.kind in NO_KEYS:
                 raise SchemaMismatch(
                     f"source {self._name!r}: {selection.table}.{column.column.name} is "
                     f"{column.column.database_type}, which cannot be a key.",
@@ -66,7 +70,7 @@ class Catalogue:
     def tracked(self, selection: Selection, name: str) -> SourceColumn:
         """Return the change-tracking column."""
         column = self._column(selection, name, "changeTrackingColumn")
-        if column.column.kind in _UNTRACKABLE:
+        if column.column.kind in UNTRACKABLE:
             raise SchemaMismatch(
                 f"source {self._name!r}: {selection.table}.{name} is "
                 f"{column.column.database_type}, which has no order that follows changes.",

@@ -15,7 +15,9 @@ from typing import Literal, Protocol
 import polars as pl
 
 __all__ = [
+    "NO_KEYS",
     "SHARD_COLUMN",
+    "UNTRACKABLE",
     "Bridge",
     "Column",
     "ColumnKind",
@@ -30,6 +32,12 @@ __all__ = [
 ColumnKind = Literal[
     "integer", "number", "text", "boolean", "datetime", "date", "uuid", "json", "binary", "other"
 ]
+
+NO_KEYS: tuple[ColumnKind, ...] = ("json",)
+"""Kinds whose values cannot identify a row."""
+
+UNTRACKABLE: tuple[ColumnKind, ...] = ("json", "boolean")
+"""Kinds whose values have no order that follows changes."""
 
 SHARD_COLUMN = "_shard"
 """Int32 column added to rows whose `Selection` has bounds: the number of the shard, from 0."""

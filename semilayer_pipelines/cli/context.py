@@ -21,6 +21,7 @@ __all__ = [
     "EXIT_CODES",
     "Here",
     "SemilayerGroup",
+    "ask",
     "env_option",
     "exit_code",
     "json_option",
@@ -57,6 +58,14 @@ def say_aside(text: str = "") -> None:
 def say_json(value: Any) -> None:
     """Print a value as one JSON document."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def ask(question: str, *, cure: str) -> None:
+    """Ask a person; raise `Refused` for a no, and with `cure` where there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise Refused(f"{question} There is nobody to ask here.", cure=cure)
+    if not click.confirm(question, err=True):
+        raise Refused("Nothing was done.")
 
 
 def exit_code(error: SemilayerError) -> int:

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import click
 
-from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
+from semilayer_pipelines.cli.context import (
+    Here,
+    ask,
+    env_option,
+    json_option,
+    say,
+    say_aside,
+    say_json,
+)
 from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.config.edits import ABSENT, Edit, lines
 from semilayer_pipelines.config.load import load_config
-from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.drift import Drift
+from semilayer_pipelines.errors import Overtaken
 from semilayer_pipelines.lifecycle import request_rebuild, resume
 from semilayer_pipelines.orchestration.reload import reload_definitions
-from semilayer_pipelines.push import Change, LensPush, apply_push, plan_push
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.push import Change, LensPush, Plan, apply_push, plan_push
+from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Needs
 
 __all__ = ["push"]
 
+LOOKS = 3
+"""A push looks anew this often when another one changed the registry meanwhile."""
+
 _NEEDS = {
+    Needs.NOTHING: None,
+    Needs.SMART_SYNC: "semilayer sync --lens {name}",
+    Needs.REBUILD: "semilayer resume --lens {name}",
+}
+_WHAT_CHANGED = {
     Needs.NOTHING: "",
-    Needs.SMART_SYNC: "  a smart sync brings its index in line: semilayer sync --lens {name}",
-    Needs.REBUILD: "  its index needs a rebuild: semilayer resume --lens {name}",
+    Needs.SMART_SYNC: "  what is indexed changed; a smart sync brings it in line: ",
+    Needs.REBUILD: "  what is embedded changed; its index needs a rebuild: ",
 }
 
 
@@ -30,8 +51,15 @@ _NEEDS = {
 @click.option("--resume-ingest", is_flag=True, help="Start ingest of what was created or updated.")
 @click.option("--rebuild", is_flag=True, help="Rebuild the index of every pushed lens; asks first.")
 @click.option(
-    "--skip-confirmation-dangerously", "unasked", is_flag=True, help="Do not ask (for CI)."
+    "--skip-confirmation-dangerously",
+    "unasked",
+    is_flag=True,
+    help="Do not ask before indexes are removed or rebuilt (for CI).",
 )
+@click.option(
+    "--force", is_flag=True, help="Undo what was changed elsewhere since the last push, unasked."
+)
+@click.option("--dry-run", "dry", is_flag=True, help="Only tell what it would do; exit code 0.")
 @click.option("--wait", is_flag=True, help="Follow the ingest to its end.")
 @env_option
 @json_option
@@ -42,51 +70,148 @@ def push(
     resume_ingest: bool,
     rebuild: bool,
     unasked: bool,
+    force: bool,
+    dry: bool,
     wait: bool,
     env: str,
     as_json: bool,
 ) -> None:
-    """Register the lenses of sl.config.yaml. No ingest starts unless asked for."""
+    """Register the lenses of sl.config.yaml. No ingest starts unless asked for.
+
+    Stops with a question (elsewhere than in a terminal: with exit code 3) when a lens was changed
+    through the API or the console since the last push, before it removes a lens that left the
+    file, and before a rebuild.
+    """
     project = here.project
     config = load_config(project.settings.config)
-    plan = plan_push(project, config, env, only=only)
-    if plan.deleted and not unasked:
-        _confirm(f"Remove {', '.join(plan.deleted)} with its indexed data?")
-    if rebuild and not unasked:
-        _confirm(f"Rebuild the index of {', '.join(p.name for p in plan.lenses if p.config)}?")
-    apply_push(project, plan)
-    changed = [lens for lens in plan.lenses if lens.change is not Change.UNCHANGED]
-    jobs = []
-    for lens in plan.lenses:
-        if rebuild and lens.config:
-            jobs.append(request_rebuild(project, env, lens.name))
-        elif resume_ingest and lens.change in (Change.CREATED, Change.UPDATED):
-            job = resume(project, env, lens.name).job
-            jobs += [job] if job else []
-    if as_json:
-        say_json([{**asdict(lens), "config": None} for lens in plan.lenses])
-    # With --json, standard output is one document and nothing else.
     tell = say_aside if as_json else say
-    for lens in plan.lenses:
-        tell(_line(lens))
-    if changed:
+    if dry:
+        plan = plan_push(project, config, env, only=only)
+        _tell_drift(plan.drift, project.clock(), tell)
+        _tell(plan, tell)
+        if as_json:
+            say_json(_as_json(plan, dry=True, jobs=[]))
+        return
+
+    def agreed(plan: Plan) -> None:
+        if plan.drift and not force:
+            _tell_drift(plan.drift, project.clock(), say_aside)
+            ask(
+                f"Push and undo what was changed in {', '.join(d.lens for d in plan.drift)}?",
+                cure="Take it into the file with `semilayer export config`, or pass --force.",
+            )
+        if plan.deleted and not unasked:
+            ask(f"Remove {', '.join(plan.deleted)} with its indexed data?", cure=_UNASKED)
+        if rebuild and not unasked:
+            names = [lens.name for lens in plan.lenses if lens.config]
+            ask(f"Rebuild the index of {', '.join(names)}?", cure=_UNASKED)
+
+    plan = _pushed(project, config, env, only, agreed)
+    jobs = _started(project, plan, rebuild=rebuild, resume_ingest=resume_ingest)
+    _tell(plan, tell)
+    if any(lens.change is not Change.UNCHANGED for lens in plan.lenses):
         tell(reload_definitions(project.settings.dagster_url))
     if not jobs and any(lens.change is Change.CREATED for lens in plan.lenses):
         tell("Nothing is ingested yet. Start it: semilayer resume")
+    if as_json:
+        say_json(_as_json(plan, dry=False, jobs=jobs))
     if wait:
         follow(project, [job.id for job in jobs], tell=tell)
 
 
-def _line(lens: LensPush) -> str:
-    paused = " (paused)" if lens.change is Change.CREATED else ""
-    return f"{lens.change.value:9}  {lens.name}{paused}{_NEEDS[lens.needs].format(name=lens.name)}"
+_UNASKED = "Pass --skip-confirmation-dangerously to go on unasked."
 
 
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise Refused(
-            f"{question} There is nobody to ask here.",
-            cure="Pass --skip-confirmation-dangerously to go on unasked.",
-        )
-    if not click.confirm(question):
-        raise Refused("Nothing was done.")
+def _pushed(
+    project: Project,
+    config: ProjectConfig,
+    env: str,
+    only: Sequence[str],
+    agreed: Callable[[Plan], None],
+) -> Plan:
+    """Push what `agreed` raises nothing against; look and ask anew when another push was faster."""
+    for look in range(1, LOOKS + 1):
+        plan = plan_push(project, config, env, only=only)
+        agreed(plan)
+        try:
+            apply_push(project, plan)
+        except Overtaken:
+            if look == LOOKS:
+                raise
+        else:
+            break
+    return plan
+
+
+def _started(project: Project, plan: Plan, *, rebuild: bool, resume_ingest: bool) -> list[Job]:
+    jobs = []
+    for lens in plan.lenses:
+        if rebuild and lens.config:
+            jobs.append(request_rebuild(project, plan.env, lens.name))
+        elif resume_ingest and lens.change in (Change.CREATED, Change.UPDATED):
+            job = resume(project, plan.env, lens.name).job
+            jobs += [job] if job else []
+    return jobs
+
+
+def _tell(plan: Plan, tell: Callable[[str], None]) -> None:
+    for lens in plan.lenses:
+        paused = " (paused)" if lens.change is Change.CREATED else ""
+        tell(f"{lens.change.value:9}  {lens.name}{paused}{_next(lens)}")
+        for line in lines(lens.edits):
+            tell(f"             {line}")
+
+
+def _next(lens: LensPush) -> str:
+    cure = _NEEDS[lens.needs]
+    return "" if cure is None else _WHAT_CHANGED[lens.needs] + cure.format(name=lens.name)
+
+
+def _tell_drift(drift: Sequence[Drift], now: datetime, tell: Callable[[str], None]) -> None:
+    if not drift:
+        return
+    tell("Changed elsewhere since the last push, and not in the file:")
+    for one in drift:
+        tell(f"  {one.lens}  by {one.origin}, {_ago((now - one.at).total_seconds())}")
+        for line in lines(one.edits):
+            tell(f"    {line}")
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def _as_json(plan: Plan, *, dry: bool, jobs: Sequence[Job]) -> dict[str, object]:
+    return {
+        "env": plan.env,
+        "dryRun": dry,
+        "lenses": [
+            {
+                "name": lens.name,
+                "change": lens.change.value,
+                "needs": lens.needs.value,
+                "next": (_NEEDS[lens.needs] or "").format(name=lens.name) or None,
+                "edits": [_edit_json(edit) for edit in lens.edits],
+            }
+            for lens in plan.lenses
+        ],
+        "drift": [
+            {
+                "lens": one.lens,
+                "by": one.origin,
+                "at": one.at.isoformat(),
+                "edits": [_edit_json(edit) for edit in one.edits],
+            }
+            for one in plan.drift
+        ],
+        "jobs": [{"id": job.id, "lens": job.lens, "mode": job.mode.value} for job in jobs],
+    }
+
+
+def _edit_json(edit: Edit) -> dict[str, object]:
+    values = {"before": edit.before, "after": edit.after}
+    return {"path": list(edit.path)} | {k: v for k, v in values.items() if v is not ABSENT}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from semilayer_pipelines.bridges.protocol import Bridge, Selection, Table
+from semilayer_pipelines.bridges.protocol import NO_KEYS, UNTRACKABLE, Bridge, Selection, Table
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import SchemaMismatch
@@ -114,6 +114,13 @@ def key_of(config: LensConfig, table: Table) -> tuple[str, ...]:
             f"Table {table.name!r} has no primary key, so its rows cannot be told apart.",
             cure="Name a unique column, or several, as 'primaryKey' of the lens.",
         )
+    for column in table.columns:
+        if column.name in key and column.kind in NO_KEYS:
+            raise SchemaMismatch(
+                f"Column {column.name!r} of table {table.name!r} is {column.database_type}, which "
+                "cannot identify a row.",
+                cure="Name other columns as 'primaryKey' of the lens.",
+            )
     return key
 
 
@@ -129,15 +136,23 @@ def same_rows(one: LensConfig, other: LensConfig) -> bool:
 def tracking_column_of(config: LensConfig, table: Table) -> str | None:
     """Return the column that moves with every change (spec: `updated_at` if present).
 
-    Raises `SchemaMismatch` when the lens names one that does not exist.
+    Raises `SchemaMismatch` when the lens names one that does not exist or cannot be tracked.
     """
     if config.change_tracking_column is None:
-        return DEFAULT_TRACKING_COLUMN if table.column(DEFAULT_TRACKING_COLUMN) else None
-    if table.column(config.change_tracking_column) is None:
+        default = table.column(DEFAULT_TRACKING_COLUMN)
+        return default.name if default and default.kind not in UNTRACKABLE else None
+    named = table.column(config.change_tracking_column)
+    if named is None:
         names = [column.name for column in table.columns]
         raise SchemaMismatch(
             f"Table {table.name!r} has no column {config.change_tracking_column!r}"
             f"{nearest(config.change_tracking_column, names)}, which 'changeTrackingColumn' names.",
             cure=f"Columns: {', '.join(names)}.",
         )
-    return config.change_tracking_column
+    if named.kind in UNTRACKABLE:
+        raise SchemaMismatch(
+            f"'changeTrackingColumn' names {named.name!r}, which is {named.database_type} and has "
+            "no order that follows changes.",
+            cure="Track a time, a date, or a number or version that grows with every change.",
+        )
+    return named.name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import generations, lenses, retention
+from semilayer_pipelines.registry import dropped_indexes, generations, lenses, retention
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.retention import Swept
 from semilayer_pipelines.stores.protocol import Store
@@ -42,7 +42,9 @@ def tidy(project: Project) -> Tidied:
             pages_older_than=PAGES_KEPT,
             changes_older_than=CHANGES_KEPT,
         )
-    return Tidied(swept, tuple(drop_retired(project.registry, project.store, now)))
+    dropped = drop_retired(project.registry, project.store, now)
+    dropped += _drop_removed(project.registry, project.store, now)
+    return Tidied(swept, tuple(dropped))
 
 
 def drop_retired(
@@ -68,3 +70,14 @@ def drop_retired(
         with registry.begin() as db:
             generations.forget(db, generation.id)
     return [generation.index_name for _, generation in late]
+
+
+def _drop_removed(registry: Registry, store: Callable[[str], Store], now: datetime) -> list[str]:
+    """Drop the indexes of lenses that a push removed, once no run of theirs can write any more."""
+    with registry.read() as db:
+        late = dropped_indexes.before(db, now - GRACE)
+    for env, name in late:
+        store(env).drop(name)
+        with registry.begin() as db:
+            dropped_indexes.forget(db, name)
+    return [name for _, name in late]

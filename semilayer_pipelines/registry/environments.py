@@ -10,12 +10,23 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select, update
 
-from semilayer_pipelines.errors import ConfigError, NotFound
+from semilayer_pipelines.errors import ConfigError, NotFound, Refused
 from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import insert
 
-__all__ = ["CALLS_PER_MINUTE", "Environment", "Tier", "ensure", "get", "list_all", "set_tier"]
+__all__ = [
+    "CALLS_PER_MINUTE",
+    "Environment",
+    "Tier",
+    "check_slug",
+    "create",
+    "ensure",
+    "get",
+    "list_all",
+    "lock",
+    "set_tier",
+]
 
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _environments = tables.environments.c
@@ -50,16 +61,21 @@ class Environment:
     tier: Tier | None = None
 
 
-def ensure(db: Connection, slug: str, now: datetime) -> Environment:
-    """Return the environment called `slug`, made if there is none.
-
-    Raises `ConfigError` when `slug` cannot name one.
-    """
+def check_slug(slug: str) -> None:
+    """Raise `ConfigError` when `slug` cannot name an environment."""
     if not _SLUG.fullmatch(slug):
         raise ConfigError(
             f"{slug!r} cannot name an environment.",
             cure="Use small letters, digits and -, starting with a letter, at most 31 characters.",
         )
+
+
+def ensure(db: Connection, slug: str, now: datetime) -> Environment:
+    """Return the environment called `slug`, made if there is none.
+
+    Raises `ConfigError` when `slug` cannot name one.
+    """
+    check_slug(slug)
     found = _find(db, slug)
     if found is None:
         new = insert(db, tables.environments).values(slug=slug, created_at=now)
@@ -67,6 +83,24 @@ def ensure(db: Connection, slug: str, now: datetime) -> Environment:
         found = _find(db, slug)
         assert found is not None
     return found
+
+
+def lock(db: Connection, env_id: int) -> None:
+    """Be alone with pushing to an environment until the transaction ends."""
+    # SQLite has one writer at a time anyway, and leaves FOR UPDATE out.
+    db.execute(select(_environments.id).where(_environments.id == env_id).with_for_update())
+
+
+def create(db: Connection, slug: str, now: datetime) -> Environment:
+    """Make an environment. Raises `ConfigError` for a bad name and `Refused` if it is there."""
+    check_slug(slug)
+    new = insert(db, tables.environments).values(slug=slug, created_at=now)
+    made = db.execute(new.on_conflict_do_nothing(index_elements=["slug"])).rowcount
+    if not made:
+        raise Refused(
+            f"There is an environment {slug!r} already.", cure="See them: semilayer envs list"
+        )
+    return get(db, slug)
 
 
 def get(db: Connection, slug: str) -> Environment:

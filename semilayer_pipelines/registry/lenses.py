@@ -21,6 +21,7 @@ from semilayer_pipelines.registry.sql import insert
 from semilayer_pipelines.registry.stored_config import canonical_hash, lens_from_json, to_json
 
 __all__ = [
+    "PUSH",
     "Lens",
     "LensStatus",
     "Needs",
@@ -29,11 +30,16 @@ __all__ = [
     "definitions_version",
     "get",
     "list_all",
+    "mark_pushed",
+    "pushed_configs",
     "register",
     "remove",
     "set_needs",
     "set_status",
 ]
+
+PUSH = "cli"
+"""Origin of what comes from a file; everything else is drift until a push has seen it."""
 
 _lenses = tables.lenses.c
 _SELECT = select(tables.lenses, tables.environments.c.slug.label("env")).join(tables.environments)
@@ -95,7 +101,7 @@ def register(
     now: datetime,
 ) -> Lens:
     """Add a lens, paused, or give the existing one this configuration; its status stays."""
-    told = {
+    told: dict[str, Any] = {
         "config": to_json(config),
         "config_hash": config_hash(config),
         "needs": needs,
@@ -103,6 +109,8 @@ def register(
         "pushed_at": now,
         "changed_at": now,
     }
+    if origin == PUSH:
+        told["pushed_config"] = told["config"]
     new = insert(db, tables.lenses).values(
         env_id=env_id, name=name, status=LensStatus.PAUSED, **told
     )
@@ -144,6 +152,25 @@ def list_all(db: Connection, env: str | None = None) -> list[Lens]:
     if env is not None:
         query = query.where(tables.environments.c.slug == env)
     return [_lens(row) for row in db.execute(query)]
+
+
+def pushed_configs(db: Connection, env: str) -> dict[str, LensConfig]:
+    """Return what the last push of a file said of each lens of an environment, by name."""
+    rows = db.execute(
+        select(_lenses.name, _lenses.pushed_config)
+        .join_from(tables.lenses, tables.environments)
+        .where(tables.environments.c.slug == env, _lenses.pushed_config.is_not(None))
+    )
+    return {row.name: lens_from_json(row.pushed_config) for row in rows}
+
+
+def mark_pushed(db: Connection, lens: Lens) -> None:
+    """Note that a file says of a lens what the registry says; nothing else of it changes."""
+    db.execute(
+        update(tables.lenses)
+        .where(_lenses.id == lens.id)
+        .values(pushed_config=to_json(lens.config))
+    )
 
 
 def remove(db: Connection, lens_id: int) -> None:

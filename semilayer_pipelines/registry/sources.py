@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import NotFound
@@ -11,7 +11,7 @@ from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import insert
 from semilayer_pipelines.registry.stored_config import source_from_json, to_json
 
-__all__ = ["get", "list_all", "put"]
+__all__ = ["get", "list_all", "put", "remove"]
 
 _sources = tables.sources.c
 
@@ -24,6 +24,11 @@ def put(db: Connection, env_id: int, name: str, config: SourceConfig) -> None:
             index_elements=["env_id", "name"], set_={"config": new.excluded.config}
         )
     )
+
+
+def remove(db: Connection, env_id: int, name: str) -> None:
+    """Forget a source."""
+    db.execute(delete(tables.sources).where(_sources.env_id == env_id, _sources.name == name))
 
 
 def get(db: Connection, env_id: int, name: str) -> SourceConfig:

@@ -12,7 +12,7 @@ from typing import Any
 
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
 
-__all__ = ["canonical_hash", "lens_from_json", "source_from_json", "to_json"]
+__all__ = ["canonical_hash", "lens_from_json", "meant", "source_from_json", "to_json"]
 
 
 def to_json(config: LensConfig | SourceConfig) -> dict[str, Any]:
@@ -30,12 +30,16 @@ def source_from_json(stored: dict[str, Any]) -> SourceConfig:
     return SourceConfig.model_validate(stored)
 
 
+def meant(config: LensConfig) -> dict[str, Any]:
+    """Return the configuration as JSON with every default written out."""
+    return config.model_dump(mode="json", by_alias=True)
+
+
 def canonical_hash(config: LensConfig) -> str:
     """Return the SHA-256, in hex, of what the configuration means.
 
     A default that is written out counts the same as one that is not. The order of the fields
     counts, because their texts are embedded in it.
     """
-    meant = config.model_dump(mode="json", by_alias=True)
-    text = json.dumps(meant, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(meant(config), ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -34,6 +34,7 @@ __all__ = [
     "calls",
     "changes",
     "cursors",
+    "dropped_indexes",
     "environments",
     "failed_rows",
     "generations",
@@ -107,9 +108,19 @@ lenses = Table(
     Column("pushed_at", UtcDateTime, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
     Column("last_generation", Integer, nullable=False, server_default=text("0")),
+    Column("pushed_config", JSON(none_as_null=True)),
     UniqueConstraint("env_id", "name"),
     # The id of a removed lens must not come back: it stands in store locks and in old logs.
     sqlite_autoincrement=True,
+)
+
+# Indexes of removed lenses. Their generations are gone, so nothing else knows that they are to go.
+dropped_indexes = Table(
+    "sl_dropped_indexes",
+    metadata,
+    Column("index_name", Text, primary_key=True),
+    Column("env", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
 )
 
 jobs = Table(

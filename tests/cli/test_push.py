@@ -102,8 +102,9 @@ def test_one_lens_can_be_pushed_alone(folder: Folder) -> None:
 def test_as_json_the_output_is_one_document_and_nothing_else(folder: Folder) -> None:
     done = folder.run("push", "--json", "--resume-ingest")
 
-    (told,) = json.loads(done.stdout)
-    assert (told["name"], told["change"]) == ("items", "created")
+    told = json.loads(done.stdout)
+    assert [(lens["name"], lens["change"]) for lens in told["lenses"]] == [("items", "created")]
+    assert [job["mode"] for job in told["jobs"]] == ["full"]
     # What is left to say is said aside.
     assert "created    items" in done.stderr
 

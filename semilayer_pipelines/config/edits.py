@@ -1,0 +1,70 @@
+"""What was changed between two configurations of a lens, key by key.
+
+Works on their JSON, so that paths are those of the file: `fields.title.searchable.weight`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["ABSENT", "FIELD_ORDER", "Edit", "edits", "lines", "value_at"]
+
+ABSENT: Final = object()
+"""Value of a key that is not there; `None` is one that is there and null."""
+
+FIELD_ORDER: Final = ("fields", "(order)")
+"""Path of an edit that only moved fields, whose texts are embedded in their order."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One key, what it was and what it is; either may be `ABSENT`."""
+
+    path: tuple[str, ...]
+    before: Any
+    after: Any
+
+
+def edits(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Edit]:
+    """Return what leads from one configuration to the other; mappings are looked into."""
+    found = list(_edits((), before, after))
+    orders = [value_at(config, FIELD_ORDER) for config in (before, after)]
+    if orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]):
+        found.append(Edit(FIELD_ORDER, *orders))
+    return found
+
+
+def _edits(
+    path: tuple[str, ...], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[Edit]:
+    for key in dict.fromkeys([*before, *after]):
+        was, is_ = before.get(key, ABSENT), after.get(key, ABSENT)
+        if isinstance(was, Mapping) and isinstance(is_, Mapping):
+            yield from _edits((*path, key), was, is_)
+        elif was != is_:
+            yield Edit((*path, key), was, is_)
+
+
+def value_at(config: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """Return the value at a path, `ABSENT` where it leads nowhere."""
+    if path == FIELD_ORDER:
+        return list(config.get("fields", ()))
+    value: Any = config
+    for key in path:
+        value = value.get(key, ABSENT) if isinstance(value, Mapping) else ABSENT
+    return value
+
+
+def lines(found: Iterable[Edit]) -> list[str]:
+    """Return edits as a diff: `- key: value` for what was, `+ key: value` for what is."""
+    shown = []
+    for edit in found:
+        name = ".".join(edit.path)
+        # A key that is not written and one that is null mean the same, but for undefinedAs.
+        for sign, value in (("-", edit.before), ("+", edit.after)):
+            if value is not ABSENT and (value is not None or edit.path[-1] == "undefinedAs"):
+                shown.append(f"{sign} {name}: {json.dumps(value, ensure_ascii=False)}")
+    return shown

@@ -1,0 +1,90 @@
+"""Holding a lens against its source at push, and saying what would bring its index in line.
+
+A typo is an error here and not a silent full scan later (spec: "Push & Ingest").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from semilayer_pipelines.bridges.protocol import Bridge
+from semilayer_pipelines.config.models import LensConfig, SourceConfig
+from semilayer_pipelines.errors import SchemaMismatch, SemilayerError
+from semilayer_pipelines.ingest.parts import (
+    DEFAULT_TRACKING_COLUMN,
+    key_of,
+    same_rows,
+    tracking_column_of,
+)
+from semilayer_pipelines.mapping import compile as compiling
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.lenses import Needs
+
+__all__ = ["LensCheck", "lens_check"]
+
+
+@contextmanager
+def lens_check(project: Project, sources: Mapping[str, SourceConfig]) -> Iterator[LensCheck]:
+    """Open what holds lenses against these sources: one connection each, made when it is needed."""
+    with ExitStack() as opened:
+        yield LensCheck(project, sources, opened)
+
+
+@dataclass(frozen=True)
+class LensCheck:
+    """Compiles lenses against their tables. Raises what bridges and mappings raise."""
+
+    project: Project
+    sources: Mapping[str, SourceConfig]
+    opened: ExitStack
+    bridges: dict[str, Bridge] = field(default_factory=dict)
+
+    def needs(self, lens: LensConfig, active: Generation | None, *, moved: bool) -> Needs:
+        """Check a lens, and return what brings its index in line with it (invariant 9).
+
+        Another model, key, table or set of fields needs a rebuild (which takes over the vectors of
+        equal texts when the model is the same); another way to fill the same fields, or another
+        database under the same name (`moved`), a smart sync.
+        """
+        mapping = self._compiled(lens)
+        if active is None:
+            return Needs.NOTHING
+        if not lens.embedding.same_model(active.config.embedding):
+            return Needs.REBUILD
+        if not same_rows(lens, active.config):
+            return Needs.REBUILD
+        if mapping.fingerprint == active.mapping_fingerprint:
+            return Needs.SMART_SYNC if moved else Needs.NOTHING
+        try:
+            same_fields = mapping.fields == self._compiled(active.config).fields
+        except SemilayerError:
+            # The table no longer has what the old configuration read.
+            same_fields = False
+        return Needs.SMART_SYNC if same_fields else Needs.REBUILD
+
+    def _compiled(self, lens: LensConfig) -> compiling.Mapping:
+        table = self._bridge(lens.source).table(lens.table)
+        if tracking_column_of(lens, table) is None and lens.sync_interval is not None:
+            raise SchemaMismatch(
+                f"'syncInterval' reads what changed since the last time, which needs a column that "
+                f"moves with every change, and table {table.name!r} has no "
+                f"{DEFAULT_TRACKING_COLUMN!r}.",
+                cure="Name one as 'changeTrackingColumn', or use 'smartSyncInterval'.",
+            )
+        return compiling.compile_mapping(
+            lens,
+            table,
+            key=key_of(lens, table),
+            model_fingerprint=self.project.embedder(lens.embedding).fingerprint,
+            project_dir=self.project.settings.root,
+        )
+
+    def _bridge(self, source: str) -> Bridge:
+        if source not in self.bridges:
+            bridge = self.project.bridge(source, self.sources[source])
+            self.opened.callback(bridge.close)
+            self.bridges[source] = bridge
+        return self.bridges[source]
