@@ -12,8 +12,8 @@ from sqlalchemy import select
 from semilayer_pipelines.config.models import Bridge, LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.errors import Overtaken, SchemaMismatch, StoreUnavailable
 from semilayer_pipelines.ingest.retention import GRACE, tidy
-from semilayer_pipelines.push import Change, apply_push, plan_push
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.push import Change, apply_push, plan_push
 from semilayer_pipelines.registry import cursors, lenses, tables
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
 from semilayer_pipelines.stores.protocol import Store

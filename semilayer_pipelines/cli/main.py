@@ -17,6 +17,7 @@ __all__ = ["main"]
 # Where the commands are, in the order in which `--help` shows them.
 _COMMANDS = {
     "push": "push:push",
+    "export": "export:export",
     "resume": "lifecycle:resume",
     "pause": "lifecycle:pause",
     "sync": "sync:sync",

@@ -17,7 +17,8 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.config.edits import ABSENT, Edit, lines
+from semilayer_pipelines.config.edits import as_json as edit_json
+from semilayer_pipelines.config.edits import lines
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.drift import Drift
@@ -195,7 +196,7 @@ def _as_json(plan: Plan, *, dry: bool, jobs: Sequence[Job]) -> dict[str, object]
                 "change": lens.change.value,
                 "needs": lens.needs.value,
                 "next": (_NEEDS[lens.needs] or "").format(name=lens.name) or None,
-                "edits": [_edit_json(edit) for edit in lens.edits],
+                "edits": [edit_json(edit) for edit in lens.edits],
             }
             for lens in plan.lenses
         ],
@@ -204,14 +205,9 @@ def _as_json(plan: Plan, *, dry: bool, jobs: Sequence[Job]) -> dict[str, object]
                 "lens": one.lens,
                 "by": one.origin,
                 "at": one.at.isoformat(),
-                "edits": [_edit_json(edit) for edit in one.edits],
+                "edits": [edit_json(edit) for edit in one.edits],
             }
             for one in plan.drift
         ],
         "jobs": [{"id": job.id, "lens": job.lens, "mode": job.mode.value} for job in jobs],
     }
-
-
-def _edit_json(edit: Edit) -> dict[str, object]:
-    values = {"before": edit.before, "after": edit.after}
-    return {"path": list(edit.path)} | {k: v for k, v in values.items() if v is not ABSENT}

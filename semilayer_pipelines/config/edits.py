@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["ABSENT", "FIELD_ORDER", "Edit", "edits", "lines", "value_at"]
+__all__ = ["ABSENT", "FIELD_ORDER", "Edit", "as_json", "edits", "lines", "value_at"]
 
 ABSENT: Final = object()
 """Value of a key that is not there; `None` is one that is there and null."""
@@ -68,3 +68,9 @@ def lines(found: Iterable[Edit]) -> list[str]:
             if value is not ABSENT and (value is not None or edit.path[-1] == "undefinedAs"):
                 shown.append(f"{sign} {name}: {json.dumps(value, ensure_ascii=False)}")
     return shown
+
+
+def as_json(edit: Edit) -> dict[str, object]:
+    """Return an edit as JSON; `before` or `after` is left out where the key is not there."""
+    values = {"before": edit.before, "after": edit.after}
+    return {"path": list(edit.path)} | {k: v for k, v in values.items() if v is not ABSENT}

@@ -81,3 +81,20 @@ def test_two_pushes_at_once_both_end_well_and_one_does_the_work(folder: Folder) 
 
     assert [process.returncode for process in both] == [0, 0], said
     assert sorted(text.split()[0] for text in said) == ["created", "unchanged"]
+
+
+def test_an_export_takes_the_change_into_the_file_and_the_next_push_goes_through(
+    drifted: Folder,
+) -> None:
+    before = (drifted.path / "sl.config.yaml").read_bytes()
+    told = drifted.json("export", "config", "--dry-run")
+    assert (told["changed"], [lens["name"] for lens in told["lenses"]]) == (True, ["items"])
+    assert (drifted.path / "sl.config.yaml").read_bytes() == before
+
+    said = drifted.run("export", "config").stdout
+
+    assert "changed  items" in said
+    assert "+ guard: 0.5" in said
+    assert drifted.run("push").stdout.split() == ["unchanged", "items"]
+    assert guard(drifted) == 0.5
+    assert "has everything" in drifted.run("export", "config").stdout
