@@ -10,6 +10,7 @@ import dagster as dg
 
 from semilayer_pipelines.orchestration.assets import lens_assets
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
+from semilayer_pipelines.orchestration.checks import lens_checks
 from semilayer_pipelines.orchestration.jobs import lens_jobs
 from semilayer_pipelines.orchestration.schedules import cadence_schedules
 from semilayer_pipelines.orchestration.sensors import due_jobs_sensor
@@ -23,11 +24,13 @@ def build_definitions(project: Project) -> dg.Definitions:
     """Return the definitions for the lenses that are registered now."""
     jobs = lens_jobs()
     entries = read_catalogue(project)
+    checks, check_schedules = lens_checks(entries)
     return dg.Definitions(
         assets=[asset for entry in entries for asset in lens_assets(entry)],
+        asset_checks=checks,
         jobs=[*jobs, retention_job],
         sensors=[due_jobs_sensor(jobs)],
-        schedules=[*cadence_schedules(entries, jobs), retention_schedule],
+        schedules=[*cadence_schedules(entries, jobs), *check_schedules, retention_schedule],
         executor=dg.in_process_executor,
     )
 

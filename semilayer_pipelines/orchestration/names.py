@@ -8,6 +8,7 @@ from __future__ import annotations
 from semilayer_pipelines.registry.jobs import Job, Mode
 
 __all__ = [
+    "CHECKS",
     "JOB_NAMES",
     "LOCATION",
     "TAG_JOB_ID",
@@ -36,6 +37,17 @@ JOB_NAMES = {
     Mode.REPAIR: "repair",
 }
 """Dagster job of each mode."""
+
+
+CHECKS = {
+    "rows_match_source": "As many vectors as the source has rows; rows that are set aside or whose "
+    "changes wait may be the difference.",
+    "no_failed_rows": "No row is set aside.",
+    "fresh": "The last walks are no older than two of their intervals.",
+    "sample_matches_source": "Some rows, compared hash for hash.",
+    "one_model": "One model and one dimension, those of the lens as it was pushed.",
+}
+"""Asset checks of each lens; `ingest.checks.Check` has the same names."""
 
 
 def asset_key(env: str, lens: str) -> list[str]:

@@ -22,6 +22,7 @@ from tests.workload import create_items
 JOBS = {
     "full_ingest",
     "incremental_ingest",
+    "lens_checks",
     "records_ingest",
     "repair",
     "retention",
@@ -82,6 +83,7 @@ def test_two_lenses_in_two_environments_are_all_there(here: Path) -> None:
     assert [sensor.name for sensor in repository.sensor_defs] == ["due_jobs"]
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "incremental_ingest_5m",
+        "lens_checks_hourly",
         "retention_hourly",
         "smart_sync_24h",
     }

@@ -37,6 +37,7 @@ def test_each_distinct_cadence_and_kind_has_one_schedule(lab: Lab) -> None:
     assert schedules == {
         "incremental_ingest_5m": "*/5 * * * *",
         "smart_sync_24h": "0 0 * * *",
+        "lens_checks_hourly": "47 * * * *",
         "retention_hourly": "17 * * * *",
     }
     assert all(

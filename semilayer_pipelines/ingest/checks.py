@@ -1,0 +1,217 @@
+"""Quick looks at a lens, for Dagster's asset checks: bounded, and nothing is written.
+
+A check that fails says that somebody should look; whether the index is in line to the last row is
+what an audit says (`ingest.audit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import islice
+
+import polars as pl
+
+from semilayer_pipelines.bridges.protocol import Window
+from semilayer_pipelines.config.models import SYNC_INTERVALS
+from semilayer_pipelines.errors import SemilayerError, redact
+from semilayer_pipelines.ingest.parts import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.records import compare_by_key
+from semilayer_pipelines.ingest.unmoved import Unmoved
+from semilayer_pipelines.ingest.walk import shard_window
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import changes, failed_rows, generations, jobs
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
+from semilayer_pipelines.stores.protocol import KEY, Index
+
+__all__ = ["Check", "Verdict", "check_lens"]
+
+SAMPLE_ROWS = 100
+SAMPLED_FRAMES = 8
+"""Frames of an index that a sample is drawn from: half a million objects at most."""
+
+SHOWN_ROWS = 5
+
+GRACE = timedelta(minutes=2)
+"""What a walk may take on top of two intervals before the lens counts as late."""
+
+
+class Check(StrEnum):
+    """What is looked at."""
+
+    ROWS = "rows_match_source"
+    FAILED = "no_failed_rows"
+    FRESH = "fresh"
+    SAMPLE = "sample_matches_source"
+    MODEL = "one_model"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a check went: a sentence and the numbers behind it."""
+
+    passed: bool
+    told: str
+    numbers: Mapping[str, int | float | str] = field(default_factory=dict)
+
+
+def check_lens(
+    project: Project, lens: Lens, checks: frozenset[Check], *, seed: int
+) -> dict[Check, Verdict]:
+    """Look at a lens; `seed` chooses the sample.
+
+    Nothing is raised for a source, a model or a store that cannot be asked: the checks that need it
+    fail with the reason.
+    """
+    with project.registry.read() as db:
+        generation = generations.active(db, lens.id)
+    if generation is None:
+        # A lens that nobody has resumed yet is as it should be.
+        waiting = lens.status in (LensStatus.PAUSED, LensStatus.INDEXING)
+        return dict.fromkeys(checks, Verdict(waiting, "There is no index yet."))
+    without_source: dict[Check, Callable[[], Verdict]] = {
+        Check.FAILED: lambda: _failed(project, lens),
+        Check.FRESH: lambda: _fresh(project, lens, generation),
+    }
+    found = {check: look() for check, look in without_source.items() if check in checks}
+    left = checks - found.keys()
+    if not left:
+        return found
+    try:
+        with open_parts(project, as_indexed(project, lens)) as parts:
+            there = parts.store.exists(generation.index_name)
+            index = parts.store.open(generation.index_name) if there else None
+            with_source: dict[Check, Callable[[], Verdict]] = {
+                Check.ROWS: lambda: _rows(parts, index),
+                Check.SAMPLE: lambda: _sample(parts, generation, index, seed),
+                Check.MODEL: lambda: _model(parts, lens, generation, index),
+            }
+            return found | {check: with_source[check]() for check in left}
+    except SemilayerError as error:
+        return found | dict.fromkeys(left - found.keys(), Verdict(False, redact(str(error))))
+
+
+def _rows(parts: Parts, index: Index | None) -> Verdict:
+    """Compare the counts; rows that were set aside or whose changes wait may be the difference."""
+    with parts.registry.read() as db:
+        allowed = failed_rows.count(db, parts.lens.id) + changes.buffered(db, parts.lens.id)
+    source, indexed = parts.bridge.count(parts.selection), index.count() if index else 0
+    told = f"{indexed:,} vectors for {source:,} rows"
+    if source != indexed:
+        told += f"; {allowed:,} rows are set aside or have changes that wait"
+    return Verdict(
+        abs(source - indexed) <= allowed,
+        f"{told}.",
+        {"source_rows": source, "vectors": indexed, "explained": allowed},
+    )
+
+
+def _failed(project: Project, lens: Lens) -> Verdict:
+    with project.registry.read() as db:
+        number = failed_rows.count(db, lens.id)
+        first = failed_rows.list_all(db, lens.id, SHOWN_ROWS)
+    shown = "; ".join(f"{row.key}: {row.reason}" for row in first)
+    told = f"{number:,} rows are set aside, among them {shown}" if number else "None is set aside."
+    return Verdict(number == 0, told, {"failed_rows": number})
+
+
+def _fresh(project: Project, lens: Lens, generation: Generation) -> Verdict:
+    """Hold the age of the last walks of each kind against twice their intervals."""
+    if lens.status is LensStatus.PAUSED:
+        return Verdict(True, "It is paused.")
+    now, late, numbers = project.clock(), [], {}
+    walks = {
+        "incremental": (lens.config.sync_interval, (Mode.FULL, Mode.INCREMENTAL, Mode.SMART_SYNC)),
+        "smart_sync": (lens.config.smart_sync_interval, (Mode.FULL, Mode.SMART_SYNC)),
+    }
+    for kind, (interval, modes) in walks.items():
+        if interval is None:
+            continue
+        with project.registry.read() as db:
+            began = jobs.last_began(db, lens.id, modes)
+        age = now - _latest(began, generation.created_at)
+        numbers[f"{kind}_age_seconds"] = round(age.total_seconds(), 1)
+        if age > 2 * timedelta(seconds=SYNC_INTERVALS[interval]) + GRACE:
+            late.append(f"the last {kind.replace('_', ' ')} of every {interval} began {age} ago")
+    told = "; ".join(late) or ("It keeps its intervals." if numbers else "It has no interval.")
+    return Verdict(not late, told, numbers)
+
+
+def _latest(began: datetime | None, built: datetime) -> datetime:
+    # Of an old generation the job may be forgotten.
+    return built if began is None else max(began, built)
+
+
+def _model(parts: Parts, lens: Lens, generation: Generation, index: Index | None) -> Verdict:
+    wrong: list[str] = []
+    if generation.model_fingerprint != parts.embedder.fingerprint:
+        wrong.append(
+            f"The index was built with {generation.model_fingerprint}, which is now "
+            f"{parts.embedder.fingerprint} under the same name: rebuild it."
+        )
+    dimension = index.dimension if index else generation.dimension
+    if dimension != generation.dimension:
+        wrong.append(
+            f"The index holds vectors of {dimension} dimensions, it was built with "
+            f"{generation.dimension}: rebuild it."
+        )
+    match lens.needs:
+        case Needs.REBUILD:
+            wrong.append(f"It was pushed anew: `semilayer resume --lens {lens.name}` rebuilds it.")
+        case Needs.SMART_SYNC:
+            wrong.append(f"It was pushed anew: `semilayer sync --lens {lens.name}`.")
+        case Needs.NOTHING:
+            pass
+    told = " ".join(wrong) or f"{generation.model_fingerprint}, {dimension} dimensions."
+    numbers: dict[str, int | float | str] = {"model": generation.model_fingerprint}
+    return Verdict(not wrong, told, numbers | ({"dimension": dimension} if dimension else {}))
+
+
+def _sample(parts: Parts, generation: Generation, index: Index | None, seed: int) -> Verdict:
+    """Compare some rows, hash for hash, drawn from the index and from the source.
+
+    A row that changed since the last walk and moved its tracked column is no difference: the next
+    walk brings it in.
+    """
+    unmoved = Unmoved(parts, generation)
+    reading = unmoved.reading(parts)
+    keys = _drawn(index, seed)
+    looked_up = reading.bridge.read_rows(reading.selection, keys).frame
+    window = shard_window(generation.bounds, seed % (len(generation.bounds) + 1))
+    page = reading.bridge.read_page(
+        reading.selection, Window(window.after, window.upto), SAMPLE_ROWS
+    ).frame
+    rows = pl.concat([looked_up, page], how="diagonal_relaxed").unique(
+        list(parts.selection.key), maintain_order=True
+    )
+    mapped = parts.mapping.apply(rows)
+    differing = mapped.frame[KEY].filter(~compare_by_key(index, mapped).same)
+    with parts.registry.read() as db:
+        pending = [c.key for c in changes.waiting(db, parts.lens.id, differing.to_list(), 0)]
+    differing = differing.filter(~differing.is_in(pending))
+    tracked = parts.tracked is not None
+    wrong = unmoved.count(rows, differing) if tracked else differing.len()
+    told = f"{mapped.frame.height - differing.len():,} of {mapped.frame.height:,} rows are indexed "
+    told += "as they are" + (
+        f"; {wrong:,} differ and no incremental walk will see them." if wrong else "."
+    )
+    return Verdict(
+        wrong == 0,
+        told,
+        {
+            "compared": mapped.frame.height,
+            "differing": differing.len(),
+            "wrong": wrong,
+            "gone": len(keys) - looked_up.height,
+        },
+    )
+
+
+def _drawn(index: Index | None, seed: int) -> list[str]:
+    frames = list(islice(index.scan(), SAMPLED_FRAMES)) if index else []
+    keys = pl.concat([pl.Series(KEY, [], dtype=pl.String), *(frame[KEY] for frame in frames)])
+    return keys.unique().sort().sample(min(SAMPLE_ROWS, keys.n_unique()), seed=seed).to_list()
