@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     # one or the other.
     from semilayer_pipelines.bridges.protocol import Bridge
     from semilayer_pipelines.embedders.protocol import Embedder
+    from semilayer_pipelines.stores.lock import Lock
     from semilayer_pipelines.stores.protocol import Store
 
 __all__ = ["CONFIG_NAME", "Project", "Settings", "utc_now"]
@@ -116,8 +117,21 @@ class Project:
         if env not in self._stores:
             kind = self.settings.store
             folder = self.settings.home / ("lance" if kind == "lancedb" else kind)
-            self._stores[env] = open_store(kind, folder, env, environ=self.environ)
+            self._stores[env] = open_store(
+                kind, folder, env, environ=self.environ, locks=self._shared_locks
+            )
         return self._stores[env]
+
+    @cached_property
+    def _shared_locks(self) -> Callable[[str], Lock] | None:
+        """Write locks that hold across machines, where the registry can be shared by several."""
+        if not self.settings.registry_url.startswith("postgres"):
+            return None
+        from semilayer_pipelines.registry.engine import make_engine
+        from semilayer_pipelines.stores.shared_lock import SharedLock
+
+        engine = make_engine(self.settings.registry_url, pooled=False)
+        return lambda name: SharedLock(engine, name)
 
     @cached_property
     def _stores(self) -> dict[str, Store]:

@@ -31,6 +31,7 @@ from semilayer_pipelines.registry import (
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.registry.stored_config import meant
+from semilayer_pipelines.stores import check_names
 
 __all__ = ["Change", "LensPush", "Plan", "apply_push", "plan_push"]
 
@@ -137,6 +138,8 @@ def plan_push(
     with project.registry.read() as db:
         seen = Registered.read(db, env)
     wanted = {n: c for n, c in config.lenses.items() if not only or n in only}
+    kept = [name for name in seen.lenses if only and name not in wanted]
+    check_names(project.settings.store, env, [*kept, *wanted], environ=project.environ)
     used = {lens.source: config.sources[lens.source] for lens in wanted.values()}
     # Another database under a name concerns every lens that reads from it.
     wanted = {

@@ -10,10 +10,11 @@ import sqlite3
 import time
 import weakref
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import Pool
+from sqlalchemy.pool import NullPool, Pool
 
 from semilayer_pipelines.errors import ConfigError, RegistryUnavailable, redact
 
@@ -31,10 +32,11 @@ POOL_SIZE = 5
 _FORMS = "Use sqlite:///path/to/registry.db or postgresql://user:password@host/database."
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, pooled: bool = True) -> Engine:
     """Return an engine for `sqlite:///file` or `postgresql://…`; nothing is connected yet.
 
-    The folder of a SQLite file is made when it is missing. Raises `ConfigError` for any other URL
+    The folder of a SQLite file is made when it is missing. Without `pooled` every connection to
+    PostgreSQL is a new one, closed when it is given back. Raises `ConfigError` for any other URL
     and `RegistryUnavailable` when that folder cannot be made.
     """
     try:
@@ -45,7 +47,7 @@ def make_engine(url: str) -> Engine:
         case "sqlite" | "sqlite+pysqlite":
             engine = _sqlite(parsed)
         case "postgresql" | "postgres" | "postgresql+psycopg":
-            engine = _postgres(parsed)
+            engine = _postgres(parsed, pooled)
         case other:
             raise ConfigError(f"The registry cannot live in {other!r}.", cure=_FORMS)
     _engines.add(engine)
@@ -104,12 +106,15 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _postgres(url: URL) -> Engine:
+def _postgres(url: URL, pooled: bool) -> Engine:
+    pool: dict[str, Any] = (
+        {"pool_size": POOL_SIZE, "max_overflow": POOL_SIZE, "pool_pre_ping": True}
+        if pooled
+        else {"poolclass": NullPool}
+    )
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_SIZE,
-        pool_pre_ping=True,
+        **pool,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "semilayer",

@@ -3,6 +3,6 @@
 Importing this package loads no store: `open_store` imports the one that is asked for.
 """
 
-from semilayer_pipelines.stores.open import open_store
+from semilayer_pipelines.stores.open import check_names, open_store
 
-__all__ = ["open_store"]
+__all__ = ["check_names", "open_store"]

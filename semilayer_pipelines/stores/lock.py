@@ -48,6 +48,10 @@ class Lock(Protocol):
         """
         ...
 
+    def confirm(self) -> None:
+        """Raise `StoreUnavailable` when the lock was lost while it was held."""
+        ...
+
     def remove(self) -> None:
         """Leave nothing behind of a lock whose index is gone; only while it is held."""
         ...
@@ -85,6 +89,9 @@ class WriterLock:
                 yield
             finally:
                 _paths_held().discard(self._path)
+
+    def confirm(self) -> None:
+        """Do nothing: the kernel takes no lock away."""
 
     def remove(self) -> None:
         """Unlink the file; only while it is held, so that whoever waits notices and starts over."""

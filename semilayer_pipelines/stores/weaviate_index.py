@@ -248,6 +248,7 @@ class WeaviateIndex:
         gets as many attempts as the rest, and is then given up (invariant 8).
         """
         for wait in (*WAITS_S, None):
+            self._lock.confirm()
             errors = self._ask(partial(_insert, self._collection, objects))
             if not errors:
                 return {}
@@ -291,6 +292,7 @@ class WeaviateIndex:
         deleted = 0
         matching = Filter.by_id().contains_any(ids)
         for _ in range(_DELETE_ROUNDS):
+            self._lock.confirm()
             done = self._ask(lambda: self._collection.data.delete_many(where=matching))
             deleted += int(done.successful)
             if done.matches == done.successful:

@@ -45,6 +45,7 @@ _HNSW = {
     "filterStrategy": "acorn",
     "skip": False,
 }
+_FLAT = {"distance": "cosine", "vectorCacheMaxObjects": 1_000_000_000_000}
 
 
 class Refused(Exception):
@@ -124,7 +125,7 @@ def _vector(asked: dict[str, Any]) -> dict[str, Any]:
     if kind not in ("hnsw", "flat", "dynamic"):
         raise Refused(f"unrecognized or unsupported vectorIndexType {kind!r}")
     told = asked.get("vectorIndexConfig") or {}
-    config = {"distance": told.get("distance", "cosine")} if kind == "flat" else _HNSW | told
+    config = (_FLAT if kind == "flat" else _HNSW) | told
     return {
         "vectorizer": {"none": {}},
         "vectorIndexType": kind,

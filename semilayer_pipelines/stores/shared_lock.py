@@ -1,0 +1,121 @@
+"""One writer at a time to an index, across machines: a lock of the registry's PostgreSQL.
+
+It is held by a transaction on a connection of its own, so that it falls with its holder and needs no
+clock; and by the transaction rather than the session, which a pooler such as PgBouncer would hand to
+somebody else. The transaction does nothing, and so holds nothing back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from semilayer_pipelines.errors import StoreUnavailable, redact
+from semilayer_pipelines.stores.lock import LOCK_WAIT_S
+
+__all__ = ["SharedLock"]
+
+_LOCK_NOT_AVAILABLE = "55P03"
+# A holder whose machine vanished is noticed in half a minute, not in PostgreSQL's two hours.
+_SETTINGS = (
+    "SET LOCAL idle_in_transaction_session_timeout = 0",
+    "SET LOCAL tcp_keepalives_idle = 10",
+    "SET LOCAL tcp_keepalives_interval = 5",
+    "SET LOCAL tcp_keepalives_count = 4",
+)
+
+_held = threading.local()
+
+
+class SharedLock:
+    """Implements `Lock` by name; locks of the same name in one database exclude each other.
+
+    `engine` must give every lock a connection of its own: a shared pool could run dry of holders
+    that wait for each other.
+    """
+
+    def __init__(self, engine: Engine, name: str, *, wait_s: float = LOCK_WAIT_S) -> None:
+        self._engine = engine
+        self._name = name
+        self._wait_s = wait_s
+        digest = hashlib.blake2b(f"semilayer {name}".encode(), digest_size=8).digest()
+        self._number = int.from_bytes(digest, signed=True)
+        self._holding: Connection | None = None
+
+    @property
+    def held_by_this_thread(self) -> bool:
+        """Say whether the calling thread is inside `hold`."""
+        return self._name in _names_held()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the lock until the block ends, or the connection does.
+
+        Raises `RuntimeError` when this thread holds it already and `StoreUnavailable` when somebody
+        else keeps it longer than the wait, or PostgreSQL does not answer.
+        """
+        if self.held_by_this_thread:
+            raise RuntimeError(f"the lock {self._name} is held by this thread already")
+        db = self._acquired()
+        try:
+            self._holding = db
+            _names_held().add(self._name)
+            yield
+        finally:
+            _names_held().discard(self._name)
+            self._holding = None
+            # Closing rolls back, which frees the lock; a broken connection has freed it before.
+            db.close()
+
+    def confirm(self) -> None:
+        """Raise `StoreUnavailable` when the connection that holds the lock was lost."""
+        assert self._holding is not None, "only while it is held"
+        try:
+            self._holding.execute(text("SELECT 1"))
+        except DBAPIError as error:
+            raise self._unavailable("was lost", error) from error
+
+    def remove(self) -> None:
+        """Do nothing: it leaves nothing behind."""
+
+    def _acquired(self) -> Connection:
+        try:
+            db = self._engine.connect()
+        except DBAPIError as error:
+            raise self._unavailable("cannot be asked for", error) from error
+        try:
+            for setting in _SETTINGS:
+                db.execute(text(setting))
+            db.execute(text(f"SET LOCAL lock_timeout = {int(self._wait_s * 1000)}"))
+            db.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": self._number})
+        except DBAPIError as error:
+            db.close()
+            if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+                raise StoreUnavailable(
+                    f"the write lock of {self._name} was not free within {self._wait_s:g} s.",
+                    cure="Wait for the run that holds it to end, or end it.",
+                ) from error
+            raise self._unavailable("cannot be asked for", error) from error
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _unavailable(self, what: str, error: DBAPIError) -> StoreUnavailable:
+        said = redact(str(error.orig).strip().partition("\n")[0])
+        return StoreUnavailable(
+            f"the write lock of {self._name} {what}: {said}.",
+            cure="Check that the registry's PostgreSQL runs; then try again.",
+        )
+
+
+def _names_held() -> set[str]:
+    if not hasattr(_held, "names"):
+        _held.names = set()
+    names: set[str] = _held.names
+    return names
