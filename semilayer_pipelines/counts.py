@@ -15,6 +15,7 @@ class Counts:
     `untracked` and `ahead` are rows that incremental ingest cannot place and leaves to smart sync:
     without a tracked value, or with a time in the future. `unmoved` are those that smart sync found
     new or changed though their tracked value had not moved: incremental ingest never sees them.
+    `tokens` are what the model read of the rows that were embedded; 0 where it does not count them.
     """
 
     read: int = 0
@@ -28,6 +29,7 @@ class Counts:
     untracked: int = 0
     ahead: int = 0
     unmoved: int = 0
+    tokens: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from semilayer_pipelines.cli.context import console, say
 from semilayer_pipelines.counts import Counts
@@ -16,6 +17,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, jobs, lenses, page_log, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.speed import Speed
 
 __all__ = ["describe", "follow", "progress_of"]
 
@@ -84,17 +86,18 @@ def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
     waiting_since = told = time.monotonic()
     failed_attempts = 0
     by_lines = tell is not say or not console.is_terminal
+    first: tuple[float, Counts] | None = None
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[speed]}"),
         console=console,
         transient=True,
         disable=by_lines,
     ) as bar:
-        task = bar.add_task("waiting for Dagster to pick it up", total=1)
+        task = bar.add_task("waiting for Dagster to pick it up", total=1, speed="")
         while True:
             with project.registry.read() as db:
                 job = jobs.get(db, job_id)
@@ -118,14 +121,28 @@ def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
             if job.status is JobStatus.RUNNING:
                 waiting_since = now
                 counts, expected = progress_of(project, job)
+                first = first or (now, counts)
+                speed = _speed(first, now, counts, expected)
                 bar.update(
                     task,
                     description=f"{job.lens}: {job.mode.value}",
                     completed=counts.read,
                     total=expected or max(counts.read, 1),
+                    speed=speed,
                 )
                 if by_lines and now - told > LINE_SECONDS:
                     told = now
                     of = f" of {expected:,}" if expected else ""
-                    tell(f"{job.lens}: {counts.read:,}{of} rows read, {counts.embedded:,} embedded")
+                    embedded = f"{counts.embedded:,} embedded"
+                    tell(f"{job.lens}: {counts.read:,}{of} rows read, {embedded}{speed}")
             time.sleep(POLL_SECONDS)
+
+
+def _speed(first: tuple[float, Counts], now: float, counts: Counts, expected: int | None) -> str:
+    """Return how fast it goes since the first look at it; empty before another page has ended."""
+    since, before = first
+    done = replace(counts, read=counts.read - before.read, tokens=counts.tokens - before.tokens)
+    if done.read <= 0:
+        return ""
+    rows_left = None if expected is None else expected - counts.read
+    return f", {Speed.of(done, now - since, rows_left=rows_left)}"

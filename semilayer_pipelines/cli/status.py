@@ -21,6 +21,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import jobs, lenses
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.lenses import Lens, Needs
+from semilayer_pipelines.speed import span
 
 __all__ = ["status"]
 
@@ -96,6 +97,7 @@ def _lens(project: Project, lens: Lens) -> dict[str, Any]:
         "status": lens.status.value,
         "vectors": vectors,
         "generation": active.number if active else None,
+        "embeddedBy": list(active.embedded_by) if active else [],
         "failed": state.failed,
         "buffered": state.buffered,
         "lagSeconds": round(state.lag_seconds, 3),
@@ -143,14 +145,15 @@ def _shown(told: dict[str, Any]) -> Group:
             Text(f"No lens is registered in {told['env']!r}. Register them: semilayer push")
         )
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("lens", "status", *_NUMBERS, "behind", "progress", "next"):
+    for title in ("lens", "status", *_NUMBERS, "behind", "embedded by", "progress", "next"):
         table.add_column(title, justify="right" if title in _NUMBERS else "left")
     for row in told["lenses"]:
         table.add_row(
             row["name"],
             row["status"],
             *(f"{row[title]:,}" for title in _NUMBERS),
-            _span(row["behindSeconds"]),
+            "" if row["behindSeconds"] is None else span(row["behindSeconds"]),
+            ", ".join(row["embeddedBy"]),
             row["progress"] or "",
             row["next"],
         )
@@ -169,24 +172,14 @@ def _notes(row: dict[str, Any]) -> list[str]:
     if row["error"]:
         found.append(f"\n{row['name']}: {row['error']} {row['cure'] or ''}")
     if row["buffered"]:
-        found.append(f"\n{row['name']}: the oldest change waits for {_span(row['lagSeconds'])}.")
+        found.append(f"\n{row['name']}: the oldest change waits for {span(row['lagSeconds'])}.")
     source = row.get("source")
     if source and source["error"]:
         found.append(f"\nsource: {source['error']}")
     elif source:
-        lag = "" if source["seconds"] is None else f", {_span(source['seconds'])} behind"
+        lag = "" if source["seconds"] is None else f", {span(source['seconds'])} behind"
         found.append(
             f"\n{source['column']}: {source['latest'] or 'no value'} in the source, incremental "
             f"has come to {source['cursor'] or 'none'}{lag}."
         )
     return found
-
-
-def _span(seconds: float | None) -> str:
-    """Return a length of time in its largest unit."""
-    if seconds is None:
-        return ""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Vectors as the JSON that OpenAI's clients read, with one field more: `truncated`.
+"""Vectors as the JSON that OpenAI's clients read, with two fields more: `truncated` and `by`.
 
 The vectors are written as they are; float32 survives both forms without loss.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 
 from semilayer_pipelines.embedder_service.questions import Encoding, Question
 from semilayer_pipelines.embedder_service.served import ServedModel
@@ -34,6 +35,7 @@ def write_answer(question: Question, done: Embedded, model: ServedModel) -> byte
         "model": model.name,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         "truncated": done.truncated.tolist(),
+        "by": asdict(model.running),
     }
     return json.dumps(answer, separators=(",", ":")).encode()
 

@@ -110,6 +110,7 @@ class OpenAIEmbedder:
         return Embedded(
             np.concatenate([part.vectors for part in parts]),
             np.concatenate([part.truncated for part in parts]),
+            by=parts[0].by,
         )
 
     def _post(self, batch: list[str]) -> bytes:

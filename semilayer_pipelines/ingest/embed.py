@@ -7,6 +7,7 @@ fault, not the rows.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import EmbeddingRejected, TooManyFailures
 
 __all__ = ["MAX_TRIES", "EmbeddedPage", "embed_page"]
@@ -26,12 +28,18 @@ MAX_REJECTED_SHARE = 0.05
 
 @dataclass(frozen=True)
 class EmbeddedPage:
-    """Vectors of the texts at `kept` (positions, ascending), and the reasons of the others."""
+    """Vectors of the texts at `kept` (positions, ascending), and the reasons of the others.
+
+    `seconds` is how long the embedder worked, `by` what it ran on, where it says so.
+    """
 
     kept: NDArray[np.int64]
     vectors: NDArray[np.float32]
     truncated: int
     rejected: dict[int, str]
+    tokens: int
+    seconds: float
+    by: Running | None
 
 
 def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
@@ -40,6 +48,7 @@ def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
     Raises `TooManyFailures` beyond 20 rows or 5 % of the page, whichever is more, and whatever else
     the embedder raises.
     """
+    started = time.monotonic()
     limit = max(MAX_REJECTED_ROWS, int(len(texts) * MAX_REJECTED_SHARE))
     done: list[tuple[int, Embedded]] = []
     rejected: dict[int, str] = {}
@@ -61,7 +70,7 @@ def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
                 f"the last one: {next(reversed(rejected.values()))}",
                 cure="Check the model and its endpoint, then resume the lens.",
             )
-    return _assemble(done, rejected)
+    return _assemble(done, rejected, time.monotonic() - started)
 
 
 def _split(start: int, stop: int, positions: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -76,21 +85,19 @@ def _split(start: int, stop: int, positions: Sequence[int]) -> list[tuple[int, i
     return [(a, b, 1) for a, b in pairwise(edges)]
 
 
-def _assemble(done: list[tuple[int, Embedded]], rejected: dict[int, str]) -> EmbeddedPage:
+def _assemble(
+    done: list[tuple[int, Embedded]], rejected: dict[int, str], seconds: float
+) -> EmbeddedPage:
     done.sort(key=lambda part: part[0])
-    if len(done) == 1:
-        # Nearly every page: its vectors are megabytes, and not copied once more.
-        [(start, part)] = done
-        kept_one = np.arange(start, start + len(part.vectors))
-        return EmbeddedPage(kept_one, part.vectors, int(part.truncated.sum()), rejected)
     kept = [np.arange(start, start + len(part.vectors)) for start, part in done]
+    vectors = [part.vectors for _, part in done] or [np.zeros((0, 0), dtype=np.float32)]
     return EmbeddedPage(
         kept=np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64),
-        vectors=(
-            np.concatenate([part.vectors for _, part in done])
-            if done
-            else np.zeros((0, 0), dtype=np.float32)
-        ),
+        # Nearly every page has one part: its vectors are megabytes, and not copied once more.
+        vectors=vectors[0] if len(vectors) == 1 else np.concatenate(vectors),
         truncated=sum(int(part.truncated.sum()) for _, part in done),
         rejected=rejected,
+        tokens=sum(int(part.tokens.sum()) for _, part in done if part.tokens is not None),
+        seconds=seconds,
+        by=next((part.by for _, part in done), None),
     )

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.embedders.rate import known_rate
 from semilayer_pipelines.ingest.audit import ToEmbed
 
 __all__ = ["Estimate", "estimate"]
@@ -39,10 +40,14 @@ def estimate(embedder: Embedder, texts: ToEmbed, price: float | None) -> Estimat
     embedded = embedder.embed(texts.sample)
     share = texts.texts / len(texts.sample)
     seconds = (time.monotonic() - started) * share
+    known = known_rate(embedder.fingerprint)
     if embedded.tokens is None:
         tokens = round(texts.characters / CHARACTERS_A_TOKEN)
     else:
         tokens = round(int(embedded.tokens.sum()) * share)
+        if known and known.tokens_per_second:
+            # Of a whole load, which says more than the moment that a sample takes.
+            seconds = tokens / known.tokens_per_second
     return Estimate(
         texts.texts, tokens, seconds, None if price is None else tokens * price / _MILLION
     )

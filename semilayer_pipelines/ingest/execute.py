@@ -14,6 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.embedders.rate import keep_rate
 from semilayer_pipelines.errors import (
     DimensionChanged,
     Fenced,
@@ -123,6 +124,13 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
             except StartOver:
                 continue
             end.ended(parts, run, job, outcome)
+            took = run.embedding
+            keep_rate(
+                parts.embedder.fingerprint,
+                texts=took.texts,
+                tokens=took.tokens,
+                seconds=took.seconds,
+            )
             return outcome
     raise Refused(
         "The lens was pushed or its index switched again and again during this run.",

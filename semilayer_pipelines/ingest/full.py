@@ -47,6 +47,8 @@ def run_full(parts: Parts, run: Run, *, shard: int | None) -> Generation | None:
         return finished
     generation = open_generation(parts, run)
     run.expected_rows = generation.source_rows
+    with parts.registry.read() as db:
+        run.rows_before = sum(one.counts.read for one in shards.list_all(db, generation.id))
     while not run.paused():
         claimed = _claim(parts, run, generation, shard)
         if claimed is None:

@@ -103,6 +103,7 @@ def apply_page(
         _commit(parts, run, target, counts, mapped, embedding, commit)
     else:
         index = target.require_index(ready.dimension)
+        target.note_embedder(ready.by)
         with target.locked(index, run):
             newer = _newer(parts, objects[KEY], page.change_seq)
             if newer:
@@ -115,6 +116,7 @@ def apply_page(
             rejected = embedding | {key: ("writing", reason) for key, reason in refused.items()}
             counts = _counts(page, mapped, ready, written, len(rejected))
             _commit(parts, run, target, counts, mapped, rejected, commit)
+    run.embedding.add(ready.embedded, ready.tokens, ready.seconds)
     run.page_done(page.shard or 0, counts, time.monotonic() - page.started, page.cursor)
     return counts
 
@@ -192,6 +194,7 @@ def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int, rejecte
         written=written,
         failed=mapped.failed.height + rejected,
         truncated=ready.truncated,
+        tokens=ready.tokens,
     )
 
 

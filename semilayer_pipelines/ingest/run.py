@@ -23,6 +23,7 @@ from semilayer_pipelines.project import Clock
 from semilayer_pipelines.registry import lenses, page_log
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.speed import Speed
 
 __all__ = ["HEARTBEAT_SECONDS", "LEASE", "Beat", "Heartbeat", "PageDone", "Run", "StartOver"]
 
@@ -42,7 +43,10 @@ class StartOver(Exception):
 
 @dataclass(frozen=True)
 class PageDone:
-    """What the last page did, and the run so far."""
+    """What the last page did, and the run so far.
+
+    `expected_rows` are those of the whole walk; `before` is how many earlier runs of it have read.
+    """
 
     job_id: str
     shard: int
@@ -51,11 +55,32 @@ class PageDone:
     total: Counts
     seconds: float
     expected_rows: int | None
+    before: int
 
     @property
-    def rows_per_second(self) -> float:
-        """Rows read a second in this page."""
-        return self.counts.read / max(self.seconds, 1e-6)
+    def speed(self) -> Speed:
+        """How fast this page went, and how long the rest takes at that."""
+        done = self.before + self.total.read
+        rows_left = None if self.expected_rows is None else self.expected_rows - done
+        return Speed.of(self.counts, self.seconds, rows_left=rows_left)
+
+
+@dataclass
+class Embedding:
+    """What embedding took so far, the first texts left out: the model loads with them."""
+
+    texts: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    _warm: bool = False
+
+    def add(self, texts: int, tokens: int, seconds: float) -> None:
+        """Add a page."""
+        if self._warm:
+            self.texts += texts
+            self.tokens += tokens
+            self.seconds += seconds
+        self._warm = self._warm or texts > 0
 
 
 @dataclass
@@ -72,7 +97,9 @@ class Run:
     confirmed: bool = False
     had_failed_rows: bool = False
     expected_rows: int | None = None
+    rows_before: int = 0
     counts: Counts = field(default_factory=Counts)
+    embedding: Embedding = field(default_factory=Embedding)
     fenced: bool = False
     pages: int = 0
     config_hash: str | None = None
@@ -99,7 +126,14 @@ class Run:
             )
         self.report(
             PageDone(
-                self.job_id, shard, self.pages, counts, self.counts, seconds, self.expected_rows
+                self.job_id,
+                shard,
+                self.pages,
+                counts,
+                self.counts,
+                seconds,
+                self.expected_rows,
+                self.rows_before,
             )
         )
 

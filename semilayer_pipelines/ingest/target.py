@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 import polars as pl
 from sqlalchemy import Connection
 
+from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import DimensionChanged, NotFound, ObjectsRejected
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.run import Run, StartOver
@@ -34,6 +35,7 @@ class Target:
         self._sole_writer = sole_writer
         self.generation = generation
         self._index: Index | None = None
+        self._noted: Running | None = None
 
     @property
     def index(self) -> Index | None:
@@ -67,6 +69,17 @@ class Target:
                 lens=self._parts.lens.name,
             )
         return self._index
+
+    def note_embedder(self, by: Running | None) -> None:
+        """Record with the generation what makes its vectors; raise `StartOver` when it is gone."""
+        if by is None or by == self._noted:
+            return
+        try:
+            with self._parts.registry.begin() as db:
+                generations.note_embedder(db, self.generation.id, str(by))
+        except NotFound:
+            raise StartOver from None
+        self._noted = by
 
     @contextmanager
     def locked(self, index: Index, run: Run) -> Iterator[None]:

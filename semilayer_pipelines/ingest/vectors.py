@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import DimensionChanged
 from semilayer_pipelines.ingest.embed import embed_page
 from semilayer_pipelines.mapping.compile import TEXT
@@ -22,7 +23,8 @@ class Vectorised:
     """The changed rows that have a vector now, and what became of the others.
 
     `rows` has the mapped columns without the text, plus VECTOR; `at` are their positions in the
-    frame that came in; `rejected` maps the keys of the rest to the reason.
+    frame that came in; `rejected` maps the keys of the rest to the reason. `tokens`, `seconds` and
+    `by` tell what embedding took and what did it.
     """
 
     rows: pl.DataFrame
@@ -32,6 +34,9 @@ class Vectorised:
     reused: int
     truncated: int
     rejected: dict[str, str]
+    tokens: int
+    seconds: float
+    by: Running | None
 
 
 def with_vectors(
@@ -70,6 +75,9 @@ def with_vectors(
         reused=len(taken_at),
         truncated=page.truncated,
         rejected={keys[int(missing[i])]: reason for i, reason in page.rejected.items()},
+        tokens=page.tokens,
+        seconds=page.seconds,
+        by=page.by,
     )
 
 

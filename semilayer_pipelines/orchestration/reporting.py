@@ -35,6 +35,7 @@ def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
     metadata: dict[str, Any] = dict(outcome.counts.as_dict())
     metadata["seconds"] = round(outcome.seconds, 3)
     metadata["rows_per_second"] = round(outcome.counts.read / max(outcome.seconds, 1e-3), 1)
+    metadata["tokens_per_second"] = round(outcome.counts.tokens / max(outcome.seconds, 1e-3), 1)
     metadata["ended"] = outcome.ended.value
     metadata["semilayer_job"] = outcome.job_id
     return metadata | _index_metadata(outcome)
@@ -46,6 +47,7 @@ def _index_metadata(outcome: Outcome) -> dict[str, Any]:
     if outcome.generation is not None:
         metadata["generation"] = outcome.generation.number
         metadata["index"] = outcome.generation.index_name
+        metadata["embedded_by"] = ", ".join(outcome.generation.embedded_by) or "unknown"
     if outcome.index_rows is not None:
         metadata["dagster/row_count"] = outcome.index_rows
     return metadata
@@ -65,22 +67,28 @@ def page_reporter(context: Context, job: Job, shards: int) -> Callable[[PageDone
             dg.AssetObservation(
                 asset_key=asset_key(job.env, job.lens),
                 partition=shard_name(done.shard, shards) if shards else None,
-                metadata={
-                    "rows_per_second": round(done.rows_per_second, 1),
-                    "rows_read": done.total.read,
-                    "rows_written": done.total.written,
-                },
+                metadata=_progress(done),
             )
         )
 
     return report
 
 
+def _progress(done: PageDone) -> dict[str, Any]:
+    metadata = {
+        "rows_per_second": round(done.speed.rows, 1),
+        "tokens_per_second": round(done.speed.tokens, 1),
+        "rows_read": done.total.read,
+        "rows_written": done.total.written,
+    }
+    return metadata if done.speed.left is None else metadata | {"seconds_left": done.speed.left}
+
+
 def _page_line(done: PageDone, shards: int) -> str:
     counts = done.counts
     parts = [
         f"page {done.page}",
-        f"{counts.read:,} rows at {done.rows_per_second:,.0f} rows/s",
+        f"{counts.read:,} rows at {done.speed}",
         f"{counts.embedded:,} embedded",
         f"{counts.reused:,} vectors reused",
         f"{counts.unchanged:,} unchanged",
@@ -88,7 +96,7 @@ def _page_line(done: PageDone, shards: int) -> str:
     ]
     if counts.failed:
         parts.append(f"{counts.failed:,} set aside")
-    so_far = f"{done.total.read:,}"
+    so_far = f"{done.before + done.total.read:,}"
     if done.expected_rows:
         so_far += f" of {done.expected_rows:,}"
     where = f" [shard {shard_name(done.shard, shards)}]" if shards > 1 else ""

@@ -29,7 +29,8 @@ class Generation:
 
     `bounds` are the encoded upper keys of all shards but the last. `change_seq` is the point in the
     change log, `high_water` the tracked value and `source_rows` the count of the source at which it
-    was begun, `settled` what was settled then (see `cursors.IncrementalCursor`). `dimension` is `None` until the first vector.
+    was begun, `settled` what was settled then (see `cursors.IncrementalCursor`). `dimension` is `None` until the first vector. `embedded_by` tells backend, precision and
+    device of whatever made the vectors: they may differ between machines, the space does not.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Generation:
     created_at: datetime
     published_at: datetime | None
     retired_at: datetime | None
+    embedded_by: tuple[str, ...] = ()
     settled: str | None = None
 
 
@@ -72,5 +74,6 @@ def generation_of(row: Row[Any]) -> Generation:
         created_at=row.created_at,
         published_at=row.published_at,
         retired_at=row.retired_at,
+        embedded_by=tuple(row.embedded_by or ()),
         settled=row.settled,
     )

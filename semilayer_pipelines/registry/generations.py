@@ -28,6 +28,7 @@ __all__ = [
     "all_index_names",
     "building",
     "forget",
+    "note_embedder",
     "open_next",
     "publish",
     "retire",
@@ -131,6 +132,17 @@ def set_dimension(db: Connection, generation_id: int, dimension: int) -> None:
             f"The model gives vectors of {dimension} dimensions, generation {generation.number} "
             f"holds {generation.dimension}.",
             cure="A changed model needs a rebuild: `semilayer push --rebuild`.",
+        )
+
+
+def note_embedder(db: Connection, generation_id: int, by: str) -> None:
+    """Note what makes vectors of a generation, beside what did so before; raise `NotFound`."""
+    before = _by_id(db, generation_id).embedded_by
+    if by not in before:
+        db.execute(
+            update(tables.generations)
+            .where(_generations.id == generation_id)
+            .values(embedded_by=[*before, by])
         )
 
 

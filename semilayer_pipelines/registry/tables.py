@@ -193,6 +193,7 @@ generations = Table(
     Column("published_at", UtcDateTime),
     Column("retired_at", UtcDateTime),
     Column("settled", Text),
+    Column("embedded_by", JSON),
     UniqueConstraint("lens_id", "number"),
     sqlite_autoincrement=True,
 )
