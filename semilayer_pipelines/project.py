@@ -143,6 +143,12 @@ class Project:
 
         return open_bridge(config, name=name, environ=self.environ)
 
+    def last_written(self, name: str, config: SourceConfig) -> datetime | None:
+        """Return when a source was last written to, `None` where that is not known for nothing."""
+        from semilayer_pipelines.bridges.last_written import last_written
+
+        return last_written(config, name=name, environ=self.environ)
+
     def embedder(self, config: EmbeddingConfig) -> Embedder:
         """Return the embedder of a lens; its model loads at the first text.
 

@@ -14,7 +14,7 @@ from semilayer_pipelines.config.models import Bridge as BridgeKind
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import ConfigError
 
-__all__ = ["open_bridge"]
+__all__ = ["open_bridge", "resolved"]
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<otherwise>:-[^}]*)?\}")
 
@@ -26,7 +26,7 @@ def open_bridge(config: SourceConfig, *, name: str, environ: Mapping[str, str]) 
     for an empty variable. Raises `ConfigError` for a variable that is missing or a connection that
     is no URL of a known database.
     """
-    connection = _resolved(config.connection, name, environ)
+    connection = resolved(config.connection, name, environ)
     match config.bridge:
         case BridgeKind.SQL:
             # Loads Polars' Arrow side and SQLAlchemy; not needed to read a configuration.
@@ -35,7 +35,9 @@ def open_bridge(config: SourceConfig, *, name: str, environ: Mapping[str, str]) 
             return SqlBridge(connection, timeout_ms=config.timeout, name=name)
 
 
-def _resolved(connection: str, source: str, environ: Mapping[str, str]) -> str:
+def resolved(connection: str, source: str, environ: Mapping[str, str]) -> str:
+    """Return a connection with its variables filled in; raises `ConfigError` for a missing one."""
+
     def value(match: re.Match[str]) -> str:
         found = environ.get(match["name"])
         if match["otherwise"] is not None:

@@ -14,13 +14,14 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
 from semilayer_pipelines.errors import RegistryUnavailable
+from semilayer_pipelines.lens_state import WALKS
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import generations, jobs, lenses
+from semilayer_pipelines.registry import failed_rows, generations, jobs, lenses, sources
 from semilayer_pipelines.registry.jobs import Mode
-from semilayer_pipelines.registry.lenses import Lens, LensStatus
+from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
 __all__ = ["CRON", "cadence_schedules", "make_due_jobs", "spread"]
 
@@ -33,6 +34,9 @@ CRON = {
     "6h": "0 */6 * * *",
     "24h": "0 0 * * *",
 }
+
+CLOCKS_APART = timedelta(seconds=60)
+"""How far the clock that dates a file may be from ours."""
 
 SPREAD_SHARE = 0.5
 """Part of an interval over which its jobs are spread; the rest is for them to end in."""
@@ -73,8 +77,8 @@ def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.Schedul
 def make_due_jobs(project: Project, mode: Mode, interval: str) -> str:
     """Make the jobs that are due at this interval; return what was made and what was not, and why.
 
-    A lens is passed over while it is paused or in error, has no index, or the same kind of sweep
-    is still under way.
+    A lens is passed over while it is paused or in error or has no index, while the same kind of
+    sweep waits or is under way, and when nothing can have changed since the last one.
     """
     made: list[str] = []
     passed: list[str] = []
@@ -83,12 +87,14 @@ def make_due_jobs(project: Project, mode: Mode, interval: str) -> str:
         for lens in lenses.list_all(db):
             if _interval(lens.config, mode) != interval:
                 continue
-            why = _why_not(db, lens, mode)
+            why = _why_not(db, project, lens, mode)
             if why is None:
                 due_at = now + spread(lens, interval)
-                jobs.request(
+                asked = jobs.request(
                     db, lens, mode, job_id=uuid4().hex, origin="schedule", now=now, due_at=due_at
                 )
+                why = "the last one still waits" if asked.deduplicated else None
+            if why is None:
                 made.append(f"{lens.env}/{lens.name}")
             else:
                 passed.append(f"{lens.env}/{lens.name} ({why})")
@@ -107,11 +113,29 @@ def _interval(config: LensConfig, mode: Mode) -> str | None:
     return config.sync_interval if mode is Mode.INCREMENTAL else config.smart_sync_interval
 
 
-def _why_not(db: Connection, lens: Lens, mode: Mode) -> str | None:
+def _why_not(db: Connection, project: Project, lens: Lens, mode: Mode) -> str | None:
     if lens.status in (LensStatus.PAUSED, LensStatus.ERROR):
         return lens.status.value
     if generations.active(db, lens.id) is None:
         return "no index yet"
     if any(job.mode is mode for job in jobs.running(db, lens.id)):
         return "the last one is still running"
+    if _nothing_changed(db, project, lens, mode):
+        return "nothing was written to its source since the last one"
     return None
+
+
+def _nothing_changed(db: Connection, project: Project, lens: Lens, mode: Mode) -> bool:
+    """Say whether a walk would find what the last one found, as far as that is known for nothing.
+
+    Rows that were set aside are tried by every walk, and a new mapping changes all of them.
+    """
+    if lens.needs is not Needs.NOTHING or failed_rows.count(db, lens.id):
+        return False
+    modes = WALKS if mode is Mode.INCREMENTAL else (Mode.FULL, Mode.SMART_SYNC)
+    began = jobs.last_began(db, lens.id, modes)
+    if began is None:
+        return False
+    source = sources.get(db, lens.env_id, lens.config.source)
+    written = project.last_written(lens.config.source, source)
+    return written is not None and written < began - CLOCKS_APART

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_representation.external import RemoteRepository, RemoteSchedule
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.remote_representation.handle import RepositoryHandle
 
 from semilayer_pipelines import lifecycle
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.orchestration.definitions import build_definitions
+from semilayer_pipelines.orchestration.names import LOCATION
 from semilayer_pipelines.orchestration.schedules import CRON, make_due_jobs, spread
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
@@ -50,7 +57,10 @@ def test_a_tick_makes_one_job_for_a_lens_however_often_it_comes(lab: Lab) -> Non
 
     told = [make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") for _ in range(2)]
 
-    assert told[0] == "Queued: test/items."
+    assert told == [
+        "Queued: test/items.",
+        "Nothing queued. Passed over: test/items (the last one still waits).",
+    ]
     assert queued(lab) == [Mode.SMART_SYNC]
 
 
@@ -77,3 +87,87 @@ def test_a_lens_that_cannot_sync_is_passed_over_with_the_reason(lab: Lab) -> Non
 def test_the_spread_is_the_same_at_every_tick_and_within_half_the_interval(lab: Lab) -> None:
     assert spread(lab.lens, "24h") == spread(lab.lens, "24h")
     assert 0 <= spread(lab.lens, "5m").total_seconds() <= 150
+
+
+def test_a_lens_is_passed_over_while_nothing_was_written_to_its_source(lab: Lab) -> None:
+    # given a file that was last written long before the lens was indexed
+    def written(seconds: float) -> None:
+        at = lab.project.clock().timestamp() + seconds
+        for file in lab.folder.glob("source.db*"):
+            os.utime(file, (at, at))
+
+    written(-3_600)
+    lab.full()
+    lab.run(lab.request(Mode.SMART_SYNC))
+
+    # when, then
+    told = make_due_jobs(lab.project, Mode.SMART_SYNC, "24h")
+    assert "test/items (nothing was written to its source since the last one)" in told
+    assert "nothing was written" in make_due_jobs(lab.project, Mode.INCREMENTAL, "5m")
+
+    # and a write, or one that may be as late as the clocks are apart, makes it due
+    written(-10)
+    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m") == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Queued: test/items."
+
+
+def test_a_quiet_source_is_walked_where_something_is_left_to_be_done(lab: Lab) -> None:
+    # given a file that nobody writes to, and a row that was set aside
+    with lab.source() as db:
+        db.execute("UPDATE items SET category = 'unknown' WHERE id = 5")
+    for file in lab.folder.glob("source.db*"):
+        os.utime(file, (0, 0))
+    lab.full()
+
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Queued: test/items."
+
+
+def test_an_incremental_walk_does_not_stand_for_a_smart_sync(lab: Lab) -> None:
+    # given a row that was deleted before an incremental walk, which cannot see it
+    lab.full()
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id = 5")
+    lab.run(lab.request(Mode.INCREMENTAL))
+
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Queued: test/items."
+
+
+def as_the_ui_sees_it(lab: Lab, name: str) -> RemoteSchedule:
+    repository = build_definitions(lab.project).get_repository_def()
+    handle = RepositoryHandle.for_test(location_name=LOCATION, repository_name=repository.name)
+    snapshot = RepositorySnap.from_def(repository)
+    return RemoteRepository(snapshot, handle, auto_materialize_use_sensors=True).get_schedule(name)
+
+
+@pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`")
+def test_a_schedule_that_was_switched_off_stays_off_across_pushes(
+    lab: Lab, disk_instance: dg.DagsterInstance
+) -> None:
+    def is_on() -> bool:
+        schedule = as_the_ui_sees_it(lab, "smart_sync_24h")
+        origin, selector = schedule.get_remote_origin_id(), schedule.selector_id
+        state = disk_instance.get_instigator_state(origin, selector)
+        return schedule.get_current_instigator_state(state).is_running
+
+    # given a schedule that is on by default, and that a person switches off
+    assert is_on()
+    schedule = as_the_ui_sees_it(lab, "smart_sync_24h")
+    disk_instance.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
+    assert not is_on()
+
+    # when lenses are pushed with other cadences, and with this one again
+    lab.push(syncInterval="1m")
+    build_definitions(lab.project)
+    lab.push(syncInterval="15m", smartSyncInterval="24h", shards=4)
+
+    # then it is still off
+    assert not is_on()
+
+
+def test_two_hundred_lenses_do_not_start_together(lab: Lab) -> None:
+    lenses = [replace(lab.lens, name=f"lens-{number}") for number in range(200)]
+
+    waits = sorted(spread(lens, "24h").total_seconds() for lens in lenses)
+
+    assert max(b - a for a, b in pairwise(waits)) < 12 * 3_600 / 20
+    assert sum(wait < 600 for wait in waits) < 20

@@ -1,0 +1,43 @@
+"""When a source was last written to, where that costs nothing to know.
+
+A SQLite file tells by its times. Servers do not tell: their counters come late, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from semilayer_pipelines.bridges.opening import resolved
+from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.errors import ConfigError
+
+__all__ = ["last_written"]
+
+_BESIDE = ("", "-wal", "-journal")
+
+
+def last_written(config: SourceConfig, *, name: str, environ: Mapping[str, str]) -> datetime | None:
+    """Return when the file of a SQLite source was last written to, `None` for any other source.
+
+    Also `None` for a file that is not there and a connection that cannot be read: whoever opens the
+    source tells what is wrong.
+    """
+    try:
+        url = make_url(resolved(config.connection, name, environ))
+    except (ConfigError, ArgumentError, ValueError):
+        return None
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    files = [Path(url.database + ending) for ending in _BESIDE]
+    try:
+        # The file itself must be there; what lies beside it comes and goes.
+        times = [files[0].stat().st_mtime]
+        times += [file.stat().st_mtime for file in files[1:] if file.exists()]
+    except OSError:
+        return None
+    return datetime.fromtimestamp(max(times), UTC)
