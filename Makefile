@@ -47,9 +47,10 @@ format: $(READY) ## Format the code
 bench: $(READY) ## The benchmarks, beside their floors; writes benchmarks/out/latest.json
 	@$(BIN)/python -m benchmarks
 
-docs: $(READY) ## Regenerate what is generated: the JSON Schema and the configuration reference
+docs: $(READY) ## Regenerate what is generated: the JSON Schema, the configuration and the CLI reference
 	@$(BIN)/python -m semilayer_pipelines.config.schema > sl.config.schema.json
 	@$(BIN)/python -m semilayer_pipelines.config.reference > docs/configuration.md
+	@$(BIN)/python -m semilayer_pipelines.cli.reference > docs/cli.md
 
 clean: ## Remove what was built; the project's state in .semilayer/ stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/out

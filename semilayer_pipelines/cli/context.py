@@ -1,6 +1,7 @@
 """What every command needs: the project, the environment it is about, and how errors end.
 
-Exit codes: 0 done, 1 failed, 2 wrong input, 3 refused (a person must decide), 4 unreachable.
+Exit codes are a contract (`EXIT_CODES`), and so is `--json`: standard output holds one JSON
+document and nothing else, which is `{"error": …}` when nothing came of the command.
 """
 
 from __future__ import annotations
@@ -31,12 +32,17 @@ __all__ = [
 ]
 
 EXIT_CODES: dict[int, str] = {
-    0: "done",
-    1: "failed",
-    2: "wrong input",
-    3: "refused: a person has to decide",
-    4: "unreachable; try again later",
+    0: "Done.",
+    1: "Failed, and will fail again until somebody acts: the message says how.",
+    2: "Wrong input: an option, the configuration, a name, or a table that is not as it says.",
+    3: "Refused: a person has to decide. Drift, a removal, the guard; what is out of line.",
+    4: "Unreachable: the source, the registry, the store or the embedder. Try again later.",
+    130: "Interrupted with Ctrl-C; what was queued goes on.",
 }
+"""Exit codes of every command, and what each says."""
+
+_AS_JSON = "semilayer.as_json"
+_ANSWERED = "semilayer.answered"
 
 WIDE = 200
 """Columns of what is not a terminal: nobody wants a table folded in a log or a pipe."""
@@ -57,6 +63,9 @@ def say_aside(text: str = "") -> None:
 
 def say_json(value: Any) -> None:
     """Print a value as one JSON document."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[_ANSWERED] = True
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
@@ -89,8 +98,22 @@ class SemilayerGroup(click.Group):
         try:
             return super().invoke(ctx)
         except SemilayerError as error:
-            errors.print(f"semilayer: {redact(str(error))}", style="red", markup=False)
-            ctx.exit(exit_code(error))
+            code = exit_code(error)
+            if ctx.meta.get(_AS_JSON) and not ctx.meta.get(_ANSWERED):
+                say_json({"error": _error_json(error, code)})
+            else:
+                errors.print(f"semilayer: {redact(str(error))}", style="red", markup=False)
+            ctx.exit(code)
+
+
+def _error_json(error: SemilayerError, code: int) -> dict[str, object]:
+    return {
+        "kind": type(error).__name__,
+        "message": redact(error.message),
+        "cure": redact(error.cure) or None,
+        "lens": error.lens,
+        "exitCode": code,
+    }
 
 
 class Here:
@@ -115,4 +138,12 @@ def env_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    return click.option(
+        "--json", "as_json", is_flag=True, callback=_remember, help="Print one JSON document."
+    )(command)
+
+
+def _remember(ctx: click.Context, _: click.Parameter, as_json: bool) -> bool:
+    # For the error that may end the command; the parameters are gone by then.
+    ctx.meta[_AS_JSON] = as_json
+    return as_json

@@ -9,12 +9,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
+from rich.console import Console
 from rich.text import Text
 
-from semilayer_pipelines.cli.context import Here, console, say
+from semilayer_pipelines.cli.context import (
+    Here,
+    console,
+    errors,
+    json_option,
+    say,
+    say_aside,
+    say_json,
+)
 from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.errors import ConfigError, Terminal
 from semilayer_pipelines.orchestration.alive import load_error
@@ -48,14 +58,18 @@ _COLOURS = {
 @click.option("--webhook-port", default=8000, show_default=True, help="Port of the webhook.")
 @click.option("--no-ui", is_flag=True, help="Without the web server.")
 @click.option("--no-embedder", is_flag=True, help="Let every run load its model by itself.")
+@json_option
 @click.pass_obj
-def dev(here: Here, port: int, webhook_port: int, no_ui: bool, no_embedder: bool) -> None:
-    """Run everything for this project until Ctrl-C: Dagster, webhook, embedder.
+def dev(
+    here: Here, port: int, webhook_port: int, no_ui: bool, no_embedder: bool, as_json: bool
+) -> None:
+    """Run Dagster, webhook and embedder in one terminal until Ctrl-C.
 
     The embedder keeps the model that most lenses use warm, unless SEMILAYER_EMBEDDER_URL names one
     that is running.
     """
     project, ui_port = here.project, None if no_ui else port
+    tell = say_aside if as_json else say
     before = {number: signal.signal(number, _interrupt) for number in _ENDING}
     supervisor = None
     ended = None
@@ -69,9 +83,16 @@ def dev(here: Here, port: int, webhook_port: int, no_ui: bool, no_embedder: bool
             beside.append(_embedder(model, embedder_port))
             environ["SEMILAYER_EMBEDDER_URL"] = _url(embedder_port)
         supervisor = start_dagster(
-            project, ui_port=ui_port, say=_say, environ=environ, beside=beside
+            project,
+            ui_port=ui_port,
+            say=partial(_say, errors if as_json else console),
+            environ=environ,
+            beside=beside,
         )
-        say("\n  " + _welcome(project, ui_port, webhook_port) + "\n")
+        if as_json:
+            dagster_url = None if ui_port is None else _url(ui_port)
+            say_json({"dagster": dagster_url, "webhook": _url(webhook_port)})
+        tell("\n  " + _welcome(project, ui_port, webhook_port) + "\n")
         while not (ended := supervisor.ended()):
             time.sleep(0.2)
     except KeyboardInterrupt:
@@ -82,7 +103,7 @@ def dev(here: Here, port: int, webhook_port: int, no_ui: bool, no_embedder: bool
         if supervisor is not None:
             # The terminal may be gone, which is no reason to leave anything running.
             with suppress(OSError):
-                say("Stopping …")
+                tell("Stopping …")
             supervisor.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -222,8 +243,8 @@ def _program(name: str) -> list[str]:
     return [str(beside)] if beside.is_file() else [name]
 
 
-def _say(name: str, line: str) -> None:
+def _say(shown: Console, name: str, line: str) -> None:
     if any(tedious in line for tedious in _TEDIOUS):
         return
     # One call a line: three threads print here.
-    console.print(Text.assemble((f"{name:>11} ", _COLOURS[name]), Text.from_ansi(line)))
+    shown.print(Text.assemble((f"{name:>11} ", _COLOURS[name]), Text.from_ansi(line)))

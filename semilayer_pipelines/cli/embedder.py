@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from semilayer_pipelines.cli.context import say, say_aside
+from semilayer_pipelines.cli.context import json_option, say, say_aside, say_json
 from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.embedders.warm import KEY_VARIABLE, URL_VARIABLE
 from semilayer_pipelines.errors import ConfigError
@@ -49,6 +49,7 @@ __all__ = ["embedder"]
     show_default=True,
     help="'hash' gives meaningless vectors, for tests.",
 )
+@json_option
 def embedder(
     host: str,
     port: int,
@@ -56,6 +57,7 @@ def embedder(
     revision: str | None,
     dimensions: int | None,
     provider: Literal["sentence-transformers", "hash"],
+    as_json: bool,
 ) -> None:
     """Keep one model warm for every run and search.
 
@@ -77,9 +79,13 @@ def embedder(
     if key is None and not ip_address(here).is_loopback:
         say_aside(f"Whoever reaches {url} can use the model; set {KEY_VARIABLE} to ask for a key.")
 
+    tell = say_aside if as_json else say
+
     def ready(opened: Opened) -> None:
         served = opened.model
-        say(
+        if as_json:
+            say_json({"url": url, "model": served.name, "dimension": served.dimension})
+        tell(
             f"{served.name} ({served.dimension} numbers, {served.running}) is ready: "
             f"export {URL_VARIABLE}={url}"
         )
@@ -88,10 +94,10 @@ def embedder(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        say(f"Loading {config.model} …")
+        tell(f"Loading {config.model} …")
         serve(lambda: open_model(config), address=address, key=key, ready=ready)
     except KeyboardInterrupt:
-        say("Stopped.")
+        tell("Stopped.")
 
 
 def _interrupt(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""`semilayer envs`: what an environment may ask for."""
+"""`semilayer envs`: environments, and what each may ask for."""
 
 from __future__ import annotations
 
@@ -13,28 +13,42 @@ __all__ = ["envs"]
 
 @click.group()
 def envs() -> None:
-    """List environments and set their tiers."""
+    """Create and list environments, and set their tiers."""
+
+
+@envs.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def create(here: Here, name: str, as_json: bool) -> None:
+    """Create an environment: a stage with lenses and keys of its own.
+
+    NAME is in every key that the environment issues. A push to an environment that is not there
+    creates it, too.
+    """
+    project = here.project
+    with project.registry.begin() as db:
+        created = environments.create(db, name, project.clock())
+    if as_json:
+        say_json(_as_json(created))
+        return
+    say(f"Created {created.slug}. Register its lenses: semilayer push --env {created.slug}")
 
 
 @envs.command("list")
 @json_option
 @click.pass_obj
 def list_(here: Here, as_json: bool) -> None:
-    """List environments and how many ingest calls a minute each of their lenses takes."""
+    """List environments and the ingest calls that each may take."""
     with here.project.registry.read() as db:
         known = environments.list_all(db)
     if as_json:
-        say_json(
-            [
-                {"env": env.slug, "tier": env.tier, "callsPerMinute": CALLS_PER_MINUTE[env.tier]}
-                for env in known
-            ]
-        )
+        say_json([_as_json(env) for env in known])
         return
     for env in known:
         say(_line(env))
     if not known:
-        say("No environment yet; `semilayer push` makes one.")
+        say("No environment yet; make one: semilayer envs create development")
 
 
 @envs.command("set")
@@ -45,11 +59,24 @@ def list_(here: Here, as_json: bool) -> None:
     help="Ingest calls a minute and lens: free 10, pro 60, team 300, enterprise any number.",
 )
 @env_option
+@json_option
 @click.pass_obj
-def set_(here: Here, tier: Tier, env: str) -> None:
+def set_(here: Here, tier: Tier, env: str, as_json: bool) -> None:
     """Put an environment into a tier; the next call counts by it."""
     with here.project.registry.begin() as db:
-        say(_line(environments.set_tier(db, env, tier)))
+        changed = environments.set_tier(db, env, tier)
+    _tell(changed, as_json)
+
+
+def _tell(env: Environment, as_json: bool) -> None:
+    if as_json:
+        say_json(_as_json(env))
+    else:
+        say(_line(env))
+
+
+def _as_json(env: Environment) -> dict[str, object]:
+    return {"env": env.slug, "tier": env.tier, "callsPerMinute": CALLS_PER_MINUTE[env.tier]}
 
 
 def _line(env: Environment) -> str:

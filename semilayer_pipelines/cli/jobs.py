@@ -35,7 +35,7 @@ def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: 
     project = here.project
     if job_id:
         with project.registry.read() as db:
-            state = job_state(db, jobs.find(db, job_id))
+            state = job_state(db, jobs.find(db, env, job_id))
             pages = page_log.of_job(db, state.job.id, SHOWN_PAGES)
         if as_json:
             say_json(_story_as_json(state, pages, project.settings.dagster_url))

@@ -86,12 +86,16 @@ def list_(here: Here, env: str, as_json: bool) -> None:
 @keys.command()
 @click.argument("key_id")
 @env_option
+@json_option
 @click.pass_obj
-def revoke(here: Here, key_id: str, env: str) -> None:
+def revoke(here: Here, key_id: str, env: str, as_json: bool) -> None:
     """Revoke the key with this id, for good and at once."""
     project = here.project
     with project.registry.begin() as db:
         key = api_keys.revoke(db, env, key_id, project.clock())
+    if as_json:
+        say_json(_as_json(key))
+        return
     say(f"Revoked {key.name}: calls with it get 401 from now on.")
 
 

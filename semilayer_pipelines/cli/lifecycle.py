@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from semilayer_pipelines import lifecycle
-from semilayer_pipelines.cli.context import Here, env_option, say
+from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import LensStatus
 
 __all__ = ["pause", "resume"]
@@ -26,38 +27,56 @@ _wait = click.option("--wait", is_flag=True, help="Follow it to its end; fails i
 @_confirm_deletes
 @_wait
 @env_option
+@json_option
 @click.pass_obj
-def resume(here: Here, lens: str | None, confirm_deletes: bool, wait: bool, env: str) -> None:
+def resume(
+    here: Here, lens: str | None, confirm_deletes: bool, wait: bool, env: str, as_json: bool
+) -> None:
     """Start, go on with, or try again the ingest of lenses.
 
     A new lens starts its first full ingest, a paused one goes on where it stopped, a failed one
     tries again. Returns at once; Dagster does the work.
     """
     project = here.project
-    started: list[str] = []
+    tell = say_aside if as_json else say
+    started: list[Job] = []
+    told: list[dict[str, object]] = []
     for name in [lens] if lens else _resting(project, env):
         resumed = lifecycle.resume(project, env, name, confirmed=confirm_deletes)
         if resumed.job is not None:
-            say(f"{name}: {resumed.job.mode.value} ingest queued, job {resumed.job.id[:8]}.")
-            started.append(resumed.job.id)
+            tell(f"{name}: {resumed.job.mode.value} ingest queued, job {resumed.job.id[:8]}.")
         for held in resumed.held:
-            say(f"{name}: the {held.mode.value} ingest that waited goes on, job {held.id[:8]}.")
-            started.append(held.id)
+            tell(f"{name}: the {held.mode.value} ingest that waited goes on, job {held.id[:8]}.")
         if resumed.job is None and not resumed.held:
-            say(f"{name}: nothing to catch up with; it is {resumed.lens.status.value}.")
-    if not lens and not started:
-        say("No lens is paused or failed.")
+            tell(f"{name}: nothing to catch up with; it is {resumed.lens.status.value}.")
+        jobs = [*([resumed.job] if resumed.job else []), *resumed.held]
+        told.append(
+            {
+                "lens": name,
+                "status": resumed.lens.status.value,
+                "jobs": [{"id": job.id, "mode": job.mode.value} for job in jobs],
+            }
+        )
+        started += jobs
+    if not told:
+        tell("No lens is paused or failed.")
+    if as_json:
+        say_json(told)
     if wait:
-        follow(project, started)
+        follow(project, [job.id for job in started], tell=tell)
 
 
 @click.command()
 @click.option("--lens", required=True, help="Lens.")
 @env_option
+@json_option
 @click.pass_obj
-def pause(here: Here, lens: str, env: str) -> None:
+def pause(here: Here, lens: str, env: str, as_json: bool) -> None:
     """Stop ingest of a lens after the page it is at."""
-    lifecycle.pause(here.project, env, lens)
+    paused = lifecycle.pause(here.project, env, lens)
+    if as_json:
+        say_json({"lens": lens, "status": paused.status.value})
+        return
     say(f"{lens}: paused. Go on with: semilayer resume --lens {lens}")
 
 

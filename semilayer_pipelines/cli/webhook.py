@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from semilayer_pipelines.cli.context import Here, say, say_aside
+from semilayer_pipelines.cli.context import Here, json_option, say, say_aside, say_json
 from semilayer_pipelines.errors import Transient, redact
 
 __all__ = ["webhook"]
@@ -12,7 +12,13 @@ __all__ = ["webhook"]
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 takes a free one.",
+)
 @click.option(
     "--workers",
     default=1,
@@ -20,11 +26,13 @@ __all__ = ["webhook"]
     type=click.IntRange(1, 64),
     help="Processes; one takes thousands of calls a second.",
 )
+@json_option
 @click.pass_obj
-def webhook(here: Here, host: str, port: int, workers: int) -> None:
+def webhook(here: Here, host: str, port: int, workers: int, as_json: bool) -> None:
     """Take changes over HTTP until Ctrl-C.
 
-    What was accepted is safe, and is indexed by Dagster (`semilayer dev`). Callers need a key: semilayer keys create --type ingest --name my-worker
+    What was accepted is safe, and is indexed by Dagster (`semilayer dev`). Callers need a key:
+    semilayer keys create --type ingest --name my-worker
     """
     # Here, so that no other command waits for the server's imports.
     from webhook.serve import listen, serve
@@ -40,8 +48,11 @@ def webhook(here: Here, host: str, port: int, workers: int) -> None:
     address = listen(host, port)
     bound, port = address.getsockname()[:2]
     url = f"http://[{bound}]:{port}" if ":" in bound else f"http://{bound}:{port}"
-    say(f"Taking changes at {url}/v1/ingest/LENS   (Ctrl-C answers what waits, then ends)")
+    tell = say_aside if as_json else say
+    if as_json:
+        say_json({"url": url, "workers": workers})
+    tell(f"Taking changes at {url}/v1/ingest/LENS   (Ctrl-C answers what waits, then ends)")
     try:
         serve(project, address, workers=workers)
     except KeyboardInterrupt:
-        say("Stopped.")
+        tell("Stopped.")

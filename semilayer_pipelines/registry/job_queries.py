@@ -52,25 +52,32 @@ def get(db: Connection, job_id: str) -> Job:
     """Return a job; raise `NotFound` when there is none."""
     row = db.execute(SELECT_JOB.where(_jobs.id == job_id)).one_or_none()
     if row is None:
-        raise NotFound(
-            f"There is no job {job_id!r}.",
-            cure="Jobs that ended long ago are forgotten, and so are those of removed lenses.",
-        )
+        raise _not_found(f"There is no job {job_id!r}.")
     return job_of(row)
 
 
-def find(db: Connection, start: str) -> Job:
-    """Return the job whose id is, or begins with, `start`.
+def find(db: Connection, env: str, start: str) -> Job:
+    """Return the job of an environment whose id is, or begins with, `start`.
 
     Raises `NotFound` when there is none, and when there are several.
     """
-    begins = SELECT_JOB.where(_jobs.id.startswith(start, autoescape=True))
+    begins = SELECT_JOB.where(
+        tables.environments.c.slug == env, _jobs.id.startswith(start, autoescape=True)
+    )
     rows = db.execute(begins.order_by(_jobs.id).limit(2)).all()
     if len(rows) == 2 and rows[0].id != start:
         raise NotFound(
             f"More than one job's id begins with {start!r}.", cure="Give more of its characters."
         )
-    return job_of(rows[0]) if rows else get(db, start)
+    if not rows:
+        raise _not_found(f"There is no job {start!r} in {env!r}.")
+    return job_of(rows[0])
+
+
+def _not_found(message: str) -> NotFound:
+    return NotFound(
+        message, cure="Jobs that ended long ago are forgotten, and so are those of removed lenses."
+    )
 
 
 def due(db: Connection, now: datetime, limit: int = 100) -> list[Job]:

@@ -187,17 +187,3 @@ def test_search_for_people_is_a_line_a_hit(indexed: Folder) -> None:
 
     assert len(lines) == 4
     assert all(float(line.split()[0]) <= 1 for line in lines)
-
-
-def test_every_command_has_a_help_that_is_a_whole_sentence() -> None:
-    from semilayer_pipelines.cli.main import main
-
-    for name, command in main.commands.items():
-        short = command.get_short_help_str(limit=70)
-        assert short, name
-        assert not short.endswith("..."), f"{name}: {short}"
-        assert all(
-            getattr(option, "help", "")
-            for option in command.params
-            if option.param_type_name == "option"
-        ), name

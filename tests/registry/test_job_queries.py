@@ -182,12 +182,14 @@ def test_a_job_is_found_by_the_beginning_of_its_id(registry: Registry, lens: Len
     queue(registry, lens, Mode.FULL, "abc123")
 
     with registry.read() as db:
-        assert jobs.find(db, "abc12").id == "abc123"
-        assert jobs.find(db, "abc1").id == "abc1"
+        assert jobs.find(db, "test", "abc12").id == "abc123"
+        assert jobs.find(db, "test", "abc1").id == "abc1"
     with pytest.raises(NotFound, match="More than one"), registry.read() as db:
-        jobs.find(db, "ab")
+        jobs.find(db, "test", "ab")
     with pytest.raises(NotFound, match="There is no job '%'"), registry.read() as db:
-        jobs.find(db, "%")
+        jobs.find(db, "test", "%")
+    with pytest.raises(NotFound, match="in 'other'"), registry.read() as db:
+        jobs.find(db, "other", "abc123")
 
 
 def test_a_job_that_is_not_there_is_said_so(registry: Registry) -> None:
