@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow lint types format bench docs clean
+.PHONY: help setup demo dev test test-slow test-machine lint types format bench docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test: $(READY) ## The test suite
 
 test-slow: $(READY) ## The tests that take long
 	@$(BIN)/python -m pytest -m slow
+
+test-machine: $(READY) ## 500 random histories of the whole system (an hour or less)
+	@$(BIN)/python -m pytest -m slow tests/machine
 
 lint: $(READY) ## ruff
 	@$(BIN)/ruff check .

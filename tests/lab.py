@@ -45,10 +45,11 @@ class Verdict:
 
 @dataclass
 class Lab:
-    """A project under test with one lens, `items`."""
+    """A project under test with one lens, `items`; its source is a SQLite file unless told."""
 
     project: Project
     folder: Path
+    connection: str | None = None
 
     @classmethod
     def at(
@@ -87,10 +88,11 @@ class Lab:
             "embedding": {"provider": "hash"},
             "fields": FIELDS,
         } | changes
+        connection = self.connection or f"sqlite:///{self.database}"
         config = ProjectConfig.model_validate(
             {
                 "stack": "test",
-                "sources": {"main": {"bridge": "sql", "connection": f"sqlite:///{self.database}"}},
+                "sources": {"main": {"bridge": "sql", "connection": connection}},
                 "lenses": {"items": lens},
             }
         )

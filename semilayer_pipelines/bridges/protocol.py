@@ -165,12 +165,14 @@ class Bridge(Protocol):
         *,
         since: str | None = None,
         upto: str | None = None,
+        horizon: datetime | None = None,
     ) -> Page:
         """Read up to `limit` rows ordered by (tracked, key), after `cursor`.
 
         Without a cursor the walk starts at `since` or, when that is `None` too, at the smallest
         value; it ends at `upto`. Both are inclusive, encoded tracked values as `high_water` gives
-        them. Rows whose tracked value is NULL are never returned.
+        them. Times after `horizon` are left out as there. Rows whose tracked value is NULL are
+        never returned.
         """
         ...
 

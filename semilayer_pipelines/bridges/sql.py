@@ -115,6 +115,7 @@ class SqlBridge:
         *,
         since: str | None = None,
         upto: str | None = None,
+        horizon: datetime | None = None,
     ) -> Page:
         """Read up to `limit` rows ordered by (tracked, key), after `cursor` or from `since`."""
         column = self._catalogue.tracked(selection, tracked)
@@ -125,7 +126,9 @@ class SqlBridge:
         elif since is not None:
             start = self._db.since(column, decode(since)[0])
         end = None if upto is None else st.upto(self._db, (column,), decode(upto))
-        tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete(order), start, end])
+        split = None if horizon is None else self._db.ahead(column, horizon)
+        conditions = [st.complete(order), start, end, split.upto if split else None]
+        tail = Sql(f" FROM {self._from(selection)}") + st.both(conditions)
         return self._page(selection, order, tail, limit, shard=self._shard(selection))
 
     def high_water(

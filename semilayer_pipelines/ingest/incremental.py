@@ -2,7 +2,8 @@
 
 The walk is ordered by (tracked value, key), so its cursor may be committed page by page. It ends at
 the largest value there was when it began: on a table that is written to without a pause it would
-never end, and get ever further from where it began to look for rows that are committed late.
+never end, and get ever further from where it began to look for rows that are committed late. One
+page of what came meanwhile is applied too, without the cursor.
 
 Deleted rows, rows whose tracked value did not move, and rows without a value or with one from the
 future are not seen: smart sync is there for them.
@@ -11,6 +12,7 @@ future are not seen: smart sync is there for them.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -60,33 +62,62 @@ def catch_up(parts: Parts, run: Run, target: Target) -> bool:
     end = _survey(parts, run, column, began + HORIZON)
     if end is None:
         return True
-    since, cursor = goes_on_at(at, began), None
-    selection, limit = _with_bounds(parts, target), FIRST_PAGE_ROWS
-    while not run.paused():
+    selection, last = _with_bounds(parts, target), None
+    for page, last in _walk(parts, selection, column, since=goes_on_at(at, began), upto=end):
+        if run.paused():
+            return False
+        whole = (end, began) if page.cursor is None else None
+        _apply(parts, run, target, page, _cover(parts, last, whole))
+    if last is not None:
+        # Rows that moved past the end meanwhile: one that moves all the time would never be seen.
+        # The cursor stays, as among them it could pass rows that are committed late.
+        page, _ = next(_walk(parts, selection, column, after=last, horizon=began + HORIZON))
+        if page.rows.height and not run.paused():
+            _apply(parts, run, target, page, None)
+    return True
+
+
+def _walk(
+    parts: Parts,
+    selection: Selection,
+    column: str,
+    *,
+    since: str | None = None,
+    after: str | None = None,
+    upto: str | None = None,
+    horizon: datetime | None = None,
+) -> Iterator[tuple[Page, str | None]]:
+    """Yield the pages in tracked order, each with the position of its last row."""
+    limit = FIRST_PAGE_ROWS
+    while True:
         started = time.monotonic()
         with parts.registry.read() as db:
             seq = changes.latest_seq(db, parts.lens.id)
-        here, rows = cursor, limit
+        here, rows = after, limit
         read = retrying(
             lambda here=here, rows=rows: parts.bridge.read_changed(  # type: ignore[misc]
-                selection, column, here, rows, since=since, upto=end
+                selection, column, here, rows, since=since, upto=upto, horizon=horizon
             ),
             SourceUnreachable,
         )
-        apply_page(
-            parts,
-            run,
-            target,
-            Page(read.frame, None if selection.bounds else 0, seq, started, cursor=read.cursor),
-            compare=lambda mapped: compare_by_key(target.index, mapped),
-            vectors_from=target.index,
-            commit=_cover(parts, read.last, (end, began) if read.cursor is None else None),
-        )
+        shard = None if selection.bounds else 0
+        yield Page(read.frame, shard, seq, started, cursor=read.cursor), read.last
         if read.cursor is None:
-            return True
-        cursor = read.cursor
+            return
+        after = read.cursor
         limit = next_page_rows(read.frame.height, time.monotonic() - started)
-    return False
+
+
+def _apply(parts: Parts, run: Run, target: Target, page: Page, commit: Commit | None) -> None:
+    apply_page(
+        parts,
+        run,
+        target,
+        page,
+        compare=lambda mapped: compare_by_key(target.index, mapped),
+        vectors_from=target.index,
+        commit=commit,
+    )
 
 
 def _survey(parts: Parts, run: Run, column: str, horizon: datetime) -> str | None:

@@ -16,6 +16,7 @@ from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.stores.protocol import KEY
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
+from tests.mortal import Life, mortal
 from tests.workload import FIELDS
 
 UPSERT, DELETE = Action.UPSERT, Action.DELETE
@@ -229,5 +230,49 @@ def test_a_row_without_a_time_is_left_to_the_next_sync(lab: Lab) -> None:
     assert lab.run(lab.request(Mode.INCREMENTAL)).counts.written == 0
     assert lab.audit().stale == 1
 
+    lab.sync()
+    assert lab.audit().clean
+
+
+def test_a_row_that_moves_all_the_time_is_indexed_all_the_same(lab: Lab) -> None:
+    # given a row that moves between the moment a walk looks for its end and every page it reads
+    moved = 0
+
+    def move(what: str, _: Life) -> None:
+        nonlocal moved
+        if what == "source.read_changed":
+            moved += 1
+            with lab.source() as db:
+                db.execute(
+                    "UPDATE items SET name = ?, updated_at = ? WHERE id = 7",
+                    (f"version {moved}", f"2024-03-01 00:{moved:02d}:00"),
+                )
+
+    # when it is walked, then each walk brings a version of it, and none moves the cursor past it
+    for _ in range(3):
+        before = moved
+        run_job(mortal(lab.project, Life(move)), lab.request(Mode.INCREMENTAL).id)
+        found = lab.index.get("7")
+        assert found is not None
+        assert int(str(found["name"]).split()[1]) > before
+
+
+def test_rows_that_cannot_be_placed_are_counted_on_the_job(lab: Lab) -> None:
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'timeless', updated_at = NULL WHERE id IN (8, 9)")
+        db.execute("UPDATE items SET name = 'from afar', updated_at = '2937-01-01' WHERE id = 10")
+        db.execute("UPDATE items SET name = 'new', updated_at = '2024-02-01' WHERE id = 11")
+
+    done = lab.run(lab.request(Mode.INCREMENTAL))
+
+    with lab.project.registry.read() as db:
+        counts = jobs.get(db, done.job_id).counts
+    assert (counts.untracked, counts.ahead, counts.written) == (2, 1, 1)
+    assert lab.audit().stale == 3
+    # The one from the future does not keep later changes from being seen.
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'newer', updated_at = '2024-02-02' WHERE id = 12")
+    lab.run(lab.request(Mode.INCREMENTAL))
+    assert lab.audit().stale == 3
     lab.sync()
     assert lab.audit().clean
