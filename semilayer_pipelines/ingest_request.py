@@ -42,6 +42,9 @@ DEBOUNCE = {
 LONGEST_DEBOUNCE = timedelta(seconds=10)
 """A lens that is called without a pause has its job due this long after the first call."""
 
+STEP = timedelta(milliseconds=100)
+"""A job that is put off by less stays where it is: hundreds of calls a second are ten writes."""
+
 NUDGED = frozenset({Mode.INCREMENTAL, Mode.RECORDS})
 """Modes whose jobs the webhook may launch itself; a full ingest may be a run a shard."""
 
@@ -194,7 +197,7 @@ def _request(
     if mode is not Mode.FULL and job.attempt == 1:
         latest = min(due_at, max(now, job.created_at + LONGEST_DEBOUNCE))
         # One that a schedule spread into the future comes sooner; one that is due stays due.
-        if job.due_at > now and latest != job.due_at:
+        if job.due_at > now and abs(latest - job.due_at) >= STEP:
             jobs.postpone(db, job.id, latest)
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import threading
@@ -61,6 +62,10 @@ def build_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         service.writer.start()
+        # What was imported is there for good; a collector that goes through all of it after every
+        # few thousand changes would take longer than they do.
+        gc.collect()
+        gc.freeze()
         try:
             yield
         finally:

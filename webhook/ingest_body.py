@@ -107,13 +107,12 @@ def _changes(entries: list[Any]) -> Changes:
 def _columns(entries: list[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
     """Return ids and actions; nearly always every entry names them in the same order."""
     if set(map(type, entries)) == {tuple} and set(map(len, entries)) == {2}:
-        first, second = zip(*entries, strict=True)
-        first_names, first_values = zip(*first, strict=True)
-        second_names, second_values = zip(*second, strict=True)
-        if set(first_names) == {"id"} and set(second_names) == {"action"}:
-            return first_values, second_values
-        if set(first_names) == {"action"} and set(second_names) == {"id"}:
-            return second_values, first_values
+        names = {(first[0], second[0]) for first, second in entries}
+        values = [first[1] for first, _ in entries], [second[1] for _, second in entries]
+        if names == {("id", "action")}:
+            return values
+        if names == {("action", "id")}:
+            return values[1], values[0]
     # One by one: the names come in any order, or something is wrong and has to be found.
     rows = [_entry(entry, at) for at, entry in enumerate(entries)]
     return [row["id"] for row in rows], [row["action"] for row in rows]

@@ -26,7 +26,7 @@ def parse(body: bytes) -> Any:
     if not text.strip():
         raise bad_request("The body is empty.", "Send a JSON object.")
     try:
-        return json.loads(text, object_pairs_hook=tuple, parse_constant=_no_number)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise bad_request(
             f"The body is not JSON: {error.msg}, line {error.lineno}, column {error.colno}."
@@ -62,3 +62,7 @@ def plain(value: Any, at: str = "The body", depth: int = 0) -> Any:
 
 def _no_number(name: str) -> NoReturn:
     raise bad_request(f"The body holds {name}, which is not JSON.", "Use null or a number.")
+
+
+# Kept, because `json.loads` would make one for every call.
+_DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_constant=_no_number)

@@ -11,15 +11,16 @@ import asyncio
 import logging
 import time
 from datetime import datetime, timedelta
-
-import httpx
+from typing import TYPE_CHECKING
 
 from semilayer_pipelines.errors import NotFound, SemilayerError, redact
-from semilayer_pipelines.orchestration.launch import NotLaunched, launch
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.job_queries import NUDGE_GRACE
 from semilayer_pipelines.registry.jobs import Job, JobStatus
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["MAX_WATCHED", "Nudge"]
 
@@ -107,6 +108,11 @@ class Nudge:
 
     async def _launch(self, job: Job) -> None:
         assert self._url is not None
+        # Here, because the service would be up a tenth of a second later for them.
+        import httpx
+
+        from semilayer_pipelines.orchestration.launch import NotLaunched, launch
+
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=LAUNCH_SECONDS)
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from semilayer_pipelines.api_key import KeyKind, PresentedKey, new_key, parse_key
 from semilayer_pipelines.errors import ConfigError, NotFound
@@ -32,6 +32,7 @@ _SELECT = select(
     tables.environments.c.slug.label("env"),
     tables.environments.c.tier.label("tier"),
 ).join(tables.environments)
+_VALID = _SELECT.where(_keys.id.in_(bindparam("ids", expanding=True)), _keys.revoked_at.is_(None))
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def check(db: Connection, presented: Iterable[PresentedKey]) -> dict[str, ApiKey
     by_id: dict[str, list[PresentedKey]] = {}
     for key in presented:
         by_id.setdefault(key.id, []).append(key)
-    rows = db.execute(_SELECT.where(_keys.id.in_(sorted(by_id)), _keys.revoked_at.is_(None)))
+    rows = db.execute(_VALID, {"ids": sorted(by_id)})
     # A presented key may have a true id and a wrong secret, so it is the digest that decides.
     return {
         key.digest: _key(row)

@@ -13,14 +13,34 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Integer,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.dml import ReturningInsert
 
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.generations import GenerationState
 from semilayer_pipelines.registry.jobs import JobStatus
-from semilayer_pipelines.registry.sql import among, insert, rows_of
+from semilayer_pipelines.registry.sql import (
+    among,
+    insert,
+    once,
+    rows_given,
+    rows_of,
+    rows_to_give,
+)
 from semilayer_pipelines.registry.types import UtcDateTime
 
 __all__ = [
@@ -72,13 +92,10 @@ def append(
     except IntegrityError:
         raise NotFound("The lens was removed; its changes have nowhere to go.") from None
     if changes:
-        keys, actions = zip(*changes, strict=True)
-        given = rows_of(db, key=keys, action=[action.value for action in actions])
-        rows = select(
-            literal(lens_id), given.c.key, given.c.action, literal(now, UtcDateTime)
-        ).order_by(given.c.position)
-        names = ["lens_id", "key", "action", "created_at"]
-        db.execute(insert(db, tables.changes).from_select(names, rows))
+        keys = [key for key, _ in changes]
+        actions = [action.value for _, action in changes]
+        given = rows_to_give(db, key=keys, action=actions)
+        db.execute(_insert_given(db), {"lens": lens_id, "now": now, **given})
     return size
 
 
@@ -209,13 +226,31 @@ def prune(db: Connection, applied_before: datetime) -> int:
     return db.execute(old).rowcount
 
 
+@once
+def _insert_given(db: Connection) -> Insert:
+    given = rows_given(db, "key", "action")
+    rows = select(
+        bindparam("lens", type_=Integer),
+        given.c.key,
+        given.c.action,
+        bindparam("now", type_=UtcDateTime),
+    )
+    names = ["lens_id", "key", "action", "created_at"]
+    return insert(db, tables.changes).from_select(names, rows.order_by(given.c.position))
+
+
 def _resize(db: Connection, lens_id: int, by: int) -> int:
+    return int(db.scalars(_resized(db), {"lens_id": lens_id, "size": by}).one())
+
+
+@once
+def _resized(db: Connection) -> ReturningInsert[tuple[int]]:
     buffers = tables.buffers
-    new = insert(db, buffers).values(lens_id=lens_id, size=by)
+    new = insert(db, buffers)
     grown = new.on_conflict_do_update(
         index_elements=["lens_id"], set_={"size": buffers.c.size + new.excluded.size}
     )
-    return int(db.scalars(grown.returning(buffers.c.size)).one())
+    return grown.returning(buffers.c.size)
 
 
 def _last_seq(lens_id: int, key: ColumnElement[str]) -> ColumnElement[int]:

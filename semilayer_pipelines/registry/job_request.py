@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, or_, update
 from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.counts import Counts
@@ -23,6 +23,9 @@ from semilayer_pipelines.registry.sql import insert
 __all__ = ["Requested", "cancel", "postpone", "relaunch", "request"]
 
 _jobs = tables.jobs.c
+_THERE = SELECT_JOB.where(
+    or_(_jobs.slot == bindparam("slot"), _jobs.id == bindparam("id"))
+).order_by(case((_jobs.id == bindparam("id"), 0), else_=1))
 
 
 @dataclass(frozen=True)
@@ -69,21 +72,21 @@ def request(
         nudged=nudged,
     )
     new = values.on_conflict_do_nothing().returning(_jobs.id)
-    there = SELECT_JOB.where(or_(_jobs.slot == singleton, _jobs.id == job_id)).order_by(
-        case((_jobs.id == job_id, 0), else_=1)
-    )
     while True:
+        if confirmed:
+            queued = and_(_jobs.slot == singleton, _jobs.status == JobStatus.QUEUED)
+            db.execute(update(tables.jobs).where(queued).values(confirmed=True))
+        # Looked for first: a lens that is called all the time has its job nearly always.
+        row = db.execute(_THERE, {"slot": singleton, "id": job_id}).first()
+        if row is not None:
+            return Requested(job_of(row), deduplicated=True)
         try:
             made = db.execute(new).first() is not None
         except IntegrityError:  # the one rule that is left to break: its lens must be there
             raise NotFound("It was removed.", cure="Push it again.", lens=lens.name) from None
-        if confirmed and not made:
-            queued = and_(_jobs.slot == singleton, _jobs.status == JobStatus.QUEUED)
-            db.execute(update(tables.jobs).where(queued).values(confirmed=True))
-        row = db.execute(there).first()
-        if row is not None:
-            return Requested(job_of(row), deduplicated=not made)
-        # Whoever occupied the slot gave it up between the two statements: it is free now.
+        if made:
+            return Requested(get(db, job_id), deduplicated=False)
+        # Somebody took the slot between the two statements.
 
 
 def postpone(db: Connection, job_id: str, due_at: datetime) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.errors import NotFound
@@ -43,6 +43,10 @@ PUSH = "cli"
 
 _lenses = tables.lenses.c
 _SELECT = select(tables.lenses, tables.environments.c.slug.label("env")).join(tables.environments)
+
+_BY_NAME = _SELECT.where(
+    tables.environments.c.slug == bindparam("env"), _lenses.name == bindparam("name")
+)
 
 
 class LensStatus(StrEnum):
@@ -120,9 +124,7 @@ def register(
 
 def get(db: Connection, env: str, name: str) -> Lens:
     """Return a lens; raise `NotFound`, with the nearest name and all that exist, when absent."""
-    row = db.execute(
-        _SELECT.where(tables.environments.c.slug == env, _lenses.name == name)
-    ).one_or_none()
+    row = db.execute(_BY_NAME, {"env": env, "name": name}).one_or_none()
     if row is None:
         env_id = environments.get(db, env).id
         known = list(

@@ -1,4 +1,4 @@
-"""The four things that SQLite and PostgreSQL say differently.
+"""The four things that SQLite and PostgreSQL say differently, and statements put together once.
 
 Nothing else in the registry may ask which database it talks to.
 """
@@ -6,7 +6,8 @@ Nothing else in the registry may ask which database it talks to.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
@@ -16,15 +17,19 @@ from sqlalchemy import (
     Subquery,
     Table,
     Text,
+    bindparam,
     column,
     func,
     literal,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["among", "insert", "lock_for_migration", "rows_of"]
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
+__all__ = ["among", "insert", "lock_for_migration", "once", "rows_given", "rows_of", "rows_to_give"]
+
+T = TypeVar("T")
 
 MIGRATION = 20_390_001  # arbitrary, and fixed: every version must ask for the same lock
 
@@ -37,7 +42,30 @@ def lock_for_migration(db: Connection) -> None:
 
 def insert(db: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Return an insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    return postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+    # A dialect takes a tenth of a second to import, and SQLAlchemy has imported the one in use.
+    if db.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
+
+
+def once(build: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    """Keep the statement that a function builds, one a dialect.
+
+    For what every call of the webhook does: putting a statement together takes longer than running
+    it does. Its values are parameters.
+    """
+    built: dict[str, T] = {}
+
+    def kept(db: Connection) -> T:
+        if db.dialect.name not in built:
+            built[db.dialect.name] = build(db)
+        return built[db.dialect.name]
+
+    return kept
 
 
 def rows_of(db: Connection, **columns: Sequence[str]) -> Subquery:
@@ -45,19 +73,36 @@ def rows_of(db: Connection, **columns: Sequence[str]) -> Subquery:
 
     The columns have the given names and equal lengths; `position` numbers the rows from 1.
     """
-    names = list(columns)
+    given = rows_to_give(db, **columns)
+    return _rows(db, list(columns), lambda name, type_: literal(given[name], type_))
+
+
+def rows_given(db: Connection, *names: str) -> Subquery:
+    """Return the same table for a statement whose texts come as parameters (`rows_to_give`)."""
+    return _rows(db, names, lambda name, type_: bindparam(name, type_=type_))
+
+
+def rows_to_give(db: Connection, **columns: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters of a statement that has `rows_given` in it."""
+    if db.dialect.name == "postgresql":
+        return {f"given_{name}": list(texts) for name, texts in columns.items()}
+    return {"given": json.dumps(list(zip(*columns.values(), strict=True)))}
+
+
+def _rows(
+    db: Connection, names: Sequence[str], given: Callable[[str, Any], ColumnElement[Any]]
+) -> Subquery:
     source: FromClause
     if db.dialect.name == "postgresql":
         source = (
-            func.unnest(*(literal(list(texts), ARRAY(Text)) for texts in columns.values()))
+            func.unnest(*(given(f"given_{name}", ARRAY(Text)) for name in names))
             .table_valued(
                 *(column(name, Text) for name in names), with_ordinality="position", name="given"
             )
             .render_derived()
         )
         return select(*(source.c[name] for name in names), source.c.position).subquery()
-    rows = json.dumps(list(zip(*columns.values(), strict=True)))
-    source = func.json_each(literal(rows, Text)).table_valued("key", "value", name="given")
+    source = func.json_each(given("given", Text)).table_valued("key", "value", name="given")
     return select(
         *(
             func.json_extract(source.c.value, f"$[{at}]", type_=Text).label(name)
