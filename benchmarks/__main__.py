@@ -36,6 +36,7 @@ BENCHMARKS = {
     "definitions": ("benchmarks.definitions", "run"),
     "model": ("benchmarks.model", "run"),
     "embedder": ("benchmarks.embedder_service", "run"),
+    "webhook": ("benchmarks.webhook", "run"),
     "memory": ("benchmarks.memory", "run_small"),
     "million": ("benchmarks.memory", "run_large"),
 }

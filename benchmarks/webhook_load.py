@@ -1,8 +1,12 @@
-"""Callers of the webhook, as a process of their own: `python -m benchmarks.webhook_load PORT …`.
+"""Callers of the webhook, as a process of their own: `python -m benchmarks.webhook_load '{…}'`.
 
-Every connection sends a call as soon as the one before is answered. Requests are made beforehand
-and answers only looked at for their status, so that little is measured but the server. Prints one
-JSON object: `calls`, `seconds`, `refused` and the latencies' `p50` and `p99` in seconds.
+Requests are made beforehand and answers only looked at for their status, so that little is measured
+but the server. Prints a `Took` as JSON.
+
+Without a rate every connection calls again as soon as it is answered: that finds how much a server
+takes. With a rate calls are due at even intervals whatever the server does, go out on whichever
+connection is free, and their latency counts from when they were due: a server that stalls is not
+spared the calls that would have come meanwhile.
 """
 
 from __future__ import annotations
@@ -13,107 +17,179 @@ import random
 import re
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import cast
 
 import uvloop
 
-__all__ = ["main"]
+__all__ = ["Load", "Took", "main"]
 
 _REQUESTS = 500
+_TICK_SECONDS = 0.001
 _ACCEPTED = b"HTTP/1.1 202"
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
-def main(port: int, path: str, key: str, changes: int, connections: int, seconds: float) -> None:
-    requests = [_request(path, key, changes, seed) for seed in range(_requests(changes))]
-    print(json.dumps(uvloop.run(_load(port, requests, connections, seconds))))
+@dataclass(frozen=True)
+class Load:
+    """What to do: `calls` at most, for `seconds` at most, `rate` calls a second (0: all it takes)."""
+
+    port: int
+    path: str
+    key: str
+    changes: int
+    connections: int
+    seconds: float
+    rate: float = 0.0
+    calls: int = sys.maxsize
 
 
-def _requests(changes: int) -> int:
-    return max(4, _REQUESTS // changes)
+@dataclass(frozen=True)
+class Took:
+    """What came of it; `p50` and `p99` are latencies in seconds."""
+
+    calls: int
+    refused: int
+    seconds: float
+    p50: float
+    p99: float
+
+    @property
+    def rate(self) -> float:
+        """Calls a second."""
+        return self.calls / self.seconds
 
 
-def _request(path: str, key: str, changes: int, seed: int) -> bytes:
-    ids = random.Random(seed).sample(range(1_000_000), changes)
+def main(load: Load) -> Took:
+    """Make the calls and wait for every answer."""
+    requests = [_request(load, seed) for seed in range(max(4, _REQUESTS // load.changes))]
+    return uvloop.run(_Callers(load, requests).run())
+
+
+def _request(load: Load, seed: int) -> bytes:
+    ids = random.Random(seed).sample(range(1_000_000), load.changes)
     body = json.dumps(
         {"mode": "records", "changes": [{"id": str(id), "action": "upsert"} for id in ids]}
     )
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+        f"POST {load.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {load.key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return (head + body).encode()
 
 
-async def _load(
-    port: int, requests: list[bytes], connections: int, seconds: float
-) -> dict[str, float]:
-    loop = asyncio.get_running_loop()
-    until = time.perf_counter() + seconds
-    callers = [_Caller(requests, number, until) for number in range(connections)]
-    started = time.perf_counter()
-    for caller in callers:
-        await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", port)  # type: ignore[misc]
-    await asyncio.gather(*(caller.ended for caller in callers))
-    took = sorted(latency for caller in callers for latency in caller.latencies)
-    return {
-        "calls": len(took),
-        "seconds": time.perf_counter() - started,
-        "refused": sum(caller.refused for caller in callers),
-        "p50": took[len(took) // 2],
-        "p99": took[len(took) * 99 // 100],
-    }
+class _Callers:
+    """All connections, and the calls that are due."""
+
+    def __init__(self, load: Load, requests: list[bytes]) -> None:
+        self._load = load
+        self._requests = requests
+        self._idle: deque[_Connection] = deque()
+        self._due: deque[float] = deque()
+        self._begun = 0
+        self._latencies: list[float] = []
+        self._refused = 0
+
+    async def run(self) -> Took:
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+        for _ in range(self._load.connections):
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self._answered, self._lost), "127.0.0.1", self._load.port
+            )
+            self._idle.append(connection)
+        started = time.perf_counter()
+        self._until = started + self._load.seconds
+        if self._load.rate:
+            await self._call_at_even_intervals(started)
+        else:
+            while self._idle and not self._over():
+                self._send(self._idle.popleft(), time.perf_counter())
+        if self._open():
+            await self._ended
+        took = sorted(self._latencies)
+        return Took(
+            calls=len(took),
+            refused=self._refused,
+            seconds=time.perf_counter() - started,
+            p50=took[len(took) // 2],
+            p99=took[len(took) * 99 // 100],
+        )
+
+    async def _call_at_even_intervals(self, started: float) -> None:
+        planned = 0
+        while (now := time.perf_counter()) < self._until:
+            while (due := started + planned / self._load.rate) <= now:
+                self._due.append(due)
+                planned += 1
+            self._send_due()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def _send_due(self) -> None:
+        while self._due and self._idle:
+            self._send(self._idle.popleft(), self._due.popleft())
+
+    def _send(self, connection: _Connection, due: float) -> None:
+        connection.send(self._requests[self._begun % len(self._requests)], due)
+        self._begun += 1
+
+    def _answered(self, connection: _Connection, accepted: bool) -> None:
+        now = time.perf_counter()
+        self._latencies.append(now - connection.due)
+        self._refused += not accepted
+        if self._load.rate:
+            self._idle.append(connection)
+            self._send_due()
+        elif not self._over():
+            self._send(connection, now)
+        if self._over() and not self._open() and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _lost(self, error: Exception | None) -> None:
+        if not self._ended.done():
+            why = f"the server closed a connection ({error or 'without a reason'})"
+            self._ended.set_exception(ConnectionError(why))
+
+    def _over(self) -> bool:
+        return self._begun >= self._load.calls or time.perf_counter() >= self._until
+
+    def _open(self) -> bool:
+        """Say whether an answer is awaited, or a call is due that was not sent."""
+        return bool(self._due) or len(self._latencies) < self._begun
 
 
-class _Caller(asyncio.Protocol):
-    """One connection."""
+class _Connection(asyncio.Protocol):
+    """One connection, with one call at a time."""
 
-    def __init__(self, requests: list[bytes], number: int, until: float) -> None:
-        self.requests = requests
-        self.next = number
-        self.until = until
-        self.latencies: list[float] = []
-        self.refused = 0
-        self.answer = b""
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(
+        self,
+        answered: Callable[[_Connection, bool], None],
+        lost: Callable[[Exception | None], None],
+    ) -> None:
+        self._answered = answered
+        self.connection_lost = lost  # type: ignore[method-assign]
+        self._answer = b""
+        self.due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop has transports of its own, which are no subclass.
-        self.transport = cast("asyncio.Transport", transport)
-        self.send()
+        self._transport = cast("asyncio.Transport", transport)
 
-    def send(self) -> None:
-        self.sent = time.perf_counter()
-        self.transport.write(self.requests[self.next % len(self.requests)])
-        self.next += 1
+    def send(self, request: bytes, due: float) -> None:
+        self.due = due
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        self.answer += data
-        head, found, body = self.answer.partition(b"\r\n\r\n")
+        self._answer += data
+        head, found, body = self._answer.partition(b"\r\n\r\n")
         length = _LENGTH.search(head)
         if not found or length is None or len(body) < int(length[1]):
             return
-        now = time.perf_counter()
-        self.latencies.append(now - self.sent)
-        if not head.startswith(_ACCEPTED):
-            self.refused += 1
-        self.answer = b""
-        if now < self.until:
-            self.send()
-        else:
-            self.transport.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
+        self._answer = b""
+        self._answered(self, head.startswith(_ACCEPTED))
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]),
-        sys.argv[2],
-        sys.argv[3],
-        int(sys.argv[4]),
-        int(sys.argv[5]),
-        float(sys.argv[6]),
-    )
+    print(json.dumps(asdict(main(Load(**json.loads(sys.argv[1]))))))

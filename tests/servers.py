@@ -29,6 +29,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 _PREFIX = "semilayer_test_"
+_POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 _START_SECONDS = 30
 
 
@@ -37,8 +38,15 @@ def postgres_url() -> str:
     """Return the URL of a PostgreSQL server whose user may create databases."""
     return _find(
         "SEMILAYER_TEST_POSTGRES_URL",
-        "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
+        _POSTGRES,
         _start_postgres,
+    )
+
+
+def running_postgres() -> str | None:
+    """Return the URL of a PostgreSQL server that runs already, with its own settings."""
+    return os.environ.get("SEMILAYER_TEST_POSTGRES_URL") or (
+        _POSTGRES if _answers(_POSTGRES) else None
     )
 
 
