@@ -244,7 +244,7 @@ def _resize(db: Connection, lens_id: int, by: int) -> int:
 
 
 @once
-def _resized(db: Connection) -> ReturningInsert[tuple[int]]:
+def _resized(db: Connection) -> ReturningInsert[int]:
     buffers = tables.buffers
     new = insert(db, buffers)
     grown = new.on_conflict_do_update(
