@@ -37,6 +37,7 @@ BENCHMARKS = {
     "model": ("benchmarks.model", "run"),
     "embedder": ("benchmarks.embedder_service", "run"),
     "webhook": ("benchmarks.webhook", "run"),
+    "weaviate": ("benchmarks.weaviate", "run"),
     "memory": ("benchmarks.memory", "run_small"),
     "million": ("benchmarks.memory", "run_large"),
 }
