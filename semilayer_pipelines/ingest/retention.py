@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from semilayer_pipelines.ingest.publish import announce
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import dropped_indexes, generations, lenses, retention
 from semilayer_pipelines.registry.database import Registry
@@ -44,7 +45,17 @@ def tidy(project: Project) -> Tidied:
         )
     dropped = drop_retired(project.registry, project.store, now)
     dropped += _drop_removed(project.registry, project.store, now)
+    _point_names(project)
     return Tidied(swept, tuple(dropped))
+
+
+def _point_names(project: Project) -> None:
+    """Let every lens's name in the store lead to its active index; a killed run may have left one."""
+    with project.registry.read() as db:
+        active = [(lens, generations.active(db, lens.id)) for lens in lenses.list_all(db)]
+    for lens, generation in active:
+        if generation is not None:
+            announce(project.store(lens.env), lens, generation)
 
 
 def drop_retired(

@@ -22,11 +22,11 @@ from weaviate.auth import AuthCredentials
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig
 
-from semilayer_pipelines.errors import ConfigError, StoreRefused, StoreUnavailable
-from semilayer_pipelines.stores.weaviate_errors import Answer, store_errors
+from semilayer_pipelines.errors import ConfigError, NotFound, StoreRefused, StoreUnavailable
+from semilayer_pipelines.stores.weaviate_errors import Answer, gone, store_errors
 from semilayer_pipelines.stores.weaviate_settings import Credentials, WeaviateSettings
 
-__all__ = ["WAITS_S", "connected", "persistently"]
+__all__ = ["WAITS_S", "T", "ask_index", "connected", "persistently"]
 
 T = TypeVar("T")
 
@@ -76,6 +76,14 @@ def persistently(doing: str, action: Callable[[], T]) -> T:
             time.sleep(wait * random.uniform(0.7, 1.3))
     with store_errors(doing):
         return action()
+
+
+def ask_index(name: str, action: Callable[[], T]) -> T:
+    """Run `action` persistently on behalf of an index; raise `NotFound` when it was dropped."""
+    try:
+        return persistently(f"index {name}", action)
+    except NotFound:
+        raise gone(name) from None
 
 
 def _connect(settings: WeaviateSettings, folder: Path) -> weaviate.WeaviateClient:

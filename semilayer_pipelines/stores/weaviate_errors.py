@@ -36,7 +36,7 @@ from semilayer_pipelines.errors import (
     redact,
 )
 
-__all__ = ["Answer", "Fault", "fault_of", "store_errors"]
+__all__ = ["Answer", "Fault", "fault_of", "gone", "store_errors"]
 
 _FULL = re.compile(
     r"read-?only|not enough memory|no space left|disk.*(full|pressure)", re.IGNORECASE
@@ -122,6 +122,11 @@ def store_errors(doing: str) -> Iterator[None]:
         raise _unavailable(doing, _said(error)) from error
     except WeaviateBaseError as error:
         raise StoreRefused(f"{doing}: {_said(error)}") from error
+
+
+def gone(index: str) -> NotFound:
+    """Return the error of whoever goes on using an index that was dropped."""
+    return NotFound(f"the index {index} was dropped.", cure="Open the lens's active generation.")
 
 
 def _of_grpc(doing: str, answer: Answer) -> SemilayerError:

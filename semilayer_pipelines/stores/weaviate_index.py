@@ -7,8 +7,6 @@ written object by object, and only the lock handed in keeps two writers apart.
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -17,14 +15,10 @@ from typing import Any, cast
 import polars as pl
 from weaviate.classes.config import ConsistencyLevel
 from weaviate.classes.query import Filter, MetadataQuery
-from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
 from semilayer_pipelines.errors import (
     DimensionChanged,
-    NotFound,
     ObjectsRejected,
-    StoreFull,
-    StoreUnavailable,
 )
 from semilayer_pipelines.stores.frames import check_objects, object_columns
 from semilayer_pipelines.stores.lock import Lock
@@ -39,8 +33,8 @@ from semilayer_pipelines.stores.protocol import (
     IndexSchema,
 )
 from semilayer_pipelines.stores.uninterrupted import to_the_end
-from semilayer_pipelines.stores.weaviate_connection import WAITS_S, T, persistently
-from semilayer_pipelines.stores.weaviate_errors import Fault, fault_of
+from semilayer_pipelines.stores.weaviate_connection import T, ask_index
+from semilayer_pipelines.stores.weaviate_errors import gone
 from semilayer_pipelines.stores.weaviate_filter import where_filter
 from semilayer_pipelines.stores.weaviate_objects import (
     chunks,
@@ -53,6 +47,7 @@ from semilayer_pipelines.stores.weaviate_objects import (
 )
 from semilayer_pipelines.stores.weaviate_schema import VECTOR_NAME
 from semilayer_pipelines.stores.weaviate_settings import Distance
+from semilayer_pipelines.stores.weaviate_writes import Writes
 from semilayer_pipelines.stores.where import Condition
 
 __all__ = ["WeaviateIndex"]
@@ -62,8 +57,6 @@ SCAN_PAGE = 5_000
 
 _SCANNED = {KEY: pl.String, ROW_HASH: pl.String, TEXT_HASH: pl.String, SHARD: pl.Int32}
 _IDS_AT_ONCE = 1_000
-_ALL_FAILED = "Every object failed during insertion. Here is the set of all errors: "
-_DELETE_ROUNDS = 50
 # As a share of the vectors that one answer may carry: a message has at most 100 MB.
 _FETCH_BYTES = 32 * 2**20
 
@@ -87,6 +80,7 @@ class WeaviateIndex:
         # What decides over writing and deleting must not come from a replica that lags behind.
         self._collection = collection.with_consistency_level(ConsistencyLevel.QUORUM)
         self._lock = lock
+        self._writes = Writes(name, self._collection, lock)
         self._exists = exists
         self._most_bytes = most_bytes
         self._distance = distance
@@ -118,7 +112,7 @@ class WeaviateIndex:
             held.enter_context(self._lock.hold())
             if not self._exists():
                 self._lock.remove()
-                raise self._gone()
+                raise gone(self._name)
             yield
 
     def add(self, objects: pl.DataFrame) -> int:
@@ -144,7 +138,11 @@ class WeaviateIndex:
         """Delete objects by key; return how many there were."""
         self._require_lock()
         ids = [object_id(key) for key in dict.fromkeys(keys)]
-        return sum(self._delete(chunk) for chunk in _parts(ids, _IDS_AT_ONCE))
+        return sum(
+            # An interrupt waits until the last answer: the lock outlasts the request.
+            to_the_end(partial(self._writes.delete, chunk))
+            for chunk in _parts(ids, _IDS_AT_ONCE)
+        )
 
     def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard, a page at a time.
@@ -239,70 +237,7 @@ class WeaviateIndex:
         ready = outgoing(chunk, self._schema.fields, most_bytes=self._most_bytes)
         if not ready.objects:
             return ready.rejected
-        return ready.rejected | to_the_end(lambda: self._send(ready.objects, ready.keys))
-
-    def _send(self, objects: list[Any], keys: list[str]) -> dict[str, str]:
-        """Write objects until each is acknowledged; return those that are at fault themselves.
-
-        Only what was not acknowledged is sent again. An object that fails for a reason of its own
-        gets as many attempts as the rest, and is then given up (invariant 8).
-        """
-        for wait in (*WAITS_S, None):
-            self._lock.confirm()
-            errors = self._ask(partial(_insert, self._collection, objects))
-            if not errors:
-                return {}
-            faults = {position: fault_of(text) for position, text in errors.items()}
-            self._refuse_if_final(errors, faults)
-            left = sorted(errors)
-            objects, keys = [objects[at] for at in left], [keys[at] for at in left]
-            errors = {now: errors[at] for now, at in enumerate(left)}
-            faults = {now: faults[at] for now, at in enumerate(left)}
-            if wait is not None:
-                time.sleep(wait * random.uniform(0.7, 1.3))
-        trouble = [errors[at] for at, fault in faults.items() if fault is Fault.TROUBLE]
-        if trouble:
-            raise StoreUnavailable(
-                f"index {self._name}: {len(trouble)} objects were not written: {trouble[0]}",
-                cure="Check that the server is well; then try again.",
-            )
-        return {keys[at]: text for at, text in errors.items()}
-
-    def _refuse_if_final(self, errors: dict[int, str], faults: dict[int, Fault]) -> None:
-        for position, fault in faults.items():
-            if fault is Fault.GONE:
-                raise self._gone()
-            if fault is Fault.FULL:
-                raise StoreFull(
-                    f"index {self._name}: the store takes no more: {errors[position]}",
-                    cure="Give the server room and set its shards to READY, then run it again.",
-                )
-            if fault is Fault.DIMENSION:
-                raise DimensionChanged(
-                    f"index {self._name}: {errors[position]}",
-                    cure="Rebuild the lens: its model or dimension changed.",
-                )
-
-    def _delete(self, ids: list[str]) -> int:
-        # An interrupt waits until the last answer: the lock outlasts the request.
-        return to_the_end(lambda: self._delete_to_the_last(ids))
-
-    def _delete_to_the_last(self, ids: list[str]) -> int:
-        """Delete until nothing matches: one call has a limit of its own, and may do half of it."""
-        deleted = 0
-        matching = Filter.by_id().contains_any(ids)
-        for _ in range(_DELETE_ROUNDS):
-            self._lock.confirm()
-            done = self._ask(lambda: self._collection.data.delete_many(where=matching))
-            deleted += int(done.successful)
-            if done.matches == done.successful:
-                return deleted
-            if not done.successful:
-                time.sleep(WAITS_S[0])
-        raise StoreUnavailable(
-            f"index {self._name}: of {len(ids)} objects some could not be deleted.",
-            cure="Check that the server is well; then try again.",
-        )
+        return ready.rejected | to_the_end(lambda: self._writes.put(ready.objects, ready.keys))
 
     def _scan_page(self, after: str | None) -> Sequence[Any]:
         return cast(
@@ -334,34 +269,11 @@ class WeaviateIndex:
         )
 
     def _ask(self, action: Callable[[], T]) -> T:
-        try:
-            return persistently(f"index {self._name}", action)
-        except NotFound:
-            raise self._gone() from None
-
-    def _gone(self) -> NotFound:
-        return NotFound(
-            f"the index {self._name} was dropped.", cure="Open the lens's active generation."
-        )
+        return ask_index(self._name, action)
 
     def _require_lock(self) -> None:
         if not self._lock.held_by_this_thread:
             raise RuntimeError(f"index {self._name}: writes belong inside `with index.lock()`")
-
-
-def _insert(collection: Any, objects: list[Any]) -> dict[int, str]:
-    """Send objects in one request; return the errors by position, every answer counted."""
-    try:
-        answer = collection.data.insert_many(objects)
-    except WeaviateInsertManyAllFailedError as error:
-        # The client tells no more than the set of all errors here.
-        return dict.fromkeys(range(len(objects)), str(error.message).removeprefix(_ALL_FAILED))
-    if len(answer.uuids) + len(answer.errors) != len(objects):
-        raise StoreUnavailable(
-            f"{len(objects)} objects were sent, {len(answer.uuids)} acknowledged and "
-            f"{len(answer.errors)} refused."
-        )
-    return {position: error.message for position, error in answer.errors.items()}
 
 
 def _similarity(distances: pl.Series, distance: Distance) -> pl.Series:

@@ -11,16 +11,18 @@ from uuid import uuid4
 
 import pytest
 
-from semilayer_pipelines.errors import StoreFull
-from semilayer_pipelines.ingest.retention import GRACE, drop_retired
+from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.errors import ConfigError, StoreFull
+from semilayer_pipelines.ingest.retention import GRACE, drop_retired, tidy
+from semilayer_pipelines.push import plan_push
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.weaviate import WeaviateStore
 from semilayer_pipelines.stores.weaviate_connection import connected
 from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
-from tests.ingest.test_kill import give_up_on_the_dead, kill_after, start
-from tests.lab import ENV, Lab
+from tests.ingest.test_kill import a_reader_that_counts, give_up_on_the_dead, kill_after, start
+from tests.lab import ENV, Lab, lens_config
 from tests.weaviate_double.faults import Kind
 from tests.weaviate_double.server import Double
 
@@ -196,3 +198,40 @@ def test_a_read_only_store_fails_the_job_and_sets_no_row_aside(lab: Lab, double:
     double.faults.read_only = False
     lab.full()
     assert lab.audit().clean
+
+
+def test_searches_see_a_whole_index_through_rebuilds_with_changes_arriving(lab: Lab) -> None:
+    lab.full()
+    live = {str(number) for number in range(1, ROWS + 1)}
+    with a_reader_that_counts(lab, live):
+        for turn in range(2):
+            ids = change(lab, prefix=f"turn {turn} ", every=5)
+            with lab.project.registry.begin() as db:
+                told = [(str(n), Action.UPSERT) for n in ids]
+                changes.append(db, lab.lens.id, told, lab.project.clock())
+            lab.full()
+    assert lab.audit().clean
+
+
+def test_a_name_that_a_killed_run_left_behind_is_set_right_by_tidying(
+    lab: Lab, environ: dict[str, str]
+) -> None:
+    lab.full()
+    right = alias_target(lab, environ)
+    client = connected(WeaviateSettings.from_environ(environ), lab.folder)
+    client.alias.delete(alias_name=f"{environ['WEAVIATE_PREFIX']}_Test_items")
+    tidy(lab.project)
+    assert right is not None
+    assert alias_target(lab, environ) == right
+
+
+def test_two_lenses_that_weaviate_would_take_for_one_are_refused_at_push(lab: Lab) -> None:
+    config = ProjectConfig.model_validate(
+        {
+            "stack": "test",
+            "sources": {"main": {"bridge": "sql", "connection": f"sqlite:///{lab.database}"}},
+            "lenses": {name: lens_config() for name in ("my-items", "my_items")},
+        }
+    )
+    with pytest.raises(ConfigError, match=r"'my-items' and 'my_items' apart"):
+        plan_push(lab.project, config, ENV)
