@@ -88,8 +88,10 @@ class Server:
     url: str
 
     @classmethod
-    def started(cls, place: Place, *options: str, until: str = "/readyz") -> Server:
-        port = free_port()
+    def started(
+        cls, place: Place, *options: str, until: str = "/readyz", port: int | None = None
+    ) -> Server:
+        port = port or free_port()
         process = subprocess.Popen(
             [SEMILAYER, "webhook", "--port", str(port), *options],
             cwd=place.folder,
