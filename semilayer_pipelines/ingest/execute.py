@@ -18,6 +18,7 @@ from semilayer_pipelines.embedders.rate import keep_rate
 from semilayer_pipelines.errors import (
     DimensionChanged,
     Fenced,
+    NotFound,
     Refused,
     SemilayerError,
     Terminal,
@@ -164,7 +165,13 @@ def _dispatch(parts: Parts, run: Run, job: Job, shard: int | None) -> Outcome:
         )
     target = Target(parts, generation)
     _refuse_another_dimension(target)
-    complete = _choose_rows(parts, run, job, target)
+    try:
+        complete = _choose_rows(parts, run, job, target)
+    except NotFound:
+        # A rebuild in place may have dropped the index between two looks at it.
+        with parts.registry.read() as db:
+            target.check_current(db)
+        raise
     return _outcome(parts, run, Ended.COMPLETED if complete else Ended.PAUSED, generation)
 
 
