@@ -135,5 +135,5 @@ def _refused(source: str, said: str) -> SourceRefused:
 def _gone(source: str, said: str) -> SchemaMismatch:
     return SchemaMismatch(
         f"source {source!r}: the schema is not what the lens says: {said}",
-        cure="Look at the table with `semilayer doctor`, or push the lens again.",
+        cure="Correct the lens in sl.config.yaml and push it again: `semilayer push`.",
     )

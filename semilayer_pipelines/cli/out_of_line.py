@@ -14,12 +14,9 @@ ROWS_A_LINE = 500_000
 
 def found_lines(audit: Audit, words: Mapping[Kind, str]) -> list[str]:
     """Return a line for each kind that was found, under its word, with the first ids."""
-    width = max(len(word) for word in words.values())
-    return [
-        f"  {word:<{width}}  {audit.found[kind].count:>9,}  {_ids(audit.found[kind])}"
-        for kind, word in words.items()
-        if audit.found[kind].count
-    ]
+    told = {word: audit.found[kind] for kind, word in words.items() if audit.found[kind].count}
+    width = max(map(len, told), default=0)
+    return [f"  {word:<{width}}  {one.count:>9,}  {_ids(one)}" for word, one in told.items()]
 
 
 def audit_json(audit: Audit) -> dict[str, object]:

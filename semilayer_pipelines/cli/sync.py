@@ -67,7 +67,7 @@ def _lines(lens: str, found: DryRun, confirmed: bool) -> list[str]:
     lines += found_lines(audit, _WORDS) or ["  nothing: the index is in line"]
     lines.append(
         f"  takes about {found.seconds:,.1f} s: {takes.texts:,} texts to embed, about "
-        f"{takes.tokens:,} tokens" + ("" if takes.money is None else f" for {takes.money:,.4f}")
+        f"{takes.tokens:,} tokens" + ("" if takes.money is None else f" for {takes.money:,.6f}")
     )
     if found.guarded and not confirmed:
         lines.append(

@@ -1,0 +1,67 @@
+"""The pages for people name commands that exist, and leave no error class without its cure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines import errors
+from semilayer_pipelines.cli.reference import commands
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+COMMAND = re.compile(r"semilayer ((?:[a-z]+ ?)+)((?: *--[a-z-]+(?: [\w.{]+)?| +[\w.]+)*)")
+KNOWN = {
+    context.command_path.removeprefix("semilayer "): {
+        name for parameter in context.command.params for name in parameter.opts
+    }
+    for context in commands()
+}
+NEVER_MET = {
+    "Fenced",  # a run tells it to itself
+    "Refused",
+    "SemilayerError",
+    "Terminal",
+    "Transient",
+    "UserError",
+}
+"""Not seen by a person, or only as one of its kinds."""
+
+
+def code_of(page: Path) -> list[str]:
+    """Return what a page shows as code: its blocks line by line, and its inline code."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    typed = [line for block in blocks for line in block.splitlines() if line.startswith("$")]
+    return typed + re.findall(
+        r"`(semilayer [^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_on_a_page_exists_with_its_options(page: Path) -> None:
+    for line in code_of(page):
+        for words, _ in COMMAND.findall(line):
+            name = next((n for n in KNOWN if words.strip() == n or words.startswith(n + " ")), None)
+            groups = {known.split()[0] for known in KNOWN}
+            assert name or words.split()[0] in groups, line
+            if name:
+                rest = line.split(f"semilayer {name}", 1)[1].split("#")[0]
+                used = set(re.findall(r"(?<=\s)--[a-z-]+", rest))
+                assert used <= KNOWN[name] | {"--help"}, line
+
+
+def test_the_commands_on_the_pages_are_found_at_all() -> None:
+    page = ROOT / "docs" / "troubleshooting.md"
+
+    assert any("semilayer explain products" in line for line in code_of(page))
+
+
+def test_troubleshooting_tells_of_every_error_class() -> None:
+    told = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+
+    classes = {name for name in errors.__all__ if isinstance(getattr(errors, name), type)}
+
+    assert {name for name in classes - NEVER_MET if f"`{name}`" not in told} == set()
