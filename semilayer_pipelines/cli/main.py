@@ -22,6 +22,7 @@ _COMMANDS = {
     "pause": "lifecycle:pause",
     "sync": "sync:sync",
     "verify": "verify:verify",
+    "rollback": "rollback:rollback",
     "status": "status:status",
     "jobs": "jobs:jobs_command",
     "failed": "failed:failed",

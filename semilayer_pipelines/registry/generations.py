@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.counts import Counts
@@ -31,6 +32,7 @@ __all__ = [
     "note_embedder",
     "open_next",
     "publish",
+    "reinstate",
     "retire",
     "retired",
     "retired_before",
@@ -186,6 +188,29 @@ def publish(db: Connection, generation_id: int, now: datetime) -> None:
             published_at=now,
         )
     )
+
+
+def reinstate(db: Connection, generation_id: int, *, instead_of: int, now: datetime) -> None:
+    """Put a retired generation in the place of the active one, `instead_of`, which is retired.
+
+    Raises `Refused` when either is not what it was thought to be.
+    """
+    retire(db, instead_of, now)
+    try:
+        changed = db.execute(
+            update(tables.generations)
+            .where(_generations.id == generation_id, _generations.retired_at.is_not(None))
+            .values(
+                state=GenerationState.ACTIVE,
+                active_slot=_generations.lens_id,
+                published_at=now,
+                retired_at=None,
+            )
+        ).rowcount
+    except IntegrityError:
+        changed = 0  # another took the place
+    if not changed:
+        raise Refused("Its index was switched a moment ago.", cure="Look at `semilayer status`.")
 
 
 def retire(db: Connection, generation_id: int, now: datetime) -> None:

@@ -1,0 +1,49 @@
+"""`semilayer rollback`: back to the index that a rebuild replaced."""
+
+from __future__ import annotations
+
+import click
+
+from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+
+__all__ = ["rollback"]
+
+
+@click.command()
+@click.option("--lens", required=True, help="Lens.")
+@env_option
+@json_option
+@click.pass_obj
+def rollback(here: Here, lens: str, env: str, as_json: bool) -> None:
+    """Go back to the index that the last rebuild replaced.
+
+    It is kept for an hour. A smart sync brings it in line with what changed meanwhile; the index
+    that was in use is kept for an hour in its turn.
+    """
+    # Here, because it loads a bridge and the store.
+    from semilayer_pipelines.registry.lenses import Needs
+    from semilayer_pipelines.rollback import rollback as go_back
+
+    done = go_back(here.project, env, lens)
+    if as_json:
+        say_json(
+            {
+                "lens": lens,
+                "before": done.before.number,
+                "now": done.now.number,
+                "job": done.sync.id,
+                "needs": done.needs.value,
+                "keptUntil": done.kept_until,
+            }
+        )
+        return
+    say(
+        f"{lens}: generation {done.now.number} serves again; generation {done.before.number} is "
+        f"kept until {done.kept_until:%Y-%m-%d %H:%M} UTC."
+    )
+    say(f"A smart sync brings it in line with what changed meanwhile: job {done.sync.id[:8]}.")
+    if done.needs is Needs.REBUILD:
+        say(
+            "It was built with another configuration, and is kept in step by that one until the "
+            "next rebuild."
+        )

@@ -1,0 +1,103 @@
+"""Going back to the index that a rebuild replaced, while it is kept.
+
+One transaction in the registry switches back; a smart sync then brings the older index in line with
+what changed meanwhile. The index that was in use is kept for as long as any replaced one, so that a
+rollback can be taken back by another.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.ingest.publish import announce
+from semilayer_pipelines.ingest.retention import GRACE
+from semilayer_pipelines.lens_check import LensCheck
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import generations, jobs, lenses, sources
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.jobs import Job, Mode
+from semilayer_pipelines.registry.lenses import Lens, Needs
+
+__all__ = ["RolledBack", "rollback"]
+
+MARGIN = timedelta(minutes=1)
+"""An index that is about to be dropped is not gone back to."""
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What was done: the generation in use before, the one in use now, the sync that follows.
+
+    `needs` is what the lens still needs after that sync: a rebuild, when its configuration is not
+    the one that the older index was built with.
+    """
+
+    before: Generation
+    now: Generation
+    sync: Job
+    needs: Needs
+    kept_until: datetime
+
+
+def rollback(project: Project, env: str, name: str) -> RolledBack:
+    """Let the newest replaced generation of a lens serve again, and ask for a smart sync of it.
+
+    Raises `NotFound`, `Refused` when none is kept (any more) or the lens is being switched at this
+    moment, and what the source raises.
+    """
+    with project.registry.read() as db:
+        lens = lenses.get(db, env, name)
+        active = generations.active(db, lens.id)
+        kept = generations.retired(db, lens.id)
+    previous = _kept(project, lens, kept)
+    if active is None or previous is None:
+        raise Refused(
+            "No earlier index of it is kept.",
+            cure=f"A replaced index is kept for {GRACE.seconds // 60} minutes. `semilayer push "
+            "--rebuild` makes a new one.",
+            lens=name,
+        )
+    needs = _needs(project, lens, previous)
+    with project.registry.begin() as db:
+        now = project.clock()
+        generations.reinstate(db, previous.id, instead_of=active.id, now=now)
+        lenses.set_needs(db, lens.id, needs, now)
+        asked = jobs.request(
+            db,
+            lens,
+            Mode.SMART_SYNC,
+            job_id=uuid4().hex,
+            origin="rollback",
+            now=now,
+        )
+        current = generations.active(db, lens.id)
+    assert current is not None
+    announce(project.store(env), lens, current)
+    left = Needs.REBUILD if needs is Needs.REBUILD else Needs.NOTHING
+    return RolledBack(active, current, asked.job, left, now + GRACE)
+
+
+def _kept(project: Project, lens: Lens, retired: list[Generation]) -> Generation | None:
+    store, oldest = project.store(lens.env), project.clock() - GRACE + MARGIN
+    for generation in reversed(retired):
+        if (
+            generation.published_at is not None
+            and generation.retired_at is not None
+            and generation.retired_at > oldest
+            and store.exists(generation.index_name)
+        ):
+            return generation
+    return None
+
+
+def _needs(project: Project, lens: Lens, previous: Generation) -> Needs:
+    """Return what brings the older index in line: a sync at least, for what changed meanwhile."""
+    with project.registry.read() as db:
+        known = sources.list_all(db, lens.env_id)
+    with ExitStack() as opened:
+        needs = LensCheck(project, known, opened).needs(lens.config, previous, moved=False)
+    return Needs.SMART_SYNC if needs is Needs.NOTHING else needs

@@ -1,0 +1,120 @@
+"""Rollback: the index that a rebuild replaced serves again, and is brought in line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.ingest.retention import GRACE, tidy
+from semilayer_pipelines.registry import generations
+from semilayer_pipelines.registry.lenses import Needs
+from semilayer_pipelines.rollback import rollback
+from tests.cli.conftest import run_queued
+from tests.cli.project import Folder
+from tests.lab import ENV, Lab
+
+
+def serving(lab: Lab) -> int:
+    with lab.project.registry.read() as db:
+        active = generations.active(db, lab.lens.id)
+    assert active is not None
+    return active.number
+
+
+@pytest.fixture
+def rebuilt(tmp_path: Path) -> Lab:
+    """A lens whose index was rebuilt, and whose source moved on since."""
+    lab = Lab.at(tmp_path, rows=200)
+    lab.full()
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new' WHERE id <= 5")
+        db.execute("DELETE FROM items WHERE id = 6")
+    lab.sync()
+    assert serving(lab) == 2
+    return lab
+
+
+def test_the_replaced_index_serves_again_and_a_sync_brings_it_in_line(rebuilt: Lab) -> None:
+    done = rollback(rebuilt.project, ENV, "items")
+
+    assert (done.before.number, done.now.number, serving(rebuilt)) == (2, 1, 1)
+    assert not rebuilt.audit().clean
+    assert rebuilt.lens.needs is Needs.SMART_SYNC
+    rebuilt.run(done.sync)
+    assert rebuilt.audit().clean
+    assert rebuilt.lens.needs is Needs.NOTHING
+
+
+def test_a_rollback_can_be_taken_back(rebuilt: Lab) -> None:
+    rebuilt.run(rollback(rebuilt.project, ENV, "items").sync)
+
+    rebuilt.run(rollback(rebuilt.project, ENV, "items").sync)
+
+    assert serving(rebuilt) == 2
+    assert rebuilt.audit().clean
+
+
+def test_a_lens_that_was_never_rebuilt_has_nothing_to_go_back_to(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=10)
+    lab.full()
+
+    with pytest.raises(Refused, match="No earlier index"):
+        rollback(lab.project, ENV, "items")
+    assert serving(lab) == 1
+
+
+def test_what_was_dropped_after_its_time_is_not_gone_back_to(rebuilt: Lab) -> None:
+    later = rebuilt.project.clock() + GRACE + timedelta(seconds=1)
+    project = replace(rebuilt.project, clock=lambda: later)
+    with pytest.raises(Refused, match="No earlier index"):
+        rollback(project, ENV, "items")
+
+    assert tidy(project).indexes
+    assert serving(rebuilt) == 2
+    assert rebuilt.audit().clean
+
+
+def test_an_index_of_another_configuration_is_kept_in_step_by_its_own(tmp_path: Path) -> None:
+    # given a lens that was rebuilt for a field more
+    lab = Lab.at(tmp_path, rows=50, fields={"name": {"type": "text", "searchable": True}})
+    lab.full()
+    fields = {"name": {"type": "text", "searchable": True}, "price": {"type": "number"}}
+    lab.push(fields=fields)
+    lab.full()
+
+    # when it goes back, and a row changes
+    done = rollback(lab.project, ENV, "items")
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new' WHERE id = 5")
+    lab.run(done.sync)
+
+    # then the older index follows, and the lens still needs its rebuild
+    assert (done.needs, lab.lens.needs) == (Needs.REBUILD, Needs.REBUILD)
+    assert (lab.index.get("5") or {})["name"] == "new"
+    assert "price" not in (lab.index.get("5") or {})
+    lab.full()
+    assert lab.audit().clean
+    assert lab.lens.needs is Needs.NOTHING
+
+
+def test_the_command_says_what_serves_and_what_follows(tmp_path: Path) -> None:
+    # given
+    folder = Folder.at(tmp_path, rows=20)
+    for command in (["push"], ["resume"], ["push", "--rebuild", "--skip-confirmation-dangerously"]):
+        assert folder.run(*command).exit_code == 0
+        run_queued(folder)
+
+    # when
+    done = folder.run("rollback", "--lens", "items")
+
+    # then
+    assert done.exit_code == 0, done.output
+    assert "generation 1 serves again; generation 2 is kept until" in done.stdout
+    run_queued(folder)
+    assert folder.run("verify").exit_code == 0
+    assert folder.json("rollback", "--lens", "items")["now"] == 2
