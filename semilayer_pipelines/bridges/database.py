@@ -116,6 +116,10 @@ class Database(Protocol):
         """Say whether `(a, b) > (x, y)` is an index range here."""
         ...
 
+    def names(self) -> list[str]:
+        """Return the names of all tables and views."""
+        ...
+
     def describe(self, name: str) -> Described:
         """Find a table or view and its columns; raises `SchemaMismatch` when there is none."""
         ...

@@ -124,6 +124,10 @@ class Bridge(Protocol):
     `SchemaMismatch` (table or column missing; the message lists what exists).
     """
 
+    def tables(self) -> list[str]:
+        """Return the names of all tables and views that this user may see, sorted."""
+        ...
+
     def table(self, name: str) -> Table:
         """Describe a table or view; `name` may be qualified (`schema.table`)."""
         ...

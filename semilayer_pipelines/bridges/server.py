@@ -89,6 +89,11 @@ class ServerDatabase:
         """Say whether a comparison of row values is an index range."""
         return self._dialect.row_values
 
+    def names(self) -> list[str]:
+        """Return the names of all tables and views."""
+        with self._transaction() as run:
+            return [str(row[0]) for row in run(self._dialect.names, ())]
+
     def describe(self, name: str) -> Described:
         """Find a table or view and its columns."""
         with self._transaction() as run:

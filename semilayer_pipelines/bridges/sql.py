@@ -45,6 +45,10 @@ class SqlBridge:
         self._db = open_database(url, timeout_ms=timeout_ms, name=name)
         self._catalogue = Catalogue(self._db, name)
 
+    def tables(self) -> list[str]:
+        """Return the names of all tables and views, sorted."""
+        return sorted(self._db.names())
+
     def table(self, name: str) -> Table:
         """Describe a table or view, as it is now."""
         return self._catalogue.look(name)

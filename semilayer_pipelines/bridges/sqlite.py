@@ -67,6 +67,10 @@ class SqliteDatabase:
         self._cursor: Any = None
         self._files: tuple[int, ...] = ()
 
+    def names(self) -> list[str]:
+        """Return the names of all tables and views."""
+        return [str(row[0]) for row in self._rows(Sql(_NAMES))]
+
     def describe(self, name: str) -> Described:
         """Find a table or view and its columns."""
         for schema, table in split_name(name):
@@ -80,7 +84,7 @@ class SqliteDatabase:
                 described = Table(name, tuple(c.column for c in columns), tuple(k for _, k in key))
                 quoted = ".".join(_quoted(part) for part in (schema, table) if part)
                 return Described(described, quoted, {c.column.name: c for c in columns})
-        names = [row[0] for row in self._rows(Sql(_NAMES))]
+        names = self.names()
         raise SchemaMismatch(
             f"source {self._name!r} has no table or view {name!r}{nearest(name, names)}.",
             cure=f"There are: {', '.join(sorted(names)[:50]) or 'none'}.",

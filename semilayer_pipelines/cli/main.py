@@ -16,6 +16,7 @@ __all__ = ["main"]
 
 # Where the commands are, in the order in which `--help` shows them.
 _COMMANDS = {
+    "init": "init:init",
     "push": "push:push",
     "export": "export:export",
     "resume": "lifecycle:resume",

@@ -17,6 +17,14 @@ def test_an_unknown_table_is_named_with_its_nearest_neighbour(source: SourceData
         source.bridge.table("itemz")
 
 
+def test_tables_and_views_are_listed(source: SourceDatabase) -> None:
+    source.run(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY)", "CREATE VIEW live AS SELECT id FROM items"
+    )
+
+    assert source.bridge.tables() == ["items", "live"]
+
+
 def test_an_unknown_column_is_named_with_its_nearest_neighbour(source: SourceDatabase) -> None:
     source.run("CREATE TABLE items (id INTEGER PRIMARY KEY, title TEXT)")
 

@@ -1,0 +1,182 @@
+"""`semilayer init`: a first sl.config.yaml, from what a database shows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from semilayer_pipelines.bridges import open_bridge
+from semilayer_pipelines.bridges.protocol import Bridge
+from semilayer_pipelines.cli.context import json_option, say, say_aside, say_json
+from semilayer_pipelines.config.load import load_config
+from semilayer_pipelines.config.models import Bridge as BridgeKind
+from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.errors import ConfigError, Refused, SchemaMismatch
+from semilayer_pipelines.inspection import Candidate, candidate
+from semilayer_pipelines.project import CONFIG_NAME
+from semilayer_pipelines.starter import SOURCE, starter
+
+__all__ = ["init"]
+
+VARIABLE = "DATABASE_URL"
+_TAKEN_FROM_THERE = f"${{{VARIABLE}}}"
+
+
+@click.command()
+@click.option(
+    "--connection",
+    help=f"URL of the database, or ${{VAR}} to take it from there; {VARIABLE} if it is set.",
+)
+@click.option("--table", "tables", multiple=True, help="Only this table (may be repeated).")
+@click.option(
+    "--key",
+    multiple=True,
+    help="What identifies a row where a table has no primary key (repeat for several columns).",
+)
+@click.option("--stack", help="Name of the project; the folder's name by default.")
+@json_option
+def init(
+    connection: str | None,
+    tables: tuple[str, ...],
+    key: tuple[str, ...],
+    stack: str | None,
+    as_json: bool,
+) -> None:
+    """Write sl.config.yaml by looking at the tables of a database.
+
+    A table becomes a lens when something identifies its rows and it has texts: columns of prose
+    are embedded, a column that moves with every change is tracked, and the rest is kept to filter
+    by. Asks only for what it cannot find out, and nothing where nobody can be asked. A password is
+    never written: the file then takes the URL from the environment.
+    """
+    file = Path.cwd() / (os.environ.get("SEMILAYER_CONFIG") or CONFIG_NAME)
+    if file.exists():
+        raise Refused(f"There is a {file.name} already.", cure="Edit it, or move it away first.")
+    source, environ = _source(_connection(connection))
+    bridge = open_bridge(source, name=SOURCE, environ=environ)
+    try:
+        found, left = _look(bridge, tables, key)
+    finally:
+        bridge.close()
+    if not found:
+        raise SchemaMismatch(
+            "No table of this database can become a lens: "
+            + ("; ".join(f"{name}: {why}" for name, why in left.items()) or "there is none")
+            + ".",
+            cure="A lens needs a key and a column of texts; --key names one for a view.",
+        )
+    _write(file, starter(stack or Path.cwd().name or "project", source.connection, found))
+    if as_json:
+        say_json(
+            {
+                "file": str(file),
+                "connection": source.connection,
+                "lenses": _json(found),
+                "left": left,
+            }
+        )
+        return
+    for one in found:
+        texts = ", ".join(field.name for field in one.fields if field.searchable)
+        follows = f"follows {one.tracking}" if one.tracking else "no column tells what changed"
+        say(f"lens  {one.table}: embeds {texts}; {follows}")
+    for name, why in left.items():
+        say(f"left  {name}: {why}")
+    say(f"Wrote {file.name}. Look it over, then register its lenses: semilayer push")
+    if environ.get(VARIABLE) != os.environ.get(VARIABLE):
+        say(f"The URL holds a password, so the file asks for it: export {VARIABLE}=… before.")
+
+
+def _connection(given: str | None) -> str:
+    """Return the connection that was given, is in the environment, or somebody types."""
+    if given is not None:
+        return given
+    if VARIABLE in os.environ:
+        return _TAKEN_FROM_THERE
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            "Which database?", cure=f"Pass --connection URL, or set {VARIABLE} to it."
+        )
+    typed: str = click.prompt(
+        "Database (sqlite:///file.db, postgresql://user:password@host/name)", err=True
+    )
+    return typed
+
+
+def _source(connection: str) -> tuple[SourceConfig, dict[str, str]]:
+    """Return the source as it is written into the file, and the variables to open it with now."""
+    environ = dict(os.environ)
+    try:
+        return SourceConfig(bridge=BridgeKind.SQL, connection=connection), environ
+    except ValidationError:
+        # It holds a password, which no configuration may.
+        source = SourceConfig(bridge=BridgeKind.SQL, connection=_TAKEN_FROM_THERE)
+        return source, environ | {VARIABLE: connection}
+
+
+def _look(
+    bridge: Bridge, tables: Sequence[str], key: tuple[str, ...]
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Return the candidates, and by table why others are none."""
+    found: list[Candidate] = []
+    left: dict[str, str] = {}
+    for name in tables or _chosen(bridge.tables()):
+        table = bridge.table(name)
+        asked = key
+        if not table.key and not key and tables and sys.stdin.isatty():
+            columns = [column.name for column in table.columns]
+            answer = click.prompt(
+                f"{name} has no primary key. Which column identifies a row?",
+                type=click.Choice(columns),
+                err=True,
+            )
+            asked = (answer,)
+        match candidate(bridge, table, asked, any_texts=bool(tables)):
+            case Candidate() as one:
+                found.append(one)
+            case why:
+                left[name] = why
+    return found, left
+
+
+def _chosen(names: list[str]) -> list[str]:
+    """Return the tables of somebody's own; ask which, where somebody can be asked."""
+    own = [n for n in names if not n.startswith("sl_") and n != "alembic_version"]
+    if len(own) < 2 or not sys.stdin.isatty():
+        return own
+    say_aside(f"Tables: {', '.join(own)}")
+    answer = click.prompt("Which of them (names with commas between)", default="all", err=True)
+    return own if answer == "all" else [name.strip() for name in answer.split(",") if name.strip()]
+
+
+def _write(file: Path, text: str) -> None:
+    """Write the file, once it is known to load, and never over another one."""
+    new = file.with_name(f"{file.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        load_config(new)
+        with file.open("x", encoding="utf-8") as written:
+            written.write(text)
+    except FileExistsError:
+        raise Refused(f"There is a {file.name} already.", cure="Move it away first.") from None
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _json(found: list[Candidate]) -> list[dict[str, object]]:
+    return [
+        {
+            "table": one.table,
+            "key": list(one.key),
+            "tracking": one.tracking,
+            "searchable": [field.name for field in one.fields if field.searchable],
+            "fields": [field.name for field in one.fields],
+            "leftOut": list(one.left_out),
+        }
+        for one in found
+    ]

@@ -1,0 +1,76 @@
+"""The first `sl.config.yaml` of a project, written for people to go on with."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from semilayer_pipelines.inspection import Candidate, CandidateField
+
+__all__ = ["SOURCE", "starter"]
+
+SOURCE = "main"
+SYNC, SMART_SYNC = "5m", "24h"
+
+
+def starter(stack: str, connection: str, found: Iterable[Candidate]) -> str:
+    """Return the text of a configuration with a lens for each candidate."""
+    source = CommentedMap(bridge="sql", connection=connection)
+    lenses = CommentedMap()
+    for one in found:
+        lenses[_lens_name(one.table, set(lenses))] = _lens(one)
+    document = CommentedMap(stack=stack, sources=CommentedMap({SOURCE: source}), lenses=lenses)
+    for key in ("sources", "lenses"):
+        document.yaml_set_comment_before_after_key(key, before="\n")
+    written = io.StringIO()
+    yaml = YAML()
+    yaml.width = 1 << 20
+    yaml.dump(document, written)
+    return re.sub(r"^#\s*$", "", written.getvalue(), flags=re.MULTILINE)
+
+
+def _lens(one: Candidate) -> CommentedMap:
+    lens = CommentedMap(source=SOURCE, table=one.table)
+    if not one.own_key:
+        lens["primaryKey"] = one.key[0] if len(one.key) == 1 else _flow(list(one.key))
+    if one.tracking is not None:
+        lens["changeTrackingColumn"] = one.tracking
+        lens["syncInterval"] = SYNC
+        lens.yaml_add_eol_comment(f"rows whose {one.tracking} moved", "syncInterval")
+    lens["smartSyncInterval"] = SMART_SYNC
+    lens.yaml_add_eol_comment("a full compare; sees deletes, too", "smartSyncInterval")
+    lens["fields"] = CommentedMap({field.name: _field(field) for field in one.fields})
+    about = "searchable: embedded. The others are kept beside the vector, to filter by."
+    if one.left_out:
+        about += f"\nLeft out, because they look like secrets: {', '.join(one.left_out)}."
+    lens.yaml_set_comment_before_after_key("fields", before=about, indent=4)
+    return lens
+
+
+def _field(field: CandidateField) -> CommentedMap:
+    written = CommentedMap(type=field.type.value)
+    if field.column != field.name:
+        written["from"] = field.column
+    if field.searchable:
+        written["searchable"] = True
+    written.fa.set_flow_style()
+    return written
+
+
+def _flow(columns: list[str]) -> CommentedSeq:
+    listed = CommentedSeq(columns)
+    listed.fa.set_flow_style()
+    return listed
+
+
+def _lens_name(table: str, taken: set[str]) -> str:
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", table.rpartition(".")[2] or table)[:58]
+    plain = plain if plain[:1].isalpha() else f"t_{plain.strip('_')}"
+    name, count = plain, 2
+    while name in taken:
+        name, count = f"{plain}_{count}", count + 1
+    return name

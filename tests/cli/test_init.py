@@ -1,0 +1,189 @@
+"""`semilayer init`: a configuration from what a database shows, which loads and pushes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from semilayer_pipelines.config.load import load_config
+from semilayer_pipelines.config.models import FieldType, LensConfig
+from tests import servers
+from tests.cli.project import Folder
+from tests.cli.test_push import answer
+
+SHOP = """
+CREATE TABLE products (
+    id INTEGER PRIMARY KEY, title TEXT, "long descr." TEXT, category TEXT, price REAL,
+    in_stock BOOLEAN, updated_at TEXT, password_hash TEXT, picture BLOB);
+INSERT INTO products VALUES
+    (1, 'Red wool scarf', 'A warm scarf for cold days', 'clothes', 12.5, 1, '2024-01-02T10:00:00',
+     'x', x'00'),
+    (2, 'Blue cotton hat', 'A hat for the sun', 'clothes', 9, 0, '2024-01-03 10:00:00', 'y', NULL);
+CREATE TABLE users (email TEXT PRIMARY KEY, code TEXT, last_modified DATETIME);
+INSERT INTO users VALUES ('a@b.c', 'zz', '2024-01-01 00:00:00');
+CREATE TABLE links (a INTEGER, b INTEGER, PRIMARY KEY (a, b));
+CREATE VIEW offers AS SELECT id AS offer, title, updated_at FROM products;
+CREATE TABLE alembic_version (version_num TEXT PRIMARY KEY);
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Folder:
+    """A folder with a database and no configuration."""
+    db = sqlite3.connect(tmp_path / "shop.db")
+    db.executescript(SHOP)
+    db.close()
+    return Folder(tmp_path, {"SEMILAYER_DAGSTER_URL": "http://127.0.0.1:1"})
+
+
+def lenses(folder: Folder) -> dict[str, LensConfig]:
+    return dict(load_config(folder.path / "sl.config.yaml").lenses)
+
+
+def searchable(lens: LensConfig) -> list[str]:
+    return [name for name, field in lens.fields.items() if field.searchable]
+
+
+def test_what_is_written_says_what_the_database_shows_and_pushes(shop: Folder) -> None:
+    said = shop.run("init", "--connection", "sqlite:///shop.db").stdout
+
+    (products,) = lenses(shop).values()
+    assert searchable(products) == ["title", "long_descr"]
+    assert products.fields["long_descr"].from_ == ("long descr.",)
+    assert products.fields["updated_at"].type is FieldType.DATE
+    assert products.fields["in_stock"].type is FieldType.BOOLEAN
+    assert not {"password_hash", "picture"} & products.fields.keys()
+    assert (products.change_tracking_column, products.sync_interval) == ("updated_at", "5m")
+    for why in (
+        "users: its texts are codes",
+        "links: it has no column of texts",
+        "offers: it has no",
+    ):
+        assert f"left  {why}" in said
+    assert "created    products" in shop.run("push").stdout
+
+
+def test_an_existing_file_is_never_written_over(shop: Folder) -> None:
+    file = shop.path / "sl.config.yaml"
+    file.write_text("mine")
+
+    refused = shop.run("init", "--connection", "sqlite:///shop.db")
+
+    assert refused.exit_code == 3
+    assert file.read_text() == "mine"
+    assert sorted(p.name for p in shop.path.iterdir()) == ["shop.db", "sl.config.yaml"]
+
+
+def test_named_tables_are_taken_with_what_they_have_and_a_key_that_is_told(shop: Folder) -> None:
+    told = shop.json(
+        *("init", "--connection", "sqlite:///shop.db"),
+        *("--table", "users", "--table", "offers", "--key", "offer"),
+    )
+
+    assert [lens["table"] for lens in told["lenses"]] == ["users", "offers"]
+    found = lenses(shop)
+    assert searchable(found["users"]) == ["code"]
+    assert found["users"].change_tracking_column == "last_modified"
+    assert found["offers"].primary_key == ("offer",)
+    assert shop.run("push").exit_code == 0
+
+
+def test_only_what_cannot_be_found_out_is_asked(shop: Folder) -> None:
+    ended, said = answer(shop, "sqlite:///shop.db\nproducts, offers\noffer\n", "init")
+    assert ended == 0, said
+    assert "alembic_version" not in said
+    # A view that was not named is left, as where nobody can be asked.
+    assert list(lenses(shop)) == ["products"]
+
+    (shop.path / "sl.config.yaml").unlink()
+    ended, said = answer(
+        shop, "offer\n", "init", "--connection", "sqlite:///shop.db", "--table", "offers"
+    )
+    assert ended == 0, said
+    assert lenses(shop)["offers"].primary_key == ("offer",)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        ([], 2, "--connection"),
+        (["--connection", "sqlite:///nowhere.db"], 1, "nowhere.db"),
+        (["--connection", "nonsense"], 2, "no URL"),
+        (["--connection", "sqlite:///shop.db", "--table", "prodcts"], 2, "'products'"),
+        (["--connection", "sqlite:///shop.db", "--table", "links"], 2, "no column of texts"),
+    ],
+)
+def test_what_cannot_be_done_is_told_and_nothing_is_written(
+    options: list[str], code: int, says: str, shop: Folder
+) -> None:
+    ended = shop.run("init", *options)
+
+    assert (ended.exit_code, "Traceback" in ended.output) == (code, False), ended.output
+    assert says in ended.stderr
+    assert [p.name for p in shop.path.iterdir()] == ["shop.db"]
+
+
+@pytest.fixture
+def notes(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a database with a table of notes."""
+    at = servers.postgres_url() if request.param == "postgres" else servers.mariadb_url()
+    with servers.database(at) as url:
+        engine = create_engine(url)
+        with engine.begin() as db:
+            db.execute(
+                text(
+                    "CREATE TABLE notes (nr INTEGER PRIMARY KEY, body TEXT, modified_at TIMESTAMP)"
+                )
+            )
+            db.execute(
+                text("INSERT INTO notes VALUES (1, 'Milk and two eggs', '2024-01-01 10:00:00')")
+            )
+        engine.dispose()
+        yield url
+
+
+@pytest.mark.parametrize("notes", ["postgres", "mariadb"], indirect=True)
+def test_a_server_may_be_named_by_a_variable_that_the_file_then_names(
+    notes: str, tmp_path: Path
+) -> None:
+    folder = Folder(tmp_path, {"MY_DATABASE": notes})
+
+    told = folder.json("init", "--connection", "${MY_DATABASE}")
+
+    assert told["connection"] == "${MY_DATABASE}"
+    (lens,) = lenses(folder).values()
+    assert (searchable(lens), lens.change_tracking_column) == (["body"], "modified_at")
+    assert folder.run("push").exit_code == 0
+
+
+@pytest.mark.parametrize("notes", ["postgres"], indirect=True)
+def test_a_password_is_asked_of_the_environment_and_never_written(
+    notes: str, tmp_path: Path
+) -> None:
+    # given a URL with a password, which a server that trusts this machine does not look at
+    url = make_url(notes)
+    secret = url.password or "s3cret-hunter2"
+    given = url.set(password=secret).render_as_string(hide_password=False)
+    folder = Folder(tmp_path)
+
+    done = folder.run("init", "--connection", given)
+
+    assert done.exit_code == 0, done.output
+    assert "export DATABASE_URL=" in done.stdout
+    written = (folder.path / "sl.config.yaml").read_text()
+    assert "connection: ${DATABASE_URL}" in written
+    assert secret not in written + done.output
+    folder.environ["DATABASE_URL"] = given
+    assert folder.run("push").exit_code == 0
+
+
+def test_as_json_it_is_one_document(shop: Folder) -> None:
+    told = json.loads(shop.run("init", "--connection", "sqlite:///shop.db", "--json").stdout)
+
+    assert told["left"].keys() == {"users", "links", "offers"}
+    assert told["lenses"][0]["leftOut"] == ["password_hash"]
