@@ -11,6 +11,7 @@ __all__ = [
     "CHECKS",
     "JOB_NAMES",
     "LOCATION",
+    "RETENTION",
     "TAG_JOB_ID",
     "asset_key",
     "job_tags",
@@ -37,6 +38,9 @@ JOB_NAMES = {
     Mode.REPAIR: "repair",
 }
 """Dagster job of each mode."""
+
+RETENTION = "retention"
+"""The Dagster job that tidies up."""
 
 
 CHECKS = {

@@ -1,7 +1,9 @@
-"""The `retention` job: drops retired indexes and forgets old history, every hour."""
+"""The `retention` job: drops retired indexes, forgets old history and old runs, every hour."""
 
 import dagster as dg
 
+from semilayer_pipelines.orchestration.names import RETENTION
+from semilayer_pipelines.orchestration.run_retention import forget_runs
 from semilayer_pipelines.project import Project
 
 __all__ = ["retention_job", "retention_schedule"]
@@ -12,16 +14,18 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
     """Tidy the registry and the stores of the project."""
     from semilayer_pipelines.ingest.retention import tidy
 
-    done = tidy(Project.here())
+    project = Project.here()
+    done = tidy(project)
+    runs = forget_runs(context.instance, project.clock())
     context.log.info(
         f"forgot {done.history.jobs} jobs, {done.history.pages} pages and "
-        f"{done.history.changes} applied changes; dropped {', '.join(done.indexes) or 'no index'}"
+        f"{done.history.changes} applied changes, {runs} runs of Dagster; dropped {', '.join(done.indexes) or 'no index'}"
     )
 
 
 @dg.job(
-    name="retention",
-    description="Drops retired indexes and forgets old jobs, pages and applied changes.",
+    name=RETENTION,
+    description="Drops retired indexes and forgets old jobs, pages, applied changes and runs.",
     executor_def=dg.in_process_executor,
 )
 def retention_job() -> None:

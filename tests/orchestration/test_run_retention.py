@@ -1,0 +1,76 @@
+"""Old runs are forgotten with their events; what is young, or still at work, stays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.test_utils import create_run_for_test
+
+from semilayer_pipelines.orchestration.run_retention import (
+    RUNS_KEPT,
+    SMALL_RUNS_KEPT,
+    forget_runs,
+)
+
+SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
+SECOND = timedelta(seconds=1)
+
+
+def run(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus = SUCCESS) -> str:
+    return create_run_for_test(instance, job_name=job, status=status).run_id
+
+
+def left(instance: dg.DagsterInstance) -> set[str]:
+    return {one.run_id for one in instance.get_runs()}
+
+
+def in_(age: timedelta) -> datetime:
+    """Return the time at which what is made now is so old."""
+    return datetime.now(UTC) + age
+
+
+def test_small_runs_that_went_well_are_kept_for_a_day_and_others_for_a_month(
+    instance: dg.DagsterInstance,
+) -> None:
+    # given
+    small = {run(instance, name) for name in ("records_ingest", "incremental_ingest", "retention")}
+    failed = run(instance, "records_ingest", FAILURE)
+    large = run(instance, "full_ingest")
+    at_work = run(instance, "full_ingest", dg.DagsterRunStatus.STARTED)
+
+    # when and then
+    assert forget_runs(instance, in_(SMALL_RUNS_KEPT - 60 * SECOND)) == 0
+    assert forget_runs(instance, in_(SMALL_RUNS_KEPT + SECOND)) == len(small)
+    assert left(instance) == {failed, large, at_work}
+    assert forget_runs(instance, in_(RUNS_KEPT + SECOND)) == 2
+    assert left(instance) == {at_work}
+
+
+def test_the_events_of_a_forgotten_run_go_with_it(instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def nothing() -> None:
+        """Do nothing."""
+
+    @dg.job(name="retention", executor_def=dg.in_process_executor)
+    def job() -> None:
+        nothing()
+
+    done = job.execute_in_process(instance=instance)
+    assert instance.all_logs(done.run_id)
+
+    assert forget_runs(instance, in_(SMALL_RUNS_KEPT + SECOND)) == 1
+
+    assert instance.all_logs(done.run_id) == []
+
+
+def test_one_sweep_forgets_only_so_many_and_the_oldest_first(
+    instance: dg.DagsterInstance,
+) -> None:
+    runs = [run(instance, "records_ingest") for _ in range(5)]
+    at = in_(SMALL_RUNS_KEPT + SECOND)
+
+    assert forget_runs(instance, at, limit=2) == 2
+    assert left(instance) == set(runs[2:])
+    assert forget_runs(instance, at, limit=2) == 2
+    assert forget_runs(instance, at, limit=2) == 1
