@@ -25,3 +25,13 @@ def put(lab: Lab, *keys: str, **columns: Callable[[list[str]], pa.Array]) -> Non
 def double(lab: Lab, *keys: str) -> None:
     """Put a second object of these keys into the index."""
     put(lab, *keys)
+
+
+def shorten(lab: Lab) -> None:
+    """Put a table whose vectors have two numbers in the place of the lens's."""
+    store = lancedb.connect(lab.project.settings.home / "lance" / ENV)
+    rows = store.open_table(lab.index.name).to_arrow()
+    short = pa.array([[1.0, 0.0]] * rows.num_rows, pa.list_(pa.float32(), 2))
+    at = rows.schema.get_field_index("_vector")
+    field = pa.field("_vector", short.type, nullable=False)
+    store.create_table(lab.index.name, rows.set_column(at, field, short), mode="overwrite")

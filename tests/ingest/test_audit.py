@@ -12,7 +12,7 @@ from semilayer_pipelines.ingest.execute import run_job
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
-from tests.ingest.strangers import double, put
+from tests.ingest.strangers import double, put, shorten
 from tests.lab import Lab
 from tests.meddling import Meddled
 from tests.workload import FIELDS
@@ -174,3 +174,29 @@ def test_an_empty_index_and_an_empty_source_are_in_line(tmp_path: Path) -> None:
     lab.full()
 
     assert audited(lab).in_line
+
+
+def test_an_index_of_another_dimension_is_out_of_line_as_a_whole(lab: Lab) -> None:
+    shorten(lab)
+
+    found = audited(lab)
+
+    assert found.rebuild
+    assert "2 dimensions, it was built with 384" in found.problems[0]
+    assert found.found[Kind.MISSING].count == found.found[Kind.STALE].count == 0
+
+
+def test_keys_of_several_columns_are_named_as_callers_name_them(tmp_path: Path) -> None:
+    # given a table whose key is a number and a text
+    lab = Lab.at(tmp_path, rows=40, primaryKey=["id", "category"])
+    lab.full()
+    with lab.source() as db:
+        (category,) = db.execute("SELECT category FROM items WHERE id = 3").fetchone()
+        db.execute("UPDATE items SET name = 'other' WHERE id = 3")
+        (gone,) = db.execute("SELECT category FROM items WHERE id = 4").fetchone()
+        db.execute("DELETE FROM items WHERE id = 4")
+
+    assert kinds(audited(lab)) == {
+        Kind.STALE: (f'["3","{category}"]',),
+        Kind.ORPHAN: (f'["4","{gone}"]',),
+    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import lancedb
 import pyarrow as pa
 import pytest
 
@@ -15,8 +14,8 @@ from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.protocol import KEY, Index
-from tests.ingest.strangers import double, put
-from tests.lab import ENV, Lab
+from tests.ingest.strangers import double, put, shorten
+from tests.lab import Lab
 from tests.meddling import Meddled
 
 ROWS = 2_000
@@ -230,14 +229,7 @@ def test_an_object_of_another_model_is_embedded_again(lab: Lab) -> None:
 
 
 def test_an_index_of_another_dimension_is_refused_and_not_mixed(lab: Lab) -> None:
-    # given a table that somebody put in the place of the lens's
-    store = lancedb.connect(lab.project.settings.home / "lance" / ENV)
-    table = store.open_table(lab.index.name)
-    rows = table.to_arrow()
-    short = pa.array([[1.0, 0.0]] * rows.num_rows, pa.list_(pa.float32(), 2))
-    at = rows.schema.get_field_index("_vector")
-    field = pa.field("_vector", short.type, nullable=False)
-    store.create_table(lab.index.name, rows.set_column(at, field, short), mode="overwrite")
+    shorten(lab)
 
     # when it is synced, with nothing to write, then a person is told what helps
     with pytest.raises(DimensionChanged, match=r"2 dimensions.*Rebuild"):
