@@ -58,7 +58,10 @@ def run() -> list[Result]:
 
 
 def _register(folder: Path) -> None:
-    change(folder / "source.db", "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT)")
+    change(
+        folder / "source.db",
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, updated_at TEXT)",
+    )
     lens = {
         "source": "main",
         "table": "items",

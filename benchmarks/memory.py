@@ -1,4 +1,4 @@
-"""Peak memory of a process that does a full ingest and then a sync with nothing changed."""
+"""Peak memory of a process that does a full ingest, a sync with nothing changed, and an audit."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class _Probe:
     full_peak_mb: float
     sync_seconds: float
     sync_peak_mb: float
+    audit_seconds: float
+    audit_peak_mb: float
 
 
 def _run(rows: int, limit_mb: float) -> list[Result]:
@@ -46,7 +48,9 @@ def _run(rows: int, limit_mb: float) -> list[Result]:
         one("peak memory, indexes built and published", "MB", probe.full_peak_mb, limit_mb),
         one("peak memory, and a sync after that", "MB", probe.sync_peak_mb, limit_mb),
         one("full ingest, imports included", "s", probe.full_seconds, None),
+        one("peak memory, and an audit after that", "MB", probe.audit_peak_mb, limit_mb),
         one("sync, nothing changed", "s", probe.sync_seconds, None),
+        one("audit (`semilayer verify`)", "s", probe.audit_seconds, None),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The process whose memory is measured: full ingest, then sync, in the folder it is given."""
+"""The process whose memory is measured: full ingest, sync, audit, in the folder it is given."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _STATUS = Path("/proc/self/status")
 def main() -> None:
     started = time.perf_counter()
     # Imported late, so that the first number has the price of the imports in it.
+    from semilayer_pipelines.ingest.audit import audit
     from tests.lab import Lab
 
     lab = Lab.at(Path(sys.argv[1]))
@@ -25,6 +26,8 @@ def main() -> None:
     lab.full(report=lambda _: page_peaks.append(peak_mb()))
     full_seconds, full_peak = time.perf_counter() - started, peak_mb()
     sync_seconds = timed(lab.sync)
+    sync_peak = peak_mb()
+    audit_seconds = timed(lambda: audit(lab.project, lab.lens))
     print(
         json.dumps(
             {
@@ -32,7 +35,9 @@ def main() -> None:
                 "pages_peak_mb": page_peaks[-1],
                 "full_peak_mb": full_peak,
                 "sync_seconds": sync_seconds,
-                "sync_peak_mb": peak_mb(),
+                "sync_peak_mb": sync_peak,
+                "audit_seconds": audit_seconds,
+                "audit_peak_mb": peak_mb(),
             }
         )
     )
