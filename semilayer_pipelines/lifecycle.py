@@ -6,20 +6,21 @@ pages. The spec's page is "Push & Ingest".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
+from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
 __all__ = [
     "Resumed",
+    "catch_up",
     "pause",
     "request_heal",
     "request_rebuild",
@@ -60,6 +61,25 @@ def resume(project: Project, env: str, name: str, *, confirmed: bool = False) ->
             return Resumed(lens, None, held)
         job = _request(db, project, lens, mode, "resume", confirmed)
         return Resumed(lens, job, tuple(one for one in held if one.id != job.id))
+
+
+def catch_up(project: Project, env: str, name: str) -> Resumed:
+    """Let a lens go on and, where nothing is left to be done, read what changed since the cursor.
+
+    The spec's page "Ingest — Webhook" calls that equivalent to mode `incremental`. A lens without a
+    column that tells what changed only goes on. Raises `NotFound`.
+    """
+    resumed = resume(project, env, name)
+    if resumed.job or resumed.held:
+        return resumed
+    with project.registry.begin() as db:
+        lens = require_syncable(db, env, name)
+        at = cursors.get(db, lens.id)
+        followed = at is not None and (at.cursor or at.high_water) is not None
+        if not followed and lens.config.change_tracking_column is None:
+            return resumed
+        job = _request(db, project, lens, Mode.INCREMENTAL, "push", confirmed=False)
+    return replace(resumed, job=job)
 
 
 def pause(project: Project, env: str, name: str) -> Lens:

@@ -33,7 +33,7 @@ from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.registry.stored_config import meant
 from semilayer_pipelines.stores import check_names
 
-__all__ = ["Change", "LensPush", "Plan", "apply_push", "plan_push"]
+__all__ = ["Change", "LensPush", "Plan", "apply_push", "plan_push", "plan_removal"]
 
 
 class Change(StrEnum):
@@ -166,6 +166,15 @@ def plan_push(
         drift=tuple(one for one in drift if one is not None),
         seen=seen,
     )
+
+
+def plan_removal(project: Project, env: str, name: str) -> Plan:
+    """Plan to remove one lens with its index, whatever a file says. Raises `NotFound`."""
+    with project.registry.read() as db:
+        lenses.get(db, env, name)
+        seen = Registered.read(db, env)
+    gone = LensPush(name, Change.DELETED, None, Needs.NOTHING)
+    return Plan(env, (name,), {}, (gone,), (), seen)
 
 
 def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) -> LensPush:

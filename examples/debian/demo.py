@@ -1,4 +1,4 @@
-"""The main job from end to end: push, full ingest, search, sync, webhook, pause and resume.
+"""The main job from end to end: push, full ingest, search, sync, webhook, pause, resume, drift.
 
 Every step runs what a person would type, against the project's own Dagster instance, and is
 checked; a step that does not hold ends the demo with exit code 1.
@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
+import httpx
 import source
 
 from semilayer_pipelines.cli.context import console
@@ -25,9 +26,7 @@ from semilayer_pipelines.cli.dev import start_dagster, webhook_process
 from semilayer_pipelines.client import IngestClient
 from semilayer_pipelines.errors import NotFound, SemilayerError
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.push import Change, LensPush, Plan, apply_push
-from semilayer_pipelines.registry import lenses
-from semilayer_pipelines.registry.lenses import Needs
+from semilayer_pipelines.push import apply_push, plan_removal
 from semilayer_pipelines.supervisor import free_port
 
 LENS = "packages"
@@ -40,6 +39,8 @@ QUESTIONS = {
 
 
 STEP_SECONDS = 600
+DRIFT = 3
+"""Exit code of a push that a person has to decide about."""
 
 
 class NotHeld(Exception):
@@ -122,6 +123,19 @@ def main() -> int:
             semilayer("resume", "--lens", LENS, "--wait")
             hold(status(project)["buffered"] == 0, "the buffer is empty")
             hold("htop" in search("penguin portraits"), "the new text is found")
+
+        step(11, "Somebody changes the lens through the API; a push does not undo it unasked")
+        change = httpx.patch(
+            f"http://127.0.0.1:{port}/v1/lenses/{LENS}",
+            json={"guard": 0.5},
+            headers={"authorization": f"Bearer {key}"},
+        )
+        hold(change.status_code == 200, "the lens has another guard")
+        semilayer("push", "--lens", LENS, code=DRIFT)
+        hold(True, "the push stopped with what was changed, and nobody there to ask")
+        semilayer("export", "config", "--dry-run")
+        semilayer("push", "--lens", LENS, "--force")
+        hold(not _json("push", "--lens", LENS, "--dry-run")["drift"], "the file has won")
     except (NotHeld, SemilayerError, subprocess.SubprocessError) as error:
         console.print(f"\nThe demo stopped: {error}", style="red", markup=False)
         console.print(f"Dagster's log: {project.settings.home / 'demo' / 'dagster.log'}")
@@ -158,10 +172,14 @@ def hold(held: bool, what: str) -> None:
         raise NotHeld(f"{what}: this did not hold")
 
 
-def semilayer(*arguments: str) -> None:
-    """Run the command as a person would."""
+def semilayer(*arguments: str, code: int = 0) -> None:
+    """Run the command as a person would, to this exit code."""
     console.print(f"  $ semilayer {' '.join(arguments)}", style="bold", markup=False)
-    subprocess.run([SEMILAYER, *arguments], check=True, timeout=STEP_SECONDS)
+    done = subprocess.run(
+        [SEMILAYER, *arguments], check=False, stdin=subprocess.DEVNULL, timeout=STEP_SECONDS
+    )
+    if done.returncode != code:
+        raise NotHeld(f"semilayer {arguments[0]} ended with exit code {done.returncode}")
 
 
 def search(question: str) -> list[str]:
@@ -199,13 +217,10 @@ def _json(*arguments: str):
 
 
 def _start_over(project: Project) -> bool:
-    env = os.environ["SEMILAYER_ENV"]
     try:
-        with project.registry.read() as db:
-            lenses.get(db, env, LENS)
+        apply_push(project, plan_removal(project, os.environ["SEMILAYER_ENV"], LENS))
     except NotFound:
         return False
-    apply_push(project, Plan(env, {}, (LensPush(LENS, Change.DELETED, None, Needs.NOTHING),)))
     return True
 
 

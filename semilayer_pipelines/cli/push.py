@@ -23,7 +23,7 @@ from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.drift import Drift
 from semilayer_pipelines.errors import Overtaken
-from semilayer_pipelines.lifecycle import request_rebuild, resume
+from semilayer_pipelines.lifecycle import catch_up, request_rebuild
 from semilayer_pipelines.orchestration.reload import reload_definitions
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.push import Change, LensPush, Plan, apply_push, plan_push
@@ -49,7 +49,9 @@ _WHAT_CHANGED = {
 
 @click.command()
 @click.option("--lens", "only", multiple=True, help="Push only this lens (may be repeated).")
-@click.option("--resume-ingest", is_flag=True, help="Start ingest of what was created or updated.")
+@click.option(
+    "--resume-ingest", is_flag=True, help="Start or resume ingest; else read what changed."
+)
 @click.option("--rebuild", is_flag=True, help="Rebuild the index of every pushed lens; asks first.")
 @click.option(
     "--skip-confirmation-dangerously",
@@ -82,6 +84,10 @@ def push(
     Stops with a question (elsewhere than in a terminal: with exit code 3) when a lens was changed
     through the API or the console since the last push, before it removes a lens that left the
     file, and before a rebuild.
+
+    With --resume-ingest each lens starts its first ingest, goes on where it was paused, is tried
+    again or brought in line, whichever it needs; one that needs nothing reads the rows that changed
+    since its cursor.
     """
     project = here.project
     config = load_config(project.settings.config)
@@ -149,9 +155,9 @@ def _started(project: Project, plan: Plan, *, rebuild: bool, resume_ingest: bool
     for lens in plan.lenses:
         if rebuild and lens.config:
             jobs.append(request_rebuild(project, plan.env, lens.name))
-        elif resume_ingest and lens.change in (Change.CREATED, Change.UPDATED):
-            job = resume(project, plan.env, lens.name).job
-            jobs += [job] if job else []
+        elif resume_ingest and lens.config:
+            resumed = catch_up(project, plan.env, lens.name)
+            jobs += [*([resumed.job] if resumed.job else []), *resumed.held]
     return jobs
 
 

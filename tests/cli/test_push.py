@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import run_queued
 from tests.cli.project import SEMILAYER, Folder
 
 
@@ -114,6 +116,27 @@ def test_ingest_starts_when_it_is_asked_for(folder: Folder) -> None:
 
     (job,) = folder.json("jobs")
     assert (job["mode"], job["status"]) == ("full", "queued")
+
+
+def test_where_nothing_is_left_to_do_a_resumed_ingest_reads_what_changed(folder: Folder) -> None:
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+
+    told = folder.json("push", "--resume-ingest")
+
+    assert [lens["change"] for lens in told["lenses"]] == ["unchanged"]
+    assert [job["mode"] for job in told["jobs"]] == ["incremental"]
+
+
+def test_a_lens_that_nothing_tells_changes_of_has_nothing_to_resume(folder: Folder) -> None:
+    with sqlite3.connect(folder.database) as db:
+        db.execute("CREATE TABLE still AS SELECT id, name, description FROM items")
+    fields = {"name": {"type": "text", "searchable": True}}
+    folder.write(lenses={"items": {"table": "still", "primaryKey": "id", "fields": fields}})
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+
+    assert folder.json("push", "--resume-ingest")["jobs"] == []
 
 
 def test_a_rebuild_asks_first(folder: Folder) -> None:
