@@ -112,14 +112,14 @@ def store_errors(doing: str) -> Iterator[None]:
             raise StoreRefused(
                 f"{doing}: {_said(error)}", cure="Upgrade the server to 1.32 or newer."
             ) from error
-        raise _unavailable(doing, _said(error)) from error
+        raise _unavailable(doing, _cause(error)) from error
     except (
         WeaviateConnectionError,
         WeaviateTimeoutError,
         WeaviateGRPCUnavailableError,
         httpx.TransportError,
     ) as error:
-        raise _unavailable(doing, _said(error)) from error
+        raise _unavailable(doing, _cause(error)) from error
     except WeaviateBaseError as error:
         raise StoreRefused(f"{doing}: {_said(error)}") from error
 
@@ -176,6 +176,13 @@ def _refused(doing: str, said: str) -> StoreRefused:
     return StoreRefused(
         f"{doing}: {said}", cure="Check WEAVIATE_API_KEY or WEAVIATE_TOKEN, and its permissions."
     )
+
+
+def _cause(error: BaseException) -> str:
+    """Return what the network said: the client's own sentence leaves that out."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"no answer ({_short(str(error) or type(error).__name__)})."
 
 
 def _said(error: Exception) -> str:

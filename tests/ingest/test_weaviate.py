@@ -26,7 +26,7 @@ from tests.lab import ENV, Lab, lens_config
 from tests.weaviate_double.faults import Kind
 from tests.weaviate_double.server import Double
 
-ROWS = 1_500
+ROWS = 800
 
 needs_the_double = pytest.mark.skipif(
     "WEAVIATE_URL" in os.environ, reason="a real server fails when it likes"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -67,9 +68,9 @@ def weaviate_settings() -> Iterator[dict[str, str]]:
             yield double.environ
 
 
-@pytest.fixture(params=["lancedb", "weaviate"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    folder = tmp_path / "not" / "made" / "yet"
+@contextmanager
+def placed(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
+    """Give a place of the kind that is the request's parameter, with nothing in it."""
     if request.param == "lancedb":
         yield Place("lancedb", folder, "development")
         return
@@ -80,6 +81,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     for each in (here, here.elsewhere()):
         for name in each.open().names():
             each.open().drop(name)
+
+
+@pytest.fixture(params=["lancedb", "weaviate"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    with placed(request, tmp_path / "not" / "made" / "yet") as here:
+        yield here
+
+
+@pytest.fixture(scope="module", params=["lancedb", "weaviate"])
+def shared_place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """Give one place to a module's tests that only read."""
+    with placed(request, tmp_path_factory.mktemp("store")) as here:
+        yield here
 
 
 @pytest.fixture

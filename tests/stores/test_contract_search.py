@@ -11,8 +11,9 @@ import pytest
 
 from semilayer_pipelines.config.models import FieldType
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.stores.protocol import KEY, SCORE, Index, IndexField, IndexSchema, Store
+from semilayer_pipelines.stores.protocol import KEY, SCORE, Index, IndexField, IndexSchema
 from semilayer_pipelines.stores.where import parse_where
+from tests.stores.conftest import Place
 from tests.stores.objects import DIMENSION, objects
 
 FIELDS = (
@@ -31,10 +32,10 @@ FIELDS = (
 DAY = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
 
 
-@pytest.fixture
-def shelf(store: Store) -> Index:
-    """Return an index of a, b, c with growing values, and z with none."""
-    index = store.create("shelf", IndexSchema(FIELDS, DIMENSION))
+@pytest.fixture(scope="module")
+def shelf(shared_place: Place) -> Index:
+    """Return an index of a, b, c with growing values, and z with none; for reading only."""
+    index = shared_place.open().create("shelf", IndexSchema(FIELDS, DIMENSION))
     dates = pl.Datetime("us", "UTC")
     columns = {
         "title": pl.Series(["it's", "b", "", None], dtype=pl.String),
