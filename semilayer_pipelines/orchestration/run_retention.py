@@ -1,6 +1,7 @@
 """Forgetting Dagster's runs: ten thousand small ones a day would fill its storage.
 
-What a run did stays with its job in the registry, which has a retention of its own.
+What a run did stays with its job in the registry, which has a retention of its own. Runs that
+filled an index stay, because Dagster forgets with a run that its asset was ever materialised.
 """
 
 from __future__ import annotations
@@ -18,30 +19,25 @@ SMALL_RUNS_KEPT = timedelta(days=1)
 """Runs that are many and went well: records and incremental ingest, and the retention itself."""
 
 RUNS_KEPT = timedelta(days=30)
-"""All others, failed ones too."""
+"""Runs that failed or were cancelled, and smart syncs."""
 
 MAX_RUNS = 2_000
 """Runs that one sweep forgets; hourly, that is 48,000 a day."""
 
 _SMALL = (JOB_NAMES[Mode.RECORDS], JOB_NAMES[Mode.INCREMENTAL], RETENTION)
-_ENDED = (
-    dg.DagsterRunStatus.SUCCESS,
-    dg.DagsterRunStatus.FAILURE,
-    dg.DagsterRunStatus.CANCELED,
-)
+_SUCCESS = (dg.DagsterRunStatus.SUCCESS,)
+_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 def forget_runs(instance: dg.DagsterInstance, now: datetime, *, limit: int = MAX_RUNS) -> int:
     """Delete old runs with their events, at most `limit`, the oldest first; return how many."""
+    late, long_ago = now - SMALL_RUNS_KEPT, now - RUNS_KEPT
+    sync = JOB_NAMES[Mode.SMART_SYNC]
     old = [
-        dg.RunsFilter(
-            job_name=name,
-            statuses=[dg.DagsterRunStatus.SUCCESS],
-            updated_before=now - SMALL_RUNS_KEPT,
-        )
-        for name in _SMALL
+        *(dg.RunsFilter(job_name=x, statuses=_SUCCESS, updated_before=late) for x in _SMALL),
+        dg.RunsFilter(job_name=sync, statuses=_SUCCESS, updated_before=long_ago),
+        dg.RunsFilter(statuses=_FAILED, updated_before=long_ago),
     ]
-    old.append(dg.RunsFilter(statuses=_ENDED, updated_before=now - RUNS_KEPT))
     forgotten = 0
     for which in old:
         records = instance.get_run_records(

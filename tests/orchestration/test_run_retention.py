@@ -36,15 +36,16 @@ def test_small_runs_that_went_well_are_kept_for_a_day_and_others_for_a_month(
     # given
     small = {run(instance, name) for name in ("records_ingest", "incremental_ingest", "retention")}
     failed = run(instance, "records_ingest", FAILURE)
-    large = run(instance, "full_ingest")
+    sync = run(instance, "smart_sync")
+    filled = run(instance, "full_ingest")
     at_work = run(instance, "full_ingest", dg.DagsterRunStatus.STARTED)
 
     # when and then
     assert forget_runs(instance, in_(SMALL_RUNS_KEPT - 60 * SECOND)) == 0
     assert forget_runs(instance, in_(SMALL_RUNS_KEPT + SECOND)) == len(small)
-    assert left(instance) == {failed, large, at_work}
+    assert left(instance) == {failed, sync, filled, at_work}
     assert forget_runs(instance, in_(RUNS_KEPT + SECOND)) == 2
-    assert left(instance) == {at_work}
+    assert left(instance) == {filled, at_work}
 
 
 def test_the_events_of_a_forgotten_run_go_with_it(instance: dg.DagsterInstance) -> None:
