@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,11 +16,12 @@ from semilayer_pipelines import lifecycle
 from semilayer_pipelines.errors import EmbedderUnavailable, Transient
 from semilayer_pipelines.ingest.execute import MAX_ATTEMPTS, Ended, run_job
 from semilayer_pipelines.ingest.run import PAUSE_CHECK_SECONDS
-from semilayer_pipelines.registry import changes, jobs, shards
+from semilayer_pipelines.registry import changes, jobs, page_log, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.registry.shards import ShardStatus
+from tests.gate import Gate
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
 
@@ -27,12 +31,16 @@ def lab(tmp_path: Path) -> Lab:
     """Give a lens whose every row changed since it was indexed, and was named to the webhook."""
     lab = Lab.at(tmp_path, rows=1_500)
     lab.full()
+    everything_changed(lab)
+    return lab
+
+
+def everything_changed(lab: Lab) -> None:
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'new ' || id, updated_at = '2024-05-05 00:00:00'")
     with lab.project.registry.begin() as db:
         named = [(str(n), Action.UPSERT) for n in range(1, 1_501)]
         changes.append(db, lab.lens.id, named, lab.project.clock())
-    return lab
 
 
 def job_of(lab: Lab, mode: Mode) -> Job:
@@ -64,6 +72,54 @@ def test_a_paused_run_ends_after_its_page_and_resume_brings_the_index_in_line(
 
     lifecycle.resume(lab.project, ENV, "items")
     assert lab.run(job).ended is Ended.COMPLETED
+    assert lab.audit().clean
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        Mode.FULL,
+        *(
+            pytest.param(mode, marks=pytest.mark.slow)
+            for mode in (Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS)
+        ),
+    ],
+)
+def test_a_run_of_another_process_hears_of_a_pause_and_keeps_its_place(
+    tmp_path: Path, mode: Mode
+) -> None:
+    # given a process that stands in the middle of a page
+    gate = Gate(tmp_path)
+    lab = Lab.at(tmp_path, rows=1_500, fields=gate.fields)
+    lab.full()
+    everything_changed(lab)
+    gate.close()
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tests.ingest.worker", str(tmp_path), mode],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    gate.wait_until_reached()
+
+    # when the lens is paused here, and more changes arrive
+    lifecycle.pause(lab.project, ENV, "items")
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id = 1500")
+    with lab.project.registry.begin() as db:
+        changes.append(db, lab.lens.id, [("1500", Action.DELETE)], lab.project.clock())
+    time.sleep(PAUSE_CHECK_SECONDS)
+    gate.open()
+
+    # then it ends after that page, and what is left is done when the lens is resumed
+    assert worker.wait(60) == 0
+    with lab.project.registry.read() as db:
+        [job] = [j for j in jobs.recent(db, lens_id=lab.lens.id) if j.status is JobStatus.QUEUED]
+        pages = page_log.of_job(db, job.id, 10)
+    assert (job.mode, len(pages)) == (mode, 1)
+    assert lab.lens.status is LensStatus.PAUSED
+    lifecycle.resume(lab.project, ENV, "items")
+    lab.run(job)
+    lab.run(lab.request(Mode.RECORDS))
     assert lab.audit().clean
 
 

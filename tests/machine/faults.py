@@ -67,7 +67,11 @@ def script(fault: Fault, at: int, meanwhile: Callable[[], None]) -> Life:
             case Fault.LOST_ANSWER if what in {"index.add.done", "index.upsert.done"}:
                 happened.append(what)
                 raise StoreUnavailable(f"{what}: lost")
-            case Fault.PAUSED | Fault.MEANWHILE | Fault.ASLEEP if not life.locks:
+            case Fault.ASLEEP if not life.locks and what == "embedder.embed":
+                # With an old page in its hands: at any other step it would read anew.
+                happened.append(what)
+                meanwhile()
+            case Fault.PAUSED | Fault.MEANWHILE if not life.locks:
                 happened.append(what)
                 meanwhile()
 

@@ -54,6 +54,7 @@ class Model:
     history: list[Row] = field(default_factory=list)
     latest: dict[int, int] = field(default_factory=dict)
     promises: dict[int, Promise] = field(default_factory=dict)
+    seen: dict[int, dict[int, int]] = field(default_factory=dict)
     version: int = 0
 
     def put(self, id: int, name: str, description: str, poison: bool, at: str | None) -> Row:
@@ -92,6 +93,19 @@ class Model:
             if version is not None and version < promise.version and not promise.may_be_old:
                 found.append(f"row {id} is version {version}, acknowledged was {promise.version}")
         return found
+
+    def gone_back(self, generation: int, indexed: dict[int, int]) -> list[str]:
+        """Return the rows that a generation holds in an older version than it did before.
+
+        The newest read wins (invariant 4). A later generation may have read a row earlier.
+        """
+        before = self.seen.get(generation, {})
+        self.seen[generation] = before | indexed
+        return [
+            f"row {id} went from version {before[id]} to {version}"
+            for id, version in indexed.items()
+            if version < before.get(id, 0)
+        ]
 
     def _next(self, id: int) -> int:
         self.version += 1

@@ -175,6 +175,8 @@ class System(RuleBasedStateMachine):
         if fault is Fault.ASLEEP:
             self.world.clock.go_on(60)
             self.world.recover()
+            self._write(data.draw(st.sets(IDS, min_size=1)), data.draw(NAMES))
+            self._ask_for_a_sync(confirmed=False)
         else:
             match data.draw(st.sampled_from(["application", "call", "operator", "push", "work"])):
                 case "application":

@@ -153,6 +153,8 @@ class World:
         indexed = {int(key): int(price) for key, price in objects.select(KEY, "price").iter_rows()}
         broken = self.model.broken(indexed, self.waiting())
         assert not broken, broken
+        back = self.model.gone_back(generation.number, indexed)
+        assert not back, back
         self._check_vectors(generation, objects)
 
     def _check_vectors(self, generation: Generation, objects: pl.DataFrame) -> None:
