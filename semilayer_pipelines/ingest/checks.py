@@ -101,7 +101,7 @@ def _rows(parts: Parts, index: Index | None) -> Verdict:
         allowed = failed_rows.count(db, parts.lens.id) + changes.buffered(db, parts.lens.id)
     source, indexed = parts.bridge.count(parts.selection), index.count() if index else 0
     told = f"{indexed:,} vectors for {source:,} rows"
-    if source != indexed:
+    if source != indexed and allowed:
         told += f"; {allowed:,} rows are set aside or have changes that wait"
     return Verdict(
         abs(source - indexed) <= allowed,
@@ -174,8 +174,8 @@ def _model(parts: Parts, lens: Lens, generation: Generation, index: Index | None
 def _sample(parts: Parts, generation: Generation, index: Index | None, seed: int) -> Verdict:
     """Compare some rows, hash for hash, drawn from the index and from the source.
 
-    A row that changed since the last walk and moved its tracked column is no difference: the next
-    walk brings it in.
+    A row that the next walk of some interval brings in is no fault. One whose tracked column did
+    not move is, even where a smart sync follows: somebody writes past the column.
     """
     unmoved = Unmoved(parts, generation)
     reading = unmoved.reading(parts)
@@ -193,15 +193,17 @@ def _sample(parts: Parts, generation: Generation, index: Index | None, seed: int
     with parts.registry.read() as db:
         pending = [c.key for c in changes.waiting(db, parts.lens.id, differing.to_list(), 0)]
     differing = differing.filter(~differing.is_in(pending))
-    tracked = parts.tracked is not None
-    wrong = unmoved.count(rows, differing) if tracked else differing.len()
-    told = f"{mapped.frame.height - differing.len():,} of {mapped.frame.height:,} rows are indexed "
-    told += "as they are" + (
-        f"; {wrong:,} differ and no incremental walk will see them." if wrong else "."
-    )
+    comes = parts.tracked is not None or parts.lens.config.smart_sync_interval is not None
+    wrong = unmoved.count(rows, differing) if comes else differing.len()
+    same = mapped.frame.height - differing.len()
+    told = f"{same:,} of {mapped.frame.height:,} rows are indexed as they are"
+    if wrong and parts.tracked:
+        told += f"; {wrong:,} changed without moving {parts.tracked!r}"
+    elif wrong:
+        told += f"; no interval brings the other {wrong:,} in"
     return Verdict(
         wrong == 0,
-        told,
+        f"{told}.",
         {
             "compared": mapped.frame.height,
             "differing": differing.len(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -20,6 +21,7 @@ from tests.ingest.strangers import double
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
 from tests.orchestration.conftest import MakeLab
+from tests.workload import FIELDS
 
 ALL = frozenset(Check)
 
@@ -78,7 +80,27 @@ def test_a_sample_finds_what_no_incremental_walk_will_see(lab: Lab) -> None:
     # then
     found = checked(lab)
     assert failing(found) == {Check.SAMPLE}
-    assert "no incremental walk will see them" in found[Check.SAMPLE].told
+    assert "changed without moving 'updated_at'" in found[Check.SAMPLE].told
+
+
+@pytest.mark.parametrize(("interval", "fails"), [("24h", set()), (None, {Check.SAMPLE})])
+def test_without_a_tracked_column_a_difference_is_a_fault_if_no_sync_will_come(
+    here: Path, interval: str | None, fails: set[Check]
+) -> None:
+    # given a table without such a column
+    lab = Lab.at(here, rows=20)
+    with lab.source() as db:
+        db.execute("ALTER TABLE items DROP COLUMN updated_at")
+    fields = {name: FIELDS[name] for name in ("name", "description")}
+    lab.push(fields=fields, smartSyncInterval=interval)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'other' WHERE id = 3")
+
+    found = checked(lab)
+
+    assert failing(found) == fails
+    assert "19 of 20" in found[Check.SAMPLE].told
 
 
 def test_two_vectors_of_a_row_fail_the_count(lab: Lab) -> None:
