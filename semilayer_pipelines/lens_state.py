@@ -23,7 +23,21 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens
 
-__all__ = ["MAX_FAILED", "WALKS", "JobState", "LensState", "job_state", "lens_state"]
+__all__ = [
+    "AS_IT_WAS_BUILT",
+    "MAX_FAILED",
+    "WALKS",
+    "JobState",
+    "LensState",
+    "job_state",
+    "lens_state",
+]
+
+AS_IT_WAS_BUILT = (
+    "it was pushed with another model, key, table or fields, and its index is kept in step as it "
+    "was built. Rebuild it:"
+)
+"""Said where rows are brought into an index that needs a rebuild (invariant 9)."""
 
 WALKS = (Mode.FULL, Mode.INCREMENTAL, Mode.SMART_SYNC)
 """Modes that look at the whole table, each in its way."""

@@ -10,6 +10,9 @@ from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.out_of_line import audit_json, found_lines, reporting
 from semilayer_pipelines.dry_run import DryRun, dry_run
 from semilayer_pipelines.ingest.audit import Kind
+from semilayer_pipelines.lens_state import AS_IT_WAS_BUILT
+from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry.lenses import Needs
 
 __all__ = ["sync"]
 
@@ -57,6 +60,10 @@ def sync(
         say_json({"lens": lens, "job": job.id})
     tell = say_aside if as_json else say
     tell(f"{lens}: smart sync queued, job {job.id[:8]}.")
+    with here.project.registry.read() as db:
+        needs = lenses.by_id(db, job.lens_id).needs
+    if needs is Needs.REBUILD:
+        tell(f"{lens}: {AS_IT_WAS_BUILT} semilayer resume --lens {lens}")
     if wait:
         follow(here.project, [job.id], tell=tell)
 
@@ -65,6 +72,7 @@ def _lines(lens: str, found: DryRun, confirmed: bool) -> list[str]:
     audit, takes = found.audit, found.embedding
     lines = [f"{lens}: {audit.rows:,} rows compared with {audit.objects:,} vectors; not written:"]
     lines += found_lines(audit, _WORDS) or ["  nothing: the index is in line"]
+    lines += [f"  {problem}" for problem in audit.problems]
     lines.append(
         f"  takes about {found.seconds:,.1f} s: {takes.texts:,} texts to embed, about "
         f"{takes.tokens:,} tokens" + ("" if takes.money is None else f" for {takes.money:,.6f}")

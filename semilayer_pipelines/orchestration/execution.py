@@ -15,12 +15,13 @@ from uuid import uuid4
 import dagster as dg
 
 from semilayer_pipelines.errors import Fenced, Refused, SemilayerError, UserError, redact
+from semilayer_pipelines.lens_state import AS_IT_WAS_BUILT
 from semilayer_pipelines.orchestration.names import TAG_JOB_ID, job_tags
 from semilayer_pipelines.orchestration.reporting import Context, last_line, page_reporter
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, jobs, lenses, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
-from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.registry.lenses import LensStatus, Needs
 from semilayer_pipelines.registry.shards import ShardStatus
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def execute(
         # Launched from the UI: the queue's limits and the sensor go by the tags of a run.
         context.instance.add_run_tags(context.run.run_id, job_tags(job, shard))
     try:
+        _tell_of_rebuild(context, project, job)
         outcome = _run(context, project, job, shard, shards)
     except SemilayerError as error:
         if error.__cause__ is not None:
@@ -87,6 +89,14 @@ def execute(
         raise failure(job, error) from None
     context.log.info(last_line(job, outcome))
     return outcome
+
+
+def _tell_of_rebuild(context: Context, project: Project, job: Job) -> None:
+    with project.registry.read() as db:
+        needs = lenses.by_id(db, job.lens_id).needs
+    if needs is Needs.REBUILD and job.mode is not Mode.FULL:
+        cure = f"semilayer resume --lens {job.lens}"
+        context.log.warning(f"{job.lens}: {AS_IT_WAS_BUILT} {cure}")
 
 
 def _run(context: Context, project: Project, job: Job, shard: int | None, shards: int) -> Outcome:

@@ -71,6 +71,8 @@ def test_what_only_a_rebuild_mends_is_healed_by_one(served: Folder) -> None:
     served.write(lenses={"items": {"embedding": {"provider": "hash", "dimensions": 16}}})
     served.run("push")
     assert served.run("verify").exit_code == 3
+    assert "Rebuild it: semilayer resume" in served.run("sync", "--lens", "items").stdout
+    assert "pushed with another model" in served.run("sync", "--lens", "items", "--dry-run").stdout
 
     assert "items: full queued" in served.run("verify", "--heal").stdout
 

@@ -150,6 +150,26 @@ def test_a_guard_that_stopped_a_sync_says_how_to_confirm_and_the_run_can(
     assert lab.audit().clean
 
 
+def test_a_sync_of_an_index_that_needs_a_rebuild_says_so_and_mixes_nothing(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a lens that was pushed with another dimension, and a row that changed since
+    lab = make_lab(50)
+    lab.full()
+    lab.push(embedding={"provider": "hash", "dimensions": 8})
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'other' WHERE id = 1")
+
+    # when
+    result = launch(instance, "smart_sync")
+
+    # then the row is in, under the model that the index was built with, and a person is told
+    assert result.success
+    assert lab.index.dimension == 384
+    told = [record.message for record in instance.all_logs(result.run_id) if record.message]
+    assert any("Rebuild it: semilayer resume --lens items" in line for line in told)
+
+
 def test_a_lens_paused_before_its_run_began_stays_paused(
     make_lab: MakeLab, instance: dg.DagsterInstance
 ) -> None:
