@@ -7,17 +7,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 
 from semilayer_pipelines.config.models import Bridge, LensConfig, ProjectConfig, SourceConfig
-from semilayer_pipelines.errors import Overtaken, SchemaMismatch, StoreUnavailable
+from semilayer_pipelines.errors import NotFound, Overtaken, SchemaMismatch, StoreUnavailable
 from semilayer_pipelines.ingest.retention import GRACE, tidy
+from semilayer_pipelines.ingest.run import PageDone
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.push import Change, apply_push, plan_push
+from semilayer_pipelines.push import Change, apply_push, plan_push, plan_removal
 from semilayer_pipelines.registry import cursors, lenses, tables
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
 from semilayer_pipelines.stores.protocol import Store
 from tests.lab import ENV, Lab, lens_config
+from tests.registry.race import threads_at_once
 from tests.workload import FIELDS
 
 WEIGHTED = FIELDS | {"name": {"type": "text", "searchable": {"weight": 2}}}
@@ -168,6 +170,56 @@ def test_of_two_pushes_that_looked_at_the_same_the_second_writes_nothing(tmp_pat
     # then the first is whole, and of the second there is nothing
     assert lab.lens.config.guard == 0.5
     assert registered(lab) == before
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def contested(request: pytest.FixtureRequest, tmp_path: Path) -> Lab:
+    """A lab whose registry is of either kind."""
+    lab = Lab.at(tmp_path, rows=5)
+    if request.param == "postgres":
+        url = make_url(request.getfixturevalue("postgres_database"))
+        shown = url.render_as_string(hide_password=False)
+        lab.project = Project(replace(lab.project.settings, registry_url=shown), {})
+    return lab
+
+
+def test_pushes_of_the_same_moment_do_not_interleave(contested: Lab) -> None:
+    # given pushes of the same lenses, told apart by their guards
+    project, pushes = contested.project, 5
+
+    def push(number: int) -> float:
+        guard = (number + 1) / 10
+        names = {f"lens{n}": lens_config(guard=guard) for n in range(4)}
+        while True:
+            try:
+                apply_push(project, plan_push(project, config_of(contested, **names), "raced"))
+            except Overtaken:
+                continue
+            return guard
+
+    # when all push at once, each until it was not overtaken
+    guards = threads_at_once(push, pushes)
+
+    # then what is registered is one of them, whole
+    with project.registry.read() as db:
+        left = {lens.config.guard for lens in lenses.list_all(db, "raced")}
+        count = len(lenses.list_all(db, "raced"))
+    assert len(set(guards)) == pushes
+    assert (count, len(left)) == (4, 1)
+    assert left <= set(guards)
+    project.registry.close()
+
+
+def test_a_run_whose_lens_is_removed_under_it_ends_and_leaves_no_index(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=1_200)
+
+    def remove(_: PageDone) -> None:
+        apply_push(lab.project, plan_removal(lab.project, ENV, "items"))
+
+    with pytest.raises(NotFound, match="no longer registered"):
+        lab.full(report=remove)
+
+    assert lab.project.store(ENV).names() == []
 
 
 def test_a_plan_does_not_outlive_a_rebuild(tmp_path: Path) -> None:
