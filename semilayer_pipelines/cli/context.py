@@ -20,6 +20,7 @@ from semilayer_pipelines.project import Project
 
 __all__ = [
     "EXIT_CODES",
+    "INTERRUPTED",
     "Here",
     "SemilayerGroup",
     "ask",
@@ -31,13 +32,16 @@ __all__ = [
     "say_json",
 ]
 
+INTERRUPTED = 130
+"""What a shell gives a program that Ctrl-C ended."""
+
 EXIT_CODES: dict[int, str] = {
     0: "Done.",
     1: "Failed, and will fail again until somebody acts: the message says how.",
     2: "Wrong input: an option, the configuration, a name, or a table that is not as it says.",
     3: "Refused: a person has to decide. Drift, a removal, the guard; what is out of line.",
     4: "Unreachable: the source, the registry, the store or the embedder. Try again later.",
-    130: "Interrupted with Ctrl-C; what was queued goes on.",
+    INTERRUPTED: "Interrupted with Ctrl-C, or a question left unanswered; what was queued goes on.",
 }
 """Exit codes of every command, and what each says."""
 
@@ -104,6 +108,8 @@ class SemilayerGroup(click.Group):
             else:
                 errors.print(f"semilayer: {redact(str(error))}", style="red", markup=False)
             ctx.exit(code)
+        except (click.Abort, KeyboardInterrupt):
+            ctx.exit(INTERRUPTED)
 
 
 def _error_json(error: SemilayerError, code: int) -> dict[str, object]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from semilayer_pipelines.cli.context import console, say
+from semilayer_pipelines.cli.context import INTERRUPTED, console, say
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Refused, Terminal
 from semilayer_pipelines.orchestration.alive import why_waiting
@@ -22,7 +22,6 @@ from semilayer_pipelines.speed import Speed
 __all__ = ["describe", "follow", "progress_of"]
 
 POLL_SECONDS = 0.5
-INTERRUPTED = 130
 LINE_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
 """A queued job is picked up in under ten; after this long its follower asks why it is not."""

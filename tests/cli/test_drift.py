@@ -38,7 +38,9 @@ def test_where_nobody_can_be_asked_the_push_stops_with_the_diff_and_the_ways_on(
     assert guard(drifted) == 0.5
 
 
-@pytest.mark.parametrize(("typed", "code", "left"), [("n\n", 3, 0.5), ("y\n", 0, 0.3)])
+@pytest.mark.parametrize(
+    ("typed", "code", "left"), [("n\n", 3, 0.5), ("y\n", 0, 0.3), ("\x04", 130, 0.5)]
+)
 def test_a_person_is_asked(typed: str, code: int, left: float, drifted: Folder) -> None:
     ended, said = answer(drifted, typed, "push")
 
