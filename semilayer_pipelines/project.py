@@ -118,9 +118,21 @@ class Project:
             kind = self.settings.store
             folder = self.settings.home / ("lance" if kind == "lancedb" else kind)
             self._stores[env] = open_store(
-                kind, folder, env, environ=self.environ, locks=self._shared_locks
+                kind,
+                folder,
+                env,
+                environ=self.environ,
+                owner=lambda: self._made_at(env),
+                locks=self._shared_locks,
             )
         return self._stores[env]
+
+    def _made_at(self, env: str) -> str:
+        """Return what tells an environment of this registry from its namesakes in others."""
+        from semilayer_pipelines.registry import environments
+
+        with self.registry.read() as db:
+            return str(environments.get(db, env).created_at)
 
     @cached_property
     def _shared_locks(self) -> Callable[[str], Lock] | None:

@@ -30,7 +30,9 @@ __all__ = [
 
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _environments = tables.environments.c
-_COLUMNS: Select[Any] = select(_environments.id, _environments.slug, _environments.tier)
+_COLUMNS: Select[Any] = select(
+    _environments.id, _environments.slug, _environments.tier, _environments.created_at
+)
 
 
 class Tier(StrEnum):
@@ -59,6 +61,7 @@ class Environment:
     id: int
     slug: str
     tier: Tier | None = None
+    created_at: datetime | None = None
 
 
 def check_slug(slug: str) -> None:
@@ -135,4 +138,5 @@ def _find(db: Connection, slug: str) -> Environment | None:
 
 
 def _environment(row: Row[Any]) -> Environment:
-    return Environment(row.id, row.slug, None if row.tier is None else Tier(row.tier))
+    tier = None if row.tier is None else Tier(row.tier)
+    return Environment(row.id, row.slug, tier, row.created_at)

@@ -40,12 +40,14 @@ def open_store(
     env: str,
     *,
     environ: Mapping[str, str] | None = None,
+    owner: Callable[[], str] = lambda: "",
     locks: Callable[[str], Lock] | None = None,
 ) -> Store:
     """Open the store of one environment; nothing is written before the first index is created.
 
     `directory` is where an embedded store keeps its files, and write locks theirs. A server is
-    found by the settings in `environ`. `locks` gives the write lock of an index where writers are
+    found by the settings in `environ`; on one that several projects share, `owner` tells this one's
+    indexes from those of others. `locks` gives the write lock of an index where writers are
     on several machines. Raises `ConfigError` for a kind that does not exist and for settings that
     cannot be used.
     """
@@ -62,6 +64,7 @@ def open_store(
                 WeaviateSettings.from_environ(environ or {}),
                 env,
                 folder=directory,
+                owner=owner,
                 locks=locks or (lambda name: WriterLock(directory / "locks" / f"{name}.lock")),
             )
 

@@ -13,7 +13,7 @@ replaced whole and by key, so it can at worst bring back an older row, which the
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import weaviate
@@ -29,6 +29,7 @@ from semilayer_pipelines.stores.weaviate_index import WeaviateIndex
 from semilayer_pipelines.stores.weaviate_names import alias_name, collection_name
 from semilayer_pipelines.stores.weaviate_schema import (
     Owner,
+    Stage,
     collection_parts,
     distance_of,
     index_schema,
@@ -44,6 +45,7 @@ _MESSAGE_BYTES = 100 * 2**20  # what a server takes that does not say
 class WeaviateStore:
     """Implements `Store` for one environment; connects at the first question.
 
+    `owner` tells this project from others on the same server; what is another's is never touched.
     `locks` gives the write lock of an index by a name that is unique among all environments.
     """
 
@@ -53,11 +55,13 @@ class WeaviateStore:
         env: str,
         *,
         folder: Path,
+        owner: Callable[[], str],
         locks: Callable[[str], Lock],
     ) -> None:
         self._settings = settings
         self._env = env
         self._folder = folder
+        self._project = owner
         self._locks = locks
 
     def create(self, name: str, schema: IndexSchema) -> WeaviateIndex:
@@ -127,8 +131,7 @@ class WeaviateStore:
         """List the indexes of this environment."""
         configs = self._ask("listing indexes", lambda: self._client.collections.list_all())
         owners = [owner_of(config) for config in configs.values()]
-        mine = (self._settings.prefix, self._env)
-        return sorted(o.index for o in owners if o is not None and (o.prefix, o.env) == mine)
+        return sorted(o.index for o in owners if o is not None and o.stage == self._stage)
 
     def point(self, lens: str, name: str) -> None:
         """Let the lens's alias lead to an index, at once and for all readers of a node.
@@ -156,12 +159,11 @@ class WeaviateStore:
     def _refuse_foreign(self, alias: str, collection: str) -> None:
         config = self._config_of(collection)
         owner = owner_of(config) if config is not None else None
-        mine = (self._settings.prefix, self._env)
-        if config is not None and (owner is None or (owner.prefix, owner.env) != mine):
+        if config is not None and (owner is None or owner.stage != self._stage):
             raise ConfigError(
-                f"The alias {alias} leads to {collection}, which is not of environment "
-                f"{self._env!r}.",
-                cure="Set another WEAVIATE_PREFIX for this project, or remove that alias.",
+                f"The alias {alias} leads to {collection}, which is not of this project's "
+                f"environment {self._env!r}.",
+                cure="Set a WEAVIATE_PREFIX for this project, or remove that alias.",
             )
 
     def _config(self, name: str) -> _CollectionConfigSimple | None:
@@ -173,8 +175,9 @@ class WeaviateStore:
         if config is not None and owner_of(config) != self._owner(name):
             raise ConfigError(
                 f"The collection {self._collection(name)} in Weaviate at {self._settings.shown} is "
-                f"not the index {name!r} of environment {self._env!r}.",
-                cure="Set another WEAVIATE_PREFIX for this project, or remove that collection.",
+                f"not the index {name!r} of this project's environment {self._env!r}.",
+                cure="Set a WEAVIATE_PREFIX for this project, or remove that collection if it is a "
+                "leftover.",
             )
         return config
 
@@ -197,7 +200,11 @@ class WeaviateStore:
         return collection_name(self._settings.prefix, self._env, name)
 
     def _owner(self, name: str) -> Owner:
-        return Owner(self._settings.prefix, self._env, name)
+        return Owner(self._stage, name)
+
+    @cached_property
+    def _stage(self) -> Stage:
+        return Stage(self._project(), self._settings.prefix, self._env)
 
     def _lock(self, name: str) -> Lock:
         return self._locks(self._collection(name))

@@ -8,8 +8,10 @@ the client's retries. The client's checks at start-up are skipped, because one o
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -21,10 +23,11 @@ import weaviate
 from weaviate.auth import AuthCredentials
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig
+from weaviate.embedded import EmbeddedOptions
 
 from semilayer_pipelines.errors import ConfigError, NotFound, StoreRefused, StoreUnavailable
 from semilayer_pipelines.stores.weaviate_errors import Answer, gone, store_errors
-from semilayer_pipelines.stores.weaviate_settings import Credentials, WeaviateSettings
+from semilayer_pipelines.stores.weaviate_settings import Address, Credentials, WeaviateSettings
 
 __all__ = ["WAITS_S", "T", "ask_index", "connected", "persistently"]
 
@@ -33,6 +36,7 @@ T = TypeVar("T")
 WAITS_S = (0.2, 0.6, 1.8)
 """Before the second, third and fourth attempt; the engine tries again on top of that."""
 
+_EMBEDDED_VERSION = "1.39.0"
 # With aliases, which carry a lens's public name.
 _OLDEST = (1, 32)
 # gRPC's own default would leave a server that is back unnoticed for two minutes.
@@ -92,11 +96,8 @@ def _connect(settings: WeaviateSettings, folder: Path) -> weaviate.WeaviateClien
         trust_env=settings.trust_env,
         grpc_config=GrpcConfig(channel_options=_CHANNEL, credentials=_roots(settings)),
     )
-    headers = dict(settings.headers)
-    if settings.http is None or settings.grpc is None:
-        return weaviate.connect_to_embedded(
-            headers=headers, additional_config=config, persistence_data_path=str(folder)
-        )
+    if settings.embedded and not _listening(settings.http):
+        return _started(settings, folder, config)
     return weaviate.connect_to_custom(
         http_host=settings.http.host,
         http_port=settings.http.port,
@@ -104,11 +105,49 @@ def _connect(settings: WeaviateSettings, folder: Path) -> weaviate.WeaviateClien
         grpc_host=settings.grpc.host,
         grpc_port=settings.grpc.port,
         grpc_secure=settings.grpc.secure,
-        headers=headers,
+        headers=dict(settings.headers),
         additional_config=config,
         auth_credentials=_credentials(settings.credentials),
         skip_init_checks=True,
     )
+
+
+def _started(
+    settings: WeaviateSettings, folder: Path, config: AdditionalConfig
+) -> weaviate.WeaviateClient:
+    """Start a server that lives as long as this process; its program is downloaded once.
+
+    What `connect_to_embedded` does, but for the checks, which cannot be skipped there, and the
+    version, which there is too old for aliases.
+    """
+    options = EmbeddedOptions(
+        version=_EMBEDDED_VERSION,
+        persistence_data_path=str(folder / "data"),
+        binary_path=str(folder / "bin"),
+        hostname=settings.http.host,
+        port=settings.http.port,
+        grpc_port=settings.grpc.port,
+        additional_env_vars={
+            "AUTOSCHEMA_ENABLED": "false",
+            "DISABLE_TELEMETRY": "true",
+            "ENABLE_MODULES": "",
+        },
+    )
+    client = weaviate.WeaviateClient(
+        embedded_options=options, additional_config=config, skip_init_checks=True
+    )
+    try:
+        client.connect()
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _listening(address: Address) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address.host, address.port), 1):
+        return True
+    return False
 
 
 def _credentials(given: Credentials) -> AuthCredentials | None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from urllib.error import URLError
 
 import grpc
 import httpx
@@ -118,6 +119,7 @@ def store_errors(doing: str) -> Iterator[None]:
         WeaviateTimeoutError,
         WeaviateGRPCUnavailableError,
         httpx.TransportError,
+        URLError,
     ) as error:
         raise _unavailable(doing, _cause(error)) from error
     except WeaviateBaseError as error:

@@ -44,6 +44,7 @@ __all__ = [
     "SAFE",
     "VECTOR_NAME",
     "Owner",
+    "Stage",
     "collection_parts",
     "distance_of",
     "has_exact",
@@ -75,11 +76,19 @@ _ARRAYS = {
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One environment of one project."""
+
+    project: str
+    prefix: str
+    env: str
+
+
+@dataclass(frozen=True)
 class Owner:
     """Which index of which environment a collection is."""
 
-    prefix: str
-    env: str
+    stage: Stage
     index: str
 
 
@@ -103,8 +112,9 @@ def collection_parts(
         "description": json.dumps(
             {
                 "semilayer": _FORMAT,
-                "prefix": owner.prefix,
-                "env": owner.env,
+                "project": owner.stage.project,
+                "prefix": owner.stage.prefix,
+                "env": owner.stage.env,
                 "index": owner.index,
                 "dimension": schema.dimension,
                 "distance": settings.distance.value,
@@ -125,7 +135,8 @@ def owner_of(config: _CollectionConfigSimple) -> Owner | None:
     said = _said(config.description)
     if said.get("semilayer") != _FORMAT:
         return None
-    return Owner(str(said["prefix"]), str(said["env"]), str(said["index"]))
+    stage = Stage(str(said["project"]), str(said["prefix"]), str(said["env"]))
+    return Owner(stage, str(said["index"]))
 
 
 def index_schema(config: _CollectionConfigSimple) -> IndexSchema:

@@ -16,7 +16,6 @@ from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.nearest import nearest
 
 __all__ = [
-    "EMBEDDED",
     "Address",
     "Credentials",
     "Distance",
@@ -25,10 +24,9 @@ __all__ = [
     "WeaviateSettings",
 ]
 
-EMBEDDED = "embedded"
-"""The value of `WEAVIATE_URL` that starts a server of its own, inside this process's life."""
-
 _GRPC_PORT = 50051
+_EMBEDDED = re.compile(r"embedded(:(?P<port>\d+))?")
+_EMBEDDED_PORT, _EMBEDDED_GRPC_PORT = 8079, 50050
 _CLOUD = (".weaviate.cloud", ".weaviate.network")
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,30}")
 _E = TypeVar("_E", bound=StrEnum)
@@ -84,11 +82,13 @@ class Credentials:
 class WeaviateSettings:
     """Everything that the connection and new collections need. Times are seconds.
 
-    `http` is `None` for an embedded server. `prefix` keeps projects that share a server apart.
+    With `embedded` the server is started by the first process that asks for it. `prefix` keeps
+    projects that share a server apart.
     """
 
-    http: Address | None
-    grpc: Address | None
+    http: Address
+    grpc: Address
+    embedded: bool = False
     credentials: Credentials = Credentials()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     query_timeout: float = 30.0
@@ -104,7 +104,7 @@ class WeaviateSettings:
     @property
     def shown(self) -> str:
         """Where the server is, for messages; never a secret."""
-        return f"{self.http.host}:{self.http.port}" if self.http else EMBEDDED
+        return f"{self.http.host}:{self.http.port}"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> WeaviateSettings:
@@ -118,11 +118,18 @@ class WeaviateSettings:
                 "The store is Weaviate, but WEAVIATE_URL is not set.",
                 cure="Set it, for example WEAVIATE_URL=http://localhost:8080.",
             )
-        http = None if url == EMBEDDED else _address("WEAVIATE_URL", url, {"http": 80})
+        embedded = _EMBEDDED.fullmatch(url)
+        http = (
+            Address("127.0.0.1", int(embedded["port"] or _EMBEDDED_PORT), False)
+            if embedded
+            else _address("WEAVIATE_URL", url, 80)
+        )
+        grpc_port = _EMBEDDED_GRPC_PORT if embedded else _GRPC_PORT
         trust_env = _yes(environ, "WEAVIATE_TRUST_ENV")
         return cls(
             http=http,
-            grpc=_grpc(environ.get("WEAVIATE_GRPC_URL"), http),
+            grpc=_grpc(environ.get("WEAVIATE_GRPC_URL"), http, grpc_port),
+            embedded=embedded is not None,
             credentials=_credentials(environ),
             headers=_headers(environ.get("WEAVIATE_HEADERS", "")),
             query_timeout=_seconds(environ, "WEAVIATE_QUERY_TIMEOUT", 30.0),
@@ -137,7 +144,7 @@ class WeaviateSettings:
         )
 
 
-def _address(name: str, url: str, ports: Mapping[str, int]) -> Address:
+def _address(name: str, url: str, plain_port: int) -> Address:
     # Never the value itself in a message: somebody may have put a password into it.
     try:
         parts = urlsplit(url)
@@ -154,18 +161,16 @@ def _address(name: str, url: str, ports: Mapping[str, int]) -> Address:
             f"{name} holds a name or a password.", cure="Use WEAVIATE_API_KEY or WEAVIATE_TOKEN."
         )
     secure = parts.scheme == "https"
-    return Address(host, port or (443 if secure else ports["http"]), secure)
+    return Address(host, port or (443 if secure else plain_port), secure)
 
 
-def _grpc(url: str | None, http: Address | None) -> Address | None:
-    """Return where gRPC is: told, or on a cloud cluster's own host, or beside REST on 50051."""
+def _grpc(url: str | None, http: Address, port: int) -> Address:
+    """Return where gRPC is: told, or on a cloud cluster's own host, or on `port` beside REST."""
     if url:
-        return _address("WEAVIATE_GRPC_URL", url, {"http": _GRPC_PORT})
-    if http is None:
-        return None
+        return _address("WEAVIATE_GRPC_URL", url, port)
     if http.host.endswith(_CLOUD):
         return Address(_cloud_grpc_host(http.host), 443, True)
-    return Address(http.host, _GRPC_PORT, http.secure)
+    return Address(http.host, port, http.secure)
 
 
 def _cloud_grpc_host(host: str) -> str:

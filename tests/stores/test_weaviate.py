@@ -394,6 +394,24 @@ def test_a_collection_of_somebody_else_is_left_alone(double: Double, store: Stor
     assert store.names() == []
 
 
+def test_two_projects_that_forgot_the_prefix_never_write_into_each_other(
+    double: Double, tmp_path: Path
+) -> None:
+    def project(name: str) -> Store:
+        return open_store(
+            "weaviate", tmp_path / name, ENV, environ=double.environ, owner=lambda: name
+        )
+
+    write(project("one").create("lens-g1", ONE_FIELD), objects(["a"]))
+    for verb in (project("two").open, project("two").drop, project("two").exists):
+        with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
+            verb("lens-g1")
+    with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
+        project("two").create("lens-g1", ONE_FIELD)
+    assert project("two").names() == []
+    assert project("one").open("lens-g1").count() == 1
+
+
 def test_projects_with_prefixes_of_their_own_share_a_server(double: Double, tmp_path: Path) -> None:
     one = opened(double, tmp_path / "1", WEAVIATE_PREFIX="One")
     two = opened(double, tmp_path / "2", WEAVIATE_PREFIX="Two")

@@ -34,9 +34,17 @@ def test_a_local_server_needs_its_address_and_nothing_else() -> None:
 )
 def test_a_cloud_cluster_has_grpc_on_a_host_of_its_own(url: str, grpc: str) -> None:
     settings = WeaviateSettings.from_environ({"WEAVIATE_URL": url})
-    assert settings.http is not None
     assert settings.http.port == 443
     assert settings.grpc == Address(grpc, 443, True)
+
+
+def test_an_embedded_server_is_on_this_machine_on_ports_that_can_be_told() -> None:
+    settings = WeaviateSettings.from_environ({"WEAVIATE_URL": "embedded"})
+    assert settings.embedded
+    assert (settings.http.port, settings.grpc.port) == (8079, 50050)
+    told = {"WEAVIATE_URL": "embedded:9000", "WEAVIATE_GRPC_URL": "http://127.0.0.1:9001"}
+    settings = WeaviateSettings.from_environ(told)
+    assert (settings.http, settings.grpc.port) == (Address("127.0.0.1", 9000, False), 9001)
 
 
 def test_everything_can_be_set() -> None:
