@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-machine lint types format bench docs clean
+.PHONY: help setup demo dev test test-slow test-machine lint types format bench bench-full docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ format: $(READY) ## Format the code
 
 bench: $(READY) ## The benchmarks, beside their floors; writes benchmarks/out/latest.json
 	@$(BIN)/python -m benchmarks
+
+bench-full: $(READY) ## A whole catalogue through the real model: make bench-full CATALOGUE=file.parquet
+	@$(BIN)/python -m benchmarks.whole "$(CATALOGUE)"
 
 docs: $(READY) ## Regenerate what is generated: the JSON Schema, the configuration and the CLI reference
 	@$(BIN)/python -m semilayer_pipelines.config.schema > sl.config.schema.json

@@ -58,7 +58,8 @@ def native_precisions(device: torch.device) -> tuple[str, ...]:
     """Return the half precisions that a device computes in by itself, the better one first."""
     if device.type != "cpu":
         return ("float16", "bfloat16")
-    has = torch.cpu.get_capabilities()
+    # Older torch does not tell, and then computes in full.
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return ("bfloat16",) if has.get("avx512_bf16") or has.get("amx_bf16") else ()
 
 

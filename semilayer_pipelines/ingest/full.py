@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Event
 
 from sqlalchemy import Connection
@@ -17,8 +18,10 @@ from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.config.models import Rebuild
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced
+from semilayer_pipelines.ingest.ahead import apply_pages
 from semilayer_pipelines.ingest.diff import KnownRows
-from semilayer_pipelines.ingest.page import Commit, Comparison, apply_page
+from semilayer_pipelines.ingest.pacing import Pace
+from semilayer_pipelines.ingest.page import Commit, Comparison
 from semilayer_pipelines.ingest.parts import Parts, same_rows
 from semilayer_pipelines.ingest.publish import announce, publish
 from semilayer_pipelines.ingest.retention import drop_retired
@@ -160,22 +163,22 @@ def _fill(parts: Parts, run: Run, generation: Generation, shard: Shard) -> None:
     reuse = _active_index(parts)
     window = shard_window(generation.bounds, shard.number)
     window = Window(after=shard.cursor or window.after, upto=window.upto)
-    done = shard.counts
     finished = Event()
     with _held(parts, run, shard, finished):
         known = _known(target, shard)
-        for page in walk(parts, window, shard.number):
-            if run.paused():
-                return
-            done += apply_page(
-                parts,
-                run,
-                target,
-                page,
-                compare=lambda mapped: _compare(known, mapped),
-                vectors_from=reuse,
-                commit=_cover(parts, run, shard, page.cursor, done, finished),
-            )
+        pace = Pace()
+        apply_pages(
+            parts,
+            run,
+            target,
+            walk(parts, window, shard.number, pace),
+            pace=pace,
+            compare=lambda _: partial(_compare, known),
+            vectors_from=lambda: reuse,
+            commit=lambda page, done: _cover(
+                parts, run, shard, page.cursor, shard.counts + done, finished
+            ),
+        )
 
 
 def _known(target: Target, shard: Shard) -> KnownRows:

@@ -10,22 +10,34 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable, TooManyFailures
+from semilayer_pipelines.ingest.embed import embed_page
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run import Run
 from semilayer_pipelines.ingest.target import Target
-from semilayer_pipelines.ingest.vectors import Vectorised, with_vectors
+from semilayer_pipelines.ingest.vectors import Embed, Vectorised, begin_vectors
 from semilayer_pipelines.mapping.compile import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, SHARD, Index
 
-__all__ = ["Commit", "Compare", "Comparison", "Page", "apply_page", "nothing_known"]
+__all__ = [
+    "Begun",
+    "Commit",
+    "Compare",
+    "Comparison",
+    "Page",
+    "apply_page",
+    "begin_page",
+    "end_page",
+    "nothing_known",
+]
 
 MANY_FAILURES = 100
 MANY_FAILURES_SHARE = 0.5
@@ -58,6 +70,20 @@ class Comparison:
     doubled: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A page that is mapped and compared; `known` says which changed rows the index may have.
+
+    `ready` waits for the vectors of the changed rows, and raises why there are none.
+    """
+
+    page: Page
+    mapped: Mapped
+    comparison: Comparison
+    known: pl.Series
+    ready: Callable[[], Vectorised]
+
+
 Compare = Callable[[Mapped], Comparison]
 Commit = Callable[[Connection, Counts], None]
 
@@ -87,6 +113,27 @@ def apply_page(
     the target is no longer current, `Fenced` when the run has lost its lease, and what embedder and
     store raise.
     """
+    begun = begin_page(
+        parts,
+        target,
+        page,
+        compare=compare,
+        vectors_from=vectors_from,
+        embed=lambda texts: partial(embed_page, parts.embedder, texts),
+    )
+    return end_page(parts, run, target, begun, since=page.started, commit=commit)
+
+
+def begin_page(
+    parts: Parts,
+    target: Target,
+    page: Page,
+    *,
+    compare: Compare,
+    vectors_from: Index | None,
+    embed: Embed,
+) -> Begun:
+    """Map and compare a page, and have its vectors made; nothing is written."""
     mapped = parts.mapping.apply(page.rows)
     _refuse_mass_failure(mapped, page.rows.height)
     comparison = compare(mapped)
@@ -94,7 +141,25 @@ def apply_page(
     known = comparison.known.filter(~comparison.same)
     # Only a key that an index knows can have a vector there; of another index nothing is known.
     may_have = known if vectors_from is target.index else pl.repeat(True, known.len(), eager=True)
-    ready = with_vectors(parts.embedder, changed, vectors_from, may_have)
+    ready = begin_vectors(embed, changed, vectors_from, may_have)
+    return Begun(page, mapped, comparison, known, ready)
+
+
+def end_page(
+    parts: Parts,
+    run: Run,
+    target: Target,
+    begun: Begun,
+    *,
+    since: float,
+    commit: Commit | None = None,
+) -> Counts:
+    """Wait for a page's vectors, write it, and commit what covers it.
+
+    `since` is the monotonic time from which on it is counted how long the page took.
+    """
+    page, mapped, comparison, known = begun.page, begun.mapped, begun.comparison, begun.known
+    ready = begun.ready()
     known = known.gather(ready.at)
     objects = _stamped(parts, ready, page)
     embedding = {key: ("embedding", reason) for key, reason in ready.rejected.items()}
@@ -117,7 +182,7 @@ def apply_page(
             counts = _counts(page, mapped, ready, written, len(rejected))
             _commit(parts, run, target, counts, mapped, rejected, commit)
     run.embedding.add(ready.embedded, ready.tokens, ready.seconds)
-    run.page_done(page.shard or 0, counts, time.monotonic() - page.started, page.cursor)
+    run.page_done(page.shard or 0, counts, time.monotonic() - since, page.cursor)
     return counts
 
 

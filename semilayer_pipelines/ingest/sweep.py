@@ -16,9 +16,11 @@ import polars as pl
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import GuardStopped
+from semilayer_pipelines.ingest.ahead import apply_pages
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.diff import KnownRows
-from semilayer_pipelines.ingest.page import Comparison, apply_page
+from semilayer_pipelines.ingest.pacing import Pace
+from semilayer_pipelines.ingest.page import Comparison
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.run import Run
 from semilayer_pipelines.ingest.second_look import absent, in_chunks
@@ -65,20 +67,23 @@ def sweep(
     unmoved = Unmoved(parts, target.generation)
     reading = unmoved.reading(parts)
     shards = range(len(target.generation.bounds) + 1) if shard is None else (shard,)
-    rows_read = 0
-    for number in shards:
-        for page in walk(reading, shard_window(target.generation.bounds, number), number):
-            if run.paused():
-                return False
-            rows_read += page.rows.height
-            apply_page(
-                parts,
-                run,
-                target,
-                page,
-                compare=partial(_compare, known, unmoved, run, page.rows),
-                vectors_from=target.index,
-            )
+    pace = Pace()
+    done = apply_pages(
+        parts,
+        run,
+        target,
+        (
+            page
+            for number in shards
+            for page in walk(reading, shard_window(target.generation.bounds, number), number, pace)
+        ),
+        pace=pace,
+        compare=lambda page: partial(_compare, known, unmoved, run, page.rows),
+        vectors_from=lambda: target.index,
+    )
+    if run.paused():
+        return False
+    rows_read = done.read
     if shard is None and run.had_failed_rows:
         _forget_failed(parts, run)
     if index is None:

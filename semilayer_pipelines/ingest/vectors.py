@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import DimensionChanged
-from semilayer_pipelines.ingest.embed import embed_page
+from semilayer_pipelines.ingest.embed import EmbeddedPage
 from semilayer_pipelines.mapping.compile import TEXT
 from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, VECTOR, Index
 
-__all__ = ["Vectorised", "with_vectors"]
+__all__ = ["Embed", "Vectorised", "begin_vectors"]
+
+Embed = Callable[[Sequence[str]], Callable[[], EmbeddedPage]]
+"""Begins to embed some texts, and returns what waits for their vectors."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,30 @@ class Vectorised:
     by: Running | None
 
 
-def with_vectors(
-    embedder: Embedder, changed: pl.DataFrame, have: Index | None, may_have: pl.Series
-) -> Vectorised:
+def begin_vectors(
+    embed: Embed, changed: pl.DataFrame, have: Index | None, may_have: pl.Series
+) -> Callable[[], Vectorised]:
     """Give every row of `changed` its vector, from `have` where that holds the same text.
 
+    Returns what waits for the vectors, which are asked of `embed` at once.
+
     `may_have` says for which rows looking into `have` is worth it. The text hash covers the model's
-    fingerprint, so an equal hash means an equal vector. Raises `DimensionChanged` when a model
-    changed its dimension under an unchanged name, and what `embed_page` raises.
+    fingerprint, so an equal hash means an equal vector. Waiting raises `DimensionChanged` when a
+    model changed its dimension under an unchanged name, and what `embed_page` raises.
     """
     taken_at, taken = _taken_over(changed, have, may_have)
     missing = np.setdiff1d(np.arange(changed.height), taken_at, assume_unique=True)
-    page = embed_page(embedder, changed[TEXT].gather(missing).to_list())
+    waiting = embed(changed[TEXT].gather(missing).to_list())
+    return lambda: _vectorised(changed, taken_at, taken, missing, waiting())
+
+
+def _vectorised(
+    changed: pl.DataFrame,
+    taken_at: NDArray[np.int64],
+    taken: NDArray[np.float32],
+    missing: NDArray[np.int64],
+    page: EmbeddedPage,
+) -> Vectorised:
     embedded_at = missing[page.kept]
     if len(taken) and len(page.vectors) and taken.shape[1] != page.vectors.shape[1]:
         raise DimensionChanged(

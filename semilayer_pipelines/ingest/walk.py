@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.errors import SourceUnreachable
-from semilayer_pipelines.ingest.pacing import FIRST_PAGE_ROWS, next_page_rows
+from semilayer_pipelines.ingest.pacing import Pace
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.retry import retrying
@@ -24,14 +24,16 @@ def shard_window(bounds: tuple[str, ...], shard: int) -> Window:
     )
 
 
-def walk(parts: Parts, window: Window, shard: int) -> Iterator[Page]:
+def walk(parts: Parts, window: Window, shard: int, pace: Pace | None = None) -> Iterator[Page]:
     """Yield the pages of a window in key order; `Page.cursor` is where the walk would go on.
 
     The change log is looked at before the rows are read, so that a change which arrives in between
-    counts as newer than the page. The last page may be empty and has the cursor `None`.
+    counts as newer than the page. The last page may be empty and has the cursor `None`. Without a
+    `pace`, a page is over when the next is asked for.
     """
-    limit = FIRST_PAGE_ROWS
+    own_pace = Pace()
     while True:
+        limit = (pace or own_pace).rows
         started = time.monotonic()
         with parts.registry.read() as db:
             seq = changes.latest_seq(db, parts.lens.id)
@@ -43,5 +45,5 @@ def walk(parts: Parts, window: Window, shard: int) -> Iterator[Page]:
         yield Page(read.frame, shard, seq, started, read.cursor)
         if read.cursor is None:
             return
-        limit = next_page_rows(read.frame.height, time.monotonic() - started)
+        own_pace.took(read.frame.height, time.monotonic() - started)
         window = Window(after=read.cursor, upto=window.upto)

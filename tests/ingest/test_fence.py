@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -63,18 +64,24 @@ def test_a_full_ingest_that_lost_its_shard_while_embedding_writes_not_one_row(
 ) -> None:
     lab = Lab.at(tmp_path, rows=ROWS)
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    calls: list[int] = []
     there: list[int] = []
 
     def stop(_: Sequence[str]) -> None:
-        there.append(building_rows(lab))
-        if len(there) == 2:
+        calls.append(1)
+        if len(calls) == 2:
+            # The first page is being written meanwhile, with the lease still its own.
+            deadline = time.monotonic() + 30
+            while not building_rows(lab) and time.monotonic() < deadline:
+                time.sleep(0.01)
             take_shard(lab, "another")
+            there.append(building_rows(lab))
 
     with pytest.raises(Fenced):
         run_job(Meddled.of(lab.project, stop), job.id)
 
-    assert 0 < there[1] < ROWS
-    assert building_rows(lab) == there[1]
+    assert 0 < there[0] < ROWS
+    assert building_rows(lab) == there[0]
 
 
 def test_a_full_ingest_that_wakes_up_after_another_has_finished_it_doubles_nothing(

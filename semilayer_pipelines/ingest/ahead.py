@@ -1,0 +1,90 @@
+"""Pages of a walk, applied in their order while the next one is being embedded.
+
+Embedding is nearly all of the time, so whatever computes it must never wait: while a page is
+written, the next is read, mapped and compared, and its vectors are under way. Everything but the
+embedder's work stays on the caller's thread, in the order of the pages; a page is written once all
+its vectors are there, and only then what covers it is committed.
+
+Only for walks in which a row is on one page: the next page is compared before this one is written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.ingest.embed import EmbeddedPage, embed_page
+from semilayer_pipelines.ingest.pacing import Pace
+from semilayer_pipelines.ingest.page import Begun, Commit, Compare, Page, begin_page, end_page
+from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.vectors import Embed
+from semilayer_pipelines.stores.protocol import Index
+
+__all__ = ["apply_pages"]
+
+
+def apply_pages(
+    parts: Parts,
+    run: Run,
+    target: Target,
+    pages: Iterable[Page],
+    *,
+    pace: Pace,
+    compare: Callable[[Page], Compare],
+    vectors_from: Callable[[], Index | None],
+    commit: Callable[[Page, Counts], Commit | None] = lambda page, done: None,
+) -> Counts:
+    """Apply pages until they end or the lens is paused; return what they did together.
+
+    At most two pages are held. One that is under way when the lens is paused is still written.
+    `commit` gets a page and what the pages before it did; `pace` is told how long each page took.
+    Raises what `apply_page` and the walk raise; what was not written is then dropped.
+    """
+    done, begun, ended = Counts(), None, 0.0
+
+    def end(page: Begun) -> Counts:
+        nonlocal ended
+        since = max(ended, page.page.started)
+        counts = end_page(parts, run, target, page, since=since, commit=commit(page.page, done))
+        ended = time.monotonic()
+        pace.took(page.page.rows.height, ended - since)
+        return counts
+
+    with _embedding_aside(parts) as embed:
+        for page in pages:
+            if run.paused():
+                break
+            following = begin_page(
+                parts,
+                target,
+                page,
+                compare=compare(page),
+                vectors_from=vectors_from(),
+                embed=embed,
+            )
+            if begun is not None:
+                done += end(begun)
+            begun = following
+        if begun is not None:
+            done += end(begun)
+    return done
+
+
+@contextmanager
+def _embedding_aside(parts: Parts) -> Iterator[Embed]:
+    """Lend a thread that embeds, one page after the other."""
+    aside = ThreadPoolExecutor(1, thread_name_prefix="embedding")
+
+    def embed(texts: Sequence[str]) -> Callable[[], EmbeddedPage]:
+        return aside.submit(embed_page, parts.embedder, texts).result
+
+    try:
+        yield embed
+    finally:
+        # Not waited for: an interrupted run must not go on embedding what nobody will write.
+        aside.shutdown(wait=False, cancel_futures=True)
