@@ -148,7 +148,7 @@ class Writer:
 
     def _commit_together(self, calls: Sequence[Call]) -> Sequence[Accepted | Exception]:
         project = self._project
-        with project.registry.begin() as db:
+        with project.registry.begin(durable=True) as db:
             outcomes = accept(
                 db,
                 calls,

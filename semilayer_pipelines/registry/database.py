@@ -22,7 +22,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from semilayer_pipelines.errors import RegistryUnavailable, redact
-from semilayer_pipelines.registry.engine import WRITES, make_engine
+from semilayer_pipelines.registry.engine import DURABLE, WRITES, make_engine
 from semilayer_pipelines.registry.migrate import migrate as to_this_version
 
 __all__ = ["Registry"]
@@ -37,6 +37,7 @@ class Registry:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writing = engine.execution_options(**{WRITES: True})
+        self._durable = engine.execution_options(**{WRITES: True, DURABLE: True})
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True) -> Registry:
@@ -57,9 +58,14 @@ class Registry:
         return redact(self.engine.url.render_as_string(hide_password=True))
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """Begin a transaction that may write; commit at the end, roll back on any exception."""
-        with self._errors_translated(), self._writing.begin() as db:
+    def begin(self, *, durable: bool = False) -> Iterator[Connection]:
+        """Begin a transaction that may write; commit at the end, roll back on any exception.
+
+        What was committed survives the end of this process, and with `durable` a loss of power as
+        well; PostgreSQL sees to that by itself.
+        """
+        engine = self._durable if durable else self._writing
+        with self._errors_translated(), engine.begin() as db:
             yield db
 
     @contextmanager

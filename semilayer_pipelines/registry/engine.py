@@ -18,10 +18,13 @@ from sqlalchemy.pool import NullPool, Pool
 
 from semilayer_pipelines.errors import ConfigError, RegistryUnavailable, redact
 
-__all__ = ["WRITES", "make_engine"]
+__all__ = ["DURABLE", "WRITES", "make_engine"]
 
 WRITES = "semilayer_writes"
 """Execution option of connections whose transactions write."""
+
+DURABLE = "semilayer_durable"
+"""Execution option of connections whose commits must survive a loss of power too."""
 
 SQLITE_WAIT_SECONDS = 30.0
 """How long a writer waits for another one; `?timeout=` in the URL says otherwise."""
@@ -79,9 +82,6 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None
     _use_wal(connection)
     connection.execute("PRAGMA foreign_keys = ON")
-    # In WAL mode a crash of the machine may lose the last commits, never the file's consistency;
-    # pages are idempotent, and what was acknowledged to a caller survives a crash of the process.
-    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -102,8 +102,12 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later cannot wait for the write lock (its snapshot
     # would be stale), so whoever means to write takes the lock at once.
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    # With NORMAL, in WAL mode, a crash of the machine may lose the last commits, never the file's
+    # consistency: enough for pages, which are done again. With FULL the disk has what was committed.
+    level = "FULL" if options.get(DURABLE, False) else "NORMAL"
+    connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES, False) else "BEGIN")
 
 
 def _postgres(url: URL, pooled: bool) -> Engine:

@@ -4,11 +4,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from semilayer_pipelines.errors import ConfigError, RegistryUnavailable
@@ -214,3 +215,19 @@ def test_a_url_we_cannot_use_is_refused_with_the_forms_we_can(url: str, said: st
         Registry.open(url)
 
     assert said in str(caught.value)
+
+
+def test_only_what_must_survive_a_loss_of_power_waits_for_the_disk(tmp_path: Path) -> None:
+    registry = Registry.open(f"sqlite:///{tmp_path}/registry.db")
+
+    def level(transaction: AbstractContextManager[Connection]) -> int:
+        with transaction as db:
+            return int(db.scalar(text("PRAGMA synchronous")))
+
+    # One connection of the pool serves them all, so that each must set its own.
+    levels = [level(registry.begin(durable=True)), level(registry.begin())]
+    levels += [level(registry.begin(durable=True)), level(registry.read())]
+    registry.close()
+
+    normal, full = 1, 2
+    assert levels == [full, normal, full, normal]

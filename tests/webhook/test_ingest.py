@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
@@ -228,3 +229,17 @@ def test_what_cannot_be_a_lens_is_not_found_either(site: Site, lens: str) -> Non
 
 def test_an_ingest_key_is_not_told_which_lenses_there_are(site: Site) -> None:
     assert "items" not in site.push("1", lens="item").text.replace("item'", "")
+
+
+def test_what_is_accepted_is_on_the_disk_when_the_answer_comes(site: Site) -> None:
+    told: list[str] = []
+    engine = site.project.registry.engine
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL waits for its disk by itself")
+    event.listen(engine, "before_cursor_execute", lambda *args: told.append(args[2]))
+
+    site.push("1")
+
+    [inserted] = [at for at, said in enumerate(told) if said.startswith("INSERT INTO sl_changes")]
+    levels = [said for said in told[:inserted] if said.startswith("PRAGMA synchronous")]
+    assert levels[-1] == "PRAGMA synchronous = FULL"
