@@ -19,7 +19,10 @@ from typing import Any
 # import.
 os.environ.setdefault("LANCEDB_LOG", "error")
 
-import lancedb
+from semilayer_pipelines.stores.lance_import import without_rest_client
+
+with without_rest_client():
+    import lancedb
 
 from semilayer_pipelines.errors import DimensionChanged, NotFound
 from semilayer_pipelines.nearest import nearest
