@@ -38,6 +38,7 @@ BENCHMARKS = {
     "embedder": ("benchmarks.embedder_service", "run"),
     "webhook": ("benchmarks.webhook", "run"),
     "weaviate": ("benchmarks.weaviate", "run"),
+    "freshness": ("benchmarks.freshness", "run"),
     "memory": ("benchmarks.memory", "run_small"),
     "million": ("benchmarks.memory", "run_large"),
 }
