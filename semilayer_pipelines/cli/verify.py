@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import click
 
 from semilayer_pipelines import lifecycle
-from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
+from semilayer_pipelines.cli.context import (
+    Here,
+    env_option,
+    exit_code,
+    json_option,
+    say,
+    say_aside,
+    say_json,
+)
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.out_of_line import audit_json, found_lines, reporting
+from semilayer_pipelines.errors import SemilayerError, redact
 from semilayer_pipelines.ingest.audit import Audit, Kind, audit
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry.jobs import Job
+from semilayer_pipelines.registry.lenses import Lens
 
 __all__ = ["verify"]
 
@@ -49,53 +62,94 @@ def verify(
 ) -> None:
     """Compare indexes with their sources, row by row, without writing.
 
-    Exit code 0 when all are in line, 3 when one is not. With --heal, 0 once the jobs are queued
-    or, with --wait, have brought them in line. Rows that a buffered change will bring in and rows
-    that cannot be mapped are told and count as in line.
+    Exit code 0 when all are in line, 3 when one is not, and the error's when one could not be
+    compared. With --heal, 0 once the jobs are queued or, with --wait, have brought them in line.
+    Rows that a buffered change will bring in and rows that cannot be mapped count as in line.
     """
     project = here.project
     with project.registry.read() as db:
         known = [lenses.get(db, env, lens)] if lens else lenses.list_all(db, env)
     tell = say_aside if as_json else say
-    told: list[Mapping[str, object]] = []
-    queued: list[str] = []
-    in_line = True
+    results: list[_Result] = []
     for one in known:
-        found = audit(project, one, reporting(say_aside, one.name))
-        in_line &= found.in_line
-        job = None
-        if heal and not found.in_line:
-            job = lifecycle.request_heal(
-                project, env, one.name, rebuild=found.rebuild, confirmed=confirm_deletes
+        result = _compare(project, one)
+        if heal and result.audit and not result.audit.in_line:
+            rebuild = result.audit.rebuild
+            result = replace(
+                result,
+                job=lifecycle.request_heal(
+                    project, env, one.name, rebuild=rebuild, confirmed=confirm_deletes
+                ),
             )
-            queued.append(job.id)
+        results.append(result)
         if not as_json:
-            for line in _lines(one.name, found):
+            for line in _lines(result):
                 say(line)
-        told.append(
-            {
-                "lens": one.name,
-                "inLine": found.in_line,
-                **audit_json(found),
-                "seconds": round(found.seconds, 3),
-                "job": job.id if job else None,
-            }
-        )
-        if job is not None:
-            tell(f"{one.name}: {job.mode.value} queued, job {job.id[:8]}.")
     if as_json:
-        say_json({"inLine": in_line, "lenses": told})
+        in_line = all(result.audit and result.audit.in_line for result in results)
+        say_json({"inLine": in_line, "lenses": [_as_json(result) for result in results]})
     if wait:
-        follow(project, queued, tell=tell)
-    if not in_line and not heal:
-        raise click.exceptions.Exit(OUT_OF_LINE_CODE)
+        follow(project, [result.job.id for result in results if result.job], tell=tell)
+    code = _code(results, healed=heal)
+    if code:
+        raise click.exceptions.Exit(code)
 
 
-def _lines(name: str, found: Audit) -> list[str]:
+@dataclass(frozen=True)
+class _Result:
+    """What came of one lens: an audit or an error, and the job that mends what was found."""
+
+    lens: str
+    audit: Audit | None = None
+    error: SemilayerError | None = None
+    job: Job | None = None
+
+
+def _compare(project: Project, lens: Lens) -> _Result:
+    try:
+        return _Result(lens.name, audit(project, lens, reporting(say_aside, lens.name)))
+    except SemilayerError as error:
+        # The others are compared all the same.
+        return _Result(lens.name, error=error)
+
+
+def _code(results: Sequence[_Result], *, healed: bool) -> int:
+    errors = [exit_code(result.error) for result in results if result.error]
+    if errors:
+        return errors[0]
+    out_of_line = any(result.audit and not result.audit.in_line for result in results)
+    return OUT_OF_LINE_CODE if out_of_line and not healed else 0
+
+
+def _as_json(result: _Result) -> dict[str, object]:
+    if result.error:
+        said, cure = redact(result.error.message), redact(result.error.cure)
+        return {"lens": result.lens, "inLine": None, "error": said, "cure": cure}
+    assert result.audit is not None
+    return {
+        "lens": result.lens,
+        "inLine": result.audit.in_line,
+        **audit_json(result.audit),
+        "seconds": round(result.audit.seconds, 3),
+        "job": result.job.id if result.job else None,
+    }
+
+
+def _lines(result: _Result) -> list[str]:
+    if result.error:
+        said = redact(f"{result.error.message} {result.error.cure}")
+        return [f"{result.lens}: NOT COMPARED: {said}"]
+    assert result.audit is not None
+    found = result.audit
     verdict = "in line" if found.in_line else "OUT OF LINE"
     counts = f"{found.rows:,} rows, {found.objects:,} vectors, {found.seconds:.1f} s"
-    lines = [f"{name}: {verdict} ({counts})", *(f"  {problem}" for problem in found.problems)]
-    lines += found_lines(found, _WORDS)
-    if not found.in_line:
-        lines.append(f"  mend it: semilayer verify --lens {name} --heal")
+    lines = [
+        f"{result.lens}: {verdict} ({counts})",
+        *(f"  {problem}" for problem in found.problems),
+        *found_lines(found, _WORDS),
+    ]
+    if result.job:
+        lines.append(f"{result.lens}: {result.job.mode.value} queued, job {result.job.id[:8]}.")
+    elif not found.in_line:
+        lines.append(f"  mend it: semilayer verify --lens {result.lens} --heal")
     return lines

@@ -191,8 +191,9 @@ def _sample(parts: Parts, generation: Generation, index: Index | None, seed: int
     mapped = parts.mapping.apply(rows)
     differing = mapped.frame[KEY].filter(~compare_by_key(index, mapped).same)
     with parts.registry.read() as db:
-        pending = [c.key for c in changes.waiting(db, parts.lens.id, differing.to_list(), 0)]
-    differing = differing.filter(~differing.is_in(pending))
+        seq = changes.latest_seq(db, parts.lens.id)
+        waiting = changes.waiting(db, parts.lens.id, differing.to_list(), seq)
+    differing = differing.filter(~differing.is_in([change.key for change in waiting]))
     comes = parts.tracked is not None or parts.lens.config.smart_sync_interval is not None
     wrong = unmoved.count(rows, differing) if comes else differing.len()
     same = mapped.frame.height - differing.len()

@@ -84,14 +84,16 @@ def _results(
     key: dg.AssetKey,
     names: set[str],
 ) -> Iterator[dg.AssetCheckResult]:
-    from semilayer_pipelines.ingest.checks import Check, check_lens
+    from semilayer_pipelines.ingest.checks import Check, Verdict, check_lens
 
     # Another sample in every run, and the same when a run is looked at again.
     seed = int(context.run.run_id[:8], 16)
+    checks = frozenset(map(Check, names))
     try:
-        found = check_lens(project, lens, frozenset(map(Check, names)), seed=seed)
-    except SemilayerError as error:
-        raise failure(None, error) from None
+        found = check_lens(project, lens, checks, seed=seed)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with one lens, the rest go on
+        told = f"It cannot be looked at: {type(error).__name__}: {redact(str(error))}"
+        found = dict.fromkeys(checks, Verdict(False, told))
     for check, verdict in sorted(found.items()):
         if not verdict.passed:
             context.log.warning(f"{lens.env}/{lens.name}, {check}: {verdict.told}")

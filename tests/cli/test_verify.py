@@ -56,6 +56,28 @@ def test_one_out_of_line_ends_with_3_and_names_the_rows(served: Folder) -> None:
     assert (lens["wrongModel"]["count"], lens["doubled"]["count"]) == (0, 0)
 
 
+def test_a_lens_that_cannot_be_compared_keeps_no_other_from_it(tmp_path: Path) -> None:
+    # given two lenses, one of whose tables is gone
+    folder = Folder.at(tmp_path, rows=10)
+    with sqlite3.connect(folder.database) as db:
+        db.execute("CREATE TABLE others AS SELECT * FROM items")
+    folder.write(lenses={"first": {"table": "others", "primaryKey": "id"}, "second": {}})
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+    with sqlite3.connect(folder.database) as db:
+        db.execute("DROP TABLE others")
+
+    # when
+    done = folder.run("verify")
+    told = json.loads(folder.run("verify", "--json").stdout)
+
+    # then
+    assert done.exit_code == 2
+    assert "first: NOT COMPARED" in done.stdout
+    assert "second: in line" in done.stdout
+    assert [lens["inLine"] for lens in told["lenses"]] == [None, True]
+
+
 def test_healing_queues_the_job_that_brings_it_in_line(served: Folder) -> None:
     spoil(served)
 

@@ -72,7 +72,11 @@ def test_a_sample_finds_what_no_incremental_walk_will_see(lab: Lab) -> None:
     assert failing(found) == set()
     assert found[Check.SAMPLE].numbers["differing"] > 0
 
-    # when they are in, and others come that do not move it
+    # when they are in, by a walk and by name, and others come that do not move it
+    with lab.project.registry.begin() as db:
+        named = [(str(n), Action.UPSERT) for n in range(1, 151)]
+        changes.append(db, lab.lens.id, named, lab.project.clock())
+    lab.run(lab.request(Mode.RECORDS))
     lab.run(lab.request(Mode.INCREMENTAL))
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'b', updated_at = '2024-05-01 00:00:00'")
