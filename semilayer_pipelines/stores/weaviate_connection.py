@@ -36,6 +36,7 @@ T = TypeVar("T")
 WAITS_S = (0.2, 0.6, 1.8)
 """Before the second, third and fourth attempt; the engine tries again on top of that."""
 
+_PATIENCE_S = 20.0
 _EMBEDDED_VERSION = "1.39.0"
 # With aliases, which carry a lens's public name.
 _OLDEST = (1, 32)
@@ -70,13 +71,17 @@ def connected(settings: WeaviateSettings, folder: Path) -> weaviate.WeaviateClie
 def persistently(doing: str, action: Callable[[], T]) -> T:
     """Run `action`, again while it raises `StoreUnavailable`, some seconds at most in all.
 
-    `action` must be safe to repeat. Raises what `store_errors` makes of the client's errors.
+    `action` must be safe to repeat. Raises what `store_errors` makes of the client's errors. What
+    took its whole time is not tried again here: the caller waits long enough.
     """
+    started = time.monotonic()
     for wait in WAITS_S:
         try:
             with store_errors(doing):
                 return action()
         except StoreUnavailable:
+            if time.monotonic() - started > _PATIENCE_S:
+                raise
             time.sleep(wait * random.uniform(0.7, 1.3))
     with store_errors(doing):
         return action()

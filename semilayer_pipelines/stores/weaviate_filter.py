@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import reduce
 from typing import Any
 
 from weaviate.classes.query import Filter
@@ -48,7 +47,7 @@ def _condition(field: IndexField, condition: Condition) -> Answer:
     values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
     match condition.operator:
         case Operator.EQ | Operator.IN:
-            return _any(_equals(field, value) for value in values)
+            return _equals_any(field, values)
         case Operator.NE | Operator.NIN:
             return _all(_differs(field, value) for value in values)
         case Operator.EMPTY:
@@ -58,22 +57,33 @@ def _condition(field: IndexField, condition: Condition) -> Answer:
             return _compared(field, operator, fitting(field, values[0]))
 
 
-def _equals(field: IndexField, value: Scalar) -> Answer:
-    where, what = _spot(field, fitting(field, value))
-    if where is None:
-        return _empty(field, True) if what == "" else False
-    # Of a list, Equal would be refused for some types; ContainsAny is asked of both alike.
-    return where.contains_any([what]) if field.array else where.equal(what)
+def _equals_any(field: IndexField, values: Sequence[Scalar]) -> Answer:
+    """Return what holds when a field, or an element of it, is one of the values."""
+    spots = [_spot(field, fitting(field, value)) for value in values]
+    found: dict[str, list[Any]] = {}
+    for name, what in spots:
+        if name is not None:
+            found.setdefault(name, []).append(what)
+    answers: list[Answer] = [
+        # Of a list, Equal would be refused for some types.
+        Filter.by_property(name).equal(wanted[0])
+        if len(wanted) == 1 and not field.array
+        else Filter.by_property(name).contains_any(wanted)
+        for name, wanted in found.items()
+    ]
+    if (None, "") in spots:
+        answers.append(_empty(field, True))
+    return _any(answers)
 
 
 def _differs(field: IndexField, value: Scalar) -> Answer:
-    where, what = _spot(field, fitting(field, value))
-    if where is None:
+    name, what = _spot(field, fitting(field, value))
+    if name is None:
         return _empty(field, False) if what == "" else True
-    return where.not_equal(what)
+    return Filter.by_property(name).not_equal(what)
 
 
-def _spot(field: IndexField, value: Any) -> tuple[Any, Any]:
+def _spot(field: IndexField, value: Any) -> tuple[str | None, Any]:
     """Return the property in which a value is found, and as what.
 
     There is no property for the empty text, nor for a number that no integer equals.
@@ -82,13 +92,13 @@ def _spot(field: IndexField, value: Any) -> tuple[Any, Any]:
         return None, ""
     if not has_exact(field):
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return _property(field), float(value) if number else value
+        return property_name(field.name), float(value) if number else value
     integer = whole(value)
     if integer is None:
         return None, None
     if abs(integer) < SAFE:
-        return _property(field), integer
-    return _exact(field), scalar_text(integer)
+        return property_name(field.name), integer
+    return exact_name(field.name), scalar_text(integer)
 
 
 def _empty(field: IndexField, wanted: bool) -> Answer:
@@ -156,11 +166,11 @@ def _all(answers: Iterable[Answer]) -> Answer:
     kept = [answer for answer in answers if answer is not True]
     if any(answer is False for answer in kept):
         return False
-    return reduce(lambda one, other: one & other, kept) if kept else True
+    return Filter.all_of(kept) if kept else True
 
 
 def _any(answers: Iterable[Answer]) -> Answer:
     kept = [answer for answer in answers if answer is not False]
     if any(answer is True for answer in kept):
         return True
-    return reduce(lambda one, other: one | other, kept) if kept else False
+    return Filter.any_of(kept) if kept else False

@@ -51,9 +51,10 @@ class Writes:
             left = sorted(errors)
             objects, keys = [objects[at] for at in left], [keys[at] for at in left]
             failed = [errors[at] for at in left]
+            trouble = [text for text in failed if fault_of(text) is Fault.TROUBLE]
             if wait is not None:
-                time.sleep(wait * random.uniform(0.7, 1.3))
-        trouble = [text for text in failed if fault_of(text) is Fault.TROUBLE]
+                # Trouble of the store needs time to pass; an object's own would have shown by now.
+                time.sleep((wait if trouble else WAITS_S[0]) * random.uniform(0.7, 1.3))
         if trouble:
             raise StoreUnavailable(
                 f"index {self.index}: {len(trouble)} objects were not written: {trouble[0]}",
