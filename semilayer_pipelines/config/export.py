@@ -11,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
 
 from semilayer_pipelines.config.edits import ABSENT, FIELD_ORDER, Edit, value_at
 from semilayer_pipelines.config.models import LensConfig
@@ -59,8 +60,16 @@ def _changed(text: str, change: Callable[[CommentedMap], None]) -> str:
     after = _text_of(yaml, document)
     # What the library would only spell or space otherwise is left as the author wrote it.
     kept = merged(before, theirs=after, ours=text)
+    return kept if kept is not None and _same(kept, after) else after
+
+
+def _same(one: str, other: str) -> bool:
+    """Say whether two texts hold the same; a merge of lines may be no YAML at all."""
     plain = YAML(typ="safe", pure=True)
-    return kept if kept is not None and plain.load(kept) == plain.load(after) else after
+    try:
+        return bool(plain.load(one) == plain.load(other))
+    except YAMLError:
+        return False
 
 
 def _text_of(yaml: YAML, document: CommentedMap) -> str:
