@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy import Connection, delete, insert, or_, select
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import tables
@@ -15,6 +16,7 @@ from semilayer_pipelines.registry.job import Mode
 __all__ = ["LoggedPage", "job_at", "of_job", "prune", "rate", "record", "total"]
 
 _pages = tables.page_log.c
+_RATED_PAGES = 1_000
 _AT_ONCE = 100  # pages that may end between one page's write and its end: a shard each
 
 
@@ -112,11 +114,25 @@ def rate(db: Connection, job_ids: Sequence[str], since: datetime) -> float:
     Shards work side by side: each has its own rate, and they add up. 0 without a page.
     """
     rows = db.execute(
-        select(func.sum(_pages.rows) / func.nullif(func.sum(_pages.seconds), 0))
+        select(_pages.job_id, _pages.shard, _pages.rows, _pages.seconds, _pages.at)
         .where(_pages.job_id.in_(job_ids), _pages.at >= since)
-        .group_by(_pages.job_id, _pages.shard)
+        .order_by(_pages.id.desc())
+        .limit(_RATED_PAGES)
     )
-    return float(sum(row[0] or 0 for row in rows))
+    of_shards: defaultdict[tuple[str, int], list[tuple[int, datetime, datetime]]] = defaultdict(
+        list
+    )
+    for row in rows:
+        begun = row.at - timedelta(seconds=row.seconds)
+        of_shards[row.job_id, row.shard].append((row.rows, begun, row.at))
+    return sum(map(_rate, of_shards.values()))
+
+
+def _rate(pages: Sequence[tuple[int, datetime, datetime]]) -> float:
+    # From the first one's begin to the last one's end: a page begins while another is written.
+    read, begun, ended = zip(*pages, strict=True)
+    seconds = (max(ended) - min(begun)).total_seconds()
+    return sum(read) / seconds if seconds else 0.0
 
 
 def prune(db: Connection, before: datetime) -> int:

@@ -75,12 +75,13 @@ def test_a_time_tells_the_job_that_was_at_work_then(registry: Registry, lens: Le
 
 
 def test_the_rates_of_jobs_that_work_side_by_side_add_up(registry: Registry) -> None:
-    # given 100 rows in 0.25 s a page
+    # given pages of 100 rows that took 0.25 s each, and ended a second after one another
     def rate(*job_ids: str, since: float) -> float:
         with registry.read() as db:
             return page_log.rate(db, job_ids, at(since))
 
-    assert rate("job-1", since=2) == 400
-    assert rate("job-1", "job-2", since=2) == 800
+    assert rate("job-1", since=3) == 400
+    assert rate("job-1", since=2) == 200 / 1.25
+    assert rate("job-1", "job-2", since=3) == 800
     assert rate("job-1", since=4) == 0
     assert rate(since=0) == 0
