@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from semilayer_pipelines.errors import Refused
-from semilayer_pipelines.ingest.publish import announce
+from semilayer_pipelines.ingest.publish import announce, locked
 from semilayer_pipelines.ingest.retention import GRACE
 from semilayer_pipelines.lens_check import LensCheck
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import generations, jobs, lenses, sources
+from semilayer_pipelines.registry import cursors, generations, jobs, lenses, sources
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens, Needs
@@ -62,10 +62,26 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
             lens=name,
         )
     needs = _needs(project, lens, previous)
-    with project.registry.begin() as db:
+    # Held, so that whoever writes to the index in use is done, and next finds it switched.
+    with locked(project.store(env), active), project.registry.begin() as db:
         now = project.clock()
-        generations.reinstate(db, previous.id, instead_of=active.id, now=now)
+        generations.reinstate(
+            db,
+            previous.id,
+            instead_of=active.id,
+            retired_after=now - GRACE + MARGIN,
+            now=now,
+        )
         lenses.set_needs(db, lens.id, needs, now)
+        # What came since it was begun may be in the index only that is left.
+        cursors.begin(
+            db,
+            lens.id,
+            previous.high_water,
+            settled=previous.settled,
+            seen_at=previous.created_at,
+            now=now,
+        )
         asked = jobs.request(
             db,
             lens,

@@ -87,7 +87,10 @@ def _in_line(db: Connection, parts: Parts, job: Job, outcome: Outcome) -> None:
     now = parts.clock()
     lens = lenses.by_id(db, parts.lens.id)
     brought_in = lens.needs is Needs.SMART_SYNC and lens.config_hash == parts.lens.config_hash
-    if job.mode is Mode.SMART_SYNC and outcome.generation and brought_in:
+    active = generations.active(db, lens.id)
+    # One that was rolled back to while this run was ending has a sync of its own coming.
+    same = active is not None and outcome.generation and active.id == outcome.generation.id
+    if job.mode is Mode.SMART_SYNC and outcome.generation and same and brought_in:
         generations.adopt(
             db,
             outcome.generation.id,

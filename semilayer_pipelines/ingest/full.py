@@ -108,7 +108,7 @@ def open_generation(parts: Parts, run: Run) -> Generation:
         return generations.open_next(
             db,
             parts.lens,
-            index_name=lambda number: f"{parts.lens.name}-{parts.lens.id}-g{number:06d}",
+            index_name=partial(generations.index_name, parts.lens),
             mapping_fingerprint=parts.mapping.fingerprint,
             model_fingerprint=parts.embedder.fingerprint,
             bounds=bounds,

@@ -19,11 +19,11 @@ from semilayer_pipelines.ingest.sweep import GUARD_ROWS, sweep
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, lenses
 from semilayer_pipelines.registry.changes import Change
-from semilayer_pipelines.registry.generations import Generation, GenerationState
+from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.stores.protocol import Store
 
-__all__ = ["announce", "publish"]
+__all__ = ["announce", "locked", "publish"]
 
 REPLAY_ROWS = 1_000
 
@@ -44,7 +44,7 @@ def publish(parts: Parts, run: Run, generation: Generation) -> Generation | None
     with parts.registry.read() as db:
         old = generations.active(db, parts.lens.id)
     _refuse_a_loss(parts, run, target, old)
-    with _locked(parts, old):
+    with locked(parts.store, old):
         published = None
         while published is None:
             seq = _replay(parts, run, target, seq)
@@ -147,6 +147,8 @@ def _refuse_a_loss(parts: Parts, run: Run, target: Target, old: Generation | Non
         )
 
 
-def _locked(parts: Parts, old: Generation | None) -> AbstractContextManager[None]:
-    index = Target(parts, old).index if old and old.state is GenerationState.ACTIVE else None
-    return index.lock() if index else nullcontext()
+def locked(store: Store, active: Generation | None) -> AbstractContextManager[None]:
+    """Hold the write lock of the index in use, if there is one: nobody writes to it meanwhile."""
+    if active is None or not store.exists(active.index_name):
+        return nullcontext()
+    return store.open(active.index_name).lock()

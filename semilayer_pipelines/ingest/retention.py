@@ -8,7 +8,13 @@ from datetime import datetime, timedelta
 
 from semilayer_pipelines.ingest.publish import announce
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import dropped_indexes, generations, lenses, retention
+from semilayer_pipelines.registry import (
+    dropped_indexes,
+    environments,
+    generations,
+    lenses,
+    retention,
+)
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.retention import Swept
 from semilayer_pipelines.stores.protocol import Store
@@ -16,7 +22,8 @@ from semilayer_pipelines.stores.protocol import Store
 __all__ = ["GRACE", "Tidied", "drop_retired", "tidy"]
 
 GRACE = timedelta(hours=1)
-"""How long a generation is kept after another took its place: searches under way end in it."""
+"""How long a generation is kept after another took its place: searches under way end in it,
+and `semilayer rollback` goes back to it."""
 
 JOBS_KEPT = timedelta(days=30)
 PAGES_KEPT = timedelta(days=7)
@@ -33,7 +40,7 @@ class Tidied:
 
 
 def tidy(project: Project) -> Tidied:
-    """Drop what was retired longer ago than `GRACE`, and forget old history."""
+    """Drop what was retired longer ago than `GRACE` and what is orphaned; forget old history."""
     now = project.clock()
     with project.registry.begin() as db:
         swept = retention.sweep(
@@ -45,6 +52,7 @@ def tidy(project: Project) -> Tidied:
         )
     dropped = drop_retired(project.registry, project.store, now)
     dropped += _drop_removed(project.registry, project.store, now)
+    dropped += _drop_orphans(project)
     _point_names(project)
     return Tidied(swept, tuple(dropped))
 
@@ -92,3 +100,24 @@ def _drop_removed(registry: Registry, store: Callable[[str], Store], now: dateti
         with registry.begin() as db:
             dropped_indexes.forget(db, name)
     return [name for _, name in late]
+
+
+def _drop_orphans(project: Project) -> list[str]:
+    """Drop the indexes that were generations of a lens and are none any more.
+
+    They are left by a run that was killed, or made its index when the generation was gone. Indexes
+    that the registry never gave a name to stay: whoever connects an empty registry to a full store
+    must not lose it.
+    """
+    with project.registry.read() as db:
+        envs = [env.slug for env in environments.list_all(db)]
+    dropped = []
+    for env in envs:
+        store = project.store(env)
+        names = store.names()
+        with project.registry.read() as db:
+            orphans = generations.forgotten(db, env, names)
+        for name in orphans:
+            store.drop(name)
+        dropped += orphans
+    return dropped

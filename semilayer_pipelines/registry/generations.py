@@ -6,10 +6,11 @@ the index first and `forget` the row after, so that a crash in between leaves a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.config.models import LensConfig
@@ -26,9 +27,10 @@ __all__ = [
     "GenerationState",
     "active",
     "adopt",
-    "all_index_names",
     "building",
     "forget",
+    "forgotten",
+    "index_name",
     "note_embedder",
     "open_next",
     "publish",
@@ -190,16 +192,24 @@ def publish(db: Connection, generation_id: int, now: datetime) -> None:
     )
 
 
-def reinstate(db: Connection, generation_id: int, *, instead_of: int, now: datetime) -> None:
+def reinstate(
+    db: Connection,
+    generation_id: int,
+    *,
+    instead_of: int,
+    retired_after: datetime,
+    now: datetime,
+) -> None:
     """Put a retired generation in the place of the active one, `instead_of`, which is retired.
 
-    Raises `Refused` when either is not what it was thought to be.
+    Raises `Refused` when either is not what it was thought to be, or the first was not retired
+    after `retired_after`: what is older may be being dropped.
     """
     retire(db, instead_of, now)
     try:
         changed = db.execute(
             update(tables.generations)
-            .where(_generations.id == generation_id, _generations.retired_at.is_not(None))
+            .where(_generations.id == generation_id, _generations.retired_at > retired_after)
             .values(
                 state=GenerationState.ACTIVE,
                 active_slot=_generations.lens_id,
@@ -229,8 +239,13 @@ def retired(db: Connection, lens_id: int) -> list[Generation]:
 
 
 def retired_before(db: Connection, before: datetime) -> list[Generation]:
-    """Return the generations of all lenses that were retired before a time."""
-    return _many(db, _generations.retired_at < before)
+    """Return the generations of all lenses that were retired before a time.
+
+    A lens without an active generation keeps what it has: it may be the last good one.
+    """
+    other = tables.generations.alias("other")
+    followed = select(other.c.id).where(other.c.active_slot == _generations.lens_id).exists()
+    return _many(db, (_generations.retired_at < before) & followed)
 
 
 def forget(db: Connection, generation_id: int) -> None:
@@ -238,16 +253,35 @@ def forget(db: Connection, generation_id: int) -> None:
     db.execute(delete(tables.generations).where(_generations.id == generation_id))
 
 
-def all_index_names(db: Connection, env: str) -> set[str]:
-    """Return the indexes that an environment's generations know of, whatever their state."""
-    rows = db.scalars(
-        select(_generations.index_name)
-        .select_from(tables.generations)
-        .join(tables.lenses)
-        .join(tables.environments)
-        .where(tables.environments.c.slug == env)
-    )
-    return set(rows)
+def index_name(lens: Lens, number: int) -> str:
+    """Return the name of the physical index of a lens's generation; no other ever has it."""
+    return _index_name(lens.name, lens.id, number)
+
+
+def forgotten(db: Connection, env: str, names: Collection[str]) -> list[str]:
+    """Return those of an environment's indexes that were generations of it and are none any more.
+
+    `names` must have been listed before: a generation's row is there before its index. What this
+    registry never gave a name to is not among them: it may be another one's.
+    """
+    of_lens = select(_generations.index_name).select_from(tables.generations).join(tables.lenses)
+    known = {name for (name,) in _of_env(db, of_lens, env)}
+    lenses = tables.lenses.c
+    given = {
+        _index_name(row.name, row.id, number)
+        for row in _of_env(db, select(lenses.name, lenses.id, lenses.last_generation), env)
+        for number in range(1, row.last_generation + 1)
+    }
+    return sorted((set(names) & given) - known)
+
+
+def _of_env(db: Connection, query: Select[Any], env: str) -> Sequence[Row[Any]]:
+    of_env = query.join(tables.environments).where(tables.environments.c.slug == env)
+    return db.execute(of_env).all()
+
+
+def _index_name(lens: str, lens_id: int, number: int) -> str:
+    return f"{lens}-{lens_id}-g{number:06d}"
 
 
 def _last_number(db: Connection, lens: Lens) -> int:

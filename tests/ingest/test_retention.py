@@ -5,6 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from semilayer_pipelines.ingest.retention import GRACE, tidy
+from semilayer_pipelines.registry import generations
+from semilayer_pipelines.stores.protocol import IndexSchema
 from tests.lab import ENV, Lab
 
 
@@ -24,6 +26,26 @@ def test_a_retired_index_is_kept_for_the_grace_period_and_dropped_after_it(tmp_p
     assert early.indexes == ()
     assert late.indexes == ("items-1-g000001",)
     assert lab.project.store(ENV).names() == ["items-1-g000002"]
+    assert lab.audit().clean
+
+
+def test_an_orphaned_index_is_dropped_and_a_strangers_is_left_alone(tmp_path: Path) -> None:
+    # given an index whose generation a killed run had forgotten already, and one of somebody else
+    lab = Lab.at(tmp_path, rows=30)
+    lab.full()
+    lab.full()
+    with lab.project.registry.begin() as db:
+        [old] = generations.retired(db, lab.lens.id)
+        generations.forget(db, old.id)
+    store = lab.project.store(ENV)
+    store.create("items-99-g000001", IndexSchema((), 4))
+
+    # when
+    done = tidy(lab.project)
+
+    # then
+    assert done.indexes == ("items-1-g000001",)
+    assert store.names() == ["items-1-g000002", "items-99-g000001"]
     assert lab.audit().clean
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.retention import GRACE, tidy
+from semilayer_pipelines.ingest.run import PageDone
 from semilayer_pipelines.registry import generations
+from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs
-from semilayer_pipelines.rollback import rollback
+from semilayer_pipelines.rollback import RolledBack, rollback
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
 from tests.lab import ENV, Lab
@@ -57,6 +59,43 @@ def test_a_rollback_can_be_taken_back(rebuilt: Lab) -> None:
 
     assert serving(rebuilt) == 2
     assert rebuilt.audit().clean
+
+
+def test_incremental_ingest_goes_back_with_the_index(rebuilt: Lab) -> None:
+    # given an index whose row 7 came by incremental ingest
+    with rebuilt.source() as db:
+        db.execute("UPDATE items SET name = 'late', updated_at = '2024-09-09' WHERE id = 7")
+    rebuilt.run(rebuilt.request(Mode.INCREMENTAL))
+    assert (rebuilt.index.get("7") or {})["name"] == "late"
+
+    # when the index before it serves again
+    rollback(rebuilt.project, ENV, "items")
+    assert (rebuilt.index.get("7") or {})["name"] != "late"
+    rebuilt.run(rebuilt.request(Mode.INCREMENTAL))
+
+    # then row 7 is not taken for one that was seen
+    assert (rebuilt.index.get("7") or {})["name"] == "late"
+
+
+def test_a_sync_that_ends_while_the_index_goes_back_does_not_pass_for_its_sync(
+    tmp_path: Path,
+) -> None:
+    # given a sync of a rebuilt index in its last page
+    lab = Lab.at(tmp_path, rows=200)
+    lab.full()
+    lab.full()
+    done: list[RolledBack] = []
+
+    def go_back(_: PageDone) -> None:
+        done.append(rollback(lab.project, ENV, "items"))
+
+    # when the index goes back
+    lab.sync(report=go_back)
+
+    # then the older one still needs its own
+    assert lab.lens.needs is Needs.SMART_SYNC
+    lab.run(done[0].sync)
+    assert lab.lens.needs is Needs.NOTHING
 
 
 def test_a_lens_that_was_never_rebuilt_has_nothing_to_go_back_to(tmp_path: Path) -> None:

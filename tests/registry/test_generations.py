@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from semilayer_pipelines.errors import DimensionChanged, NotFound, Refused
@@ -214,14 +216,49 @@ def test_generations_retired_long_ago_are_found_for_all_lenses(
     assert len(both) == 2
 
 
-def test_the_indexes_of_an_environment_are_known_in_every_state(
+def test_an_index_is_forgotten_when_its_name_was_given_here_and_no_generation_has_it(
     registry: Registry, lens: Lens
 ) -> None:
-    publish(registry, build(registry, lens))
-    publish(registry, build(registry, lens, job_id="full-2"))
-    build(registry, lens, job_id="full-3")
-    build(registry, make_lens(registry, "items", env="other"), index_name=lambda _: "elsewhere")
+    # given two generations of a lens, of which the first was forgotten
+    named = partial(generations.index_name, lens)
+    first = build(registry, lens, index_name=named)
+    publish(registry, first)
+    second = build(registry, lens, job_id="full-2", index_name=named)
+    publish(registry, second)
+    with registry.begin() as db:
+        generations.forget(db, first.id)
+
+    # when a store has both, one with a number that was never given, and a stranger's
+    there = [first.index_name, second.index_name, named(3), "items-99-g000001", "anything"]
+    with registry.read() as db:
+        forgotten = generations.forgotten(db, "test", there)
+        elsewhere = generations.forgotten(db, "other", there)
+
+    # then
+    assert forgotten == [first.index_name]
+    assert elsewhere == []
+
+
+def test_the_last_generation_of_a_lens_is_never_too_old(registry: Registry, lens: Lens) -> None:
+    only = build(registry, lens)
+    publish(registry, only, 1)
+    with registry.begin() as db:
+        generations.retire(db, only.id, at(2))
 
     with registry.read() as db:
-        assert generations.all_index_names(db, "test") == {"items-g1", "items-g2", "items-g3"}
-        assert generations.all_index_names(db, "other") == {"elsewhere"}
+        assert generations.retired_before(db, at(1_000_000)) == []
+
+
+def test_nobody_goes_back_to_what_may_be_being_dropped(registry: Registry, lens: Lens) -> None:
+    first = build(registry, lens)
+    publish(registry, first, 1)
+    second = build(registry, lens, job_id="full-2")
+    publish(registry, second, 2)
+
+    with pytest.raises(Refused, match="switched a moment ago"), registry.begin() as db:
+        generations.reinstate(db, first.id, instead_of=second.id, retired_after=at(2), now=at(3))
+
+    with registry.read() as db:
+        active = generations.active(db, lens.id)
+    assert active is not None
+    assert active.id == second.id
