@@ -110,7 +110,7 @@ def _connect(settings: WeaviateSettings, folder: Path) -> weaviate.WeaviateClien
         grpc_host=settings.grpc.host,
         grpc_port=settings.grpc.port,
         grpc_secure=settings.grpc.secure,
-        headers=dict(settings.headers),
+        headers=_headers(settings),
         additional_config=config,
         auth_credentials=_credentials(settings.credentials),
         skip_init_checks=True,
@@ -155,10 +155,18 @@ def _listening(address: Address) -> bool:
     return False
 
 
+def _headers(settings: WeaviateSettings) -> dict[str, str]:
+    headers, given = dict(settings.headers), settings.credentials
+    if given.token and not given.refresh_token:
+        # The client would call it expired after a minute, whatever it says itself.
+        headers["authorization"] = f"Bearer {given.token}"
+    return headers
+
+
 def _credentials(given: Credentials) -> AuthCredentials | None:
     if given.api_key:
         return Auth.api_key(given.api_key)
-    if given.token:
+    if given.token and given.refresh_token:
         return Auth.bearer_token(given.token, refresh_token=given.refresh_token)
     if given.client_secret:
         return Auth.client_credentials(given.client_secret, scope=given.scope)

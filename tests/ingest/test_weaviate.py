@@ -21,6 +21,7 @@ from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.weaviate import WeaviateStore
 from semilayer_pipelines.stores.weaviate_connection import connected
 from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
+from tests import servers
 from tests.ingest.test_kill import a_reader_that_counts, give_up_on_the_dead, kill_after, start
 from tests.lab import ENV, Lab, lens_config
 from tests.weaviate_double.faults import Kind
@@ -235,3 +236,29 @@ def test_two_lenses_that_weaviate_would_take_for_one_are_refused_at_push(lab: La
     )
     with pytest.raises(ConfigError, match=r"'my-items' and 'my_items' apart"):
         plan_push(lab.project, config, ENV)
+
+
+@pytest.mark.slow
+def test_machines_that_share_postgresql_and_weaviate_fill_one_index_and_double_nothing(
+    tmp_path: Path,
+    environ: dict[str, str],
+    postgres_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a registry in PostgreSQL, as for writers on several machines
+    shared = environ | {"SEMILAYER_REGISTRY_URL": servers.emptied(postgres_database)}
+    monkeypatch.setenv("SEMILAYER_REGISTRY_URL", shared["SEMILAYER_REGISTRY_URL"])
+    lab = Lab.at(tmp_path, rows=ROWS, environ=shared, shards=2)
+
+    # when two processes fill a shard each, and one of them is killed on the way
+    one, other = start(lab, Mode.FULL, 0), start(lab, Mode.FULL, 1)
+    kill_after(one, 0.2)
+    assert other.wait(60) == 0
+    give_up_on_the_dead(lab)
+    lab.full()
+
+    # then the index is the source, and no lock was a file of one machine
+    assert lab.audit().clean
+    assert lab.index.count() == ROWS
+    assert not (lab.project.settings.home / "weaviate").exists()
+    lab.project.store(ENV).drop(lab.index.name)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import numpy as np
 import polars as pl
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from semilayer_pipelines.config.models import FieldType
 from semilayer_pipelines.errors import (
@@ -28,7 +34,7 @@ from semilayer_pipelines.stores.weaviate_errors import Fault, fault_of
 from semilayer_pipelines.stores.weaviate_objects import object_id
 from tests.stores.objects import DIMENSION, ONE_FIELD, names, objects, vector_of
 from tests.weaviate_double.faults import Kind
-from tests.weaviate_double.server import Double
+from tests.weaviate_double.server import Double, Tls
 from tests.weaviate_double.state import Stored
 
 ENV = "development"
@@ -65,6 +71,29 @@ def opened(double: Double, folder: Path, env: str = ENV, **settings: str) -> Sto
 def write(index: Index, frame: pl.DataFrame) -> int:
     with index.lock():
         return index.upsert(frame)
+
+
+def certificate(folder: Path) -> Tls:
+    """Make a certificate for localhost, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    tls = Tls(folder / "certificate.pem", folder / "key.pem")
+    tls.certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    tls.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return tls
 
 
 def keys_of(index: Index) -> list[str]:
@@ -112,12 +141,30 @@ def test_a_wrong_key_and_an_old_server_are_refused_with_what_to_do(tmp_path: Pat
         with pytest.raises(StoreRefused, match="WEAVIATE_API_KEY") as refused:
             opened(double, tmp_path, WEAVIATE_API_KEY="wrong-key").names()
         assert "wrong-key" not in str(refused.value)
-        assert opened(double, tmp_path, WEAVIATE_API_KEY="right-key").names() == []
+        for name in ("WEAVIATE_API_KEY", "WEAVIATE_TOKEN"):
+            store = opened(double, tmp_path, **{name: "right-key"})
+            assert store.create("lens-g1", ONE_FIELD).count() == 0
     with (
         Double.serving(version="1.31.0") as old,
         pytest.raises(StoreRefused, match=r"1\.31\.0.*1\.32"),
     ):
         opened(old, tmp_path).names()
+
+
+def test_tls_is_spoken_on_both_ports_and_strangers_are_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = certificate(tmp_path)
+    with Double.serving(tls=tls) as double:
+        with pytest.raises(StoreUnavailable, match=r"(?i)certificate"):
+            opened(double, tmp_path).names()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tls.certificate))
+        store = opened(
+            double, tmp_path, WEAVIATE_TRUST_ENV="true", SSL_CERT_FILE=str(tls.certificate)
+        )
+        index = store.create("lens-g1", ONE_FIELD)
+        assert write(index, objects(["a"])) == 1
+        assert keys_of(index) == ["a"]
 
 
 def test_a_collection_is_declared_in_full(double: Double, store: Store) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,6 +25,14 @@ VERSION = "1.39.0"
 _MESSAGE = 104_858_000
 
 
+@dataclass(frozen=True)
+class Tls:
+    """Files of a certificate for `localhost` and of its key."""
+
+    certificate: Path
+    key: Path
+
+
 @dataclass
 class Double:
     """A running stand-in and the way to make it fail."""
@@ -32,14 +42,18 @@ class Double:
     state: State = field(default_factory=State)
     faults: Faults = field(default_factory=Faults)
     asked: list[str] = field(default_factory=list)
+    api_key: str | None = None
+    tls: Tls | None = None
     _grpc: Any = None
 
     @property
     def environ(self) -> dict[str, str]:
         """The settings with which a project finds it."""
+        # The certificate is for the name; the number spares every connection a look at IPv6.
+        scheme, host = ("https", "localhost") if self.tls else ("http", "127.0.0.1")
         return {
-            "WEAVIATE_URL": f"http://127.0.0.1:{self.http_port}",
-            "WEAVIATE_GRPC_URL": f"http://127.0.0.1:{self.grpc_port}",
+            "WEAVIATE_URL": f"{scheme}://{host}:{self.http_port}",
+            "WEAVIATE_GRPC_URL": f"{scheme}://{host}:{self.grpc_port}",
         }
 
     @classmethod
@@ -51,13 +65,19 @@ class Double:
         *,
         version: str = VERSION,
         api_key: str | None = None,
+        tls: Tls | None = None,
     ) -> Iterator[Double]:
         """Start it, on free ports unless told, and stop it whatever happens."""
-        double = cls(http_port or free_port(), grpc_port or free_port())
+        ports = http_port or free_port(), grpc_port or free_port()
+        double = cls(*ports, api_key=api_key, tls=tls)
         double.faults.cut = double.cut
         rest = handler(double.state, version=version, api_key=api_key, asked=double.asked)
         http = ThreadingHTTPServer(("127.0.0.1", double.http_port), rest)
         http.daemon_threads = True
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.certificate, tls.key)
+            http.socket = context.wrap_socket(http.socket, server_side=True)
         thread = threading.Thread(target=http.serve_forever, args=(0.05,))
         thread.start()
         double.start_grpc()
@@ -75,8 +95,14 @@ class Double:
             ("grpc.max_send_message_length", _MESSAGE),
         ]
         server = grpc.server(ThreadPoolExecutor(8), options=[*size, ("grpc.so_reuseport", 0)])
-        weaviate_pb2_grpc.add_WeaviateServicer_to_server(Service(self.state, self.faults), server)
-        server.add_insecure_port(f"127.0.0.1:{self.grpc_port}")
+        service = Service(self.state, self.faults, self.api_key)
+        weaviate_pb2_grpc.add_WeaviateServicer_to_server(service, server)
+        address = f"127.0.0.1:{self.grpc_port}"
+        if self.tls:
+            pair = (self.tls.key.read_bytes(), self.tls.certificate.read_bytes())
+            server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        else:
+            server.add_insecure_port(address)
         server.start()
         self._grpc = server
 

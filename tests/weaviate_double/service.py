@@ -34,9 +34,10 @@ MAXIMUM = 10_000
 class Service(weaviate_pb2_grpc.WeaviateServicer):
     """Answers from a `State`, with the faults that were ordered."""
 
-    def __init__(self, state: State, faults: Faults) -> None:
+    def __init__(self, state: State, faults: Faults, api_key: str | None = None) -> None:
         self._state = state
         self._faults = faults
+        self._api_key = api_key
 
     def BatchObjects(self, request: Any, context: grpc.ServicerContext) -> Any:
         objects = next(
@@ -64,6 +65,9 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
             with self._state.lock:
                 return apply()
 
+        told = dict(context.invocation_metadata()).get("authorization")
+        if self._api_key and told != f"Bearer {self._api_key}":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "anonymous access not enabled")
         try:
             return self._faults.around(verb, context, locked)
         except Refused as refused:
