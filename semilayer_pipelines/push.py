@@ -20,6 +20,7 @@ from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError
 from semilayer_pipelines.lens_check import LensCheck, lens_check
 from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.registered import Registered
 from semilayer_pipelines.registry import (
     cursors,
     dropped_indexes,
@@ -28,7 +29,6 @@ from semilayer_pipelines.registry import (
     lenses,
     sources,
 )
-from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.registry.stored_config import meant
 from semilayer_pipelines.stores import check_names
@@ -75,48 +75,6 @@ class Plan:
     def deleted(self) -> list[str]:
         """Names of the lenses that the push would remove with their indexes."""
         return [lens.name for lens in self.lenses if lens.change is Change.DELETED]
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What a push is compared with: all that decides a plan, and that another one may change."""
-
-    lenses: dict[str, Lens]
-    active: dict[str, Generation | None]
-    pushed: dict[str, LensConfig]
-    sources: dict[str, SourceConfig]
-
-    @classmethod
-    def read(cls, db: Connection, env: str) -> Registered:
-        """Read what an environment holds; nothing where there is no such one."""
-        known = {lens.name: lens for lens in lenses.list_all(db, env)}
-        env_id = next(iter(known.values())).env_id if known else None
-        return cls(
-            lenses=known,
-            active={name: generations.active(db, lens.id) for name, lens in known.items()},
-            pushed=lenses.pushed_configs(db, env),
-            sources=sources.list_all(db, env_id) if env_id is not None else {},
-        )
-
-    def moved(self, name: str, source: SourceConfig) -> bool:
-        """Say whether a source of that name was another database."""
-        return name in self.sources and self.sources[name].connection != source.connection
-
-    def same_as(self, other: Registered, *, only: Sequence[str]) -> bool:
-        """Say whether a plan made for the one holds for the other."""
-        return self._decisive(only) == other._decisive(only)
-
-    def _decisive(self, only: Sequence[str]) -> object:
-        of_lenses = {
-            name: (
-                (lens.id, lens.config_hash, lens.needs),
-                (active.id, active.mapping_fingerprint) if active else None,
-            )
-            for name, lens in self.lenses.items()
-            if not only or name in only
-            for active in (self.active[name],)
-        }
-        return of_lenses, self.sources
 
 
 def plan_push(
