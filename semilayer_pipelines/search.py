@@ -99,10 +99,12 @@ def _active(project: Project, env: str, lens_name: str) -> Generation:
 
 def _index(project: Project, env: str, active: Generation) -> Index | None:
     """Return the index, `None` when nothing was ever written to it."""
-    store = project.store(env)
-    if active.dimension is None or not store.exists(active.index_name):
+    if active.dimension is None:
         return None
-    return store.open(active.index_name)
+    try:
+        return project.store(env).open(active.index_name)
+    except NotFound:
+        return None
 
 
 def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:

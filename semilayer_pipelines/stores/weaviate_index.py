@@ -36,13 +36,11 @@ from semilayer_pipelines.stores.uninterrupted import to_the_end
 from semilayer_pipelines.stores.weaviate_connection import T, ask_index
 from semilayer_pipelines.stores.weaviate_errors import gone
 from semilayer_pipelines.stores.weaviate_filter import where_filter
+from semilayer_pipelines.stores.weaviate_found import fields_of, known_frame, own_columns
 from semilayer_pipelines.stores.weaviate_objects import (
     chunks,
-    fields_of,
-    known_frame,
     object_id,
     outgoing,
-    own_columns,
     property_names,
 )
 from semilayer_pipelines.stores.weaviate_schema import VECTOR_NAME

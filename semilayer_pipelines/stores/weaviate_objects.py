@@ -1,4 +1,4 @@
-"""Frames of objects as what the client sends, and what it received as frames.
+"""Frames of objects as what the client sends.
 
 Values are brought into shape column by column; only the last step goes object by object, because the
 client takes one at a time. What Weaviate cannot hold is found before anything is sent.
@@ -7,7 +7,7 @@ client takes one at a time. What Weaviate cannot hold is found before anything i
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,8 @@ __all__ = [
     "CHUNK_OBJECTS",
     "Outgoing",
     "chunks",
-    "fields_of",
-    "known_frame",
     "object_id",
     "outgoing",
-    "own_columns",
     "polars_type",
     "property_names",
     "scalar_text",
@@ -102,23 +99,6 @@ def outgoing(objects: pl.DataFrame, fields: Sequence[IndexField], *, most_bytes:
         keys,
         refused,
     )
-
-
-def known_frame(found: Sequence[Any], dimension: int, *, vectors: bool) -> pl.DataFrame:
-    """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of objects as the client received them."""
-    columns: dict[str, pl.Series] = {KEY: _texts(found, KEY)}
-    for name in (ROW_HASH, TEXT_HASH):
-        columns[name] = _texts(found, name).str.decode("hex")
-    if vectors:
-        numbers = [each.vector[VECTOR_NAME] for each in found]
-        array = np.array(numbers, dtype=np.float32).reshape(len(found), dimension)
-        columns[VECTOR] = pl.Series(array, dtype=pl.Array(pl.Float32, dimension))
-    return pl.DataFrame(columns)
-
-
-def fields_of(found: Sequence[Any], fields: Sequence[IndexField]) -> pl.DataFrame:
-    """Return the mapped fields of objects as the client received them, in their own types."""
-    return pl.DataFrame([_field_series(found, field) for field in fields])
 
 
 def property_names(field: IndexField) -> list[str]:
@@ -266,37 +246,3 @@ def _is_empty(field: IndexField) -> pl.Expr:
     if polars_type(field) == pl.String:
         return column.is_null() | (column == "")
     return column.is_null()
-
-
-def _texts(found: Sequence[Any], name: str) -> pl.Series:
-    return pl.Series(name, [each.properties[name] for each in found], dtype=pl.String)
-
-
-def _field_series(found: Sequence[Any], field: IndexField) -> pl.Series:
-    # Row by row, as the client gives them; a search has at most a thousand.
-    name = property_name(field.name)
-    if not has_exact(field):
-        values = [each.properties.get(name) for each in found]
-        return pl.Series(field.name, values, dtype=polars_type(field))
-    exact = exact_name(field.name)
-    whole = [_whole(each.properties.get(exact), each.properties.get(name)) for each in found]
-    return pl.Series(field.name, whole, dtype=polars_type(field))
-
-
-def _whole(exact: str | Sequence[str] | None, cut: Any) -> int | list[int] | None:
-    if exact:
-        return int(exact) if isinstance(exact, str) else [int(text) for text in exact]
-    if cut is None:
-        return None
-    return [int(number) for number in cut] if isinstance(cut, Sequence) else int(cut)
-
-
-def own_columns(properties: Mapping[str, Any]) -> dict[str, object]:
-    """Return the store's own columns of one object, but for the vector."""
-    return {
-        KEY: properties[KEY],
-        SHARD: properties.get(SHARD),
-        ROW_HASH: bytes.fromhex(properties[ROW_HASH]),
-        TEXT_HASH: bytes.fromhex(properties[TEXT_HASH]),
-        INDEXED_AT: properties[INDEXED_AT],
-    }

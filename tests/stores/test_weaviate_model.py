@@ -1,0 +1,99 @@
+"""Random histories of writes, with every fault a server can have, against a plain dictionary."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.stores import open_store
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH
+from tests.stores.objects import ONE_FIELD, hash_of, names, objects
+from tests.weaviate_double.faults import Kind
+from tests.weaviate_double.server import Double
+
+KEYS = names(12)
+SOME_KEYS = st.lists(st.sampled_from(KEYS), min_size=1, max_size=8, unique=True)
+FAULTS = st.sampled_from([Kind.STATUS, Kind.APPLIED, Kind.RESET, Kind.APPLIED_RESET])
+
+
+class Histories(RuleBasedStateMachine):
+    """An index on a faulty server, and what it ought to hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = ExitStack()
+        self.model: dict[str, str] = {}
+
+    @initialize()
+    def start(self) -> None:
+        folder = Path(self.opened.enter_context(tempfile.TemporaryDirectory()))
+        self.double = self.opened.enter_context(Double.serving())
+        store = open_store("weaviate", folder, "development", environ=self.double.environ)
+        self.index = store.create("lens-g1", ONE_FIELD)
+
+    @rule(verb=st.sampled_from(["BatchObjects", "BatchDelete", "Search"]), kind=FAULTS)
+    def break_the_next_call(self, verb: str, kind: Kind) -> None:
+        if len(self.double.faults.waiting) < 2:
+            self.double.faults.add(verb, kind)
+
+    @rule()
+    def delete_by_halves(self) -> None:
+        self.double.faults.add("BatchDelete", Kind.PARTIAL)
+
+    @rule(keys=SOME_KEYS, title=st.sampled_from("abc"))
+    def write(self, keys: list[str], title: str) -> None:
+        with self.index.lock():
+            assert self.index.upsert(objects(keys, title=title)) == len(keys)
+        self.model |= dict.fromkeys(keys, title)
+
+    @rule(keys=SOME_KEYS)
+    def delete(self, keys: list[str]) -> None:
+        with self.index.lock():
+            self.index.delete(keys)
+        for key in keys:
+            self.model.pop(key, None)
+
+    @rule(keys=SOME_KEYS, title=st.sampled_from("abc"))
+    def give_up_and_write_again(self, keys: list[str], title: str) -> None:
+        """A write that never gets an answer, and the same by whoever comes next."""
+        self.double.faults.waiting.clear()
+        self.double.faults.add("BatchObjects", Kind.APPLIED, times=4)
+        with self.index.lock():
+            try:
+                self.index.upsert(objects(keys, title=title))
+            except StoreUnavailable:
+                self.double.faults.waiting.clear()
+                self.index.upsert(objects(keys, title=title))
+        self.model |= dict.fromkeys(keys, title)
+
+    @invariant()
+    def the_index_holds_what_was_acknowledged(self) -> None:
+        if not hasattr(self, "index"):
+            return
+        found = [row for frame in self.index.scan() for row in frame.rows(named=True)]
+        assert sorted(row[KEY] for row in found) == sorted(self.model)
+        assert {row[KEY]: row[ROW_HASH] for row in found} == {
+            key: hash_of(key + title) for key, title in self.model.items()
+        }
+
+    def teardown(self) -> None:
+        self.opened.close()
+
+
+Histories.TestCase.settings = settings(
+    max_examples=3,
+    stateful_step_count=8,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+)
+
+
+class TestHistories(Histories.TestCase):  # type: ignore[name-defined, misc]
+    """Three short histories; the more, the longer it takes to wait for what is tried again."""
