@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import ConfigError, SemilayerError
 from semilayer_pipelines.orchestration.execution import execute, failure, is_filled, job_for
 from semilayer_pipelines.orchestration.names import JOB_NAMES
-from semilayer_pipelines.orchestration.reporting import log_materialisations, log_published
+from semilayer_pipelines.orchestration.reporting import (
+    log_materialisations,
+    log_observation,
+    log_published,
+)
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.jobs import Job, Mode
@@ -68,6 +73,8 @@ def _job(mode: Mode, description: str) -> dg.JobDefinition:
         outcome = execute(context, project, job, shard=shard, shards=shards)
         if _materialised(project, job, outcome, shard):
             log_materialisations(context, job, outcome, shard, shards)
+        elif outcome.counts != Counts():
+            log_observation(context, job, outcome)
         log_published(context, job.env, job.lens, outcome)
 
     @dg.job(name=name, description=description, executor_def=dg.in_process_executor)

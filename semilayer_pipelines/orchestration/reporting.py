@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from semilayer_pipelines.orchestration.names import asset_key, published_key, shard_name
-from semilayer_pipelines.registry.jobs import Job
+from semilayer_pipelines.registry.jobs import Job, Mode
 
 if TYPE_CHECKING:
     from semilayer_pipelines.ingest.execute import Outcome
@@ -19,6 +19,7 @@ __all__ = [
     "Context",
     "last_line",
     "log_materialisations",
+    "log_observation",
     "log_published",
     "outcome_metadata",
     "page_reporter",
@@ -121,6 +122,20 @@ def log_materialisations(
                 metadata=outcome_metadata(outcome),
             )
         )
+
+
+def log_observation(context: Context, job: Job, outcome: Outcome) -> None:
+    """Record what a run did to a lens that is no materialisation: a sync fills no partition.
+
+    `unseen_by_incremental` of a smart sync are the rows and deletes that no incremental walk sees.
+    """
+    metadata = outcome_metadata(outcome) | {"mode": job.mode.value}
+    if job.mode is Mode.SMART_SYNC:
+        counts = outcome.counts
+        metadata["unseen_by_incremental"] = counts.unmoved + counts.deleted
+    context.log_event(
+        dg.AssetObservation(asset_key=asset_key(job.env, job.lens), metadata=metadata)
+    )
 
 
 def log_published(context: Context, env: str, lens: str, outcome: Outcome) -> None:

@@ -150,6 +150,28 @@ def test_a_guard_that_stopped_a_sync_says_how_to_confirm_and_the_run_can(
     assert lab.audit().clean
 
 
+def test_a_sync_tells_its_numbers_and_what_incremental_could_not_see_on_the_asset(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a row that moved its tracked column, one that did not, and one that was deleted
+    lab = make_lab(50)
+    lab.full()
+    lab.run(lab.request(Mode.INCREMENTAL))
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'a', updated_at = '2024-08-01' WHERE id = 1")
+        db.execute("UPDATE items SET name = 'b', updated_at = '2023-01-01' WHERE id = 2")
+        db.execute("DELETE FROM items WHERE id = 3")
+
+    # when
+    launch(instance, "smart_sync")
+
+    # then
+    (seen,) = instance.fetch_observations(SHARDS, limit=10).records
+    told = {name: value.value for name, value in seen.asset_observation.metadata.items()}
+    assert (told["mode"], told["read"], told["written"]) == ("smart_sync", 49, 2)
+    assert (told["unmoved"], told["deleted"], told["unseen_by_incremental"]) == (1, 1, 2)
+
+
 def test_a_sync_of_an_index_that_needs_a_rebuild_says_so_and_mixes_nothing(
     make_lab: MakeLab, instance: dg.DagsterInstance
 ) -> None:
