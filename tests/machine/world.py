@@ -118,7 +118,7 @@ class World:
 
     def due(self) -> list[Job]:
         with self.lab.project.registry.read() as db:
-            return jobs.due(db, self.clock())
+            return sorted(jobs.due(db, self.clock()), key=lambda job: (job.due_at, job.mode))
 
     def serves(self) -> bool:
         """Say whether there is an index in use."""
