@@ -39,11 +39,13 @@ def batched(
     *,
     budget: int,
     note: Callable[[slice, Tokens], object],
+    parallel: int = 1,
 ) -> Iterator[Batch]:
     """Yield batches of at most `budget` padded tokens, or of one text.
 
     Texts are tokenised while the batches are taken, `READ_AHEAD_TEXTS` at a time; best given longest
-    first. `note` is told the tokens of each stretch of the texts.
+    first. `note` is told the tokens of each stretch of the texts. A call of a few texts is cut into
+    `parallel` batches, so that whatever runs them is busy as a whole.
     """
     left: list[_Text] = []
     for start in range(0, len(texts), READ_AHEAD_TEXTS):
@@ -53,6 +55,8 @@ def batched(
         left += enumerate(tokens.ids, start)
         left.sort(key=lambda text: len(text[1]), reverse=True)
         last = stretch.stop == len(texts)
+        if start == 0 and last:
+            budget = min(budget, -(-sum(len(ids) for ids in tokens.ids) // parallel))
         while left:
             width = _width(len(left[0][1]), tokeniser.limit)
             count = max(1, budget // width)

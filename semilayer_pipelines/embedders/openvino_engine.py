@@ -36,6 +36,7 @@ class OpenVinoForward:
     def __init__(self, compiled: openvino.CompiledModel, dimension: int) -> None:
         self._compiled = compiled
         self.dimension = dimension
+        self.parallel = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def run(self, batches: Iterator[Batch], vectors: NDArray[np.float32]) -> None:
         """Hand the batches to whichever stream is free."""

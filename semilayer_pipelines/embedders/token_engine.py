@@ -17,9 +17,13 @@ __all__ = ["Forward", "TokenEngine"]
 
 
 class Forward(Protocol):
-    """The model behind its tokenizer, pooling and all; `budget` is padded tokens a batch."""
+    """The model behind its tokenizer, pooling and all.
+
+    `budget` is padded tokens a batch, `parallel` how many batches run at once.
+    """
 
     budget: int
+    parallel: int
     dimension: int
 
     def run(self, batches: Iterator[Batch], vectors: NDArray[np.float32]) -> None:
@@ -45,6 +49,9 @@ class TokenEngine:
             truncated[stretch] = tokens.truncated
             counts[stretch] = [len(ids) for ids in tokens.ids]
 
-        batches = batched(texts, self._tokeniser, budget=self._forward.budget, note=note)
-        self._forward.run(batches, vectors)
+        forward = self._forward
+        batches = batched(
+            texts, self._tokeniser, budget=forward.budget, note=note, parallel=forward.parallel
+        )
+        forward.run(batches, vectors)
         return Embedded(vectors, truncated, counts)

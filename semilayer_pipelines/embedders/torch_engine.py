@@ -33,6 +33,7 @@ class TorchForward:
         self._models = models
         on_cpu = models[0].device.type == "cpu"
         self.budget = _TOKENS_ON_CPU if on_cpu else _TOKENS_ON_ACCELERATOR
+        self.parallel = len(models)
         self.dimension = int(models[0].get_embedding_dimension() or 0)
 
     def run(self, batches: Iterator[Batch], vectors: NDArray[np.float32]) -> None:

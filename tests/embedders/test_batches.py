@@ -83,6 +83,16 @@ def test_texts_are_tokenised_while_the_batches_are_taken() -> None:
     assert {len(batch.places) for batch in rest[:-1]} == {8}
 
 
+def test_a_few_texts_are_shared_out_among_what_runs_at_once() -> None:
+    texts = ["a " * 40] * 20
+
+    batches = list(batched(texts, tokeniser(), budget=2_048, note=lambda *_: None, parallel=4))
+
+    assert [len(batch.places) for batch in batches] == [5, 5, 5, 5]
+    [one] = batched(["a b"], tokeniser(), budget=2_048, note=lambda *_: None, parallel=4)
+    assert one.ids.shape == (1, 8)
+
+
 def test_no_texts_make_no_batch() -> None:
     assert batches_of([], budget=64) == []
 
