@@ -57,6 +57,7 @@ docs: $(READY) ## Regenerate what is generated: the JSON Schema, the configurati
 	@$(BIN)/python -m semilayer_pipelines.config.schema > sl.config.schema.json
 	@$(BIN)/python -m semilayer_pipelines.config.reference > docs/configuration.md
 	@$(BIN)/python -m semilayer_pipelines.cli.reference > docs/cli.md
+	@cp dagster.yaml workspace.yaml semilayer_pipelines/project_files/
 
 clean: ## Remove what was built; the project's state in .semilayer/ stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/out

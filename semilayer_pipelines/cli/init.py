@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import click
@@ -52,7 +53,8 @@ def init(
     A table becomes a lens when something identifies its rows and it has texts: columns of prose
     are embedded, a column that moves with every change is tracked, and the rest is kept to filter
     by. Asks only for what it cannot find out, and nothing where nobody can be asked. A password is
-    never written: the file then takes the URL from the environment.
+    never written: the file then takes the URL from the environment. The two files that Dagster
+    starts with are put beside it where there are none.
     """
     file = Path.cwd() / (os.environ.get("SEMILAYER_CONFIG") or CONFIG_NAME)
     if file.exists():
@@ -71,10 +73,12 @@ def init(
             cure="A lens needs a key and a column of texts; --key names one for a view.",
         )
     _write(file, starter(stack or Path.cwd().name or "project", source.connection, found))
+    beside = _write_beside(file.parent)
     if as_json:
         say_json(
             {
                 "file": str(file),
+                "beside": beside,
                 "connection": source.connection,
                 "lenses": _json(found),
                 "left": left,
@@ -87,6 +91,8 @@ def init(
         say(f"lens  {one.table}: embeds {texts}; {follows}")
     for name, why in left.items():
         say(f"left  {name}: {why}")
+    if beside:
+        say(f"Wrote {' and '.join(beside)}, with which Dagster starts here: semilayer dev")
     say(f"Wrote {file.name}. Look it over, then register its lenses: semilayer push")
     if environ.get(VARIABLE) != os.environ.get(VARIABLE):
         say(f"The URL holds a password, so the file asks for it: export {VARIABLE}=… before.")
@@ -166,6 +172,15 @@ def _write(file: Path, text: str) -> None:
         raise Refused(f"There is a {file.name} already.", cure="Move it away first.") from None
     finally:
         new.unlink(missing_ok=True)
+
+
+def _write_beside(folder: Path) -> list[str]:
+    """Write what makes the folder a Dagster project, unless it is there; return the names."""
+    packaged = resources.files("semilayer_pipelines") / "project_files"
+    missing = [name for name in ("dagster.yaml", "workspace.yaml") if not (folder / name).exists()]
+    for name in missing:
+        (folder / name).write_bytes((packaged / name).read_bytes())
+    return missing
 
 
 def _json(found: list[Candidate]) -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, make_url, text
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import FieldType, LensConfig
 from tests import servers
-from tests.cli.project import Folder
+from tests.cli.project import ROOT, Folder
 from tests.cli.test_push import answer
 
 SHOP = """
@@ -66,6 +66,23 @@ def test_what_is_written_says_what_the_database_shows_and_pushes(shop: Folder) -
     ):
         assert f"left  {why}" in said
     assert "created    products" in shop.run("push").stdout
+
+
+def test_the_folder_is_a_dagster_project_and_what_was_there_stays(shop: Folder) -> None:
+    (shop.path / "workspace.yaml").write_text("mine")
+
+    told = shop.json("init", "--connection", "sqlite:///shop.db")
+
+    assert told["beside"] == ["dagster.yaml"]
+    assert (shop.path / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
+    assert (shop.path / "workspace.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["dagster.yaml", "workspace.yaml"])
+def test_the_package_has_the_files_of_this_repository(name: str) -> None:
+    packaged = ROOT / "semilayer_pipelines" / "project_files" / name
+
+    assert packaged.read_bytes() == (ROOT / name).read_bytes(), "run: make docs"
 
 
 def test_an_existing_file_is_never_written_over(shop: Folder) -> None:
