@@ -13,6 +13,9 @@ import pytest
 
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.errors import ConfigError, StoreFull
+from semilayer_pipelines.explain import explain
+from semilayer_pipelines.ingest.audit import OUT_OF_LINE, audit
+from semilayer_pipelines.ingest.checks import Check, check_lens
 from semilayer_pipelines.ingest.retention import GRACE, drop_retired, tidy
 from semilayer_pipelines.push import plan_push
 from semilayer_pipelines.registry import changes, failed_rows
@@ -262,3 +265,29 @@ def test_machines_that_share_postgresql_and_weaviate_fill_one_index_and_double_n
     assert lab.index.count() == ROWS
     assert not (lab.project.settings.home / "weaviate").exists()
     lab.project.store(ENV).drop(lab.index.name)
+
+
+def test_an_audit_an_explanation_and_checks_see_what_lance_would_show(lab: Lab) -> None:
+    # given a row that changed, one that is gone, and an object that got lost
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'other' WHERE id = 1")
+        db.execute("DELETE FROM items WHERE id = 2")
+    with lab.index.lock():
+        lab.index.delete(["3"])
+
+    # when
+    found = audit(lab.project, lab.lens)
+
+    # then
+    wrong = {str(k): found.found[k].ids for k in OUT_OF_LINE if found.found[k].count}
+    assert wrong == {"stale": ("1",), "orphan": ("2",), "missing": ("3",)}
+    assert found.to_embed.texts == 2
+    row = explain(lab.project, ENV, "items", "4")
+    assert row.verdict == "It is indexed as it is in the source."
+    assert row.indexed is not None
+    assert row.indexed.job_id is not None
+    verdicts = check_lens(lab.project, lab.lens, frozenset(Check), seed=1)
+    assert verdicts[Check.MODEL].passed
+    assert lab.sync().counts.deleted == 1
+    assert audit(lab.project, lab.lens).in_line
