@@ -100,8 +100,19 @@ def _in_line(db: Connection, parts: Parts, job: Job, outcome: Outcome) -> None:
         lenses.set_needs(db, lens.id, Needs.NOTHING, now)
     if _is_ready(db, lens, job):
         lenses.set_status(db, lens.id, LensStatus.READY, now=now)
-    if job.mode is Mode.FULL and changes.buffered(db, lens.id):
+    if _left_in_the_buffer(db, lens, job):
         jobs.request(db, lens, Mode.RECORDS, job_id=uuid4().hex, origin="publish", now=now)
+
+
+def _left_in_the_buffer(db: Connection, lens: Lens, job: Job) -> bool:
+    """Say whether there are changes that no records job may be left for.
+
+    They waited for the first index, or somebody cancelled the job that had them (invariant 7).
+    """
+    at_work = job.mode is Mode.RECORDS or any(
+        other.mode is Mode.RECORDS for other in jobs.running(db, lens.id)
+    )
+    return (job.mode is Mode.FULL or not at_work) and changes.buffered(db, lens.id) > 0
 
 
 def _is_ready(db: Connection, lens: Lens, job: Job) -> bool:

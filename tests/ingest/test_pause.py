@@ -149,6 +149,27 @@ def test_an_interrupted_run_stops_at_once_and_loses_nothing(
     assert lab.audit().clean
 
 
+def test_changes_of_a_cancelled_job_are_applied_with_the_next_sync_at_the_latest(lab: Lab) -> None:
+    # given a records job that a person stopped; what it had claimed is in the buffer again
+    def interrupt(_: Sequence[str]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(Meddled.of(lab.project, interrupt), lab.request(Mode.RECORDS).id)
+
+    # when the lens is synced
+    lab.sync()
+
+    # then a job is queued for them, though nobody called again
+    with lab.project.registry.read() as db:
+        asked = jobs.due_of(db, lab.lens.id, Mode.RECORDS, lab.project.clock())
+    assert asked is not None
+    lab.run(asked)
+    with lab.project.registry.read() as db:
+        assert changes.buffered(db, lab.lens.id) == 0
+    assert lab.audit().clean
+
+
 def test_what_may_pass_is_tried_again_with_growing_waits_and_then_is_an_error(lab: Lab) -> None:
     job = lab.request(Mode.SMART_SYNC)
     waits: list[timedelta] = []
