@@ -1,0 +1,123 @@
+"""deploy/helm-values.yaml and deploy/kubernetes.yaml, held to what reads them, without a cluster.
+
+The chart itself and Helm are not at hand: that the chart has these values was checked by hand
+against its schema, and is not tested here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from dagster_k8s.job import UserDefinedDagsterK8sConfig
+from kubernetes import client
+from ruamel.yaml import YAML
+
+from tests.deploy.test_deploy import DEPLOY, ROOT, compose, read
+
+VALUES = read(DEPLOY / "helm-values.yaml")
+CODE = VALUES["dagster-user-deployments"]["deployments"][0]
+OBJECTS: list[Any] = list(YAML(typ="safe").load_all((DEPLOY / "kubernetes.yaml").read_text()))
+PODS = {
+    made["metadata"]["name"]: made["spec"]["template"]["spec"]
+    for made in OBJECTS
+    if made["kind"] == "Deployment"
+}
+
+
+@pytest.mark.parametrize(
+    "made", OBJECTS, ids=lambda made: f"{made['kind']} {made['metadata']['name']}"
+)
+def test_kubernetes_knows_every_key(made: Any) -> None:
+    api = client.ApiClient()
+
+    known = api.deserialize(SimpleNamespace(data=json.dumps(made)), f"V1{made['kind']}")
+
+    # What it does not know is not there any more.
+    assert api.sanitize_for_serialization(known) == made
+
+
+def test_the_launcher_takes_what_runs_are_given() -> None:
+    given = VALUES["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+
+    taken = UserDefinedDagsterK8sConfig.from_dict(
+        {re.sub(r"(?<!^)([A-Z])", r"_\1", key).lower(): value for key, value in given.items()}
+    )
+
+    assert taken.container_config["resources"]["requests"]["memory"] == "512Mi"
+    assert taken.pod_spec_config
+    assert taken.job_spec_config
+
+
+def test_the_queue_is_the_one_of_the_other_deployments() -> None:
+    there = read(DEPLOY / "dagster.yaml")
+    daemon = VALUES["dagsterDaemon"]
+    queue = daemon["runCoordinator"]["config"]["queuedRunCoordinator"]
+
+    assert queue["tagConcurrencyLimits"] == there["concurrency"]["runs"]["tag_concurrency_limits"]
+    assert queue["maxConcurrentRuns"] == there["concurrency"]["runs"]["max_concurrent_runs"]
+    assert {
+        "dequeue_interval_seconds": queue["dequeueIntervalSeconds"],
+        "dequeue_use_threads": queue["dequeueUseThreads"],
+        "dequeue_num_workers": queue["dequeueNumWorkers"],
+    } == there["run_coordinator"]["config"]
+    assert daemon["sensors"]["numSubmitWorkers"] == there["sensors"]["num_submit_workers"]
+
+
+def test_the_lenses_are_found_by_the_name_that_a_push_asks_for() -> None:
+    [server] = VALUES["dagsterWebserver"]["workspace"]["servers"]
+    local = read(ROOT / "workspace.yaml")["load_from"][0]["grpc_server"]
+
+    assert server["name"] == local["location_name"]
+    assert (server["host"], server["port"]) == (CODE["name"], CODE["port"])
+    # `dagster api grpc` would answer a reload and do nothing.
+    assert "dagsterApiGrpcArgs" not in CODE
+
+
+def test_versions_are_those_that_are_pinned() -> None:
+    pins = (ROOT / "constraints.txt").read_text()
+    told = (DEPLOY / "helm-values.yaml").read_text()
+
+    [version] = re.findall(r"--version (\S+)", told)
+    assert f"dagster=={version}\n" in pins
+
+
+def test_parts_have_the_same_settings_wherever_they_run_and_no_secret_is_written_down() -> None:
+    secrets = {
+        "SEMILAYER_REGISTRY_URL",
+        "SEMILAYER_EMBEDDER_KEY",
+        "WEAVIATE_API_KEY",
+        "DATABASE_URL",
+    }
+    # The chart sets these itself.
+    by_the_chart = {
+        "DAGSTER_POSTGRES_URL",
+        "SEMILAYER_CODE_SERVER_HOST",
+        "SEMILAYER_CODE_SERVER_PORT",
+    }
+    webhook = PODS["semilayer-webhook"]["containers"][0]
+    wanted = set(compose()["x-semilayer"]["environment"]) - secrets - by_the_chart
+
+    assert set(CODE["env"]) == wanted
+    assert {one["name"] for one in webhook["env"]} == wanted
+    assert CODE["env"] == {one["name"]: one["value"] for one in webhook["env"]}
+    assert CODE["envSecrets"] == [{"name": "semilayer"}]
+    for name in ("helm-values.yaml", "kubernetes.yaml"):
+        text = Path(DEPLOY / name).read_text()
+        assert not re.findall(r"(?i)(password|api_?key|token):\s*\S+", text)
+
+
+@pytest.mark.parametrize("name", ["semilayer-webhook", "semilayer-embedder"])
+def test_every_pod_is_bounded_probed_and_nobody_in_particular(name: str) -> None:
+    [container] = PODS[name]["containers"]
+
+    assert PODS[name]["securityContext"] == {"runAsNonRoot": True, "runAsUser": 10001}
+    assert set(container["resources"]) == {"requests", "limits"}
+    assert container["readinessProbe"]
+    # The command is the one of compose.yaml, whose options are tested.
+    service = compose()["services"][name.removeprefix("semilayer-")]["command"].split()
+    assert container["command"][:4] == service[:4]
