@@ -44,6 +44,8 @@ def publish(parts: Parts, run: Run, generation: Generation) -> Generation | None
     with parts.registry.read() as db:
         old = generations.active(db, parts.lens.id)
     _refuse_a_loss(parts, run, target, old)
+    if target.index is not None:
+        target.index.settle()
     with locked(parts.store, old):
         published = None
         while published is None:

@@ -181,6 +181,9 @@ class LanceIndex:
         with self._errors():
             return int(self._table.count_rows())
 
+    def settle(self) -> None:
+        """Do nothing: what no index covers yet is searched row by row."""
+
     def maintain(self, *, force: bool = False) -> None:
         """Compact, clean up and index when the table is worn, or when forced; takes the lock."""
         with self._errors():

@@ -127,6 +127,13 @@ class Index(Protocol):
         """Count the objects."""
         ...
 
+    def settle(self) -> None:
+        """Wait until searches find all that was written, where a store indexes after writing.
+
+        Raises `StoreUnavailable` when that gets nowhere.
+        """
+        ...
+
     def maintain(self, *, force: bool = False) -> None:
         """Compact and clean up when enough was written since the last time (or when forced)."""
         ...

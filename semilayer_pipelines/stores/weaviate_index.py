@@ -7,6 +7,7 @@ written object by object, and only the lock handed in keeps two writers apart.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -19,6 +20,7 @@ from weaviate.classes.query import Filter, MetadataQuery
 from semilayer_pipelines.errors import (
     DimensionChanged,
     ObjectsRejected,
+    StoreUnavailable,
 )
 from semilayer_pipelines.stores.frames import check_objects, object_columns
 from semilayer_pipelines.stores.lock import Lock
@@ -56,6 +58,7 @@ SCAN_PAGE = 5_000
 _SCANNED = {KEY: pl.String, ROW_HASH: pl.String, TEXT_HASH: pl.String, SHARD: pl.Int32}
 _IDS_AT_ONCE = 1_000
 # As a share of the vectors that one answer may carry: a message has at most 100 MB.
+_SETTLE_POLL_S = 0.2
 _FETCH_BYTES = 32 * 2**20
 
 
@@ -228,6 +231,26 @@ class WeaviateIndex:
         counted = self._ask(lambda: self._collection.aggregate.over_all(total_count=True))
         return int(counted.total_count or 0)
 
+    def settle(self, *, patience_s: float = 60.0) -> None:
+        """Wait while a server with asynchronous indexing still has vectors to take in.
+
+        Until then it searches among the others only. Raises `StoreUnavailable` when for
+        `patience_s` none was taken in.
+        """
+        left, moved = self._unindexed(), time.monotonic()
+        while left:
+            time.sleep(_SETTLE_POLL_S)
+            now = self._unindexed()
+            if now < left:
+                moved = time.monotonic()
+            elif time.monotonic() - moved > patience_s:
+                raise StoreUnavailable(
+                    f"index {self._name}: {now:,} vectors wait to be indexed, and none was for "
+                    f"{patience_s:g} s.",
+                    cure="Check that the server is well; then try again.",
+                )
+            left = now
+
     def maintain(self, *, force: bool = False) -> None:
         """Do nothing: a server compacts and cleans up by itself."""
 
@@ -236,6 +259,10 @@ class WeaviateIndex:
         if not ready.objects:
             return ready.rejected
         return ready.rejected | to_the_end(lambda: self._writes.put(ready.objects, ready.keys))
+
+    def _unindexed(self) -> int:
+        shards = self._ask(self._collection.config.get_shards)
+        return sum(int(shard.vector_queue_size) for shard in shards)
 
     def _scan_page(self, after: str | None) -> Sequence[Any]:
         return cast(

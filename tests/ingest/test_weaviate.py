@@ -291,3 +291,14 @@ def test_an_audit_an_explanation_and_checks_see_what_lance_would_show(lab: Lab) 
     assert verdicts[Check.MODEL].passed
     assert lab.sync().counts.deleted == 1
     assert audit(lab.project, lab.lens).in_line
+
+
+@needs_the_double
+def test_an_index_is_published_only_after_the_server_says_that_it_is_built(
+    lab: Lab, double: Double
+) -> None:
+    lab.full()
+    asked_how_far = [at for at, path in enumerate(double.asked) if path.endswith("/shards")]
+    published = [at for at, path in enumerate(double.asked) if path.startswith("/aliases/")]
+    assert asked_how_far
+    assert asked_how_far[0] < published[0]

@@ -400,6 +400,19 @@ def test_a_delete_goes_on_until_nothing_matches(double: Double, index: Index) ->
     assert index.count() == 14
 
 
+def test_an_index_that_is_still_being_built_is_waited_for_unless_it_stands_still(
+    double: Double, store: Store
+) -> None:
+    index = store.create("lens-g1", ONE_FIELD)
+    collection = double.state.classes["Development_lens_g1"]
+    collection.waiting = 250
+    index.settle()
+    assert collection.waiting == 0
+    collection.waiting, collection.stuck = 250, True
+    with pytest.raises(StoreUnavailable, match="250 vectors wait"):
+        index.settle(patience_s=0.5)  # type: ignore[call-arg]
+
+
 def test_an_object_is_written_whole_its_vector_included(double: Double, index: Index) -> None:
     write(index, objects(["a"], title="old"))
     write(index, objects(["a"], title="new"))

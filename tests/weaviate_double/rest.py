@@ -62,6 +62,9 @@ def _route(
             return 200, None
         case ["schema"]:
             return _schema(state, verb, body)
+        case ["schema", name, "shards"]:
+            waiting = state.collection(name).take_in()
+            return 200, [{"name": "one", "status": "READY", "vectorQueueSize": waiting}]
         case ["schema", name]:
             return _class(state, verb, name)
         case ["aliases"]:

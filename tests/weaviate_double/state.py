@@ -29,7 +29,16 @@ class Collection:
     config: dict[str, Any]
     objects: dict[bytes, Stored] = field(default_factory=dict)
     dimension: int | None = None
+    waiting: int = 0
+    stuck: bool = False
     _sorted: list[bytes] | None = None
+
+    def take_in(self) -> int:
+        """Return how many vectors wait to be indexed, and index some of them."""
+        before = self.waiting
+        if not self.stuck:
+            self.waiting = max(0, before - 100)
+        return before
 
     def put(self, id_: bytes, stored: Stored) -> None:
         """Write an object whole: what it had before is gone, the vector included."""
