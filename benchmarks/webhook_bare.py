@@ -33,4 +33,5 @@ app = Starlette(
 )
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", access_log=False)
+    port = int(sys.argv[1])
+    uvicorn.run(app, port=port, log_level="warning", access_log=False, ws="none")

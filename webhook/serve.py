@@ -76,6 +76,8 @@ def _config(
         # An address may hold anything, also a key that somebody put there by mistake.
         access_log=False,
         server_header=False,
+        # There is no address for them, and their library takes its time to import.
+        ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )

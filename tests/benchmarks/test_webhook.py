@@ -18,7 +18,7 @@ TINY = Size(
 def test_every_answered_call_of_the_benchmark_is_in_the_registry() -> None:
     results = {result.name: result for result in measure(TINY)}
 
-    assert results["webhook: changes kept of them"].value == 300
+    assert results["webhook: changes kept of both"].value == 600
     assert not [name for name, result in results.items() if result.wrong]
     rate = results["webhook, SQLite: 1-change calls"]
     share = results["webhook, SQLite: of the bare endpoint"]
