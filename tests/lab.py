@@ -45,11 +45,12 @@ class Verdict:
 
 @dataclass
 class Lab:
-    """A project under test with one lens, `items`; its source is a SQLite file unless told."""
+    """A project under test and its lens `name`; its source is a SQLite file unless told."""
 
     project: Project
     folder: Path
     connection: str | None = None
+    name: str = "items"
 
     @classmethod
     def at(
@@ -80,8 +81,8 @@ class Lab:
     def database(self) -> Path:
         return self.folder / "source.db"
 
-    def push(self, **changes: object) -> None:
-        """Push the lens, with these keys of its configuration changed."""
+    def push(self, *others: str, **changes: object) -> None:
+        """Push the lens, with these keys of its configuration changed, and others just like it."""
         lens = {
             "source": "main",
             "table": "items",
@@ -93,7 +94,7 @@ class Lab:
             {
                 "stack": "test",
                 "sources": {"main": {"bridge": "sql", "connection": connection}},
-                "lenses": {"items": lens},
+                "lenses": {name: lens for name in (self.name, *others)},
             }
         )
         apply_push(self.project, plan_push(self.project, config, ENV))
@@ -111,22 +112,22 @@ class Lab:
     @property
     def lens(self) -> Lens:
         with self.project.registry.read() as db:
-            return lenses.get(db, ENV, "items")
+            return lenses.get(db, ENV, self.name)
 
     def full(self, **run: object) -> Outcome:
         """Resume or rebuild, and run the full ingest to its end here."""
-        return self.run(lifecycle.request_rebuild(self.project, ENV, "items"), **run)
+        return self.run(lifecycle.request_rebuild(self.project, ENV, self.name), **run)
 
     def sync(self, *, confirmed: bool = False, **run: object) -> Outcome:
         """Ask for a smart sync and run it to its end here."""
-        job = lifecycle.request_sync(self.project, ENV, "items", confirmed=confirmed)
+        job = lifecycle.request_sync(self.project, ENV, self.name, confirmed=confirmed)
         return self.run(job, **run)
 
     def request(self, mode: Mode, *, shard: int | None = None) -> Job:
         with self.project.registry.begin() as db:
             return jobs.request(
                 db,
-                lenses.get(db, ENV, "items"),
+                lenses.get(db, ENV, self.name),
                 mode,
                 job_id=uuid4().hex,
                 origin="test",
