@@ -20,6 +20,7 @@ from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import job_row, launch, materialise
+from tests.registry.race import threads_at_once
 
 
 def tick(instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason | object:
@@ -291,3 +292,29 @@ def _more_lenses(lab: Lab, number: int) -> None:
 def _lenses(lab: Lab) -> list[str]:
     with lab.project.registry.read() as db:
         return [lens.name for lens in lenses.list_all(db, ENV)]
+
+
+def test_two_daemons_that_look_at_once_have_a_job_done_once(
+    make_lab: MakeLab, disk_instance: dg.DagsterInstance
+) -> None:
+    # given a job that two sensors see at the same moment
+    lab = make_lab(30)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'new' WHERE id <= 3")
+    job = lifecycle.request_sync(lab.project, ENV, "items")
+    asked = threads_at_once(lambda _: requests(disk_instance), 2)
+    (first,), (second,) = asked
+    assert first.run_key == second.run_key
+
+    # when both launch it
+    done = threads_at_once(
+        lambda _: launch(disk_instance, "smart_sync", job_id=job.id, tags=first.tags), 2
+    )
+
+    # then one run did it, and the other had nothing to do
+    assert all(result.success for result in done)
+    after = job_row(lab, job.id)
+    assert (after.status, after.attempt) == (JobStatus.COMPLETED, 1)
+    assert (after.counts.read, after.counts.written) == (30, 3)
+    assert lab.audit().clean
