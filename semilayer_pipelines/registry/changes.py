@@ -106,6 +106,9 @@ def claim(db: Connection, lens_id: int, *, job_id: str, limit: int, now: datetim
     given: it wins. In order of the log. Another `claim` of, or `append` to, the same lens waits
     until this transaction ends, and this one for theirs.
     """
+    # Waits for the buffer's row instead of skipping locked changes: all changes of a key have to go
+    # to the same job, or an earlier action could be applied after a later one. Lenses do not wait
+    # for each other.
     size = select(tables.buffers.c.size).where(tables.buffers.c.lens_id == lens_id)
     if not db.scalar(size.with_for_update()):
         return []
