@@ -83,7 +83,7 @@ def _exporter() -> str | None:
     try:
         from semilayer_pipelines.embedders.openvino_runtime import openvino
     except ImportError as error:
-        logger.info("OpenVINO is not used (%s); pip install 'semilayer-pipelines[fast]'", error)
+        logger.info("OpenVINO is not used (%s); pip install '.[fast]' adds it", error)
         return None
     return f"openvino {openvino.__version__}"
 
