@@ -39,7 +39,7 @@ def test_the_start_of_a_run_that_lingered_is_no_part() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_every_row_of_the_benchmark_can_be_found_at_its_end() -> None:
     results = measure(Size(lenses=1, warm=1, rows=20))
 
