@@ -24,6 +24,7 @@ from typing import Self
 import psycopg
 
 from tests.client.service import KEY, Batch, Fault, Service
+from tests.webhook.server import Server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FAULTS = (
@@ -69,7 +70,7 @@ class Worker:
 
     command: Sequence[str | Path]
     dsn: str
-    service: Service
+    service: Service | Server
     errors: Path
     key: str = KEY
     process: subprocess.Popen[bytes] | None = None
