@@ -132,15 +132,17 @@ def _fits(parts: Parts, generation: Generation) -> bool:
 def _drop_active(parts: Parts, run: Run) -> None:
     with parts.registry.begin() as db:
         active = generations.active(db, parts.lens.id)
-        if active is None:
-            return
-        if active.job_id == run.job_id:
+        if active is not None and active.job_id == run.job_id:
             raise StartOver  # another run of this job has just published it
-        # Retired before it is dropped, so that no other run takes it for the one to write to.
-        generations.retire(db, active.id, parts.clock())
-    parts.store.drop(active.index_name)
-    with parts.registry.begin() as db:
-        generations.forget(db, active.id)
+        if active is not None:
+            # Retired before it is dropped, so that no other run takes it for the one to write to.
+            generations.retire(db, active.id, parts.clock())
+        # All of them: one may be left of a run that was killed here, and there is room for none.
+        left = generations.retired(db, parts.lens.id)
+    for generation in left:
+        parts.store.drop(generation.index_name)
+        with parts.registry.begin() as db:
+            generations.forget(db, generation.id)
 
 
 def _claim(parts: Parts, run: Run, generation: Generation, number: int | None) -> Shard | None:

@@ -198,6 +198,31 @@ def test_a_change_that_comes_while_the_old_index_is_dropped_waits_for_the_new_on
     assert lab.audit().clean
 
 
+def test_an_index_that_a_killed_rebuild_in_place_left_makes_room_for_the_next(
+    tmp_path: Path,
+) -> None:
+    # given a rebuild that dies when it has taken the old index out of its place
+    lab = Lab.at(tmp_path, rows=50, rebuild="in_place")
+    lab.full()
+    old, job = lab.index.name, rebuild(lab)
+
+    def die(verb: str) -> None:
+        if verb == "drop":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(Meddled.of(lab.project, before=die), job.id, cancelled=lambda: False)
+    assert lab.project.store(ENV).names() == [old]
+
+    # when it goes on
+    there: list[list[str]] = []
+    lab.run(job, report=lambda _: there.append(lab.project.store(ENV).names()))
+
+    # then there are never two
+    assert [len(names) for names in there] == [1]
+    assert lab.audit().clean
+
+
 def test_a_cursor_does_not_move_for_what_only_the_replaced_index_had(tmp_path: Path) -> None:
     # given a rebuild that has read row 1, which then changes and is synced to the index in use
     lab = Lab.at(tmp_path, rows=100, shards=2)
