@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from sqlalchemy import Connection
+
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.publish import announce, locked
 from semilayer_pipelines.ingest.retention import GRACE
@@ -73,15 +75,7 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
             now=now,
         )
         lenses.set_needs(db, lens.id, needs, now)
-        # What came since it was begun may be in the index only that is left.
-        cursors.begin(
-            db,
-            lens.id,
-            previous.high_water,
-            settled=previous.settled,
-            seen_at=previous.created_at,
-            now=now,
-        )
+        _begin_walks(db, lens, previous, needs, now)
         asked = jobs.request(
             db,
             lens,
@@ -95,6 +89,28 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
     announce(project.store(env), lens, current)
     left = Needs.REBUILD if needs is Needs.REBUILD else Needs.NOTHING
     return RolledBack(active, current, asked.job, left, now + GRACE)
+
+
+def _begin_walks(
+    db: Connection, lens: Lens, previous: Generation, needs: Needs, now: datetime
+) -> None:
+    """Let incremental ingest go on from where the older index was begun.
+
+    What came since may be only in the index that is left.
+    """
+    in_force = previous.config if needs is Needs.REBUILD else lens.config
+    if in_force.change_tracking_column != previous.config.change_tracking_column:
+        # What was seen of the other column means nothing for this one.
+        cursors.remove(db, lens.id)
+        return
+    cursors.begin(
+        db,
+        lens.id,
+        previous.high_water,
+        settled=previous.settled,
+        seen_at=previous.created_at,
+        now=now,
+    )
 
 
 def _kept(project: Project, lens: Lens, retired: list[Generation]) -> Generation | None:

@@ -11,7 +11,7 @@ import pytest
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.retention import GRACE, tidy
 from semilayer_pipelines.ingest.run import PageDone
-from semilayer_pipelines.registry import generations
+from semilayer_pipelines.registry import cursors, generations
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs
 from semilayer_pipelines.rollback import RolledBack, rollback
@@ -139,6 +139,29 @@ def test_an_index_of_another_configuration_is_kept_in_step_by_its_own(tmp_path: 
     lab.full()
     assert lab.audit().clean
     assert lab.lens.needs is Needs.NOTHING
+
+
+def test_a_cursor_of_another_column_does_not_go_back_with_the_index(tmp_path: Path) -> None:
+    # given a lens that tracks another column since its index was built
+    lab = Lab.at(tmp_path, rows=50, changeTrackingColumn="updated_at")
+    lab.full()
+    lab.push(changeTrackingColumn="id")
+    lab.full()
+
+    # when
+    done = rollback(lab.project, ENV, "items")
+
+    # then the walk begins anew
+    with lab.project.registry.read() as db:
+        assert cursors.get(db, lab.lens.id) is None
+    lab.run(done.sync)
+    with lab.source() as db:
+        db.execute(
+            "INSERT INTO items SELECT 51, name, description, price, category, updated_at"
+            " FROM items WHERE id = 50"
+        )
+    lab.run(lab.request(Mode.INCREMENTAL))
+    assert lab.audit().clean
 
 
 def test_the_command_says_what_serves_and_what_follows(tmp_path: Path) -> None:
