@@ -41,9 +41,11 @@ def run_and_linger(
     run_id: str | None = None,
     report: Callable[[PageDone], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: True,
-    idle_seconds: float = IDLE_SECONDS,
+    idle_seconds: float | None = None,
 ) -> Stay:
     """Run a records job and then every one that follows until the lens is idle.
+
+    It is idle after `idle_seconds` without a job, `IDLE_SECONDS` by default.
 
     Stops at once when the lens is paused or the job was somebody else's. Raises what `run_job`
     raises; the jobs done before stay done.
@@ -56,7 +58,7 @@ def run_and_linger(
         total, done = total + outcome.counts, done + 1
         if outcome.ended is not Ended.COMPLETED:
             return Stay(outcome, total, done)
-        following = _await_next(project, lens_id, idle_seconds)
+        following = _await_next(project, lens_id, idle_seconds or IDLE_SECONDS)
         if following is None or time.monotonic() - started > MAX_STAY_SECONDS:
             return Stay(outcome, total, done)
         job_id = following

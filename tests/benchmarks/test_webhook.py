@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.webhook import Size, measure
 
 TINY = Size(
@@ -15,6 +17,7 @@ TINY = Size(
 )
 
 
+@pytest.mark.slow
 def test_every_answered_call_of_the_benchmark_is_in_the_registry() -> None:
     results = {result.name: result for result in measure(TINY)}
 

@@ -150,6 +150,7 @@ class TestDefaultModel:
         alone = SentenceTransformer(str(get_model_path())).encode(texts, show_progress_bar=False)
         assert closeness(ours, alone).least > 0.999
 
+    @pytest.mark.slow
     def test_the_package_and_a_copy_in_a_folder_give_the_same_vectors(self) -> None:
         texts = ["the same text"]
 

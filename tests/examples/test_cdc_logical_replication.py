@@ -64,6 +64,7 @@ def test_no_change_is_lost_when_the_worker_is_killed_again_and_again(
     assert_that_nothing_was_lost(worker, replicated)
 
 
+@pytest.mark.slow
 def test_no_change_is_lost_while_the_service_fails_in_every_way(
     worker: Worker, replicated: Index, service: Service, dsn: str
 ) -> None:
@@ -73,6 +74,7 @@ def test_no_change_is_lost_while_the_service_fails_in_every_way(
     assert_that_nothing_was_lost(worker, replicated)
 
 
+@pytest.mark.slow
 def test_nothing_is_confirmed_while_the_service_is_down(worker: Worker, replicated: Index) -> None:
     with serve() as service:
         service.on_acknowledged = replicated.apply
@@ -86,6 +88,7 @@ def test_nothing_is_confirmed_while_the_service_is_down(worker: Worker, replicat
     assert service.last_actions == {"1": "upsert"}
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_and_not_confirmed_is_sent_again(
     worker: Worker, replicated: Index, service: Service
 ) -> None:

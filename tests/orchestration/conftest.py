@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from semilayer_pipelines.ingest import linger
 from tests.lab import ENV, Lab
 
 MakeLab = Callable[..., Lab]
@@ -21,6 +22,12 @@ def _quiet() -> Iterator[None]:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     yield
     logging.getLogger("dagster").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that has done its job need not wait for twenty seconds for another."""
+    monkeypatch.setattr(linger, "IDLE_SECONDS", 0.3)
 
 
 @pytest.fixture
