@@ -12,7 +12,9 @@ from semilayer_pipelines.cli.reference import commands
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-COMMAND = re.compile(r"semilayer ((?:[a-z]+ ?)+)((?: *--[a-z-]+(?: [\w.{]+)?| +[\w.]+)*)")
+COMMAND = re.compile(
+    r"(?<!--install )semilayer ((?:[a-z]+ ?)+)((?: *--[a-z-]+(?: [\w.{]+)?| +[\w.]+)*)"
+)
 KNOWN = {
     context.command_path.removeprefix("semilayer "): {
         name for parameter in context.command.params for name in parameter.opts
