@@ -18,15 +18,13 @@ from semilayer_pipelines.errors import Fenced, SemilayerError, Transient, redact
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.run import Run
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
+from semilayer_pipelines.registry import changes, endings, generations, jobs, lenses, shards
+from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
-__all__ = ["MAX_ATTEMPTS", "Ended", "Outcome", "cancelled", "ended", "failed", "interrupted"]
-
-MAX_ATTEMPTS = 3
-"""A job that failed for a passing reason is tried this often before its lens says `error`."""
+__all__ = ["Ended", "Outcome", "cancelled", "ended", "failed", "interrupted"]
 
 RETRY_WAITS = (timedelta(seconds=10), timedelta(seconds=60))
 
@@ -150,17 +148,7 @@ def failed(project: Project, run: Run, job: Job, error: SemilayerError) -> None:
             wait = RETRY_WAITS[min(job.attempt, len(RETRY_WAITS)) - 1]
             jobs.retry(db, job.id, lease=job.lease, due_at=now + wait, error=message, now=now)
             return
-        jobs.finish(
-            db,
-            job.id,
-            lease=job.lease,
-            status=JobStatus.FAILED,
-            counts=run.counts,
-            error=message,
-            cure=cure,
-            now=now,
-        )
-        lenses.set_status(db, job.lens_id, LensStatus.ERROR, error=message, cure=cure, now=now)
+        endings.fail(db, job, counts=run.counts, error=message, cure=cure, now=now)
 
 
 def cancelled(project: Project, run: Run, job: Job) -> None:
@@ -170,13 +158,7 @@ def cancelled(project: Project, run: Run, job: Job) -> None:
         if not jobs.holds(db, job.id, job.lease):
             return
         changes.release(db, job.id)
-        jobs.finish(
-            db, job.id, lease=job.lease, status=JobStatus.CANCELED, counts=run.counts, now=now
-        )
-        if lenses.by_id(db, job.lens_id).status is LensStatus.INDEXING:
-            serving = generations.active(db, job.lens_id) is not None
-            status = LensStatus.READY if serving else LensStatus.PAUSED
-            lenses.set_status(db, job.lens_id, status, now=now)
+        endings.cancel(db, job, counts=run.counts, now=now)
 
 
 def interrupted(project: Project, run: Run, job: Job) -> None:

@@ -25,7 +25,7 @@ from semilayer_pipelines.errors import (
     redact,
 )
 from semilayer_pipelines.ingest import end
-from semilayer_pipelines.ingest.end import MAX_ATTEMPTS, Ended, Outcome
+from semilayer_pipelines.ingest.end import Ended, Outcome
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.incremental import catch_up
 from semilayer_pipelines.ingest.parts import Parts, as_indexed, open_parts
@@ -39,7 +39,7 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 
-__all__ = ["MAX_ATTEMPTS", "Ended", "Outcome", "run_job"]
+__all__ = ["Ended", "Outcome", "run_job"]
 
 MAX_STARTS = 5
 """A run starts over this often at most: each time somebody pushed or published meanwhile."""

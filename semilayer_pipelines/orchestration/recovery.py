@@ -15,17 +15,15 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.orchestration.names import TAG_JOB_ID, TAG_SINGLETON
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
-from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
-from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.registry import changes, endings, generations, jobs, shards
+from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
+from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.shards import ShardStatus
 
-__all__ = ["MAX_ATTEMPTS", "SILENCE", "Launches", "cancel_queued", "close_silent", "launches_of"]
+__all__ = ["SILENCE", "Launches", "cancel_queued", "close_silent", "launches_of"]
 
 SILENCE = timedelta(seconds=45)
 """A running job whose heartbeat is older has lost its process; nine missed beats."""
-
-MAX_ATTEMPTS = 3
 
 _WAITING = frozenset(
     {
@@ -78,6 +76,8 @@ def close_silent(instance: dg.DagsterInstance, project: Project, job: Job) -> No
     """
     runs = instance.get_runs(dg.RunsFilter(tags={TAG_JOB_ID: job.id}))
     what_now = _decide(project, job, runs)
+    if what_now is None:
+        return
     for run in runs:
         if run.status in _STARTED:
             instance.report_run_failed(run, f"{LOST} Job {job.id}: {what_now}.")
@@ -87,24 +87,21 @@ def cancel_queued(project: Project, job: Job) -> None:
     """Cancel a job whose run a person took out of Dagster's queue."""
     with project.registry.begin() as db:
         if jobs.cancel(db, job.id, project.clock()):
-            _settle(db, project, job)
+            endings.let_rest(db, job.lens_id, project.clock())
 
 
-def _decide(project: Project, job: Job, runs: Sequence[dg.DagsterRun]) -> str:
+def _decide(project: Project, job: Job, runs: Sequence[dg.DagsterRun]) -> str | None:
+    """Return what becomes of the job; `None` when it ended, or was taken anew, since it was read.
+
+    Its claims and its runs are not those of the dead then.
+    """
     now = project.clock()
     with project.registry.begin() as db:
+        if not jobs.holds(db, job.id, job.lease):
+            return None
         changes.release(db, job.id)
         if any(run.run_id == job.run_id and run.status in _CANCELLED for run in runs):
-            ended = jobs.finish(
-                db,
-                job.id,
-                lease=job.lease,
-                status=JobStatus.CANCELED,
-                counts=job.counts,
-                now=now,
-            )
-            if ended:
-                _settle(db, project, job)
+            endings.cancel(db, job, counts=job.counts, now=now)
             return "canceled"
         if job.mode is Mode.FULL and _resting(db, job):
             if any(run.status in _WAITING for run in runs):
@@ -116,17 +113,7 @@ def _decide(project: Project, job: Job, runs: Sequence[dg.DagsterRun]) -> str:
             jobs.retry(db, job.id, lease=job.lease, due_at=now, error=LOST, now=now)
             return "queued again"
         cure = f"Look for the cause in the run's log, then `semilayer resume --lens {job.lens}`."
-        if jobs.finish(
-            db,
-            job.id,
-            lease=job.lease,
-            status=JobStatus.FAILED,
-            counts=job.counts,
-            error=LOST,
-            cure=cure,
-            now=now,
-        ):
-            lenses.set_status(db, job.lens_id, LensStatus.ERROR, error=LOST, cure=cure, now=now)
+        endings.fail(db, job, counts=job.counts, error=LOST, cure=cure, now=now)
         return f"failed, after {job.attempt} attempts"
 
 
@@ -137,10 +124,3 @@ def _resting(db: Connection, job: Job) -> bool:
         return False
     states = {shard.status for shard in shards.list_all(db, building.id)}
     return ShardStatus.PENDING in states and ShardStatus.RUNNING not in states
-
-
-def _settle(db: Connection, project: Project, job: Job) -> None:
-    if lenses.by_id(db, job.lens_id).status is LensStatus.INDEXING:
-        serving = generations.active(db, job.lens_id) is not None
-        status = LensStatus.READY if serving else LensStatus.PAUSED
-        lenses.set_status(db, job.lens_id, status, now=project.clock())

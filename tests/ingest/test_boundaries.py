@@ -11,10 +11,11 @@ import pytest
 from semilayer_pipelines import lifecycle
 from semilayer_pipelines.ingest import records
 from semilayer_pipelines.ingest.execute import Ended, run_job
-from semilayer_pipelines.orchestration.recovery import MAX_ATTEMPTS, SILENCE, close_silent
+from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.clock import Clock

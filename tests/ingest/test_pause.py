@@ -14,10 +14,11 @@ import pytest
 
 from semilayer_pipelines import lifecycle
 from semilayer_pipelines.errors import EmbedderUnavailable, Transient
-from semilayer_pipelines.ingest.execute import MAX_ATTEMPTS, Ended, run_job
+from semilayer_pipelines.ingest.execute import Ended, run_job
 from semilayer_pipelines.ingest.run import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.registry import changes, jobs, page_log, shards
 from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.registry.shards import ShardStatus

@@ -11,9 +11,10 @@ from dagster._core.test_utils import create_run_for_test
 from semilayer_pipelines import lifecycle
 from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.orchestration.names import job_tags
-from semilayer_pipelines.orchestration.recovery import MAX_ATTEMPTS, SILENCE
+from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
 from semilayer_pipelines.registry import changes, generations, jobs, shards
 from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
@@ -120,6 +121,37 @@ def test_what_a_lost_records_run_had_claimed_is_free_again(
     # then another job could have it
     with lab.project.registry.begin() as db:
         assert changes.claim(db, lab.lens.id, job_id="other", limit=10, now=now)
+
+
+def test_a_job_that_was_taken_anew_since_it_was_found_silent_keeps_its_claims_and_its_run(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a silent job, as one tick read it
+    lab = make_lab(10)
+    lab.full()
+    now = lab.project.clock()
+    with lab.project.registry.begin() as db:
+        changes.append(db, lab.lens.id, [("3", Action.UPSERT)], now)
+    job = lab.request(Mode.RECORDS)
+    silent(lab, instance, job)
+    stale = job_row(lab, job.id)
+
+    # when another tick closes it and a new run takes it before the first goes on
+    requests(instance)
+    with lab.project.registry.begin() as db:
+        assert jobs.take(db, stale.id, lease="new", run_id=None, now=now)
+        changes.claim(db, lab.lens.id, job_id=stale.id, limit=10, now=now)
+    tags = {"semilayer/job_id": stale.id}
+    working = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=tags).run_id
+    close_silent(instance, lab.project, stale)
+
+    # then nothing is taken from it
+    with lab.project.registry.begin() as db:
+        assert changes.ack(db, stale.id, ["3"], now) == 1
+    assert job_row(lab, stale.id).lease == "new"
+    assert [run.status for run in instance.get_runs(dg.RunsFilter(run_ids=[working]))] == [
+        dg.DagsterRunStatus.STARTED
+    ]
 
 
 @pytest.mark.parametrize(
