@@ -43,7 +43,7 @@ def change_lens(
         whole = ProjectConfig(stack=env, sources=known, lenses={name: config})
         apply_push(project, plan_push(project, whole, env, only=[name]), origin=origin)
     elif lenses.config_hash(config) != lens.config_hash:
-        with project.registry.begin() as db:
+        with project.registry.begin(durable=True) as db:
             # Read again, so that a push of this very moment is not undone.
             lens = lenses.get(db, env, name)
             lenses.register(

@@ -50,7 +50,7 @@ def resume(project: Project, env: str, name: str, *, confirmed: bool = False) ->
     in by smart sync; what failed last is done again. Raises `NotFound`.
     """
     now = project.clock()
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         lens = lenses.get(db, env, name)
         mode = _what_is_left(db, lens)
         status = LensStatus.INDEXING if mode is Mode.FULL else LensStatus.READY
@@ -72,7 +72,7 @@ def catch_up(project: Project, env: str, name: str) -> Resumed:
     resumed = resume(project, env, name)
     if resumed.job or resumed.held:
         return resumed
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         lens = require_syncable(db, env, name)
         at = cursors.get(db, lens.id)
         followed = at is not None and (at.cursor or at.high_water) is not None
@@ -84,7 +84,7 @@ def catch_up(project: Project, env: str, name: str) -> Resumed:
 
 def pause(project: Project, env: str, name: str) -> Lens:
     """Pause a lens: a run stops after the page it is at and keeps its place. Raises `NotFound`."""
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         lens = lenses.get(db, env, name)
         lenses.set_status(db, lens.id, LensStatus.PAUSED, now=project.clock())
         return lenses.get(db, env, name)
@@ -94,7 +94,7 @@ def request_sync(
     project: Project, env: str, name: str, *, confirmed: bool = False, origin: str = "cli"
 ) -> Job:
     """Ask for a smart sync. Raises `NotFound`, and `Refused` while the lens is paused or empty."""
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         lens = require_syncable(db, env, name)
         return _request(db, project, lens, Mode.SMART_SYNC, origin, confirmed)
 
@@ -116,7 +116,7 @@ def request_rebuild(
     project: Project, env: str, name: str, *, confirmed: bool = False, origin: str = "cli"
 ) -> Job:
     """Ask for a full ingest into a new generation. Raises `NotFound`."""
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         lens = lenses.get(db, env, name)
         lenses.set_status(db, lens.id, LensStatus.INDEXING, now=project.clock())
         return _request(db, project, lens, Mode.FULL, origin, confirmed)
@@ -148,7 +148,7 @@ def retry_failed(project: Project, env: str, name: str) -> Job | None:
     `NotFound`.
     """
     now = project.clock()
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         lens = lenses.get(db, env, name)
         failed = failed_rows.keys(db, lens.id, failed_rows.KEPT)
         if not failed:

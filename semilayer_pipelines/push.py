@@ -165,7 +165,7 @@ def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> No
     """
     now = project.clock()
     dropped: list[str] = []
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         env = environments.ensure(db, plan.env, now)
         environments.lock(db, env.id)
         held = Registered.read(db, plan.env)

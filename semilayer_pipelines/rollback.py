@@ -65,7 +65,7 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
         )
     needs = _needs(project, lens, previous)
     # Held, so that whoever writes to the index in use is done, and next finds it switched.
-    with locked(project.store(env), active), project.registry.begin() as db:
+    with locked(project.store(env), active), project.registry.begin(durable=True) as db:
         now = project.clock()
         generations.reinstate(
             db,

@@ -27,7 +27,7 @@ def create(here: Here, name: str, as_json: bool) -> None:
     creates it, too.
     """
     project = here.project
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         created = environments.create(db, name, project.clock())
     if as_json:
         say_json(_as_json(created))
@@ -63,7 +63,7 @@ def list_(here: Here, as_json: bool) -> None:
 @click.pass_obj
 def set_(here: Here, tier: Tier, env: str, as_json: bool) -> None:
     """Put an environment into a tier; the next call counts by it."""
-    with here.project.registry.begin() as db:
+    with here.project.registry.begin(durable=True) as db:
         changed = environments.set_tier(db, env, tier)
     _tell(changed, as_json)
 

@@ -44,7 +44,7 @@ def keys() -> None:
 def create(here: Here, kind: KeyKind, name: str, env: str, as_json: bool) -> None:
     """Issue a key and print it: this once, because only its hash is kept."""
     project = here.project
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         key, text = api_keys.create(db, env, kind, name, choose=secrets.choice, now=project.clock())
     if as_json:
         say_json(_as_json(key) | {"key": text})
@@ -91,7 +91,7 @@ def list_(here: Here, env: str, as_json: bool) -> None:
 def revoke(here: Here, key_id: str, env: str, as_json: bool) -> None:
     """Revoke the key with this id, for good and at once."""
     project = here.project
-    with project.registry.begin() as db:
+    with project.registry.begin(durable=True) as db:
         key = api_keys.revoke(db, env, key_id, project.clock())
     if as_json:
         say_json(_as_json(key))
