@@ -48,7 +48,8 @@ def run_and_linger(
     It is idle after `idle_seconds` without a job, `IDLE_SECONDS` by default.
 
     Stops at once when the lens is paused or the job was somebody else's. Raises what `run_job`
-    raises; the jobs done before stay done.
+    raises; the jobs done before stay done. An interrupt that finds it idle ends its stay, and is
+    raised only when a person cancelled it.
     """
     lens_id = _lens_of(project, job_id)
     started = time.monotonic()
@@ -58,7 +59,15 @@ def run_and_linger(
         total, done = total + outcome.counts, done + 1
         if outcome.ended is not Ended.COMPLETED:
             return Stay(outcome, total, done)
-        following = _await_next(project, lens_id, idle_seconds or IDLE_SECONDS)
+        try:
+            following = _await_next(project, lens_id, idle_seconds or IDLE_SECONDS)
+        except Exception:
+            raise
+        except BaseException:
+            # The machine is shutting down. What the run was for is done: that is no failure.
+            if cancelled():
+                raise
+            return Stay(outcome, total, done)
         if following is None or time.monotonic() - started > MAX_STAY_SECONDS:
             return Stay(outcome, total, done)
         job_id = following

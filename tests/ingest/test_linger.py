@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from semilayer_pipelines import lifecycle
+from semilayer_pipelines.ingest import linger
 from semilayer_pipelines.ingest.execute import Ended
 from semilayer_pipelines.ingest.linger import run_and_linger
 from semilayer_pipelines.registry import changes, jobs
@@ -80,6 +88,56 @@ def test_pausing_the_lens_ends_the_stay(tmp_path: Path) -> None:
     assert stay.last.ended is Ended.PAUSED
     with lab.project.registry.read() as db:
         assert changes.buffered(db, lab.lens.id) == 1
+
+
+class Terminated(BaseException):
+    """As Dagster's interrupt: no `Exception`."""
+
+
+@contextmanager
+def terminated_once_done(lab: Lab, job_id: str) -> Iterator[None]:
+    """Send this process a signal, which interrupts it as Dagster does, when the job is done."""
+
+    def interrupt(*_: object) -> None:
+        raise Terminated
+
+    def watch() -> None:
+        while next_job(lab, job_id).status is not JobStatus.COMPLETED:
+            time.sleep(0.05)
+        time.sleep(2 * linger.POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        watching.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_shutdown_that_finds_the_run_idle_is_no_failure(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=10)
+    lab.full()
+    first = push_change(lab, "1")
+
+    with terminated_once_done(lab, first):
+        stay = run_and_linger(lab.project, first, cancelled=lambda: False, idle_seconds=30)
+
+    assert (stay.jobs, stay.last.ended) == (1, Ended.COMPLETED)
+    assert next_job(lab, first).status is JobStatus.COMPLETED
+
+
+def test_who_cancels_an_idle_run_gets_it_cancelled(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=10)
+    lab.full()
+    first = push_change(lab, "1")
+
+    with pytest.raises(Terminated), terminated_once_done(lab, first):
+        run_and_linger(lab.project, first, cancelled=lambda: True, idle_seconds=30)
+
+    assert next_job(lab, first).status is JobStatus.COMPLETED
 
 
 def next_job(lab: Lab, job_id: str) -> jobs.Job:
