@@ -20,12 +20,12 @@ from starlette.routing import Route
 
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.project import Project
-from webhook.bodies import Bodies, BodyLimits
+from semilayer_pipelines.serving.bodies import Bodies, BodyLimits, BodyRefused
 from webhook.keys import Keys
 from webhook.nudge import Nudge
 from webhook.openapi import PATH, openapi
 from webhook.operations import KEYED, OPEN, Keyed
-from webhook.problems import Code, Problem, from_error, problem_response
+from webhook.problems import MB, Code, Problem, from_error, problem_response
 from webhook.service import Service
 from webhook.writer import Writer
 
@@ -33,15 +33,12 @@ __all__ = ["build_app"]
 
 logger = logging.getLogger(__name__)
 
+_BODY_LIMITS = BodyLimits(one=8 * MB, all=64 * MB)
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(
-    project: Project,
-    *,
-    stopping: threading.Event | None = None,
-    body_limits: BodyLimits | None = None,
-) -> Starlette:
+def build_app(project: Project, *, stopping: threading.Event | None = None) -> Starlette:
     """Return the application of a project; it touches the registry with the first call.
 
     `stopping` is set by whoever serves it when it shall end: calls that wait are answered then.
@@ -52,7 +49,7 @@ def build_app(
         Writer(project, nudged=nudge.can_watch),
         nudge,
         Keys(project),
-        Bodies(body_limits or BodyLimits()),
+        Bodies(_BODY_LIMITS),
         stopping or threading.Event(),
     )
 
@@ -133,7 +130,7 @@ def _route(service: Service, method: str, path: str, endpoint: Endpoint) -> Rout
         started = time.perf_counter()
         try:
             response = await endpoint(request)
-        except (Problem, SemilayerError) as error:
+        except (Problem, BodyRefused, SemilayerError) as error:
             response = problem_response(from_error(error))
         # A bug or a driver's error: an answer in the usual shape, and the story in the log.
         except Exception as error:

@@ -21,8 +21,9 @@ from semilayer_pipelines.errors import (
     redact,
 )
 from semilayer_pipelines.ingest_request import KeyRefused, RateLimited
+from semilayer_pipelines.serving.bodies import BodyFault, BodyLimits, BodyRefused
 
-__all__ = ["Code", "Problem", "bad_request", "from_error", "problem_response"]
+__all__ = ["MB", "Code", "Problem", "bad_request", "from_error", "problem_response"]
 
 
 class Code(Enum):
@@ -55,6 +56,9 @@ class Code(Enum):
 RETRY_AFTER_S = 1
 """What a caller is asked to wait for what may pass by itself."""
 
+MB = 1_000_000
+"""How the length of a body is told."""
+
 
 @dataclass
 class Problem(Exception):
@@ -85,6 +89,8 @@ def from_error(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case BodyRefused():
+            return _body_refused(error.fault, error.limits)
         case KeyRefused():
             headers = {"www-authenticate": "Bearer"}
             return Problem(Code.UNAUTHORIZED, error.message, _KEY_CURE, headers)
@@ -117,6 +123,32 @@ def problem_response(problem: Problem) -> Response:
         headers=problem.headers,
         media_type="application/json",
     )
+
+
+def _body_refused(fault: BodyFault, limits: BodyLimits) -> Problem:
+    match fault:
+        case BodyFault.TOO_LONG:
+            return Problem(
+                Code.BODY_TOO_LARGE,
+                f"The body is longer than {limits.one / MB:g} MB.",
+                "Send fewer changes a call.",
+            )
+        case BodyFault.NO_ROOM:
+            return Problem(
+                Code.UNAVAILABLE,
+                "Too many large bodies are arriving at once.",
+                "Try again.",
+                {"retry-after": str(RETRY_AFTER_S)},
+            )
+        case BodyFault.TOO_SLOW:
+            return Problem(
+                Code.TIMEOUT,
+                f"The body did not arrive within {limits.seconds:.0f} s.",
+                "Send less at once, or try again.",
+            )
+        case BodyFault.HUNG_UP:
+            # Nobody reads this answer; the status is for the metrics.
+            return Problem(Code.TIMEOUT, "The caller hung up.")
 
 
 _KEY_CURE = "Send 'Authorization: Bearer ik_…', with a key of `semilayer keys create`."

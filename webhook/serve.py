@@ -6,7 +6,6 @@ change is written; then the processes end.
 
 from __future__ import annotations
 
-import errno
 import signal
 import socket
 import threading
@@ -18,33 +17,13 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
-from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.serving.address import KEEP_ALIVE_S
 from webhook.app import build_app
 
-__all__ = ["create_app", "listen", "serve"]
+__all__ = ["create_app", "serve"]
 
-# Longer than callers keep an idle connection, so that they close it and never write into a closed one.
-_KEEP_ALIVE_S = 75
 _GRACE_S = 30
-_BACKLOG = 2048
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address; port 0 takes any free one. Raises `ConfigError` when that cannot be."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"Port {port} is taken.",
-                cure=f"Choose another: semilayer webhook --port {port + 1}",
-            ) from None
-        raise ConfigError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}.",
-            cure="Give an address of this machine and a port above 1023.",
-        ) from None
 
 
 def create_app() -> Starlette:
@@ -78,7 +57,7 @@ def _config(
         server_header=False,
         # There is no address for them, and their library takes its time to import.
         ws="none",
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from semilayer_pipelines.project import Project
-from webhook.bodies import Bodies
+from semilayer_pipelines.serving.bodies import Bodies
 from webhook.keys import Keys
 from webhook.metrics import Metrics
 from webhook.nudge import Nudge

@@ -14,6 +14,7 @@ from semilayer_pipelines.cli.context import json_option, say, say_aside, say_jso
 from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.embedders.warm import KEY_VARIABLE, URL_VARIABLE
 from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.serving.address import listen, url_of
 
 if TYPE_CHECKING:
     from semilayer_pipelines.embedder_service import Opened
@@ -67,16 +68,15 @@ def embedder(
     key.
     """
     # Here, so that no other command waits for the server's imports.
-    from semilayer_pipelines.embedder_service import listen, open_model, serve
+    from semilayer_pipelines.embedder_service import open_model, serve
 
     config = EmbeddingConfig(
         provider=provider, model=model, revision=revision, dimensions=dimensions
     )
     key = _key(os.environ)
-    address = listen(host, port)
-    here, port = address.getsockname()[:2]
-    url = f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"
-    if key is None and not ip_address(here).is_loopback:
+    address = listen(host, port, "embedder")
+    url = url_of(address)
+    if key is None and not ip_address(address.getsockname()[0]).is_loopback:
         say_aside(f"Whoever reaches {url} can use the model; set {KEY_VARIABLE} to ask for a key.")
 
     tell = say_aside if as_json else say

@@ -6,6 +6,7 @@ import click
 
 from semilayer_pipelines.cli.context import Here, json_option, say, say_aside, say_json
 from semilayer_pipelines.errors import Transient, redact
+from semilayer_pipelines.serving.address import listen, url_of
 
 __all__ = ["webhook"]
 
@@ -35,7 +36,7 @@ def webhook(here: Here, host: str, port: int, workers: int, as_json: bool) -> No
     semilayer keys create --type ingest --name my-worker
     """
     # Here, so that no other command waits for the server's imports.
-    from webhook.serve import listen, serve
+    from webhook.serve import serve
 
     project = here.project
     try:
@@ -45,9 +46,8 @@ def webhook(here: Here, host: str, port: int, workers: int, as_json: bool) -> No
         say_aside(
             f"The registry does not answer yet; calls get 503 until it does. {redact(str(error))}"
         )
-    address = listen(host, port)
-    bound, port = address.getsockname()[:2]
-    url = f"http://[{bound}]:{port}" if ":" in bound else f"http://{bound}:{port}"
+    address = listen(host, port, "webhook")
+    url = url_of(address)
     tell = say_aside if as_json else say
     if as_json:
         say_json({"url": url, "workers": workers})

@@ -23,12 +23,13 @@ from starlette.routing import Route
 
 from semilayer_pipelines.embedder_service.answers import write_answer, write_models
 from semilayer_pipelines.embedder_service.asked import Asked
-from semilayer_pipelines.embedder_service.bodies import Bodies, BodyLimits
 from semilayer_pipelines.embedder_service.metrics import CONTENT_TYPE, Metrics
 from semilayer_pipelines.embedder_service.problems import (
+    MIB,
     Problem,
     busy,
     from_error,
+    hung_up,
     not_ready,
     unauthorised,
 )
@@ -38,10 +39,14 @@ from semilayer_pipelines.embedder_service.waiting import Full, Limits, Waiting
 from semilayer_pipelines.embedder_service.worker import Worker
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.serving.bodies import Bodies, BodyLimits, BodyRefused
 
-__all__ = ["build_app"]
+__all__ = ["BODY_LIMITS", "build_app"]
 
 logger = logging.getLogger(__name__)
+
+# Texts that were read and wait for the model are counted elsewhere (`waiting`).
+BODY_LIMITS = BodyLimits(one=8 * MIB, all=64 * MIB)
 
 _LONGEST_RETRY_AFTER_S = 30
 _WRITTEN_AT_ONCE = 64  # vectors; more are written on a thread, so that others are not kept waiting
@@ -55,7 +60,7 @@ def build_app(
     key: str | None = None,
     ended: Callable[[Exception], object] = lambda error: None,
     limits: Limits | None = None,
-    body_limits: BodyLimits | None = None,
+    body_limits: BodyLimits = BODY_LIMITS,
 ) -> Starlette:
     """Return the application; the model begins to load when the server starts it.
 
@@ -65,7 +70,7 @@ def build_app(
     metrics = Metrics()
     waiting = Waiting(limits or Limits())
     worker = Worker(waiting, open_model, metrics, ended=ended)
-    bodies = Bodies(body_limits or BodyLimits())
+    bodies = Bodies(body_limits)
     started = int(time.time())
 
     def ready() -> ServedModel:
@@ -115,7 +120,7 @@ def build_app(
                 if key is not None and not _has_key(request, key):
                     raise unauthorised()
                 return await handler(request)
-            except (Problem, SemilayerError) as error:
+            except (Problem, BodyRefused, SemilayerError) as error:
                 return _as_response(from_error(error))
             # A driver's error or a bug: an answer in the usual shape, and the story in the log.
             except Exception as error:
@@ -153,7 +158,7 @@ async def _answered(asked: Asked, request: Request) -> Embedded:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if done.done():
             return done.result()
-        raise Problem(499, "The caller hung up.", kind="invalid_request_error", code="gone")
+        raise hung_up()
     finally:
         gone.cancel()
         done.cancel()

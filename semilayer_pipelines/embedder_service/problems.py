@@ -8,17 +8,23 @@ from __future__ import annotations
 import json
 
 from semilayer_pipelines.errors import EmbeddingRejected, SemilayerError, Transient, redact
+from semilayer_pipelines.serving.bodies import BodyFault, BodyLimits, BodyRefused
 
 __all__ = [
+    "MIB",
     "Problem",
     "bad_request",
     "busy",
     "from_error",
+    "hung_up",
     "no_such_model",
     "not_ready",
-    "too_large",
     "unauthorised",
 ]
+
+
+MIB = 1 << 20
+"""How the length of a body is told."""
 
 
 class Problem(Exception):
@@ -66,11 +72,6 @@ def bad_request(message: str, *, param: str | None = None, code: str = "invalid_
     return Problem(400, message, kind="invalid_request_error", param=param, code=code)
 
 
-def too_large(message: str) -> Problem:
-    """Say that the body is longer than is read."""
-    return Problem(413, message, kind="invalid_request_error", code="body_too_large")
-
-
 def no_such_model(asked: str, served: str) -> Problem:
     """Say that another model answers here."""
     return Problem(
@@ -99,6 +100,11 @@ def busy(message: str, retry_after: int) -> Problem:
     )
 
 
+def hung_up() -> Problem:
+    """Say that nobody reads this answer; the status is for the metrics."""
+    return Problem(499, "The caller hung up.", kind="invalid_request_error", code="gone")
+
+
 def not_ready(message: str, retry_after: int = 1) -> Problem:
     """Say that the model is not there, yet or any more."""
     return Problem(503, message, kind="server_error", code="not_ready", retry_after=retry_after)
@@ -109,6 +115,8 @@ def from_error(error: BaseException) -> Problem:
     match error:
         case Problem():
             return error
+        case BodyRefused():
+            return _body_refused(error.fault, error.limits)
         case EmbeddingRejected():
             return bad_request(redact(str(error)), param="input", code="text_rejected")
         case Transient():
@@ -122,3 +130,25 @@ def from_error(error: BaseException) -> Problem:
                 kind="server_error",
                 code="internal_error",
             )
+
+
+def _body_refused(fault: BodyFault, limits: BodyLimits) -> Problem:
+    match fault:
+        case BodyFault.TOO_LONG:
+            return Problem(
+                413,
+                f"The body is longer than {limits.one / MIB:g} MiB; send fewer texts at once.",
+                kind="invalid_request_error",
+                code="body_too_large",
+            )
+        case BodyFault.NO_ROOM:
+            return busy("Too many large requests are arriving at once.", 1)
+        case BodyFault.TOO_SLOW:
+            return Problem(
+                408,
+                f"The body did not arrive within {limits.seconds:.0f} s.",
+                kind="invalid_request_error",
+                code="timeout",
+            )
+        case BodyFault.HUNG_UP:
+            return hung_up()

@@ -6,7 +6,6 @@ Only the command line calls this; tests and benchmarks run the same application.
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 
@@ -14,30 +13,12 @@ import uvicorn
 
 from semilayer_pipelines.embedder_service.app import build_app
 from semilayer_pipelines.embedder_service.served import Opened
-from semilayer_pipelines.errors import ConfigError, SemilayerError
+from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.serving.address import KEEP_ALIVE_S
 
-__all__ = ["listen", "make_server", "serve"]
+__all__ = ["make_server", "serve"]
 
-# Longer than callers keep an idle connection, so that they close it and never write into a closed one.
-_KEEP_ALIVE_S = 75
 _GRACE_S = 120
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address; port 0 takes any free one. Raises `ConfigError` when that cannot be."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"Port {port} is taken.",
-                cure=f"Choose another: semilayer embedder --port {port + 1}",
-            ) from None
-        raise ConfigError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}.",
-            cure="Give an address of this machine and a port above 1023.",
-        ) from None
 
 
 def make_server(
@@ -58,7 +39,7 @@ def make_server(
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=_GRACE_S,
         )
     )

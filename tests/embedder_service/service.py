@@ -16,11 +16,12 @@ import numpy as np
 import uvicorn
 
 from semilayer_pipelines.config.models import EmbeddingConfig
-from semilayer_pipelines.embedder_service import Opened, ServedModel, build_app, listen
+from semilayer_pipelines.embedder_service import Opened, ServedModel, build_app
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import EmbeddingRejected
+from semilayer_pipelines.serving.address import listen, url_of
 
 MODEL = "meaningless"
 DIMENSION = 8
@@ -104,8 +105,8 @@ class Service:
 def running(
     opening: Callable[[], Opened], *, port: int | None = None, **settings: Any
 ) -> Iterator[Service]:
-    address = listen("127.0.0.1", port or 0)
-    url = f"http://127.0.0.1:{address.getsockname()[1]}"
+    address = listen("127.0.0.1", port or 0, "embedder")
+    url = url_of(address)
     server = uvicorn.Server(
         uvicorn.Config(build_app(opening, **settings), log_level="warning", access_log=False)
     )

@@ -3,8 +3,9 @@
 import gc
 import socket
 import tracemalloc
+from dataclasses import replace
 
-from semilayer_pipelines.embedder_service.bodies import BodyLimits
+from semilayer_pipelines.embedder_service.app import BODY_LIMITS
 from semilayer_pipelines.embedder_service.waiting import Limits
 from tests.embedder_service.service import (
     Service,
@@ -37,7 +38,7 @@ def test_a_full_queue_answers_429_and_says_when_to_come_again(embedder: WatchedE
 def test_a_long_body_is_refused_whether_or_not_its_length_was_declared(
     embedder: WatchedEmbedder,
 ) -> None:
-    with running(embedder.opened, body_limits=BodyLimits(one=10_000)) as service:
+    with running(embedder.opened, body_limits=replace(BODY_LIMITS, one=10_000)) as service:
         wait_until_ready(service)
         declared = service.ask("x" * 10_000)
         streamed = service.http.post("/v1/embeddings", content=(b"x" * 1_000 for _ in range(11)))
@@ -48,7 +49,7 @@ def test_a_long_body_is_refused_whether_or_not_its_length_was_declared(
 
 
 def test_a_body_that_does_not_arrive_is_given_up(embedder: WatchedEmbedder) -> None:
-    with running(embedder.opened, body_limits=BodyLimits(seconds=0.2)) as service:
+    with running(embedder.opened, body_limits=replace(BODY_LIMITS, seconds=0.2)) as service:
         wait_until_ready(service)
         with socket.create_connection(("127.0.0.1", service.http.base_url.port or 0)) as slow:
             slow.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from starlette.requests import ClientDisconnect, Request
 
-from webhook.problems import Code, Problem
-
-__all__ = ["Bodies", "BodyLimits"]
-
-_MB = 1_000_000
+__all__ = ["Bodies", "BodyFault", "BodyLimits", "BodyRefused"]
 
 
 @dataclass(frozen=True)
 class BodyLimits:
     """Bytes of one body, of all bodies that are being read, and the seconds one may take."""
 
-    one: int = 8 * _MB
-    all: int = 64 * _MB
+    one: int
+    all: int
     seconds: float = 30.0
+
+
+class BodyFault(Enum):
+    """Why a body was not read."""
+
+    TOO_LONG = auto()
+    NO_ROOM = auto()  # for now: too many others are being read
+    TOO_SLOW = auto()
+    HUNG_UP = auto()
+
+
+class BodyRefused(Exception):
+    """A body was not read; each service answers that in its own shape."""
+
+    def __init__(self, fault: BodyFault, limits: BodyLimits) -> None:
+        super().__init__(fault.name)
+        self.fault = fault
+        self.limits = limits
 
 
 class Bodies:
@@ -31,41 +46,27 @@ class Bodies:
         self._reading = 0
 
     async def read(self, request: Request) -> bytes:
-        """Return the body. Raises `Problem` when it is too long, too slow or there is no room."""
+        """Return the body. Raises `BodyRefused`."""
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self._limits.one:
-            raise self._too_large()
+            raise self._refused(BodyFault.TOO_LONG)
         body = bytearray()
         try:
             async with asyncio.timeout(self._limits.seconds):
                 async for chunk in request.stream():
                     if len(body) + len(chunk) > self._limits.one:
-                        raise self._too_large()
+                        raise self._refused(BodyFault.TOO_LONG)
                     if self._reading + len(chunk) > self._limits.all:
-                        raise Problem(
-                            Code.UNAVAILABLE,
-                            "Too many large bodies are arriving at once.",
-                            "Try again.",
-                            {"retry-after": "1"},
-                        )
+                        raise self._refused(BodyFault.NO_ROOM)
                     body += chunk
                     self._reading += len(chunk)
         except TimeoutError:
-            raise Problem(
-                Code.TIMEOUT,
-                f"The body did not arrive within {self._limits.seconds:.0f} s.",
-                "Send less at once, or try again.",
-            ) from None
+            raise self._refused(BodyFault.TOO_SLOW) from None
         except ClientDisconnect:
-            # Nobody reads this answer; the status is for the metrics.
-            raise Problem(Code.TIMEOUT, "The caller hung up.") from None
+            raise self._refused(BodyFault.HUNG_UP) from None
         finally:
             self._reading -= len(body)
         return bytes(body)
 
-    def _too_large(self) -> Problem:
-        return Problem(
-            Code.BODY_TOO_LARGE,
-            f"The body is longer than {self._limits.one / _MB:g} MB.",
-            "Send fewer changes a call.",
-        )
+    def _refused(self, fault: BodyFault) -> BodyRefused:
+        return BodyRefused(fault, self._limits)
