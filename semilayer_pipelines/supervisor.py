@@ -1,12 +1,14 @@
 """Several processes as one: started in order, their lines in one stream, stopped together.
 
 Used by `semilayer dev` and by the demo. A child that ends by itself takes the others with it, so
-that nothing runs on unseen. It must never leave a process behind, whatever interrupts it.
+that nothing runs on unseen. It must never leave a process behind, whatever interrupts it; when it is
+killed outright, Linux ends its children in its place.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -71,7 +73,7 @@ class Supervisor:
             # A session of its own: a Ctrl-C in the terminal reaches only us, and we stop them in
             # order.
             child = subprocess.Popen(
-                process.command,
+                _ending_with_us(process.command),
                 cwd=self.cwd,
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
@@ -125,6 +127,18 @@ class Supervisor:
             # Read on whatever happens to a line: a child whose output nobody takes stops.
             with suppress(OSError):
                 self.say(process.name, line.rstrip("\n"))
+
+
+def _ending_with_us(command: Sequence[str]) -> list[str]:
+    """Have Linux end a process when this one is gone, however that came about.
+
+    `setpriv` is part of every Linux but the smallest; elsewhere a kill -9 leaves the children.
+    """
+    setpriv = shutil.which("setpriv")
+    # What is not there is better told by its own name than by `setpriv`.
+    if setpriv is None or shutil.which(command[0]) is None:
+        return list(command)
+    return [setpriv, "--pdeathsig", "TERM", "--", *command]
 
 
 def _signal_group(child: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +30,16 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("pid", os.getpid(), flush=True)
 while True:
     time.sleep(0.1)
+"""
+SUPERVISING = """
+import os, sys, time
+from pathlib import Path
+from semilayer_pipelines.supervisor import Process, Supervisor
+
+supervisor = Supervisor(Path.cwd(), os.environ, lambda _, line: print(line, flush=True))
+script = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(600)"
+supervisor.start(Process("child", [sys.executable, "-c", script]))
+time.sleep(600)
 """
 PARENT = """
 import subprocess, sys, time
@@ -110,6 +122,20 @@ def test_what_a_process_started_itself_is_stopped_with_it(
     supervisor.stop()
 
     until(lambda: not alive(grandchild))
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="Linux with util-linux alone can do it")
+def test_nothing_outlives_a_supervisor_that_was_killed_outright() -> None:
+    supervising = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISING], stdout=subprocess.PIPE, text=True
+    )
+    with supervising:
+        assert supervising.stdout is not None
+        child = int(supervising.stdout.readline().removeprefix("pid "))
+
+        supervising.kill()
+
+    until(lambda: not alive(child))
 
 
 def test_a_process_that_ends_is_named_and_its_last_words_are_out(
