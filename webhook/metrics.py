@@ -1,4 +1,4 @@
-"""What this process has done, as Prometheus reads it.
+"""What this process has done.
 
 All numbers are written by the event loop's thread, so none needs a lock; those of the writer are
 read from it. Nothing here holds a key, an id or the name of a lens.
@@ -6,19 +6,25 @@ read from it. Nothing here holds a key, an id or the name of a lens.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from semilayer_pipelines.serving.metrics import Seconds
 from webhook.writer import Writer
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["Metrics"]
 
 _PREFIX = "semilayer_webhook_"
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+def _seconds() -> defaultdict[str, Seconds]:
+    return defaultdict(lambda: Seconds(_BOUNDS))
 
 
 @dataclass
@@ -27,43 +33,39 @@ class Metrics:
 
     requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     changes: int = 0
-    seconds: dict[str, list[int]] = field(default_factory=dict)
-    seconds_sum: dict[str, float] = field(default_factory=dict)
+    seconds: defaultdict[str, Seconds] = field(default_factory=_seconds)
 
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count an answered request; `path` is the route's, such as `/v1/jobs/{id}`."""
         self.requests[method, path, status] += 1
-        within = self.seconds.setdefault(path, [0] * (len(_BOUNDS) + 1))
-        within[bisect_left(_BOUNDS, seconds)] += 1
-        self.seconds_sum[path] = self.seconds_sum.get(path, 0.0) + seconds
+        self.seconds[path].add(seconds)
 
-    def text(self, writer: Writer) -> str:
-        """Return everything in Prometheus' text format."""
-        return "\n".join(self._lines(writer)) + "\n"
+    def collected(self, writer: Writer) -> Iterator[Metric]:
+        """Yield everything, as the library of Prometheus takes it."""
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
+        )
 
-    def _lines(self, writer: Writer) -> Iterator[str]:
-        yield from _head("requests_total", "counter", "Answered requests.")
+        requests = CounterMetricFamily(
+            f"{_PREFIX}requests_total", "Answered requests.", labels=("method", "path", "status")
+        )
         for (method, path, status), number in sorted(self.requests.items()):
-            labels = f'method="{method}",path="{path}",status="{status}"'
-            yield f"{_PREFIX}requests_total{{{labels}}} {number}"
-        name = "request_seconds"
-        yield from _head(name, "histogram", "From a request's head to its answer.")
-        for path, within in sorted(self.seconds.items()):
-            below = 0
-            for bound, number in zip((*_BOUNDS, "+Inf"), within, strict=True):
-                below += number
-                yield f'{_PREFIX}{name}_bucket{{path="{path}",le="{bound}"}} {below}'
-            yield f'{_PREFIX}{name}_sum{{path="{path}"}} {self.seconds_sum[path]}'
-            yield f'{_PREFIX}{name}_count{{path="{path}"}} {below}'
-        for name, kind, meaning, value in (
-            ("changes_total", "counter", "Changes accepted.", self.changes),
-            ("commits_total", "counter", "Transactions of accepted calls.", writer.groups),
-            ("committed_calls_total", "counter", "Calls in them.", writer.calls),
-            ("waiting_calls", "gauge", "Calls that wait for a commit.", writer.waiting),
+            requests.add_metric((method, path, str(status)), number)
+        yield requests
+        times = HistogramMetricFamily(
+            f"{_PREFIX}request_seconds", "From a request's head to its answer.", labels=("path",)
+        )
+        for path, seconds in sorted(self.seconds.items()):
+            times.add_metric((path,), seconds.buckets(), seconds.sum)
+        yield times
+        for name, meaning, value in (
+            ("changes_total", "Changes accepted.", self.changes),
+            ("commits_total", "Transactions of accepted calls.", writer.groups),
+            ("committed_calls_total", "Calls in them.", writer.calls),
         ):
-            yield from _head(name, kind, meaning)
-            yield f"{_PREFIX}{name} {value}"
-
-
-def _head(name: str, kind: str, meaning: str) -> tuple[str, str]:
-    return f"# HELP {_PREFIX}{name} {meaning}", f"# TYPE {_PREFIX}{name} {kind}"
+            yield CounterMetricFamily(f"{_PREFIX}{name}", meaning, value)
+        yield GaugeMetricFamily(
+            f"{_PREFIX}waiting_calls", "Calls that wait for a commit.", writer.waiting
+        )

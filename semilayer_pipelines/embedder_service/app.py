@@ -18,12 +18,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from semilayer_pipelines.embedder_service.answers import write_answer, write_models
 from semilayer_pipelines.embedder_service.asked import Asked
-from semilayer_pipelines.embedder_service.metrics import CONTENT_TYPE, Metrics
+from semilayer_pipelines.embedder_service.metrics import Metrics
 from semilayer_pipelines.embedder_service.problems import (
     MIB,
     Problem,
@@ -40,6 +40,7 @@ from semilayer_pipelines.embedder_service.worker import Worker
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.serving.bodies import Bodies, BodyLimits, BodyRefused
+from semilayer_pipelines.serving.metrics import exposition
 
 __all__ = ["BODY_LIMITS", "build_app"]
 
@@ -112,7 +113,7 @@ def build_app(
         return JSONResponse({"status": "ready"})
 
     async def numbers(request: Request) -> Response:
-        return PlainTextResponse(metrics.text(worker.model, waiting), media_type=CONTENT_TYPE)
+        return exposition(lambda: metrics.collected(worker.model, waiting))
 
     def guarded(handler: Handler) -> Handler:
         async def handle(request: Request) -> Response:

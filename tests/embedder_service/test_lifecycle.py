@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from semilayer_pipelines.embedder_service import Opened
 from semilayer_pipelines.errors import ModelUnavailable
@@ -103,14 +104,39 @@ def test_the_key_opens_and_health_needs_none(embedder: WatchedEmbedder) -> None:
         assert KEY not in service.http.get("/metrics").text
 
 
+def test_metrics_have_the_names_that_dashboards_know(service: Service) -> None:
+    service.ask("one")
+
+    families = text_string_to_metric_families(service.http.get("/metrics").text)
+
+    names = {sample.name for family in families for sample in family.samples}
+    assert {name.removeprefix("semilayer_embedder_") for name in names} == {
+        "ready",
+        "info",
+        "held_texts",
+        "held_characters",
+        "requests_total",
+        "request_seconds_bucket",
+        "request_seconds_sum",
+        "request_seconds_count",
+        "batches_total",
+        "model_calls_total",
+        "model_seconds_total",
+        "texts_total",
+        "tokens_total",
+        "truncated_texts_total",
+        "rejected_texts_total",
+    }
+
+
 def test_metrics_count_requests_batches_and_texts(service: Service) -> None:
     service.ask(["one", "two"])
     service.ask([])
 
     text = service.http.get("/metrics").text
-    assert 'semilayer_embedder_requests_total{status="200"} 1' in text
-    assert 'semilayer_embedder_requests_total{status="400"} 1' in text
-    assert 'semilayer_embedder_request_seconds_bucket{le="+Inf"} 2' in text
+    assert 'semilayer_embedder_requests_total{status="200"} 1.0\n' in text
+    assert 'semilayer_embedder_requests_total{status="400"} 1.0\n' in text
+    assert 'semilayer_embedder_request_seconds_bucket{le="+Inf"} 2.0\n' in text
     assert service.number("texts_total") == 2
     assert service.number("tokens_total") == 6
     assert service.number("batches_total") == 1

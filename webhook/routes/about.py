@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.registry import environments
+from semilayer_pipelines.serving.metrics import exposition
 from webhook.answers import Health, Readiness
-from webhook.metrics import CONTENT_TYPE
 from webhook.service import Service
 
 __all__ = ["health", "numbers", "ready"]
@@ -45,4 +45,4 @@ async def ready(service: Service, request: Request) -> Response:
 
 async def numbers(service: Service, request: Request) -> Response:
     """Answer with the numbers for Prometheus."""
-    return PlainTextResponse(service.metrics.text(service.writer), media_type=CONTENT_TYPE)
+    return exposition(lambda: service.metrics.collected(service.writer))
