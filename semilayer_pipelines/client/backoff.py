@@ -5,10 +5,7 @@ Numbers in, numbers out; it never sleeps and has no clock of its own.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
-__all__ = ["FIRST_WAIT_S", "MAX_WAIT_S", "next_wait", "retry_after"]
+__all__ = ["FIRST_WAIT_S", "MAX_WAIT_S", "next_wait"]
 
 FIRST_WAIT_S = 0.25
 MAX_WAIT_S = 30.0
@@ -27,19 +24,3 @@ def next_wait(failures: int, asked: float | None, left: float, spread: float) ->
         # 2 ** 64 is beyond every limit, and a float can still hold it.
         wait = min(MAX_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures - 1, 64)) * (0.5 + spread / 2)
     return wait if wait <= left else None
-
-
-def retry_after(header: str | None, now: datetime) -> float | None:
-    """Read a `Retry-After` header in seconds; `None` when it is absent or makes no sense.
-
-    It is a number of seconds or an HTTP date; `now` is aware, and a date in the past is 0 seconds.
-    """
-    text = (header or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (aware - now).total_seconds())

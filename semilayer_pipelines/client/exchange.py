@@ -21,10 +21,11 @@ from semilayer_pipelines.client.answers import (
     read_job,
     read_receipt,
 )
-from semilayer_pipelines.client.backoff import next_wait, retry_after
+from semilayer_pipelines.client.backoff import next_wait
 from semilayer_pipelines.client.buffer import Buffer
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
 from semilayer_pipelines.client.service import Request, Service
+from semilayer_pipelines.retry_after import retry_after
 
 __all__ = ["MAX_JOB_WAIT_S", "NoAnswer", "Pace", "Steps", "Wait", "deliver", "ingest", "job"]
 

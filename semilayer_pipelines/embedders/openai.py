@@ -21,12 +21,7 @@ from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.embedders.answer import error_text, read_answer
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.embedders.retry import (
-    MAX_ATTEMPTS,
-    MAX_WAIT_S,
-    retry_after,
-    wait_before_retry,
-)
+from semilayer_pipelines.embedders.retry import MAX_ATTEMPTS, MAX_WAIT_S, wait_before_retry
 from semilayer_pipelines.errors import (
     ConfigError,
     DimensionChanged,
@@ -34,6 +29,7 @@ from semilayer_pipelines.errors import (
     EmbeddingRejected,
     ModelUnavailable,
 )
+from semilayer_pipelines.retry_after import retry_after
 
 if TYPE_CHECKING:
     import httpx

@@ -1,14 +1,10 @@
 """When a request is repeated: never sooner than asked, never later than patience allows."""
 
-from datetime import UTC, datetime
-
 import hypothesis.strategies as st
-import pytest
 from hypothesis import given
 
-from semilayer_pipelines.client.backoff import FIRST_WAIT_S, MAX_WAIT_S, next_wait, retry_after
+from semilayer_pipelines.client.backoff import FIRST_WAIT_S, MAX_WAIT_S, next_wait
 
-NOW = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
 failures = st.integers(1, 10_000)
 spreads = st.floats(0, 1, exclude_max=True)
 seconds = st.floats(0, 1e6)
@@ -44,23 +40,3 @@ def test_waits_double_within_jitter_up_to_a_limit(failures: int, one: float, two
 def test_callers_who_failed_together_do_not_come_back_together() -> None:
     waits = {next_wait(5, None, 1e9, spread / 10) for spread in range(10)}
     assert len(waits) == 10
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("12", 12.0),
-        (" 0 ", 0.0),
-        ("Tue, 01 Jan 2030 12:00:30 GMT", 30.0),
-        ("Tue, 01 Jan 2030 11:00:00 GMT", 0.0),
-        (None, None),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("१२", None),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_a_date(
-    header: str | None, seconds: float | None
-) -> None:
-    assert retry_after(header, NOW) == seconds

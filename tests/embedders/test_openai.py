@@ -78,13 +78,18 @@ def test_retry_after_is_honoured_in_seconds_and_as_a_date(
 ) -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     endpoint.replies.extend(
-        [Reply(429, headers={"Retry-After": "7"}), Reply(503, headers={"Retry-After": later})]
+        [
+            Reply(429, headers={"Retry-After": "7"}),
+            Reply(503, headers={"Retry-After": later}),
+            Reply(503, headers={"Retry-After": "9.5"}),
+        ]
     )
 
     embedding.embed(["abc"])
 
     assert embedding.waits[0] == 7
     assert 25 < embedding.waits[1] <= 30
+    assert embedding.waits[2] == 9.5
 
 
 def test_an_endpoint_that_stays_down_is_given_up_as_transient(
