@@ -16,7 +16,9 @@ def found_lines(audit: Audit, words: Mapping[Kind, str]) -> list[str]:
     """Return a line for each kind that was found, under its word, with the first ids."""
     told = {word: audit.found[kind] for kind, word in words.items() if audit.found[kind].count}
     width = max(map(len, told), default=0)
-    return [f"  {word:<{width}}  {one.count:>9,}  {_ids(one)}" for word, one in told.items()]
+    return [
+        f"  {word:<{width}}  {one.count:>9,}  {_ids(one)}".rstrip() for word, one in told.items()
+    ]
 
 
 def audit_json(audit: Audit) -> dict[str, object]:
@@ -42,8 +44,8 @@ def reporting(tell: Callable[[str], None], lens: str) -> Callable[[int], None]:
 
 
 def _ids(found: Found) -> str:
-    shown = ", ".join(found.ids[:SHOWN_IN_LINE])
-    return shown + (", …" if found.count > SHOWN_IN_LINE else "")
+    more = ["…"] if len(found.ids) > SHOWN_IN_LINE else []
+    return ", ".join([*found.ids[:SHOWN_IN_LINE], *more])
 
 
 def _camel(words: str) -> str:

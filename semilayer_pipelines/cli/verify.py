@@ -38,6 +38,7 @@ _WORDS = {
     Kind.ORPHAN: "orphan: vectors without a row",
     Kind.PENDING: "pending: an accepted change waits",
     Kind.SET_ASIDE: "set aside: rows that cannot be mapped",
+    Kind.NO_KEY: "no key: rows with NULL in it are left out",
 }
 
 
@@ -64,7 +65,8 @@ def verify(
 
     Exit code 0 when all are in line, 3 when one is not, and the error's when one could not be
     compared. With --heal, 0 once the jobs are queued or, with --wait, have brought them in line.
-    Rows that a buffered change will bring in and rows that cannot be mapped count as in line.
+    Rows that a buffered change will bring in, rows that cannot be mapped and rows without a key
+    count as in line.
     """
     project = here.project
     with project.registry.read() as db:

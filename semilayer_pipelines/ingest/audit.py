@@ -50,6 +50,7 @@ class Kind(StrEnum):
     ORPHAN = "orphan"
     PENDING = "pending"  # differs, and a change that was accepted will bring it in
     SET_ASIDE = "set aside"  # cannot be mapped, so there is nothing that it should be indexed as
+    NO_KEY = "no key"  # NULL in a key column, so nothing can name it: counted, and without an id
 
 
 OUT_OF_LINE = (Kind.MISSING, Kind.STALE, Kind.WRONG_MODEL, Kind.DOUBLED, Kind.ORPHAN)
@@ -131,6 +132,7 @@ class _Auditor:
                 report(rows)
         if self._index:
             self._look_for_orphans(known, self._index)
+        self._counts[Kind.NO_KEY] = self._parts.bridge.null_keys(self._parts.selection)
         problems, rebuild = self._problems(lens)
         return Audit(
             rows=rows,

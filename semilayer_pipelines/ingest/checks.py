@@ -103,10 +103,17 @@ def _rows(parts: Parts, index: Index | None) -> Verdict:
     told = f"{indexed:,} vectors for {source:,} rows"
     if source != indexed and allowed:
         told += f"; {allowed:,} rows are set aside or have changes that wait"
+    if unnamed := parts.bridge.null_keys(parts.selection):
+        told += f"; {unnamed:,} rows have no key and are left out"
     return Verdict(
         abs(source - indexed) <= allowed,
         f"{told}.",
-        {"source_rows": source, "vectors": indexed, "explained": allowed},
+        {
+            "source_rows": source,
+            "vectors": indexed,
+            "explained": allowed,
+            "rows_without_key": unnamed,
+        },
     )
 
 

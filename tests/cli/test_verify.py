@@ -56,6 +56,29 @@ def test_one_out_of_line_ends_with_3_and_names_the_rows(served: Folder) -> None:
     assert (lens["wrongModel"]["count"], lens["doubled"]["count"]) == (0, 0)
 
 
+def test_rows_without_a_key_are_counted_and_are_in_line(tmp_path: Path) -> None:
+    # given a table of ten rows that have a key and six that have none
+    folder = Folder.at(tmp_path, rows=10)
+    with sqlite3.connect(folder.database) as db:
+        db.execute("CREATE TABLE others AS SELECT * FROM items")
+        db.execute("INSERT INTO others (name) VALUES ('a'), ('b'), ('c'), ('d'), ('e'), ('f')")
+    folder.write(lenses={"items": {"table": "others", "primaryKey": "id"}})
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+
+    # when
+    done = folder.run("verify")
+    (told,) = folder.json("verify")["lenses"]
+
+    # then
+    assert done.exit_code == 0
+    assert "items: in line (10 rows, 10 vectors" in done.stdout
+    assert done.stdout.splitlines()[1].split() == (
+        ["no", "key:", "rows", "with", "NULL", "in", "it", "are", "left", "out", "6"]
+    )
+    assert (told["inLine"], told["noKey"]) == (True, {"count": 6, "ids": []})
+
+
 def test_a_lens_that_cannot_be_compared_keeps_no_other_from_it(tmp_path: Path) -> None:
     # given two lenses, one of whose tables is gone
     folder = Folder.at(tmp_path, rows=10)

@@ -64,6 +64,23 @@ def test_rows_that_are_missing_fail_the_count_unless_something_explains_them(lab
     assert failing(checked(lab)) == set()
 
 
+def test_rows_without_a_key_are_told_and_fail_nothing(make_lab: MakeLab) -> None:
+    lab = make_lab(20)
+    with lab.source() as db:
+        db.execute("CREATE TABLE others AS SELECT * FROM items")
+        db.execute("INSERT INTO others (name) VALUES ('nobody'), ('no one')")
+    lab.push(table="others", primaryKey="id")
+    lab.full()
+
+    found = checked(lab)
+
+    assert failing(found) == set()
+    assert found[Check.ROWS].numbers["rows_without_key"] == 2
+    assert found[Check.ROWS].told == (
+        "20 vectors for 20 rows; 2 rows have no key and are left out."
+    )
+
+
 def test_a_sample_finds_what_no_incremental_walk_will_see(lab: Lab) -> None:
     # given changes that moved the tracked column
     with lab.source() as db:
