@@ -1,7 +1,7 @@
 """deploy/helm-values.yaml and deploy/kubernetes.yaml, held to what reads them, without a cluster.
 
-The chart itself and Helm are not at hand: that the chart has these values was checked by hand
-against its schema, and is not tested here.
+The chart itself and Helm are not at hand: the values were read by hand beside the chart's schema and
+templates, which is not tested here.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import kubernetes_validate
 import pytest
+from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import UserDefinedDagsterK8sConfig
 from kubernetes import client
 from ruamel.yaml import YAML
 
 from tests.deploy.test_deploy import DEPLOY, ROOT, compose, read
 
+KUBERNETES = "1.37"
 VALUES = read(DEPLOY / "helm-values.yaml")
 CODE = VALUES["dagster-user-deployments"]["deployments"][0]
 OBJECTS: list[Any] = list(YAML(typ="safe").load_all((DEPLOY / "kubernetes.yaml").read_text()))
@@ -41,16 +44,42 @@ def test_kubernetes_knows_every_key(made: Any) -> None:
     assert api.sanitize_for_serialization(known) == made
 
 
-def test_the_launcher_takes_what_runs_are_given() -> None:
-    given = VALUES["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+@pytest.mark.parametrize(
+    "made", OBJECTS, ids=lambda made: f"{made['kind']} {made['metadata']['name']}"
+)
+def test_every_object_is_of_the_published_schema(made: Any) -> None:
+    # The client takes an object without `spec`, or of an unknown version; the schema does not.
+    # And it reads over a wrong type that cannot be turned into the right one.
+    kubernetes_validate.validate(made, KUBERNETES, strict=True)
 
-    taken = UserDefinedDagsterK8sConfig.from_dict(
-        {re.sub(r"(?<!^)([A-Z])", r"_\1", key).lower(): value for key, value in given.items()}
+
+def test_a_run_is_given_what_was_measured_for_runs() -> None:
+    # given what the launcher says of a run, and what the chart makes of the code server's values
+    # for the runs of its code (`includeConfigInLaunchedRuns`)
+    told = VALUES["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+    snake = {re.sub(r"(?<!^)([A-Z])", r"_\1", key).lower(): value for key, value in told.items()}
+    launcher = K8sContainerContext(run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(snake))
+    code = K8sContainerContext(
+        resources=CODE["resources"],
+        volumes=CODE["volumes"],
+        volume_mounts=CODE["volumeMounts"],
+        env_secrets=[one["name"] for one in CODE["envSecrets"]],
     )
 
-    assert taken.container_config["resources"]["requests"]["memory"] == "512Mi"
-    assert taken.pod_spec_config
-    assert taken.job_spec_config
+    # when Dagster puts them together, in this order
+    run = launcher.merge(code).run_k8s_config
+
+    # then
+    assert CODE["includeConfigInLaunchedRuns"] == {"enabled": True}
+    assert run.container_config["resources"]["requests"]["memory"] == "512Mi"
+    assert run.container_config["resources"]["limits"]["memory"] == "2Gi"
+    assert run.container_config["volume_mounts"][0]["mount_path"] == "/project/sl.config.yaml"
+    assert run.pod_spec_config["termination_grace_period_seconds"] == 60
+    assert run.job_spec_config["ttl_seconds_after_finished"] == 3600
+    # Said twice, it would be the launcher's that is lost.
+    assert not set(launcher.run_k8s_config.container_config) & set(
+        code.run_k8s_config.container_config
+    )
 
 
 def test_the_queue_is_the_one_of_the_other_deployments() -> None:
