@@ -35,7 +35,8 @@ class RolledBack:
     """What was done: the generation in use before, the one in use now, the sync that follows.
 
     `needs` is what the lens still needs after that sync: a rebuild, when its configuration is not
-    the one that the older index was built with.
+    the one that the older index was built with. `rebuild` is one that waits or runs, and will take
+    the older index's place when it is done.
     """
 
     before: Generation
@@ -43,6 +44,7 @@ class RolledBack:
     sync: Job
     needs: Needs
     kept_until: datetime
+    rebuild: Job | None
 
 
 def rollback(project: Project, env: str, name: str) -> RolledBack:
@@ -85,10 +87,11 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
             now=now,
         )
         current = generations.active(db, lens.id)
+        rebuild = _rebuild(db, lens)
     assert current is not None
     announce(project.store(env), lens, current)
     left = Needs.REBUILD if needs is Needs.REBUILD else Needs.NOTHING
-    return RolledBack(active, current, asked.job, left, now + GRACE)
+    return RolledBack(active, current, asked.job, left, now + GRACE, rebuild)
 
 
 def _begin_walks(
@@ -111,6 +114,11 @@ def _begin_walks(
         seen_at=previous.created_at,
         now=now,
     )
+
+
+def _rebuild(db: Connection, lens: Lens) -> Job | None:
+    going_on = (*jobs.running(db, lens.id), *jobs.queued(db, lens.id))
+    return next((job for job in going_on if job.mode is Mode.FULL), None)
 
 
 def _kept(project: Project, lens: Lens, retired: list[Generation]) -> Generation | None:

@@ -18,7 +18,8 @@ def rollback(here: Here, lens: str, env: str, as_json: bool) -> None:
     """Go back to the index that the last rebuild replaced.
 
     It is kept for an hour. A smart sync brings it in line with what changed meanwhile; the index
-    that was in use is kept for an hour in its turn.
+    that was in use is kept for an hour in its turn. A rebuild that is queued or running goes on, and
+    its index takes the place when it is done.
     """
     # Here, because it loads a bridge and the store.
     from semilayer_pipelines.registry.lenses import Needs
@@ -34,6 +35,7 @@ def rollback(here: Here, lens: str, env: str, as_json: bool) -> None:
                 "job": done.sync.id,
                 "needs": done.needs.value,
                 "keptUntil": done.kept_until,
+                "rebuild": done.rebuild.id if done.rebuild else None,
             }
         )
         return
@@ -46,4 +48,10 @@ def rollback(here: Here, lens: str, env: str, as_json: bool) -> None:
         say(
             "It was built with another configuration, and is kept in step by that one until the "
             "next rebuild."
+        )
+    if done.rebuild:
+        say(
+            f"A rebuild is {done.rebuild.status.value} (job {done.rebuild.id[:8]}), and its index "
+            f"takes the place of generation {done.now.number} when it is done. To keep this one, "
+            "cancel the rebuild's runs in Dagster's UI."
         )

@@ -98,6 +98,25 @@ def test_a_sync_that_ends_while_the_index_goes_back_does_not_pass_for_its_sync(
     assert lab.lens.needs is Needs.NOTHING
 
 
+def test_a_rebuild_that_runs_is_told_and_takes_the_place_of_the_older_index(rebuilt: Lab) -> None:
+    # given a rebuild in its last page
+    done: list[RolledBack] = []
+
+    def go_back(_: PageDone) -> None:
+        done.append(rollback(rebuilt.project, ENV, "items"))
+
+    # when the index goes back meanwhile
+    outcome = rebuilt.full(report=go_back)
+
+    # then the answer names the rebuild, which serves once it is done
+    (told,) = done
+    assert (told.before.number, told.now.number) == (2, 1)
+    assert told.rebuild is not None
+    assert (told.rebuild.id, told.rebuild.mode) == (outcome.job_id, Mode.FULL)
+    assert serving(rebuilt) == 3
+    assert rebuilt.audit().clean
+
+
 def test_a_lens_that_was_never_rebuilt_has_nothing_to_go_back_to(tmp_path: Path) -> None:
     lab = Lab.at(tmp_path, rows=10)
     lab.full()
@@ -177,6 +196,29 @@ def test_the_command_says_what_serves_and_what_follows(tmp_path: Path) -> None:
     # then
     assert done.exit_code == 0, done.output
     assert "generation 1 serves again; generation 2 is kept until" in done.stdout
+    assert "A rebuild is" not in done.stdout
     run_queued(folder)
     assert folder.run("verify").exit_code == 0
-    assert folder.json("rollback", "--lens", "items")["now"] == 2
+    again = folder.json("rollback", "--lens", "items")
+    assert (again["now"], again["rebuild"]) == (2, None)
+
+
+def test_the_command_says_that_a_queued_rebuild_takes_the_place_again(tmp_path: Path) -> None:
+    # given a lens that was rebuilt, and is to be rebuilt once more
+    folder = Folder.at(tmp_path, rows=20)
+    rebuild = ["push", "--rebuild", "--skip-confirmation-dangerously"]
+    for command in (["push"], ["resume"], rebuild):
+        assert folder.run(*command).exit_code == 0
+        run_queued(folder)
+    (queued,) = folder.json(*rebuild)["jobs"]
+
+    # when
+    done = folder.run("rollback", "--lens", "items")
+    told = folder.json("rollback", "--lens", "items")
+
+    # then
+    assert done.exit_code == 0, done.output
+    assert f"A rebuild is queued (job {queued['id'][:8]}), and its index takes the place" in (
+        " ".join(done.stdout.split())
+    )
+    assert told["rebuild"] == queued["id"]
