@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.http_address import http_address
 
 __all__ = ["Request", "Service", "check_key"]
 
@@ -35,13 +36,8 @@ class Service:
     @classmethod
     def at(cls, url: str, lens: str) -> Service:
         """Check the address and the lens's name; raises `ConfigError` without quoting secrets."""
-        try:
-            address = urlsplit(url.strip())
-            usable = address.scheme in ("http", "https") and bool(address.hostname)
-            usable = usable and not address.query and address.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
+        address = http_address(url.strip())
+        if address is None or address.query:
             raise ConfigError(
                 "the service's URL is not an address.",
                 cure="Write it in full, up to and without /v1, like https://ingest.example.org.",

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NoReturn
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from semilayer_pipelines.errors import (
     EmbeddingRejected,
     ModelUnavailable,
 )
+from semilayer_pipelines.http_address import http_address
 from semilayer_pipelines.retry_after import retry_after
 
 if TYPE_CHECKING:
@@ -209,13 +210,8 @@ def _address(url: str) -> SplitResult:
 
     A password in it is refused: addresses are stored in the registry and logged by HTTP libraries.
     """
-    try:
-        address = urlsplit(url)
-        usable = address.scheme in ("http", "https") and bool(address.hostname)
-        usable = usable and (address.port is None or address.port > 0)
-    except ValueError:
-        usable = False
-    if not usable:
+    address = http_address(url)
+    if address is None:
         raise ConfigError(
             "embedding: 'url' is not the address of an endpoint.",
             cure="Write it in full, like https://api.openai.com/v1 or http://localhost:8000/v1.",

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
@@ -22,6 +21,7 @@ from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.embedders.retry import wait_before_retry
 from semilayer_pipelines.errors import ConfigError, ModelUnavailable
+from semilayer_pipelines.http_address import http_address
 
 __all__ = ["KEY_VARIABLE", "URL_VARIABLE", "WarmEmbedder"]
 
@@ -169,13 +169,8 @@ class WarmEmbedder:
 
 def _base(url: str) -> str:
     """Return the address up to and with `/v1`; raise `ConfigError`, without quoting it, for others."""
-    try:
-        parts = urlsplit(url.strip())
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        usable = usable and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable or parts.username or parts.password or parts.query or parts.fragment:
+    parts = http_address(url.strip())
+    if parts is None or parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError(
             f"{URL_VARIABLE} is not the address of an embedder.",
             cure=f"Write it like http://localhost:8100; a key goes into {KEY_VARIABLE}.",

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.http_address import http_address
 from semilayer_pipelines.nearest import nearest
 
 __all__ = [
@@ -145,13 +145,8 @@ class WeaviateSettings:
 
 
 def _address(name: str, url: str, plain_port: int) -> Address:
-    # Never the value itself in a message: somebody may have put a password into it.
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port, parts = None, None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host:
+    parts = http_address(url)
+    if parts is None or not parts.hostname:
         raise ConfigError(
             f"{name} is no http:// or https:// address.",
             cure=f"For example {name}=http://host:8080.",
@@ -161,7 +156,7 @@ def _address(name: str, url: str, plain_port: int) -> Address:
             f"{name} holds a name or a password.", cure="Use WEAVIATE_API_KEY or WEAVIATE_TOKEN."
         )
     secure = parts.scheme == "https"
-    return Address(host, port or (443 if secure else plain_port), secure)
+    return Address(parts.hostname, parts.port or (443 if secure else plain_port), secure)
 
 
 def _grpc(url: str | None, http: Address, port: int) -> Address:
