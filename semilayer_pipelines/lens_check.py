@@ -45,9 +45,9 @@ class LensCheck:
     def needs(self, lens: LensConfig, active: Generation | None, *, moved: bool) -> Needs:
         """Check a lens, and return what brings its index in line with it (invariant 9).
 
-        Another model, key, table or set of fields needs a rebuild (which takes over the vectors of
-        equal texts when the model is the same); another way to fill the same fields, or another
-        database under the same name (`moved`), a smart sync.
+        Another model, key, table, tenant or set of fields needs a rebuild (which takes over the
+        vectors of equal texts when the model is the same); another way to fill the same fields, or
+        another database under the same name (`moved`), a smart sync.
         """
         mapping = self._compiled(lens)
         if active is None:
@@ -59,11 +59,12 @@ class LensCheck:
         if mapping.fingerprint == active.mapping_fingerprint:
             return Needs.SMART_SYNC if moved else Needs.NOTHING
         try:
-            same_fields = mapping.fields == self._compiled(active.config).fields
+            indexed = self._compiled(active.config)
+            same_shape = (mapping.fields, mapping.tenant) == (indexed.fields, indexed.tenant)
         except SemilayerError:
             # The table no longer has what the old configuration read.
-            same_fields = False
-        return Needs.SMART_SYNC if same_fields else Needs.REBUILD
+            same_shape = False
+        return Needs.SMART_SYNC if same_shape else Needs.REBUILD
 
     def _compiled(self, lens: LensConfig) -> compiling.Mapping:
         table = self._bridge(lens.source).table(lens.table)

@@ -1,4 +1,7 @@
-"""Searching a lens: by a text, embedded by the index's own model, or by a row that it holds."""
+"""Searching a lens: by a text, embedded by the index's own model, or by a row that it holds.
+
+Of a lens with tenants one is searched at a time, whatever the store: whoever asks has to name it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, Index
-from semilayer_pipelines.stores.where import parse_where
+from semilayer_pipelines.stores.where import Condition, Operator, parse_where, tenant_condition
 
 __all__ = ["MAX_LIMIT", "Hit", "search", "similar"]
 
@@ -41,10 +44,12 @@ def search(
     """Return the rows nearest in meaning to `text`, best first.
 
     Raises `NotFound` (no such lens), `Refused` (nothing indexed yet), `ConfigError` (`where` names
-    what does not exist) and what embedder and store raise.
+    what does not exist, or no tenant) and what embedder and store raise.
     """
     active = _active(project, env, lens_name)
     conditions = parse_where(where or {}, active.config.fields)
+    if active.config.tenant is not None:
+        tenant_condition(conditions, active.config.tenant)
     index = _index(project, env, active)
     if index is None:
         return []
@@ -64,12 +69,22 @@ def similar(
 ) -> list[Hit]:
     """Return the rows nearest in meaning to the row `id`, best first and without itself.
 
-    Raises like `search`, and `NotFound` when the row is not in the index. No model is needed.
+    They are of the row's own tenant: one that `where` names has to be that. Raises like `search`,
+    and `NotFound` when the row is not in the index or is another tenant's. No model is needed.
     """
     active = _active(project, env, lens_name)
     conditions = parse_where(where or {}, active.config.fields)
     index = _index(project, env, active)
     row = index.get(id) if index is not None else None
+    tenant = active.config.tenant
+    if row is not None and tenant is not None:
+        if all(condition.field != tenant for condition in conditions):
+            conditions = (
+                *conditions,
+                Condition(tenant, Operator.EQ, cast("str | int", row[tenant])),
+            )
+        elif tenant_condition(conditions, tenant).value != row[tenant]:
+            row = None
     if index is None or row is None:
         raise NotFound(
             f"There is no row {id!r} in its index.",

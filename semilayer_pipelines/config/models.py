@@ -17,11 +17,14 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+
+from semilayer_pipelines.nearest import nearest
 
 __all__ = [
     "SYNC_INTERVALS",
@@ -71,6 +74,9 @@ class FieldType(StrEnum):
     DATE = "date"
     JSON = "json"
     ENUM = "enum"
+
+
+_TENANT_TYPES = (FieldType.TEXT, FieldType.ENUM, FieldType.NUMBER)
 
 
 class Merge(StrEnum):
@@ -424,6 +430,14 @@ class LensConfig(_Model):
     fields: Annotated[
         dict[str, FieldConfig], Field(min_length=1, description="Field name to field.")
     ]
+    # Below the fields, because it is held against them.
+    tenant: Annotated[
+        str | None,
+        Field(
+            description="Field that says whose a row is: each of its values is searched alone, and "
+            "every search must name one. A `text`, an `enum` or a `number` from an integer column."
+        ),
+    ] = None
 
     @field_validator("primary_key", mode="before")
     @classmethod
@@ -455,6 +469,26 @@ class LensConfig(_Model):
                 )
             lowered[name.lower()] = name
         return fields
+
+    @field_validator("tenant")
+    @classmethod
+    def _tenant_is_a_plain_field(cls, tenant: str | None, info: ValidationInfo) -> str | None:
+        fields: dict[str, FieldConfig] | None = info.data.get("fields")
+        if tenant is None or fields is None:  # the fields have mistakes of their own
+            return tenant
+        if tenant not in fields:
+            raise ValueError(
+                f"there is no field {tenant!r}{nearest(tenant, fields)}; "
+                f"there are {', '.join(fields)}"
+            )
+        field = fields[tenant]
+        if field.array:
+            raise ValueError(f"field {tenant!r} is a list, and a row belongs to one tenant")
+        if field.type not in _TENANT_TYPES:
+            raise ValueError(
+                f"field {tenant!r} is of type {field.type}; a tenant is a text, an enum or a number"
+            )
+        return tenant
 
     @model_validator(mode="after")
     def _something_is_searchable(self) -> Self:

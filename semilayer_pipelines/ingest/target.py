@@ -56,7 +56,8 @@ class Target:
                     generations.set_dimension(db, self.generation.id, dimension)
             except NotFound:
                 raise StartOver from None
-            schema = IndexSchema(self._parts.mapping.fields, dimension)
+            mapping = self._parts.mapping
+            schema = IndexSchema(mapping.fields, dimension, mapping.tenant)
             self._index = self._parts.store.create(self.generation.index_name, schema)
             if self.generation.state is GenerationState.ACTIVE:
                 # Published while it held nothing, and so without an index to point at.

@@ -6,6 +6,7 @@ transforms, so it runs foreign code.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -57,6 +58,7 @@ def compile_mapping(
     )
     used = (column for plan in plans for column in plan.columns)
     meaning = _fingerprint(config, key)
+    _check_tenant(config, plans)
     return Mapping(
         columns=tuple(dict.fromkeys((*key, *used))),
         fields=tuple(
@@ -69,6 +71,7 @@ def compile_mapping(
         text_seed=seed(model_fingerprint),
         plans=plans,
         kinds={column.name: column.kind for column in table.columns},
+        tenant=config.tenant,
     )
 
 
@@ -96,6 +99,15 @@ def _check_columns(config: LensConfig, table: Table, key: tuple[str, ...]) -> No
             f"table {table.name!r}: {'; '.join(problems)}.",
             cure=f"It has the columns {', '.join(known)}. Correct 'from', or give the field an "
             "'undefinedAs' if the column may be missing.",
+        )
+
+
+def _check_tenant(config: LensConfig, plans: Sequence[FieldPlan]) -> None:
+    plan = next((plan for plan in plans if plan.name == config.tenant), None)
+    if plan is not None and plan.config.type is FieldType.NUMBER and not plan.integer:
+        raise ConfigError(
+            f"tenant: the numbers of field {plan.name!r} may have fractions, which are no names.",
+            cure="Fill it from an integer column, or make it a field of type text.",
         )
 
 
@@ -168,6 +180,5 @@ def _fingerprint(config: LensConfig, key: tuple[str, ...]) -> str:
         for name, field in config.fields.items()
     }
     searchable = [name for name, field in config.fields.items() if field.searchable]
-    return fingerprint(
-        {"meaning": _MEANING, "key": key, "fields": fields, "searchable": searchable}
-    )
+    parts = {"meaning": _MEANING, "key": key, "fields": fields, "searchable": searchable}
+    return fingerprint(parts | ({"tenant": config.tenant} if config.tenant else {}))

@@ -57,7 +57,8 @@ class Mapping:
     """A lens's fields, compiled; made by `compile_mapping`.
 
     `columns` are the source columns to read, key first. `fingerprint` names the meaning of the
-    mapping: fields, weights and key, and neither the model nor cadence, shards or guard.
+    mapping: fields, weights, key and tenant, and neither the model nor cadence, shards or guard.
+    `tenant` is the field that says whose a row is; a row that leaves it empty is set aside.
     """
 
     columns: tuple[str, ...]
@@ -68,6 +69,7 @@ class Mapping:
     text_seed: int = field(repr=False)
     plans: tuple[FieldPlan, ...] = field(repr=False)
     kinds: Names[str, ColumnKind] = field(repr=False)
+    tenant: str | None = None
     # One plan for each schema met: a loose source gives a column another dtype on another page.
     _page_plans: dict[tuple[tuple[str, pl.DataType], ...], PagePlan] = field(
         default_factory=dict, repr=False, compare=False
@@ -131,6 +133,11 @@ class Mapping:
             # A loop over the rows that fail, which are few: each needs a sentence of its own.
             for position, sentence in self._complaints(rows, misfits, plan, planned):
                 reasons.setdefault(position, (planned.name, sentence))
+        if self.tenant is not None:
+            for position in _blank(cast[self.tenant]).arg_true().to_list():
+                reasons.setdefault(
+                    position, (self.tenant, "it is empty, so the row is no tenant's")
+                )
         return dict(sorted(reasons.items()))
 
     def _complaints(
@@ -148,6 +155,11 @@ class Mapping:
             sentence = complaint(planned.name, planned.config, shown, integer=planned.integer)
             found.append((position, sentence))
         return found
+
+
+def _blank(values: pl.Series) -> pl.Series:
+    blank = values.is_null()
+    return blank | (values.str.strip_chars() == "") if values.dtype == pl.String else blank
 
 
 def _failures(cast: pl.DataFrame, reasons: dict[int, tuple[str, str]]) -> pl.DataFrame:

@@ -52,10 +52,14 @@ class IndexField:
 
 @dataclass(frozen=True)
 class IndexSchema:
-    """What the objects of a generation look like."""
+    """What the objects of a generation look like.
+
+    `tenant` is the field that says whose an object is, for a store that keeps tenants apart.
+    """
 
     fields: tuple[IndexField, ...]
     dimension: int
+    tenant: str | None = None
 
 
 class Index(Protocol):
@@ -92,6 +96,7 @@ class Index(Protocol):
 
         Keys must be distinct within the frame. Of each object readers see the old or the new one,
         never both and never neither; a frame is one step only where the store has transactions.
+        Where a store keeps tenants apart, an object that goes to another is in both for a moment.
         """
         ...
 
@@ -102,7 +107,8 @@ class Index(Protocol):
     def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard; bounded in memory.
 
-        An object that stays in the index all the while is in one frame exactly.
+        An object that stays in the index all the while is in one frame exactly; where a store keeps
+        tenants apart, one that goes to another tenant meanwhile may be in two frames or in none.
         """
         ...
 
@@ -119,7 +125,8 @@ class Index(Protocol):
     ) -> pl.DataFrame:
         """Return the nearest objects: KEY, SCORE (cosine similarity, Float32) and the fields.
 
-        Best first. `where` may name any declared field; all its conditions must hold.
+        Best first. `where` may name any declared field; all its conditions must hold. A store that
+        keeps tenants apart needs one by `tenant_condition`.
         """
         ...
 

@@ -26,7 +26,7 @@ from weaviate.config import GrpcConfig
 from weaviate.embedded import EmbeddedOptions
 
 from semilayer_pipelines.errors import ConfigError, NotFound, StoreRefused, StoreUnavailable
-from semilayer_pipelines.stores.weaviate_errors import Answer, gone, store_errors
+from semilayer_pipelines.stores.weaviate_errors import Answer, NoTenant, gone, store_errors
 from semilayer_pipelines.stores.weaviate_settings import Address, Credentials, WeaviateSettings
 
 __all__ = ["WAITS_S", "T", "ask_index", "connected", "persistently"]
@@ -88,9 +88,14 @@ def persistently(doing: str, action: Callable[[], T]) -> T:
 
 
 def ask_index(name: str, action: Callable[[], T]) -> T:
-    """Run `action` persistently on behalf of an index; raise `NotFound` when it was dropped."""
+    """Run `action` persistently on behalf of an index.
+
+    Raises `NotFound` when it was dropped, `NoTenant` when it does not have the tenant asked for.
+    """
     try:
         return persistently(f"index {name}", action)
+    except NoTenant:
+        raise
     except NotFound:
         raise gone(name) from None
 

@@ -37,19 +37,20 @@ from semilayer_pipelines.errors import (
     redact,
 )
 
-__all__ = ["Answer", "Fault", "fault_of", "gone", "store_errors"]
+__all__ = ["Answer", "Fault", "NoTenant", "fault_of", "gone", "store_errors"]
 
 _FULL = re.compile(
     r"read-?only|not enough memory|no space left|disk.*(full|pressure)", re.IGNORECASE
 )
 _GONE = re.compile(r"could not find class|(class|collection) \S+ not found", re.IGNORECASE)
+_NO_TENANT = re.compile(r"tenant not found", re.IGNORECASE)
 _LENGTH = re.compile(
     r"vector lengths don't match|vector dimensions do not match|vector with length", re.IGNORECASE
 )
 _TROUBLE = re.compile(
     r"deadline|timeout|timed out|unavailable|connection|connect:|refused|broken pipe|reset by peer|"
     r"leader|raft|replica|quorum|shutdown|shutting down|not ready|too many requests|overload|"
-    r"context canceled|EOF|try again|transport",
+    r"context canceled|EOF|try again|transport|tenant not (found|active)",
     re.IGNORECASE,
 )
 _NOT_ALLOWED = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
@@ -65,6 +66,10 @@ class Fault(Enum):
     GONE = "gone"
     DIMENSION = "dimension"
     POISON = "poison"
+
+
+class NoTenant(NotFound):
+    """A collection has no such tenant: nothing was ever written for it, or a person removed it."""
 
 
 class Answer(Exception):
@@ -141,6 +146,8 @@ def _of_grpc(doing: str, answer: Answer) -> SemilayerError:
         return DimensionChanged(f"{doing}: {said}", cure="Rebuild the lens: its model changed.")
     if _GONE.search(answer.text):
         return NotFound(f"{doing}: {said}", cure="Open the lens's active generation.")
+    if _NO_TENANT.search(answer.text):
+        return NoTenant(f"{doing}: {said}")
     if answer.code in _WILL_NOT_PASS:
         return StoreRefused(f"{doing}: {said}")
     return _unavailable(doing, said)

@@ -3,6 +3,9 @@
 Objects are found by an id that follows from their key, so that writing one twice is writing it once
 and no answer that was lost can double a row. Weaviate has neither transactions nor locks: a frame is
 written object by object, and only the lock handed in keeps two writers apart.
+
+Where rows are kept apart by tenants, an id is one's own in each of them, and whatever is not asked
+of one tenant is asked of all, one after the other.
 """
 
 from __future__ import annotations
@@ -10,12 +13,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
 import polars as pl
 from weaviate.classes.config import ConsistencyLevel
-from weaviate.classes.query import Filter, MetadataQuery
 
 from semilayer_pipelines.errors import (
     DimensionChanged,
@@ -24,42 +27,22 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.stores.frames import check_objects, object_columns
 from semilayer_pipelines.stores.lock import Lock
-from semilayer_pipelines.stores.protocol import (
-    INDEXED_AT,
-    KEY,
-    ROW_HASH,
-    SCORE,
-    SHARD,
-    TEXT_HASH,
-    VECTOR,
-    IndexSchema,
-)
+from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, SCORE, IndexSchema
 from semilayer_pipelines.stores.uninterrupted import to_the_end
-from semilayer_pipelines.stores.weaviate_connection import T, ask_index
+from semilayer_pipelines.stores.weaviate_connection import ask_index
 from semilayer_pipelines.stores.weaviate_errors import gone
 from semilayer_pipelines.stores.weaviate_filter import where_filter
-from semilayer_pipelines.stores.weaviate_found import fields_of, known_frame, own_columns
-from semilayer_pipelines.stores.weaviate_objects import (
-    chunks,
-    object_id,
-    outgoing,
-    property_names,
-)
-from semilayer_pipelines.stores.weaviate_schema import VECTOR_NAME
+from semilayer_pipelines.stores.weaviate_found import fields_of, known_frame
+from semilayer_pipelines.stores.weaviate_objects import chunks, object_id, outgoing
+from semilayer_pipelines.stores.weaviate_reads import IDS_AT_ONCE, Reads
 from semilayer_pipelines.stores.weaviate_settings import Distance
+from semilayer_pipelines.stores.weaviate_tenants import Tenants
 from semilayer_pipelines.stores.weaviate_writes import Writes
 from semilayer_pipelines.stores.where import Condition
 
 __all__ = ["WeaviateIndex"]
 
-SCAN_PAGE = 5_000
-"""Objects a page of a scan; the server takes at most 10,000, and its own default is 100."""
-
-_SCANNED = {KEY: pl.String, ROW_HASH: pl.String, TEXT_HASH: pl.String, SHARD: pl.Int32}
-_IDS_AT_ONCE = 1_000
-# As a share of the vectors that one answer may carry: a message has at most 100 MB.
 _SETTLE_POLL_S = 0.2
-_FETCH_BYTES = 32 * 2**20
 
 
 class WeaviateIndex:
@@ -80,13 +63,12 @@ class WeaviateIndex:
         self._schema = schema
         # What decides over writing and deleting must not come from a replica that lags behind.
         self._collection = collection.with_consistency_level(ConsistencyLevel.QUORUM)
+        self._tenants = _tenants_of(name, self._collection, schema)
         self._lock = lock
-        self._writes = Writes(name, self._collection, lock)
         self._exists = exists
         self._most_bytes = most_bytes
         self._distance = distance
         self._columns = object_columns(schema.fields)
-        self._asked = [KEY, *(name for field in schema.fields for name in property_names(field))]
 
     @property
     def name(self) -> str:
@@ -118,88 +100,56 @@ class WeaviateIndex:
 
     def add(self, objects: pl.DataFrame) -> int:
         """Append objects whose keys are known to be absent; return how many. Safe to repeat."""
-        return self.upsert(objects)
+        return _accepted(objects, self._put(objects))
 
     def upsert(self, objects: pl.DataFrame) -> int:
         """Insert or replace objects by key, one by one; return how many.
 
-        A reader sees each object whole, old or new; a frame it may see half written. Raises
-        `ObjectsRejected` after everything else was written.
+        A reader sees each object whole, old or new; a frame it may see half written. An object of
+        another tenant than before is written to the new one and then taken out of the old: who is
+        killed in between leaves both, and whoever writes or deletes it next leaves one or none.
+        Raises `ObjectsRejected` after everything else was written.
         """
-        self._require_lock()
-        check_objects(objects, self._columns, self.dimension)
-        rejected: dict[str, str] = {}
-        for chunk in chunks(objects, self.dimension):
-            rejected |= self._write_chunk(chunk)
-        if rejected:
-            raise ObjectsRejected(rejected, written=objects.height - len(rejected))
-        return objects.height
+        rejected = self._put(objects)
+        if self._tenants is not None:
+            written = objects.filter(~pl.col(KEY).is_in(list(rejected)))
+            self._take_out_elsewhere(self._tenants, written)
+        return _accepted(objects, rejected)
 
     def delete(self, keys: Sequence[str]) -> int:
         """Delete objects by key; return how many there were."""
         self._require_lock()
         ids = [object_id(key) for key in dict.fromkeys(keys)]
-        return sum(
-            # An interrupt waits until the last answer: the lock outlasts the request.
-            to_the_end(partial(self._writes.delete, chunk))
-            for chunk in _parts(ids, _IDS_AT_ONCE)
-        )
+        return sum(self._delete(part, ids) for part in self._parts()) if ids else 0
 
     def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard, a page at a time.
 
-        In the order of the ids, with no snapshot: what comes into the index meanwhile may show or
-        not, what stays in it shows exactly once. A shard costs as much as all of them: Weaviate
-        does not filter a scan.
+        With no snapshot: what comes into the index meanwhile may show or not, what stays in it
+        shows exactly once, but for an object that goes from one tenant to another meanwhile, which
+        may show in both or in neither. A shard costs as much as all of them: Weaviate does not
+        filter a scan.
         """
-        last: str | None = None
-        while True:
-            page = self._scan_page(last)
-            if not page:
-                return
-            last = str(page[-1].uuid)
-            found = pl.DataFrame(
-                {
-                    name: pl.Series([each.properties.get(name) for each in page], dtype=dtype)
-                    for name, dtype in _SCANNED.items()
-                }
-            )
-            if shard is not None:
-                found = found.filter(pl.col(SHARD) == shard)
-            if found.height:
-                yield found.select(KEY, pl.col(ROW_HASH, TEXT_HASH).str.decode("hex"))
+        for part in self._parts():
+            yield from self._reads(part).scan(shard)
 
     def fetch(self, keys: Sequence[str], *, vectors: bool = True) -> pl.DataFrame:
         """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist."""
-        ids = [object_id(key) for key in dict.fromkeys(keys)]
-        at_once = min(_IDS_AT_ONCE, max(1, _FETCH_BYTES // (4 * self.dimension)))
         frames = [known_frame([], self.dimension, vectors=vectors)]
-        for part in _parts(ids, at_once if vectors else _IDS_AT_ONCE):
-            # One condition; the client's own way to ask for ids makes a thousand of it.
-            by_ids = partial(
-                self._collection.query.fetch_objects,
-                filters=Filter.by_id().contains_any(part),
-                limit=len(part),
-                include_vector=vectors,
-                return_properties=[KEY, ROW_HASH, TEXT_HASH],
-            )
-            found = self._ask(by_ids).objects
-            frames.append(known_frame(found, self.dimension, vectors=vectors))
+        if keys:
+            for part in self._parts():
+                frames += self._reads(part).fetch(keys, vectors=vectors)
         return pl.concat(frames)
 
     def get(self, key: str) -> dict[str, object] | None:
         """Return one object's columns, vector included, or `None`."""
-        found = self._ask(
-            lambda: self._collection.query.fetch_object_by_id(
-                object_id(key),
-                include_vector=True,
-                return_properties=[SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._asked],
-            )
+        found = [self._reads(part).get(key) for part in self._parts()]
+        # The latest, should a killed writer have left the one of another tenant as well.
+        return max(
+            (row for row in found if row is not None),
+            key=lambda row: cast(datetime, row[INDEXED_AT]),
+            default=None,
         )
-        if found is None:
-            return None
-        fields = fields_of([found], self._schema.fields).row(0, named=True)
-        return own_columns(found.properties) | {VECTOR: found.vector[VECTOR_NAME]} | fields
 
     def search(
         self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
@@ -207,15 +157,15 @@ class WeaviateIndex:
         """Return the nearest objects: KEY, SCORE (cosine similarity in [-1, 1]) and the fields.
 
         As exact as the collection's vector index. Raises `ConfigError` for a condition that does
-        not fit the fields, `DimensionChanged` for a vector of another length.
+        not fit the fields and when none names the tenant, `DimensionChanged` for a vector of
+        another length.
         """
         if len(vector) != self.dimension:
             raise DimensionChanged(
                 f"the query has {len(vector)} numbers, the index holds {self.dimension}.",
                 cure="Embed the query with the model the lens was built with.",
             )
-        condition = where_filter(where, self._schema.fields)
-        found = [] if condition is False else self._nearest(vector, limit, condition)
+        found = self._nearest(vector, limit, where)
         distances = pl.Series([each.metadata.distance for each in found], dtype=pl.Float64)
         ranked = pl.DataFrame(
             [
@@ -228,8 +178,7 @@ class WeaviateIndex:
 
     def count(self) -> int:
         """Count the objects."""
-        counted = self._ask(lambda: self._collection.aggregate.over_all(total_count=True))
-        return int(counted.total_count or 0)
+        return sum(self._reads(part).count() for part in self._parts())
 
     def settle(self, *, patience_s: float = 60.0) -> None:
         """Wait while a server with asynchronous indexing still has vectors to take in.
@@ -254,47 +203,73 @@ class WeaviateIndex:
     def maintain(self, *, force: bool = False) -> None:
         """Do nothing: a server compacts and cleans up by itself."""
 
-    def _write_chunk(self, chunk: pl.DataFrame) -> dict[str, str]:
+    def _parts(self) -> list[Any]:
+        """Return what holds all objects: the collection, or each tenant's part of it."""
+        if self._tenants is None:
+            return [self._collection]
+        return [self._tenants.part(name) for name in self._tenants.names()]
+
+    def _reads(self, part: Any) -> Reads:
+        return Reads(self._name, self._schema, part)
+
+    def _put(self, objects: pl.DataFrame) -> dict[str, str]:
+        """Write objects, each to its tenant; return the rejected keys with the reasons."""
+        self._require_lock()
+        check_objects(objects, self._columns, self.dimension)
+        rejected: dict[str, str] = {}
+        for part, rows in self._apart(objects):
+            writes = Writes(self._name, part, self._lock)
+            for chunk in chunks(rows, self.dimension):
+                rejected |= self._write_chunk(writes, chunk)
+        return rejected
+
+    def _apart(self, objects: pl.DataFrame) -> Iterator[tuple[Any, pl.DataFrame]]:
+        if self._tenants is None:
+            yield self._collection, objects
+            return
+        for name, rows in self._tenants.apart(objects):
+            yield self._tenants.part(name), rows
+
+    def _write_chunk(self, writes: Writes, chunk: pl.DataFrame) -> dict[str, str]:
         ready = outgoing(chunk, self._schema.fields, most_bytes=self._most_bytes)
         if not ready.objects:
             return ready.rejected
-        return ready.rejected | to_the_end(lambda: self._writes.put(ready.objects, ready.keys))
+        return ready.rejected | to_the_end(lambda: writes.put(ready.objects, ready.keys))
+
+    def _take_out_elsewhere(self, tenants: Tenants, written: pl.DataFrame) -> None:
+        """Delete what other tenants have of objects that were just written to their own."""
+        if not written.height:
+            return
+        homes = tenants.homes(written)
+        ids = pl.Series([object_id(key) for key in written[KEY].to_list()])
+        for name in tenants.names():
+            self._delete(tenants.part(name), ids.filter(homes != name).to_list())
+
+    def _delete(self, part: Any, ids: list[str]) -> int:
+        writes = Writes(self._name, part, self._lock)
+        return sum(
+            # An interrupt waits until the last answer: the lock outlasts the request.
+            to_the_end(partial(writes.delete, ids[start : start + IDS_AT_ONCE]))
+            for start in range(0, len(ids), IDS_AT_ONCE)
+        )
 
     def _unindexed(self) -> int:
-        shards = self._ask(self._collection.config.get_shards)
+        # Of a collection with tenants, the server tells of all of them.
+        shards = ask_index(self._name, self._collection.config.get_shards)
         return sum(int(shard.vector_queue_size) for shard in shards)
 
-    def _scan_page(self, after: str | None) -> Sequence[Any]:
-        return cast(
-            Sequence[Any],
-            self._ask(
-                lambda: (
-                    self._collection.query.fetch_objects(
-                        limit=SCAN_PAGE, after=after, return_properties=list(_SCANNED)
-                    ).objects
-                )
-            ),
-        )
-
-    def _nearest(self, vector: Sequence[float], limit: int, condition: Any) -> Sequence[Any]:
-        return cast(
-            Sequence[Any],
-            self._ask(
-                lambda: (
-                    self._collection.query.near_vector(
-                        [float(number) for number in vector],
-                        target_vector=VECTOR_NAME,
-                        limit=limit,
-                        filters=None if condition is True else condition,
-                        return_metadata=MetadataQuery(distance=True),
-                        return_properties=self._asked,
-                    ).objects
-                )
-            ),
-        )
-
-    def _ask(self, action: Callable[[], T]) -> T:
-        return ask_index(self._name, action)
+    def _nearest(
+        self, vector: Sequence[float], limit: int, where: Sequence[Condition]
+    ) -> Sequence[Any]:
+        part = self._collection
+        tenant: str | None = None
+        if self._tenants is not None:
+            tenant, where = self._tenants.asked(where)
+            part = None if tenant is None else self._tenants.part(tenant)
+        condition = where_filter(where, self._schema.fields)
+        if part is None or condition is False:
+            return []
+        return self._reads(part).nearest(vector, limit, None if condition is True else condition)
 
     def _require_lock(self) -> None:
         if not self._lock.held_by_this_thread:
@@ -312,6 +287,14 @@ def _similarity(distances: pl.Series, distance: Distance) -> pl.Series:
     return similar.clip(-1, 1).cast(pl.Float32)
 
 
-def _parts(ids: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]
+def _tenants_of(name: str, collection: Any, schema: IndexSchema) -> Tenants | None:
+    if schema.tenant is None:
+        return None
+    (field,) = (field for field in schema.fields if field.name == schema.tenant)
+    return Tenants(name, collection, field)
+
+
+def _accepted(objects: pl.DataFrame, rejected: dict[str, str]) -> int:
+    if rejected:
+        raise ObjectsRejected(rejected, written=objects.height - len(rejected))
+    return objects.height

@@ -118,7 +118,15 @@ def collection_parts(
                 "index": owner.index,
                 "dimension": schema.dimension,
                 "distance": settings.distance.value,
+                "tenant": schema.tenant,
             }
+        ),
+        "multi_tenancy_config": (
+            Configure.multi_tenancy(
+                enabled=True, auto_tenant_creation=True, auto_tenant_activation=True
+            )
+            if schema.tenant
+            else None
         ),
         "properties": properties,
         "vector_config": Configure.Vectors.self_provided(
@@ -142,9 +150,14 @@ def owner_of(config: _CollectionConfigSimple) -> Owner | None:
 def index_schema(config: _CollectionConfigSimple) -> IndexSchema:
     """Read back what `collection_parts` wrote."""
     fields = [_field(_said(each.description)) for each in config.properties]
-    dimension = _said(config.description)["dimension"]
+    said = _said(config.description)
+    dimension, tenant = said["dimension"], said.get("tenant")
     assert isinstance(dimension, int)
-    return IndexSchema(tuple(field for field in fields if field is not None), dimension)
+    return IndexSchema(
+        tuple(field for field in fields if field is not None),
+        dimension,
+        None if tenant is None else str(tenant),
+    )
 
 
 def distance_of(config: _CollectionConfigSimple) -> Distance:

@@ -6,14 +6,14 @@ value means `$eq`, a bare list `$in`, and `null` means that the field is empty.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.nearest import nearest
 
-__all__ = ["Condition", "Operator", "Scalar", "parse_where"]
+__all__ = ["Condition", "Operator", "Scalar", "parse_where", "tenant_condition"]
 
 Scalar = str | int | float | bool
 
@@ -63,6 +63,20 @@ def parse_where(where: Mapping[str, object], fields: Iterable[str]) -> tuple[Con
         comparisons = wanted if isinstance(wanted, Mapping) else {"$eq": wanted}
         conditions.extend(_condition(name, op, value) for op, value in comparisons.items())
     return tuple(conditions)
+
+
+def tenant_condition(where: Sequence[Condition], tenant: str) -> Condition:
+    """Return the condition that says whose rows are searched; `tenant` is the field for that.
+
+    Raises `ConfigError` when none says that the field equals one value that is not blank.
+    """
+    for each in where:
+        if (each.field, each.operator) == (tenant, Operator.EQ) and str(each.value).strip():
+            return each
+    raise ConfigError(
+        f"where: {tenant} must be named: the rows of each {tenant} are searched alone.",
+        cure=f'Say whose rows, as in {{"{tenant}": "…"}}.',
+    )
 
 
 def _condition(name: str, operator: str, value: object) -> Condition:

@@ -1,4 +1,4 @@
-"""The REST side: what the server is, its schema and its aliases."""
+"""The REST side: what the server is, its schema, its tenants and its aliases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.weaviate_double.rules import Refused
-from tests.weaviate_double.state import State
+from tests.weaviate_double.state import Collection, State
 
 Reply = tuple[int, Any]
 
@@ -63,8 +63,14 @@ def _route(
         case ["schema"]:
             return _schema(state, verb, body)
         case ["schema", name, "shards"]:
-            waiting = state.collection(name).take_in()
-            return 200, [{"name": "one", "status": "READY", "vectorQueueSize": waiting}]
+            whole = state.collection(name)
+            parts = whole.tenants or {"one": whole}
+            return 200, [
+                {"name": each, "status": "READY", "vectorQueueSize": part.take_in()}
+                for each, part in parts.items()
+            ]
+        case ["schema", name, "tenants"]:
+            return _tenants(state.collection(name), verb, body)
         case ["schema", name]:
             return _class(state, verb, name)
         case ["aliases"]:
@@ -86,6 +92,22 @@ def _class(state: State, verb: str, name: str) -> Reply:
         return 200, None
     found = state.classes.get(state.aliases.get(name, name))
     return (404, None) if found is None else (200, found.config)
+
+
+def _tenants(collection: Collection, verb: str, body: Any) -> Reply:
+    known = collection.known_tenants()
+    for each in body or []:
+        match verb:
+            case "POST":
+                collection.add_tenant(each["name"])
+            case "PUT":
+                known[each["name"]].active = each["activityStatus"] in ("ACTIVE", "HOT")
+            case "DELETE":
+                known.pop(each, None)
+    return 200, [
+        {"name": name, "activityStatus": "ACTIVE" if part.active else "INACTIVE"}
+        for name, part in known.items()
+    ]
 
 
 def _aliases(state: State, verb: str, of: str | None, body: Any) -> Reply:

@@ -30,6 +30,7 @@ _TYPES = {
     "date",
     "date[]",
 }
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 _HNSW = {
     "distance": "cosine",
@@ -71,7 +72,12 @@ def class_with_defaults(asked: dict[str, Any], taken: Iterable[str]) -> dict[str
             "stopwords": {"preset": "en", "additions": None, "removals": None},
         }
         | asked.get("invertedIndexConfig", {}),
-        "multiTenancyConfig": {"enabled": False},
+        "multiTenancyConfig": {
+            "enabled": False,
+            "autoTenantCreation": False,
+            "autoTenantActivation": False,
+        }
+        | (asked.get("multiTenancyConfig") or {}),
         "replicationConfig": {"factor": 1, "asyncEnabled": False}
         | asked.get("replicationConfig", {}),
         "shardingConfig": {
@@ -85,6 +91,16 @@ def class_with_defaults(asked: dict[str, Any], taken: Iterable[str]) -> dict[str
             "function": "murmur3",
         },
     }
+
+
+def checked_tenant(name: str) -> str:
+    """Return the name of a tenant; raise `Refused` for what the server does not take for one."""
+    if not _TENANT.fullmatch(name):
+        raise Refused(
+            f"tenant name {name!r} should only contain alphanumeric characters (a-z, A-Z, 0-9), "
+            "underscore (_), and hyphen (-), with a length between 1 and 64 characters"
+        )
+    return name
 
 
 def _properties(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The gRPC side: batches, deletes, searches and counts."""
+"""The gRPC side: batches, deletes, searches, counts and tenants."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from weaviate.proto.v1 import (
     batch_delete_pb2,
     batch_pb2,
     search_get_pb2,
+    tenants_pb2,
     weaviate_pb2_grpc,
 )
 
@@ -60,6 +61,9 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
     def Aggregate(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._answer("Aggregate", context, lambda: self._count(request))
 
+    def TenantsGet(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._answer("TenantsGet", context, lambda: self._tenants(request))
+
     def _answer(self, verb: str, context: grpc.ServicerContext, apply: Any) -> Any:
         def locked() -> Any:
             with self._state.lock:
@@ -87,7 +91,7 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
         return batch_pb2.BatchObjectsReply(took=0.0, errors=errors)
 
     def _put(self, sent: Any, fault: Fault | None) -> None:
-        collection = self._state.collection(sent.collection)
+        collection = self._state.collection(sent.collection).tenant(sent.tenant, create=True)
         class_name = collection.config["class"]
         kinds = {each["name"]: each["dataType"][0] for each in collection.config["properties"]}
         properties = {}
@@ -112,7 +116,7 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
         )
 
     def _delete(self, request: Any, half: bool) -> Any:
-        collection = self._state.collection(request.collection)
+        collection = self._asked(request)
         if self._faults.read_only:
             raise Refused("delete object: store is read-only")
         matches = self._matching(collection, request.filters)
@@ -124,7 +128,7 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
         )
 
     def _search(self, request: Any) -> Any:
-        collection = self._state.collection(request.collection)
+        collection = self._asked(request)
         limit = request.limit or 10
         if request.offset + limit > MAXIMUM:
             raise Refused("query maximum results exceeded: QUERY_MAXIMUM_RESULTS '10000'")
@@ -163,6 +167,24 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
         order = np.argsort(distances, kind="stable")[:limit]
         return [(*kept[int(at)], float(distances[at])) for at in order]
 
+    def _asked(self, request: Any) -> Collection:
+        return self._state.collection(request.collection).tenant(request.tenant)
+
+    def _tenants(self, request: Any) -> Any:
+        known = self._state.collection(request.collection).known_tenants()
+        wanted = set(request.names.values) if request.HasField("names") else known.keys()
+        status = {
+            True: tenants_pb2.TENANT_ACTIVITY_STATUS_ACTIVE,
+            False: tenants_pb2.TENANT_ACTIVITY_STATUS_INACTIVE,
+        }
+        return tenants_pb2.TenantsGetReply(
+            tenants=[
+                tenants_pb2.Tenant(name=name, activity_status=status[part.active])
+                for name, part in known.items()
+                if name in wanted
+            ]
+        )
+
     def _matching(self, collection: Collection, asked: Any) -> list[bytes]:
         ids = wanted_ids(asked)
         if ids is not None:
@@ -171,7 +193,7 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
         return [id_ for id_, each in collection.objects.items() if passes(each.properties)]
 
     def _count(self, request: Any) -> Any:
-        collection = self._state.collection(request.collection)
+        collection = self._asked(request)
         single = aggregate_pb2.AggregateReply.Single(objects_count=len(collection.objects))
         return aggregate_pb2.AggregateReply(took=0.0, single_result=single)
 

@@ -1,4 +1,4 @@
-"""What the double holds: classes, objects, aliases; one lock over all of it."""
+"""What the double holds: classes, their tenants, objects, aliases; one lock over all of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.weaviate_double.rules import Refused, class_with_defaults
+from tests.weaviate_double.rules import Refused, checked_tenant, class_with_defaults
 
 
 @dataclass
@@ -24,14 +24,47 @@ class Stored:
 
 @dataclass
 class Collection:
-    """One class and its objects by the bytes of their ids, in whose order it is scanned."""
+    """One class and its objects by the bytes of their ids, in whose order it is scanned.
+
+    A class with tenants has its objects in `tenants` instead, each of which is such a collection.
+    """
 
     config: dict[str, Any]
     objects: dict[bytes, Stored] = field(default_factory=dict)
     dimension: int | None = None
     waiting: int = 0
     stuck: bool = False
+    tenants: dict[str, Collection] = field(default_factory=dict)
+    active: bool = True
     _sorted: list[bytes] | None = None
+
+    def tenant(self, name: str, *, create: bool = False) -> Collection:
+        """Find the part of a tenant; refuse what the server refuses for its configuration."""
+        told = self.config["multiTenancyConfig"]
+        about = f"class {self.config['class']} has multi-tenancy"
+        if not told["enabled"]:
+            if name:
+                raise Refused(f"{about} disabled, but request was with tenant")
+            return self
+        if not name:
+            raise Refused(f"{about} enabled, but request was without tenant")
+        if name not in self.tenants:
+            if not (create and told["autoTenantCreation"]):
+                raise Refused(f'tenant not found: "{name}"')
+            self.add_tenant(name)
+        found = self.tenants[name]
+        if not (found.active or told["autoTenantActivation"]):
+            raise Refused(f"tenant not active: '{name}'")
+        found.active = True
+        return found
+
+    def add_tenant(self, name: str) -> None:
+        self.known_tenants().setdefault(checked_tenant(name), Collection(self.config))
+
+    def known_tenants(self) -> dict[str, Collection]:
+        if not self.config["multiTenancyConfig"]["enabled"]:
+            raise Refused(f'multi-tenancy is not enabled for class "{self.config["class"]}"')
+        return self.tenants
 
     def take_in(self) -> int:
         """Return how many vectors wait to be indexed, and index some of them."""
@@ -83,7 +116,7 @@ class State:
         self.aliases[alias] = class_
 
     def collection(self, name: str) -> Collection:
-        """Find a collection by its name or an alias."""
+        """Find a collection, tenants and all, by its name or an alias."""
         found = self.classes.get(self.aliases.get(name, name))
         if found is None:
             raise Refused(f"could not find class {name} in schema")
