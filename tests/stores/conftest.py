@@ -1,4 +1,7 @@
-"""Every store in turn: LanceDB in a folder, Weaviate at `WEAVIATE_URL` or, without it, our double."""
+"""Every store in turn: LanceDB in a folder, Weaviate at `WEAVIATE_URL` or, without it, our double.
+
+Weaviate twice, with and without tenants.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from uuid import uuid4
 
 import pytest
 
-from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import Index, Store
 from tests.stores.objects import ONE_FIELD
+from tests.stores.tenanted import KIND as TENANTS
+from tests.stores.tenanted import opened
 from tests.weaviate_double.server import Double
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +35,7 @@ class Place:
     settings: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> Store:
-        return open_store(self.kind, self.directory, self.env, environ=self.settings)
+        return opened(self.kind, self.directory, self.env, self.settings)
 
     def elsewhere(self) -> Place:
         """Return the place of another environment in the same store."""
@@ -76,20 +80,20 @@ def placed(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
         return
     # A server outlives the test: an environment of its own, and nothing left in it.
     settings = request.getfixturevalue("weaviate_settings")
-    here = Place("weaviate", folder, f"test-{uuid4().hex[:12]}", settings)
+    here = Place(request.param, folder, f"test-{uuid4().hex[:12]}", settings)
     yield here
     for each in (here, here.elsewhere()):
         for name in each.open().names():
             each.open().drop(name)
 
 
-@pytest.fixture(params=["lancedb", "weaviate"])
+@pytest.fixture(params=["lancedb", "weaviate", TENANTS])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     with placed(request, tmp_path / "not" / "made" / "yet") as here:
         yield here
 
 
-@pytest.fixture(scope="module", params=["lancedb", "weaviate"])
+@pytest.fixture(scope="module", params=["lancedb", "weaviate", TENANTS])
 def shared_place(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:

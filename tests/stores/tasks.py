@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import KEY, Store
 from tests.stores.objects import names, objects
+from tests.stores.tenanted import opened
 
 
 def read(store: Store, name: str) -> list[str]:
@@ -69,5 +69,5 @@ TASKS = {task.__name__: task for task in (read, write, write_and_delete, hold, w
 
 if __name__ == "__main__":
     task, kind, directory, env, *rest = sys.argv[1:]
-    store = open_store(kind, Path(directory), env, environ=os.environ)
+    store = opened(kind, Path(directory), env, os.environ)
     print(json.dumps(TASKS[task](store, *rest)))

@@ -17,9 +17,12 @@ import pytest
 from semilayer_pipelines.stores.protocol import KEY, Index
 from tests.stores.conftest import Place
 from tests.stores.objects import names, objects
+from tests.stores.tenanted import KIND as TENANTS
 
 IN_PROCESSES = pytest.mark.parametrize(
-    "place", ["lancedb", pytest.param("weaviate", marks=pytest.mark.slow)], indirect=True
+    "place",
+    ["lancedb", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("weaviate", TENANTS))],
+    indirect=True,
 )
 """Many writes from processes of their own, which over a network are slow."""
 
