@@ -33,6 +33,7 @@ WEIGHTED = FIELDS | {"name": {"type": "text", "searchable": {"weight": 2}}}
         ({"fields": FIELDS | {"extra": {"type": "text", "from": "name"}}}, Needs.REBUILD),
         ({"embedding": {"provider": "hash", "dimensions": 8}}, Needs.REBUILD),
         ({"primaryKey": "name"}, Needs.REBUILD),
+        ({"tenant": "category"}, Needs.REBUILD),
     ],
 )
 def test_a_push_says_what_brings_the_index_in_line(

@@ -100,6 +100,35 @@ def test_an_unknown_key_gets_the_nearest_key_of_its_section(
     assert problem.startswith(f"sl.config.yaml:{line}: {key}: unknown key (did you mean {hint!r}?)")
 
 
+TENANT_FIELDS = (
+    "      a: {type: text, searchable: true}\n      team: {type: number}\n"
+    "      tags: {type: text, array: true}\n      open: {type: boolean}\n"
+)
+
+
+@pytest.mark.parametrize("tenant", ["a", "team"])
+def test_a_lens_may_name_the_field_that_says_whose_a_row_is(tmp_path: Path, tenant: str) -> None:
+    text = lens(TENANT_FIELDS, more=f"    tenant: {tenant}\n")
+
+    assert load_config(written(tmp_path, text)).lenses["articles"].tenant == tenant
+
+
+@pytest.mark.parametrize(
+    ("tenant", "said"),
+    [
+        ("taem", "there is no field 'taem' (did you mean 'team'?); there are a, team, tags, open"),
+        ("tags", "field 'tags' is a list, and a row belongs to one tenant"),
+        ("open", "field 'open' is of type boolean; a tenant is a text, an enum or a number"),
+    ],
+)
+def test_a_field_that_cannot_be_a_tenant_is_told_with_its_line(
+    tmp_path: Path, tenant: str, said: str
+) -> None:
+    (problem,) = refusal(tmp_path, lens(TENANT_FIELDS, more=f"    tenant: {tenant}\n"))
+
+    assert problem == f"sl.config.yaml:8: lenses.articles.tenant: {said}"
+
+
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = lens(
         "      a: {type: text, searchable: {weight: 99}}\n"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -25,35 +23,13 @@ from semilayer_pipelines.stores.weaviate import WeaviateStore
 from semilayer_pipelines.stores.weaviate_connection import connected
 from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
 from tests import servers
+from tests.ingest.conftest import needs_the_double
 from tests.ingest.test_kill import a_reader_that_counts, give_up_on_the_dead, kill_after, start
 from tests.lab import ENV, Lab, lens_config
 from tests.weaviate_double.faults import Kind
 from tests.weaviate_double.server import Double
 
 ROWS = 800
-
-needs_the_double = pytest.mark.skipif(
-    "WEAVIATE_URL" in os.environ, reason="a real server fails when it likes"
-)
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
-
-
-@pytest.fixture
-def environ(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Settings of the store, which worker processes inherit."""
-    if "WEAVIATE_URL" in os.environ:
-        told = {name: value for name, value in os.environ.items() if name.startswith("WEAVIATE_")}
-    else:
-        told = request.getfixturevalue("double").environ
-    told |= {"SEMILAYER_STORE": "weaviate", "WEAVIATE_PREFIX": f"T{uuid4().hex[:10]}"}
-    for name, value in told.items():
-        monkeypatch.setenv(name, value)
-    return told
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -25,6 +26,8 @@ FAULTS = st.sampled_from([Kind.STATUS, Kind.APPLIED, Kind.RESET, Kind.APPLIED_RE
 class Histories(RuleBasedStateMachine):
     """An index on a faulty server, and what it ought to hold."""
 
+    schema = ONE_FIELD
+
     def __init__(self) -> None:
         super().__init__()
         self.opened = ExitStack()
@@ -35,7 +38,7 @@ class Histories(RuleBasedStateMachine):
         folder = Path(self.opened.enter_context(tempfile.TemporaryDirectory()))
         self.double = self.opened.enter_context(Double.serving())
         store = open_store("weaviate", folder, "development", environ=self.double.environ)
-        self.index = store.create("lens-g1", ONE_FIELD)
+        self.index = store.create("lens-g1", self.schema)
 
     @rule(verb=st.sampled_from(["BatchObjects", "BatchDelete", "Search"]), kind=FAULTS)
     def break_the_next_call(self, verb: str, kind: Kind) -> None:
@@ -86,7 +89,26 @@ class Histories(RuleBasedStateMachine):
         self.opened.close()
 
 
-Histories.TestCase.settings = settings(
+class Moves(Histories):
+    """The same where each title is a tenant, so that rows go from one to another."""
+
+    schema = replace(ONE_FIELD, tenant="title")
+
+    @rule(kind=FAULTS)
+    def break_the_next_look_at_the_tenants(self, kind: Kind) -> None:
+        if len(self.double.faults.waiting) < 2:
+            self.double.faults.add("TenantsGet", kind)
+
+    @rule(keys=SOME_KEYS, title=st.sampled_from("abc"))
+    def move_and_be_stopped_before_the_old_rows_go(self, keys: list[str], title: str) -> None:
+        self.double.faults.waiting.clear()
+        with self.index.lock():
+            self.index.add(objects(keys, title=title))
+            self.index.upsert(objects(keys, title=title))
+        self.model |= dict.fromkeys(keys, title)
+
+
+Histories.TestCase.settings = Moves.TestCase.settings = settings(
     max_examples=3,
     stateful_step_count=8,
     deadline=None,
@@ -97,3 +119,7 @@ Histories.TestCase.settings = settings(
 
 class TestHistories(Histories.TestCase):  # type: ignore[name-defined, misc]
     """Three short histories; the more, the longer it takes to wait for what is tried again."""
+
+
+class TestMoves(Moves.TestCase):  # type: ignore[name-defined, misc]
+    """The same with tenants."""
