@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from semilayer_pipelines.search import search
 from tests.lab import ENV, Lab
 from tests.webhook.lab_site import LabSite
 from tests.webhook.site import Site, error_of
+from tests.workload import FIELDS
 
 ROWS = 60
 
@@ -81,6 +83,23 @@ def test_a_question_with_a_fault_is_a_bad_request_that_names_it(
 
     assert (status, code) == (400, "bad_request")
     assert names in message
+
+
+def test_a_search_of_a_lens_with_tenants_names_one_or_is_a_bad_request(tmp_path: Path) -> None:
+    fields = FIELDS | {"owner": {"type": "text", "from": "category"}}
+    lab = Lab.at(tmp_path, rows=ROWS, fields=fields, tenant="owner")
+    lab.full()
+    for site in LabSite.opened(lab):
+        without = error_of(site.call("POST", "/v1/search/items", {"query": "x"}))
+        body = {"query": "x", "limit": ROWS, "where": {"owner": "tools"}}
+        found = site.call("POST", "/v1/search/items", body).json()["results"]
+        similar = {"id": found[0]["id"], "where": {"owner": "books"}}
+        foreign = error_of(site.call("POST", "/v1/similar/items", similar))
+
+    assert without[:2] == (400, "bad_request")
+    assert "owner must be named" in without[2]
+    assert {hit["fields"]["owner"] for hit in found} == {"tools"}
+    assert foreign[:2] == (404, "row_not_found")
 
 
 def test_a_row_that_is_not_indexed_is_not_found(site: LabSite) -> None:
