@@ -12,6 +12,7 @@ from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
     KEY,
     ROW_HASH,
+    SCORE,
     SHARD,
     TEXT_HASH,
     VECTOR,
@@ -20,8 +21,9 @@ from semilayer_pipelines.stores.protocol import (
 from semilayer_pipelines.stores.weaviate_names import exact_name, property_name
 from semilayer_pipelines.stores.weaviate_objects import polars_type
 from semilayer_pipelines.stores.weaviate_schema import VECTOR_NAME, has_exact
+from semilayer_pipelines.stores.weaviate_settings import Distance
 
-__all__ = ["fields_of", "known_frame", "own_columns"]
+__all__ = ["fields_of", "known_frame", "own_columns", "ranked"]
 
 
 def known_frame(found: Sequence[Any], dimension: int, *, vectors: bool) -> pl.DataFrame:
@@ -41,6 +43,19 @@ def fields_of(found: Sequence[Any], fields: Sequence[IndexField]) -> pl.DataFram
     return pl.DataFrame([_field_series(found, field) for field in fields])
 
 
+def ranked(found: Sequence[Any], fields: Sequence[IndexField], distance: Distance) -> pl.DataFrame:
+    """Return KEY, SCORE (cosine similarity in [-1, 1]) and the fields of what a search found."""
+    distances = pl.Series([each.metadata.distance for each in found], dtype=pl.Float64)
+    frame = pl.DataFrame(
+        [
+            _texts(found, KEY),
+            _similarity(distances, distance).alias(SCORE),
+            *fields_of(found, fields).get_columns(),
+        ]
+    )
+    return frame.sort(SCORE, KEY, descending=[True, False])
+
+
 def own_columns(properties: Mapping[str, Any]) -> dict[str, object]:
     """Return the store's own columns of one object, but for the vector."""
     return {
@@ -50,6 +65,17 @@ def own_columns(properties: Mapping[str, Any]) -> dict[str, object]:
         TEXT_HASH: bytes.fromhex(properties[TEXT_HASH]),
         INDEXED_AT: properties[INDEXED_AT],
     }
+
+
+def _similarity(distances: pl.Series, distance: Distance) -> pl.Series:
+    match distance:
+        case Distance.COSINE:
+            similar = 1 - distances
+        case Distance.DOT:
+            similar = -distances
+        case Distance.L2_SQUARED:
+            similar = 1 - distances / 2
+    return similar.clip(-1, 1).cast(pl.Float32)
 
 
 def _texts(found: Sequence[Any], name: str) -> pl.Series:

@@ -27,16 +27,16 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.stores.frames import check_objects, object_columns
 from semilayer_pipelines.stores.lock import Lock
-from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, SCORE, IndexSchema
+from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, IndexSchema
 from semilayer_pipelines.stores.uninterrupted import to_the_end
 from semilayer_pipelines.stores.weaviate_connection import ask_index
-from semilayer_pipelines.stores.weaviate_errors import gone
+from semilayer_pipelines.stores.weaviate_errors import NoTenant, gone
 from semilayer_pipelines.stores.weaviate_filter import where_filter
-from semilayer_pipelines.stores.weaviate_found import fields_of, known_frame
+from semilayer_pipelines.stores.weaviate_found import known_frame, ranked
 from semilayer_pipelines.stores.weaviate_objects import chunks, object_id, outgoing
 from semilayer_pipelines.stores.weaviate_reads import IDS_AT_ONCE, Reads
 from semilayer_pipelines.stores.weaviate_settings import Distance
-from semilayer_pipelines.stores.weaviate_tenants import Tenants
+from semilayer_pipelines.stores.weaviate_tenants import Tenants, tenants_of
 from semilayer_pipelines.stores.weaviate_writes import Writes
 from semilayer_pipelines.stores.where import Condition
 
@@ -63,7 +63,7 @@ class WeaviateIndex:
         self._schema = schema
         # What decides over writing and deleting must not come from a replica that lags behind.
         self._collection = collection.with_consistency_level(ConsistencyLevel.QUORUM)
-        self._tenants = _tenants_of(name, self._collection, schema)
+        self._tenants = tenants_of(name, self._collection, schema)
         self._lock = lock
         self._exists = exists
         self._most_bytes = most_bytes
@@ -120,7 +120,10 @@ class WeaviateIndex:
         """Delete objects by key; return how many there were."""
         self._require_lock()
         ids = [object_id(key) for key in dict.fromkeys(keys)]
-        return sum(self._delete(part, ids) for part in self._parts()) if ids else 0
+        if self._tenants is None:
+            return self._delete(self._collection, ids)
+        tenants = self._tenants
+        return sum(self._delete_of(tenants, name, ids) for name in tenants.names()) if ids else 0
 
     def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard, a page at a time.
@@ -165,16 +168,7 @@ class WeaviateIndex:
                 f"the query has {len(vector)} numbers, the index holds {self.dimension}.",
                 cure="Embed the query with the model the lens was built with.",
             )
-        found = self._nearest(vector, limit, where)
-        distances = pl.Series([each.metadata.distance for each in found], dtype=pl.Float64)
-        ranked = pl.DataFrame(
-            [
-                pl.Series(KEY, [each.properties[KEY] for each in found], dtype=pl.String),
-                _similarity(distances, self._distance).alias(SCORE),
-                *fields_of(found, self._schema.fields).get_columns(),
-            ]
-        )
-        return ranked.sort(SCORE, KEY, descending=[True, False])
+        return ranked(self._nearest(vector, limit, where), self._schema.fields, self._distance)
 
     def count(self) -> int:
         """Count the objects."""
@@ -243,7 +237,14 @@ class WeaviateIndex:
         homes = tenants.homes(written)
         ids = pl.Series([object_id(key) for key in written[KEY].to_list()])
         for name in tenants.names():
-            self._delete(tenants.part(name), ids.filter(homes != name).to_list())
+            self._delete_of(tenants, name, ids.filter(homes != name).to_list())
+
+    def _delete_of(self, tenants: Tenants, name: str, ids: list[str]) -> int:
+        try:
+            return self._delete(tenants.part(name), ids)
+        except NoTenant:
+            tenants.check_gone(name)
+            return 0
 
     def _delete(self, part: Any, ids: list[str]) -> int:
         writes = Writes(self._name, part, self._lock)
@@ -274,24 +275,6 @@ class WeaviateIndex:
     def _require_lock(self) -> None:
         if not self._lock.held_by_this_thread:
             raise RuntimeError(f"index {self._name}: writes belong inside `with index.lock()`")
-
-
-def _similarity(distances: pl.Series, distance: Distance) -> pl.Series:
-    match distance:
-        case Distance.COSINE:
-            similar = 1 - distances
-        case Distance.DOT:
-            similar = -distances
-        case Distance.L2_SQUARED:
-            similar = 1 - distances / 2
-    return similar.clip(-1, 1).cast(pl.Float32)
-
-
-def _tenants_of(name: str, collection: Any, schema: IndexSchema) -> Tenants | None:
-    if schema.tenant is None:
-        return None
-    (field,) = (field for field in schema.fields if field.name == schema.tenant)
-    return Tenants(name, collection, field)
 
 
 def _accepted(objects: pl.DataFrame, rejected: dict[str, str]) -> int:

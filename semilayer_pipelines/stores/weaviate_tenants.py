@@ -15,12 +15,13 @@ from typing import Any
 
 import polars as pl
 
-from semilayer_pipelines.stores.protocol import IndexField
+from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.stores.protocol import IndexField, IndexSchema
 from semilayer_pipelines.stores.weaviate_connection import ask_index
 from semilayer_pipelines.stores.where import Condition, Scalar, tenant_condition
 from semilayer_pipelines.stores.where_values import fitting, whole
 
-__all__ = ["Tenants", "tenant_name"]
+__all__ = ["Tenants", "tenant_name", "tenants_of"]
 
 _TAKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HASHED = re.compile(r"_[0-9a-f]{40}")
@@ -38,6 +39,14 @@ def tenant_name(value: str | int) -> str:
     return f"_{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
 
 
+def tenants_of(index: str, collection: Any, schema: IndexSchema) -> Tenants | None:
+    """Return the tenants of an index's collection, `None` when its rows are not kept apart."""
+    if schema.tenant is None:
+        return None
+    (field,) = (field for field in schema.fields if field.name == schema.tenant)
+    return Tenants(index, collection, field)
+
+
 @dataclass(frozen=True)
 class Tenants:
     """The tenants of an index's collection; `field` is the one that they are made of."""
@@ -49,6 +58,17 @@ class Tenants:
     def names(self) -> list[str]:
         """Return every tenant there is, as the server's leader knows it, whatever its state."""
         return sorted(ask_index(self.index, self.collection.tenants.get))
+
+    def check_gone(self, name: str) -> None:
+        """Raise `StoreUnavailable` when a tenant of which a node did not know is there after all.
+
+        Nodes learn of a new one a moment after each other; what was to be done in it must be done.
+        """
+        if name in self.names():
+            raise StoreUnavailable(
+                f"index {self.index}: a node does not know the tenant {name} yet.",
+                cure="Check that the nodes of the cluster reach each other; then try again.",
+            )
 
     def part(self, name: str) -> Any:
         """Return the client's collection for one tenant."""

@@ -18,7 +18,7 @@ from weaviate.exceptions import WeaviateInsertManyAllFailedError
 from semilayer_pipelines.errors import DimensionChanged, StoreFull, StoreUnavailable
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.weaviate_connection import WAITS_S, ask_index
-from semilayer_pipelines.stores.weaviate_errors import Fault, NoTenant, fault_of, gone
+from semilayer_pipelines.stores.weaviate_errors import Fault, fault_of, gone
 
 __all__ = ["Writes"]
 
@@ -72,12 +72,7 @@ class Writes:
         matching = Filter.by_id().contains_any(ids)
         for _ in range(_DELETE_ROUNDS):
             self.lock.confirm()
-            try:
-                done = ask_index(
-                    self.index, partial(self.collection.data.delete_many, where=matching)
-                )
-            except NoTenant:
-                return deleted  # a person removed it, and all that it held
+            done = ask_index(self.index, partial(self.collection.data.delete_many, where=matching))
             deleted += int(done.successful)
             if done.matches == done.successful:
                 return deleted

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import grpc
 import polars as pl
 import pytest
 from hypothesis import given
@@ -249,6 +251,35 @@ def test_a_tenant_that_goes_while_a_scan_is_under_way_holds_nothing(
         del tenants(double)["two"]
     assert list(frames) == []
     assert index.count() == 1
+
+
+def test_a_tenant_that_goes_before_its_keys_are_deleted_has_none_of_them(
+    double: Double, index: Index
+) -> None:
+    write(index, pl.concat([objects([title], title=title) for title in ("one", "two")]))
+    double.faults.add("BatchDelete", Kind.DELAY, seconds=0.5)
+
+    def remove() -> None:
+        with double.state.lock:
+            del tenants(double)["two"]
+
+    removing = threading.Timer(0.2, remove)
+    with index.lock():
+        removing.start()
+        assert index.delete(["one", "two"]) == 1
+    removing.join()
+
+
+def test_a_node_that_does_not_know_a_tenant_yet_has_deleted_nothing(
+    double: Double, index: Index
+) -> None:
+    write(index, objects(["a"], title="one"))
+    unknown = 'tenant not found: "one"'
+    double.faults.add("BatchDelete", Kind.STATUS, code=grpc.StatusCode.UNKNOWN, text=unknown)
+    with index.lock():
+        with pytest.raises(StoreUnavailable, match="does not know the tenant one yet"):
+            index.delete(["a"])
+        assert index.delete(["a"]) == 1
 
 
 def test_what_each_verb_asks_of_how_many_tenants(double: Double, index: Index) -> None:
