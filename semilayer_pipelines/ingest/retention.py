@@ -42,14 +42,13 @@ class Tidied:
 def tidy(project: Project) -> Tidied:
     """Drop what was retired longer ago than `GRACE` and what is orphaned; forget old history."""
     now = project.clock()
-    with project.registry.begin() as db:
-        swept = retention.sweep(
-            db,
-            now,
-            jobs_older_than=JOBS_KEPT,
-            pages_older_than=PAGES_KEPT,
-            changes_older_than=CHANGES_KEPT,
-        )
+    swept = retention.sweep(
+        project.registry,
+        now,
+        jobs_older_than=JOBS_KEPT,
+        pages_older_than=PAGES_KEPT,
+        changes_older_than=CHANGES_KEPT,
+    )
     dropped = drop_retired(project.registry, project.store, now)
     dropped += _drop_removed(project.registry, project.store, now)
     dropped += _drop_orphans(project)

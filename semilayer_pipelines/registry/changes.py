@@ -46,6 +46,7 @@ from semilayer_pipelines.registry.types import UtcDateTime
 __all__ = [
     "Action",
     "Change",
+    "Pruned",
     "ack",
     "append",
     "buffered",
@@ -77,6 +78,14 @@ class Change:
     seq: int
     key: str
     action: Action
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was deleted of a stretch of the log; `end` is its last number, `None` of the last one."""
+
+    changes: int
+    end: int | None
 
 
 def append(
@@ -211,11 +220,18 @@ def since(db: Connection, lens_id: int, seq: int, limit: int) -> list[Change]:
     return [_change(*row) for row in rows]
 
 
-def prune(db: Connection, applied_before: datetime) -> int:
-    """Delete changes applied before a time; return how many.
+def prune(db: Connection, applied_before: datetime, *, after: int, limit: int) -> Pruned:
+    """Delete what was applied before a time among the `limit` changes after `after`.
 
     Those that a generation being built has yet to replay stay.
     """
+    ahead = select(_changes.seq, _changes.created_at).where(_changes.seq > after)
+    stretch = ahead.order_by(_changes.seq).limit(limit).subquery()
+    ends = select(func.max(stretch.c.seq), func.min(stretch.c.created_at))
+    end, begun = db.execute(ends).one()
+    # What was buffered since cannot have been applied before, nor what comes behind it.
+    if end is None or begun >= applied_before:
+        return Pruned(0, None)
     replayed = (
         select(tables.generations.c.id)
         .where(
@@ -225,8 +241,9 @@ def prune(db: Connection, applied_before: datetime) -> int:
         )
         .exists()
     )
-    old = delete(tables.changes).where(_changes.applied_at < applied_before, ~replayed)
-    return db.execute(old).rowcount
+    within = and_(_changes.seq > after, _changes.seq <= end)
+    old = delete(tables.changes).where(within, _changes.applied_at < applied_before, ~replayed)
+    return Pruned(db.execute(old).rowcount, end)
 
 
 @once

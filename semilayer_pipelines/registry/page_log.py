@@ -135,6 +135,7 @@ def _rate(pages: Sequence[tuple[int, datetime, datetime]]) -> float:
     return sum(read) / seconds if seconds else 0.0
 
 
-def prune(db: Connection, before: datetime) -> int:
-    """Delete pages noted before a time; return how many."""
-    return db.execute(delete(tables.page_log).where(_pages.at < before)).rowcount
+def prune(db: Connection, before: datetime, *, limit: int) -> int:
+    """Delete the `limit` oldest pages noted before a time; return how many."""
+    old = select(_pages.id).where(_pages.at < before).order_by(_pages.at).limit(limit)
+    return db.execute(delete(tables.page_log).where(_pages.id.in_(old))).rowcount

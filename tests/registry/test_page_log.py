@@ -52,7 +52,9 @@ def test_the_pages_of_a_job_add_up(registry: Registry) -> None:
 
 def test_old_pages_are_pruned(registry: Registry) -> None:
     with registry.begin() as db:
-        assert page_log.prune(db, at(3)) == 2
+        assert page_log.prune(db, at(3), limit=1) == 1
+        assert [page.page for page in page_log.of_job(db, "job-1", 9)] == [3, 2]
+        assert page_log.prune(db, at(3), limit=9) == 1
         assert [page.page for page in page_log.of_job(db, "job-1", 9)] == [3]
         assert [page.page for page in page_log.of_job(db, "job-2", 9)] == [9]
 

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from semilayer_pipelines.registry import changes, jobs, shards
+from semilayer_pipelines.registry import changes, jobs, page_log, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import Lens
-from tests.registry.given import NOW, make_lens
+from tests.registry.given import NOW, at, make_lens
 
 KEYS = ["a", "b"]
+AFTER = at(1)
 
 
 @pytest.fixture
@@ -58,6 +59,8 @@ HOT: dict[str, Callable[[Connection, int], object]] = {
     "latest_seq": lambda db, lens: changes.latest_seq(db, lens),
     "newer_than": lambda db, lens: changes.newer_than(db, lens, KEYS, 0),
     "since": lambda db, lens: changes.since(db, lens, 0, 9),
+    "prune": lambda db, lens: changes.prune(db, AFTER, after=0, limit=9),
+    "prune pages": lambda db, lens: page_log.prune(db, AFTER, limit=9),
     "buffered": lambda db, lens: changes.buffered(db, lens),
     "heartbeat": lambda db, lens: jobs.beat(db, "j", NOW),
     "due": lambda db, lens: jobs.due(db, NOW),
