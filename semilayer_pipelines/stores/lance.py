@@ -20,7 +20,9 @@ from typing import Any
 os.environ.setdefault("LANCEDB_LOG", "error")
 
 from semilayer_pipelines.stores.lance_import import without_rest_client
+from semilayer_pipelines.stores.lance_memory import spare_memory
 
+spare_memory()
 with without_rest_client():
     import lancedb
 
