@@ -26,8 +26,9 @@ spare_memory()
 with without_rest_client():
     import lancedb
 
-from semilayer_pipelines.errors import DimensionChanged, NotFound
+from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.stores.dimension import check_index
 from semilayer_pipelines.stores.lance_errors import store_errors
 from semilayer_pipelines.stores.lance_index import LanceIndex
 from semilayer_pipelines.stores.lance_schema import arrow_schema
@@ -61,11 +62,7 @@ class LanceStore:
                 shutil.rmtree(self._table_folder(name), ignore_errors=True)
                 self._connection.create_table(name, schema=arrow_schema(schema))
         index = self.open(name)
-        if index.dimension != schema.dimension:
-            raise DimensionChanged(
-                f"index {name} holds vectors of {index.dimension} numbers, not {schema.dimension}.",
-                cure="Rebuild the lens: its model or dimension changed.",
-            )
+        check_index(index, schema)
         return index
 
     def open(self, name: str) -> LanceIndex:

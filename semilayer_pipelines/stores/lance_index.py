@@ -15,8 +15,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from semilayer_pipelines.errors import DimensionChanged, NotFound, StoreUnavailable
+from semilayer_pipelines.errors import NotFound, StoreUnavailable
 from semilayer_pipelines.stores import lance_upkeep
+from semilayer_pipelines.stores.dimension import check_query
 from semilayer_pipelines.stores.lance_errors import is_conflict, store_errors
 from semilayer_pipelines.stores.lance_filter import keys_sql, where_sql
 from semilayer_pipelines.stores.lance_schema import arrow_table, index_schema
@@ -157,11 +158,7 @@ class LanceIndex:
         Exact until the table is large enough for an index. Raises `ConfigError` for a condition
         that does not fit the fields, `DimensionChanged` for a vector of another length.
         """
-        if len(vector) != self.dimension:
-            raise DimensionChanged(
-                f"the query has {len(vector)} numbers, the index holds {self.dimension}.",
-                cure="Embed the query with the model the lens was built with.",
-            )
+        check_query(self, vector)
         names = [field.name for field in self._schema.fields]
         condition = where_sql(where, self._schema.fields)
         with self._errors():

@@ -20,8 +20,9 @@ import weaviate
 from weaviate.collections.classes.config import _CollectionConfigSimple
 from weaviate.exceptions import UnexpectedStatusCodeError
 
-from semilayer_pipelines.errors import ConfigError, DimensionChanged, NotFound
+from semilayer_pipelines.errors import ConfigError, NotFound
 from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.stores.dimension import check_index
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import IndexSchema
 from semilayer_pipelines.stores.weaviate_connection import T, connected, persistently
@@ -78,11 +79,7 @@ class WeaviateStore:
                     lambda: self._client.collections.create(self._collection(name), **parts),
                 )
         index = self.open(name)
-        if index.dimension != schema.dimension:
-            raise DimensionChanged(
-                f"index {name} holds vectors of {index.dimension} numbers, not {schema.dimension}.",
-                cure="Rebuild the lens: its model or dimension changed.",
-            )
+        check_index(index, schema)
         return index
 
     def open(self, name: str) -> WeaviateIndex:

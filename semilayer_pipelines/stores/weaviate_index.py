@@ -20,11 +20,8 @@ from typing import Any, cast
 import polars as pl
 from weaviate.classes.config import ConsistencyLevel
 
-from semilayer_pipelines.errors import (
-    DimensionChanged,
-    ObjectsRejected,
-    StoreUnavailable,
-)
+from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable
+from semilayer_pipelines.stores.dimension import check_query
 from semilayer_pipelines.stores.frames import check_objects, object_columns
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, IndexSchema
@@ -163,11 +160,7 @@ class WeaviateIndex:
         not fit the fields and when none names the tenant, `DimensionChanged` for a vector of
         another length.
         """
-        if len(vector) != self.dimension:
-            raise DimensionChanged(
-                f"the query has {len(vector)} numbers, the index holds {self.dimension}.",
-                cure="Embed the query with the model the lens was built with.",
-            )
+        check_query(self, vector)
         return ranked(self._nearest(vector, limit, where), self._schema.fields, self._distance)
 
     def count(self) -> int:
