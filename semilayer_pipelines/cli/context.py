@@ -23,6 +23,7 @@ __all__ = [
     "INTERRUPTED",
     "Here",
     "SemilayerGroup",
+    "address_options",
     "ask",
     "env_option",
     "exit_code",
@@ -140,6 +141,24 @@ def env_option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Environment.",
     )(command)
+
+
+def address_options(port: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add `--host` and `--port`."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        with_port = click.option(
+            "--port",
+            default=port,
+            show_default=True,
+            type=click.IntRange(0, 65535),
+            help="Port to listen on; 0 takes a free one.",
+        )(command)
+        return click.option(
+            "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
+        )(with_port)
+
+    return add
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from semilayer_pipelines.cli.context import json_option, say, say_aside, say_json
+from semilayer_pipelines.cli.context import address_options, json_option, say, say_aside, say_json
 from semilayer_pipelines.config.models import EmbeddingConfig
 from semilayer_pipelines.embedders.warm import KEY_VARIABLE, URL_VARIABLE
 from semilayer_pipelines.errors import ConfigError
@@ -23,14 +23,7 @@ __all__ = ["embedder"]
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    default=8100,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="Port to listen on; 0 takes a free one.",
-)
+@address_options(8100)
 @click.option(
     "--model",
     default=EmbeddingConfig().model,

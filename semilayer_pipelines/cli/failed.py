@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from semilayer_pipelines import lifecycle
@@ -17,6 +16,7 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.registry import failed_rows, lenses
 from semilayer_pipelines.registry.failed_rows import FailedRow
 
@@ -74,9 +74,7 @@ def _show(rows: dict[str, list[FailedRow]], totals: dict[str, int]) -> None:
     if not any(totals.values()):
         say("No row is set aside.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("lens", "id", "at", "times", "last (UTC)", "why"):
-        table.add_column(title)
+    table = table_of("lens", "id", "at", "times", "last (UTC)", "why")
     for name, found in rows.items():
         for row in found:
             when = f"{row.last_at:%Y-%m-%d %H:%M:%S}"

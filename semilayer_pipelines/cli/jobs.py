@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 
 import click
-from rich.table import Table
 
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say, say_json
 from semilayer_pipelines.cli.follow import describe
+from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.lens_state import JobState, job_state
 from semilayer_pipelines.registry import jobs, page_log
 from semilayer_pipelines.registry.jobs import Job, JobStatus
@@ -50,9 +50,7 @@ def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: 
     if not latest:
         say(f"No job in {env!r} yet. Start the first: semilayer resume")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("job", "lens", "mode", "status", "started (UTC)", "read", "written", "deleted"):
-        table.add_column(title)
+    table = table_of("job", "lens", "mode", "status", "started (UTC)", "read", "written", "deleted")
     for job in latest:
         started = f"{job.started_at:%Y-%m-%d %H:%M:%S}" if job.started_at else ""
         numbers = (job.counts.read, job.counts.written, job.counts.deleted)

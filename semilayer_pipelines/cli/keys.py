@@ -6,7 +6,6 @@ import secrets
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from semilayer_pipelines.api_key import KeyKind, shown
 from semilayer_pipelines.cli.context import (
@@ -18,6 +17,7 @@ from semilayer_pipelines.cli.context import (
     say_aside,
     say_json,
 )
+from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.registry import api_keys
 from semilayer_pipelines.registry.api_keys import ApiKey
 
@@ -67,9 +67,7 @@ def list_(here: Here, env: str, as_json: bool) -> None:
     if not known:
         say(f"No key in {env!r} yet: semilayer keys create --type ingest --name my-worker")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("id", "key", "type", "name", "created (UTC)", "last used (UTC)", ""):
-        table.add_column(title)
+    table = table_of("id", "key", "type", "name", "created (UTC)", "last used (UTC)", "")
     for key in known:
         table.add_row(
             key.id,

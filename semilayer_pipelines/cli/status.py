@@ -10,12 +10,12 @@ from typing import Any
 import click
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from semilayer_pipelines.bridges.cursors import shown
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say_json
 from semilayer_pipelines.cli.follow import progress_of
+from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.lens_state import LensState, lens_state
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import jobs, lenses
@@ -144,9 +144,8 @@ def _shown(told: dict[str, Any]) -> Group:
         return Group(
             Text(f"No lens is registered in {told['env']!r}. Register them: semilayer push")
         )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("lens", "status", *_NUMBERS, "behind", "embedded by", "progress", "next"):
-        table.add_column(title, justify="right" if title in _NUMBERS else "left")
+    titles = ("lens", "status", *_NUMBERS, "behind", "embedded by", "progress", "next")
+    table = table_of(*titles, numbers=_NUMBERS)
     for row in told["lenses"]:
         table.add_row(
             row["name"],

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from semilayer_pipelines.cli.context import Here, json_option, say, say_aside, say_json
+from semilayer_pipelines.cli.context import (
+    Here,
+    address_options,
+    json_option,
+    say,
+    say_aside,
+    say_json,
+)
 from semilayer_pipelines.errors import Transient, redact
 from semilayer_pipelines.serving.address import listen, url_of
 
@@ -12,14 +19,7 @@ __all__ = ["webhook"]
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    default=8000,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="Port to listen on; 0 takes a free one.",
-)
+@address_options(8000)
 @click.option(
     "--workers",
     default=1,
