@@ -72,7 +72,7 @@ def lens_name(request: Request) -> str:
 
 
 async def json_body(service: Service, request: Request) -> bytes:
-    """Return the body of a request that says it is JSON; raises `Problem`."""
+    """Return the body of a request that says it is JSON; raises `Problem`, `BodyRefused`."""
     declared = request.headers.get("content-type", "")
     if declared.partition(";")[0].strip().lower() != _JSON:
         raise Problem(
