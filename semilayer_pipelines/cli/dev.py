@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.text import Text
 
@@ -70,6 +71,7 @@ def dev(
     """
     project, ui_port = here.project, None if no_ui else port
     tell = say_aside if as_json else say
+    alone = _refuse_a_second(project)
     before = {number: signal.signal(number, _interrupt) for number in _ENDING}
     supervisor = None
     ended = None
@@ -107,8 +109,26 @@ def dev(
             supervisor.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
+        alone.release()
     if ended:
         raise Terminal(f"The {ended} ended by itself; its last lines above say why.")
+
+
+def _refuse_a_second(project: Project) -> FileLock:
+    """Take the folder's place for a `semilayer dev`, which the kernel frees if we are killed.
+
+    Two do no harm, but Dagster's daemons complain of each other in every other line.
+    """
+    project.settings.home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(project.settings.home / "dev.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            "A `semilayer dev` of this folder is running already.",
+            cure="Use that one, or end it with Ctrl-C in its terminal.",
+        ) from None
+    return lock
 
 
 def _interrupt(*_: object) -> None:

@@ -35,6 +35,28 @@ def test_a_port_that_is_taken_is_told_at_once(dev: Dev) -> None:
 
 
 @pytest.mark.slow
+def test_a_second_one_in_a_folder_is_refused_until_the_first_is_gone(dev: Dev) -> None:
+    # given
+    dev.start("--no-ui")
+    second = Dev(dev.folder, log_name="second.log")
+
+    # when
+    second.start("--no-ui", wait=False)
+
+    # then it ends at once, and the first one works on
+    assert second.exit_code() == 2
+    assert "A `semilayer dev` of this folder is running already." in second.log
+    assert not dev.ended()
+
+    # and when the first one is killed, no lock of it stays behind
+    family = dev.family()
+    kill(family[0])
+    until(lambda: not any(alive(pid) for pid in family), 60, "their end")
+    second.start("--no-ui")
+    second.interrupt()
+
+
+@pytest.mark.slow
 def test_lenses_that_do_not_load_are_told_and_nothing_runs_on(dev: Dev) -> None:
     # given an installation in which a module is broken
     (dev.folder.path / "sitecustomize.py").write_text(BREAK)

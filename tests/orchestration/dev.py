@@ -38,6 +38,7 @@ class Dev:
     folder: Folder
     port: int = field(default_factory=free_port)
     webhook_port: int = field(default_factory=free_port)
+    log_name: str = "dev.log"
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -60,11 +61,11 @@ class Dev:
 
     @property
     def log(self) -> str:
-        return (self.folder.path / "dev.log").read_text(errors="replace")
+        return (self.folder.path / self.log_name).read_text(errors="replace")
 
     def start(self, *options: str, wait: bool = True) -> None:
         """Start it and wait until it says that it is up."""
-        with (self.folder.path / "dev.log").open("wb") as log:
+        with (self.folder.path / self.log_name).open("wb") as log:
             self._process = subprocess.Popen(
                 [
                     *(SEMILAYER, "dev", "--webhook-port", str(self.webhook_port)),
