@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import NoReturn
 
 import polars as pl
 from sqlalchemy import Connection
@@ -48,20 +49,21 @@ class Target:
         """Return the index for vectors of this dimension, made if need be.
 
         Raises `DimensionChanged` when the generation holds vectors of another (invariant 9), and
-        `StartOver` when it is gone.
+        `StartOver` when it is gone, or what lies in its place is not its own.
         """
-        if self._index is None:
-            try:
-                with self._parts.registry.begin() as db:
-                    generations.set_dimension(db, self.generation.id, dimension)
-            except NotFound:
-                raise StartOver from None
-            mapping = self._parts.mapping
-            schema = IndexSchema(mapping.fields, dimension, mapping.tenant)
+        mapping = self._parts.mapping
+        schema = IndexSchema(mapping.fields, dimension, mapping.tenant)
+        found = self.index
+        if found is None:
+            self._fix_dimension(dimension)
             self._index = self._parts.store.create(self.generation.index_name, schema)
             if self.generation.state is GenerationState.ACTIVE:
                 # Published while it held nothing, and so without an index to point at.
                 self._parts.store.point(self._parts.lens.name, self.generation.index_name)
+        elif self.generation.state is GenerationState.BUILDING and not _alike(found.schema, schema):
+            self._fix_dimension(dimension)
+            self._leave_its_place()
+        assert self._index is not None
         if self._index.dimension != dimension:
             raise DimensionChanged(
                 f"The model gives vectors of {dimension} dimensions, the index holds "
@@ -70,6 +72,21 @@ class Target:
                 lens=self._parts.lens.name,
             )
         return self._index
+
+    def _fix_dimension(self, dimension: int) -> None:
+        try:
+            with self._parts.registry.begin() as db:
+                generations.set_dimension(db, self.generation.id, dimension)
+        except NotFound:
+            raise StartOver from None
+
+    def _leave_its_place(self) -> NoReturn:
+        # The generation holds what we would write, the index does not: it is of another generation
+        # that was given this number, before an older registry was restored. The next number is
+        # tried; the next `retention` drops the index.
+        with self._parts.registry.begin() as db:
+            generations.forget(db, self.generation.id)
+        raise StartOver
 
     def note_embedder(self, by: Running | None) -> None:
         """Record with the generation what makes its vectors; raise `StartOver` when it is gone."""
@@ -133,3 +150,7 @@ class Target:
         if rejected:
             raise ObjectsRejected(rejected, written=written)
         return written
+
+
+def _alike(one: IndexSchema, other: IndexSchema) -> bool:
+    return set(one.fields) == set(other.fields) and one.dimension == other.dimension

@@ -76,6 +76,11 @@ class Index(Protocol):
         ...
 
     @property
+    def schema(self) -> IndexSchema:
+        """What its objects look like, as the store tells."""
+        ...
+
+    @property
     def dimension(self) -> int:
         """Length of its vectors."""
         ...
