@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.webhook.server import Place, Server
+from tests.webhook.server import SEMILAYER, Place, Server
 from tests.webhook.site import Site, error_of
 
 FULL = json.dumps({"mode": "full"})
@@ -177,6 +178,27 @@ def test_nothing_of_the_server_is_told_in_its_headers(server: Server) -> None:
     answer = httpx.get(f"{server.url}/healthz")
 
     assert set(answer.headers) == {"date", "content-length", "content-type"}
+
+
+def test_a_second_one_on_a_port_is_refused_and_the_first_serves_on(
+    place: Place, server: Server
+) -> None:
+    port = httpx.URL(server.url).port
+
+    second = subprocess.run(
+        [SEMILAYER, "webhook", "--port", str(port)],
+        cwd=place.folder,
+        env=place.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert second.returncode == 2
+    assert f"Port {port} is taken." in second.stderr
+    assert "Traceback" not in second.stderr
+    assert httpx.get(f"{server.url}/readyz").status_code == 200
 
 
 def test_a_service_whose_registry_does_not_answer_says_so_and_goes_on_when_it_does(
