@@ -119,14 +119,20 @@ def _refuse_a_second(project: Project) -> FileLock:
 
     Two do no harm, but Dagster's daemons complain of each other in every other line.
     """
-    project.settings.home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(project.settings.home / "dev.lock")
+    home = project.settings.home
+    lock = FileLock(home / "dev.lock")
     try:
+        home.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigError(
             "A `semilayer dev` of this folder is running already.",
             cure="Use that one, or end it with Ctrl-C in its terminal.",
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot write to {home}: {error.strerror}.",
+            cure="Let SEMILAYER_HOME name a folder that this user may write to.",
         ) from None
     return lock
 

@@ -34,6 +34,16 @@ def test_a_port_that_is_taken_is_told_at_once(dev: Dev) -> None:
     assert f"Port {dev.port} is taken" in dev.log
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_at_once(dev: Dev) -> None:
+    (dev.folder.path / ".semilayer").write_text("not a folder")
+
+    dev.start(wait=False)
+
+    assert dev.exit_code() == 2
+    assert "Cannot write to" in dev.log
+    assert "Traceback" not in dev.log
+
+
 @pytest.mark.slow
 def test_a_second_one_in_a_folder_is_refused_until_the_first_is_gone(dev: Dev) -> None:
     # given
