@@ -51,9 +51,17 @@ def open_database(url: str, *, timeout_ms: int, name: str) -> Database:
 
 def _parsed(url: str, name: str) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise ConfigError(
-            f"source {name!r}: the connection is no URL such as postgresql://user@host/database.",
-            cure="Percent-encode special characters in the password (@ is %40, / is %2F).",
-        ) from None
+        raise _no_url(name) from None
+    # The end of a password with an @ in it; a driver would print it as the host that it looked for.
+    if "@" in (parsed.host or ""):
+        raise _no_url(name)
+    return parsed
+
+
+def _no_url(name: str) -> ConfigError:
+    return ConfigError(
+        f"source {name!r}: the connection is no URL such as postgresql://user@host/database.",
+        cure="Percent-encode special characters in the password (@ is %40, / is %2F).",
+    )

@@ -82,3 +82,12 @@ def test_importing_the_package_loads_no_driver() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_the_end_of_a_password_is_not_taken_for_a_host() -> None:
+    source = _source("postgresql://shop:hun@ter2@127.0.0.1:1/shop")
+
+    with pytest.raises(ConfigError, match="Percent-encode") as failure:
+        open_bridge(source, name="shop", environ={})
+
+    assert "ter2" not in str(failure.value)
