@@ -19,6 +19,7 @@ from semilayer_pipelines.errors import Refused, SemilayerError, Transient, UserE
 from semilayer_pipelines.project import Project
 
 __all__ = [
+    "DEFAULT_ENV",
     "EXIT_CODES",
     "INTERRUPTED",
     "Here",
@@ -32,6 +33,8 @@ __all__ = [
     "say_aside",
     "say_json",
 ]
+
+DEFAULT_ENV = "development"
 
 INTERRUPTED = 130
 """What a shell gives a program that Ctrl-C ended."""
@@ -137,7 +140,7 @@ def env_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--env",
         envvar="SEMILAYER_ENV",
-        default="development",
+        default=DEFAULT_ENV,
         show_default=True,
         help="Environment.",
     )(command)

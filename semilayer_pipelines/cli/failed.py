@@ -6,6 +6,7 @@ import click
 from rich.text import Text
 
 from semilayer_pipelines import lifecycle
+from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import (
     Here,
     console,
@@ -17,7 +18,7 @@ from semilayer_pipelines.cli.context import (
 )
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.tables import table_of
-from semilayer_pipelines.registry import failed_rows, lenses
+from semilayer_pipelines.registry import failed_rows
 from semilayer_pipelines.registry.failed_rows import FailedRow
 
 __all__ = ["failed"]
@@ -40,7 +41,7 @@ def failed(
     """
     project = here.project
     with project.registry.read() as db:
-        known = [lenses.get(db, env, lens)] if lens else lenses.list_all(db, env)
+        known = chosen_lenses(db, env, lens)
         totals = {one.name: failed_rows.count(db, one.id) for one in known}
         rows = {one.name: failed_rows.list_all(db, one.id, limit) for one in known}
     queued = {}

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import click
 
+from semilayer_pipelines.cli.chosen import check_env
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say, say_json
 from semilayer_pipelines.cli.follow import describe
 from semilayer_pipelines.cli.tables import table_of
@@ -43,6 +44,7 @@ def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: 
             _story(state, pages, project.settings.dagster_url)
         return
     with project.registry.read() as db:
+        check_env(db, env)
         latest = jobs.recent(db, env=env, limit=limit)
     if as_json:
         say_json([_as_json(job) for job in latest])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from semilayer_pipelines import lifecycle
+from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.lifecycle import Resumed
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import LensStatus
 
-__all__ = ["pause", "resume"]
+__all__ = ["pause", "queued_line", "resume", "resumed_lines"]
 
 _confirm_deletes = click.option(
     "--confirm-deletes",
@@ -43,12 +44,8 @@ def resume(
     told: list[dict[str, object]] = []
     for name in [lens] if lens else _resting(project, env):
         resumed = lifecycle.resume(project, env, name, confirmed=confirm_deletes)
-        if resumed.job is not None:
-            tell(f"{name}: {resumed.job.mode.value} ingest queued, job {resumed.job.id[:8]}.")
-        for held in resumed.held:
-            tell(f"{name}: the {held.mode.value} ingest that waited goes on, job {held.id[:8]}.")
-        if resumed.job is None and not resumed.held:
-            tell(f"{name}: nothing to catch up with; it is {resumed.lens.status.value}.")
+        for line in resumed_lines(resumed):
+            tell(line)
         jobs = [*([resumed.job] if resumed.job else []), *resumed.held]
         told.append(
             {
@@ -80,7 +77,23 @@ def pause(here: Here, lens: str, env: str, as_json: bool) -> None:
     say(f"{lens}: paused. Go on with: semilayer resume --lens {lens}")
 
 
+def resumed_lines(resumed: Resumed) -> list[str]:
+    """Return what a lens that goes on does now, a line a job."""
+    name, job = resumed.lens.name, resumed.job
+    told = [] if job is None else [queued_line(job)]
+    told += [
+        f"{name}: the {held.mode.value} ingest that waited goes on, job {held.id[:8]}."
+        for held in resumed.held
+    ]
+    return told or [f"{name}: nothing to catch up with; it is {resumed.lens.status.value}."]
+
+
+def queued_line(job: Job) -> str:
+    """Return that a job was asked for; one that was there already may be running."""
+    return f"{job.lens}: {job.mode.value} ingest {job.status.value}, job {job.id[:8]}."
+
+
 def _resting(project: Project, env: str) -> list[str]:
     with project.registry.read() as db:
-        known = lenses.list_all(db, env)
+        known = chosen_lenses(db, env, None)
     return [lens.name for lens in known if lens.status in (LensStatus.PAUSED, LensStatus.ERROR)]

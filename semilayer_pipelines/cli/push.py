@@ -17,6 +17,7 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.cli.lifecycle import queued_line, resumed_lines
 from semilayer_pipelines.config.edits import as_json as edit_json
 from semilayer_pipelines.config.edits import lines
 from semilayer_pipelines.config.load import load_config
@@ -114,8 +115,8 @@ def push(
             ask(f"Rebuild the index of {', '.join(names)}?", cure=_UNASKED)
 
     plan = _pushed(project, config, env, only, agreed)
-    jobs = _started(project, plan, rebuild=rebuild, resume_ingest=resume_ingest)
     _tell(plan, tell)
+    jobs = _started(project, plan, tell, rebuild=rebuild, resume_ingest=resume_ingest)
     if any(lens.change is not Change.UNCHANGED for lens in plan.lenses):
         tell(reload_definitions(project.settings.dagster_url))
     if not jobs and any(lens.change is Change.CREATED for lens in plan.lenses):
@@ -150,13 +151,24 @@ def _pushed(
     return plan
 
 
-def _started(project: Project, plan: Plan, *, rebuild: bool, resume_ingest: bool) -> list[Job]:
-    jobs = []
+def _started(
+    project: Project,
+    plan: Plan,
+    tell: Callable[[str], None],
+    *,
+    rebuild: bool,
+    resume_ingest: bool,
+) -> list[Job]:
+    jobs: list[Job] = []
     for lens in plan.lenses:
         if rebuild and lens.config:
-            jobs.append(request_rebuild(project, plan.env, lens.name))
+            job = request_rebuild(project, plan.env, lens.name)
+            tell(queued_line(job))
+            jobs.append(job)
         elif resume_ingest and lens.config:
             resumed = catch_up(project, plan.env, lens.name)
+            for line in resumed_lines(resumed):
+                tell(line)
             jobs += [*([resumed.job] if resumed.job else []), *resumed.held]
     return jobs
 

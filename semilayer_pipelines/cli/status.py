@@ -13,12 +13,13 @@ from rich.live import Live
 from rich.text import Text
 
 from semilayer_pipelines.bridges.cursors import shown
+from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say_json
 from semilayer_pipelines.cli.follow import progress_of
 from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.lens_state import LensState, lens_state
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import jobs, lenses
+from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.speed import span
@@ -63,7 +64,7 @@ def status(here: Here, lens: str | None, watch: bool, env: str, as_json: bool) -
 
 def _document(project: Project, env: str, lens: str | None) -> dict[str, Any]:
     with project.registry.read() as db:
-        known = [lenses.get(db, env, lens)] if lens else lenses.list_all(db, env)
+        known = chosen_lenses(db, env, lens)
         queue = jobs.queue_counts(db, env, project.clock() - _DAY)
     rows = [_lens(project, one) for one in known]
     if lens:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import click
 
 from semilayer_pipelines import lifecycle
+from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import (
     Here,
     env_option,
@@ -22,7 +23,6 @@ from semilayer_pipelines.cli.out_of_line import audit_json, found_lines, reporti
 from semilayer_pipelines.errors import SemilayerError, redact
 from semilayer_pipelines.ingest.audit import Audit, Kind, audit
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Lens
 
@@ -70,7 +70,7 @@ def verify(
     """
     project = here.project
     with project.registry.read() as db:
-        known = [lenses.get(db, env, lens)] if lens else lenses.list_all(db, env)
+        known = chosen_lenses(db, env, lens)
     tell = say_aside if as_json else say
     results: list[_Result] = []
     for one in known:

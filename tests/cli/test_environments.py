@@ -105,6 +105,14 @@ def test_a_key_of_one_opens_nothing_of_the_other(two: Folder) -> None:
     assert [one["buffered"] for one in two.json("status")["lenses"]] == [0, 0]
 
 
+@pytest.mark.parametrize("command", ["status", "jobs", "failed", "resume", "verify"])
+def test_a_misspelt_environment_is_no_good_news(two: Folder, command: str) -> None:
+    told = two.run(command, "--env", "prodution")
+
+    assert told.exit_code == 2
+    assert "no environment 'prodution' (did you mean 'production'?)" in told.stderr
+
+
 def test_the_environment_may_come_from_the_environment(two: Folder) -> None:
     two.environ["SEMILAYER_ENV"] = PROD
 

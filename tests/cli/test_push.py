@@ -163,3 +163,13 @@ def test_the_configuration_is_found_from_a_folder_below(folder: Folder) -> None:
 
     assert names(folder) == ["items"]
     assert not Path(below / ".semilayer").exists()
+
+
+def test_a_push_that_starts_ingest_says_which_job_does_it(folder: Folder) -> None:
+    first = folder.run("push", "--resume-ingest").stdout
+    again = folder.run("push", "--rebuild", "--skip-confirmation-dangerously").stdout
+
+    (job,) = folder.json("jobs")
+    line = f"items: full ingest queued, job {job['id'][:8]}."
+    assert line in first.splitlines()
+    assert line in again.splitlines()
