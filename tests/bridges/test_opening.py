@@ -85,9 +85,9 @@ def test_importing_the_package_loads_no_driver() -> None:
 
 
 def test_the_end_of_a_password_is_not_taken_for_a_host() -> None:
-    source = _source("postgresql://shop:hun@ter2@127.0.0.1:1/shop")
+    url = "postgresql://shop:hun@ter2@127.0.0.1:1/shop"
 
     with pytest.raises(ConfigError, match="Percent-encode") as failure:
-        open_bridge(source, name="shop", environ={})
+        open_bridge(_source("${SHOP_URL}"), name="shop", environ={"SHOP_URL": url})
 
     assert "ter2" not in str(failure.value)
