@@ -113,27 +113,32 @@ def _said(error: BaseException) -> str:
 
 def _unreachable(source: str, said: str) -> SourceUnreachable:
     return SourceUnreachable(
-        f"source {source!r} cannot be reached: {said}",
+        f"source {source!r} cannot be reached: {_sentence(said)}",
         cure="It is tried again; check that the database is up and the address is right.",
     )
 
 
 def _too_slow(source: str, said: str, timeout_ms: int) -> SourceUnreachable:
     return SourceUnreachable(
-        f"source {source!r} took longer than {timeout_ms} ms for a statement: {said}",
+        f"source {source!r} took longer than {timeout_ms} ms for a statement: {_sentence(said)}",
         cure="Raise the source's 'timeout', or add an index on the key and the tracked column.",
     )
 
 
 def _refused(source: str, said: str) -> SourceRefused:
     return SourceRefused(
-        f"source {source!r} refused: {said}",
+        f"source {source!r} refused: {_sentence(said)}",
         cure="Check the user, its password and its rights (SELECT is enough).",
     )
 
 
 def _gone(source: str, said: str) -> SchemaMismatch:
     return SchemaMismatch(
-        f"source {source!r}: the schema is not what the lens says: {said}",
+        f"source {source!r}: the schema is not what the lens says: {_sentence(said)}",
         cure="Correct the lens in sl.config.yaml and push it again: `semilayer push`.",
     )
+
+
+def _sentence(said: str) -> str:
+    # What to do about it follows, and drivers end their texts in any way.
+    return said if said.endswith((".", "?", "!")) else f"{said}."

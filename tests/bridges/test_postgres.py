@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 from sqlalchemy.engine import make_url
 
+from semilayer_pipelines.bridges import open_bridge
 from semilayer_pipelines.bridges.cursors import encode
 from semilayer_pipelines.bridges.database import Sql
 from semilayer_pipelines.bridges.protocol import Selection, Window
 from semilayer_pipelines.bridges.sql import SqlBridge
+from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, SourceUnreachable
 from semilayer_pipelines.keys import key_text_expr
 from tests import servers
@@ -293,3 +295,14 @@ def test_a_table_without_permission_is_refused_by_name(
     with pytest.raises(SourceRefused, match="permission denied for table items"):
         bridge.count(ITEMS)
     bridge.close()
+
+
+def test_what_to_do_about_a_refusal_is_a_sentence_of_its_own(postgres_database: str) -> None:
+    url = make_url(postgres_database).set(username="nobody_of_that_name")
+    config = SourceConfig.model_validate({"bridge": "sql", "connection": "${SHOP_URL}"})
+    shop = url.render_as_string(hide_password=False)
+
+    with pytest.raises(SourceRefused) as failure:
+        open_bridge(config, name="shop", environ={"SHOP_URL": shop}).tables()
+
+    assert ". Check the user, its password" in str(failure.value)
