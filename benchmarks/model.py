@@ -1,8 +1,8 @@
 """The real model on this machine: how fast its texts become vectors, and whether these are right.
 
 Texts are rows of Debian's catalogue, as the example's lens maps them. Compared are the embedder and
-`SentenceTransformer.encode` with its defaults, on the same texts and in turns; then the whole job
-(reading, mapping, comparing, writing, publishing) and the embedder alone.
+`SentenceTransformer.encode` with its defaults, on the same texts and in turns; then int8 and float32;
+then the whole job (reading, mapping, comparing, writing, publishing) and the embedder alone.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.catalogue import workplace
+from benchmarks.int8 import beside_float32
+from benchmarks.neighbours import NEAREST, QUERIES, shared
 from benchmarks.packages import lab_of, sample, texts_of
 from benchmarks.result import Result, Wanted, measured
 from benchmarks.timing import interleaved, timed
@@ -25,8 +26,6 @@ __all__ = ["run"]
 
 _CHUNKS = 5
 _REPETITIONS = 3
-_QUERIES = 200
-_NEAREST = 10
 _MIN_SPEEDUP = 2.5
 _MIN_MEAN_COSINE = 0.999
 _MIN_OVERLAP = 0.98
@@ -38,10 +37,13 @@ def run() -> list[Result]:
     rows = sample()
     with workplace() as folder:
         texts = texts_of(lab_of(folder / "texts", rows), rows.height)
-        queries = rows["summary"].sample(_QUERIES, seed=1).to_list()
+        queries = rows["summary"].sample(QUERIES, seed=1).to_list()
         beside_stock = _beside_stock(embedder, texts, queries)
+        # int8 is to be had where OpenVINO runs the model, and nowhere else.
+        by = embedder.embed(texts[:1]).by
+        rounded = beside_float32(texts, queries) if by and by.backend == "openvino" else []
         ingest = _ingest(embedder, texts, folder)
-    return beside_stock + ingest
+    return beside_stock + rounded + ingest
 
 
 def _beside_stock(embedder: Embedder, texts: list[str], queries: list[str]) -> list[Result]:
@@ -62,10 +64,7 @@ def _beside_stock(embedder: Embedder, texts: list[str], queries: list[str]) -> l
         seconds.append((fast, slow))
     vectors, reference = np.concatenate(ours), np.concatenate(theirs)
     close = closeness(vectors, reference)
-    overlap = _overlap(
-        _nearest(embedder.embed(queries).vectors, vectors),
-        _nearest(stock.encode(queries), reference),
-    )
+    overlap = shared((embedder.embed(queries).vectors, vectors), (stock.encode(queries), reference))
     encode = measured([size / slow for _, slow in seconds])
     return [
         Result(
@@ -82,7 +81,7 @@ def _beside_stock(embedder: Embedder, texts: list[str], queries: list[str]) -> l
         ),
         Result("mean cosine with `encode`", "", measured([close.mean]), target=_MIN_MEAN_COSINE),
         Result(
-            f"{_NEAREST} nearest of {_QUERIES} queries, shared",
+            f"{NEAREST} nearest of {QUERIES} queries, shared",
             "",
             measured([overlap]),
             target=_MIN_OVERLAP,
@@ -117,12 +116,3 @@ def _ingest(embedder: Embedder, texts: list[str], folder: Path) -> list[Result]:
         ),
         Result("real model: rows embedded", "rows", measured(embedded), Wanted.EXACTLY, len(texts)),
     ]
-
-
-def _nearest(queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.intp]:
-    return np.argsort(-(queries @ vectors.T), axis=1)[:, :_NEAREST]
-
-
-def _overlap(ours: NDArray[np.intp], theirs: NDArray[np.intp]) -> float:
-    shared = [len(set(a) & set(b)) for a, b in zip(ours.tolist(), theirs.tolist(), strict=True)]
-    return float(np.mean(shared)) / _NEAREST

@@ -171,6 +171,8 @@ def _embedder(model: EmbeddingConfig, port: int) -> Process:
         command += ["--revision", model.revision]
     if model.dimensions is not None:
         command += ["--dimensions", str(model.dimensions)]
+    if model.precision != "auto":
+        command += ["--precision", model.precision]
     # Not waited for: until it answers, a run loads the model by itself.
     return Process("embedder", command)
 

@@ -6,12 +6,12 @@ import os
 import signal
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
 from semilayer_pipelines.cli.context import address_options, json_option, say, say_aside, say_json
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.models import EmbeddingConfig, Precision
 from semilayer_pipelines.embedders.warm import KEY_VARIABLE, URL_VARIABLE
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.serving.address import listen, url_of
@@ -37,6 +37,13 @@ __all__ = ["embedder"]
     help="Cut the vectors, as in a lens's 'embedding'.",
 )
 @click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default=EmbeddingConfig().precision,
+    show_default=True,
+    help="As in a lens's 'embedding'.",
+)
+@click.option(
     "--provider",
     type=click.Choice(["sentence-transformers", "hash"]),
     default="sentence-transformers",
@@ -50,6 +57,7 @@ def embedder(
     model: str,
     revision: str | None,
     dimensions: int | None,
+    precision: Precision,
     provider: Literal["sentence-transformers", "hash"],
     as_json: bool,
 ) -> None:
@@ -63,8 +71,14 @@ def embedder(
     # Here, so that no other command waits for the server's imports.
     from semilayer_pipelines.embedder_service import open_model, serve
 
+    if provider == "hash" and precision != "auto":
+        raise click.UsageError("'hash' has no precision.")
     config = EmbeddingConfig(
-        provider=provider, model=model, revision=revision, dimensions=dimensions
+        provider=provider,
+        model=model,
+        revision=revision,
+        dimensions=dimensions,
+        precision=precision,
     )
     key = _key(os.environ)
     address = listen(host, port, "embedder")

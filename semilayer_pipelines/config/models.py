@@ -34,6 +34,7 @@ __all__ = [
     "FieldType",
     "LensConfig",
     "Merge",
+    "Precision",
     "ProjectConfig",
     "Rebuild",
     "Searchable",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 SyncInterval = Literal["1m", "5m", "15m", "30m", "1h", "6h", "24h"]
+Precision = Literal["auto", "int8"]
 SYNC_INTERVALS: dict[str, int] = {
     "1m": 60,
     "5m": 300,
@@ -343,6 +345,14 @@ class EmbeddingConfig(_Model):
     dimensions: Annotated[
         int | None, Field(gt=0, le=16384, description="Dimension asked of the model.")
     ] = None
+    precision: Annotated[
+        Precision,
+        Field(
+            description="`auto` is the fastest that gives the model's own vectors; `int8` rounds "
+            "its matrices to eight bits, on a processor and with the extra `fast`, and its "
+            "vectors fill an index of their own."
+        ),
+    ] = "auto"
     price_per_million_tokens: Annotated[
         float | None,
         Field(
@@ -356,6 +366,14 @@ class EmbeddingConfig(_Model):
     def _endpoint_has_an_address(self) -> Self:
         if self.provider == "openai" and self.url is None:
             raise ValueError("provider: openai needs 'url', the endpoint's base address")
+        return self
+
+    @model_validator(mode="after")
+    def _precision_is_of_a_model_that_runs_here(self) -> Self:
+        if self.precision != "auto" and self.provider != "sentence-transformers":
+            raise ValueError(
+                f"provider: {self.provider} has no 'precision'; only sentence-transformers has"
+            )
         return self
 
     def same_model(self, other: EmbeddingConfig) -> bool:

@@ -20,7 +20,7 @@ from semilayer_pipelines.embedders.probe import holds
 from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.embedders.token_engine import TokenEngine
 
-__all__ = ["choose_openvino"]
+__all__ = ["OpenVinoForward", "choose_openvino", "in_precision"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,22 +57,27 @@ class OpenVinoForward:
 
 def choose_openvino(graph: Graph) -> Engine | None:
     """Return the graph in the fastest precision that gives the model's own vectors, if any does."""
-    core = openvino.Core()
-    native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    native = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     for precision in ("bfloat16", "float32") if "BF16" in native else ("float32",):
-        options = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": _NAMES[precision],
-        }
-        running = Running("openvino", precision, "cpu")
-        try:
-            compiled = core.compile_model(str(graph.file), "CPU", options)
-        # OpenVINO has one exception for all that can be wrong with a file or a processor.
-        except RuntimeError as error:
-            logger.warning("%s cannot be used: %s", running, str(error).splitlines()[0])
-            continue
-        forward = OpenVinoForward(compiled, graph.reference.shape[1])
-        engine = TokenEngine(graph.tokeniser, forward, running)
-        if holds(engine, graph.probes, graph.reference):
+        engine = in_precision(graph, precision)
+        if engine is not None and holds(engine, graph.probes, graph.reference):
             return engine
     return None
+
+
+def in_precision(graph: Graph, precision: str) -> Engine | None:
+    """Return the graph in a precision, whatever its vectors; `None` when it cannot be compiled."""
+    options = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_PRECISION_HINT": _NAMES[precision],
+    }
+    running = Running("openvino", precision, "cpu")
+    try:
+        compiled = openvino.Core().compile_model(str(graph.file), "CPU", options)
+    # OpenVINO has one exception for all that can be wrong with a file or a processor.
+    except RuntimeError as error:
+        logger.warning("%s cannot be used: %s", running, str(error).splitlines()[0])
+        return None
+    return TokenEngine(
+        graph.tokeniser, OpenVinoForward(compiled, graph.reference.shape[1]), running
+    )

@@ -18,6 +18,7 @@ _modules.setdefault(_TELEMETRY, None)
 try:
     import openvino
     import openvino.frontend
+    import openvino.opset13
 finally:
     if _modules[_TELEMETRY] is None:
         del _modules[_TELEMETRY]

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.engine import Engine
 
-__all__ = ["MIN_COSINE", "MIN_MEAN_COSINE", "PROBES", "Closeness", "closeness", "holds"]
+__all__ = ["INT8", "OWN", "PROBES", "Closeness", "Floor", "closeness", "holds"]
 
 logger = logging.getLogger(__name__)
-
-MIN_MEAN_COSINE = 0.999
-MIN_COSINE = 0.99
 
 _PROSE = (
     "Keeps the vectors of a search index in step with rows of a table, whoever writes to them, and "
@@ -48,6 +45,24 @@ PROBES = (
 
 
 @dataclass(frozen=True)
+class Floor:
+    """The mean and the least cosine that are asked for."""
+
+    mean: float
+    least: float
+
+    def __str__(self) -> str:
+        return f"mean {self.mean}, least {self.least}"
+
+
+OWN = Floor(mean=0.999, least=0.99)
+"""Vectors above it may stand side by side with the model's own in one index."""
+
+INT8 = Floor(mean=0.99, least=0.97)
+"""Vectors above it find nine of the ten nearest that the model's own find."""
+
+
+@dataclass(frozen=True)
 class Closeness:
     """The mean and the least cosine between two lists of vectors; NaN when some are no vectors."""
 
@@ -57,7 +72,11 @@ class Closeness:
     @property
     def holds(self) -> bool:
         """Say whether vectors of the two kinds may stand side by side in one index."""
-        return self.mean >= MIN_MEAN_COSINE and self.least >= MIN_COSINE
+        return self.above(OWN)
+
+    def above(self, floor: Floor) -> bool:
+        """Say whether both are what `floor` asks for."""
+        return self.mean >= floor.mean and self.least >= floor.least
 
     def __str__(self) -> str:
         return f"mean cosine {self.mean:.5f}, least {self.least:.5f}"

@@ -33,7 +33,9 @@ class SentenceTransformersEmbedder:
     def fingerprint(self) -> str:
         """Name the space; raise `ModelUnavailable` when the model is a path that does not exist."""
         cut_to = f":{self._config.dimensions}" if self._config.dimensions else ""
-        return f"sentence-transformers:{vector_space(self._source)}{cut_to}"
+        # Any other precision gives the model's own vectors, this one only gives what is near.
+        rounded = ":int8" if self._config.precision == "int8" else ""
+        return f"sentence-transformers:{vector_space(self._source)}{cut_to}{rounded}"
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts; raises what the protocol names."""
@@ -44,7 +46,7 @@ class SentenceTransformersEmbedder:
         return find_model(self._config.model, self._config.revision)
 
     def _embed(self, texts: list[str]) -> Embedded:
-        engine = open_engine(self._source)
+        engine = open_engine(self._source, self._config.precision)
         try:
             done = engine.embed(texts)
         # Out of memory, a token the model has no row for: which text did it shows by halving.

@@ -16,7 +16,10 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from semilayer_pipelines.cli.dev import _embedder
+from semilayer_pipelines.cli.embedder import embedder as command_of_embedder
 from semilayer_pipelines.cli.main import main
+from semilayer_pipelines.config.models import EmbeddingConfig
 
 SEMILAYER = Path(sys.executable).with_name("semilayer")
 
@@ -87,3 +90,28 @@ def test_a_key_that_cannot_be_sent_is_refused(key: str) -> None:
 
     assert result.exit_code == 2
     assert "SEMILAYER_EMBEDDER_KEY" in result.stderr
+
+
+def test_a_precision_is_of_a_model() -> None:
+    result = CliRunner().invoke(main, ["embedder", "--provider", "hash", "--precision", "int8"])
+
+    assert result.exit_code == 2
+    assert "'hash' has no precision" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        EmbeddingConfig(),
+        EmbeddingConfig(model="org/m", revision="r1", dimensions=64, precision="int8"),
+    ],
+)
+def test_the_embedder_of_dev_serves_the_space_of_the_lenses(asked: EmbeddingConfig) -> None:
+    command = _embedder(asked, 8100).command
+
+    given = command[command.index("embedder") + 1 :]
+    context = command_of_embedder.make_context("embedder", list(given))
+    fields = {
+        name: context.params[name] for name in EmbeddingConfig.model_fields.keys() & context.params
+    }
+    assert EmbeddingConfig(**fields) == asked

@@ -129,6 +129,21 @@ def test_a_field_that_cannot_be_a_tenant_is_told_with_its_line(
     assert problem == f"sl.config.yaml:8: lenses.articles.tenant: {said}"
 
 
+@pytest.mark.parametrize("provider", ["hash", "openai, url: 'http://h/v1'"])
+def test_a_provider_without_precisions_is_asked_for_none(tmp_path: Path, provider: str) -> None:
+    embedding = f"    embedding: {{provider: {provider}, precision: int8}}\n"
+
+    (problem,) = refusal(
+        tmp_path, lens("      a: {type: text, searchable: true}\n", more=embedding)
+    )
+
+    name = provider.split(",")[0]
+    assert problem == (
+        f"sl.config.yaml:8: lenses.articles.embedding: provider: {name} has no 'precision'; only "
+        "sentence-transformers has"
+    )
+
+
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = lens(
         "      a: {type: text, searchable: {weight: 99}}\n"

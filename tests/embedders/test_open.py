@@ -12,6 +12,10 @@ from semilayer_pipelines.embedders import open_embedder
         ({}, "sentence-transformers:sentence-transformers/all-MiniLM-L6-v2@main"),
         ({"model": "org/m", "revision": "r1"}, "sentence-transformers:org/m@r1"),
         ({"provider": "openai", "model": "m", "url": "http://h/v1"}, "openai:m"),
+        (
+            {"model": "org/m", "dimensions": 64, "precision": "int8"},
+            "sentence-transformers:org/m@main:64:int8",
+        ),
         ({"provider": "hash", "dimensions": 8}, "hash:all-MiniLM-L6-v2@:8"),
     ],
 )
