@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,17 +41,24 @@ class OpenVinoForward:
         """Hand the batches to whichever stream is free."""
         # One for each call: the threads that share a model must not wait for each other's batches.
         queue = openvino.AsyncInferQueue(self._compiled)
+        under_way: dict[int, NDArray[np.intp]] = {}
 
-        def done(request: Any, places: NDArray[np.intp]) -> None:
-            vectors[places] = request.get_output_tensor(0).data
+        # Fetched here and not in a callback: that would need Python's lock in OpenVINO's threads,
+        # and whoever destroys the model holds the lock while it waits for them.
+        def fetch(request: int) -> None:
+            vectors[under_way.pop(request)] = queue[request].get_output_tensor(0).data
 
-        queue.set_callback(done)
         try:
             for batch in batches:
-                queue.start_async({0: batch.ids, 1: batch.mask}, batch.places)
+                request = queue.get_idle_request_id()
+                if request in under_way:
+                    fetch(request)
+                queue.start_async({0: batch.ids, 1: batch.mask})
+                under_way[request] = batch.places
         finally:
-            # Also when interrupted: what is under way still writes to `vectors`.
-            queue.wait_all()
+            queue.wait_all()  # also when interrupted, so that nothing runs on
+        for request in list(under_way):
+            fetch(request)
 
 
 def choose_openvino(graph: Graph) -> Engine | None:

@@ -22,7 +22,6 @@ __all__ = ["open_int8"]
 
 _GROUP = 128  # fewer cost speed, more (a layer has 384 and up) closeness
 _STEPS = 127
-_refused: list[Engine] = []
 _CURE = "Take 'precision: int8' out of the lens; other precisions give the model's own vectors."
 
 
@@ -55,8 +54,6 @@ def open_int8(graph: Graph) -> Engine | None:
             f"OpenVINO cannot run this model in int8: {str(error).splitlines()[0]}", cure=_CURE
         ) from error
     if not close.above(INT8):
-        # Taken down now it would wait for its threads, and these for Python's lock.
-        _refused.append(engine)
         raise ModelUnavailable(
             f"In int8 this model's vectors are too far from its own: {close} (needed: {INT8}).",
             cure=_CURE,
