@@ -107,8 +107,9 @@ def accept(
 ) -> list[Outcome]:
     """Accept calls in their order; return for each what became of it.
 
-    `nudged`: the caller launches the `NUDGED` jobs that this queues. An outcome is `Accepted`, `KeyRefused`, `RateLimited` or `NotFound` (no such lens). Nothing
-    counts until the caller's transaction is committed.
+    `nudged`: the caller launches the `NUDGED` jobs that this queues. An outcome is `Accepted`,
+    `KeyRefused`, `RateLimited` or `NotFound` (no such lens). Nothing counts until the caller's
+    transaction is committed.
     """
     outcomes: dict[int, Outcome] = {}
     keys = api_keys.check(db, {call.key.digest: call.key for call in calls}.values())

@@ -1,6 +1,7 @@
 """Running an exported model with OpenVINO, on a processor.
 
-Import it only where the extra `fast` is installed. No torch: a process that only embeds starts in a second and stays small.
+Import it only where the extra `fast` is installed. No torch: a process that only embeds starts in a
+second and stays small.
 """
 
 from __future__ import annotations
