@@ -20,7 +20,7 @@ import polars as pl
 
 from benchmarks.result import Result, Wanted, measured
 from benchmarks.timing import interleaved, timed
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import Embedder, open_embedder
 from semilayer_pipelines.embedders.load_model import load_model
 from semilayer_pipelines.embedders.model_source import find_model

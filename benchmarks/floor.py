@@ -16,7 +16,7 @@ import lancedb
 import polars as pl
 from adbc_driver_sqlite import dbapi
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.hash import HashEmbedder
 
 __all__ = ["Floor"]

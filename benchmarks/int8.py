@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.neighbours import NEAREST, QUERIES, shared
 from benchmarks.result import Result, measured
 from benchmarks.timing import timed
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.engine import Engine
 from semilayer_pipelines.embedders.engines import open_engine

@@ -17,7 +17,7 @@ from benchmarks.neighbours import NEAREST, QUERIES, shared
 from benchmarks.packages import lab_of, sample, texts_of
 from benchmarks.result import Result, Wanted, measured
 from benchmarks.timing import interleaved, timed
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import Embedder, open_embedder
 from semilayer_pipelines.embedders.model_source import find_model
 from semilayer_pipelines.embedders.probe import closeness

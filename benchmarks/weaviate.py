@@ -20,7 +20,7 @@ import polars as pl
 from benchmarks.catalogue import workplace
 from benchmarks.result import Result, Wanted, measured
 from benchmarks.timing import interleaved
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import Index, IndexField, IndexSchema
 from semilayer_pipelines.stores.weaviate_connection import connected

@@ -20,7 +20,7 @@ from semilayer_pipelines.bridges.protocol import (
     Table,
     Window,
 )
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.ingest.parts import DEFAULT_TRACKING_COLUMN
 
 __all__ = ["Candidate", "CandidateField", "candidate"]

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from semilayer_pipelines.config.models import Custom, LensConfig, ProjectConfig
+from semilayer_pipelines.config.models import LensConfig, ProjectConfig
 from semilayer_pipelines.config.problems import sentence
+from semilayer_pipelines.config.transforms import Custom
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses, sources

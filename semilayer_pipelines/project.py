@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semilayer_pipelines.config.models import EmbeddingConfig, SourceConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.registry.database import Registry
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Any, cast
 
 from semilayer_pipelines.bridges.protocol import Bridge, LookedUp, Selection
-from semilayer_pipelines.config.models import EmbeddingConfig, SourceConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.stores.protocol import Index, IndexSchema, Store

@@ -16,7 +16,8 @@ from typing import Any, cast
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.protocol import Bridge, Page, Selection, Window
-from semilayer_pipelines.config.models import EmbeddingConfig, SourceConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.project import Clock, Project, Settings
 from semilayer_pipelines.registry.database import Registry

@@ -26,7 +26,7 @@ from semilayer_pipelines.cli.context import (
     say_aside,
     say_json,
 )
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.errors import ConfigError, Terminal
 from semilayer_pipelines.orchestration.alive import load_error
 from semilayer_pipelines.project import Project

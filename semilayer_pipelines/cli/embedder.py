@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import click
 
 from semilayer_pipelines.cli.context import address_options, json_option, say, say_aside, say_json
-from semilayer_pipelines.config.models import EmbeddingConfig, Precision
+from semilayer_pipelines.config.embedding import EmbeddingConfig, Precision
 from semilayer_pipelines.embedders.warm import KEY_VARIABLE, URL_VARIABLE
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.serving.address import listen, url_of

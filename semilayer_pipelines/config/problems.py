@@ -13,7 +13,10 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from semilayer_pipelines.config import models as m
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.config.fields import FieldConfig, Searchable
+from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
+from semilayer_pipelines.config.transforms import Transform
 from semilayer_pipelines.nearest import nearest
 
 __all__ = ["TRANSFORMS", "sentence"]
@@ -24,7 +27,7 @@ _SHOWN = 40
 
 TRANSFORMS: dict[str, type[BaseModel]] = {
     get_args(model.model_fields["type"].annotation)[0]: model
-    for model in get_args(get_args(m.Transform)[0])
+    for model in get_args(get_args(Transform)[0])
 }
 """Every transform's model by its name."""
 
@@ -94,16 +97,16 @@ def _keys_at(location: Sequence[str | int]) -> list[str]:
 def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
     match location:
         case ("sources", _):
-            return m.SourceConfig
+            return SourceConfig
         case ("lenses", _):
-            return m.LensConfig
+            return LensConfig
         case ("lenses", _, "embedding"):
-            return m.EmbeddingConfig
+            return EmbeddingConfig
         case ("lenses", _, "fields", _):
-            return m.FieldConfig
+            return FieldConfig
         case ("lenses", _, "fields", _, "searchable"):
-            return m.Searchable
+            return Searchable
         case ("lenses", _, "fields", _, "transform", int(), str(name)):
             return TRANSFORMS[name]
         case _:
-            return m.ProjectConfig
+            return ProjectConfig

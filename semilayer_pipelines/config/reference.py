@@ -11,7 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from semilayer_pipelines.config import models as m
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.config.fields import FieldConfig
+from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.config.problems import TRANSFORMS
 from semilayer_pipelines.config.schema import json_schema
 
@@ -20,7 +22,7 @@ __all__ = ["EXAMPLES", "reference"]
 _INTRODUCTION = """\
 # Configuration
 
-Generated from the models in `semilayer_pipelines/config/models.py`; do not edit.
+Generated from the models in `semilayer_pipelines/config/`; do not edit.
 
 `sl.config.yaml` is looked for in the current folder and the ones above it. Editors complete it
 with `sl.config.schema.json`; put this at the top of the file:
@@ -124,11 +126,11 @@ searchable: {weight: 2}
 """One example for each section; the tests read all of them."""
 
 _SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
-    ("project", "The file", m.ProjectConfig),
-    ("source", "`sources.<name>`", m.SourceConfig),
-    ("lens", "`lenses.<name>`", m.LensConfig),
-    ("embedding", "`lenses.<name>.embedding`", m.EmbeddingConfig),
-    ("field", "`lenses.<name>.fields.<field>`", m.FieldConfig),
+    ("project", "The file", ProjectConfig),
+    ("source", "`sources.<name>`", SourceConfig),
+    ("lens", "`lenses.<name>`", LensConfig),
+    ("embedding", "`lenses.<name>.embedding`", EmbeddingConfig),
+    ("field", "`lenses.<name>.fields.<field>`", FieldConfig),
 )
 
 
@@ -148,7 +150,7 @@ def _first_line(model: type[BaseModel]) -> str:
 
 def _table(model: type[BaseModel]) -> str:
     schema = json_schema()
-    described = schema if model is m.ProjectConfig else schema["$defs"][model.__name__]
+    described = schema if model is ProjectConfig else schema["$defs"][model.__name__]
     required = set(described.get("required", ()))
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, about in described["properties"].items():

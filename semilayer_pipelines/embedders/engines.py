@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from semilayer_pipelines.config.models import Precision
+from semilayer_pipelines.config.embedding import Precision
 from semilayer_pipelines.embedders.accelerator import may_have_accelerator
 from semilayer_pipelines.embedders.engine import Engine
 from semilayer_pipelines.embedders.graph import Graph, graph_folder, is_unfit, mark_unfit

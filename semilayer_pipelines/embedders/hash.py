@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.protocol import Embedded
 

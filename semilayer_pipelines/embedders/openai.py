@@ -17,7 +17,7 @@ from urllib.parse import SplitResult
 
 import numpy as np
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.answer import error_text, read_answer
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.protocol import Embedded

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.engines import open_engine
 from semilayer_pipelines.embedders.model_source import ModelSource, find_model, vector_space

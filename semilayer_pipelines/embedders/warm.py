@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder

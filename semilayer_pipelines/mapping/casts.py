@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from semilayer_pipelines.config.models import FieldConfig, FieldType
+from semilayer_pipelines.config.fields import FieldConfig, FieldType
 from semilayer_pipelines.mapping.lists import parse_lists
 from semilayer_pipelines.mapping.scalars import to_boolean, to_float, to_integer, to_moment
 from semilayer_pipelines.mapping.typed import MOMENT, Family, Typed, inner, plain_text

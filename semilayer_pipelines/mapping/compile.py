@@ -12,17 +12,9 @@ from pathlib import Path
 import polars as pl
 
 from semilayer_pipelines.bridges.protocol import Table
-from semilayer_pipelines.config.models import (
-    Custom,
-    Default,
-    FieldConfig,
-    FieldType,
-    LensConfig,
-    Merge,
-    Replace,
-    Round,
-    ToNumber,
-)
+from semilayer_pipelines.config.fields import FieldConfig, FieldType, Merge
+from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.config.transforms import Custom, Default, Replace, Round, ToNumber
 from semilayer_pipelines.errors import ConfigError, SchemaMismatch
 from semilayer_pipelines.mapping.custom import load_function
 from semilayer_pipelines.mapping.hashes import fingerprint, seed

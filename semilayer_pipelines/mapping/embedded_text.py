@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from semilayer_pipelines.config.models import FieldConfig
+from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.mapping.typed import Typed, plain_text
 
 __all__ = ["embedded_text"]

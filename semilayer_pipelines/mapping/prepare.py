@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from semilayer_pipelines.bridges.protocol import ColumnKind
-from semilayer_pipelines.config.models import Custom
+from semilayer_pipelines.config.transforms import Custom
 from semilayer_pipelines.mapping.custom import apply_custom
 from semilayer_pipelines.mapping.plan import FieldPlan, prepared_name
 from semilayer_pipelines.mapping.resolve import resolve

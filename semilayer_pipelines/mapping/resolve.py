@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from semilayer_pipelines.bridges.protocol import ColumnKind
-from semilayer_pipelines.config.models import FieldConfig, Merge
+from semilayer_pipelines.config.fields import FieldConfig, Merge
 from semilayer_pipelines.mapping.typed import Family, Typed, filled, literal, plain_text, settled
 
 __all__ = ["resolve"]

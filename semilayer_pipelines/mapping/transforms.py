@@ -13,7 +13,7 @@ import re
 
 import polars as pl
 
-from semilayer_pipelines.config import models as m
+from semilayer_pipelines.config import transforms as m
 from semilayer_pipelines.mapping.scalars import to_moment, to_number
 from semilayer_pipelines.mapping.typed import MOMENT, Family, Typed, filled, inner, plain_text
 

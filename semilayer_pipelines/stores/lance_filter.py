@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores.protocol import KEY, IndexField
 from semilayer_pipelines.stores.where import Condition, Operator, Scalar
 from semilayer_pipelines.stores.where_values import (

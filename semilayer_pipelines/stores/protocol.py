@@ -14,7 +14,7 @@ from typing import Protocol
 
 import polars as pl
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores.where import Condition
 
 __all__ = [

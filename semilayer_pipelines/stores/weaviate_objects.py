@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from weaviate.classes.data import DataObject
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
     KEY,

@@ -25,7 +25,7 @@ from weaviate.classes.config import (
 )
 from weaviate.collections.classes.config import _CollectionConfigSimple
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,

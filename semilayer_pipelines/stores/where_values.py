@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.stores.protocol import IndexField
 from semilayer_pipelines.stores.where import Operator, Scalar

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from semilayer_pipelines.cli.dev import _embedder
 from semilayer_pipelines.cli.embedder import embedder as command_of_embedder
 from semilayer_pipelines.cli.main import main
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 
 SEMILAYER = Path(sys.executable).with_name("semilayer")
 

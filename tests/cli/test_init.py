@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.config.load import load_config
-from semilayer_pipelines.config.models import FieldType, LensConfig
+from semilayer_pipelines.config.models import LensConfig
 from tests import servers
 from tests.cli.project import ROOT, Folder
 from tests.cli.test_push import answer

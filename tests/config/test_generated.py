@@ -11,7 +11,9 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from semilayer_pipelines.config import models as m
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.config.fields import FieldConfig
+from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.config.reference import EXAMPLES, reference
 from semilayer_pipelines.config.schema import json_schema, schema_text
 
@@ -33,11 +35,11 @@ def test_the_committed_reference_is_current() -> None:
 @pytest.mark.parametrize(
     ("section", "model"),
     [
-        ("project", m.ProjectConfig),
-        ("source", m.SourceConfig),
-        ("lens", m.LensConfig),
-        ("embedding", m.EmbeddingConfig),
-        ("field", m.FieldConfig),
+        ("project", ProjectConfig),
+        ("source", SourceConfig),
+        ("lens", LensConfig),
+        ("embedding", EmbeddingConfig),
+        ("field", FieldConfig),
     ],
 )
 def test_every_example_of_the_reference_is_valid(section: str, model: type[BaseModel]) -> None:
@@ -53,7 +55,7 @@ def test_every_key_of_every_model_is_explained() -> None:
     unexplained = [name for name, meaning in rows if not meaning.strip()]
 
     assert unexplained == []
-    for model in (m.ProjectConfig, m.SourceConfig, m.LensConfig, m.FieldConfig, m.EmbeddingConfig):
+    for model in (ProjectConfig, SourceConfig, LensConfig, FieldConfig, EmbeddingConfig):
         for name, field in model.model_fields.items():
             assert f"| `{field.alias or name}` |" in page
 

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import uvicorn
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedder_service import Opened, ServedModel, build_app
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded

@@ -2,7 +2,7 @@
 
 import pytest
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedder_service import open_model
 from semilayer_pipelines.embedders import open_embedder
 from semilayer_pipelines.embedders.probe import closeness

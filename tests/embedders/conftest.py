@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 from tests.embedders.endpoint import Endpoint, serve
 

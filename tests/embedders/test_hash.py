@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.hash import HashEmbedder
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedder_service import open_model
 from semilayer_pipelines.embedders import load_model as loading
 from semilayer_pipelines.embedders import open_embedder

@@ -15,7 +15,7 @@ from tests.embedders.tiny_model import save_tiny_model
 
 EMBED = """
 import json, sys, time
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import open_embedder
 from semilayer_pipelines.errors import ModelUnavailable
 embedder = open_embedder(EmbeddingConfig(**json.loads(sys.argv[1])), environ={})

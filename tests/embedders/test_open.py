@@ -2,7 +2,7 @@
 
 import pytest
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import open_embedder
 
 

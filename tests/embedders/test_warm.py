@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedder_service import Opened, ServedModel
 from semilayer_pipelines.embedders import open_embedder
 from semilayer_pipelines.embedders.hash import HashEmbedder

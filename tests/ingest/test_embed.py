@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import EmbeddingRejected, TooManyFailures

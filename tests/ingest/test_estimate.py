@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.config.models import EmbeddingConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import open_embedder
 from semilayer_pipelines.ingest.audit import ToEmbed
 from semilayer_pipelines.ingest.estimate import Estimate, estimate

@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from semilayer_pipelines import lifecycle
-from semilayer_pipelines.config.models import EmbeddingConfig, ProjectConfig
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import (
     DimensionChanged,

@@ -9,7 +9,7 @@ from hashlib import md5
 import numpy as np
 import polars as pl
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
     KEY,

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import polars as pl
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import KEY, SCORE, Index, IndexField, IndexSchema, Store
 from semilayer_pipelines.stores.where import Condition, Operator

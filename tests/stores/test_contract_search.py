@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.stores.protocol import KEY, SCORE, Index, IndexField, IndexSchema
 from semilayer_pipelines.stores.where import parse_where

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores.lance import LanceStore
 from semilayer_pipelines.stores.lance_index import LanceIndex
 from semilayer_pipelines.stores.lance_upkeep import Bounds, build_indexes, is_worn, maintain

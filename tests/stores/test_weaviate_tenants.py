@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semilayer_pipelines.config.models import FieldType
+from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import ConfigError, ObjectsRejected, StoreUnavailable
 from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import (

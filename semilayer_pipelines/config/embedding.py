@@ -1,0 +1,77 @@
+"""Which model embeds a lens, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from semilayer_pipelines.config.base import ConfigModel
+
+__all__ = ["EmbeddingConfig", "Precision"]
+
+Precision = Literal["auto", "int8"]
+
+
+class EmbeddingConfig(ConfigModel):
+    """Which model embeds a lens."""
+
+    provider: Annotated[
+        Literal["sentence-transformers", "openai", "hash"],
+        Field(
+            description="`sentence-transformers` runs the model here; `openai` calls any "
+            "OpenAI-compatible endpoint; `hash` is deterministic and meaningless, for tests."
+        ),
+    ] = "sentence-transformers"
+    model: Annotated[
+        str, Field(min_length=1, description="Model name or, for sentence-transformers, a path.")
+    ] = "all-MiniLM-L6-v2"
+    revision: Annotated[str | None, Field(description="Revision of a model on a hub.")] = None
+    url: Annotated[
+        str | None, Field(description="Base URL of the endpoint, up to and without `/embeddings`.")
+    ] = None
+    api_key: Annotated[
+        str | None,
+        Field(
+            description="Key of the endpoint; must be `${VAR}`, so that no secret is stored.",
+            pattern=r"^\$\{[A-Z_][A-Z0-9_]*\}$",
+        ),
+    ] = None
+    dimensions: Annotated[
+        int | None, Field(gt=0, le=16384, description="Dimension asked of the model.")
+    ] = None
+    precision: Annotated[
+        Precision,
+        Field(
+            description="`auto` is the fastest that gives the model's own vectors; `int8` rounds "
+            "its matrices to eight bits, on a processor and with the extra `fast`, and its "
+            "vectors fill an index of their own."
+        ),
+    ] = "auto"
+    price_per_million_tokens: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            description="What a million tokens cost, in any currency: for estimates "
+            "(`semilayer sync --dry-run`), and nothing else.",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _endpoint_has_an_address(self) -> Self:
+        if self.provider == "openai" and self.url is None:
+            raise ValueError("provider: openai needs 'url', the endpoint's base address")
+        return self
+
+    @model_validator(mode="after")
+    def _precision_is_of_a_model_that_runs_here(self) -> Self:
+        if self.precision != "auto" and self.provider != "sentence-transformers":
+            raise ValueError(
+                f"provider: {self.provider} has no 'precision'; only sentence-transformers has"
+            )
+        return self
+
+    def same_model(self, other: EmbeddingConfig) -> bool:
+        """Say whether both ask for the same vectors: all but the price decides."""
+        free = {"price_per_million_tokens": None}
+        return self.model_copy(update=free) == other.model_copy(update=free)

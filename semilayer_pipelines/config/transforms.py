@@ -1,0 +1,161 @@
+"""The steps that a field's value can go through, as the configuration writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from semilayer_pipelines.config.base import ConfigModel
+
+__all__ = [
+    "Custom",
+    "Default",
+    "Join",
+    "Lowercase",
+    "Replace",
+    "Round",
+    "Split",
+    "ToBoolean",
+    "ToDate",
+    "ToNumber",
+    "ToString",
+    "Transform",
+    "Trim",
+    "Truncate",
+    "Uppercase",
+    "written_step",
+]
+
+
+class ToString(ConfigModel):
+    """Text of the value; null becomes an empty text."""
+
+    type: Literal["toString"]
+
+
+class ToNumber(ConfigModel):
+    """Number read from a text; what is no number is set aside as a failed row."""
+
+    type: Literal["toNumber"]
+
+
+class ToBoolean(ConfigModel):
+    """True for `true`, `1` and `yes` in any case, false for everything else."""
+
+    type: Literal["toBoolean"]
+
+
+class ToDate(ConfigModel):
+    """Date read from ISO 8601 text or epoch milliseconds; what is no date becomes null."""
+
+    type: Literal["toDate"]
+
+
+class Round(ConfigModel):
+    """Rounded number; `round` rounds halves to even."""
+
+    type: Literal["round"]
+    decimals: Annotated[int, Field(ge=0, le=15, description="Digits after the point.")] = 0
+    mode: Annotated[Literal["round", "ceil", "floor"], Field(description="Which way.")] = "round"
+
+
+class Trim(ConfigModel):
+    """Text without white space at its ends; null becomes an empty text."""
+
+    type: Literal["trim"]
+
+
+class Lowercase(ConfigModel):
+    """Text in lower case; null becomes an empty text."""
+
+    type: Literal["lowercase"]
+
+
+class Uppercase(ConfigModel):
+    """Text in upper case; null becomes an empty text."""
+
+    type: Literal["uppercase"]
+
+
+class Truncate(ConfigModel):
+    """The first `length` characters."""
+
+    type: Literal["truncate"]
+    length: Annotated[int, Field(gt=0, description="How many characters stay.")]
+
+
+class Replace(ConfigModel):
+    """Every match of a regular expression replaced (`$1` inserts a group)."""
+
+    type: Literal["replace"]
+    pattern: str
+    replacement: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+
+class Split(ConfigModel):
+    """Text split into a list."""
+
+    type: Literal["split"]
+    separator: Annotated[str, Field(min_length=1)]
+
+
+class Join(ConfigModel):
+    """List joined into a text."""
+
+    type: Literal["join"]
+    separator: str
+
+
+class Default(ConfigModel):
+    """The given value in place of null."""
+
+    type: Literal["default"]
+    value: Any
+
+
+class Custom(ConfigModel):
+    """A Python callable over a Polars Series, written `module:function`.
+
+    It gets the field's values of one page and returns a Series of the same length. Imported from
+    the project's folder.
+    """
+
+    type: Literal["custom"]
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+
+Transform = Annotated[
+    ToString
+    | ToNumber
+    | ToBoolean
+    | ToDate
+    | Round
+    | Trim
+    | Lowercase
+    | Uppercase
+    | Truncate
+    | Replace
+    | Split
+    | Join
+    | Default
+    | Custom,
+    Field(discriminator="type"),
+]
+
+
+def written_step(step: Any) -> Any:
+    """Return a step written as a name, or as `module:function`, as a mapping."""
+    if isinstance(step, str):
+        return {"type": "custom", "function": step} if ":" in step else {"type": step}
+    return step
