@@ -63,6 +63,7 @@ def test_no_change_is_lost_while_the_service_fails_in_every_way(
     assert_that_nothing_was_lost(drainer, outbox)
 
 
+@pytest.mark.slow  # the one before has it fail in every way
 def test_no_change_is_lost_while_the_service_is_down(
     drainer: Worker, outbox: Index, dsn: str
 ) -> None:

@@ -91,7 +91,7 @@ def a_reader_that_counts(lab: Lab, live: set[str]) -> Iterator[None]:
     assert not wrong, wrong[0]
 
 
-@pytest.mark.parametrize("rebuild", [False, True])
+@pytest.mark.parametrize("rebuild", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_full_ingest_killed_again_and_again_ends_as_the_source(
     tmp_path: Path, rebuild: bool
 ) -> None:
@@ -220,7 +220,13 @@ def test_shards_filled_by_processes_side_by_side_are_published_once(tmp_path: Pa
     assert lab.building() is None
 
 
-@pytest.mark.parametrize("modes", [(Mode.FULL, Mode.FULL), (Mode.SMART_SYNC, Mode.SMART_SYNC)])
+@pytest.mark.parametrize(
+    "modes",
+    [
+        (Mode.FULL, Mode.FULL),
+        pytest.param((Mode.SMART_SYNC, Mode.SMART_SYNC), marks=pytest.mark.slow),
+    ],
+)
 def test_two_runs_of_one_lens_at_once_double_nothing(
     tmp_path: Path, modes: tuple[Mode, Mode]
 ) -> None:

@@ -73,7 +73,23 @@ def test_a_sync_after_a_restore_brings_the_index_in_line(
     assert lab.audit().clean
 
 
-@pytest.mark.parametrize("otherwise", OTHERWISE.values(), ids=list(OTHERWISE))
+@pytest.mark.parametrize(
+    ("settings", "otherwise"),
+    [
+        pytest.param(
+            store,
+            other,
+            id=f"{store}, {name}",
+            # What is found under the next number is the engine's to see, whatever the store.
+            marks=[pytest.mark.slow]
+            if store == "weaviate" and name != "a field of another type"
+            else [],
+        )
+        for store in ("lancedb", "weaviate")
+        for name, other in OTHERWISE.items()
+    ],
+    indirect=["settings"],
+)
 def test_a_rebuild_after_a_restore_mixes_nothing_with_what_was_built_since(
     tmp_path: Path, settings: dict[str, str], otherwise: dict[str, Any]
 ) -> None:

@@ -161,7 +161,9 @@ def test_an_index_gets_its_tenants_by_a_rebuild_and_is_searched_as_before_until_
 
 @needs_the_double
 @over_weaviate
-@pytest.mark.parametrize("mended_by", [Mode.RECORDS, Mode.SMART_SYNC])
+@pytest.mark.parametrize(
+    "mended_by", [Mode.RECORDS, pytest.param(Mode.SMART_SYNC, marks=pytest.mark.slow)]
+)
 def test_a_run_killed_between_the_new_row_and_the_old_leaves_one_after_the_next(
     lab: Lab, double: Double, mended_by: Mode
 ) -> None:

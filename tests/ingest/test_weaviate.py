@@ -94,6 +94,7 @@ def test_full_sync_incremental_and_records_end_as_the_source(
     assert alias_target(lab, environ) is not None
 
 
+@pytest.mark.slow  # the engine is the same over LanceDB, where it is killed in the quick tests
 def test_a_sync_over_weaviate_killed_again_and_again_ends_as_the_source(lab: Lab) -> None:
     lab.full()
     dice, killed = random.Random(8), 0

@@ -86,6 +86,7 @@ def test_a_batch_is_flushed(worker: Path, place: Place) -> None:
     assert buffer(place) == [("p_7712", "upsert"), ("p_0451", "delete")]
 
 
+@pytest.mark.slow  # the Python client waits in the quick tests
 def test_a_batch_beyond_the_rate_limit_is_flushed_after_the_wait_that_is_told(
     worker: Path, place: Place
 ) -> None:
