@@ -11,8 +11,8 @@ from benchmarks.catalogue import change, workplace
 from benchmarks.result import Result, Wanted, measured
 from benchmarks.timing import timed
 from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.project import Project, Settings
-from semilayer_pipelines.push import apply_push, plan_push
 
 __all__ = ["run"]
 

@@ -21,16 +21,16 @@ from uuid import uuid4
 import httpx
 import polars as pl
 
-from semilayer_pipelines.api_key import KeyKind
 from semilayer_pipelines.config.load import load_config
+from semilayer_pipelines.control.push import apply_push, plan_push
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.ingest.execute import run_job
 from semilayer_pipelines.project import Project, Settings
-from semilayer_pipelines.push import apply_push, plan_push
 from semilayer_pipelines.registry import api_keys, generations, jobs, lenses, page_log
+from semilayer_pipelines.registry.api_key import KeyKind
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.registry.page_log import LoggedPage
-from semilayer_pipelines.supervisor import free_port
 
 __all__ = ["Dev", "Site"]
 

@@ -18,7 +18,7 @@ _STATUS = Path("/proc/self/status")
 def main() -> None:
     started = time.perf_counter()
     # Imported late, so that the first number has the price of the imports in it.
-    from semilayer_pipelines.ingest.audit import audit
+    from semilayer_pipelines.queries.audit import audit
     from tests.lab import Lab
 
     lab = Lab.at(Path(sys.argv[1]))

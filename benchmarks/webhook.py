@@ -25,8 +25,8 @@ from sqlalchemy import func, select
 from benchmarks.catalogue import workplace
 from benchmarks.result import Measured, Result, Wanted, measured
 from benchmarks.webhook_load import Load, Took
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.supervisor import free_port
 from tests.servers import database, running_postgres
 from tests.webhook.server import SEMILAYER, Place
 

@@ -12,13 +12,13 @@ from uuid import uuid4
 import numpy as np
 import polars as pl
 
-from semilayer_pipelines import lifecycle
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig
+from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.ingest.execute import Outcome, run_job
 from semilayer_pipelines.ingest.parts import open_parts
 from semilayer_pipelines.ingest.run import PageDone
 from semilayer_pipelines.project import Project, Settings
-from semilayer_pipelines.push import apply_push, plan_push
 from semilayer_pipelines.registry import generations, jobs, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, Mode

@@ -11,8 +11,8 @@ import polars as pl
 from sqlalchemy import Engine, create_engine
 
 from semilayer_pipelines.bridges.protocol import Page, Selection, Window
+from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.bridges.sql import SqlBridge
-from semilayer_pipelines.keys import key_text_expr
 
 Kind = Literal["sqlite", "postgres", "mariadb"]
 

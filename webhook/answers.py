@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from semilayer_pipelines.lens_state import JobState, LensState
+from semilayer_pipelines.queries.state import JobState, LensState
 from semilayer_pipelines.registry.failed_rows import FailedRow
 from semilayer_pipelines.registry.job import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus, Needs

@@ -19,8 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.http.bodies import Bodies, BodyLimits, BodyRefused
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.serving.bodies import Bodies, BodyLimits, BodyRefused
 from webhook.keys import Keys
 from webhook.nudge import Nudge
 from webhook.openapi import PATH, openapi

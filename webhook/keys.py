@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Collection
 
 from starlette.requests import Request
 
-from semilayer_pipelines.api_key import KeyKind, PresentedKey, parse_key
-from semilayer_pipelines.ingest_request import KeyRefused
+from semilayer_pipelines.control.accept import KeyRefused
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import api_keys
+from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, parse_key
 from webhook.problems import Code, Problem
 
 __all__ = ["Keys", "presented"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from semilayer_pipelines.serving.metrics import Seconds
+from semilayer_pipelines.http.metrics import Seconds
 from webhook.writer import Writer
 
 if TYPE_CHECKING:

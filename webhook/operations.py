@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from semilayer_pipelines.api_key import KeyKind, PresentedKey
+from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey
 from webhook.answers import (
     FailedAnswer,
     FoundAnswer,

@@ -11,7 +11,7 @@ from enum import Enum
 
 from starlette.responses import Response
 
-from semilayer_pipelines.api_key import hide_keys
+from semilayer_pipelines.control.accept import KeyRefused, RateLimited
 from semilayer_pipelines.errors import (
     NotFound,
     Refused,
@@ -20,8 +20,8 @@ from semilayer_pipelines.errors import (
     UserError,
     redact,
 )
-from semilayer_pipelines.ingest_request import KeyRefused, RateLimited
-from semilayer_pipelines.serving.bodies import BodyFault, BodyLimits, BodyRefused
+from semilayer_pipelines.http.bodies import BodyFault, BodyLimits, BodyRefused
+from semilayer_pipelines.registry.api_key import hide_keys
 
 __all__ = ["MB", "Code", "Problem", "bad_request", "from_error", "problem_response"]
 

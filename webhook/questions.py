@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from semilayer_pipelines.config.models import SyncInterval
-from semilayer_pipelines.lens_change import CHANGEABLE
+from semilayer_pipelines.control.patch import CHANGEABLE
 from semilayer_pipelines.nearest import nearest
 from webhook.ingest_body import MAX_CHANGES, MAX_ID_CHARACTERS
 from webhook.json_text import parse, plain

@@ -17,8 +17,8 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
+from semilayer_pipelines.http.listen import KEEP_ALIVE_S
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.serving.address import KEEP_ALIVE_S
 from webhook.app import build_app
 
 __all__ = ["create_app", "serve"]

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
+from semilayer_pipelines.http.bodies import Bodies
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.serving.bodies import Bodies
 from webhook.keys import Keys
 from webhook.metrics import Metrics
 from webhook.nudge import Nudge

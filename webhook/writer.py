@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from semilayer_pipelines.control.accept import Accepted, Call, accept
 from semilayer_pipelines.errors import RegistryUnavailable, SemilayerError
-from semilayer_pipelines.ingest_request import Accepted, Call, accept
 from semilayer_pipelines.project import Project
 from webhook.problems import Code, Problem
 

@@ -24,10 +24,10 @@ import source
 from semilayer_pipelines.cli.context import console
 from semilayer_pipelines.cli.dev import start_dagster, webhook_process
 from semilayer_pipelines.client import IngestClient
+from semilayer_pipelines.control.push import apply_push, plan_removal
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.errors import NotFound, SemilayerError
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.push import apply_push, plan_removal
-from semilayer_pipelines.supervisor import free_port
 
 LENS = "packages"
 SEMILAYER = Path(sys.executable).with_name("semilayer")

@@ -17,7 +17,7 @@ import polars as pl
 
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import Database, SourceColumn
-from semilayer_pipelines.keys import key_parts
+from semilayer_pipelines.bridges.row_key import key_parts
 
 __all__ = ["integer", "parse_ids", "typed"]
 

@@ -14,7 +14,7 @@ from semilayer_pipelines.cli.context import address_options, json_option, say, s
 from semilayer_pipelines.config.embedding import EmbeddingConfig, Precision
 from semilayer_pipelines.embedders.warm import KEY_VARIABLE, URL_VARIABLE
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.serving.address import listen, url_of
+from semilayer_pipelines.http.listen import listen, url_of
 
 if TYPE_CHECKING:
     from semilayer_pipelines.embedder_service import Opened

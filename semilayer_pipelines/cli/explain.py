@@ -27,8 +27,8 @@ def explain(here: Here, lens: str, id: str, env: str, as_json: bool) -> None:
     The row in the source, its mapped form, its text and what the model reads of it; both hashes;
     when and by which job it was indexed; changes that wait; and why it was set aside, if it was.
     """
-    from semilayer_pipelines.explain import Explanation
-    from semilayer_pipelines.explain import explain as explain_row
+    from semilayer_pipelines.queries.explain import Explanation
+    from semilayer_pipelines.queries.explain import explain as explain_row
 
     told: Explanation = explain_row(here.project, env, lens, id)
     if told.row is None and told.indexed is None and not told.pending and not told.failed:

@@ -7,7 +7,7 @@ import click
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
 from semilayer_pipelines.config.edits import as_json as edit_json
 from semilayer_pipelines.config.edits import lines
-from semilayer_pipelines.export import Export, plan_export, write_export
+from semilayer_pipelines.control.export import Export, plan_export, write_export
 
 __all__ = ["export"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from semilayer_pipelines import lifecycle
 from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import (
     Here,
@@ -18,6 +17,7 @@ from semilayer_pipelines.cli.context import (
 )
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.tables import table_of
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.registry import failed_rows
 from semilayer_pipelines.registry.failed_rows import FailedRow
 

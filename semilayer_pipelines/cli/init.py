@@ -18,9 +18,9 @@ from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import Bridge as BridgeKind
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import ConfigError, Refused, SchemaMismatch
-from semilayer_pipelines.inspection import Candidate, candidate
 from semilayer_pipelines.project import CONFIG_NAME
-from semilayer_pipelines.starter import SOURCE, starter
+from semilayer_pipelines.starter.candidates import Candidate, candidate
+from semilayer_pipelines.starter.config_text import SOURCE, starter
 
 __all__ = ["init"]
 

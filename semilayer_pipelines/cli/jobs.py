@@ -12,7 +12,7 @@ from semilayer_pipelines.cli.chosen import check_env
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say, say_json
 from semilayer_pipelines.cli.follow import describe
 from semilayer_pipelines.cli.tables import table_of
-from semilayer_pipelines.lens_state import JobState, job_state
+from semilayer_pipelines.queries.state import JobState, job_state
 from semilayer_pipelines.registry import jobs, page_log
 from semilayer_pipelines.registry.jobs import Job, JobStatus
 from semilayer_pipelines.registry.page_log import LoggedPage

@@ -7,7 +7,6 @@ import secrets
 import click
 from rich.markup import escape
 
-from semilayer_pipelines.api_key import KeyKind, shown
 from semilayer_pipelines.cli.context import (
     Here,
     console,
@@ -19,6 +18,7 @@ from semilayer_pipelines.cli.context import (
 )
 from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.registry import api_keys
+from semilayer_pipelines.registry.api_key import KeyKind, shown
 from semilayer_pipelines.registry.api_keys import ApiKey
 
 __all__ = ["keys"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from semilayer_pipelines import lifecycle
 from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.lifecycle import Resumed
+from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.control.lifecycle import Resumed
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import LensStatus

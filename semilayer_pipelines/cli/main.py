@@ -16,24 +16,24 @@ __all__ = ["main"]
 
 # Where the commands are, in the order in which `--help` shows them.
 _COMMANDS = {
-    "init": "init:init",
-    "push": "push:push",
-    "export": "export:export",
-    "resume": "lifecycle:resume",
-    "pause": "lifecycle:pause",
-    "sync": "sync:sync",
-    "verify": "verify:verify",
-    "rollback": "rollback:rollback",
-    "status": "status:status",
-    "jobs": "jobs:jobs_command",
-    "failed": "failed:failed",
-    "explain": "explain:explain",
-    "search": "search:search",
-    "dev": "dev:dev",
-    "webhook": "webhook:webhook",
-    "embedder": "embedder:embedder",
-    "keys": "keys:keys",
-    "envs": "envs:envs",
+    "init": "semilayer_pipelines.cli.init:init",
+    "push": "semilayer_pipelines.cli.push:push",
+    "export": "semilayer_pipelines.cli.export:export",
+    "resume": "semilayer_pipelines.cli.lifecycle:resume",
+    "pause": "semilayer_pipelines.cli.lifecycle:pause",
+    "sync": "semilayer_pipelines.cli.sync:sync",
+    "verify": "semilayer_pipelines.cli.verify:verify",
+    "rollback": "semilayer_pipelines.cli.rollback:rollback",
+    "status": "semilayer_pipelines.cli.status:status",
+    "jobs": "semilayer_pipelines.cli.jobs:jobs_command",
+    "failed": "semilayer_pipelines.cli.failed:failed",
+    "explain": "semilayer_pipelines.cli.explain:explain",
+    "search": "semilayer_pipelines.cli.search:search",
+    "dev": "semilayer_pipelines.cli.dev:dev",
+    "webhook": "webhook.command:webhook",
+    "embedder": "semilayer_pipelines.cli.embedder:embedder",
+    "keys": "semilayer_pipelines.cli.keys:keys",
+    "envs": "semilayer_pipelines.cli.envs:envs",
 }
 
 
@@ -49,7 +49,7 @@ class _Commands(SemilayerGroup):
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name].partition(":")
-        found = getattr(import_module(f"semilayer_pipelines.cli.{module}"), name)
+        found = getattr(import_module(module), name)
         assert isinstance(found, click.Command)
         return found
 

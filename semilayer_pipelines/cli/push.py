@@ -22,12 +22,12 @@ from semilayer_pipelines.config.edits import as_json as edit_json
 from semilayer_pipelines.config.edits import lines
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import ProjectConfig
-from semilayer_pipelines.drift import Drift
+from semilayer_pipelines.control.drift import Drift
+from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
+from semilayer_pipelines.control.push import Change, LensPush, Plan, apply_push, plan_push
 from semilayer_pipelines.errors import Overtaken
-from semilayer_pipelines.lifecycle import catch_up, request_rebuild
 from semilayer_pipelines.orchestration.reload import reload_definitions
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.push import Change, LensPush, Plan, apply_push, plan_push
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Needs
 

@@ -22,8 +22,8 @@ def rollback(here: Here, lens: str, env: str, as_json: bool) -> None:
     its index takes the place when it is done.
     """
     # Here, because it loads a bridge and the store.
+    from semilayer_pipelines.control.rollback import rollback as go_back
     from semilayer_pipelines.registry.lenses import Needs
-    from semilayer_pipelines.rollback import rollback as go_back
 
     done = go_back(here.project, env, lens)
     if as_json:

@@ -8,8 +8,8 @@ import click
 
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.search import MAX_LIMIT, Hit
-from semilayer_pipelines.search import search as search_lens
+from semilayer_pipelines.queries.search import MAX_LIMIT, Hit
+from semilayer_pipelines.queries.search import search as search_lens
 
 __all__ = ["search"]
 

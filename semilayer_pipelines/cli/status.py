@@ -17,8 +17,8 @@ from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say_json
 from semilayer_pipelines.cli.follow import progress_of
 from semilayer_pipelines.cli.tables import table_of
-from semilayer_pipelines.lens_state import LensState, lens_state
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.state import LensState, lens_state
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.lenses import Lens, Needs
@@ -68,7 +68,7 @@ def _document(project: Project, env: str, lens: str | None) -> dict[str, Any]:
         queue = jobs.queue_counts(db, env, project.clock() - _DAY)
     rows = [_lens(project, one) for one in known]
     if lens:
-        from semilayer_pipelines.source_lag import source_lag
+        from semilayer_pipelines.queries.source_lag import source_lag
 
         lag = source_lag(project, known[0])
         rows[0]["source"] = asdict(lag) if lag else None

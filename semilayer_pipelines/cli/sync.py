@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from semilayer_pipelines import lifecycle
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.out_of_line import audit_json, found_lines, reporting
-from semilayer_pipelines.dry_run import DryRun, dry_run
-from semilayer_pipelines.ingest.audit import Kind
-from semilayer_pipelines.lens_state import AS_IT_WAS_BUILT
+from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.queries.audit import Kind
+from semilayer_pipelines.queries.dry_run import DryRun, dry_run
+from semilayer_pipelines.queries.state import AS_IT_WAS_BUILT
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.lenses import Needs
 

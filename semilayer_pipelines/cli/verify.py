@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import click
 
-from semilayer_pipelines import lifecycle
 from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import (
     Here,
@@ -20,9 +19,10 @@ from semilayer_pipelines.cli.context import (
 )
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.out_of_line import audit_json, found_lines, reporting
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import SemilayerError, redact
-from semilayer_pipelines.ingest.audit import Audit, Kind, audit
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.audit import Audit, Kind, audit
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Lens
 

@@ -25,7 +25,7 @@ from semilayer_pipelines.client.backoff import next_wait
 from semilayer_pipelines.client.buffer import Buffer
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
 from semilayer_pipelines.client.service import Request, Service
-from semilayer_pipelines.retry_after import retry_after
+from semilayer_pipelines.http.retry_after import retry_after
 
 __all__ = ["MAX_JOB_WAIT_S", "NoAnswer", "Pace", "Steps", "Wait", "deliver", "ingest", "job"]
 

@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import quote, urlencode
 
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.http_address import http_address
+from semilayer_pipelines.http.address import http_address
 
 __all__ = ["Request", "Service", "check_key"]
 

@@ -39,8 +39,8 @@ from semilayer_pipelines.embedder_service.waiting import Full, Limits, Waiting
 from semilayer_pipelines.embedder_service.worker import Worker
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.serving.bodies import Bodies, BodyLimits, BodyRefused
-from semilayer_pipelines.serving.metrics import exposition
+from semilayer_pipelines.http.bodies import Bodies, BodyLimits, BodyRefused
+from semilayer_pipelines.http.metrics import exposition
 
 __all__ = ["BODY_LIMITS", "build_app"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from semilayer_pipelines.embedder_service.batch import BatchCounts
 from semilayer_pipelines.embedder_service.served import ServedModel
 from semilayer_pipelines.embedder_service.waiting import Waiting
-from semilayer_pipelines.serving.metrics import Seconds
+from semilayer_pipelines.http.metrics import Seconds
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

@@ -14,7 +14,7 @@ import uvicorn
 from semilayer_pipelines.embedder_service.app import build_app
 from semilayer_pipelines.embedder_service.served import Opened
 from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.serving.address import KEEP_ALIVE_S
+from semilayer_pipelines.http.listen import KEEP_ALIVE_S
 
 __all__ = ["make_server", "serve"]
 

@@ -29,8 +29,8 @@ from semilayer_pipelines.errors import (
     EmbeddingRejected,
     ModelUnavailable,
 )
-from semilayer_pipelines.http_address import http_address
-from semilayer_pipelines.retry_after import retry_after
+from semilayer_pipelines.http.address import http_address
+from semilayer_pipelines.http.retry_after import retry_after
 
 if TYPE_CHECKING:
     import httpx

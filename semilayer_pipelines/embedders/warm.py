@@ -21,7 +21,7 @@ from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.embedders.retry import wait_before_retry
 from semilayer_pipelines.errors import ConfigError, ModelUnavailable
-from semilayer_pipelines.http_address import http_address
+from semilayer_pipelines.http.address import http_address
 
 __all__ = ["KEY_VARIABLE", "URL_VARIABLE", "WarmEmbedder"]
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.delete import delete_keys
@@ -20,7 +21,6 @@ from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run import Run
 from semilayer_pipelines.ingest.target import Target
-from semilayer_pipelines.keys import key_text_expr
 from semilayer_pipelines.mapping.compile import Mapped
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action, Change

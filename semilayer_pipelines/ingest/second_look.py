@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.retry import retrying
-from semilayer_pipelines.keys import key_text_expr
 
 __all__ = ["LOOK_UP_ROWS", "absent", "in_chunks"]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, ColumnKind
+from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.config.transforms import Custom
-from semilayer_pipelines.keys import key_text_expr
 from semilayer_pipelines.mapping.casts import Cast, cast, dtype_of
 from semilayer_pipelines.mapping.custom import Function
 from semilayer_pipelines.mapping.embedded_text import embedded_text

@@ -84,7 +84,7 @@ def _results(
     key: dg.AssetKey,
     names: set[str],
 ) -> Iterator[dg.AssetCheckResult]:
-    from semilayer_pipelines.ingest.checks import Check, Verdict, check_lens
+    from semilayer_pipelines.queries.checks import Check, Verdict, check_lens
 
     # Another sample in every run, and the same when a run is looked at again.
     seed = int(context.run.run_id[:8], 16)

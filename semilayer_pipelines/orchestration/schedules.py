@@ -14,11 +14,11 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
 from semilayer_pipelines.errors import RegistryUnavailable
-from semilayer_pipelines.lens_state import WALKS
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.state import WALKS
 from semilayer_pipelines.registry import failed_rows, generations, jobs, lenses, sources
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs

@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from semilayer_pipelines.api_key import KeyKind, PresentedKey, new_key, parse_key
 from semilayer_pipelines.errors import ConfigError, NotFound
 from semilayer_pipelines.registry import environments, tables
+from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, new_key, parse_key
 from semilayer_pipelines.registry.environments import Tier
 
 __all__ = ["ApiKey", "check", "create", "is_stale", "list_all", "revoke", "touch"]

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.http_address import http_address
+from semilayer_pipelines.http.address import http_address
 from semilayer_pipelines.nearest import nearest
 
 __all__ = [

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from semilayer_pipelines.bridges.protocol import Selection, Window
+from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.bridges.sql import SqlBridge
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
-from semilayer_pipelines.keys import key_text_expr
 from tests.sources import SourceDatabase
 
 ITEMS = Selection("items", ("id",), ("id",))

@@ -13,10 +13,10 @@ from semilayer_pipelines.bridges import open_bridge
 from semilayer_pipelines.bridges.cursors import encode
 from semilayer_pipelines.bridges.database import Sql
 from semilayer_pipelines.bridges.protocol import Selection, Window
+from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.bridges.sql import SqlBridge
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, SourceUnreachable
-from semilayer_pipelines.keys import key_text_expr
 from tests import servers
 from tests.sources import SourceDatabase
 

@@ -7,8 +7,8 @@ import pytest
 
 from semilayer_pipelines.bridges.cursors import encode
 from semilayer_pipelines.bridges.protocol import Selection, Window
+from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.errors import SourceRefused
-from semilayer_pipelines.keys import key_text_expr
 from tests.sources import SourceDatabase
 
 ITEMS = Selection("items", ("id",), ("id", "v"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from semilayer_pipelines.lens_change import change_lens
+from semilayer_pipelines.control.patch import change_lens
 from tests.cli.project import Folder
 from tests.cli.test_push import answer
 

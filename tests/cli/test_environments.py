@@ -7,9 +7,9 @@ import secrets
 import pytest
 from starlette.testclient import TestClient
 
-from semilayer_pipelines.api_key import KeyKind
-from semilayer_pipelines.lens_change import change_lens
+from semilayer_pipelines.control.patch import change_lens
 from semilayer_pipelines.registry import api_keys
+from semilayer_pipelines.registry.api_key import KeyKind
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
 from webhook.app import build_app

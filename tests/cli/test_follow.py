@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines import lifecycle
 from semilayer_pipelines.cli import follow
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.execute import run_job
 from semilayer_pipelines.registry import changes, jobs, lenses

@@ -21,7 +21,7 @@ from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import EmbeddingRejected
-from semilayer_pipelines.serving.address import listen, url_of
+from semilayer_pipelines.http.listen import listen, url_of
 
 MODEL = "meaningless"
 DIMENSION = 8

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from semilayer_pipelines.keys import key_text
+from semilayer_pipelines.bridges.row_key import key_text
 from tests.client.service import Fault, Service, serve
 from tests.examples.workers import (
     EXAMPLES,

@@ -7,7 +7,7 @@ import uuid
 import psycopg
 import pytest
 
-from semilayer_pipelines.keys import key_text
+from semilayer_pipelines.bridges.row_key import key_text
 from tests.examples.workers import EXAMPLES, Index
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import ModelUnavailable

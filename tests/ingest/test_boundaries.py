@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest import records
 from semilayer_pipelines.ingest.execute import Ended, run_job
 from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent

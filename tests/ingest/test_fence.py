@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Fenced, SourceRefused
 from semilayer_pipelines.ingest.execute import Ended, Outcome, run_job
 from semilayer_pipelines.ingest.run import LEASE

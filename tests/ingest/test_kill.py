@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.ingest.execute import run_job
 from semilayer_pipelines.ingest.run import LEASE

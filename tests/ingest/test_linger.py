@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest import linger
 from semilayer_pipelines.ingest.execute import Ended
 from semilayer_pipelines.ingest.linger import run_and_linger

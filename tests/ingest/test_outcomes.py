@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from sqlalchemy.engine import make_url
 
-from semilayer_pipelines import lifecycle
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.control.push import plan_push
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import (
     DimensionChanged,
@@ -33,7 +34,6 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.ingest.execute import Ended, run_job
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.push import plan_push
 from semilayer_pipelines.registry import changes, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.ingest.execute import Ended
+from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
-from semilayer_pipelines.search import search
 from tests.ingest.test_kill import give_up_on_the_dead, kill_after, start
 from tests.lab import ENV, Lab
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import DimensionChanged
 from semilayer_pipelines.ingest.execute import Ended, Outcome, run_job
 from semilayer_pipelines.ingest.run import PAUSE_CHECK_SECONDS, PageDone

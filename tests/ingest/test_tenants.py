@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.errors import ConfigError, NotFound
+from semilayer_pipelines.queries.search import search, similar
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs
-from semilayer_pipelines.search import search, similar
 from tests.ingest.conftest import needs_the_double
 from tests.ingest.test_kill import give_up_on_the_dead, start
 from tests.lab import ENV, Lab

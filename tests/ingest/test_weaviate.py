@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.control.push import plan_push
 from semilayer_pipelines.errors import ConfigError, StoreFull
-from semilayer_pipelines.explain import explain
-from semilayer_pipelines.ingest.audit import OUT_OF_LINE, audit
-from semilayer_pipelines.ingest.checks import Check, check_lens
 from semilayer_pipelines.ingest.retention import GRACE, drop_retired, tidy
-from semilayer_pipelines.push import plan_push
+from semilayer_pipelines.queries.audit import OUT_OF_LINE, audit
+from semilayer_pipelines.queries.checks import Check, check_lens
+from semilayer_pipelines.queries.explain import explain
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Refused, Transient
 from semilayer_pipelines.ingest.execute import run_job
 from semilayer_pipelines.ingest.parts import open_parts

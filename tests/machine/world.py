@@ -14,12 +14,12 @@ import numpy as np
 import polars as pl
 from sqlalchemy import select
 
-from semilayer_pipelines.api_key import KeyKind, PresentedKey, parse_key
+from semilayer_pipelines.control.accept import Accepted, Call, accept
 from semilayer_pipelines.ingest.parts import open_parts
-from semilayer_pipelines.ingest_request import Accepted, Call, accept
 from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, generations, jobs, tables
+from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, parse_key
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import httpx
 
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Job
-from semilayer_pipelines.supervisor import free_port
 from tests.cli.project import SEMILAYER, Folder
 from tests.orchestration.graphql import Graphql
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from semilayer_pipelines import lifecycle
-from semilayer_pipelines.ingest.checks import Check, Verdict, check_lens
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.orchestration.checks import CHECK_JOB
 from semilayer_pipelines.orchestration.definitions import build_definitions
 from semilayer_pipelines.orchestration.names import CHECKS
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.checks import Check, Verdict, check_lens
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode

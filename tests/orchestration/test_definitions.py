@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 
 from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.push import apply_push, plan_push
 from semilayer_pipelines.registry import environments, lenses
 from semilayer_pipelines.registry.lenses import Needs
 from tests.lab import lens_config

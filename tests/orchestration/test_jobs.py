@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.orchestration.names import job_tags
 from semilayer_pipelines.registry import generations, shards
 from semilayer_pipelines.registry.jobs import JobStatus, Mode

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.orchestration.names import job_tags
 from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent

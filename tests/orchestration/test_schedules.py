@@ -11,8 +11,8 @@ from dagster._core.remote_representation.external import RemoteRepository, Remot
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.remote_representation.handle import RepositoryHandle
 
-from semilayer_pipelines import lifecycle
 from semilayer_pipelines.config.models import SYNC_INTERVALS
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.orchestration.definitions import build_definitions
 from semilayer_pipelines.orchestration.names import LOCATION
 from semilayer_pipelines.orchestration.schedules import CRON, make_due_jobs, spread

@@ -10,7 +10,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import event, update
 
-from semilayer_pipelines import lifecycle
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.jobs import lens_jobs
 from semilayer_pipelines.orchestration.names import job_tags

@@ -5,9 +5,9 @@ import random
 import pytest
 from sqlalchemy import text as sql
 
-from semilayer_pipelines.api_key import KeyKind, PresentedKey, parse_key
 from semilayer_pipelines.errors import ConfigError, NotFound
 from semilayer_pipelines.registry import api_keys, environments
+from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, parse_key
 from semilayer_pipelines.registry.api_keys import ApiKey
 from semilayer_pipelines.registry.database import Registry
 from tests.registry.given import NOW, at

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from semilayer_pipelines.bridges.row_key import key_text
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import DimensionChanged, NotFound
-from semilayer_pipelines.keys import key_text
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
     KEY,

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 from weaviate.proto.v1 import weaviate_pb2_grpc
 
-from semilayer_pipelines.supervisor import free_port
+from semilayer_pipelines.dev.supervisor import free_port
 from tests.weaviate_double.faults import Faults
 from tests.weaviate_double.rest import handler
 from tests.weaviate_double.service import Service

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from starlette.testclient import TestClient
 
-from semilayer_pipelines.api_key import KeyKind
 from semilayer_pipelines.registry import api_keys
+from semilayer_pipelines.registry.api_key import KeyKind
 from tests.lab import ENV, Lab
 from webhook.app import build_app
 

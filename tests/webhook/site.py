@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 from starlette.testclient import TestClient
 
-from semilayer_pipelines.api_key import KeyKind
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, changes, environments, jobs, lenses
+from semilayer_pipelines.registry.api_key import KeyKind
 from semilayer_pipelines.registry.environments import Tier
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Lens, LensStatus

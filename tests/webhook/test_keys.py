@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from semilayer_pipelines.api_key import KeyKind, new_key
 from semilayer_pipelines.registry import api_keys
+from semilayer_pipelines.registry.api_key import KeyKind, new_key
 from tests.webhook.site import ENV, Site, error_of
 from webhook.openapi import PATH
 from webhook.operations import KEYED, OPEN, Keyed

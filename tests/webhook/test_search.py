@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from semilayer_pipelines.search import search
+from semilayer_pipelines.queries.search import search
 from tests.lab import ENV, Lab
 from tests.webhook.lab_site import LabSite
 from tests.webhook.site import Site, error_of

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.http.metrics import exposition
 from semilayer_pipelines.registry import environments
-from semilayer_pipelines.serving.metrics import exposition
 from webhook.answers import Health, Readiness
 from webhook.service import Service
 

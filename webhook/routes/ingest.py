@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from semilayer_pipelines.api_key import PresentedKey
-from semilayer_pipelines.ingest_request import NUDGED, Call, KeyRefused
+from semilayer_pipelines.control.accept import NUDGED, Call, KeyRefused
+from semilayer_pipelines.registry.api_key import PresentedKey
 from webhook.answers import IngestAnswer
 from webhook.ingest_body import read_ingest
 from webhook.service import Service, json_body, lens_name

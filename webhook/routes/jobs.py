@@ -7,10 +7,10 @@ import re
 
 from starlette.requests import Request
 
-from semilayer_pipelines.api_key import PresentedKey
 from semilayer_pipelines.errors import NotFound
-from semilayer_pipelines.lens_state import JobState, job_state
+from semilayer_pipelines.queries.state import JobState, job_state
 from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry.api_key import PresentedKey
 from semilayer_pipelines.registry.job import ENDED
 from webhook.answers import JobAnswer
 from webhook.problems import Code, Problem

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from semilayer_pipelines import lifecycle
-from semilayer_pipelines.api_key import PresentedKey
-from semilayer_pipelines.lens_change import change_lens
-from semilayer_pipelines.lens_state import lens_state
+from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.control.patch import change_lens
+from semilayer_pipelines.queries.state import lens_state
 from semilayer_pipelines.registry import failed_rows, lenses
+from semilayer_pipelines.registry.api_key import PresentedKey
 from webhook.answers import (
     FailedAnswer,
     FailedRowAnswer,

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from semilayer_pipelines.api_key import PresentedKey
 from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.registry.api_key import PresentedKey
 from webhook.answers import FoundAnswer, FoundMeta, Hit
 from webhook.problems import Code, Problem
 from webhook.questions import SearchQuestion, SimilarQuestion, read_body
 from webhook.service import Service, json_body, lens_name
 
 if TYPE_CHECKING:
-    from semilayer_pipelines.search import Hit as FoundHit
+    from semilayer_pipelines.queries.search import Hit as FoundHit
 
 __all__ = ["search", "similar"]
 
@@ -27,7 +27,7 @@ async def search(service: Service, request: Request, key: PresentedKey) -> Found
     asked = read_body(await json_body(service, request), SearchQuestion)
 
     def find() -> list[FoundHit]:
-        from semilayer_pipelines.search import search
+        from semilayer_pipelines.queries.search import search
 
         return search(
             service.project, key.env, name, asked.query, limit=asked.limit, where=asked.where
@@ -42,7 +42,7 @@ async def similar(service: Service, request: Request, key: PresentedKey) -> Foun
     asked = read_body(await json_body(service, request), SimilarQuestion)
 
     def find() -> list[FoundHit]:
-        from semilayer_pipelines.search import similar
+        from semilayer_pipelines.queries.search import similar
 
         try:
             return similar(

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from semilayer_pipelines.api_key import PresentedKey
 from semilayer_pipelines.errors import NotFound, Refused, SemilayerError, UserError
 from semilayer_pipelines.registry import api_keys, call_log, changes, jobs, lenses
+from semilayer_pipelines.registry.api_key import PresentedKey
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.environments import CALLS_PER_MINUTE
 from semilayer_pipelines.registry.jobs import Job, Mode

@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.config.edits import Edit, edits
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
-from semilayer_pipelines.drift import Drift, drift_of
+from semilayer_pipelines.control.check import LensCheck, lens_check
+from semilayer_pipelines.control.drift import Drift, drift_of
+from semilayer_pipelines.control.registered import Registered
 from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError
-from semilayer_pipelines.lens_check import LensCheck, lens_check
 from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registered import Registered
 from semilayer_pipelines.registry import (
     cursors,
     dropped_indexes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.serving.address import listen, url_of
+from semilayer_pipelines.http.listen import listen, url_of
 
 
 def test_the_url_of_an_address_names_host_and_port() -> None:

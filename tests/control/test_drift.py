@@ -9,9 +9,9 @@ import pytest
 
 from semilayer_pipelines.config.edits import FIELD_ORDER, Edit
 from semilayer_pipelines.config.models import ProjectConfig
-from semilayer_pipelines.drift import Drift
-from semilayer_pipelines.lens_change import change_lens
-from semilayer_pipelines.push import Plan, apply_push, plan_push
+from semilayer_pipelines.control.drift import Drift
+from semilayer_pipelines.control.patch import change_lens
+from semilayer_pipelines.control.push import Plan, apply_push, plan_push
 from semilayer_pipelines.registry import sources
 from tests.lab import ENV, Lab, lens_config
 from tests.workload import FIELDS

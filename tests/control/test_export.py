@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from semilayer_pipelines.config.load import load_config
-from semilayer_pipelines.export import plan_export, write_export
-from semilayer_pipelines.lens_change import change_lens
+from semilayer_pipelines.control.export import plan_export, write_export
+from semilayer_pipelines.control.patch import change_lens
+from semilayer_pipelines.control.push import Change, apply_push, plan_push
 from semilayer_pipelines.project import Project, Settings
-from semilayer_pipelines.push import Change, apply_push, plan_push
 from semilayer_pipelines.registry import lenses
 from tests.workload import create_items
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from semilayer_pipelines.serving.bodies import Bodies, BodyFault, BodyLimits, BodyRefused
+from semilayer_pipelines.http.bodies import Bodies, BodyFault, BodyLimits, BodyRefused
 
 LIMITS = BodyLimits(one=10, all=15, seconds=20.0)
 

@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from semilayer_pipelines.api_key import KeyKind, hide_keys, new_key, parse_key, shown
+from semilayer_pipelines.registry.api_key import KeyKind, hide_keys, new_key, parse_key, shown
 
 
 @pytest.mark.parametrize(("kind", "prefix"), [(KeyKind.INGEST, "ik_"), (KeyKind.SERVICE, "sk_")])

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port, wait_for_port
 from semilayer_pipelines.errors import Terminal
-from semilayer_pipelines.supervisor import Process, Supervisor, free_port, wait_for_port
 from tests.gate import alive
 
 LISTEN = """
@@ -34,7 +34,7 @@ while True:
 SUPERVISING = """
 import os, sys, time
 from pathlib import Path
-from semilayer_pipelines.supervisor import Process, Supervisor
+from semilayer_pipelines.dev.supervisor import Process, Supervisor
 
 supervisor = Supervisor(Path.cwd(), os.environ, lambda _, line: print(line, flush=True))
 script = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(600)"

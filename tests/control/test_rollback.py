@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from semilayer_pipelines.control.rollback import RolledBack, rollback
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.retention import GRACE, tidy
 from semilayer_pipelines.ingest.run import PageDone
 from semilayer_pipelines.registry import cursors, generations
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs
-from semilayer_pipelines.rollback import RolledBack, rollback
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
 from tests.lab import ENV, Lab

@@ -39,7 +39,7 @@ def change_lens(
     config = _changed(lens, changes)
     if "fields" in changes:
         # Loads Polars and a bridge, which the webhook must not need when it starts.
-        from semilayer_pipelines.push import apply_push, plan_push
+        from semilayer_pipelines.control.push import apply_push, plan_push
 
         whole = ProjectConfig(stack=env, sources=known, lenses={name: config})
         apply_push(project, plan_push(project, whole, env, only=[name]), origin=origin)

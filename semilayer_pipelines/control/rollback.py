@@ -14,10 +14,10 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
+from semilayer_pipelines.control.check import LensCheck
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.publish import announce, locked
 from semilayer_pipelines.ingest.retention import GRACE
-from semilayer_pipelines.lens_check import LensCheck
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import cursors, generations, jobs, lenses, sources
 from semilayer_pipelines.registry.generations import Generation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from semilayer_pipelines.http_address import http_address
+from semilayer_pipelines.http.address import http_address
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.errors import Transient, redact
-from semilayer_pipelines.serving.address import listen, url_of
+from semilayer_pipelines.http.listen import listen, url_of
 
 __all__ = ["webhook"]
 

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import make_url, select
 
 from semilayer_pipelines.config.models import Bridge, LensConfig, ProjectConfig, SourceConfig
+from semilayer_pipelines.control.push import Change, apply_push, plan_push, plan_removal
 from semilayer_pipelines.errors import NotFound, Overtaken, SchemaMismatch, StoreUnavailable
 from semilayer_pipelines.ingest.retention import GRACE, tidy
 from semilayer_pipelines.ingest.run import PageDone
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.push import Change, apply_push, plan_push, plan_removal
 from semilayer_pipelines.registry import cursors, lenses, tables
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
 from semilayer_pipelines.stores.protocol import Store

@@ -1,0 +1,1 @@
+"""Everything for one project in one terminal: `semilayer dev`."""

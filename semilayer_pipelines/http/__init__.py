@@ -1,0 +1,1 @@
+"""What every HTTP service and client of the project shares."""

@@ -1,0 +1,1 @@
+"""The first `sl.config.yaml`, written from the tables of a database."""
