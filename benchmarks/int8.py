@@ -14,12 +14,12 @@ from benchmarks.result import Result, measured
 from benchmarks.timing import timed
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
-from semilayer_pipelines.embedders.engine import Engine
-from semilayer_pipelines.embedders.engines import open_engine
-from semilayer_pipelines.embedders.graph import Graph, graph_folder
-from semilayer_pipelines.embedders.model_source import find_model, vector_space
-from semilayer_pipelines.embedders.openvino_engine import in_precision
-from semilayer_pipelines.embedders.probe import INT8, closeness
+from semilayer_pipelines.embedders.local.engine import Engine
+from semilayer_pipelines.embedders.local.engines import open_engine
+from semilayer_pipelines.embedders.local.graph import Graph, graph_folder
+from semilayer_pipelines.embedders.local.model_source import find_model, vector_space
+from semilayer_pipelines.embedders.local.openvino_engine import in_precision
+from semilayer_pipelines.embedders.local.probe import INT8, closeness
 from semilayer_pipelines.errors import ModelUnavailable
 
 __all__ = ["beside_float32"]

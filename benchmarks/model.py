@@ -19,8 +19,8 @@ from benchmarks.result import Result, Wanted, measured
 from benchmarks.timing import interleaved, timed
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import Embedder, open_embedder
-from semilayer_pipelines.embedders.model_source import find_model
-from semilayer_pipelines.embedders.probe import closeness
+from semilayer_pipelines.embedders.local.model_source import find_model
+from semilayer_pipelines.embedders.local.probe import closeness
 
 __all__ = ["run"]
 

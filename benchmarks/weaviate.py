@@ -23,10 +23,10 @@ from benchmarks.timing import interleaved
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import Index, IndexField, IndexSchema
-from semilayer_pipelines.stores.weaviate_connection import connected
-from semilayer_pipelines.stores.weaviate_objects import CHUNK_OBJECTS, outgoing
-from semilayer_pipelines.stores.weaviate_reads import SCAN_PAGE
-from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
+from semilayer_pipelines.stores.weaviate.connection import connected
+from semilayer_pipelines.stores.weaviate.objects import CHUNK_OBJECTS, outgoing
+from semilayer_pipelines.stores.weaviate.reads import SCAN_PAGE
+from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 from tests.stores.objects import names, objects
 
 __all__ = ["run"]

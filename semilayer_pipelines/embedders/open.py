@@ -23,7 +23,7 @@ def open_embedder(
     """
     match config.provider:
         case "sentence-transformers":
-            from semilayer_pipelines.embedders.sentence_transformers import (
+            from semilayer_pipelines.embedders.local.sentence_transformers import (
                 SentenceTransformersEmbedder,
             )
 

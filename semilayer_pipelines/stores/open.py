@@ -53,12 +53,12 @@ def open_store(
     """
     match store_kind(kind):
         case StoreKind.LANCEDB:
-            from semilayer_pipelines.stores.lance import LanceStore
+            from semilayer_pipelines.stores.lance.store import LanceStore
 
             return LanceStore(directory, env)
         case StoreKind.WEAVIATE:
-            from semilayer_pipelines.stores.weaviate import WeaviateStore
-            from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
+            from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
+            from semilayer_pipelines.stores.weaviate.store import WeaviateStore
 
             return WeaviateStore(
                 WeaviateSettings.from_environ(environ or {}),
@@ -74,7 +74,7 @@ def check_names(
 ) -> None:
     """Raise `ConfigError` when the store could not tell two lenses of an environment apart."""
     if store_kind(kind) is StoreKind.WEAVIATE:
-        from semilayer_pipelines.stores.weaviate_names import check_lens_names
-        from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
+        from semilayer_pipelines.stores.weaviate.names import check_lens_names
+        from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 
         check_lens_names(WeaviateSettings.from_environ(environ or {}).prefix, env, lenses)

@@ -5,7 +5,7 @@ import pytest
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedder_service import open_model
 from semilayer_pipelines.embedders import open_embedder
-from semilayer_pipelines.embedders.probe import closeness
+from semilayer_pipelines.embedders.local.probe import closeness
 from tests.embedder_service.service import running, wait_until
 
 pytestmark = pytest.mark.model

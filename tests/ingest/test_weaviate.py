@@ -19,9 +19,9 @@ from semilayer_pipelines.queries.explain import explain
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
-from semilayer_pipelines.stores.weaviate import WeaviateStore
-from semilayer_pipelines.stores.weaviate_connection import connected
-from semilayer_pipelines.stores.weaviate_settings import WeaviateSettings
+from semilayer_pipelines.stores.weaviate.connection import connected
+from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
+from semilayer_pipelines.stores.weaviate.store import WeaviateStore
 from tests import servers
 from tests.ingest.conftest import needs_the_double
 from tests.ingest.test_kill import a_reader_that_counts, give_up_on_the_dead, kill_after, start

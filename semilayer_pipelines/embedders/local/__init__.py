@@ -1,0 +1,1 @@
+"""Running a sentence-transformers model on this machine."""

@@ -1,0 +1,160 @@
+"""From a model to the engine that runs it here: chosen once a process, and said in one line.
+
+On a processor it is OpenVINO where that is installed and gives the model's own vectors, else torch;
+where torch sees an accelerator, it is torch there. Whatever fails on the way to something faster is
+logged, and the next best is used. Whoever asked for `int8` gets that or an error: nothing else gives
+the vectors of its space.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from semilayer_pipelines.config.embedding import Precision
+from semilayer_pipelines.embedders.local.accelerator import may_have_accelerator
+from semilayer_pipelines.embedders.local.engine import Engine
+from semilayer_pipelines.embedders.local.graph import Graph, graph_folder, is_unfit, mark_unfit
+from semilayer_pipelines.embedders.local.model_source import (
+    ModelSource,
+    Origin,
+    vector_space,
+    verify_package,
+)
+from semilayer_pipelines.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.embedders.local.tokens import Tokeniser
+    from semilayer_pipelines.embedders.local.watched_model import WatchedModel
+
+__all__ = ["open_engine"]
+
+logger = logging.getLogger(__name__)
+
+_opened: dict[tuple[ModelSource, Precision], Engine] = {}
+_opening = threading.Lock()
+
+
+def open_engine(source: ModelSource, precision: Precision = "auto") -> Engine:
+    """Return the model's engine, loading it when this process has not done so yet.
+
+    Raises `ModelUnavailable` when the model cannot be had or read, or not in this precision.
+    """
+    with _opening:
+        if (source, precision) not in _opened:
+            started = time.monotonic()
+            engine = _open(source, precision)
+            logger.info(
+                "embedding with %s: %s, ready in %.1f s",
+                engine.running,
+                source,
+                time.monotonic() - started,
+            )
+            _opened[source, precision] = engine
+        return _opened[source, precision]
+
+
+def _open(source: ModelSource, precision: Precision) -> Engine:
+    if source.origin is Origin.PACKAGE:
+        verify_package(Path(source.location))  # here too: an export would hide a wrong package
+    exporter, folder = _exporter(), graph_folder(vector_space(source))
+    if precision == "int8" and exporter is None:
+        raise _no_int8(source, "OpenVINO is not installed; pip install '.[fast]' adds it")
+    if exporter and not may_have_accelerator():
+        engine = _from_graph(folder, exporter, precision)
+        if engine is not None:
+            return engine  # and torch was never imported
+    from semilayer_pipelines.embedders.local.load_model import load_model
+
+    model = load_model(source)
+    # After the model: these import torch, whose failure is the loader's to explain.
+    from semilayer_pipelines.embedders.local.tokens import Tokeniser
+    from semilayer_pipelines.embedders.local.torch_choice import choose_torch, native_precisions
+
+    tokeniser = Tokeniser.of(model)
+    if exporter and tokeniser is not None and model.device.type == "cpu":
+        engine = _from_graph(folder, exporter, precision) or _exported(
+            model, tokeniser, folder, exporter, precision
+        )
+        if engine is not None:
+            return engine
+    if precision == "int8":
+        raise _no_int8(
+            source,
+            "OpenVINO cannot run this model, the log says why"
+            if model.device.type == "cpu"
+            else f"it runs on {model.device.type} here, int8 is for processors",
+        )
+    return choose_torch(model, tokeniser, native_precisions(model.device))
+
+
+def _exporter() -> str | None:
+    """Return the exporter and its version, or `None` where the extra is not installed or broken."""
+    try:
+        from semilayer_pipelines.embedders.local.openvino_runtime import openvino
+    except ImportError as error:
+        logger.info("OpenVINO is not used (%s); pip install '.[fast]' adds it", error)
+        return None
+    return f"openvino {openvino.__version__}"
+
+
+def _from_graph(folder: Path, exporter: str, precision: Precision) -> Engine | None:
+    """Return an engine for a graph that was exported before and still gives the model's vectors.
+
+    Raises `ModelUnavailable` for one that int8 takes too far from them.
+    """
+    graph = None if is_unfit(folder, exporter) else Graph.load(folder)
+    if graph is None:
+        return None
+    # Behind a graph there is always an exporter: only here the extra is needed.
+    from semilayer_pipelines.embedders.local.openvino_engine import choose_openvino
+    from semilayer_pipelines.embedders.local.openvino_int8 import open_int8
+
+    return open_int8(graph) if precision == "int8" else choose_openvino(graph)
+
+
+def _exported(
+    model: WatchedModel,
+    tokeniser: Tokeniser,
+    folder: Path,
+    exporter: str,
+    precision: Precision,
+) -> Engine | None:
+    """Export the model and return an engine for it; `None`, with the reason logged, when none fits."""
+    from semilayer_pipelines.embedders.local.export import export
+
+    if is_unfit(folder, exporter):
+        logger.info("%s was found not to give this model's vectors", exporter)
+        return None
+    try:
+        export(model, tokeniser, folder)
+        engine = _from_graph(folder, exporter, precision)
+    except ModelUnavailable:
+        raise  # the export is right, and may serve the other precisions
+    except OSError as error:
+        logger.warning("The exported model cannot be kept, every start exports anew: %s", error)
+        with TemporaryDirectory() as temporary:
+            export(model, tokeniser, Path(temporary, "graph"))
+            return _from_graph(Path(temporary, "graph"), exporter, precision)
+    # A model's code that cannot be traced or has no counterpart: any exception, from four libraries.
+    except Exception as error:  # noqa: BLE001
+        logger.info("the model cannot be exported: %s", _first_line(error))
+        engine = None
+    if engine is None:
+        mark_unfit(folder, exporter)
+    return engine
+
+
+def _no_int8(source: ModelSource, why: str) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"'precision: int8' cannot be had for {source}: {why}.",
+        cure="Or take it out of the lens; other precisions give the model's own vectors.",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,57 @@
+"""Tokenising and running a model over batches of equal cost, both at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semilayer_pipelines.embedders.local.batches import Batch, batched
+from semilayer_pipelines.embedders.local.tokens import Tokeniser, Tokens
+from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.running import Running
+
+__all__ = ["Forward", "TokenEngine"]
+
+
+class Forward(Protocol):
+    """The model behind its tokenizer, pooling and all.
+
+    `budget` is padded tokens a batch, `parallel` how many batches run at once.
+    """
+
+    budget: int
+    parallel: int
+    dimension: int
+
+    def run(self, batches: Iterator[Batch], vectors: NDArray[np.float32]) -> None:
+        """Take batches as fast as they can be run, and put each text's vector at its place."""
+        ...
+
+
+class TokenEngine:
+    """Memory is bounded by the batches in flight, not by the number of texts."""
+
+    def __init__(self, tokeniser: Tokeniser, forward: Forward, running: Running) -> None:
+        self._tokeniser = tokeniser
+        self._forward = forward
+        self.running = running
+
+    def embed(self, texts: list[str]) -> Embedded:
+        """Embed the texts, best given longest first."""
+        vectors = np.empty((len(texts), self._forward.dimension), np.float32)
+        truncated = np.zeros(len(texts), np.bool_)
+        counts = np.zeros(len(texts), np.int64)
+
+        def note(stretch: slice, tokens: Tokens) -> None:
+            truncated[stretch] = tokens.truncated
+            counts[stretch] = [len(ids) for ids in tokens.ids]
+
+        forward = self._forward
+        batches = batched(
+            texts, self._tokeniser, budget=forward.budget, note=note, parallel=forward.parallel
+        )
+        forward.run(batches, vectors)
+        return Embedded(vectors, truncated, counts)

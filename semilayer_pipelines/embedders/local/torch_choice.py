@@ -1,0 +1,101 @@
+"""The fastest way to run a model with torch whose vectors are still the model's own.
+
+Half precision is a gain where the hardware has it natively, and some models overflow in it. So each
+way is held against the vectors of the model as it was loaded, and the model is put back as it was
+when they point elsewhere. Only the first module, which is nearly all of the work, computes in it:
+sixteen bits are too few to pool in, and to make vectors of length one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from semilayer_pipelines.embedders.local.engine import Engine
+from semilayer_pipelines.embedders.local.probe import PROBES, holds
+from semilayer_pipelines.embedders.local.token_engine import TokenEngine
+from semilayer_pipelines.embedders.local.tokens import Tokeniser
+from semilayer_pipelines.embedders.local.torch_engine import OwnEncode, TorchForward
+from semilayer_pipelines.embedders.local.watched_model import WatchedModel
+from semilayer_pipelines.embedders.running import Running
+
+__all__ = ["choose_torch", "native_precisions", "own_vectors"]
+
+_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+_FULL = "float32"
+
+
+def choose_torch(
+    model: WatchedModel, tokeniser: Tokeniser | None, precisions: Sequence[str]
+) -> Engine:
+    """Return the first way that holds; the last resort is the model as it is, which always does.
+
+    `precisions` are to be tried in their order, before float32; the model is left in the chosen one.
+    """
+    reference = own_vectors(model)
+    reader = model[0]
+    kept = copy.deepcopy(reader.state_dict()) if precisions else {}
+    reader.register_forward_hook(_in_full)
+    for precision in precisions:
+        reader.to(_DTYPES[precision])
+        for engine in _ways(model, tokeniser, precision):
+            if holds(engine, PROBES, reference):
+                return engine
+        reader.float()
+        reader.load_state_dict(kept)
+    for engine in _ways(model, tokeniser, _FULL):
+        if holds(engine, PROBES, reference):
+            return engine
+    return OwnEncode(model, _running(model, _FULL))
+
+
+def native_precisions(device: torch.device) -> tuple[str, ...]:
+    """Return the half precisions that a device computes in by itself, the better one first."""
+    if device.type != "cpu":
+        return ("float16", "bfloat16")
+    # Older torch does not tell, and then computes in full.
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return ("bfloat16",) if has.get("avx512_bf16") or has.get("amx_bf16") else ()
+
+
+def own_vectors(model: WatchedModel) -> NDArray[np.float32]:
+    """Return the probes' vectors as the library makes them."""
+    return np.asarray(model.encode(list(PROBES), show_progress_bar=False), np.float32)
+
+
+def _in_full(_module: torch.nn.Module, _inputs: Any, features: dict[str, Any]) -> dict[str, Any]:
+    """Hand the modules behind the first one what they would get without half precision."""
+    return {
+        name: value.float() if torch.is_tensor(value) and value.is_floating_point() else value
+        for name, value in features.items()
+    }
+
+
+def _ways(model: WatchedModel, tokeniser: Tokeniser | None, precision: str) -> Iterator[Engine]:
+    if tokeniser is not None:
+        yield TokenEngine(
+            tokeniser, TorchForward(_on_all_devices(model)), _running(model, precision)
+        )
+    # A processor gains nothing from half precision where there are no layers of matrices.
+    if model.device.type != "cpu":
+        yield OwnEncode(model, _running(model, precision))
+
+
+def _on_all_devices(model: WatchedModel) -> list[WatchedModel]:
+    """Return the model and, for each further GPU, a copy of it there."""
+    if model.device.type != "cuda":
+        return [model]
+    others = (at for at in range(torch.cuda.device_count()) if at != (model.device.index or 0))
+    return [model, *(copy.deepcopy(model).to(f"cuda:{at}") for at in others)]
+
+
+def _running(model: WatchedModel, precision: str) -> Running:
+    device = model.device.type
+    if device == "cuda" and torch.cuda.device_count() > 1:
+        device = f"{torch.cuda.device_count()} × cuda"
+    return Running("torch", precision, device)

@@ -1,0 +1,1 @@
+"""LanceDB, in this process: the store by default."""

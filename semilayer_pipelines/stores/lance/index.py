@@ -1,0 +1,253 @@
+"""One generation as a Lance table.
+
+Writes go through a handle opened inside the lock: a merge plans on its handle's version, and one on
+an older version writes rows twice without a word. Reads see the newest version. No write is believed
+before Lance's own numbers and the row count agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from semilayer_pipelines.errors import NotFound, StoreUnavailable
+from semilayer_pipelines.stores.dimension import check_query
+from semilayer_pipelines.stores.lance import upkeep
+from semilayer_pipelines.stores.lance.errors import is_conflict, store_errors
+from semilayer_pipelines.stores.lance.filter import keys_sql, where_sql
+from semilayer_pipelines.stores.lance.schema import arrow_table, index_schema
+from semilayer_pipelines.stores.lock import WriterLock
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, VECTOR, IndexSchema
+from semilayer_pipelines.stores.uninterrupted import to_the_end
+from semilayer_pipelines.stores.where import Condition
+
+__all__ = ["LanceIndex"]
+
+_ATTEMPTS = 3
+_KEYS_AT_ONCE = 10_000  # one condition; 7 µs a key, and a few MB of text with long keys
+_SCAN_ROWS = 65_536
+_MERGE_BY_INDEX_ROWS = 5_000  # above, a hash join over all keys beats the key index
+_ASKED_BY_KEY = 1_000  # as many are always asked for by key: a page
+# Share of the table from which reading all of it beats asking by key, without and with vectors.
+_SCAN_SHARE = {False: 1 / 50, True: 1 / 6}
+_PROBED_PARTITIONS = 40
+_REFINE = 4
+
+
+class LanceIndex:
+    """Implements `Index`; `opened` opens the table anew, `folder` is where it lies."""
+
+    def __init__(
+        self, name: str, folder: Path, lock: WriterLock, opened: Callable[[], Any]
+    ) -> None:
+        self._name = name
+        self._folder = folder
+        self._lock = lock
+        self._opened = opened
+        self._table = opened()
+        self._columns: pa.Schema = self._table.schema
+        self._schema = index_schema(self._columns)
+
+    @property
+    def name(self) -> str:
+        """Name of the physical index."""
+        return self._name
+
+    @property
+    def dimension(self) -> int:
+        """Length of its vectors."""
+        return self._schema.dimension
+
+    @property
+    def schema(self) -> IndexSchema:
+        """What its objects look like, as the table itself tells."""
+        return self._schema
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the write lock, with the newest version in hand; `RuntimeError` when nested.
+
+        Raises `StoreUnavailable` when it stays taken, `NotFound` when the index was dropped.
+        """
+        with ExitStack() as held:
+            with self._errors("taking the write lock"):
+                held.enter_context(self._lock.hold())
+                try:
+                    self._table = self._opened()
+                except ValueError:
+                    # Dropped while we waited: the file that this lock just made is in nobody's way.
+                    self._lock.remove()
+                    raise
+            yield
+
+    def add(self, objects: pl.DataFrame) -> int:
+        """Append objects whose keys are known to be absent; return how many.
+
+        Called again after an error it may append twice: then upsert.
+        """
+        rows = self._rows(objects)
+        if objects.is_empty():
+            return 0
+        _, grown = self._write("adding", lambda table: table.add(rows))
+        self._agree("adding", grown, objects.height)
+        return grown
+
+    def upsert(self, objects: pl.DataFrame) -> int:
+        """Insert or replace objects by key in one commit; return how many."""
+        rows = self._rows(objects)
+        if objects.is_empty():
+            return 0
+
+        def merge(table: Any) -> Any:
+            merging = table.merge_insert(KEY).when_matched_update_all()
+            merging = merging.when_not_matched_insert_all()
+            return merging.use_index(objects.height <= _MERGE_BY_INDEX_ROWS).execute(rows)
+
+        merged, grown = self._write("upserting", merge)
+        written = merged.num_inserted_rows + merged.num_updated_rows
+        self._agree("upserting", written, objects.height)
+        self._agree("upserting", grown, merged.num_inserted_rows)
+        return objects.height
+
+    def delete(self, keys: Sequence[str]) -> int:
+        """Delete objects by key, some thousands a commit; return how many there were."""
+        self._require_lock()
+        return sum(self._delete(keys_sql(chunk)) for chunk in _chunks(keys))
+
+    def _delete(self, condition: str) -> int:
+        result, grown = self._write("deleting", lambda table: table.delete(condition))
+        self._agree("deleting", -grown, result.num_deleted_rows)
+        return -grown
+
+    def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
+        """Yield (KEY, ROW_HASH, TEXT_HASH) of all objects, or of a shard, as at the first frame."""
+        condition = None if shard is None else f"`_shard` = {int(shard)}"
+        yield from self._read([KEY, ROW_HASH, TEXT_HASH], condition)
+
+    def fetch(self, keys: Sequence[str], *, vectors: bool = True) -> pl.DataFrame:
+        """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist."""
+        columns = [KEY, ROW_HASH, TEXT_HASH, *([VECTOR] if vectors else [])]
+        wanted = pl.Series(KEY, list(dict.fromkeys(keys)), dtype=pl.String)
+        none = pl.DataFrame(schema=_polars_schema(self._columns, columns))
+        if len(wanted) > _ASKED_BY_KEY and len(wanted) > self.count() * _SCAN_SHARE[vectors]:
+            found = [
+                frame.join(wanted.to_frame(), on=KEY, how="semi")
+                for frame in self._read(columns, None)
+            ]
+            return pl.concat([none, *found])
+        asked = (self._read(columns, keys_sql(chunk)) for chunk in _chunks(wanted.to_list()))
+        return pl.concat([none, *(frame for frames in asked for frame in frames)])
+
+    def get(self, key: str) -> dict[str, object] | None:
+        """Return one object's columns, vector included, or `None`."""
+        with self._errors():
+            query = self._table.search().where(keys_sql([key])).limit(1)
+            found: list[dict[str, object]] = query.to_arrow().to_pylist()
+        return found[0] if found else None
+
+    def search(
+        self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
+    ) -> pl.DataFrame:
+        """Return the nearest objects: KEY, SCORE (cosine similarity in [-1, 1]) and the fields.
+
+        Exact until the table is large enough for an index. Raises `ConfigError` for a condition
+        that does not fit the fields, `DimensionChanged` for a vector of another length.
+        """
+        check_query(self, vector)
+        names = [field.name for field in self._schema.fields]
+        condition = where_sql(where, self._schema.fields)
+        with self._errors():
+            query = self._table.search(
+                [float(number) for number in vector], vector_column_name=VECTOR, query_type="vector"
+            ).distance_type("cosine")
+            query = query.nprobes(_PROBED_PARTITIONS).refine_factor(_REFINE).limit(limit)
+            if condition is not None:
+                query = query.where(condition, prefilter=True)
+            found = pl.DataFrame(pl.from_arrow(query.select([KEY, *names, "_distance"]).to_arrow()))
+        score = (1 - pl.col("_distance")).clip(-1, 1).cast(pl.Float32).alias(SCORE)
+        ranked = found.with_columns(score).sort(SCORE, KEY, descending=[True, False])
+        return ranked.select(KEY, SCORE, *names)
+
+    def count(self) -> int:
+        """Count the objects."""
+        with self._errors():
+            return int(self._table.count_rows())
+
+    def settle(self) -> None:
+        """Do nothing: what no index covers yet is searched row by row."""
+
+    def maintain(self, *, force: bool = False) -> None:
+        """Compact, clean up and index when the table is worn, or when forced; takes the lock."""
+        with self._errors():
+            rewrite = force or upkeep.is_scattered(self._table, self._folder)
+            due = rewrite or upkeep.lacks_index(self._table)
+        if due:
+            mend = upkeep.maintain if rewrite else upkeep.build_indexes
+            with self.lock(), self._errors("maintaining"):
+                to_the_end(lambda: mend(self._table))
+
+    def _rows(self, objects: pl.DataFrame) -> pa.Table:
+        self._require_lock()
+        return arrow_table(objects, self._columns)
+
+    def _require_lock(self) -> None:
+        if not self._lock.held_by_this_thread:
+            raise RuntimeError(f"index {self._name}: writes belong inside `with index.lock()`")
+
+    def _write(self, doing: str, write: Callable[[Any], Any]) -> tuple[Any, int]:
+        """Write; return Lance's result and by how many rows the table grew."""
+        with self._errors(doing):
+            for attempt in range(1, _ATTEMPTS + 1):
+                before = int(self._table.count_rows())
+                try:
+                    result = to_the_end(lambda: write(self._table))
+                    break
+                except RuntimeError as error:
+                    if not is_conflict(error) or attempt == _ATTEMPTS:
+                        raise
+                    self._table = self._opened()
+            return result, int(self._table.count_rows()) - before
+
+    def _agree(self, doing: str, counted: int, due: int) -> None:
+        if counted != due:
+            raise StoreUnavailable(
+                f"index {self._name}: {doing}: Lance counted {counted} rows where {due} were due.",
+                cure="Run it again; if it stays, somebody else wrote to the table: rebuild.",
+            )
+
+    def _read(self, columns: list[str], condition: str | None) -> Iterator[pl.DataFrame]:
+        with self._errors():
+            query = self._table.search().select(columns).limit(None)
+            if condition is not None:
+                query = query.where(condition)
+            for batch in query.to_batches(_SCAN_ROWS):
+                if batch.num_rows:
+                    yield pl.DataFrame(pl.from_arrow(batch))
+
+    @contextmanager
+    def _errors(self, doing: str = "reading") -> Iterator[None]:
+        try:
+            with store_errors(f"index {self._name}: {doing}"):
+                yield
+        except (StoreUnavailable, ValueError):
+            if (self._folder / "_versions").is_dir():
+                raise
+            raise NotFound(
+                f"the index {self._name} was dropped.", cure="Open the lens's active generation."
+            ) from None
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[list[str]]:
+    distinct = list(dict.fromkeys(keys))
+    for start in range(0, len(distinct), _KEYS_AT_ONCE):
+        yield distinct[start : start + _KEYS_AT_ONCE]
+
+
+def _polars_schema(columns: pa.Schema, names: list[str]) -> pl.Schema:
+    empty = pa.schema([columns.field(name) for name in names]).empty_table()
+    return pl.DataFrame(pl.from_arrow(empty)).schema

@@ -1,0 +1,187 @@
+"""A model runs in the fastest way that gives its own vectors; whatever is missing or broken.
+
+Real exports of a real, small transformer. `open_engine` is asked in a process of its own wherever
+the answer depends on what is installed.
+"""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from semilayer_pipelines.embedders.local.engine import Engine
+from semilayer_pipelines.embedders.local.engines import open_engine
+from semilayer_pipelines.embedders.local.graph import graph_folder
+from semilayer_pipelines.embedders.local.load_model import load_model
+from semilayer_pipelines.embedders.local.model_source import find_model, vector_space
+from semilayer_pipelines.embedders.local.probe import closeness
+from tests.embedders.tiny_model import save_tiny_model
+from tests.embedders.tiny_transformer import save_tiny_transformer
+
+TEXTS = [f"keeps {n} rows of a table " * (n % 9) + "in step" for n in range(60)]
+EMBED = """
+import json, sys
+from semilayer_pipelines.embedders.local.engine import Engine
+from semilayer_pipelines.embedders.local.engines import open_engine
+from semilayer_pipelines.embedders.local.model_source import find_model
+engine = open_engine(find_model(sys.argv[1], None))
+vectors = engine.embed(["keeps rows in step"]).vectors.tolist()
+print(json.dumps([engine.running.backend, vectors, [n for n in WATCHED if sys.modules.get(n)]]))
+"""
+WATCHED = "WATCHED = ['torch', 'transformers', 'openvino', 'openvino_telemetry']\n"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def model(tmp_path: Path, cache: Path) -> Path:
+    return save_tiny_transformer(tmp_path / "model")
+
+
+def own(model: Path, texts: list[str] = TEXTS) -> NDArray[np.float32]:
+    loaded = load_model(find_model(str(model), None))
+    return np.asarray(loaded.encode(texts, show_progress_bar=False))
+
+
+def again(model: Path) -> Engine:
+    """Open the same model once more, as a new process would: by a copy, in another folder."""
+    copy = shutil.copytree(model, model.parent / "copy")
+    return open_engine(find_model(str(copy), None))
+
+
+def elsewhere(
+    model: Path, *, without: tuple[str, ...] = ()
+) -> tuple[str, NDArray[np.float32], set[str]]:
+    """Embed in a process that cannot import some packages, as if they were not installed."""
+    block = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in without)
+    done = subprocess.run(
+        [sys.executable, "-c", block + WATCHED + EMBED, str(model)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    backend, vectors, imported = json.loads(done.stdout)
+    return backend, np.array(vectors, np.float32), set(imported)
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [{}, {"pooling": "cls", "dense": True}, {"pooling": "lasttoken"}],
+    ids=["mean", "cls-dense", "lasttoken"],
+)
+def test_an_exported_model_gives_the_vectors_of_its_own_modules(
+    tmp_path: Path, cache: Path, modules: dict[str, object]
+) -> None:
+    folder = save_tiny_transformer(tmp_path / "model", **modules)
+
+    engine = open_engine(find_model(str(folder), None))
+
+    done = engine.embed(TEXTS)
+    assert engine.running.backend == "openvino"
+    assert closeness(done.vectors, own(folder)).least > 0.999
+    np.testing.assert_allclose(np.linalg.norm(done.vectors, axis=1), 1, atol=1e-5)
+    assert done.tokens is not None
+
+
+def test_once_exported_a_model_needs_no_torch_and_reports_to_nobody(model: Path) -> None:
+    open_engine(find_model(str(model), None))
+
+    backend, vectors, imported = elsewhere(model, without=("torch",))
+
+    assert backend == "openvino"
+    assert imported == {"openvino"}
+    assert closeness(vectors, own(model, ["keeps rows in step"])).holds
+
+
+def test_without_the_extra_the_model_runs_in_torch(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_engine(find_model(str(model), None))
+    monkeypatch.setitem(sys.modules, "semilayer_pipelines.embedders.local.openvino_runtime", None)
+
+    engine = again(model)
+
+    assert engine.running.backend == "torch"
+    assert closeness(engine.embed(TEXTS).vectors, own(model)).holds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", ["openvino", "openvino.frontend"])
+def test_without_openvino_or_with_half_of_it_a_process_embeds_in_torch(
+    model: Path, missing: str
+) -> None:
+    open_engine(find_model(str(model), None))
+
+    backend, vectors, _ = elsewhere(model, without=(missing,))
+
+    assert backend == "torch"
+    assert closeness(vectors, own(model, ["keeps rows in step"])).holds
+
+
+def test_a_damaged_export_is_made_anew(model: Path) -> None:
+    folder = graph_folder(vector_space(find_model(str(model), None)))
+    open_engine(find_model(str(model), None))
+    (folder / "tokenizer.json").write_text("{")
+    (folder / "graph.xml").write_text("<net")
+
+    engine = again(model)
+
+    assert engine.running.backend == "openvino"
+    assert (folder / "graph.xml").stat().st_size > 1_000
+
+
+def test_a_graph_with_other_vectors_than_the_models_own_is_not_used(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given an export that goes wrong as tracing does: without an error.
+    import semilayer_pipelines.embedders.local.export as exporting
+
+    right = exporting._FromTokens.forward
+    monkeypatch.setattr(
+        exporting._FromTokens,
+        "forward",
+        lambda module, input_ids, attention_mask: right(
+            module, input_ids.clamp(max=8), attention_mask
+        ),
+    )
+    caplog.set_level(logging.INFO)
+
+    engine = open_engine(find_model(str(model), None))
+
+    assert engine.running.backend == "torch"
+    assert closeness(engine.embed(TEXTS).vectors, own(model)).holds
+    assert "openvino float32 on cpu is not used: mean cosine" in caplog.text
+    caplog.clear()
+    assert again(model).running.backend == "torch"
+    assert "was found not to give" in caplog.text  # nobody tries again with this exporter
+
+
+def test_a_model_that_has_no_layers_stays_on_torch(tmp_path: Path, cache: Path) -> None:
+    engine = open_engine(find_model(str(save_tiny_model(tmp_path / "words")), None))
+
+    assert str(engine.running) == "torch float32 on cpu"
+    assert not list(cache.rglob("graph.xml"))
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    model = save_tiny_transformer(tmp_path / "model")
+
+    engine = open_engine(find_model(str(model), None))
+
+    assert engine.running.backend == "openvino"
+    assert closeness(engine.embed(TEXTS).vectors, own(model)).holds
+    assert "every start exports anew" in caplog.text

@@ -1,0 +1,40 @@
+"""What importing the embedded store leaves out, and that nothing misses it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.stores.conftest import ROOT
+
+WORK = """
+import sys
+from pathlib import Path
+from semilayer_pipelines.stores.lance.store import LanceStore
+from tests.stores.objects import ONE_FIELD, names, objects
+
+index = LanceStore(Path(sys.argv[1]), "development").create("lens-g1", ONE_FIELD)
+with index.lock():
+    index.upsert(objects(names(3), title="one"))
+index.maintain(force=True)
+assert index.count() == 3
+assert len(index.search([0.1] * index.dimension, limit=2)) == 2
+client = "lance_namespace_urllib3_client.api."
+print([name for name, module in sys.modules.items()
+       if name.startswith(client) and getattr(module, "__file__", None)])
+"""
+
+
+def test_a_fresh_process_writes_and_searches_without_the_client_of_the_rest_catalogue(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WORK, tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout.strip() == "[]", done.stderr

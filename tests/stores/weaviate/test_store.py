@@ -1,0 +1,497 @@
+"""The traps of Weaviate and its client, each on a server double that sets it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import numpy as np
+import polars as pl
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from semilayer_pipelines.config.fields import FieldType
+from semilayer_pipelines.errors import (
+    ConfigError,
+    DimensionChanged,
+    NotFound,
+    ObjectsRejected,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+)
+from semilayer_pipelines.stores import open_store
+from semilayer_pipelines.stores.protocol import KEY, Index, IndexField, IndexSchema, Store
+from semilayer_pipelines.stores.weaviate.errors import Fault, fault_of
+from semilayer_pipelines.stores.weaviate.objects import object_id
+from tests.stores.objects import DIMENSION, ONE_FIELD, names, objects, vector_of
+from tests.weaviate_double.faults import Kind
+from tests.weaviate_double.server import Double, Tls
+from tests.weaviate_double.state import Stored
+
+ENV = "development"
+NUMBERS = IndexSchema(
+    (
+        IndexField("ratio", FieldType.NUMBER),
+        IndexField("ratios", FieldType.NUMBER, array=True),
+        IndexField("big", FieldType.NUMBER, integer=True),
+    ),
+    DIMENSION,
+)
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def store(double: Double, tmp_path: Path) -> Store:
+    return opened(double, tmp_path)
+
+
+@pytest.fixture
+def index(store: Store) -> Index:
+    return store.create("lens-g1", ONE_FIELD)
+
+
+def opened(double: Double, folder: Path, env: str = ENV, **settings: str) -> Store:
+    return open_store("weaviate", folder, env, environ=double.environ | settings)
+
+
+def write(index: Index, frame: pl.DataFrame) -> int:
+    with index.lock():
+        return index.upsert(frame)
+
+
+def certificate(folder: Path) -> Tls:
+    """Make a certificate for localhost, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    tls = Tls(folder / "certificate.pem", folder / "key.pem")
+    tls.certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    tls.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return tls
+
+
+def keys_of(index: Index) -> list[str]:
+    return sorted(key for frame in index.scan() for key in frame[KEY])
+
+
+def test_connecting_asks_what_the_server_is_and_calls_nobody_else(
+    double: Double, store: Store
+) -> None:
+    store.names()
+    assert double.asked == ["/meta", "/schema"]
+
+
+def test_a_server_that_is_away_is_reported_in_seconds_and_found_when_it_is_back(
+    double: Double, index: Index
+) -> None:
+    write(index, objects(["a"]))
+    double.stop_grpc()
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
+        index.count()
+    with index.lock(), pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
+        index.upsert(objects(["b"]))
+    # The client alone would take 63 s over the first and 15 s over the second.
+    assert time.monotonic() - started < 12
+    double.start_grpc()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            assert index.count() == 1
+            break
+        except StoreUnavailable:
+            continue
+    assert write(index, objects(["b"])) == 1
+
+
+def test_a_store_that_was_never_there_is_unavailable_and_its_address_told(tmp_path: Path) -> None:
+    settings = {"WEAVIATE_URL": "http://127.0.0.1:9"}
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9"):
+        open_store("weaviate", tmp_path, ENV, environ=settings).names()
+
+
+def test_a_wrong_key_and_an_old_server_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    with Double.serving(api_key="right-key") as double:
+        with pytest.raises(StoreRefused, match="WEAVIATE_API_KEY") as refused:
+            opened(double, tmp_path, WEAVIATE_API_KEY="wrong-key").names()
+        assert "wrong-key" not in str(refused.value)
+        for name in ("WEAVIATE_API_KEY", "WEAVIATE_TOKEN"):
+            store = opened(double, tmp_path, **{name: "right-key"})
+            assert store.create("lens-g1", ONE_FIELD).count() == 0
+    with (
+        Double.serving(version="1.31.0") as old,
+        pytest.raises(StoreRefused, match=r"1\.31\.0.*1\.32"),
+    ):
+        opened(old, tmp_path).names()
+
+
+def test_tls_is_spoken_on_both_ports_and_strangers_are_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = certificate(tmp_path)
+    with Double.serving(tls=tls) as double:
+        with pytest.raises(StoreUnavailable, match=r"(?i)certificate"):
+            opened(double, tmp_path).names()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tls.certificate))
+        store = opened(
+            double, tmp_path, WEAVIATE_TRUST_ENV="true", SSL_CERT_FILE=str(tls.certificate)
+        )
+        index = store.create("lens-g1", ONE_FIELD)
+        assert write(index, objects(["a"])) == 1
+        assert keys_of(index) == ["a"]
+
+
+def test_a_collection_is_declared_in_full(double: Double, store: Store) -> None:
+    store.create("lens-g1", ONE_FIELD)
+    config = double.state.classes["Development_lens_g1"].config
+    assert config["vectorConfig"]["default"]["vectorizer"] == {"none": {}}
+    assert config["vectorConfig"]["default"]["vectorIndexConfig"]["distance"] == "cosine"
+    declared = {each["name"]: each for each in config["properties"]}
+    assert declared["title"]["tokenization"] == "field"
+    assert not any(each["indexSearchable"] for each in declared.values())
+    assert not declared[KEY]["indexFilterable"]
+
+
+def test_how_new_collections_are_indexed_can_be_set(double: Double, tmp_path: Path) -> None:
+    store = opened(
+        double,
+        tmp_path,
+        WEAVIATE_INDEX="flat",
+        WEAVIATE_DISTANCE="dot",
+        WEAVIATE_QUANTIZATION="bq",
+        WEAVIATE_REPLICATION="3",
+    )
+    store.create("lens-g1", ONE_FIELD)
+    config = double.state.classes["Development_lens_g1"].config
+    vector = config["vectorConfig"]["default"]
+    assert vector["vectorIndexType"] == "flat"
+    assert vector["vectorIndexConfig"]["distance"] == "dot"
+    assert config["replicationConfig"]["factor"] == 3
+
+
+@pytest.mark.parametrize("distance", ["cosine", "dot", "l2-squared"])
+def test_a_score_is_the_cosine_whatever_the_collection_measures(
+    double: Double, tmp_path: Path, distance: str
+) -> None:
+    store = opened(double, tmp_path, WEAVIATE_DISTANCE=distance)
+    vectors = np.zeros((2, DIMENSION), dtype=np.float32)
+    vectors[0, 0], vectors[1, 0], vectors[1, 1] = 1.0, 0.6, 0.8
+    write(store.create("lens-g1", ONE_FIELD), objects(["same", "near"], vectors=vectors))
+    # Opened by somebody whose settings say otherwise: the collection knows better.
+    found = opened(double, tmp_path).open("lens-g1").search([1.0] + [0.0] * 7, limit=2)
+    assert found["_score"].to_list() == pytest.approx([1.0, 0.6], abs=1e-6)
+
+
+def test_writes_are_cut_by_count_and_by_bytes(double: Double, store: Store, index: Index) -> None:
+    write(index, objects(names(1_200)))
+    assert double.faults.calls["BatchObjects"] == 3
+    write(index, objects(names(6), title="x" * 3_000_000))
+    assert double.faults.calls["BatchObjects"] == 3 + 3
+    assert index.count() == 1_200
+
+
+def test_a_row_too_large_for_a_request_is_rejected_alone(index: Index) -> None:
+    large = objects(["large"], title="x" * 100_000_000)
+    with index.lock(), pytest.raises(ObjectsRejected, match="larger than") as rejected:
+        index.upsert(pl.concat([objects(["a"]), large, objects(["b"])]))
+    assert (rejected.value.written, list(rejected.value.reasons)) == (2, ["large"])
+    assert keys_of(index) == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", [Kind.STATUS, Kind.APPLIED, Kind.RESET, Kind.APPLIED_RESET])
+def test_a_write_whose_answer_is_lost_is_there_once(
+    double: Double, index: Index, kind: Kind
+) -> None:
+    double.faults.add("BatchObjects", kind)
+    assert write(index, objects(names(600))) == 600
+    assert keys_of(index) == names(600)
+
+
+def test_a_request_that_takes_too_long_is_sent_again(double: Double, tmp_path: Path) -> None:
+    store = opened(double, tmp_path, WEAVIATE_INSERT_TIMEOUT="0.3")
+    index = store.create("lens-g1", ONE_FIELD)
+    double.faults.add("BatchObjects", Kind.DELAY, seconds=1.0)
+    assert write(index, objects(["a"])) == 1
+    assert keys_of(index) == ["a"]
+
+
+def test_objects_that_fail_for_the_stores_reasons_are_sent_again_and_only_those(
+    double: Double, index: Index
+) -> None:
+    double.faults.add("BatchObjects", Kind.OBJECTS, keys=frozenset({"b"}), text="leader not found")
+    assert write(index, objects(["a", "b", "c"])) == 3
+    assert keys_of(index) == ["a", "b", "c"]
+    assert double.faults.calls["BatchObjects"] == 2
+
+
+def test_poison_is_named_with_its_reason_and_everything_else_is_written(
+    double: Double, index: Index
+) -> None:
+    double.faults.add(
+        "BatchObjects", Kind.OBJECTS, times=99, keys=frozenset({"b"}), text="invalid text property"
+    )
+    with index.lock(), pytest.raises(ObjectsRejected) as rejected:
+        index.upsert(objects(["a", "b", "c"]))
+    assert rejected.value.reasons == {"b": "invalid text property"}
+    assert rejected.value.written == 2
+    assert keys_of(index) == ["a", "c"]
+
+
+def test_a_read_only_store_is_full_at_once(double: Double, index: Index) -> None:
+    double.faults.read_only = True
+    started = time.monotonic()
+    with index.lock():
+        with pytest.raises(StoreFull, match="read-only"):
+            index.upsert(objects(["a"]))
+        with pytest.raises(StoreFull, match="read-only"):
+            index.delete(["a"])
+    assert time.monotonic() - started < 1
+
+
+def test_no_permission_is_no_bad_weather(double: Double, index: Index) -> None:
+    denied = grpc.StatusCode.PERMISSION_DENIED
+    double.faults.add("BatchObjects", Kind.STATUS, code=denied)
+    with index.lock(), pytest.raises(StoreRefused, match="PERMISSION_DENIED"):
+        index.upsert(objects(["a"]))
+    assert double.faults.calls["BatchObjects"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("put object: store is read-only", Fault.FULL),
+        ("not enough memory to perform the operation", Fault.FULL),
+        ("vector lengths don't match: 8 vs 9", Fault.DIMENSION),
+        ("could not find class A in schema", Fault.GONE),
+        ("leader not found", Fault.TROUBLE),
+        ("context deadline exceeded", Fault.TROUBLE),
+        ("cannot achieve consistency level QUORUM", Fault.TROUBLE),
+        ("rpc error: code = Unavailable desc = transport is closing", Fault.TROUBLE),
+        ("invalid date property 'a' on class 'B'", Fault.POISON),
+        ("no such prop with name 'a' found in class 'B' in the schema", Fault.POISON),
+    ],
+)
+def test_the_servers_sentences_are_told_apart(text: str, fault: Fault) -> None:
+    assert fault_of(text) is fault
+
+
+def test_what_no_json_number_can_be_is_set_aside_and_the_rest_written(store: Store) -> None:
+    index = store.create("numbers", NUMBERS)
+    frame = objects(["nan", "inf", "in a list", "fine"]).drop("title")
+    frame = frame.with_columns(
+        ratio=pl.Series([float("nan"), float("inf"), 1.0, 2.0]),
+        ratios=pl.Series([[], None, [1.0, float("nan")], [0.5, None]], dtype=pl.List(pl.Float64)),
+        big=pl.Series([1, 2, 3, 4], dtype=pl.Int64),
+    )
+    with index.lock(), pytest.raises(ObjectsRejected) as rejected:
+        index.upsert(frame)
+    assert set(rejected.value.reasons) == {"nan", "inf", "in a list"}
+    assert "field ratio" in rejected.value.reasons["nan"]
+    fine = index.get("fine")
+    assert fine is not None
+    assert (fine["ratio"], fine["ratios"], fine["big"]) == (2.0, [0.5], 4)
+
+
+def test_integers_that_a_double_cannot_hold_travel_as_text(double: Double, store: Store) -> None:
+    index = store.create("numbers", NUMBERS)
+    numbers = [2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 0]
+    keys = [str(number) for number in numbers]
+    frame = (
+        objects(keys)
+        .drop("title")
+        .with_columns(
+            ratio=pl.lit(None, pl.Float64),
+            ratios=pl.lit(None, pl.List(pl.Float64)),
+            big=pl.Series(numbers, dtype=pl.Int64),
+        )
+    )
+    write(index, frame)
+    assert [index.get(key)["big"] for key in keys] == numbers  # type: ignore[index]
+    kept = double.state.classes["Development_numbers"].objects
+    exact = {each.properties["_key"]: each.properties.get("_exact_big_") for each in kept.values()}
+    assert exact["9007199254740991"] is None
+    assert exact["9007199254740993"] == "0009007199254740993"
+
+
+@pytest.mark.parametrize(
+    "bound", [0, 5, 2**53 - 1, 2**53, 2**53 + 1, -(2**53), -(2**53) - 2, 2**63 - 1, -(2**63)]
+)
+def test_integers_of_any_size_compare_as_integers(store: Store, bound: int) -> None:
+    from semilayer_pipelines.stores.where import parse_where
+
+    index = store.create("numbers", NUMBERS)
+    edge = (0, 5, 2**53, 2**63 - 1)
+    numbers = sorted({sign * n + d for n in edge for sign in (1, -1) for d in (-2, -1, 0, 1, 2)})
+    numbers = [n for n in numbers if -(2**63) <= n < 2**63]
+    frame = (
+        objects([str(n) for n in numbers])
+        .drop("title")
+        .with_columns(
+            ratio=pl.lit(None, pl.Float64),
+            ratios=pl.lit(None, pl.List(pl.Float64)),
+            big=pl.Series(numbers, dtype=pl.Int64),
+        )
+    )
+    write(index, frame)
+    for operator, holds in {
+        "$eq": lambda n: n == bound,
+        "$ne": lambda n: n != bound,
+        "$gt": lambda n: n > bound,
+        "$gte": lambda n: n >= bound,
+        "$lt": lambda n: n < bound,
+        "$lte": lambda n: n <= bound,
+    }.items():
+        where = parse_where({"big": {operator: bound}}, ["big"])
+        found = index.search([1.0] * DIMENSION, limit=100, where=where)
+        assert sorted(map(int, found[KEY])) == [n for n in numbers if holds(n)], operator
+
+
+def test_a_scan_goes_past_the_servers_ten_thousand_and_on_from_where_it_was_cut(
+    double: Double, index: Index
+) -> None:
+    collection = double.state.classes["Development_lens_g1"]
+    keys = names(12_345)
+    for key in keys:
+        own = {"_key": key, "_row_hash": "00" * 16, "_text_hash": "00" * 16, "_shard": 0}
+        collection.put(uuid.UUID(object_id(key)).bytes, Stored(own, vector_of(1), 0))
+    frames = index.scan()
+    first = next(frames)
+    double.faults.add("Search", Kind.STATUS, times=2)
+    rest = list(frames)
+    assert max(frame.height for frame in [first, *rest]) <= 5_000
+    assert sorted(pl.concat([first, *rest])[KEY]) == keys
+
+
+def test_a_delete_goes_on_until_nothing_matches(double: Double, index: Index) -> None:
+    write(index, objects(names(64)))
+    double.faults.add("BatchDelete", Kind.PARTIAL, times=3)
+    with index.lock():
+        assert index.delete(names(40)) == 40
+    assert keys_of(index) == names(24, start=40)
+    double.faults.add("BatchDelete", Kind.APPLIED)
+    with index.lock():
+        index.delete(names(10, start=40))
+    assert index.count() == 14
+
+
+def test_an_index_that_is_still_being_built_is_waited_for_unless_it_stands_still(
+    double: Double, store: Store
+) -> None:
+    index = store.create("lens-g1", ONE_FIELD)
+    collection = double.state.classes["Development_lens_g1"]
+    collection.waiting = 250
+    index.settle()
+    assert collection.waiting == 0
+    collection.waiting, collection.stuck = 250, True
+    with pytest.raises(StoreUnavailable, match="250 vectors wait"):
+        index.settle(patience_s=0.5)  # type: ignore[call-arg]
+
+
+def test_an_object_is_written_whole_its_vector_included(double: Double, index: Index) -> None:
+    write(index, objects(["a"], title="old"))
+    write(index, objects(["a"], title="new"))
+    (kept,) = double.state.classes["Development_lens_g1"].objects.values()
+    assert kept.properties["title"] == "new"
+    assert kept.vector is not None
+
+
+def test_vectors_of_another_length_are_no_poison(double: Double, index: Index) -> None:
+    double.state.classes["Development_lens_g1"].dimension = DIMENSION + 1
+    with index.lock(), pytest.raises(DimensionChanged):
+        index.upsert(objects(["a"]))
+
+
+def test_an_alias_leads_to_the_index_it_was_pointed_at_and_goes_with_it(
+    double: Double, store: Store
+) -> None:
+    store.create("lens-g1", ONE_FIELD)
+    store.create("lens-g2", ONE_FIELD)
+    store.point("lens", "lens-g1")
+    store.point("lens", "lens-g1")
+    assert double.state.aliases == {"Development_lens": "Development_lens_g1"}
+    store.point("lens", "lens-g2")
+    assert double.state.aliases == {"Development_lens": "Development_lens_g2"}
+    store.drop("lens-g1")
+    assert double.state.aliases == {"Development_lens": "Development_lens_g2"}
+    store.drop("lens-g2")
+    assert double.state.aliases == {}
+
+
+def test_a_collection_of_somebody_else_is_left_alone(double: Double, store: Store) -> None:
+    with double.state.lock:
+        double.state.create({"class": "Development_lens_g1", "properties": []})
+    for verb in (store.open, store.exists, store.drop):
+        with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
+            verb("lens-g1")
+    with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
+        store.create("lens-g1", ONE_FIELD)
+    assert store.names() == []
+
+
+def test_two_projects_that_forgot_the_prefix_never_write_into_each_other(
+    double: Double, tmp_path: Path
+) -> None:
+    def project(name: str) -> Store:
+        return open_store(
+            "weaviate", tmp_path / name, ENV, environ=double.environ, owner=lambda: name
+        )
+
+    write(project("one").create("lens-g1", ONE_FIELD), objects(["a"]))
+    for verb in (project("two").open, project("two").drop, project("two").exists):
+        with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
+            verb("lens-g1")
+    with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
+        project("two").create("lens-g1", ONE_FIELD)
+    assert project("two").names() == []
+    assert project("one").open("lens-g1").count() == 1
+
+
+def test_projects_with_prefixes_of_their_own_share_a_server(double: Double, tmp_path: Path) -> None:
+    one = opened(double, tmp_path / "1", WEAVIATE_PREFIX="One")
+    two = opened(double, tmp_path / "2", WEAVIATE_PREFIX="Two")
+    write(one.create("lens-g1", ONE_FIELD), objects(["a"]))
+    assert two.names() == []
+    two.create("lens-g1", ONE_FIELD)
+    two.drop("lens-g1")
+    assert one.open("lens-g1").count() == 1
+
+
+def test_indexes_whose_names_differ_only_in_case_are_refused(store: Store) -> None:
+    store.create("lens-g1", ONE_FIELD)
+    with pytest.raises((StoreRefused, ConfigError), match="already exists"):
+        store.create("LENS-g1", ONE_FIELD)
+
+
+def test_an_index_that_is_dropped_in_the_middle_of_a_write_is_gone_not_poison(
+    double: Double, index: Index
+) -> None:
+    with index.lock():
+        double.state.drop("Development_lens_g1")
+        with pytest.raises(NotFound, match="was dropped"):
+            index.upsert(objects(["a"]))
