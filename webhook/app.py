@@ -21,13 +21,13 @@ from starlette.routing import Route
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.http.bodies import Bodies, BodyLimits, BodyRefused
 from semilayer_pipelines.project import Project
-from webhook.keys import Keys
-from webhook.nudge import Nudge
 from webhook.openapi import PATH, openapi
 from webhook.operations import KEYED, OPEN, Keyed
-from webhook.problems import MB, Code, Problem, from_error, problem_response
-from webhook.service import Service
-from webhook.writer import Writer
+from webhook.service.keys import Keys
+from webhook.service.nudge import Nudge
+from webhook.service.problems import MB, Code, Problem, from_error, problem_response
+from webhook.service.service import Service
+from webhook.service.writer import Writer
 
 __all__ = ["build_app"]
 

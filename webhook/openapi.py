@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from semilayer_pipelines import __version__
-from webhook.answers import Error, Readiness
 from webhook.operations import KEYED, OPEN, Keyed, Open
-from webhook.problems import Code
+from webhook.service.problems import Code
+from webhook.service.responses import Error, Readiness
 
 __all__ = ["PATH", "openapi"]
 

@@ -13,7 +13,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey
-from webhook.answers import (
+from webhook.routes import about, ingest, jobs, lenses, search
+from webhook.service.problems import Code
+from webhook.service.requests import (
+    FailedQuery,
+    IngestQuestion,
+    JobQuery,
+    LensPatch,
+    Nothing,
+    SearchQuestion,
+    SimilarQuestion,
+)
+from webhook.service.responses import (
     FailedAnswer,
     FoundAnswer,
     Health,
@@ -23,18 +34,7 @@ from webhook.answers import (
     LensesAnswer,
     Readiness,
 )
-from webhook.problems import Code
-from webhook.questions import (
-    FailedQuery,
-    IngestQuestion,
-    JobQuery,
-    LensPatch,
-    Nothing,
-    SearchQuestion,
-    SimilarQuestion,
-)
-from webhook.routes import about, ingest, jobs, lenses, search
-from webhook.service import Service
+from webhook.service.service import Service
 
 __all__ = ["KEYED", "OPEN", "Keyed", "Open"]
 

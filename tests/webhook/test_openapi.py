@@ -23,7 +23,7 @@ from tests.webhook.site import Site
 from webhook.app import build_app
 from webhook.openapi import openapi
 from webhook.operations import KEYED
-from webhook.problems import Code
+from webhook.service.problems import Code
 
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.http.metrics import exposition
 from semilayer_pipelines.registry import environments
-from webhook.answers import Health, Readiness
-from webhook.service import Service
+from webhook.service.responses import Health, Readiness
+from webhook.service.service import Service
 
 __all__ = ["health", "numbers", "ready"]
 

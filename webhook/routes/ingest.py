@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from semilayer_pipelines.control.accept import NUDGED, Call, KeyRefused
 from semilayer_pipelines.registry.api_key import PresentedKey
-from webhook.answers import IngestAnswer
-from webhook.ingest_body import read_ingest
-from webhook.service import Service, json_body, lens_name
+from webhook.service.ingest_body import read_ingest
+from webhook.service.responses import IngestAnswer
+from webhook.service.service import Service, json_body, lens_name
 
 __all__ = ["ingest"]
 

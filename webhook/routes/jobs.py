@@ -12,10 +12,10 @@ from semilayer_pipelines.queries.state import JobState, job_state
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.api_key import PresentedKey
 from semilayer_pipelines.registry.job import ENDED
-from webhook.answers import JobAnswer
-from webhook.problems import Code, Problem
-from webhook.questions import JobQuery, read_query
-from webhook.service import Service
+from webhook.service.problems import Code, Problem
+from webhook.service.requests import JobQuery, read_query
+from webhook.service.responses import JobAnswer
+from webhook.service.service import Service
 
 __all__ = ["job"]
 

@@ -9,15 +9,15 @@ from semilayer_pipelines.control.patch import change_lens
 from semilayer_pipelines.queries.state import lens_state
 from semilayer_pipelines.registry import failed_rows, lenses
 from semilayer_pipelines.registry.api_key import PresentedKey
-from webhook.answers import (
+from webhook.service.requests import FailedQuery, Nothing, read_body, read_patch, read_query
+from webhook.service.responses import (
     FailedAnswer,
     FailedRowAnswer,
     IngestAnswer,
     LensAnswer,
     LensesAnswer,
 )
-from webhook.questions import FailedQuery, Nothing, read_body, read_patch, read_query
-from webhook.service import Service, json_body, lens_name
+from webhook.service.service import Service, json_body, lens_name
 
 __all__ = ["all_lenses", "change", "failed", "lens", "pause", "resume", "sync"]
 

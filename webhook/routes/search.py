@@ -10,10 +10,10 @@ from starlette.requests import Request
 
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry.api_key import PresentedKey
-from webhook.answers import FoundAnswer, FoundMeta, Hit
-from webhook.problems import Code, Problem
-from webhook.questions import SearchQuestion, SimilarQuestion, read_body
-from webhook.service import Service, json_body, lens_name
+from webhook.service.problems import Code, Problem
+from webhook.service.requests import SearchQuestion, SimilarQuestion, read_body
+from webhook.service.responses import FoundAnswer, FoundMeta, Hit
+from webhook.service.service import Service, json_body, lens_name
 
 if TYPE_CHECKING:
     from semilayer_pipelines.queries.search import Hit as FoundHit

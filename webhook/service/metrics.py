@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from semilayer_pipelines.http.metrics import Seconds
-from webhook.writer import Writer
+from webhook.service.writer import Writer
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
-from webhook.ingest_body import Changes, read_ingest
-from webhook.problems import Problem
+from webhook.service.ingest_body import Changes, read_ingest
+from webhook.service.problems import Problem
 
 GOOD = {"id": "1", "action": "upsert"}
 

@@ -15,9 +15,9 @@ from pydantic.alias_generators import to_camel
 from semilayer_pipelines.config.models import SyncInterval
 from semilayer_pipelines.control.patch import CHANGEABLE
 from semilayer_pipelines.nearest import nearest
-from webhook.ingest_body import MAX_CHANGES, MAX_ID_CHARACTERS
-from webhook.json_text import parse, plain
-from webhook.problems import Problem, bad_request
+from webhook.service.ingest_body import MAX_CHANGES, MAX_ID_CHARACTERS
+from webhook.service.json_text import parse, plain
+from webhook.service.problems import Problem, bad_request
 
 __all__ = [
     "MAX_RESULTS",
@@ -58,7 +58,7 @@ class ChangeQuestion(_Question):
 
 
 class IngestQuestion(_Question):
-    """An ingest call; only described by this model, and read by `webhook.ingest_body`."""
+    """An ingest call; only described by this model, and read by `webhook.service.ingest_body`."""
 
     mode: Literal["full", "incremental", "records"]
     changes: Annotated[

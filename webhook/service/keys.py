@@ -15,7 +15,7 @@ from semilayer_pipelines.control.accept import KeyRefused
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import api_keys
 from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, parse_key
-from webhook.problems import Code, Problem
+from webhook.service.problems import Code, Problem
 
 __all__ = ["Keys", "presented"]
 

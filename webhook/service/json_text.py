@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from webhook.problems import bad_request
+from webhook.service.problems import bad_request
 
 __all__ = ["DEEPEST", "parse", "plain"]
 

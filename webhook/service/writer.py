@@ -18,7 +18,7 @@ from uuid import uuid4
 from semilayer_pipelines.control.accept import Accepted, Call, accept
 from semilayer_pipelines.errors import RegistryUnavailable, SemilayerError
 from semilayer_pipelines.project import Project
-from webhook.problems import Code, Problem
+from webhook.service.problems import Code, Problem
 
 __all__ = ["MAX_WAITING_CALLS", "MAX_WAITING_CHANGES", "Writer"]
 

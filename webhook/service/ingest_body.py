@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
-from webhook.json_text import parse, plain
-from webhook.problems import Code, Problem, bad_request
+from webhook.service.json_text import parse, plain
+from webhook.service.problems import Code, Problem, bad_request
 
 __all__ = ["MAX_CHANGES", "MAX_ID_CHARACTERS", "Changes", "read_ingest"]
 

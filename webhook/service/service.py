@@ -14,11 +14,11 @@ from starlette.requests import Request
 
 from semilayer_pipelines.http.bodies import Bodies
 from semilayer_pipelines.project import Project
-from webhook.keys import Keys
-from webhook.metrics import Metrics
-from webhook.nudge import Nudge
-from webhook.problems import Code, Problem
-from webhook.writer import Writer
+from webhook.service.keys import Keys
+from webhook.service.metrics import Metrics
+from webhook.service.nudge import Nudge
+from webhook.service.problems import Code, Problem
+from webhook.service.writer import Writer
 
 __all__ = ["Service", "json_body", "lens_name"]
 

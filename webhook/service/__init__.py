@@ -1,0 +1,1 @@
+"""What the routes call: accepting changes, keys, requests, responses, problems."""
