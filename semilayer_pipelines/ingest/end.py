@@ -18,10 +18,10 @@ from semilayer_pipelines.errors import Fenced, SemilayerError, Transient, redact
 from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.run import Run
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, endings, generations, jobs, lenses, shards
-from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
+from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
 from semilayer_pipelines.registry.generations import Generation
-from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode, endings
+from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
 __all__ = ["Ended", "Outcome", "cancelled", "ended", "failed", "interrupted"]

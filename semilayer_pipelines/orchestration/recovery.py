@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.orchestration.names import TAG_JOB_ID, TAG_SINGLETON
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, endings, generations, jobs, shards
-from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
-from semilayer_pipelines.registry.jobs import Job, Mode
+from semilayer_pipelines.registry import changes, generations, jobs, shards
+from semilayer_pipelines.registry.jobs import Job, Mode, endings
+from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.shards import ShardStatus
 
 __all__ = ["SILENCE", "Launches", "cancel_queued", "close_silent", "launches_of"]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, or_, select
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.registry.job import Mode
+from semilayer_pipelines.registry.jobs.job import Mode
 
 __all__ = ["LoggedPage", "job_at", "of_job", "prune", "rate", "record", "total"]
 

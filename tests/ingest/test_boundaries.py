@@ -15,8 +15,8 @@ from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action
-from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.clock import Clock
 from tests.lab import ENV, Lab

@@ -33,8 +33,8 @@ from semilayer_pipelines.ingest import retry
 from semilayer_pipelines.ingest.execute import run_job
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import failed_rows, jobs
-from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
+from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH
 from tests import servers

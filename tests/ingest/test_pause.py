@@ -18,8 +18,8 @@ from semilayer_pipelines.ingest.execute import Ended, run_job
 from semilayer_pipelines.ingest.run import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.registry import changes, jobs, page_log, shards
 from semilayer_pipelines.registry.changes import Action
-from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.registry.shards import ShardStatus
 from tests.gate import Gate

@@ -14,8 +14,8 @@ from semilayer_pipelines.orchestration.names import job_tags
 from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
 from semilayer_pipelines.registry import changes, generations, jobs, shards
 from semilayer_pipelines.registry.changes import Action
-from semilayer_pipelines.registry.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from semilayer_pipelines.ingest.execute import run_job
-from semilayer_pipelines.registry import job_queries
+from semilayer_pipelines.registry.jobs import queries
 from tests.lab import Lab
 
 STOP = "stop"
@@ -22,8 +22,8 @@ def main(folder: Path) -> None:
     while True:
         stopping = (folder / STOP).exists()
         with project.registry.read() as db:
-            due = job_queries.due(db, project.clock())
-            waiting = job_queries.queue_counts(db, project.settings.env, project.clock())
+            due = queries.due(db, project.clock())
+            waiting = queries.queue_counts(db, project.settings.env, project.clock())
         for job in due:
             run_job(project, job.id)
         if stopping and not waiting.pending:

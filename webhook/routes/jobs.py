@@ -11,7 +11,7 @@ from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.queries.state import JobState, job_state
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.api_key import PresentedKey
-from semilayer_pipelines.registry.job import ENDED
+from semilayer_pipelines.registry.jobs.job import ENDED
 from webhook.service.problems import Code, Problem
 from webhook.service.requests import JobQuery, read_query
 from webhook.service.responses import JobAnswer

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from semilayer_pipelines.errors import NotFound, SemilayerError, redact
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import jobs
-from semilayer_pipelines.registry.job_queries import NUDGE_GRACE
 from semilayer_pipelines.registry.jobs import Job, JobStatus
+from semilayer_pipelines.registry.jobs.queries import NUDGE_GRACE
 
 if TYPE_CHECKING:
     import httpx

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from semilayer_pipelines.queries.state import JobState, LensState
 from semilayer_pipelines.registry.failed_rows import FailedRow
-from semilayer_pipelines.registry.job import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs.job import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Queued jobs: making them, moving their time, taking them back. Use it through `registry.jobs`.
+"""Queued jobs: making them, moving their time, taking them back.
 
 `request` is the only place that makes a job, and the one that decides what there may be only one of
 (invariant 6): a job occupies its singleton `slot` while queued, a full ingest until it ended.
@@ -15,8 +15,15 @@ from sqlalchemy.exc import IntegrityError
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.registry.job import SELECT_JOB, Job, JobStatus, Mode, job_of, singleton_key
-from semilayer_pipelines.registry.job_queries import get
+from semilayer_pipelines.registry.jobs.job import (
+    SELECT_JOB,
+    Job,
+    JobStatus,
+    Mode,
+    job_of,
+    singleton_key,
+)
+from semilayer_pipelines.registry.jobs.queries import get
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.registry.sql import insert
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_,
 
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.registry.job import SELECT_JOB, SWEEPS, Job, JobStatus, Mode, job_of
+from semilayer_pipelines.registry.jobs.job import SELECT_JOB, SWEEPS, Job, JobStatus, Mode, job_of
 from semilayer_pipelines.registry.lenses import LensStatus
 
 __all__ = [

@@ -1,11 +1,7 @@
-"""Jobs: the one way to make them, and every step of their way.
+"""Every step of a job on its way, from queued to ended.
 
-A job exists before any run does; `request` makes it (`registry.job_request`). Every step is a
-compare-and-set that tells whether it was made, so that two processes cannot both make it; a run
-whose lease was taken over gets `False` and must write nothing more.
-
-In a transaction that also appends changes, append first: all who take both locks then take them in
-one order.
+Every step is a compare-and-set that tells whether it was made, so that two processes cannot both
+make it; a run whose lease was taken over gets `False` and must write nothing more.
 """
 
 from __future__ import annotations
@@ -17,64 +13,16 @@ from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.registry.job import (
+from semilayer_pipelines.registry.jobs.job import (
     ENDED,
     SWEEPS,
     Job,
     JobStatus,
     Mode,
-    singleton_key,
 )
-from semilayer_pipelines.registry.job_queries import (
-    QueueCounts,
-    anything_to_do,
-    due,
-    due_of,
-    find,
-    get,
-    holds,
-    is_due,
-    last_began,
-    queue_counts,
-    queued,
-    recent,
-    running,
-    silent,
-)
-from semilayer_pipelines.registry.job_request import Requested, cancel, postpone, relaunch, request
+from semilayer_pipelines.registry.jobs.queries import get
 
-__all__ = [
-    "Job",
-    "JobStatus",
-    "Mode",
-    "QueueCounts",
-    "Requested",
-    "anything_to_do",
-    "beat",
-    "cancel",
-    "due",
-    "due_of",
-    "find",
-    "finish",
-    "get",
-    "heartbeat",
-    "holds",
-    "is_due",
-    "join",
-    "last_began",
-    "postpone",
-    "queue_counts",
-    "queued",
-    "recent",
-    "relaunch",
-    "request",
-    "requeue",
-    "retry",
-    "running",
-    "silent",
-    "singleton_key",
-    "take",
-]
+__all__ = ["beat", "finish", "heartbeat", "join", "requeue", "retry", "take"]
 
 _jobs = tables.jobs.c
 

@@ -1,0 +1,74 @@
+"""Jobs: the one way to make them, and every step of their way.
+
+A job exists before any run does; `request` makes it (`jobs.queue`). This is the face: what a job is
+stands in `jobs.job`, how it moves in `jobs.steps`, how it ends badly in `jobs.endings`.
+
+In a transaction that also appends changes, append first: all who take both locks then take them in
+one order.
+"""
+
+from semilayer_pipelines.registry.jobs.job import (
+    Job,
+    JobStatus,
+    Mode,
+    singleton_key,
+)
+from semilayer_pipelines.registry.jobs.queries import (
+    QueueCounts,
+    anything_to_do,
+    due,
+    due_of,
+    find,
+    get,
+    holds,
+    is_due,
+    last_began,
+    queue_counts,
+    queued,
+    recent,
+    running,
+    silent,
+)
+from semilayer_pipelines.registry.jobs.queue import Requested, cancel, postpone, relaunch, request
+from semilayer_pipelines.registry.jobs.steps import (
+    beat,
+    finish,
+    heartbeat,
+    join,
+    requeue,
+    retry,
+    take,
+)
+
+__all__ = [
+    "Job",
+    "JobStatus",
+    "Mode",
+    "QueueCounts",
+    "Requested",
+    "anything_to_do",
+    "beat",
+    "cancel",
+    "due",
+    "due_of",
+    "find",
+    "finish",
+    "get",
+    "heartbeat",
+    "holds",
+    "is_due",
+    "join",
+    "last_began",
+    "postpone",
+    "queue_counts",
+    "queued",
+    "recent",
+    "relaunch",
+    "request",
+    "requeue",
+    "retry",
+    "running",
+    "silent",
+    "singleton_key",
+    "take",
+]
