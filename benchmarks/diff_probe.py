@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.diff import CHANGED, DELETED, INDEX, hashed_rows
 from benchmarks.memory_probe import peak_mb
-from semilayer_pipelines.ingest.diff import KnownRows
+from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.stores import open_store
 
 __all__ = ["main"]

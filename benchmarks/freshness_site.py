@@ -24,7 +24,7 @@ import polars as pl
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.dev.supervisor import free_port
-from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, generations, jobs, lenses, page_log
 from semilayer_pipelines.registry.api_key import KeyKind

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from semilayer_pipelines.bridges.protocol import Window
-from semilayer_pipelines.ingest.parts import open_parts
+from semilayer_pipelines.ingest.open_lens import open_parts
 from semilayer_pipelines.mapping.compile import TEXT
 from tests.lab import Lab
 

@@ -14,8 +14,8 @@ import polars as pl
 from benchmarks.catalogue import workplace
 from benchmarks.packages import COLUMNS, lab_of
 from benchmarks.timing import timed
-from semilayer_pipelines.ingest.end import Outcome
-from semilayer_pipelines.ingest.run import PageDone
+from semilayer_pipelines.ingest.job_outcome import Outcome
+from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.registry import generations
 
 __all__ = ["main"]

@@ -29,7 +29,7 @@ from semilayer_pipelines.cli.context import (
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port, wait_for_port
 from semilayer_pipelines.errors import ConfigError, Terminal
-from semilayer_pipelines.orchestration.alive import load_error
+from semilayer_pipelines.orchestration.diagnose import load_error
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 

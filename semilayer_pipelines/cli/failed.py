@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import (
     Here,
     console,
@@ -16,6 +15,7 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.registry import failed_rows

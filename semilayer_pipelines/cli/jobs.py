@@ -8,9 +8,9 @@ from datetime import datetime
 
 import click
 
-from semilayer_pipelines.cli.chosen import check_env
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say, say_json
 from semilayer_pipelines.cli.follow import describe
+from semilayer_pipelines.cli.lens_selection import check_env
 from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.queries.state import JobState, job_state
 from semilayer_pipelines.registry import jobs, page_log

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.lifecycle import Resumed
 from semilayer_pipelines.project import Project

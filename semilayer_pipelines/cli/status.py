@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.text import Text
 
 from semilayer_pipelines.bridges.cursors import shown
-from semilayer_pipelines.cli.chosen import chosen_lenses
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say_json
 from semilayer_pipelines.cli.follow import progress_of
+from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import LensState, lens_state

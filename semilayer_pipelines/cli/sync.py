@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from semilayer_pipelines.cli.audit_report import audit_json, found_lines, reporting
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.cli.out_of_line import audit_json, found_lines, reporting
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.queries.audit import Kind
 from semilayer_pipelines.queries.dry_run import DryRun, dry_run

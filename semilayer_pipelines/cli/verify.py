@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import click
 
-from semilayer_pipelines.cli.chosen import chosen_lenses
+from semilayer_pipelines.cli.audit_report import audit_json, found_lines, reporting
 from semilayer_pipelines.cli.context import (
     Here,
     env_option,
@@ -18,7 +18,7 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.cli.out_of_line import audit_json, found_lines, reporting
+from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import SemilayerError, redact
 from semilayer_pipelines.project import Project

@@ -8,10 +8,10 @@ Needs httpx and nothing else: no Polars, no Dagster, no SQLAlchemy, so that a wo
 and fits anywhere. Nothing in here may print, log or raise the key.
 """
 
-from semilayer_pipelines.client.answers import JobState, JobStatus, Receipt, ReceiptStatus
 from semilayer_pipelines.client.asynchronous import AsyncIngestClient
 from semilayer_pipelines.client.change import Action, Change, InvalidChange
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
+from semilayer_pipelines.client.responses import JobState, JobStatus, Receipt, ReceiptStatus
 from semilayer_pipelines.client.synchronous import IngestClient
 
 __all__ = [

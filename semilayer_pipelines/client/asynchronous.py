@@ -17,12 +17,12 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from semilayer_pipelines.client import exchange
-from semilayer_pipelines.client.answers import Answer, JobState, Receipt
 from semilayer_pipelines.client.backoff import MAX_WAIT_S
 from semilayer_pipelines.client.buffer import MAX_BATCH_CHANGES, Buffer
 from semilayer_pipelines.client.change import Action, Change
 from semilayer_pipelines.client.exchange import NoAnswer, Pace, Steps, Wait
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
+from semilayer_pipelines.client.responses import Answer, JobState, Receipt
 from semilayer_pipelines.client.service import Request, Service
 from semilayer_pipelines.client.transport import AsyncTransport
 

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from semilayer_pipelines.client.answers import (
+from semilayer_pipelines.client.backoff import next_wait
+from semilayer_pipelines.client.buffer import Buffer
+from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
+from semilayer_pipelines.client.responses import (
     Answer,
     JobState,
     Receipt,
@@ -21,9 +24,6 @@ from semilayer_pipelines.client.answers import (
     read_job,
     read_receipt,
 )
-from semilayer_pipelines.client.backoff import next_wait
-from semilayer_pipelines.client.buffer import Buffer
-from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
 from semilayer_pipelines.client.service import Request, Service
 from semilayer_pipelines.http.retry_after import retry_after
 

@@ -6,7 +6,7 @@ may hold the key or what the service echoed of it.
 
 from __future__ import annotations
 
-from semilayer_pipelines.client.answers import Receipt
+from semilayer_pipelines.client.responses import Receipt
 from semilayer_pipelines.errors import Terminal, Transient
 
 __all__ = ["DeliveryFailed", "RequestRefused"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import httpx
 
-from semilayer_pipelines.client.answers import Answer
 from semilayer_pipelines.client.exchange import NoAnswer
+from semilayer_pipelines.client.responses import Answer
 from semilayer_pipelines.client.service import Request, check_key
 
 __all__ = ["AsyncTransport", "Transport"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from semilayer_pipelines.bridges.protocol import Bridge
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError
-from semilayer_pipelines.ingest.parts import (
+from semilayer_pipelines.ingest.open_lens import (
     DEFAULT_TRACKING_COLUMN,
     key_of,
     same_rows,

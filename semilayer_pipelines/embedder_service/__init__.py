@@ -6,7 +6,7 @@ stand behind one address. It never imports Dagster, a bridge or a store.
 """
 
 from semilayer_pipelines.embedder_service.app import build_app
+from semilayer_pipelines.embedder_service.model import Opened, ServedModel, open_model
 from semilayer_pipelines.embedder_service.serve import serve
-from semilayer_pipelines.embedder_service.served import Opened, ServedModel, open_model
 
 __all__ = ["Opened", "ServedModel", "build_app", "open_model", "serve"]

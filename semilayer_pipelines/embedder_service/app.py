@@ -21,9 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from semilayer_pipelines.embedder_service.answers import write_answer, write_models
-from semilayer_pipelines.embedder_service.asked import Asked
 from semilayer_pipelines.embedder_service.metrics import Metrics
+from semilayer_pipelines.embedder_service.model import Opened, ServedModel
+from semilayer_pipelines.embedder_service.pending import Asked
 from semilayer_pipelines.embedder_service.problems import (
     MIB,
     Problem,
@@ -33,9 +33,9 @@ from semilayer_pipelines.embedder_service.problems import (
     not_ready,
     unauthorised,
 )
-from semilayer_pipelines.embedder_service.questions import read_question
-from semilayer_pipelines.embedder_service.served import Opened, ServedModel
-from semilayer_pipelines.embedder_service.waiting import Full, Limits, Waiting
+from semilayer_pipelines.embedder_service.queue import Full, Limits, Waiting
+from semilayer_pipelines.embedder_service.requests import read_question
+from semilayer_pipelines.embedder_service.responses import write_answer, write_models
 from semilayer_pipelines.embedder_service.worker import Worker
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import SemilayerError

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semilayer_pipelines.embedder_service.asked import Asked
-from semilayer_pipelines.embedder_service.waiting import Taken
+from semilayer_pipelines.embedder_service.pending import Asked
+from semilayer_pipelines.embedder_service.queue import Taken
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import EmbeddingRejected
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from semilayer_pipelines.embedder_service.batch import BatchCounts
-from semilayer_pipelines.embedder_service.served import ServedModel
-from semilayer_pipelines.embedder_service.waiting import Waiting
+from semilayer_pipelines.embedder_service.model import ServedModel
+from semilayer_pipelines.embedder_service.queue import Waiting
 from semilayer_pipelines.http.metrics import Seconds
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import uvicorn
 
 from semilayer_pipelines.embedder_service.app import build_app
-from semilayer_pipelines.embedder_service.served import Opened
+from semilayer_pipelines.embedder_service.model import Opened
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.http.listen import KEEP_ALIVE_S
 

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 
 from semilayer_pipelines.embedder_service.batch import embed_batch
+from semilayer_pipelines.embedder_service.batch_size import FIRST_BUDGET, next_budget
 from semilayer_pipelines.embedder_service.metrics import Metrics
-from semilayer_pipelines.embedder_service.pace import FIRST_BUDGET, next_budget
+from semilayer_pipelines.embedder_service.model import Opened, ServedModel
 from semilayer_pipelines.embedder_service.problems import not_ready
-from semilayer_pipelines.embedder_service.served import Opened, ServedModel
-from semilayer_pipelines.embedder_service.waiting import Waiting
+from semilayer_pipelines.embedder_service.queue import Waiting
 from semilayer_pipelines.errors import SemilayerError
 
 __all__ = ["Worker"]

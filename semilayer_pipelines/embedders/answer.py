@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, ModelUnavailable
 
 __all__ = ["error_text", "read_answer"]

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.running import Running
+from semilayer_pipelines.embedders.backend import Running
 
 __all__ = ["Embedded", "Embedder"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.ingest.open_lens import Parts
 from semilayer_pipelines.ingest.page import Commit
-from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.retry import retrying
-from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, failed_rows
 

@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
-from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import EmbeddingRejected, TooManyFailures
 
 __all__ = ["MAX_TRIES", "EmbeddedPage", "embed_page"]

@@ -18,14 +18,14 @@ from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.config.models import Rebuild
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced
-from semilayer_pipelines.ingest.ahead import apply_pages
-from semilayer_pipelines.ingest.diff import KnownRows
-from semilayer_pipelines.ingest.pacing import Pace
+from semilayer_pipelines.ingest.known_rows import KnownRows
+from semilayer_pipelines.ingest.open_lens import Parts, same_rows
 from semilayer_pipelines.ingest.page import Commit, Comparison
-from semilayer_pipelines.ingest.parts import Parts, same_rows
+from semilayer_pipelines.ingest.page_size import Pace
+from semilayer_pipelines.ingest.pipelined import apply_pages
 from semilayer_pipelines.ingest.publish import announce, publish
 from semilayer_pipelines.ingest.retention import drop_retired
-from semilayer_pipelines.ingest.run import LEASE, Heartbeat, Run, StartOver
+from semilayer_pipelines.ingest.run_state import LEASE, Heartbeat, Run, StartOver
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.compile import Mapped

@@ -23,12 +23,12 @@ from semilayer_pipelines.bridges.protocol import Selection
 from semilayer_pipelines.bridges.times import is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SchemaMismatch, SourceUnreachable
-from semilayer_pipelines.ingest.pacing import FIRST_PAGE_ROWS, next_page_rows
+from semilayer_pipelines.ingest.open_lens import DEFAULT_TRACKING_COLUMN, Parts
 from semilayer_pipelines.ingest.page import Commit, Page, apply_page
-from semilayer_pipelines.ingest.parts import DEFAULT_TRACKING_COLUMN, Parts
+from semilayer_pipelines.ingest.page_size import FIRST_PAGE_ROWS, next_page_rows
 from semilayer_pipelines.ingest.records import compare_by_key
 from semilayer_pipelines.ingest.retry import retrying
-from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, cursors
 from semilayer_pipelines.registry.cursors import IncrementalCursor

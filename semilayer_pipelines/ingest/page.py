@@ -18,9 +18,9 @@ from sqlalchemy import Connection
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable, TooManyFailures
 from semilayer_pipelines.ingest.embed import embed_page
-from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.open_lens import Parts
 from semilayer_pipelines.ingest.retry import retrying
-from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.vectors import Embed, Vectorised, begin_vectors
 from semilayer_pipelines.mapping.compile import Mapped

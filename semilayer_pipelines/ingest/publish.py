@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager, nullcontext
 from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import GuardStopped
-from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.reconcile import GUARD_ROWS, sweep
 from semilayer_pipelines.ingest.records import apply_changes
-from semilayer_pipelines.ingest.run import Run, StartOver
-from semilayer_pipelines.ingest.sweep import GUARD_ROWS, sweep
+from semilayer_pipelines.ingest.run_state import Run, StartOver
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, lenses
 from semilayer_pipelines.registry.changes import Change

@@ -16,10 +16,10 @@ from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.delete import delete_keys
+from semilayer_pipelines.ingest.open_lens import Parts
 from semilayer_pipelines.ingest.page import Commit, Comparison, Page, apply_page, nothing_known
-from semilayer_pipelines.ingest.parts import Parts
 from semilayer_pipelines.ingest.retry import retrying
-from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.mapping.compile import Mapped
 from semilayer_pipelines.registry import changes

@@ -14,10 +14,10 @@ from typing import NoReturn
 import polars as pl
 from sqlalchemy import Connection
 
-from semilayer_pipelines.embedders.running import Running
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.errors import DimensionChanged, NotFound, ObjectsRejected
-from semilayer_pipelines.ingest.parts import Parts
-from semilayer_pipelines.ingest.run import Run, StartOver
+from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.run_state import Run, StartOver
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.generations import Generation, GenerationState
 from semilayer_pipelines.stores.protocol import Index, IndexSchema

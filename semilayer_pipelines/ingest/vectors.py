@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.running import Running
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.errors import DimensionChanged
 from semilayer_pipelines.ingest.embed import EmbeddedPage
 from semilayer_pipelines.mapping.compile import TEXT

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.errors import SourceUnreachable
-from semilayer_pipelines.ingest.pacing import Pace
+from semilayer_pipelines.ingest.open_lens import Parts
 from semilayer_pipelines.ingest.page import Page
-from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.page_size import Pace
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.registry import changes
 

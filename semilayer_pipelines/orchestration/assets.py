@@ -4,7 +4,7 @@ import dagster as dg
 
 from semilayer_pipelines.errors import Refused, SemilayerError
 from semilayer_pipelines.orchestration.catalogue import LensEntry
-from semilayer_pipelines.orchestration.execution import failure, materialise_shard
+from semilayer_pipelines.orchestration.dagster_run import failure, materialise_shard
 from semilayer_pipelines.orchestration.names import (
     asset_key,
     published_key,

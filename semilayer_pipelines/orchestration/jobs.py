@@ -7,7 +7,7 @@ from pydantic import Field
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import ConfigError, SemilayerError
-from semilayer_pipelines.orchestration.execution import execute, failure, is_filled, job_for
+from semilayer_pipelines.orchestration.dagster_run import execute, failure, is_filled, job_for
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.orchestration.reporting import (
     log_materialisations,
@@ -19,7 +19,7 @@ from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.jobs import Job, Mode
 
 if TYPE_CHECKING:
-    from semilayer_pipelines.ingest.execute import Outcome
+    from semilayer_pipelines.ingest.run_job import Outcome
 
 __all__ = ["LensRun", "lens_jobs"]
 
@@ -103,7 +103,7 @@ def _job_row(project: Project, mode: Mode, config: LensRun) -> Job:
 
 def _materialised(project: Project, job: Job, outcome: "Outcome", shard: int | None) -> bool:
     """Say whether the shard that the run was for is filled or, without one, all are."""
-    from semilayer_pipelines.ingest.execute import Ended
+    from semilayer_pipelines.ingest.run_job import Ended
 
     match job.mode, outcome.ended:
         case Mode.FULL, (Ended.COMPLETED | Ended.SHARE_DONE):

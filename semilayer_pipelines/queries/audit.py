@@ -15,10 +15,10 @@ from enum import StrEnum
 
 import polars as pl
 
-from semilayer_pipelines.ingest.diff import KnownRows
+from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
+from semilayer_pipelines.ingest.known_rows import KnownRows
+from semilayer_pipelines.ingest.open_lens import Parts, as_indexed, open_parts
 from semilayer_pipelines.ingest.page import Page
-from semilayer_pipelines.ingest.parts import Parts, as_indexed, open_parts
-from semilayer_pipelines.ingest.second_look import absent, in_chunks
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.compile import TEXT
 from semilayer_pipelines.project import Project

@@ -17,9 +17,9 @@ import polars as pl
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.errors import SemilayerError, redact
-from semilayer_pipelines.ingest.parts import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.missed_updates import Unmoved
+from semilayer_pipelines.ingest.open_lens import Parts, as_indexed, open_parts
 from semilayer_pipelines.ingest.records import compare_by_key
-from semilayer_pipelines.ingest.unmoved import Unmoved
 from semilayer_pipelines.ingest.walk import shard_window
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs

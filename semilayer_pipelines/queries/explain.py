@@ -16,7 +16,7 @@ import polars as pl
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.ingest.parts import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.open_lens import Parts, as_indexed, open_parts
 from semilayer_pipelines.mapping.compile import TEXT
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log

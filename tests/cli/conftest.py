@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry import jobs
 from tests.cli.project import Folder
 

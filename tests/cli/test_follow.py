@@ -15,7 +15,7 @@ import pytest
 from semilayer_pipelines.cli import follow
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import SourceUnreachable
-from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry import changes, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode

@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry import jobs, lenses
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.cli.conftest import run_queued

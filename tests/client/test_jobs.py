@@ -7,7 +7,7 @@ import time
 import pytest
 
 from semilayer_pipelines.client import JobState, JobStatus, RequestRefused
-from semilayer_pipelines.client.answers import Answer, Unreadable, read_job
+from semilayer_pipelines.client.responses import Answer, Unreadable, read_job
 from semilayer_pipelines.counts import Counts
 from tests.client.given import client
 from tests.client.service import Service

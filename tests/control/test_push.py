@@ -13,7 +13,7 @@ from semilayer_pipelines.config.models import Bridge, LensConfig, ProjectConfig,
 from semilayer_pipelines.control.push import Change, apply_push, plan_push, plan_removal
 from semilayer_pipelines.errors import NotFound, Overtaken, SchemaMismatch, StoreUnavailable
 from semilayer_pipelines.ingest.retention import GRACE, tidy
-from semilayer_pipelines.ingest.run import PageDone
+from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import cursors, lenses, tables
 from semilayer_pipelines.registry.lenses import LensStatus, Needs

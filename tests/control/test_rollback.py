@@ -11,7 +11,7 @@ import pytest
 from semilayer_pipelines.control.rollback import RolledBack, rollback
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.retention import GRACE, tidy
-from semilayer_pipelines.ingest.run import PageDone
+from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.registry import cursors, generations
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs

@@ -17,9 +17,9 @@ import uvicorn
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedder_service import Opened, ServedModel, build_app
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import EmbeddingRejected
 from semilayer_pipelines.http.listen import listen, url_of
 

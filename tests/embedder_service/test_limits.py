@@ -6,7 +6,7 @@ import tracemalloc
 from dataclasses import replace
 
 from semilayer_pipelines.embedder_service.app import BODY_LIMITS
-from semilayer_pipelines.embedder_service.waiting import Limits
+from semilayer_pipelines.embedder_service.queue import Limits
 from tests.embedder_service.service import (
     Service,
     WatchedEmbedder,

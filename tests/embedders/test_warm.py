@@ -16,9 +16,9 @@ import pytest
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedder_service import Opened, ServedModel
 from semilayer_pipelines.embedders import open_embedder
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.embedders.warm import WarmEmbedder
 from semilayer_pipelines.errors import ConfigError, EmbeddingRejected, ModelUnavailable
 from semilayer_pipelines.project import Project, Settings

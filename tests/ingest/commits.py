@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from semilayer_pipelines.ingest.execute import Ended, run_job
+from semilayer_pipelines.ingest.run_job import Ended, run_job
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from tests.clock import Clock

@@ -10,7 +10,7 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest import records
-from semilayer_pipelines.ingest.execute import Ended, run_job
+from semilayer_pipelines.ingest.run_job import Ended, run_job
 from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.rate import known_rate
-from semilayer_pipelines.embedders.running import Running
-from semilayer_pipelines.ingest.run import PageDone
+from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.registry import generations
 from tests.lab import Lab
 

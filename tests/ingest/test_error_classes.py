@@ -30,7 +30,7 @@ from semilayer_pipelines.errors import (
     Transient,
 )
 from semilayer_pipelines.ingest import retry
-from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import failed_rows, jobs
 from semilayer_pipelines.registry.jobs import JobStatus, Mode

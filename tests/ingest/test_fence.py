@@ -12,8 +12,8 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Fenced, SourceRefused
-from semilayer_pipelines.ingest.execute import Ended, Outcome, run_job
-from semilayer_pipelines.ingest.run import LEASE
+from semilayer_pipelines.ingest.run_job import Ended, Outcome, run_job
+from semilayer_pipelines.ingest.run_state import LEASE
 from semilayer_pipelines.registry import changes, failed_rows, jobs, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode

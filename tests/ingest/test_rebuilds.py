@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.ingest.execute import Ended
+from semilayer_pipelines.ingest.run_job import Ended
 from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action

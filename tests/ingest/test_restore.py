@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from semilayer_pipelines.ingest.execute import Ended
 from semilayer_pipelines.ingest.retention import GRACE, tidy
+from semilayer_pipelines.ingest.run_job import Ended
 from tests.lab import ENV, Lab
 from tests.workload import FIELDS
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Refused, Transient
-from semilayer_pipelines.ingest.execute import run_job
-from semilayer_pipelines.ingest.parts import open_parts
+from semilayer_pipelines.ingest.open_lens import open_parts
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import ENV, Lab
 

@@ -15,7 +15,7 @@ import polars as pl
 from sqlalchemy import select
 
 from semilayer_pipelines.control.accept import Accepted, Call, accept
-from semilayer_pipelines.ingest.parts import open_parts
+from semilayer_pipelines.ingest.open_lens import open_parts
 from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, generations, jobs, tables

@@ -155,7 +155,7 @@ def test_two_hundred_lenses_load_quickly(here: Path) -> None:
 @pytest.mark.usefixtures("here")
 def test_loading_imports_no_model_no_store_and_no_driver() -> None:
     heavy = ["torch", "transformers", "sentence_transformers", "lancedb", "weaviate", "pymysql"]
-    heavy += ["psycopg", "psycopg2", "adbc_driver_sqlite", "semilayer_pipelines.ingest.execute"]
+    heavy += ["psycopg", "psycopg2", "adbc_driver_sqlite", "semilayer_pipelines.ingest.run_job"]
     script = (
         "import json, sys\n"
         "import semilayer_pipelines.orchestration.definitions\n"

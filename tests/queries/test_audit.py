@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.queries.audit import OUT_OF_LINE, SHOWN_IDS, Audit, Kind, audit
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry.jobs import queries
 from tests.lab import Lab
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.embedders.running import Running
 
 __all__ = ["Engine"]
 

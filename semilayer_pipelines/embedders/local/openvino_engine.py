@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.local.batches import Batch
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.graph import Graph
 from semilayer_pipelines.embedders.local.openvino_runtime import openvino
 from semilayer_pipelines.embedders.local.probe import holds
 from semilayer_pipelines.embedders.local.token_engine import TokenEngine
-from semilayer_pipelines.embedders.running import Running
 
 __all__ = ["OpenVinoForward", "choose_openvino", "in_precision"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.graph import Graph
 from semilayer_pipelines.embedders.local.openvino_engine import OpenVinoForward
 from semilayer_pipelines.embedders.local.openvino_runtime import openvino
 from semilayer_pipelines.embedders.local.probe import INT8, closeness
 from semilayer_pipelines.embedders.local.token_engine import TokenEngine
-from semilayer_pipelines.embedders.running import Running
 from semilayer_pipelines.errors import ModelUnavailable
 
 __all__ = ["open_int8"]

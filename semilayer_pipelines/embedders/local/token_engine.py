@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.local.batches import Batch, batched
 from semilayer_pipelines.embedders.local.tokens import Tokeniser, Tokens
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.embedders.running import Running
 
 __all__ = ["Forward", "TokenEngine"]
 

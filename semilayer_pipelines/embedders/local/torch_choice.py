@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.probe import PROBES, holds
 from semilayer_pipelines.embedders.local.token_engine import TokenEngine
 from semilayer_pipelines.embedders.local.tokens import Tokeniser
 from semilayer_pipelines.embedders.local.torch_engine import OwnEncode, TorchForward
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel
-from semilayer_pipelines.embedders.running import Running
 
 __all__ = ["choose_torch", "native_precisions", "own_vectors"]
 

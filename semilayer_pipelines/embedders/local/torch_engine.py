@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.local.batches import Batch
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.embedders.running import Running
 
 __all__ = ["OwnEncode", "TorchForward"]
 

@@ -10,8 +10,8 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import DimensionChanged
-from semilayer_pipelines.ingest.execute import Ended, Outcome, run_job
-from semilayer_pipelines.ingest.run import PAUSE_CHECK_SECONDS, PageDone
+from semilayer_pipelines.ingest.run_job import Ended, Outcome, run_job
+from semilayer_pipelines.ingest.run_state import PAUSE_CHECK_SECONDS, PageDone
 from semilayer_pipelines.registry import changes, cursors
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, Mode

@@ -9,8 +9,8 @@ import base64
 import json
 from dataclasses import asdict
 
-from semilayer_pipelines.embedder_service.questions import Encoding, Question
-from semilayer_pipelines.embedder_service.served import ServedModel
+from semilayer_pipelines.embedder_service.model import ServedModel
+from semilayer_pipelines.embedder_service.requests import Encoding, Question
 from semilayer_pipelines.embedders.protocol import Embedded
 
 __all__ = ["write_answer", "write_models"]

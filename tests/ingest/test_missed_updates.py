@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.ingest.unmoved import _bound
+from semilayer_pipelines.ingest.missed_updates import _bound
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import Lab
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.errors import SourceUnreachable
-from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.open_lens import Parts
 from semilayer_pipelines.ingest.retry import retrying
 
 __all__ = ["LOOK_UP_ROWS", "absent", "in_chunks"]

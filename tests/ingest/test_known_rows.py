@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semilayer_pipelines.ingest.diff import KnownRows
+from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
 keys = st.dictionaries(st.text(max_size=20), st.binary(min_size=16, max_size=16), max_size=60)

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.embed import EmbeddedPage, embed_page
-from semilayer_pipelines.ingest.pacing import Pace
+from semilayer_pipelines.ingest.open_lens import Parts
 from semilayer_pipelines.ingest.page import Begun, Commit, Compare, Page, begin_page, end_page
-from semilayer_pipelines.ingest.parts import Parts
-from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.page_size import Pace
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.vectors import Embed
 from semilayer_pipelines.stores.protocol import Index

@@ -32,7 +32,7 @@ from semilayer_pipelines.errors import (
     Terminal,
     TooManyFailures,
 )
-from semilayer_pipelines.ingest.execute import Ended, run_job
+from semilayer_pipelines.ingest.run_job import Ended, run_job
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
@@ -331,7 +331,7 @@ _FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from semilayer_pipelines.errors import StoreFull
-from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.project import Project, Settings
 from tests.lab import ENV, Lab
 

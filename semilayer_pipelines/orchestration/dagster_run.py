@@ -25,7 +25,7 @@ from semilayer_pipelines.registry.lenses import LensStatus, Needs
 from semilayer_pipelines.registry.shards import ShardStatus
 
 if TYPE_CHECKING:
-    from semilayer_pipelines.ingest.execute import Outcome
+    from semilayer_pipelines.ingest.run_job import Outcome
 
 __all__ = ["execute", "failure", "is_filled", "job_for", "materialise_shard"]
 
@@ -100,8 +100,8 @@ def _tell_of_rebuild(context: Context, project: Project, job: Job) -> None:
 
 
 def _run(context: Context, project: Project, job: Job, shard: int | None, shards: int) -> Outcome:
-    from semilayer_pipelines.ingest.execute import run_job
-    from semilayer_pipelines.ingest.linger import run_and_linger
+    from semilayer_pipelines.ingest.records_loop import run_and_linger
+    from semilayer_pipelines.ingest.run_job import run_job
 
     report = page_reporter(context, job, shards)
     run_id = context.run.run_id
@@ -129,7 +129,7 @@ def materialise_shard(
     compared with the active generation and brought in line. Raises `dagster.Failure` when the range
     is not done at the end, so that the partition is not shown as materialised.
     """
-    from semilayer_pipelines.ingest.execute import Ended
+    from semilayer_pipelines.ingest.run_job import Ended
 
     try:
         with project.registry.read() as db:

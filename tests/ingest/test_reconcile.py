@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected
-from semilayer_pipelines.ingest.execute import run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.errors import SchemaMismatch
-from semilayer_pipelines.ingest.execute import Ended, run_job
+from semilayer_pipelines.ingest.run_job import Ended, run_job
 from semilayer_pipelines.registry import changes, cursors, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode

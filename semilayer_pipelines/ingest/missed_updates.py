@@ -15,7 +15,7 @@ import polars as pl
 from semilayer_pipelines.bridges.cursors import Scalar, decode
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.ingest.incremental import goes_on_at
-from semilayer_pipelines.ingest.parts import Parts
+from semilayer_pipelines.ingest.open_lens import Parts
 from semilayer_pipelines.registry import cursors
 from semilayer_pipelines.registry.generations import Generation
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from semilayer_pipelines.embedder_service.asked import Asked
+from semilayer_pipelines.embedder_service.pending import Asked
 
 __all__ = ["CALL_COST", "Full", "Limits", "Taken", "Waiting", "WaitingText"]
 

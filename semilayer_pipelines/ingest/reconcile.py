@@ -16,16 +16,16 @@ import polars as pl
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import GuardStopped
-from semilayer_pipelines.ingest.ahead import apply_pages
+from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
 from semilayer_pipelines.ingest.delete import delete_keys
-from semilayer_pipelines.ingest.diff import KnownRows
-from semilayer_pipelines.ingest.pacing import Pace
+from semilayer_pipelines.ingest.known_rows import KnownRows
+from semilayer_pipelines.ingest.missed_updates import Unmoved
+from semilayer_pipelines.ingest.open_lens import Parts
 from semilayer_pipelines.ingest.page import Comparison
-from semilayer_pipelines.ingest.parts import Parts
-from semilayer_pipelines.ingest.run import Run
-from semilayer_pipelines.ingest.second_look import absent, in_chunks
+from semilayer_pipelines.ingest.page_size import Pace
+from semilayer_pipelines.ingest.pipelined import apply_pages
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
-from semilayer_pipelines.ingest.unmoved import Unmoved
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.compile import Mapped
 from semilayer_pipelines.registry import changes, failed_rows

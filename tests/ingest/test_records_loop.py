@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.ingest import linger
-from semilayer_pipelines.ingest.execute import Ended
-from semilayer_pipelines.ingest.linger import run_and_linger
+from semilayer_pipelines.ingest import records_loop
+from semilayer_pipelines.ingest.records_loop import run_and_linger
+from semilayer_pipelines.ingest.run_job import Ended
 from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
@@ -104,7 +104,7 @@ def terminated_once_done(lab: Lab, job_id: str) -> Iterator[None]:
     def watch() -> None:
         while next_job(lab, job_id).status is not JobStatus.COMPLETED:
             time.sleep(0.05)
-        time.sleep(2 * linger.POLL_SECONDS)
+        time.sleep(2 * records_loop.POLL_SECONDS)
         os.kill(os.getpid(), signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, interrupt)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import open_embedder
+from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.embedders.local.probe import PROBES
 from semilayer_pipelines.embedders.protocol import Embedder
-from semilayer_pipelines.embedders.running import Running
 
 __all__ = ["Opened", "ServedModel", "open_model"]
 

@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced, SemilayerError, Transient, redact
-from semilayer_pipelines.ingest.parts import Parts
-from semilayer_pipelines.ingest.run import Run
+from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
 from semilayer_pipelines.registry.generations import Generation

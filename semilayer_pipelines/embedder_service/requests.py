@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from semilayer_pipelines.embedder_service.model import ServedModel
 from semilayer_pipelines.embedder_service.problems import Problem, bad_request, no_such_model
-from semilayer_pipelines.embedder_service.served import ServedModel
 from semilayer_pipelines.embedders.checks import check_texts
 from semilayer_pipelines.errors import EmbeddingRejected
 

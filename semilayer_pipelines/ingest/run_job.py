@@ -24,14 +24,14 @@ from semilayer_pipelines.errors import (
     Terminal,
     redact,
 )
-from semilayer_pipelines.ingest import end
-from semilayer_pipelines.ingest.end import Ended, Outcome
+from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.incremental import catch_up
-from semilayer_pipelines.ingest.parts import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.job_outcome import Ended, Outcome
+from semilayer_pipelines.ingest.open_lens import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.reconcile import Guard, sweep
 from semilayer_pipelines.ingest.records import drain
-from semilayer_pipelines.ingest.run import Heartbeat, PageDone, Run, StartOver
-from semilayer_pipelines.ingest.sweep import Guard, sweep
+from semilayer_pipelines.ingest.run_state import Heartbeat, PageDone, Run, StartOver
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
@@ -87,14 +87,14 @@ def run_job(
     except Exception as error:  # noqa: BLE001 - recorded on the job, then raised
         known = error if isinstance(error, SemilayerError) else _unexpected(error)
         known.lens = known.lens or job.lens
-        end.failed(project, run, job, known)
+        job_outcome.failed(project, run, job, known)
         raise known from (None if known is error else error)
     except BaseException:
         # Dagster's cancel and Ctrl-C are no Exceptions: the run stops at once, its job says so.
         if cancelled():
-            end.cancelled(project, run, job)
+            job_outcome.cancelled(project, run, job)
         else:
-            end.interrupted(project, run, job)
+            job_outcome.interrupted(project, run, job)
         raise
     return outcome
 
@@ -124,7 +124,7 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
                 outcome = _dispatch(parts, run, job, shard)
             except StartOver:
                 continue
-            end.ended(parts, run, job, outcome)
+            job_outcome.ended(parts, run, job, outcome)
             took = run.embedding
             keep_rate(
                 parts.embedder.fingerprint,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from semilayer_pipelines.embedder_service.pace import (
+from semilayer_pipelines.embedder_service.batch_size import (
     FIRST_BUDGET,
     MAX_BUDGET,
     MIN_BUDGET,

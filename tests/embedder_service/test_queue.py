@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from semilayer_pipelines.embedder_service.asked import Asked
-from semilayer_pipelines.embedder_service.waiting import CALL_COST, Full, Limits, Taken, Waiting
+from semilayer_pipelines.embedder_service.pending import Asked
+from semilayer_pipelines.embedder_service.queue import CALL_COST, Full, Limits, Taken, Waiting
 
 
 def texts_in(taken: Taken | None) -> list[str]:
