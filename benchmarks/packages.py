@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from semilayer_pipelines.bridges.protocol import Window
-from semilayer_pipelines.ingest.open_lens import open_parts
+from semilayer_pipelines.ingest.open_lens import open_lens
 from semilayer_pipelines.mapping.compile import TEXT
 from tests.lab import Lab
 
@@ -57,6 +57,6 @@ def lab_of(folder: Path, rows: pl.DataFrame) -> Lab:
 
 def texts_of(lab: Lab, rows: int) -> list[str]:
     """Return the first rows' texts, as the lens maps them, in the order of the keys."""
-    with open_parts(lab.project, lab.lens) as parts:
+    with open_lens(lab.project, lab.lens) as parts:
         page = parts.bridge.read_page(parts.selection, Window(), rows)
         return parts.mapping.apply(page.frame).frame[TEXT].to_list()

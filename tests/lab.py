@@ -15,7 +15,7 @@ import polars as pl
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.push import apply_push, plan_push
-from semilayer_pipelines.ingest.open_lens import open_parts
+from semilayer_pipelines.ingest.open_lens import open_lens
 from semilayer_pipelines.ingest.run_job import Outcome, run_job
 from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.project import Project, Settings
@@ -168,7 +168,7 @@ class Lab:
 
     def wanted(self) -> pl.DataFrame:
         """Return (KEY, ROW_HASH, VECTOR) of every row of the source that can be mapped."""
-        with open_parts(self.project, self.lens) as parts:
+        with open_lens(self.project, self.lens) as parts:
             frames = []
             window_limit = 5_000
             from semilayer_pipelines.bridges.protocol import Window

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.errors import SourceUnreachable
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.retry import retrying
 
 __all__ = ["LOOK_UP_ROWS", "absent", "in_chunks"]
@@ -15,11 +15,11 @@ __all__ = ["LOOK_UP_ROWS", "absent", "in_chunks"]
 LOOK_UP_ROWS = 1_000
 
 
-def absent(parts: Parts, keys: Sequence[str]) -> list[str]:
+def absent(opened: OpenLens, keys: Sequence[str]) -> list[str]:
     """Return those of the keys that name no row of the source now; raises what the bridge raises."""
-    just_keys = replace(parts.selection, columns=parts.selection.key)
-    found = retrying(lambda: parts.bridge.read_rows(just_keys, keys), SourceUnreachable)
-    there = set(found.frame.select(key_text_expr(parts.selection.key)).to_series().to_list())
+    just_keys = replace(opened.selection, columns=opened.selection.key)
+    found = retrying(lambda: opened.bridge.read_rows(just_keys, keys), SourceUnreachable)
+    there = set(found.frame.select(key_text_expr(opened.selection.key)).to_series().to_list())
     return [key for key in keys if key not in there]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import StoreUnavailable
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Commit
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
@@ -17,7 +17,7 @@ __all__ = ["delete_keys"]
 
 
 def delete_keys(
-    parts: Parts,
+    opened: OpenLens,
     run: Run,
     target: Target,
     keys: Sequence[str],
@@ -32,21 +32,21 @@ def delete_keys(
     """
     index = target.index
     if index is None:
-        _commit(parts, run, target, keys, Counts(), commit)
+        _commit(opened, run, target, keys, Counts(), commit)
         return Counts()
     with target.locked(index, run):
-        with parts.registry.read() as db:
-            newer = changes.newer_than(db, parts.lens.id, keys, change_seq)
+        with opened.registry.read() as db:
+            newer = changes.newer_than(db, opened.lens.id, keys, change_seq)
         gone = [key for key in keys if key not in newer]
         deleted = retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
         counts = Counts(deleted=deleted)
-        _commit(parts, run, target, gone, counts, commit)
+        _commit(opened, run, target, gone, counts, commit)
     run.add(counts)
     return counts
 
 
 def _commit(
-    parts: Parts,
+    opened: OpenLens,
     run: Run,
     target: Target,
     gone: Sequence[str],
@@ -55,10 +55,10 @@ def _commit(
 ) -> None:
     if commit is None and not run.had_failed_rows:
         return
-    with parts.registry.begin() as db:
+    with opened.registry.begin() as db:
         target.check_current(db)
         run.check_fence(db)
         if run.had_failed_rows:
-            failed_rows.clear(db, parts.lens.id, gone)
+            failed_rows.clear(db, opened.lens.id, gone)
         if commit is not None:
             commit(db, counts)

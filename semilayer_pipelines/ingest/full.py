@@ -19,7 +19,7 @@ from semilayer_pipelines.config.models import Rebuild
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.ingest.known_rows import KnownRows
-from semilayer_pipelines.ingest.open_lens import Parts, same_rows
+from semilayer_pipelines.ingest.open_lens import OpenLens, same_rows
 from semilayer_pipelines.ingest.page import Commit, Comparison
 from semilayer_pipelines.ingest.page_size import Pace
 from semilayer_pipelines.ingest.pipelined import apply_pages
@@ -37,117 +37,117 @@ from semilayer_pipelines.stores.protocol import Index
 __all__ = ["open_generation", "run_full"]
 
 
-def run_full(parts: Parts, run: Run, *, shard: int | None) -> Generation | None:
+def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | None:
     """Fill one shard, or all that nobody else is at, and publish when none is left.
 
     Returns the published generation, or `None` when paused or when others have shards to finish.
     Raises `StartOver` when the lens was pushed anew, or another run was faster.
     """
-    finished = _published_before(parts, run)
+    finished = _published_before(opened, run)
     if finished is not None:
         # It may have been killed between the switch and this.
-        announce(parts.store, parts.lens, finished)
+        announce(opened.store, opened.lens, finished)
         return finished
-    generation = open_generation(parts, run)
+    generation = open_generation(opened, run)
     run.expected_rows = generation.source_rows
-    with parts.registry.read() as db:
+    with opened.registry.read() as db:
         run.rows_before = sum(one.counts.read for one in shards.list_all(db, generation.id))
     while not run.paused():
-        claimed = _claim(parts, run, generation, shard)
+        claimed = _claim(opened, run, generation, shard)
         if claimed is None:
             break
-        _fill(parts, run, generation, claimed)
+        _fill(opened, run, generation, claimed)
         if shard is not None:
             break
-    with parts.registry.read() as db:
+    with opened.registry.read() as db:
         complete = shards.all_done(db, generation.id)
     if not complete or run.paused():
         return None
-    published = publish(parts, run, generation)
+    published = publish(opened, run, generation)
     if published is not None:
-        announce(parts.store, parts.lens, published)
-    drop_retired(parts.registry, lambda _: parts.store, parts.clock(), lens_id=parts.lens.id)
+        announce(opened.store, opened.lens, published)
+    drop_retired(opened.registry, lambda _: opened.store, opened.clock(), lens_id=opened.lens.id)
     return published
 
 
-def _published_before(parts: Parts, run: Run) -> Generation | None:
+def _published_before(opened: OpenLens, run: Run) -> Generation | None:
     """Return what another run of this job published, or this one before it was killed."""
-    with parts.registry.read() as db:
+    with opened.registry.read() as db:
         active, building = (
-            generations.active(db, parts.lens.id),
-            generations.building(db, parts.lens.id),
+            generations.active(db, opened.lens.id),
+            generations.building(db, opened.lens.id),
         )
     if active is None or building is not None or active.job_id != run.job_id:
         return None
-    return active if _fits(parts, active) else None
+    return active if _fits(opened, active) else None
 
 
-def open_generation(parts: Parts, run: Run) -> Generation:
+def open_generation(opened: OpenLens, run: Run) -> Generation:
     """Return the generation being built for the lens as it is configured now, opened if need be.
 
     One that was begun for another mapping or model is dropped first (invariant 9).
     """
-    with parts.registry.read() as db:
-        building = generations.building(db, parts.lens.id)
+    with opened.registry.read() as db:
+        building = generations.building(db, opened.lens.id)
     if building is not None:
-        if _fits(parts, building):
+        if _fits(opened, building):
             return building
-        parts.store.drop(building.index_name)
-        with parts.registry.begin() as db:
+        opened.store.drop(building.index_name)
+        with opened.registry.begin() as db:
             generations.forget(db, building.id)
-    if parts.lens.config.rebuild is Rebuild.IN_PLACE:
-        _drop_active(parts, run)
-    with parts.registry.read() as db:
-        seq = changes.latest_seq(db, parts.lens.id)
-        at = cursors.get(db, parts.lens.id)
-    tracked = parts.tracked
-    high_water = parts.bridge.high_water(parts.selection, tracked) if tracked else None
-    bounds = parts.bridge.bounds(parts.selection, parts.lens.config.shards)
-    rows = parts.bridge.count(parts.selection)
-    with parts.registry.begin() as db:
+    if opened.lens.config.rebuild is Rebuild.IN_PLACE:
+        _drop_active(opened, run)
+    with opened.registry.read() as db:
+        seq = changes.latest_seq(db, opened.lens.id)
+        at = cursors.get(db, opened.lens.id)
+    tracked = opened.tracked
+    high_water = opened.bridge.high_water(opened.selection, tracked) if tracked else None
+    bounds = opened.bridge.bounds(opened.selection, opened.lens.config.shards)
+    rows = opened.bridge.count(opened.selection)
+    with opened.registry.begin() as db:
         return generations.open_next(
             db,
-            parts.lens,
-            index_name=partial(generations.index_name, parts.lens),
-            mapping_fingerprint=parts.mapping.fingerprint,
-            model_fingerprint=parts.embedder.fingerprint,
+            opened.lens,
+            index_name=partial(generations.index_name, opened.lens),
+            mapping_fingerprint=opened.mapping.fingerprint,
+            model_fingerprint=opened.embedder.fingerprint,
             bounds=bounds,
             job_id=run.job_id,
             change_seq=seq,
             source_rows=rows,
             high_water=high_water,
             settled=at.settled if at else None,
-            now=parts.clock(),
+            now=opened.clock(),
         )
 
 
-def _fits(parts: Parts, generation: Generation) -> bool:
+def _fits(opened: OpenLens, generation: Generation) -> bool:
     return (
-        same_rows(generation.config, parts.lens.config)
-        and generation.mapping_fingerprint == parts.mapping.fingerprint
-        and generation.model_fingerprint == parts.embedder.fingerprint
+        same_rows(generation.config, opened.lens.config)
+        and generation.mapping_fingerprint == opened.mapping.fingerprint
+        and generation.model_fingerprint == opened.embedder.fingerprint
     )
 
 
-def _drop_active(parts: Parts, run: Run) -> None:
-    with parts.registry.begin() as db:
-        active = generations.active(db, parts.lens.id)
+def _drop_active(opened: OpenLens, run: Run) -> None:
+    with opened.registry.begin() as db:
+        active = generations.active(db, opened.lens.id)
         if active is not None and active.job_id == run.job_id:
             raise StartOver  # another run of this job has just published it
         if active is not None:
             # Retired before it is dropped, so that no other run takes it for the one to write to.
-            generations.retire(db, active.id, parts.clock())
+            generations.retire(db, active.id, opened.clock())
         # All of them: one may be left of a run that was killed here, and there is room for none.
-        left = generations.retired(db, parts.lens.id)
+        left = generations.retired(db, opened.lens.id)
     for generation in left:
-        parts.store.drop(generation.index_name)
-        with parts.registry.begin() as db:
+        opened.store.drop(generation.index_name)
+        with opened.registry.begin() as db:
             generations.forget(db, generation.id)
 
 
-def _claim(parts: Parts, run: Run, generation: Generation, number: int | None) -> Shard | None:
-    now = parts.clock()
-    with parts.registry.begin() as db:
+def _claim(opened: OpenLens, run: Run, generation: Generation, number: int | None) -> Shard | None:
+    now = opened.clock()
+    with opened.registry.begin() as db:
         return shards.claim(
             db,
             generation.id,
@@ -159,26 +159,26 @@ def _claim(parts: Parts, run: Run, generation: Generation, number: int | None) -
         )
 
 
-def _fill(parts: Parts, run: Run, generation: Generation, shard: Shard) -> None:
+def _fill(opened: OpenLens, run: Run, generation: Generation, shard: Shard) -> None:
     """Walk a claimed shard from its cursor to its end, or until the lens is paused."""
-    target = Target(parts, generation, sole_writer=True)
-    reuse = _active_index(parts)
+    target = Target(opened, generation, sole_writer=True)
+    reuse = _active_index(opened)
     window = shard_window(generation.bounds, shard.number)
     window = Window(after=shard.cursor or window.after, upto=window.upto)
     finished = Event()
-    with _held(parts, run, shard, finished):
+    with _held(opened, run, shard, finished):
         known = _known(target, shard)
         pace = Pace()
         apply_pages(
-            parts,
+            opened,
             run,
             target,
-            walk(parts, window, shard.number, pace),
+            walk(opened, window, shard.number, pace),
             pace=pace,
             compare=lambda _: partial(_compare, known),
             vectors_from=lambda: reuse,
             commit=lambda page, done: _cover(
-                parts, run, shard, page.cursor, shard.counts + done, finished
+                opened, run, shard, page.cursor, shard.counts + done, finished
             ),
         )
 
@@ -196,20 +196,20 @@ def _known(target: Target, shard: Shard) -> KnownRows:
 
 
 def _cover(
-    parts: Parts, run: Run, shard: Shard, cursor: str | None, before: Counts, finished: Event
+    opened: OpenLens, run: Run, shard: Shard, cursor: str | None, before: Counts, finished: Event
 ) -> Commit:
     """Return what commits a page: the shard's cursor, or its end with the last page."""
 
     def commit(db: Connection, counts: Counts) -> None:
         of = (db, shard.generation_id, shard.number)
-        total, now = before + counts, parts.clock()
+        total, now = before + counts, opened.clock()
         held = (
             shards.finish(*of, lease=run.lease, counts=total, now=now)
             if cursor is None
             else shards.advance(*of, lease=run.lease, cursor=cursor, counts=total, now=now)
         )
         if not held:
-            raise Fenced(f"Another run has taken over shard {shard.number}.", lens=parts.lens.name)
+            raise Fenced(f"Another run has taken over shard {shard.number}.", lens=opened.lens.name)
         if cursor is None:
             finished.set()
 
@@ -217,12 +217,12 @@ def _cover(
 
 
 @contextmanager
-def _held(parts: Parts, run: Run, shard: Shard, finished: Event) -> Iterator[None]:
+def _held(opened: OpenLens, run: Run, shard: Shard, finished: Event) -> Iterator[None]:
     """Renew the claim on a shard until it is finished, and give it back however the block ends."""
 
     def beat(db: Connection) -> bool:
         return finished.is_set() or shards.beat(
-            db, shard.generation_id, shard.number, lease=run.lease, now=parts.clock()
+            db, shard.generation_id, shard.number, lease=run.lease, now=opened.clock()
         )
 
     try:
@@ -230,19 +230,19 @@ def _held(parts: Parts, run: Run, shard: Shard, finished: Event) -> Iterator[Non
             yield
     finally:
         # No error to catch: Dagster's cancel is a BaseException, and a finished shard is not held.
-        with parts.registry.begin() as db:
+        with opened.registry.begin() as db:
             shards.release(
-                db, shard.generation_id, shard.number, lease=run.lease, now=parts.clock()
+                db, shard.generation_id, shard.number, lease=run.lease, now=opened.clock()
             )
 
 
-def _active_index(parts: Parts) -> Index | None:
+def _active_index(opened: OpenLens) -> Index | None:
     """Return the index in use, when its vectors are of the same model and can be taken over."""
-    with parts.registry.read() as db:
-        active = generations.active(db, parts.lens.id)
-    if active is None or active.model_fingerprint != parts.embedder.fingerprint:
+    with opened.registry.read() as db:
+        active = generations.active(db, opened.lens.id)
+    if active is None or active.model_fingerprint != opened.embedder.fingerprint:
         return None
-    return Target(parts, active).index
+    return Target(opened, active).index
 
 
 def _compare(known: KnownRows, mapped: Mapped) -> Comparison:

@@ -23,7 +23,7 @@ from semilayer_pipelines.bridges.protocol import Selection
 from semilayer_pipelines.bridges.times import is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SchemaMismatch, SourceUnreachable
-from semilayer_pipelines.ingest.open_lens import DEFAULT_TRACKING_COLUMN, Parts
+from semilayer_pipelines.ingest.open_lens import DEFAULT_TRACKING_COLUMN, OpenLens
 from semilayer_pipelines.ingest.page import Commit, Page, apply_page
 from semilayer_pipelines.ingest.page_size import FIRST_PAGE_ROWS, next_page_rows
 from semilayer_pipelines.ingest.records import compare_by_key
@@ -42,43 +42,43 @@ HORIZON = timedelta(hours=14)
 """A time further ahead is no time of a change: no clock on earth is further ahead of UTC."""
 
 
-def require_tracking_column(parts: Parts) -> str:
+def require_tracking_column(opened: OpenLens) -> str:
     """Return the change-tracking column; raise `SchemaMismatch` when the lens has none."""
-    if parts.tracked is None:
+    if opened.tracked is None:
         raise SchemaMismatch(
             f"Incremental ingest needs a column that moves with every change; table "
-            f"{parts.selection.table!r} has no {DEFAULT_TRACKING_COLUMN!r} and the lens names none.",
+            f"{opened.selection.table!r} has no {DEFAULT_TRACKING_COLUMN!r} and the lens names none.",
             cure="Set 'changeTrackingColumn', or use smart sync.",
-            lens=parts.lens.name,
+            lens=opened.lens.name,
         )
-    return parts.tracked
+    return opened.tracked
 
 
-def catch_up(parts: Parts, run: Run, target: Target) -> bool:
+def catch_up(opened: OpenLens, run: Run, target: Target) -> bool:
     """Apply every row past the cursor; return False when paused on the way."""
-    column, began = require_tracking_column(parts), parts.clock()
-    with parts.registry.read() as db:
-        at = cursors.get(db, parts.lens.id)
-    end = _survey(parts, run, column, began + HORIZON)
+    column, began = require_tracking_column(opened), opened.clock()
+    with opened.registry.read() as db:
+        at = cursors.get(db, opened.lens.id)
+    end = _survey(opened, run, column, began + HORIZON)
     if end is None:
         return True
-    selection, last = _with_bounds(parts, target), None
-    for page, last in _walk(parts, selection, column, since=goes_on_at(at, began), upto=end):
+    selection, last = _with_bounds(opened, target), None
+    for page, last in _walk(opened, selection, column, since=goes_on_at(at, began), upto=end):
         if run.paused():
             return False
         whole = (end, began) if page.cursor is None else None
-        _apply(parts, run, target, page, _cover(parts, last, whole))
+        _apply(opened, run, target, page, _cover(opened, last, whole))
     if last is not None:
         # Rows that moved past the end meanwhile: one that moves all the time would never be seen.
         # The cursor stays, as among them it could pass rows that are committed late.
-        page, _ = next(_walk(parts, selection, column, after=last, horizon=began + HORIZON))
+        page, _ = next(_walk(opened, selection, column, after=last, horizon=began + HORIZON))
         if page.rows.height and not run.paused():
-            _apply(parts, run, target, page, None)
+            _apply(opened, run, target, page, None)
     return True
 
 
 def _walk(
-    parts: Parts,
+    opened: OpenLens,
     selection: Selection,
     column: str,
     *,
@@ -91,11 +91,11 @@ def _walk(
     limit = FIRST_PAGE_ROWS
     while True:
         started = time.monotonic()
-        with parts.registry.read() as db:
-            seq = changes.latest_seq(db, parts.lens.id)
+        with opened.registry.read() as db:
+            seq = changes.latest_seq(db, opened.lens.id)
         here, rows = after, limit
         read = retrying(
-            lambda here=here, rows=rows: parts.bridge.read_changed(  # type: ignore[misc]
+            lambda here=here, rows=rows: opened.bridge.read_changed(  # type: ignore[misc]
                 selection, column, here, rows, since=since, upto=upto, horizon=horizon
             ),
             SourceUnreachable,
@@ -108,9 +108,9 @@ def _walk(
         limit = next_page_rows(read.frame.height, time.monotonic() - started)
 
 
-def _apply(parts: Parts, run: Run, target: Target, page: Page, commit: Commit | None) -> None:
+def _apply(opened: OpenLens, run: Run, target: Target, page: Page, commit: Commit | None) -> None:
     apply_page(
-        parts,
+        opened,
         run,
         target,
         page,
@@ -120,14 +120,14 @@ def _apply(parts: Parts, run: Run, target: Target, page: Page, commit: Commit | 
     )
 
 
-def _survey(parts: Parts, run: Run, column: str, horizon: datetime) -> str | None:
+def _survey(opened: OpenLens, run: Run, column: str, horizon: datetime) -> str | None:
     """Count what the walk cannot place, and return where it ends; `None` when there is no row."""
     found = retrying(
-        lambda: parts.bridge.untracked(parts.selection, column, horizon), SourceUnreachable
+        lambda: opened.bridge.untracked(opened.selection, column, horizon), SourceUnreachable
     )
     run.add(Counts(untracked=found.missing, ahead=found.ahead))
     return retrying(
-        lambda: parts.bridge.high_water(parts.selection, column, horizon), SourceUnreachable
+        lambda: opened.bridge.high_water(opened.selection, column, horizon), SourceUnreachable
     )
 
 
@@ -148,14 +148,14 @@ def goes_on_at(at: IncrementalCursor | None, now: datetime) -> str | None:
     return at.settled
 
 
-def _with_bounds(parts: Parts, target: Target) -> Selection:
-    columns = parts.selection.columns
-    if parts.tracked and parts.tracked not in columns:
-        columns = (*columns, parts.tracked)
-    return replace(parts.selection, columns=columns, bounds=target.generation.bounds)
+def _with_bounds(opened: OpenLens, target: Target) -> Selection:
+    columns = opened.selection.columns
+    if opened.tracked and opened.tracked not in columns:
+        columns = (*columns, opened.tracked)
+    return replace(opened.selection, columns=columns, bounds=target.generation.bounds)
 
 
-def _cover(parts: Parts, last: str | None, whole: tuple[str, datetime] | None) -> Commit | None:
+def _cover(opened: OpenLens, last: str | None, whole: tuple[str, datetime] | None) -> Commit | None:
     """Return what moves the cursor to the last row of a page, or `None` for an empty page.
 
     `whole`, of the last page: the largest value and the time at which the walk began.
@@ -164,9 +164,9 @@ def _cover(parts: Parts, last: str | None, whole: tuple[str, datetime] | None) -
         return None
 
     def commit(db: Connection, _: Counts) -> None:
-        cursors.put(db, parts.lens.id, last, parts.clock())
+        cursors.put(db, opened.lens.id, last, opened.clock())
         if whole is not None:
             end, began = whole
-            cursors.completed(db, parts.lens.id, end, began=began, open_for=OVERLAP)
+            cursors.completed(db, opened.lens.id, end, began=began, open_for=OVERLAP)
 
     return commit

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced, SemilayerError, Transient, redact
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
@@ -24,12 +24,12 @@ from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode, endings
 from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
-__all__ = ["Ended", "Outcome", "cancelled", "ended", "failed", "interrupted"]
+__all__ = ["Outcome", "RunEnd", "cancelled", "ended", "failed", "interrupted"]
 
 RETRY_WAITS = (timedelta(seconds=10), timedelta(seconds=60))
 
 
-class Ended(StrEnum):
+class RunEnd(StrEnum):
     """How a run ended, as far as this run knows."""
 
     COMPLETED = "completed"
@@ -42,7 +42,7 @@ class Ended(StrEnum):
 class Outcome:
     """What a run did in how many seconds. `generation` is the one it published or wrote to."""
 
-    ended: Ended
+    ended: RunEnd
     job_id: str
     counts: Counts
     generation: Generation | None
@@ -51,12 +51,12 @@ class Outcome:
     seconds: float = 0.0
 
 
-def ended(parts: Parts, run: Run, job: Job, outcome: Outcome) -> None:
+def ended(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
     """Note how a run ended: its job, its lens, and what is to be done next."""
-    now = parts.clock()
-    with parts.registry.begin() as db:
+    now = opened.clock()
+    with opened.registry.begin() as db:
         match outcome.ended:
-            case Ended.COMPLETED:
+            case RunEnd.COMPLETED:
                 if job.mode is Mode.FULL:
                     # It may be queued again: the run of a shard met something that passed.
                     jobs.join(db, job.id, run_id=run.run_id, now=now)
@@ -66,11 +66,11 @@ def ended(parts: Parts, run: Run, job: Job, outcome: Outcome) -> None:
                 ):
                     if job.lease is None and jobs.get(db, job.id).status is JobStatus.COMPLETED:
                         return  # the runs of the last two shards ended at the same moment
-                    raise Fenced("Another run has taken over this job.", lens=parts.lens.name)
-                _in_line(db, parts, job, outcome)
-            case Ended.PAUSED:
+                    raise Fenced("Another run has taken over this job.", lens=opened.lens.name)
+                _in_line(db, opened, job, outcome)
+            case RunEnd.PAUSED:
                 jobs.requeue(db, job.id, lease=job.lease, now=now)
-            case Ended.SHARE_DONE | Ended.TAKEN:
+            case RunEnd.SHARE_DONE | RunEnd.TAKEN:
                 pass
 
 
@@ -80,11 +80,11 @@ def _all_shards(db: Connection, outcome: Outcome) -> Counts:
     return sum((shard.counts for shard in shards.list_all(db, outcome.generation.id)), Counts())
 
 
-def _in_line(db: Connection, parts: Parts, job: Job, outcome: Outcome) -> None:
+def _in_line(db: Connection, opened: OpenLens, job: Job, outcome: Outcome) -> None:
     """Note what a completed job says about its lens; nothing, when it was pushed anew meanwhile."""
-    now = parts.clock()
-    lens = lenses.by_id(db, parts.lens.id)
-    brought_in = lens.needs is Needs.SMART_SYNC and lens.config_hash == parts.lens.config_hash
+    now = opened.clock()
+    lens = lenses.by_id(db, opened.lens.id)
+    brought_in = lens.needs is Needs.SMART_SYNC and lens.config_hash == opened.lens.config_hash
     active = generations.active(db, lens.id)
     # One that was rolled back to while this run was ending has a sync of its own coming.
     same = active is not None and outcome.generation and active.id == outcome.generation.id
@@ -92,8 +92,8 @@ def _in_line(db: Connection, parts: Parts, job: Job, outcome: Outcome) -> None:
         generations.adopt(
             db,
             outcome.generation.id,
-            mapping_fingerprint=parts.mapping.fingerprint,
-            config=parts.lens.config,
+            mapping_fingerprint=opened.mapping.fingerprint,
+            config=opened.lens.config,
         )
         lenses.set_needs(db, lens.id, Needs.NOTHING, now)
     if _is_ready(db, lens, job):

@@ -15,37 +15,37 @@ import polars as pl
 from semilayer_pipelines.bridges.cursors import Scalar, decode
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.ingest.incremental import goes_on_at
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.registry import cursors
 from semilayer_pipelines.registry.generations import Generation
 
-__all__ = ["Unmoved"]
+__all__ = ["MissedUpdates"]
 
 
-class Unmoved:
+class MissedUpdates:
     """Knows from which tracked value on incremental ingest looks; counts what lies before it.
 
     Counts nothing for a lens without a cursor, and while the mapping changed: then every row
     differs, and none of them was written.
     """
 
-    def __init__(self, parts: Parts, generation: Generation) -> None:
-        with parts.registry.read() as db:
-            at = cursors.get(db, parts.lens.id)
-        since = goes_on_at(at, parts.clock())
-        self._tracked = parts.tracked
-        self._key = parts.selection.key
+    def __init__(self, opened: OpenLens, generation: Generation) -> None:
+        with opened.registry.read() as db:
+            at = cursors.get(db, opened.lens.id)
+        since = goes_on_at(at, opened.clock())
+        self._tracked = opened.tracked
+        self._key = opened.selection.key
         self._since = decode(since)[0] if since else None
-        if generation.mapping_fingerprint != parts.mapping.fingerprint:
+        if generation.mapping_fingerprint != opened.mapping.fingerprint:
             self._since = None
 
-    def reading(self, parts: Parts) -> Parts:
-        """Return the parts with the tracked column among what is read, where it is needed."""
-        columns = parts.selection.columns
+    def reading(self, opened: OpenLens) -> OpenLens:
+        """Return the opened lens with the tracked column among what is read, where it is needed."""
+        columns = opened.selection.columns
         if self._since is None or self._tracked is None or self._tracked in columns:
-            return parts
-        selection = replace(parts.selection, columns=(*columns, self._tracked))
-        return replace(parts, selection=selection)
+            return opened
+        selection = replace(opened.selection, columns=(*columns, self._tracked))
+        return replace(opened, selection=selection)
 
     def count(self, rows: pl.DataFrame, differing: pl.Series) -> int:
         """Return how many of the source rows with these keys (String) were missed by incremental.

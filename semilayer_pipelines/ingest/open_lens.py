@@ -20,10 +20,10 @@ from semilayer_pipelines.stores.protocol import Store
 
 __all__ = [
     "DEFAULT_TRACKING_COLUMN",
-    "Parts",
+    "OpenLens",
     "as_indexed",
     "key_of",
-    "open_parts",
+    "open_lens",
     "same_rows",
     "tracking_column_of",
 ]
@@ -32,7 +32,7 @@ DEFAULT_TRACKING_COLUMN = "updated_at"
 
 
 @dataclass(frozen=True)
-class Parts:
+class OpenLens:
     """One lens, opened. `tracked` is its change-tracking column, if it has one."""
 
     lens: Lens
@@ -47,8 +47,8 @@ class Parts:
 
 
 @contextmanager
-def open_parts(project: Project, lens: Lens) -> Iterator[Parts]:
-    """Open the parts of a lens and close its connections afterwards.
+def open_lens(project: Project, lens: Lens) -> Iterator[OpenLens]:
+    """Open a lens and close its connections afterwards.
 
     Raises what bridge, mapping and store raise: `SourceUnreachable`, `SourceRefused`,
     `SchemaMismatch`, `ConfigError`.
@@ -67,7 +67,7 @@ def open_parts(project: Project, lens: Lens) -> Iterator[Parts]:
             model_fingerprint=embedder.fingerprint,
             project_dir=project.settings.root,
         )
-        yield Parts(
+        yield OpenLens(
             lens=lens,
             registry=project.registry,
             bridge=bridge,

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable, TooManyFailures
 from semilayer_pipelines.ingest.embed import embed_page
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
@@ -95,7 +95,7 @@ def nothing_known(mapped: Mapped) -> Comparison:
 
 
 def apply_page(
-    parts: Parts,
+    opened: OpenLens,
     run: Run,
     target: Target,
     page: Page,
@@ -114,18 +114,18 @@ def apply_page(
     store raise.
     """
     begun = begin_page(
-        parts,
+        opened,
         target,
         page,
         compare=compare,
         vectors_from=vectors_from,
-        embed=lambda texts: partial(embed_page, parts.embedder, texts),
+        embed=lambda texts: partial(embed_page, opened.embedder, texts),
     )
-    return end_page(parts, run, target, begun, since=page.started, commit=commit)
+    return end_page(opened, run, target, begun, since=page.started, commit=commit)
 
 
 def begin_page(
-    parts: Parts,
+    opened: OpenLens,
     target: Target,
     page: Page,
     *,
@@ -134,7 +134,7 @@ def begin_page(
     embed: Embed,
 ) -> Begun:
     """Map and compare a page, and have its vectors made; nothing is written."""
-    mapped = parts.mapping.apply(page.rows)
+    mapped = opened.mapping.apply(page.rows)
     _refuse_mass_failure(mapped, page.rows.height)
     comparison = compare(mapped)
     changed = mapped.frame.filter(~comparison.same)
@@ -146,7 +146,7 @@ def begin_page(
 
 
 def end_page(
-    parts: Parts,
+    opened: OpenLens,
     run: Run,
     target: Target,
     begun: Begun,
@@ -161,16 +161,16 @@ def end_page(
     page, mapped, comparison, known = begun.page, begun.mapped, begun.comparison, begun.known
     ready = begun.ready()
     known = known.gather(ready.at)
-    objects = _stamped(parts, ready, page)
+    objects = _stamped(opened, ready, page)
     embedding = {key: ("embedding", reason) for key, reason in ready.rejected.items()}
     if not objects.height:
         counts = _counts(page, mapped, ready, 0, len(embedding))
-        _commit(parts, run, target, counts, mapped, embedding, commit)
+        _commit(opened, run, target, counts, mapped, embedding, commit)
     else:
         index = target.require_index(ready.dimension)
         target.note_embedder(ready.by)
         with target.locked(index, run):
-            newer = _newer(parts, objects[KEY], page.change_seq)
+            newer = _newer(opened, objects[KEY], page.change_seq)
             if newer:
                 # Not without need: filtering copies the vectors, which are megabytes.
                 current = ~objects[KEY].is_in(newer)
@@ -180,7 +180,7 @@ def end_page(
             _refuse_mass_rejection(refused, objects.height)
             rejected = embedding | {key: ("writing", reason) for key, reason in refused.items()}
             counts = _counts(page, mapped, ready, written, len(rejected))
-            _commit(parts, run, target, counts, mapped, rejected, commit)
+            _commit(opened, run, target, counts, mapped, rejected, commit)
     run.embedding.add(ready.embedded, ready.tokens, ready.seconds)
     run.page_done(page.shard or 0, counts, time.monotonic() - since, page.cursor)
     return counts
@@ -235,18 +235,18 @@ def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
         )
 
 
-def _stamped(parts: Parts, ready: Vectorised, page: Page) -> pl.DataFrame:
-    at = pl.lit(parts.clock()).cast(pl.Datetime("us", "UTC")).alias(INDEXED_AT)
+def _stamped(opened: OpenLens, ready: Vectorised, page: Page) -> pl.DataFrame:
+    at = pl.lit(opened.clock()).cast(pl.Datetime("us", "UTC")).alias(INDEXED_AT)
     rows = ready.rows.with_columns(at)
     return (
         rows if page.shard is None else rows.with_columns(pl.lit(page.shard, pl.Int32).alias(SHARD))
     )
 
 
-def _newer(parts: Parts, keys: pl.Series, seq: int) -> list[str]:
+def _newer(opened: OpenLens, keys: pl.Series, seq: int) -> list[str]:
     """Return the keys that received a newer change: the records job owns them (invariant 4)."""
-    with parts.registry.read() as db:
-        return list(changes.newer_than(db, parts.lens.id, keys.to_list(), seq))
+    with opened.registry.read() as db:
+        return list(changes.newer_than(db, opened.lens.id, keys.to_list(), seq))
 
 
 def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int, rejected: int) -> Counts:
@@ -264,7 +264,7 @@ def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int, rejecte
 
 
 def _commit(
-    parts: Parts,
+    opened: OpenLens,
     run: Run,
     target: Target,
     counts: Counts,
@@ -278,15 +278,15 @@ def _commit(
     } | dict(rejected)
     if not failed and not run.had_failed_rows and commit is None:
         return
-    with parts.registry.begin() as db:
+    with opened.registry.begin() as db:
         # Once more: a page that found nothing to write was compared without the lock, and what it
         # was compared with may have been replaced since.
         target.check_current(db)
         run.check_fence(db)
         if run.had_failed_rows:
             mended = mapped.frame[KEY].filter(~mapped.frame[KEY].is_in(list(rejected)))
-            failed_rows.clear(db, parts.lens.id, mended.to_list())
+            failed_rows.clear(db, opened.lens.id, mended.to_list())
         if failed:
-            failed_rows.record(db, parts.lens.id, failed, job_id=run.job_id, now=parts.clock())
+            failed_rows.record(db, opened.lens.id, failed, job_id=run.job_id, now=opened.clock())
         if commit is not None:
             commit(db, counts)

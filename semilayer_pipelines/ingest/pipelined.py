@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.embed import EmbeddedPage, embed_page
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Begun, Commit, Compare, Page, begin_page, end_page
 from semilayer_pipelines.ingest.page_size import Pace
 from semilayer_pipelines.ingest.run_state import Run
@@ -29,7 +29,7 @@ __all__ = ["apply_pages"]
 
 
 def apply_pages(
-    parts: Parts,
+    opened: OpenLens,
     run: Run,
     target: Target,
     pages: Iterable[Page],
@@ -50,17 +50,17 @@ def apply_pages(
     def end(page: Begun) -> Counts:
         nonlocal ended
         since = max(ended, page.page.started)
-        counts = end_page(parts, run, target, page, since=since, commit=commit(page.page, done))
+        counts = end_page(opened, run, target, page, since=since, commit=commit(page.page, done))
         ended = time.monotonic()
         pace.took(page.page.rows.height, ended - since)
         return counts
 
-    with _embedding_aside(parts) as embed:
+    with _embedding_aside(opened) as embed:
         for page in pages:
             if run.paused():
                 break
             following = begin_page(
-                parts,
+                opened,
                 target,
                 page,
                 compare=compare(page),
@@ -76,12 +76,12 @@ def apply_pages(
 
 
 @contextmanager
-def _embedding_aside(parts: Parts) -> Iterator[Embed]:
+def _embedding_aside(opened: OpenLens) -> Iterator[Embed]:
     """Lend a thread that embeds, one page after the other."""
     aside = ThreadPoolExecutor(1, thread_name_prefix="embedding")
 
     def embed(texts: Sequence[str]) -> Callable[[], EmbeddedPage]:
-        return aside.submit(embed_page, parts.embedder, texts).result
+        return aside.submit(embed_page, opened.embedder, texts).result
 
     try:
         yield embed

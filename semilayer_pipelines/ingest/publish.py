@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import GuardStopped
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.reconcile import GUARD_ROWS, sweep
 from semilayer_pipelines.ingest.records import apply_changes
 from semilayer_pipelines.ingest.run_state import Run, StartOver
@@ -28,29 +28,29 @@ __all__ = ["announce", "locked", "publish"]
 REPLAY_ROWS = 1_000
 
 
-def publish(parts: Parts, run: Run, generation: Generation) -> Generation | None:
+def publish(opened: OpenLens, run: Run, generation: Generation) -> Generation | None:
     """Make a filled generation the active one; return it, or `None` when paused on the way.
 
     Raises `GuardStopped` when the new index would hold far fewer rows than the old one (invariant
     5); the old one goes on serving. Raises `StartOver` when another run was faster, or the lens was
     pushed anew: an index of the old configuration would pass for one of the new.
     """
-    target = Target(parts, generation)
-    seq = _replay(parts, run, target, generation.change_seq)
-    if _indexed(target) + _failed(parts) != parts.bridge.count(parts.selection) and not sweep(
-        parts, run, target, shard=None, guard=None
+    target = Target(opened, generation)
+    seq = _replay(opened, run, target, generation.change_seq)
+    if _indexed(target) + _failed(opened) != opened.bridge.count(opened.selection) and not sweep(
+        opened, run, target, shard=None, guard=None
     ):
         return None
-    with parts.registry.read() as db:
-        old = generations.active(db, parts.lens.id)
-    _refuse_a_loss(parts, run, target, old)
+    with opened.registry.read() as db:
+        old = generations.active(db, opened.lens.id)
+    _refuse_a_loss(opened, run, target, old)
     if target.index is not None:
         target.index.settle()
-    with locked(parts.store, old):
+    with locked(opened.store, old):
         published = None
         while published is None:
-            seq = _replay(parts, run, target, seq)
-            published = _switch(parts, run, target, seq)
+            seq = _replay(opened, run, target, seq)
+            published = _switch(opened, run, target, seq)
     index = target.index
     if index is not None:
         index.maintain()
@@ -67,55 +67,55 @@ def announce(store: Store, lens: Lens, active: Generation) -> None:
         store.point(lens.name, active.index_name)
 
 
-def _switch(parts: Parts, run: Run, target: Target, seq: int) -> Generation | None:
+def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation | None:
     """Switch, unless a change came since `seq`: it may be applied to the old index only.
 
     A records run that finds nothing to write, or no index yet, needs no lock of the old index.
     """
-    now, generation = parts.clock(), target.generation
-    with parts.registry.begin() as db:
+    now, generation = opened.clock(), target.generation
+    with opened.registry.begin() as db:
         target.check_current(db)
         run.check_fence(db)
-        if changes.latest_seq(db, parts.lens.id) > seq:
+        if changes.latest_seq(db, opened.lens.id) > seq:
             return None
         generations.publish(db, generation.id, now)
-        lenses.set_needs(db, parts.lens.id, Needs.NOTHING, now)
+        lenses.set_needs(db, opened.lens.id, Needs.NOTHING, now)
         # Looked at after its row was written to, and so locked: a push comes before or after.
-        if lenses.by_id(db, parts.lens.id).config_hash != parts.lens.config_hash:
+        if lenses.by_id(db, opened.lens.id).config_hash != opened.lens.config_hash:
             raise StartOver
-        _begin_walks(db, parts, generation)
-        return generations.active(db, parts.lens.id)
+        _begin_walks(db, opened, generation)
+        return generations.active(db, opened.lens.id)
 
 
-def _begin_walks(db: Connection, parts: Parts, generation: Generation) -> None:
+def _begin_walks(db: Connection, opened: OpenLens, generation: Generation) -> None:
     """Let incremental ingest go on from where the generation was begun."""
-    if generation.config.change_tracking_column != parts.lens.config.change_tracking_column:
+    if generation.config.change_tracking_column != opened.lens.config.change_tracking_column:
         # Pushed while it was filled: what was seen of the other column means nothing for this one.
-        cursors.remove(db, parts.lens.id)
+        cursors.remove(db, opened.lens.id)
         return
     cursors.begin(
         db,
-        parts.lens.id,
+        opened.lens.id,
         generation.high_water,
         settled=generation.settled,
         seen_at=generation.created_at,
-        now=parts.clock(),
+        now=opened.clock(),
     )
 
 
-def _replay(parts: Parts, run: Run, target: Target, since: int) -> int:
+def _replay(opened: OpenLens, run: Run, target: Target, since: int) -> int:
     """Apply every change accepted after `since`, also those applied to the old index already.
 
     Returns the point in the change log up to which the new index is in line.
     """
     while True:
-        with parts.registry.read() as db:
-            batch = changes.since(db, parts.lens.id, since, REPLAY_ROWS)
+        with opened.registry.read() as db:
+            batch = changes.since(db, opened.lens.id, since, REPLAY_ROWS)
         if not batch:
             return since
         last: dict[str, Change] = {change.key: change for change in batch}
         apply_changes(
-            parts,
+            opened,
             run,
             target,
             list(last.values()),
@@ -129,23 +129,23 @@ def _indexed(target: Target) -> int:
     return target.index.count() if target.index else 0
 
 
-def _failed(parts: Parts) -> int:
-    with parts.registry.read() as db:
-        return failed_rows.count(db, parts.lens.id)
+def _failed(opened: OpenLens) -> int:
+    with opened.registry.read() as db:
+        return failed_rows.count(db, opened.lens.id)
 
 
-def _refuse_a_loss(parts: Parts, run: Run, target: Target, old: Generation | None) -> None:
+def _refuse_a_loss(opened: OpenLens, run: Run, target: Target, old: Generation | None) -> None:
     if old is None or run.confirmed:
         return
-    before, after = _indexed(Target(parts, old)), _indexed(target)
+    before, after = _indexed(Target(opened, old)), _indexed(target)
     lost = before - after
-    if before and (not after or lost > max(GUARD_ROWS, before * parts.lens.config.guard)):
+    if before and (not after or lost > max(GUARD_ROWS, before * opened.lens.config.guard)):
         raise GuardStopped(
             f"The rebuilt index holds {after:,} rows, the one in use {before:,}; it was not put in "
             f"its place.",
             cure="If the rows are really gone from the source, confirm: "
-            f"`semilayer resume --lens {parts.lens.name} --confirm-deletes`.",
-            lens=parts.lens.name,
+            f"`semilayer resume --lens {opened.lens.name} --confirm-deletes`.",
+            lens=opened.lens.name,
         )
 
 

@@ -19,8 +19,8 @@ from semilayer_pipelines.errors import GuardStopped
 from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.known_rows import KnownRows
-from semilayer_pipelines.ingest.missed_updates import Unmoved
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.missed_updates import MissedUpdates
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Comparison
 from semilayer_pipelines.ingest.page_size import Pace
 from semilayer_pipelines.ingest.pipelined import apply_pages
@@ -54,7 +54,7 @@ class Guard:
 
 
 def sweep(
-    parts: Parts, run: Run, target: Target, *, shard: int | None, guard: Guard | None
+    opened: OpenLens, run: Run, target: Target, *, shard: int | None, guard: Guard | None
 ) -> bool:
     """Bring the generation in line with the source; return False when paused on the way.
 
@@ -64,12 +64,12 @@ def sweep(
     """
     index = target.index
     known = KnownRows(index.scan(shard=shard) if index else ())
-    unmoved = Unmoved(parts, target.generation)
-    reading = unmoved.reading(parts)
+    unmoved = MissedUpdates(opened, target.generation)
+    reading = unmoved.reading(opened)
     shards = range(len(target.generation.bounds) + 1) if shard is None else (shard,)
     pace = Pace()
     done = apply_pages(
-        parts,
+        opened,
         run,
         target,
         (
@@ -85,22 +85,22 @@ def sweep(
         return False
     rows_read = done.read
     if shard is None and run.had_failed_rows:
-        _forget_failed(parts, run)
+        _forget_failed(opened, run)
     if index is None:
         return True
-    with parts.registry.read() as db:
-        seq = changes.latest_seq(db, parts.lens.id)
+    with opened.registry.read() as db:
+        seq = changes.latest_seq(db, opened.lens.id)
     limit = None if guard is None else guard.limit(len(known), rows_read)
-    tombstones = _tombstones(parts, known.unseen(index.scan(shard=shard)), limit, len(known))
+    tombstones = _tombstones(opened, known.unseen(index.scan(shard=shard)), limit, len(known))
     for keys in in_chunks(tombstones):
         if run.paused():
             return False
-        delete_keys(parts, run, target, keys, change_seq=seq)
+        delete_keys(opened, run, target, keys, change_seq=seq)
     return True
 
 
 def _compare(
-    known: KnownRows, unmoved: Unmoved, run: Run, rows: pl.DataFrame, mapped: Mapped
+    known: KnownRows, unmoved: MissedUpdates, run: Run, rows: pl.DataFrame, mapped: Mapped
 ) -> Comparison:
     found, same = known.compare(mapped.frame)
     run.add(Counts(unmoved=unmoved.count(rows, mapped.frame[KEY].filter(~same))))
@@ -110,7 +110,7 @@ def _compare(
 
 
 def _tombstones(
-    parts: Parts, unseen: Iterable[pl.Series], limit: int | None, indexed: int
+    opened: OpenLens, unseen: Iterable[pl.Series], limit: int | None, indexed: int
 ) -> list[str]:
     """Return the unseen keys that the source does not have on a second look either.
 
@@ -118,23 +118,23 @@ def _tombstones(
     """
     confirmed: list[str] = []
     for keys in in_chunks(key for part in unseen for key in part.to_list()):
-        confirmed += absent(parts, keys)
+        confirmed += absent(opened, keys)
         if limit is not None and len(confirmed) > limit:
             raise GuardStopped(
                 f"The sweep would delete more than {limit:,} of {indexed:,} indexed rows, among "
                 f"them {', '.join(confirmed[:SHOWN_KEYS])}. Nothing was deleted.",
                 cure="If the rows are really gone from the source, confirm: "
-                f"`semilayer sync --lens {parts.lens.name} --confirm-deletes`.",
-                lens=parts.lens.name,
+                f"`semilayer sync --lens {opened.lens.name} --confirm-deletes`.",
+                lens=opened.lens.name,
             )
     return confirmed
 
 
-def _forget_failed(parts: Parts, run: Run) -> None:
+def _forget_failed(opened: OpenLens, run: Run) -> None:
     """Take rows off the list of failed ones that the source no longer has; no page shows them."""
-    with parts.registry.read() as db:
-        listed = failed_rows.keys(db, parts.lens.id, failed_rows.KEPT)
-    gone = [key for keys in in_chunks(listed) for key in absent(parts, keys)]
-    with parts.registry.begin() as db:
+    with opened.registry.read() as db:
+        listed = failed_rows.keys(db, opened.lens.id, failed_rows.KEPT)
+    gone = [key for keys in in_chunks(listed) for key in absent(opened, keys)]
+    with opened.registry.begin() as db:
         run.check_fence(db)
-        failed_rows.clear(db, parts.lens.id, gone)
+        failed_rows.clear(db, opened.lens.id, gone)

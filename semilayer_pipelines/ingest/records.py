@@ -16,7 +16,7 @@ from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.delete import delete_keys
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Commit, Comparison, Page, apply_page, nothing_known
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
@@ -35,28 +35,28 @@ Covering = Callable[[Sequence[str]], Commit | None]
 """What commits the claim on these keys once they are written."""
 
 
-def drain(parts: Parts, run: Run, target: Target) -> bool:
+def drain(opened: OpenLens, run: Run, target: Target) -> bool:
     """Claim and apply changes until the buffer is empty; return False when paused on the way."""
 
     def acknowledge(keys: Sequence[str]) -> Commit:
         def commit(db: Connection, _: Counts) -> None:
-            changes.ack(db, run.job_id, keys, parts.clock())
+            changes.ack(db, run.job_id, keys, opened.clock())
 
         return commit
 
     while not run.paused():
-        with parts.registry.begin() as db:
+        with opened.registry.begin() as db:
             claimed = changes.claim(
-                db, parts.lens.id, job_id=run.job_id, limit=CLAIM_ROWS, now=parts.clock()
+                db, opened.lens.id, job_id=run.job_id, limit=CLAIM_ROWS, now=opened.clock()
             )
         if not claimed:
             return True
-        apply_changes(parts, run, target, claimed, covering=acknowledge, vectors_from=target.index)
+        apply_changes(opened, run, target, claimed, covering=acknowledge, vectors_from=target.index)
     return False
 
 
 def apply_changes(
-    parts: Parts,
+    opened: OpenLens,
     run: Run,
     target: Target,
     batch: Sequence[Change],
@@ -69,16 +69,16 @@ def apply_changes(
     Raises what `apply_page`, `delete_keys` and the bridge raise.
     """
     started = time.monotonic()
-    with parts.registry.read() as db:
-        seq = changes.latest_seq(db, parts.lens.id)
+    with opened.registry.read() as db:
+        seq = changes.latest_seq(db, opened.lens.id)
     upserts = [change.key for change in batch if change.action is Action.UPSERT]
-    selection = replace(parts.selection, bounds=target.generation.bounds)
-    found = retrying(lambda: parts.bridge.read_rows(selection, upserts), SourceUnreachable).frame
+    selection = replace(opened.selection, bounds=target.generation.bounds)
+    found = retrying(lambda: opened.bridge.read_rows(selection, upserts), SourceUnreachable).frame
     there = found.select(key_text_expr(selection.key)).to_series()
     gone = sorted({change.key for change in batch} - set(there.to_list()))
     if found.height:
         apply_page(
-            parts,
+            opened,
             run,
             target,
             Page(found, None if target.generation.bounds else 0, seq, started),
@@ -87,7 +87,7 @@ def apply_changes(
             commit=covering(there.to_list()),
         )
     if gone:
-        delete_keys(parts, run, target, gone, change_seq=seq, commit=covering(gone))
+        delete_keys(opened, run, target, gone, change_seq=seq, commit=covering(gone))
 
 
 def compare_by_key(index: Index | None, mapped: Mapped) -> Comparison:

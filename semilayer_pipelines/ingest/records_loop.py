@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.ingest.run_job import Ended, Outcome, run_job
+from semilayer_pipelines.ingest.run_job import Outcome, RunEnd, run_job
 from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Mode
 
-__all__ = ["IDLE_SECONDS", "MAX_STAY_SECONDS", "POLL_SECONDS", "Stay", "run_and_linger"]
+__all__ = ["IDLE_SECONDS", "MAX_STAY_SECONDS", "POLL_SECONDS", "LoopOutcome", "run_records_loop"]
 
 IDLE_SECONDS = 20.0
 POLL_SECONDS = 0.2
@@ -26,7 +26,7 @@ MAX_STAY_SECONDS = 1_800.0
 
 
 @dataclass(frozen=True)
-class Stay:
+class LoopOutcome:
     """What a lingering run did: its last job's outcome, all counts, how many jobs."""
 
     last: Outcome
@@ -34,7 +34,7 @@ class Stay:
     jobs: int
 
 
-def run_and_linger(
+def run_records_loop(
     project: Project,
     job_id: str,
     *,
@@ -42,7 +42,7 @@ def run_and_linger(
     report: Callable[[PageDone], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: True,
     idle_seconds: float | None = None,
-) -> Stay:
+) -> LoopOutcome:
     """Run a records job and then every one that follows until the lens is idle.
 
     It is idle after `idle_seconds` without a job, `IDLE_SECONDS` by default.
@@ -57,8 +57,8 @@ def run_and_linger(
     while True:
         outcome = run_job(project, job_id, run_id=run_id, report=report, cancelled=cancelled)
         total, done = total + outcome.counts, done + 1
-        if outcome.ended is not Ended.COMPLETED:
-            return Stay(outcome, total, done)
+        if outcome.ended is not RunEnd.COMPLETED:
+            return LoopOutcome(outcome, total, done)
         try:
             following = _await_next(project, lens_id, idle_seconds or IDLE_SECONDS)
         except Exception:
@@ -67,9 +67,9 @@ def run_and_linger(
             # The machine is shutting down. What the run was for is done: that is no failure.
             if cancelled():
                 raise
-            return Stay(outcome, total, done)
+            return LoopOutcome(outcome, total, done)
         if following is None or time.monotonic() - started > MAX_STAY_SECONDS:
-            return Stay(outcome, total, done)
+            return LoopOutcome(outcome, total, done)
         job_id = following
 
 

@@ -27,8 +27,8 @@ from semilayer_pipelines.errors import (
 from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.incremental import catch_up
-from semilayer_pipelines.ingest.job_outcome import Ended, Outcome
-from semilayer_pipelines.ingest.open_lens import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.job_outcome import Outcome, RunEnd
+from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.reconcile import Guard, sweep
 from semilayer_pipelines.ingest.records import drain
 from semilayer_pipelines.ingest.run_state import Heartbeat, PageDone, Run, StartOver
@@ -39,7 +39,7 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 
-__all__ = ["Ended", "Outcome", "run_job"]
+__all__ = ["Outcome", "RunEnd", "run_job"]
 
 MAX_STARTS = 5
 """A run starts over this often at most: each time somebody pushed or published meanwhile."""
@@ -65,7 +65,7 @@ def run_job(
     """
     job = _take(project, job_id, run_id)
     if job is None:
-        return Outcome(Ended.TAKEN, job_id, Counts(), None)
+        return Outcome(RunEnd.TAKEN, job_id, Counts(), None)
     with project.registry.read() as db:
         failed = failed_rows.count(db, job.lens_id)
     run = Run(
@@ -119,15 +119,15 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
         run.config_hash = lens.config_hash
         if job.mode is not Mode.FULL:
             lens = as_indexed(project, lens)
-        with open_parts(project, lens) as parts:
+        with open_lens(project, lens) as opened:
             try:
-                outcome = _dispatch(parts, run, job, shard)
+                outcome = _dispatch(opened, run, job, shard)
             except StartOver:
                 continue
-            job_outcome.ended(parts, run, job, outcome)
+            job_outcome.ended(opened, run, job, outcome)
             took = run.embedding
             keep_rate(
-                parts.embedder.fingerprint,
+                opened.embedder.fingerprint,
                 texts=took.texts,
                 tokens=took.tokens,
                 seconds=took.seconds,
@@ -140,39 +140,41 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
     )
 
 
-def _dispatch(parts: Parts, run: Run, job: Job, shard: int | None) -> Outcome:
+def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcome:
     if job.mode is Mode.FULL:
-        published = run_full(parts, run, shard=shard)
-        ended = Ended.COMPLETED if published else Ended.PAUSED if run.paused() else Ended.SHARE_DONE
-        return _outcome(parts, run, ended, published, published=published is not None)
-    with parts.registry.read() as db:
-        generation = generations.active(db, parts.lens.id)
+        published = run_full(opened, run, shard=shard)
+        ended = (
+            RunEnd.COMPLETED if published else RunEnd.PAUSED if run.paused() else RunEnd.SHARE_DONE
+        )
+        return _outcome(opened, run, ended, published, published=published is not None)
+    with opened.registry.read() as db:
+        generation = generations.active(db, opened.lens.id)
     if generation is None and job.mode is Mode.RECORDS:
         # The buffer keeps the changes until there is an index; publishing asks for this again.
-        return _outcome(parts, run, Ended.COMPLETED, None)
+        return _outcome(opened, run, RunEnd.COMPLETED, None)
     if generation is None:
         raise Refused(
             "There is no index yet.",
-            cure=f"Start the first ingest: `semilayer resume --lens {parts.lens.name}`.",
-            lens=parts.lens.name,
+            cure=f"Start the first ingest: `semilayer resume --lens {opened.lens.name}`.",
+            lens=opened.lens.name,
         )
-    if generation.model_fingerprint != parts.embedder.fingerprint:
+    if generation.model_fingerprint != opened.embedder.fingerprint:
         raise DimensionChanged(
             f"The index was built with {generation.model_fingerprint}, which is now "
-            f"{parts.embedder.fingerprint} under the same name; vectors of two models do not mix.",
+            f"{opened.embedder.fingerprint} under the same name; vectors of two models do not mix.",
             cure="Rebuild the lens: `semilayer push --rebuild`.",
-            lens=parts.lens.name,
+            lens=opened.lens.name,
         )
-    target = Target(parts, generation)
+    target = Target(opened, generation)
     _refuse_another_dimension(target)
     try:
-        complete = _choose_rows(parts, run, job, target)
+        complete = _choose_rows(opened, run, job, target)
     except NotFound:
         # A rebuild in place may have dropped the index between two looks at it.
-        with parts.registry.read() as db:
+        with opened.registry.read() as db:
             target.check_current(db)
         raise
-    return _outcome(parts, run, Ended.COMPLETED if complete else Ended.PAUSED, generation)
+    return _outcome(opened, run, RunEnd.COMPLETED if complete else RunEnd.PAUSED, generation)
 
 
 def _refuse_another_dimension(target: Target) -> None:
@@ -189,31 +191,31 @@ def _refuse_another_dimension(target: Target) -> None:
         )
 
 
-def _choose_rows(parts: Parts, run: Run, job: Job, target: Target) -> bool:
+def _choose_rows(opened: OpenLens, run: Run, job: Job, target: Target) -> bool:
     match job.mode:
         case Mode.RECORDS:
-            with parts.registry.begin() as db:
+            with opened.registry.begin() as db:
                 changes.release(db, job.id)
-            return drain(parts, run, target)
+            return drain(opened, run, target)
         case Mode.INCREMENTAL:
-            return catch_up(parts, run, target)
+            return catch_up(opened, run, target)
         case Mode.SMART_SYNC | Mode.REPAIR:
-            guard = None if job.confirmed else Guard(parts.lens.config.guard)
-            return sweep(parts, run, target, shard=job.shard, guard=guard)
+            guard = None if job.confirmed else Guard(opened.lens.config.guard)
+            return sweep(opened, run, target, shard=job.shard, guard=guard)
         case Mode.FULL:
             raise AssertionError("a full ingest chooses its generation itself")
 
 
 def _outcome(
-    parts: Parts,
+    opened: OpenLens,
     run: Run,
-    ended: Ended,
+    ended: RunEnd,
     generation: Generation | None,
     *,
     published: bool = False,
 ) -> Outcome:
-    index = Target(parts, generation).index if generation else None
-    if index is not None and ended is Ended.COMPLETED:
+    index = Target(opened, generation).index if generation else None
+    if index is not None and ended is RunEnd.COMPLETED:
         index.maintain()
     rows = index.count() if index else None
     return Outcome(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.embedders.backend import Running
 from semilayer_pipelines.errors import DimensionChanged, NotFound, ObjectsRejected
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run, StartOver
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.generations import Generation, GenerationState
@@ -31,8 +31,10 @@ class Target:
     `sole_writer` says that the rows of this run are no other run's, as in a claimed shard.
     """
 
-    def __init__(self, parts: Parts, generation: Generation, *, sole_writer: bool = False) -> None:
-        self._parts = parts
+    def __init__(
+        self, opened: OpenLens, generation: Generation, *, sole_writer: bool = False
+    ) -> None:
+        self._opened = opened
         self._sole_writer = sole_writer
         self.generation = generation
         self._index: Index | None = None
@@ -41,8 +43,8 @@ class Target:
     @property
     def index(self) -> Index | None:
         """The physical index, or `None` as long as nothing was ever written."""
-        if self._index is None and self._parts.store.exists(self.generation.index_name):
-            self._index = self._parts.store.open(self.generation.index_name)
+        if self._index is None and self._opened.store.exists(self.generation.index_name):
+            self._index = self._opened.store.open(self.generation.index_name)
         return self._index
 
     def require_index(self, dimension: int) -> Index:
@@ -51,15 +53,15 @@ class Target:
         Raises `DimensionChanged` when the generation holds vectors of another (invariant 9), and
         `StartOver` when it is gone, or what lies in its place is not its own.
         """
-        mapping = self._parts.mapping
+        mapping = self._opened.mapping
         schema = IndexSchema(mapping.fields, dimension, mapping.tenant)
         found = self.index
         if found is None:
             self._fix_dimension(dimension)
-            self._index = self._parts.store.create(self.generation.index_name, schema)
+            self._index = self._opened.store.create(self.generation.index_name, schema)
             if self.generation.state is GenerationState.ACTIVE:
                 # Published while it held nothing, and so without an index to point at.
-                self._parts.store.point(self._parts.lens.name, self.generation.index_name)
+                self._opened.store.point(self._opened.lens.name, self.generation.index_name)
         elif self.generation.state is GenerationState.BUILDING and not _alike(found.schema, schema):
             self._fix_dimension(dimension)
             self._leave_its_place()
@@ -69,13 +71,13 @@ class Target:
                 f"The model gives vectors of {dimension} dimensions, the index holds "
                 f"{self._index.dimension}.",
                 cure="A changed model needs a rebuild: `semilayer push --rebuild`.",
-                lens=self._parts.lens.name,
+                lens=self._opened.lens.name,
             )
         return self._index
 
     def _fix_dimension(self, dimension: int) -> None:
         try:
-            with self._parts.registry.begin() as db:
+            with self._opened.registry.begin() as db:
                 generations.set_dimension(db, self.generation.id, dimension)
         except NotFound:
             raise StartOver from None
@@ -84,7 +86,7 @@ class Target:
         # The generation holds what we would write, the index does not: it is of another generation
         # that was given this number, before an older registry was restored. The next number is
         # tried; the next `retention` drops the index.
-        with self._parts.registry.begin() as db:
+        with self._opened.registry.begin() as db:
             generations.forget(db, self.generation.id)
         raise StartOver
 
@@ -93,7 +95,7 @@ class Target:
         if by is None or by == self._noted:
             return
         try:
-            with self._parts.registry.begin() as db:
+            with self._opened.registry.begin() as db:
                 generations.note_embedder(db, self.generation.id, str(by))
         except NotFound:
             raise StartOver from None
@@ -111,7 +113,7 @@ class Target:
                 held.enter_context(index.lock())
             except NotFound:
                 raise StartOver from None
-            with self._parts.registry.begin() as db:
+            with self._opened.registry.begin() as db:
                 self.check_current(db)
                 run.check_fence(db)
             yield
@@ -119,9 +121,9 @@ class Target:
     def check_current(self, db: Connection) -> None:
         """Raise `StartOver` unless the generation is what it was: the active or the built one."""
         current = (
-            generations.building(db, self._parts.lens.id)
+            generations.building(db, self._opened.lens.id)
             if self.generation.state is GenerationState.BUILDING
-            else generations.active(db, self._parts.lens.id)
+            else generations.active(db, self._opened.lens.id)
         )
         if current is None or current.id != self.generation.id:
             raise StartOver

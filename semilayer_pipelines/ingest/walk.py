@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.errors import SourceUnreachable
-from semilayer_pipelines.ingest.open_lens import Parts
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.page_size import Pace
 from semilayer_pipelines.ingest.retry import retrying
@@ -24,7 +24,7 @@ def shard_window(bounds: tuple[str, ...], shard: int) -> Window:
     )
 
 
-def walk(parts: Parts, window: Window, shard: int, pace: Pace | None = None) -> Iterator[Page]:
+def walk(opened: OpenLens, window: Window, shard: int, pace: Pace | None = None) -> Iterator[Page]:
     """Yield the pages of a window in key order; `Page.cursor` is where the walk would go on.
 
     The change log is looked at before the rows are read, so that a change which arrives in between
@@ -35,11 +35,11 @@ def walk(parts: Parts, window: Window, shard: int, pace: Pace | None = None) -> 
     while True:
         limit = (pace or own_pace).rows
         started = time.monotonic()
-        with parts.registry.read() as db:
-            seq = changes.latest_seq(db, parts.lens.id)
+        with opened.registry.read() as db:
+            seq = changes.latest_seq(db, opened.lens.id)
         here = window
         read = retrying(
-            lambda here=here, limit=limit: parts.bridge.read_page(parts.selection, here, limit),  # type: ignore[misc]
+            lambda here=here, limit=limit: opened.bridge.read_page(opened.selection, here, limit),  # type: ignore[misc]
             SourceUnreachable,
         )
         yield Page(read.frame, shard, seq, started, read.cursor)

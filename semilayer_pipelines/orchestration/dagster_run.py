@@ -100,7 +100,7 @@ def _tell_of_rebuild(context: Context, project: Project, job: Job) -> None:
 
 
 def _run(context: Context, project: Project, job: Job, shard: int | None, shards: int) -> Outcome:
-    from semilayer_pipelines.ingest.records_loop import run_and_linger
+    from semilayer_pipelines.ingest.records_loop import run_records_loop
     from semilayer_pipelines.ingest.run_job import run_job
 
     report = page_reporter(context, job, shards)
@@ -114,7 +114,7 @@ def _run(context: Context, project: Project, job: Job, shard: int | None, shards
             report=report,
             cancelled=lambda: _cancelled(context),
         )
-    stay = run_and_linger(
+    stay = run_records_loop(
         project, job.id, run_id=run_id, report=report, cancelled=lambda: _cancelled(context)
     )
     return replace(stay.last, counts=stay.counts)
@@ -129,7 +129,7 @@ def materialise_shard(
     compared with the active generation and brought in line. Raises `dagster.Failure` when the range
     is not done at the end, so that the partition is not shown as materialised.
     """
-    from semilayer_pipelines.ingest.run_job import Ended
+    from semilayer_pipelines.ingest.run_job import RunEnd
 
     try:
         with project.registry.read() as db:
@@ -141,15 +141,15 @@ def materialise_shard(
         mode = Mode.FULL if filling else Mode.REPAIR
         job = job_for(project, env, lens_name, mode, shard=None if filling else shard)
         outcome = execute(context, project, job, shard=shard, shards=shards)
-        while outcome.ended is Ended.TAKEN and _waits_for_a_sweep(project, job):
+        while outcome.ended is RunEnd.TAKEN and _waits_for_a_sweep(project, job):
             context.log.info("Another sweep of this lens is running; waiting for it to end.")
             _wait(context, project, job)
             outcome = execute(context, project, job, shard=shard, shards=shards)
-        if outcome.ended is Ended.COMPLETED or (filling and is_filled(project, lens.id, shard)):
+        if outcome.ended is RunEnd.COMPLETED or (filling and is_filled(project, lens.id, shard)):
             return outcome
     except SemilayerError as error:
         raise failure(None, error) from None
-    why = "the lens was paused" if outcome.ended is Ended.PAUSED else "another run is at it"
+    why = "the lens was paused" if outcome.ended is RunEnd.PAUSED else "another run is at it"
     raise dg.Failure(
         description=f"Shard {shard} is not done: {why}. What was written stays.",
         allow_retries=False,

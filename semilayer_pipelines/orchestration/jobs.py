@@ -103,12 +103,12 @@ def _job_row(project: Project, mode: Mode, config: LensRun) -> Job:
 
 def _materialised(project: Project, job: Job, outcome: "Outcome", shard: int | None) -> bool:
     """Say whether the shard that the run was for is filled or, without one, all are."""
-    from semilayer_pipelines.ingest.run_job import Ended
+    from semilayer_pipelines.ingest.run_job import RunEnd
 
     match job.mode, outcome.ended:
-        case Mode.FULL, (Ended.COMPLETED | Ended.SHARE_DONE):
+        case Mode.FULL, (RunEnd.COMPLETED | RunEnd.SHARE_DONE):
             return outcome.published if shard is None else is_filled(project, job.lens_id, shard)
-        case Mode.REPAIR, Ended.COMPLETED:
+        case Mode.REPAIR, RunEnd.COMPLETED:
             return True
         case _:
             return False

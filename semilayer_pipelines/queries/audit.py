@@ -17,7 +17,7 @@ import polars as pl
 
 from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
 from semilayer_pipelines.ingest.known_rows import KnownRows
-from semilayer_pipelines.ingest.open_lens import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.compile import TEXT
@@ -101,20 +101,20 @@ def audit(project: Project, lens: Lens, report: Callable[[int], None] = lambda _
 
     Holds 26 bytes an indexed row, and one page. Raises what bridge, mapping and store raise.
     """
-    with open_parts(project, as_indexed(project, lens)) as parts:
+    with open_lens(project, as_indexed(project, lens)) as opened:
         with project.registry.read() as db:
             generation = generations.active(db, lens.id)
-        return _Auditor(parts, generation).run(lens, report)
+        return _Auditor(opened, generation).run(lens, report)
 
 
 class _Auditor:
     """One audit under way."""
 
-    def __init__(self, parts: Parts, generation: Generation | None) -> None:
-        self._parts = parts
+    def __init__(self, opened: OpenLens, generation: Generation | None) -> None:
+        self._opened = opened
         self._generation = generation
-        there = generation is not None and parts.store.exists(generation.index_name)
-        self._index = parts.store.open(generation.index_name) if generation and there else None
+        there = generation is not None and opened.store.exists(generation.index_name)
+        self._index = opened.store.open(generation.index_name) if generation and there else None
         self._counts: Counter[Kind] = Counter()
         self._ids: defaultdict[Kind, list[str]] = defaultdict(list)
         self._texts = self._characters = 0
@@ -126,13 +126,13 @@ class _Auditor:
         bounds = self._generation.bounds if self._generation else ()
         rows = 0
         for number in range(len(bounds) + 1):
-            for page in walk(self._parts, shard_window(bounds, number), number):
+            for page in walk(self._opened, shard_window(bounds, number), number):
                 rows += page.rows.height
                 self._compare(known, page)
                 report(rows)
         if self._index:
             self._look_for_orphans(known, self._index)
-        self._counts[Kind.NO_KEY] = self._parts.bridge.null_keys(self._parts.selection)
+        self._counts[Kind.NO_KEY] = self._opened.bridge.null_keys(self._opened.selection)
         problems, rebuild = self._problems(lens)
         return Audit(
             rows=rows,
@@ -145,7 +145,7 @@ class _Auditor:
         )
 
     def _compare(self, known: KnownRows, page: Page) -> None:
-        mapped = self._parts.mapping.apply(page.rows)
+        mapped = self._opened.mapping.apply(page.rows)
         _, same = known.compare(mapped.frame)
         known.mark_seen(mapped.failed[KEY])
         self._note(Kind.SET_ASIDE, mapped.failed[KEY].to_list())
@@ -162,18 +162,18 @@ class _Auditor:
         self._note_texts(left)
 
     def _look_for_orphans(self, known: KnownRows, index: Index) -> None:
-        with self._parts.registry.read() as db:
-            seq = changes.latest_seq(db, self._parts.lens.id)
+        with self._opened.registry.read() as db:
+            seq = changes.latest_seq(db, self._opened.lens.id)
         unseen = (key for part in known.unseen(index.scan()) for key in part.to_list())
         for keys in in_chunks(unseen):
-            gone = absent(self._parts, keys)
+            gone = absent(self._opened, keys)
             pending = set(self._pending(gone, seq))
             self._note(Kind.PENDING, [key for key in gone if key in pending])
             self._note(Kind.ORPHAN, [key for key in gone if key not in pending])
 
     def _pending(self, keys: Sequence[str], seq: int) -> list[str]:
-        with self._parts.registry.read() as db:
-            return [change.key for change in changes.waiting(db, self._parts.lens.id, keys, seq)]
+        with self._opened.registry.read() as db:
+            return [change.key for change in changes.waiting(db, self._opened.lens.id, keys, seq)]
 
     def _note(self, kind: Kind, keys: Sequence[str]) -> None:
         self._counts[kind] += len(keys)
@@ -195,10 +195,10 @@ class _Auditor:
         found: list[str] = []
         if lens.needs is Needs.REBUILD:
             found.append("The lens was pushed with another model, key, table or fields.")
-        if generation.model_fingerprint != self._parts.embedder.fingerprint:
+        if generation.model_fingerprint != self._opened.embedder.fingerprint:
             found.append(
                 f"The index was built with {generation.model_fingerprint}, which is now "
-                f"{self._parts.embedder.fingerprint} under the same name."
+                f"{self._opened.embedder.fingerprint} under the same name."
             )
         if index and generation.dimension and index.dimension != generation.dimension:
             found.append(
@@ -206,7 +206,7 @@ class _Auditor:
                 f"{generation.dimension}."
             )
         rebuild = bool(found)
-        with self._parts.registry.read() as db:
+        with self._opened.registry.read() as db:
             now = generations.active(db, lens.id)
         if now is None or now.id != generation.id:
             found.append("A rebuild switched the index during the audit; look again.")

@@ -17,8 +17,8 @@ import polars as pl
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.errors import SemilayerError, redact
-from semilayer_pipelines.ingest.missed_updates import Unmoved
-from semilayer_pipelines.ingest.open_lens import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.missed_updates import MissedUpdates
+from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.records import compare_by_key
 from semilayer_pipelines.ingest.walk import shard_window
 from semilayer_pipelines.project import Project
@@ -82,28 +82,28 @@ def check_lens(
     if not left:
         return found
     try:
-        with open_parts(project, as_indexed(project, lens)) as parts:
-            there = parts.store.exists(generation.index_name)
-            index = parts.store.open(generation.index_name) if there else None
+        with open_lens(project, as_indexed(project, lens)) as opened:
+            there = opened.store.exists(generation.index_name)
+            index = opened.store.open(generation.index_name) if there else None
             with_source: dict[Check, Callable[[], Verdict]] = {
-                Check.ROWS: lambda: _rows(parts, index),
-                Check.SAMPLE: lambda: _sample(parts, generation, index, seed),
-                Check.MODEL: lambda: _model(parts, lens, generation, index),
+                Check.ROWS: lambda: _rows(opened, index),
+                Check.SAMPLE: lambda: _sample(opened, generation, index, seed),
+                Check.MODEL: lambda: _model(opened, lens, generation, index),
             }
             return found | {check: with_source[check]() for check in left}
     except SemilayerError as error:
         return found | dict.fromkeys(left - found.keys(), Verdict(False, redact(str(error))))
 
 
-def _rows(parts: Parts, index: Index | None) -> Verdict:
+def _rows(opened: OpenLens, index: Index | None) -> Verdict:
     """Compare the counts; rows that were set aside or whose changes wait may be the difference."""
-    with parts.registry.read() as db:
-        allowed = failed_rows.count(db, parts.lens.id) + changes.buffered(db, parts.lens.id)
-    source, indexed = parts.bridge.count(parts.selection), index.count() if index else 0
+    with opened.registry.read() as db:
+        allowed = failed_rows.count(db, opened.lens.id) + changes.buffered(db, opened.lens.id)
+    source, indexed = opened.bridge.count(opened.selection), index.count() if index else 0
     told = f"{indexed:,} vectors for {source:,} rows"
     if source != indexed and allowed:
         told += f"; {allowed:,} rows are set aside or have changes that wait"
-    if unnamed := parts.bridge.null_keys(parts.selection):
+    if unnamed := opened.bridge.null_keys(opened.selection):
         told += f"; {unnamed:,} rows have no key and are left out"
     return Verdict(
         abs(source - indexed) <= allowed,
@@ -153,12 +153,12 @@ def _latest(began: datetime | None, built: datetime) -> datetime:
     return built if began is None else max(began, built)
 
 
-def _model(parts: Parts, lens: Lens, generation: Generation, index: Index | None) -> Verdict:
+def _model(opened: OpenLens, lens: Lens, generation: Generation, index: Index | None) -> Verdict:
     wrong: list[str] = []
-    if generation.model_fingerprint != parts.embedder.fingerprint:
+    if generation.model_fingerprint != opened.embedder.fingerprint:
         wrong.append(
             f"The index was built with {generation.model_fingerprint}, which is now "
-            f"{parts.embedder.fingerprint} under the same name: rebuild it."
+            f"{opened.embedder.fingerprint} under the same name: rebuild it."
         )
     dimension = index.dimension if index else generation.dimension
     if dimension != generation.dimension:
@@ -178,14 +178,14 @@ def _model(parts: Parts, lens: Lens, generation: Generation, index: Index | None
     return Verdict(not wrong, told, numbers | ({"dimension": dimension} if dimension else {}))
 
 
-def _sample(parts: Parts, generation: Generation, index: Index | None, seed: int) -> Verdict:
+def _sample(opened: OpenLens, generation: Generation, index: Index | None, seed: int) -> Verdict:
     """Compare some rows, hash for hash, drawn from the index and from the source.
 
     A row that the next walk of some interval brings in is no fault. One whose tracked column did
     not move is, even where a smart sync follows: somebody writes past the column.
     """
-    unmoved = Unmoved(parts, generation)
-    reading = unmoved.reading(parts)
+    unmoved = MissedUpdates(opened, generation)
+    reading = unmoved.reading(opened)
     keys = _drawn(index, seed)
     looked_up = reading.bridge.read_rows(reading.selection, keys).frame
     window = shard_window(generation.bounds, seed % (len(generation.bounds) + 1))
@@ -193,20 +193,20 @@ def _sample(parts: Parts, generation: Generation, index: Index | None, seed: int
         reading.selection, Window(window.after, window.upto), SAMPLE_ROWS
     ).frame
     rows = pl.concat([looked_up, page], how="diagonal_relaxed").unique(
-        list(parts.selection.key), maintain_order=True
+        list(opened.selection.key), maintain_order=True
     )
-    mapped = parts.mapping.apply(rows)
+    mapped = opened.mapping.apply(rows)
     differing = mapped.frame[KEY].filter(~compare_by_key(index, mapped).same)
-    with parts.registry.read() as db:
-        seq = changes.latest_seq(db, parts.lens.id)
-        waiting = changes.waiting(db, parts.lens.id, differing.to_list(), seq)
+    with opened.registry.read() as db:
+        seq = changes.latest_seq(db, opened.lens.id)
+        waiting = changes.waiting(db, opened.lens.id, differing.to_list(), seq)
     differing = differing.filter(~differing.is_in([change.key for change in waiting]))
-    comes = parts.tracked is not None or parts.lens.config.smart_sync_interval is not None
+    comes = opened.tracked is not None or opened.lens.config.smart_sync_interval is not None
     wrong = unmoved.count(rows, differing) if comes else differing.len()
     same = mapped.frame.height - differing.len()
     told = f"{same:,} of {mapped.frame.height:,} rows are indexed as they are"
-    if wrong and parts.tracked:
-        told += f"; {wrong:,} changed without moving {parts.tracked!r}"
+    if wrong and opened.tracked:
+        told += f"; {wrong:,} changed without moving {opened.tracked!r}"
     elif wrong:
         told += f"; no interval brings the other {wrong:,} in"
     return Verdict(

@@ -16,7 +16,7 @@ import polars as pl
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.ingest.open_lens import Parts, as_indexed, open_parts
+from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.mapping.compile import TEXT
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log
@@ -134,11 +134,11 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         generation = generations.active(db, lens.id)
         pending = changes.waiting(db, lens.id, [id], changes.latest_seq(db, lens.id))
         failed = failed_rows.get(db, lens.id, id)
-    with open_parts(project, as_indexed(project, lens)) as parts:
-        found = parts.bridge.read_rows(parts.selection, [id])
-        rows = found.frame.filter(key_text_expr(parts.selection.key) == id)
-        applied = parts.mapping.apply(rows)
-        index = _index(parts, generation)
+    with open_lens(project, as_indexed(project, lens)) as opened:
+        found = opened.bridge.read_rows(opened.selection, [id])
+        rows = found.frame.filter(key_text_expr(opened.selection.key) == id)
+        applied = opened.mapping.apply(rows)
+        index = _index(opened, generation)
         stored = index.get(id) if index else None
         mapped = _mapped(applied.frame)
         why = applied.failed.row(0, named=True) if applied.failed.height else None
@@ -149,17 +149,17 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
             row=rows.row(0, named=True) if rows.height else None,
             fault=fault,
             mapped=mapped,
-            embedding=_embedding(parts.embedder, mapped.text, stored) if mapped else None,
-            indexed=_indexed(parts, id, index, generation, stored),
+            embedding=_embedding(opened.embedder, mapped.text, stored) if mapped else None,
+            indexed=_indexed(opened, id, index, generation, stored),
             pending=tuple(pending),
             failed=failed,
         )
 
 
-def _index(parts: Parts, generation: Generation | None) -> Index | None:
-    if generation is None or not parts.store.exists(generation.index_name):
+def _index(opened: OpenLens, generation: Generation | None) -> Index | None:
+    if generation is None or not opened.store.exists(generation.index_name):
         return None
-    return parts.store.open(generation.index_name)
+    return opened.store.open(generation.index_name)
 
 
 def _mapped(frame: pl.DataFrame) -> MappedRow | None:
@@ -193,7 +193,7 @@ def _embedding(embedder: Embedder, text: str, stored: Mapping[str, Any] | None) 
 
 
 def _indexed(
-    parts: Parts,
+    opened: OpenLens,
     id: str,
     index: Index | None,
     generation: Generation | None,
@@ -201,8 +201,8 @@ def _indexed(
 ) -> Indexed | None:
     if index is None or generation is None or stored is None:
         return None
-    with parts.registry.read() as db:
-        job_id = page_log.job_at(db, parts.lens.id, stored[INDEXED_AT], generation.job_id)
+    with opened.registry.read() as db:
+        job_id = page_log.job_at(db, opened.lens.id, stored[INDEXED_AT], generation.job_id)
     return Indexed(
         fields={name: value for name, value in stored.items() if name not in _OWN},
         row_hash=stored[ROW_HASH].hex(),

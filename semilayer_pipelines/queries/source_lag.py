@@ -9,7 +9,7 @@ from semilayer_pipelines.bridges.cursors import Scalar, decode, shown
 from semilayer_pipelines.bridges.times import is_time
 from semilayer_pipelines.errors import SemilayerError, redact
 from semilayer_pipelines.ingest.incremental import HORIZON
-from semilayer_pipelines.ingest.open_lens import as_indexed, open_parts
+from semilayer_pipelines.ingest.open_lens import as_indexed, open_lens
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import cursors
 from semilayer_pipelines.registry.lenses import Lens
@@ -40,7 +40,7 @@ def source_lag(project: Project, lens: Lens) -> SourceLag | None:
         at = cursors.get(db, lens.id)
     seen = None if at is None else at.cursor or at.high_water
     try:
-        with open_parts(project, as_indexed(project, lens)) as parts:
+        with open_lens(project, as_indexed(project, lens)) as parts:
             if parts.tracked is None:
                 return None
             latest = parts.bridge.high_water(

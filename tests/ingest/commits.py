@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from semilayer_pipelines.ingest.run_job import Ended, run_job
+from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from tests.clock import Clock
@@ -108,7 +108,7 @@ class Application:
         except Died:
             self._give_up(job.id)
             return
-        assert done.ended is Ended.COMPLETED
+        assert done.ended is RunEnd.COMPLETED
         assert self._missed(committed) == {}
 
     def _missed(self, committed: dict[int, str]) -> dict[int, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest import records
-from semilayer_pipelines.ingest.run_job import Ended, run_job
+from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs
@@ -93,7 +93,7 @@ def dies_and_is_done_again(lab: Lab, mode: Mode, page: int) -> None:
     now = row_of(lab, job)
     assert (now.status, now.attempt) == (JobStatus.QUEUED, 2)
     done = run_job(mortal(lab.project, Life(lambda *_: None), page_rows=PAGE_ROWS), job.id)
-    assert done.ended is Ended.COMPLETED
+    assert done.ended is RunEnd.COMPLETED
     assert lab.audit().clean
     assert lab.lens.status is LensStatus.READY
     if mode is Mode.RECORDS:

@@ -12,7 +12,7 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Fenced, SourceRefused
-from semilayer_pipelines.ingest.run_job import Ended, Outcome, run_job
+from semilayer_pipelines.ingest.run_job import Outcome, RunEnd, run_job
 from semilayer_pipelines.ingest.run_state import LEASE
 from semilayer_pipelines.registry import changes, failed_rows, jobs, shards
 from semilayer_pipelines.registry.changes import Action
@@ -97,7 +97,7 @@ def test_a_full_ingest_that_wakes_up_after_another_has_finished_it_doubles_nothi
 
     woken = run_job(Meddled.of(lab.project, stop), job.id)
 
-    assert [others[0].ended, woken.ended] == [Ended.COMPLETED] * 2
+    assert [others[0].ended, woken.ended] == [RunEnd.COMPLETED] * 2
     assert others[0].generation == woken.generation
     assert woken.counts.written == 0
     assert lab.audit().clean
@@ -110,7 +110,7 @@ def test_a_run_stopped_in_the_middle_of_a_write_does_not_make_the_next_one_write
     lab = Lab.at(tmp_path, rows=ROWS)
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
     others: list[threading.Thread] = []
-    ends: list[Ended] = []
+    ends: list[RunEnd] = []
     rows: list[int] = []
 
     def go_on() -> None:
@@ -134,7 +134,7 @@ def test_a_run_stopped_in_the_middle_of_a_write_does_not_make_the_next_one_write
     others[0].join()
 
     # then no row is there twice, not even until the other publishes
-    assert ends == [Ended.COMPLETED]
+    assert ends == [RunEnd.COMPLETED]
     assert max(rows) == ROWS
     assert lab.audit().clean
 

@@ -11,7 +11,7 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import GuardStopped, TooManyFailures
-from semilayer_pipelines.ingest.run_job import Ended, run_job
+from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.ingest.run_state import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.registry import changes, generations, shards
 from semilayer_pipelines.registry.changes import Action
@@ -34,7 +34,7 @@ def test_every_row_is_indexed_whatever_the_number_of_rows_and_shards(
 
     outcome = lab.full()
 
-    assert outcome.ended is Ended.COMPLETED
+    assert outcome.ended is RunEnd.COMPLETED
     assert lab.lens.status is LensStatus.READY
     assert outcome.counts.written == rows
     if rows:
@@ -47,7 +47,7 @@ def test_shards_filled_by_separate_runs_are_published_by_the_last(tmp_path: Path
 
     ended = [lab.run(job, shard=number).ended for number in (2, 0, 3, 1)]
 
-    assert ended == [Ended.SHARE_DONE] * 3 + [Ended.COMPLETED]
+    assert ended == [RunEnd.SHARE_DONE] * 3 + [RunEnd.COMPLETED]
     assert lab.audit().clean
     assert [sum(f.height for f in lab.index.scan(shard=n)) for n in range(4)] == [100] * 4
 
@@ -155,7 +155,7 @@ def test_a_failed_rebuild_leaves_the_old_index_serving_and_goes_on_later(tmp_pat
     resumed = lifecycle.resume(lab.project, ENV, "items")
     assert resumed.job is not None
     outcome = lab.run(resumed.job)
-    assert outcome.ended is Ended.COMPLETED
+    assert outcome.ended is RunEnd.COMPLETED
     assert outcome.counts.read < 1_000  # it went on from the saved place
     assert lab.audit().clean
 
@@ -168,7 +168,7 @@ def test_a_push_while_building_starts_over_with_the_new_configuration(tmp_path: 
         lifecycle.pause(lab.project, ENV, "items")
         time.sleep(PAUSE_CHECK_SECONDS)
 
-    assert run_job(Meddled.of(lab.project, pause), job.id).ended is Ended.PAUSED
+    assert run_job(Meddled.of(lab.project, pause), job.id).ended is RunEnd.PAUSED
     first = lab.building()
     lab.push(fields=FIELDS | {"name": {"type": "text", "searchable": {"weight": 3}}})
     lifecycle.resume(lab.project, ENV, "items")

@@ -14,7 +14,7 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import EmbedderUnavailable, Transient
-from semilayer_pipelines.ingest.run_job import Ended, run_job
+from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.ingest.run_state import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.registry import changes, jobs, page_log, shards
 from semilayer_pipelines.registry.changes import Action
@@ -66,13 +66,13 @@ def test_a_paused_run_ends_after_its_page_and_resume_brings_the_index_in_line(
 
     outcome = run_job(Meddled.of(lab.project, pause), job.id)
 
-    assert outcome.ended is Ended.PAUSED
+    assert outcome.ended is RunEnd.PAUSED
     assert 0 < outcome.counts.read < 1_500
     assert status_of(lab, job) is JobStatus.QUEUED
     assert lab.lens.status is LensStatus.PAUSED
 
     lifecycle.resume(lab.project, ENV, "items")
-    assert lab.run(job).ended is Ended.COMPLETED
+    assert lab.run(job).ended is RunEnd.COMPLETED
     assert lab.audit().clean
 
 
@@ -194,7 +194,7 @@ def test_what_may_pass_is_tried_again_with_growing_waits_and_then_is_an_error(la
 
 def test_a_second_launch_of_a_job_does_nothing(lab: Lab) -> None:
     job = lab.request(Mode.SMART_SYNC)
-    second: list[Ended] = []
+    second: list[RunEnd] = []
 
     def launch_again(_: Sequence[str]) -> None:
         second.append(lab.run(job).ended)
@@ -202,5 +202,5 @@ def test_a_second_launch_of_a_job_does_nothing(lab: Lab) -> None:
     run_job(Meddled.of(lab.project, launch_again), job.id)
     second.append(lab.run(job).ended)
 
-    assert set(second) == {Ended.TAKEN}
+    assert set(second) == {RunEnd.TAKEN}
     assert lab.audit().clean

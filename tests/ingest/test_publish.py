@@ -10,7 +10,7 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import DimensionChanged
-from semilayer_pipelines.ingest.run_job import Ended, Outcome, run_job
+from semilayer_pipelines.ingest.run_job import Outcome, RunEnd, run_job
 from semilayer_pipelines.ingest.run_state import PAUSE_CHECK_SECONDS, PageDone
 from semilayer_pipelines.registry import changes, cursors
 from semilayer_pipelines.registry.changes import Action
@@ -47,7 +47,7 @@ def test_a_push_in_the_middle_of_a_rebuild_is_what_the_rebuild_ends_with(tmp_pat
         if len(calls) == 1:
             lab.push(fields=WITHOUT_PRICE)
 
-    assert run_job(Meddled.of(lab.project, push), job.id).ended is Ended.COMPLETED
+    assert run_job(Meddled.of(lab.project, push), job.id).ended is RunEnd.COMPLETED
 
     assert lab.lens.needs is Needs.NOTHING
     assert lab.audit().clean
@@ -128,7 +128,7 @@ def test_two_runs_that_publish_at_once_publish_once_and_double_nothing(tmp_path:
     outcome = run_job(Meddled.of(lab.project, publish_first), job.id, report=insert)
 
     # then that is what is published, and it is whole
-    assert [outcome.ended, others[0].ended] == [Ended.COMPLETED] * 2
+    assert [outcome.ended, others[0].ended] == [RunEnd.COMPLETED] * 2
     assert outcome.generation == others[0].generation
     assert lab.audit().clean
 
@@ -147,7 +147,7 @@ def test_a_run_that_died_between_the_switch_and_its_end_is_not_done_again(tmp_pa
 
     again = lab.run(job)
 
-    assert (again.ended, again.published, again.counts.read) == (Ended.COMPLETED, True, 0)
+    assert (again.ended, again.published, again.counts.read) == (RunEnd.COMPLETED, True, 0)
     assert lab.index.name == published
 
 
@@ -172,7 +172,7 @@ def test_a_run_whose_index_is_replaced_under_it_goes_on_with_the_new_one(
 
     outcome = run_job(Meddled.of(lab.project, replace), lab.request(mode).id)
 
-    assert outcome.ended is Ended.COMPLETED
+    assert outcome.ended is RunEnd.COMPLETED
     assert lab.index.name not in replaced
     assert lab.audit().clean
 
@@ -187,7 +187,7 @@ def test_a_change_that_comes_while_the_old_index_is_dropped_waits_for_the_new_on
     def come(verb: str) -> None:
         if verb == "drop" and not waiting:
             name(lab, "1")
-            assert lab.run(lab.request(Mode.RECORDS)).ended is Ended.COMPLETED
+            assert lab.run(lab.request(Mode.RECORDS)).ended is RunEnd.COMPLETED
             with lab.project.registry.read() as db:
                 waiting.append(changes.buffered(db, lab.lens.id))
 
@@ -242,7 +242,7 @@ def test_a_cursor_does_not_move_for_what_only_the_replaced_index_had(tmp_path: P
     run_job(Meddled.of(lab.project, after=switch), lab.request(Mode.INCREMENTAL).id)
 
     # then it has gone over the same rows again in the new index
-    assert switched == [Ended.COMPLETED]
+    assert switched == [RunEnd.COMPLETED]
     lab.run(lab.request(Mode.INCREMENTAL))
     assert lab.audit().clean
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.ingest.run_job import Ended
+from semilayer_pipelines.ingest.run_job import RunEnd
 from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
@@ -82,7 +82,7 @@ def arrive(lab: Lab, searcher: Searcher, dice: random.Random, version: int) -> N
         named = [(str(n), Action.UPSERT) for n in (*changed, new)]
         told = [*named, (str(gone), Action.DELETE)]
         changes.append(db, lab.lens.id, told, lab.project.clock())
-    assert lab.run(lab.request(Mode.RECORDS)).ended is Ended.COMPLETED
+    assert lab.run(lab.request(Mode.RECORDS)).ended is RunEnd.COMPLETED
     searcher.versions |= {str(n): float(version) for n in (*changed, new)}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.errors import SchemaMismatch
-from semilayer_pipelines.ingest.run_job import Ended, run_job
+from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.registry import changes, cursors, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
@@ -113,7 +113,7 @@ def test_changes_wait_for_the_first_index_and_are_applied_then(tmp_path: Path) -
     accept(lab, ("1", UPSERT))
     with lab.project.registry.begin() as db:
         lenses.set_status(db, lab.lens.id, LensStatus.READY, now=lab.project.clock())
-    assert lab.run(lab.request(Mode.RECORDS)).ended is Ended.COMPLETED
+    assert lab.run(lab.request(Mode.RECORDS)).ended is RunEnd.COMPLETED
     assert buffered(lab) == 1
 
     lab.full()

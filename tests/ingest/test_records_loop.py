@@ -14,8 +14,8 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest import records_loop
-from semilayer_pipelines.ingest.records_loop import run_and_linger
-from semilayer_pipelines.ingest.run_job import Ended
+from semilayer_pipelines.ingest.records_loop import run_records_loop
+from semilayer_pipelines.ingest.run_job import RunEnd
 from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
@@ -53,7 +53,7 @@ def test_a_lingering_run_does_the_jobs_that_come_while_it_stays(tmp_path: Path) 
 
     timer = threading.Timer(0.5, later)
     timer.start()
-    stay = run_and_linger(lab.project, first, idle_seconds=3)
+    stay = run_records_loop(lab.project, first, idle_seconds=3)
     timer.join()
 
     # then the same run has applied both
@@ -71,7 +71,7 @@ def test_a_job_is_not_taken_before_its_debounce_is_over(tmp_path: Path) -> None:
     lab.run(next_job(lab, first))
     second = push_change(lab, "2", delay=60)
 
-    stay = run_and_linger(lab.project, push_repair(lab), idle_seconds=0.5)
+    stay = run_records_loop(lab.project, push_repair(lab), idle_seconds=0.5)
 
     assert stay.jobs == 1
     assert next_job(lab, second).status is JobStatus.QUEUED
@@ -83,9 +83,9 @@ def test_pausing_the_lens_ends_the_stay(tmp_path: Path) -> None:
     first = push_change(lab, "1")
     lifecycle.pause(lab.project, ENV, "items")
 
-    stay = run_and_linger(lab.project, first, idle_seconds=30)
+    stay = run_records_loop(lab.project, first, idle_seconds=30)
 
-    assert stay.last.ended is Ended.PAUSED
+    assert stay.last.ended is RunEnd.PAUSED
     with lab.project.registry.read() as db:
         assert changes.buffered(db, lab.lens.id) == 1
 
@@ -123,9 +123,9 @@ def test_a_shutdown_that_finds_the_run_idle_is_no_failure(tmp_path: Path) -> Non
     first = push_change(lab, "1")
 
     with terminated_once_done(lab, first):
-        stay = run_and_linger(lab.project, first, cancelled=lambda: False, idle_seconds=30)
+        stay = run_records_loop(lab.project, first, cancelled=lambda: False, idle_seconds=30)
 
-    assert (stay.jobs, stay.last.ended) == (1, Ended.COMPLETED)
+    assert (stay.jobs, stay.last.ended) == (1, RunEnd.COMPLETED)
     assert next_job(lab, first).status is JobStatus.COMPLETED
 
 
@@ -135,7 +135,7 @@ def test_who_cancels_an_idle_run_gets_it_cancelled(tmp_path: Path) -> None:
     first = push_change(lab, "1")
 
     with pytest.raises(Terminated), terminated_once_done(lab, first):
-        run_and_linger(lab.project, first, cancelled=lambda: True, idle_seconds=30)
+        run_records_loop(lab.project, first, cancelled=lambda: True, idle_seconds=30)
 
     assert next_job(lab, first).status is JobStatus.COMPLETED
 

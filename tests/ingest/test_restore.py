@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from semilayer_pipelines.ingest.retention import GRACE, tidy
-from semilayer_pipelines.ingest.run_job import Ended
+from semilayer_pipelines.ingest.run_job import RunEnd
 from tests.lab import ENV, Lab
 from tests.workload import FIELDS
 
@@ -105,7 +105,7 @@ def test_a_rebuild_after_a_restore_mixes_nothing_with_what_was_built_since(
     done = lab.full()
 
     # then
-    assert done.ended is Ended.COMPLETED
+    assert done.ended is RunEnd.COMPLETED
     assert lab.audit().clean
     # and what it knows nothing of, and cannot use, is gone with the generation it replaced
     tidy(replace(lab.project, clock=lambda: lab.project.clock() + GRACE + timedelta(seconds=1)))

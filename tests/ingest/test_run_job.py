@@ -32,7 +32,7 @@ from semilayer_pipelines.errors import (
     Terminal,
     TooManyFailures,
 )
-from semilayer_pipelines.ingest.run_job import Ended, run_job
+from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
@@ -195,10 +195,10 @@ def test_a_shards_run_that_fails_for_a_moment_does_not_have_the_rest_done_again(
 
     assert (
         run_job(Meddled.of(lab.project, fail_in_the_other), job.id, shard=0).ended
-        is Ended.SHARE_DONE
+        is RunEnd.SHARE_DONE
     )
     assert job_now(lab, job).status is JobStatus.QUEUED
-    assert lab.run(job, shard=1).ended is Ended.COMPLETED
+    assert lab.run(job, shard=1).ended is RunEnd.COMPLETED
 
     now = job_now(lab, job)
     assert (now.status, now.counts.written) == (JobStatus.COMPLETED, 400)

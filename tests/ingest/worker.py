@@ -12,7 +12,7 @@ from pathlib import Path
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Refused, Transient
-from semilayer_pipelines.ingest.open_lens import open_parts
+from semilayer_pipelines.ingest.open_lens import open_lens
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import ENV, Lab
@@ -25,7 +25,7 @@ def main(folder: Path, mode: Mode, shard: int | None = None) -> None:
     full = mode is Mode.FULL
     job = lifecycle.request_rebuild(lab.project, ENV, "items") if full else lab.request(mode)
     # What takes long to import is imported before the clock that kills starts.
-    with open_parts(lab.project, lab.lens) as parts:
+    with open_lens(lab.project, lab.lens) as parts:
         parts.store.names()
     print("ready", flush=True)
     try:

@@ -15,7 +15,7 @@ import polars as pl
 from sqlalchemy import select
 
 from semilayer_pipelines.control.accept import Accepted, Call, accept
-from semilayer_pipelines.ingest.open_lens import open_parts
+from semilayer_pipelines.ingest.open_lens import open_lens
 from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, generations, jobs, tables
@@ -168,7 +168,7 @@ class World:
             config = generation.config.model_copy(
                 update={"fields": replace_fields(generation, fields)}
             )
-            with open_parts(self.lab.project, replace(self.lab.lens, config=config)) as parts:
+            with open_lens(self.lab.project, replace(self.lab.lens, config=config)) as parts:
                 mapped = parts.mapping.apply(_frame(rows)).frame
                 vectors = parts.embedder.embed(mapped["_text"].to_list()).vectors
             near |= np.abs(vectors - objects[VECTOR].to_numpy()).max(axis=1) < 1e-5
