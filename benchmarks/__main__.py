@@ -20,8 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.result import Result
-from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import SemilayerError, nearest
 
 __all__ = ["main"]
 

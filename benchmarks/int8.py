@@ -47,7 +47,7 @@ def beside_float32(texts: list[str], queries: list[str]) -> list[Result]:
     overlap = shared((_vectors(rounded, queries), vectors), (_vectors(full, queries), reference))
     return [
         Result(
-            f"{rounded.running} over {full.running}",
+            f"{rounded.backend} over {full.backend}",
             "",
             measured([slow / fast for fast, slow in seconds]),
             target=_MIN_SPEEDUP,

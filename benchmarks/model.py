@@ -41,7 +41,7 @@ def run() -> list[Result]:
         beside_stock = _beside_stock(embedder, texts, queries)
         # int8 is to be had where OpenVINO runs the model, and nowhere else.
         by = embedder.embed(texts[:1]).by
-        rounded = beside_float32(texts, queries) if by and by.backend == "openvino" else []
+        rounded = beside_float32(texts, queries) if by and by.library == "openvino" else []
         ingest = _ingest(embedder, texts, folder)
     return beside_stock + rounded + ingest
 

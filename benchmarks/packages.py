@@ -15,7 +15,7 @@ import polars as pl
 
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.ingest.open_lens import open_lens
-from semilayer_pipelines.mapping.compile import TEXT
+from semilayer_pipelines.mapping.mapped import TEXT
 from tests.lab import Lab
 
 __all__ = ["COLUMNS", "lab_of", "sample", "texts_of"]

@@ -1,19 +1,23 @@
-"""What a page, a job or a shard did, as numbers that add up."""
+"""What a page, a job or a shard did, as numbers that add up; and how fast that is, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Self
 
-__all__ = ["Counts"]
+__all__ = ["Counts", "Speed", "span"]
+
+_NAMES_BEFORE_0_2 = {"ahead": "in_the_future", "unmoved": "missed_updates"}
+"""A registry may still hold them."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows by what happened to them; every run reports all of them (design, section 5).
+    """Rows by what happened to them; every run reports all of them.
 
-    `untracked` and `ahead` are rows that incremental ingest cannot place and leaves to smart sync:
-    without a tracked value, or with a time in the future. `unmoved` are those that smart sync found
+    `untracked` and `in_the_future` are rows that incremental ingest cannot place and leaves to smart sync:
+    without a tracked value, or with a time in the future. `missed_updates` are those that smart sync found
     new or changed though their tracked value had not moved: incremental ingest never sees them.
     `tokens` are what the model read of the rows that were embedded; 0 where it does not count them.
     """
@@ -27,8 +31,8 @@ class Counts:
     failed: int = 0
     truncated: int = 0
     untracked: int = 0
-    ahead: int = 0
-    unmoved: int = 0
+    in_the_future: int = 0
+    missed_updates: int = 0
     tokens: int = 0
 
     def __add__(self, other: Counts) -> Counts:
@@ -41,4 +45,38 @@ class Counts:
     @classmethod
     def of(cls, numbers: Mapping[str, int]) -> Counts:
         """Read back what `as_dict` gave; unknown names are ignored, missing ones are 0."""
-        return cls(**{f.name: int(numbers.get(f.name, 0)) for f in fields(cls)})
+        known = {_NAMES_BEFORE_0_2.get(name, name): number for name, number in numbers.items()}
+        return cls(**{f.name: int(known.get(f.name, 0)) for f in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Rows read and tokens embedded a second; `left` in seconds, `None` where nobody can say."""
+
+    rows: float
+    tokens: float
+    left: float | None
+
+    @classmethod
+    def of(cls, done: Counts, seconds: float, *, rows_left: int | None) -> Self:
+        """Conclude from what was done in some seconds."""
+        rows = done.read / max(seconds, 1e-6)
+        known = rows_left is not None and rows > 0
+        left = max(0, rows_left or 0) / rows if known else None
+        return cls(rows, done.tokens / max(seconds, 1e-6), left)
+
+    def __str__(self) -> str:
+        parts = [f"{self.rows:,.0f} rows/s"]
+        if self.tokens:
+            parts.append(f"{self.tokens:,.0f} tokens/s")
+        if self.left is not None:
+            parts.append(f"{span(self.left)} left")
+        return ", ".join(parts)
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its largest unit."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -11,8 +11,9 @@ connection strings through `redact` first.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "ConfigError",
@@ -38,6 +39,7 @@ __all__ = [
     "TooManyFailures",
     "Transient",
     "UserError",
+    "nearest",
     "redact",
 ]
 
@@ -47,6 +49,13 @@ _PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
 def redact(text: str) -> str:
     """Return `text` with the password of every URL in it replaced by `***`."""
     return _PASSWORD_IN_URL.sub(r"\1:***@", text)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the closest of `known`, or an empty text."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    return f" (did you mean {str(lowered[found[0]])!r}?)" if found else ""
 
 
 class SemilayerError(Exception):

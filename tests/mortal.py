@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection
 
-from semilayer_pipelines.bridges.protocol import Bridge, Page, Selection, Window
+from semilayer_pipelines.bridges.protocol import Bridge, Selection, SourcePage, Window
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
@@ -131,13 +131,13 @@ class _MortalBridge:
     def __getattr__(self, name: str) -> Any:
         return _told(self._inner, name, f"source.{name}", self._life, silent=("close",))
 
-    def read_page(self, selection: Selection, window: Window, limit: int) -> Page:
+    def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
         self._life.at("source.read_page")
         return self._inner.read_page(selection, window, min(limit, self._page_rows))
 
     def read_changed(
         self, selection: Selection, tracked: str, cursor: str | None, limit: int, **ends: Any
-    ) -> Page:
+    ) -> SourcePage:
         self._life.at("source.read_changed")
         rows = min(limit, self._page_rows)
         return self._inner.read_changed(selection, tracked, cursor, rows, **ends)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import polars as pl
 from sqlalchemy import Engine, create_engine
 
-from semilayer_pipelines.bridges.protocol import Page, Selection, Window
+from semilayer_pipelines.bridges.protocol import Selection, SourcePage, Window
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.bridges.sql import SqlBridge
 
@@ -103,7 +103,7 @@ class SourceDatabase:
     ) -> tuple[pl.DataFrame, list[int]]:
         """Read a window to its end; return all rows and the number of rows of each page."""
         window = window or Window()
-        pages: list[Page] = []
+        pages: list[SourcePage] = []
         while True:
             pages.append(self.bridge.read_page(selection, window, limit))
             assert len(pages) < 1_000, "the walk does not end"

@@ -22,9 +22,9 @@ import httpx
 import source
 
 from semilayer_pipelines.cli.context import console
-from semilayer_pipelines.cli.dev import start_dagster, webhook_process
 from semilayer_pipelines.client import IngestClient
 from semilayer_pipelines.control.push import apply_push, plan_removal
+from semilayer_pipelines.dev.dagster import start_dagster, webhook_process
 from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.errors import NotFound, SemilayerError
 from semilayer_pipelines.project import Project

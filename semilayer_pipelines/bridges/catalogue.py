@@ -13,8 +13,7 @@ from semilayer_pipelines.bridges.protocol import (
     Selection,
     Table,
 )
-from semilayer_pipelines.errors import SchemaMismatch
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import SchemaMismatch, nearest
 
 __all__ = ["Catalogue"]
 

@@ -140,7 +140,7 @@ class Database(Protocol):
         """Return the condition that a tracked column is at or after `value`."""
         ...
 
-    def ahead(self, column: SourceColumn, moment: datetime) -> Split | None:
+    def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:
         """Return what tells later times of a column; `None` when it holds no times."""
         ...
 

@@ -22,8 +22,8 @@ __all__ = [
     "Column",
     "ColumnKind",
     "LookedUp",
-    "Page",
     "Selection",
+    "SourcePage",
     "Table",
     "Untracked",
     "Window",
@@ -89,7 +89,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Page:
+class SourcePage:
     """Rows in order, and the encoded cursor after the last of them.
 
     `cursor` is `None` exactly when nothing follows. `last` is the encoded position of the last
@@ -103,10 +103,10 @@ class Page:
 
 @dataclass(frozen=True)
 class Untracked:
-    """Rows whose tracked value is NULL (`missing`) or a time too far in the future (`ahead`)."""
+    """Rows whose tracked value is NULL (`missing`) or a time too far in the future (`in_the_future`)."""
 
     missing: int
-    ahead: int
+    in_the_future: int
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Bridge(Protocol):
         """
         ...
 
-    def read_page(self, selection: Selection, window: Window, limit: int) -> Page:
+    def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
         """Read up to `limit` rows of the window in key order."""
         ...
 
@@ -170,7 +170,7 @@ class Bridge(Protocol):
         since: str | None = None,
         upto: str | None = None,
         horizon: datetime | None = None,
-    ) -> Page:
+    ) -> SourcePage:
         """Read up to `limit` rows ordered by (tracked, key), after `cursor`.
 
         Without a cursor the walk starts at `since` or, when that is `None` too, at the smallest

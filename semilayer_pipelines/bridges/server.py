@@ -30,8 +30,7 @@ from semilayer_pipelines.bridges.database import (
 from semilayer_pipelines.bridges.frames import frame_of
 from semilayer_pipelines.bridges.ids import typed
 from semilayer_pipelines.bridges.protocol import Table
-from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceRefused
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceRefused, nearest
 
 __all__ = ["Dialect", "Run", "ServerDatabase"]
 
@@ -145,7 +144,7 @@ class ServerDatabase:
         """Return the condition that a tracked column is at or after `value`."""
         return Sql(f"{column.order} >= %s", (value,))
 
-    def ahead(self, column: SourceColumn, moment: datetime) -> Split | None:
+    def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:
         """Return what tells times later than `moment`, which is read in UTC, as sessions are."""
         if column.column.kind not in ("datetime", "date"):
             return None

@@ -21,8 +21,8 @@ from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.ids import parse_ids
 from semilayer_pipelines.bridges.protocol import (
     LookedUp,
-    Page,
     Selection,
+    SourcePage,
     Table,
     Untracked,
     Window,
@@ -88,7 +88,7 @@ class SqlBridge:
             found.append(encode(bound))
         return tuple(found)
 
-    def read_page(self, selection: Selection, window: Window, limit: int) -> Page:
+    def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
         """Read up to `limit` rows of the window in key order."""
         key = self._catalogue.key(selection)
         return self._page(selection, key, self._rows_in(selection, window), limit, shard=None)
@@ -120,7 +120,7 @@ class SqlBridge:
         since: str | None = None,
         upto: str | None = None,
         horizon: datetime | None = None,
-    ) -> Page:
+    ) -> SourcePage:
         """Read up to `limit` rows ordered by (tracked, key), after `cursor` or from `since`."""
         column = self._catalogue.tracked(selection, tracked)
         order = (column, *self._catalogue.key(selection))
@@ -130,7 +130,7 @@ class SqlBridge:
         elif since is not None:
             start = self._db.since(column, decode(since)[0])
         end = None if upto is None else st.upto(self._db, (column,), decode(upto))
-        split = None if horizon is None else self._db.ahead(column, horizon)
+        split = None if horizon is None else self._db.in_the_future(column, horizon)
         conditions = [st.complete(order), start, end, split.upto if split else None]
         tail = Sql(f" FROM {self._from(selection)}") + st.both(conditions)
         return self._page(selection, order, tail, limit, shard=self._shard(selection))
@@ -140,7 +140,7 @@ class SqlBridge:
     ) -> str | None:
         """Return the largest tracked value that is no time after `horizon`, as `since` takes it."""
         column = self._catalogue.tracked(selection, tracked)
-        split = None if horizon is None else self._db.ahead(column, horizon)
+        split = None if horizon is None else self._db.in_the_future(column, horizon)
         conditions = [st.complete([column]), split.upto if split else None]
         tail = Sql(f" FROM {self._from(selection)}") + st.both(conditions)
         tail += Sql(f" ORDER BY {column.order} DESC LIMIT 1")
@@ -150,7 +150,7 @@ class SqlBridge:
     def untracked(self, selection: Selection, tracked: str, horizon: datetime) -> Untracked:
         """Count the rows whose tracked value is NULL, and those with a time after `horizon`."""
         column = self._catalogue.tracked(selection, tracked)
-        split = self._db.ahead(column, horizon)
+        split = self._db.in_the_future(column, horizon)
         missing = Sql(f"{column.quoted} IS NULL") if column.column.nullable else None
         asked = [
             Sql("0") if condition is None else self._counted(selection, condition)
@@ -158,7 +158,7 @@ class SqlBridge:
         ]
         row = self._db.scalars(Sql("SELECT ") + asked[0] + Sql(", ") + asked[1])
         assert row is not None
-        return Untracked(missing=int(row[0]), ahead=int(row[1]))
+        return Untracked(missing=int(row[0]), in_the_future=int(row[1]))
 
     def close(self) -> None:
         """Give back every connection."""
@@ -182,13 +182,13 @@ class SqlBridge:
         limit: int,
         *,
         shard: Sql | None,
-    ) -> Page:
+    ) -> SourcePage:
         # One row more than asked for tells whether anything follows.
         tail += st.order_by(order) + Sql(f" LIMIT {limit + 1}")
         columns = self._catalogue.columns(selection)
         fetched = self._db.read(Query(columns, order, selection.key, tail, limit, shard))
         last = None if fetched.last is None else encode(fetched.last)
-        return Page(fetched.frame, last if fetched.more else None, last)
+        return SourcePage(fetched.frame, last if fetched.more else None, last)
 
     def _look_up(
         self,

@@ -37,8 +37,7 @@ from semilayer_pipelines.bridges.ids import integer, typed
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Table
 from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
 from semilayer_pipelines.bridges.sqlite_types import as_text, fitted, revived, source_column
-from semilayer_pipelines.errors import SchemaMismatch, SourceRefused
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, nearest
 
 __all__ = ["SqliteDatabase"]
 
@@ -172,7 +171,7 @@ class SqliteDatabase:
         """Return the condition that a tracked column is at or after `value`."""
         return at_or_after(column, value)
 
-    def ahead(self, column: SourceColumn, moment: datetime) -> Split | None:
+    def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:
         """Return what tells times of a later day: SQLite has no types, so it is any column."""
         return later_day(column, moment)
 

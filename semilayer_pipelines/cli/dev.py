@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import click
 from filelock import FileLock, Timeout
@@ -27,15 +23,20 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.config.embedding import EmbeddingConfig
-from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port, wait_for_port
+from semilayer_pipelines.dev.dagster import (
+    local_url,
+    program,
+    refuse_taken,
+    start_dagster,
+    webhook_process,
+)
+from semilayer_pipelines.dev.supervisor import Process, free_port
 from semilayer_pipelines.errors import ConfigError, Terminal
-from semilayer_pipelines.orchestration.diagnose import load_error
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 
-__all__ = ["dev", "shared_model", "start_dagster", "webhook_process"]
+__all__ = ["dev", "shared_model"]
 
-DEFINITIONS = "semilayer_pipelines.orchestration.definitions"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TEDIOUS = (
     "Checking for new runs for sensor",
@@ -76,14 +77,14 @@ def dev(
     supervisor = None
     ended = None
     try:
-        _refuse_taken("--webhook-port", webhook_port)
+        refuse_taken("--webhook-port", webhook_port)
         beside = [webhook_process(webhook_port)]
-        environ = {} if ui_port is None else {"SEMILAYER_DAGSTER_URL": _url(ui_port)}
+        environ = {} if ui_port is None else {"SEMILAYER_DAGSTER_URL": local_url(ui_port)}
         model = None if no_embedder or project.settings.embedder_url else shared_model(project)
         if model is not None:
             embedder_port = free_port()
             beside.append(_embedder(model, embedder_port))
-            environ["SEMILAYER_EMBEDDER_URL"] = _url(embedder_port)
+            environ["SEMILAYER_EMBEDDER_URL"] = local_url(embedder_port)
         supervisor = start_dagster(
             project,
             ui_port=ui_port,
@@ -92,8 +93,8 @@ def dev(
             beside=beside,
         )
         if as_json:
-            dagster_url = None if ui_port is None else _url(ui_port)
-            say_json({"dagster": dagster_url, "webhook": _url(webhook_port)})
+            dagster_url = None if ui_port is None else local_url(ui_port)
+            say_json({"dagster": dagster_url, "webhook": local_url(webhook_port)})
         tell("\n  " + _welcome(project, ui_port, webhook_port) + "\n")
         while not (ended := supervisor.ended()):
             time.sleep(0.2)
@@ -145,10 +146,10 @@ def _welcome(project: Project, ui_port: int | None, webhook_port: int) -> str:
     if ui_port is None:
         told = "Dagster:  without its UI   (Ctrl-C stops everything)"
     else:
-        told = f"Dagster:  {_url(ui_port)}   (Ctrl-C stops everything)"
-    told += f"\n  Webhook:  {_url(webhook_port)}/v1/ingest/LENS   (key: semilayer keys create)"
-    if ui_port is not None and _url(ui_port) != project.settings.dagster_url:
-        told += f"\n  For `semilayer push` to find it: export SEMILAYER_DAGSTER_URL={_url(ui_port)}"
+        told = f"Dagster:  {local_url(ui_port)}   (Ctrl-C stops everything)"
+    told += f"\n  Webhook:  {local_url(webhook_port)}/v1/ingest/LENS   (key: semilayer keys create)"
+    if ui_port is not None and local_url(ui_port) != project.settings.dagster_url:
+        told += f"\n  For `semilayer push` to find it: export SEMILAYER_DAGSTER_URL={local_url(ui_port)}"
     return told
 
 
@@ -166,7 +167,7 @@ def shared_model(project: Project) -> EmbeddingConfig | None:
 
 
 def _embedder(model: EmbeddingConfig, port: int) -> Process:
-    command = [*_program("semilayer"), "embedder", "--port", str(port), "--model", model.model]
+    command = [*program("semilayer"), "embedder", "--port", str(port), "--model", model.model]
     if model.revision is not None:
         command += ["--revision", model.revision]
     if model.dimensions is not None:
@@ -175,100 +176,6 @@ def _embedder(model: EmbeddingConfig, port: int) -> Process:
         command += ["--precision", model.precision]
     # Not waited for: until it answers, a run loads the model by itself.
     return Process("embedder", command)
-
-
-def webhook_process(port: int) -> Process:
-    """Return the webhook as a program to start."""
-    return Process("webhook", [*_program("semilayer"), "webhook", "--port", str(port)], port=port)
-
-
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
-
-
-def _refuse_taken(option: str, port: int) -> None:
-    if wait_for_port(port, 0.05):
-        raise ConfigError(
-            f"Port {port} is taken.", cure=f"Choose another: semilayer dev {option} {port + 1}"
-        )
-
-
-def start_dagster(
-    project: Project,
-    *,
-    ui_port: int | None,
-    say: Callable[[str, str], None],
-    environ: Mapping[str, str] | None = None,
-    beside: Sequence[Process] = (),
-) -> Supervisor:
-    """Start code server, daemon and, with a port, the web server; return when all are up.
-
-    `say` gets (process name, line). `environ` is added to every program's environment, `beside` is
-    started after Dagster. Raises `ConfigError` when this is not a Dagster project's
-    folder or the port is taken, and `Terminal` when a program does not come up or the lenses do not
-    load; nothing is left running then.
-    """
-    root = project.settings.root
-    for name in ("dagster.yaml", "workspace.yaml"):
-        if not (root / name).is_file():
-            raise ConfigError(
-                f"There is no {name} in {root.name or root}.",
-                cure="Start it in the project's folder.",
-            )
-    if ui_port is not None:
-        _refuse_taken("--port", ui_port)
-    (project.settings.home / "dagster").mkdir(parents=True, exist_ok=True)
-    code_port = free_port()
-    shared = {
-        **os.environ,
-        **(environ or {}),
-        "DAGSTER_HOME": str(root),
-        "SEMILAYER_CODE_SERVER_HOST": "127.0.0.1",
-        "SEMILAYER_CODE_SERVER_PORT": str(code_port),
-        "PYTHONUNBUFFERED": "1",
-    }
-    supervisor = Supervisor(root, shared, say)
-    programs = [
-        Process(
-            "code server",
-            [
-                *_program("dagster"),
-                *("code-server", "start", "-m", DEFINITIONS),
-                *("-h", "127.0.0.1", "-p", str(code_port)),
-            ],
-            port=code_port,
-        ),
-        Process("daemon", [*_program("dagster-daemon"), "run", "-w", "workspace.yaml"]),
-    ]
-    if ui_port is not None:
-        programs.append(
-            Process(
-                "web server",
-                [
-                    *_program("dagster-webserver"),
-                    *("-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(ui_port)),
-                ],
-                port=ui_port,
-            )
-        )
-    try:
-        for program in (*programs, *beside):
-            supervisor.start(program)
-            if program.port == code_port and (problem := load_error(code_port)):
-                raise Terminal(
-                    f"Dagster cannot load the lenses: {problem}",
-                    cure="The lines above say where; mend it and start again.",
-                )
-    except BaseException:
-        # Also a Ctrl-C while the programs come up.
-        supervisor.stop()
-        raise
-    return supervisor
-
-
-def _program(name: str) -> list[str]:
-    beside = Path(sys.executable).with_name(name)
-    return [str(beside)] if beside.is_file() else [name]
 
 
 def _say(shown: Console, name: str, line: str) -> None:

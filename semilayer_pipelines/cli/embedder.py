@@ -93,7 +93,7 @@ def embedder(
         if as_json:
             say_json({"url": url, "model": served.name, "dimension": served.dimension})
         tell(
-            f"{served.name} ({served.dimension} numbers, {served.running}) is ready: "
+            f"{served.name} ({served.dimension} numbers, {served.backend}) is ready: "
             f"export {URL_VARIABLE}={url}"
         )
 

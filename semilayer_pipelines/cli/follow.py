@@ -10,14 +10,13 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from semilayer_pipelines.cli.context import INTERRUPTED, console, say
-from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.counts import Counts, Speed
 from semilayer_pipelines.errors import Refused, Terminal
 from semilayer_pipelines.orchestration.diagnose import why_waiting
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, jobs, lenses, page_log, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
-from semilayer_pipelines.speed import Speed
 
 __all__ = ["describe", "follow", "progress_of"]
 
@@ -75,9 +74,13 @@ def describe(job: Job) -> str:
         f"{c.unchanged:,} unchanged, {c.embedded:,} embedded, {c.reused:,} vectors reused, "
         f"{c.written:,} written, {c.deleted:,} deleted, {c.failed:,} set aside"
         + (f", {c.truncated:,} cut by the model" if c.truncated else "")
-        + (f", {c.unmoved:,} changed without moving the tracked column" if c.unmoved else "")
+        + (
+            f", {c.missed_updates:,} changed without moving the tracked column"
+            if c.missed_updates
+            else ""
+        )
         + (f", {c.untracked:,} without a tracked value" if c.untracked else "")
-        + (f", {c.ahead:,} with a time in the future" if c.ahead else "")
+        + (f", {c.in_the_future:,} with a time in the future" if c.in_the_future else "")
     )
 
 

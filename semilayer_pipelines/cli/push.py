@@ -24,7 +24,7 @@ from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control.drift import Drift
 from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
-from semilayer_pipelines.control.push import Change, LensPush, Plan, apply_push, plan_push
+from semilayer_pipelines.control.push import LensPush, Plan, PushAction, apply_push, plan_push
 from semilayer_pipelines.errors import Overtaken
 from semilayer_pipelines.orchestration.reload import reload_definitions
 from semilayer_pipelines.project import Project
@@ -117,9 +117,9 @@ def push(
     plan = _pushed(project, config, env, only, agreed)
     _tell(plan, tell)
     jobs = _started(project, plan, tell, rebuild=rebuild, resume_ingest=resume_ingest)
-    if any(lens.change is not Change.UNCHANGED for lens in plan.lenses):
+    if any(lens.change is not PushAction.UNCHANGED for lens in plan.lenses):
         tell(reload_definitions(project.settings.dagster_url))
-    if not jobs and any(lens.change is Change.CREATED for lens in plan.lenses):
+    if not jobs and any(lens.change is PushAction.CREATED for lens in plan.lenses):
         tell("Nothing is ingested yet. Start it: semilayer resume")
     if as_json:
         say_json(_as_json(plan, dry=False, jobs=jobs))
@@ -175,7 +175,7 @@ def _started(
 
 def _tell(plan: Plan, tell: Callable[[str], None]) -> None:
     for lens in plan.lenses:
-        paused = " (paused)" if lens.change is Change.CREATED else ""
+        paused = " (paused)" if lens.change is PushAction.CREATED else ""
         tell(f"{lens.change.value:9}  {lens.name}{paused}{_next(lens)}")
         for line in lines(lens.edits):
             tell(f"             {line}")

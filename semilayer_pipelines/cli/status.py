@@ -17,12 +17,12 @@ from semilayer_pipelines.cli.context import Here, console, env_option, json_opti
 from semilayer_pipelines.cli.follow import progress_of
 from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.cli.tables import table_of
+from semilayer_pipelines.counts import span
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import LensState, lens_state
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.lenses import Lens, Needs
-from semilayer_pipelines.speed import span
 
 __all__ = ["status"]
 

@@ -20,7 +20,7 @@ from semilayer_pipelines.client import exchange
 from semilayer_pipelines.client.backoff import MAX_WAIT_S
 from semilayer_pipelines.client.buffer import MAX_BATCH_CHANGES, Buffer
 from semilayer_pipelines.client.change import Action, Change
-from semilayer_pipelines.client.exchange import NoAnswer, Pace, Steps, Wait
+from semilayer_pipelines.client.exchange import NoAnswer, Patience, Steps, Wait
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
 from semilayer_pipelines.client.responses import Answer, JobState, Receipt
 from semilayer_pipelines.client.service import Request, Service
@@ -53,7 +53,9 @@ class AsyncIngestClient:
     ) -> None:
         self._service = Service.at(url, lens)
         self._transport = AsyncTransport(key, timeout)
-        self._pace = Pace(give_up_after, time.monotonic, lambda: datetime.now(UTC), random.random)
+        self._patience = Patience(
+            give_up_after, time.monotonic, lambda: datetime.now(UTC), random.random
+        )
         self._flush_after = flush_after
         self._buffer = Buffer()
         self._turn = asyncio.Lock()  # held as long as a batch is on its way
@@ -100,26 +102,26 @@ class AsyncIngestClient:
         Returns the receipts of what this call sent. Raises `DeliveryFailed` or `RequestRefused`,
         with the receipts so far; what they do not cover stays in `pending`.
         """
-        return await self._deliver(self._pace, asyncio.sleep)
+        return await self._deliver(self._patience, asyncio.sleep)
 
     async def full(self) -> Receipt:
         """Ask for a rebuild of the lens's index; raises like `flush`."""
-        return await self._run(exchange.ingest("full", self._service, self._pace))
+        return await self._run(exchange.ingest("full", self._service, self._patience))
 
     async def incremental(self) -> Receipt:
         """Ask for an ingest of all rows changed since the last one; raises like `flush`."""
-        return await self._run(exchange.ingest("incremental", self._service, self._pace))
+        return await self._run(exchange.ingest("incremental", self._service, self._patience))
 
     async def job(self, id: str, wait: float = 0.0) -> JobState:
         """Look a job up, once it has ended or `wait` seconds are over; raises like `flush`.
 
         Needs an sk_ key.
         """
-        return await self._run(exchange.job(id, wait, self._service, self._pace))
+        return await self._run(exchange.job(id, wait, self._service, self._patience))
 
     async def aclose(self) -> None:
         """Deliver what is left and close; raises like `flush`, and is closed even then."""
-        await self._close(self._pace)
+        await self._close(self._patience)
 
     async def __aenter__(self) -> Self:
         return self
@@ -135,11 +137,11 @@ class AsyncIngestClient:
             return
         # One attempt: the caller has a failure of its own to see to, and this must not hide it.
         try:
-            await self._close(replace(self._pace, give_up_after=0.0))
+            await self._close(replace(self._patience, give_up_after=0.0))
         except (DeliveryFailed, RequestRefused) as failure:
             error.add_note(f"{len(self.pending):,} changes were not delivered: {failure.message}")
 
-    async def _close(self, pace: Pace) -> None:
+    async def _close(self, patience: Patience) -> None:
         if self._closing.is_set():
             return
         self._closing.set()
@@ -147,7 +149,7 @@ class AsyncIngestClient:
         try:
             if self._background is not None:
                 await self._background
-            await self._deliver(pace, asyncio.sleep)
+            await self._deliver(patience, asyncio.sleep)
         finally:
             await self._transport.close()
 
@@ -165,7 +167,7 @@ class AsyncIngestClient:
 
     async def _flush_in_background(self) -> None:
         try:
-            await self._deliver(self._pace, self._sleep_unless_closing)
+            await self._deliver(self._patience, self._sleep_unless_closing)
         except (DeliveryFailed, RequestRefused) as failure:
             self._failure = failure
             if isinstance(failure, RequestRefused):
@@ -178,10 +180,10 @@ class AsyncIngestClient:
             raise _Closing
 
     async def _deliver(
-        self, pace: Pace, sleep: Callable[[float], Awaitable[None]]
+        self, patience: Patience, sleep: Callable[[float], Awaitable[None]]
     ) -> tuple[Receipt, ...]:
         async with self._turn:
-            steps = exchange.deliver(self._buffer, self._service, pace)
+            steps = exchange.deliver(self._buffer, self._service, patience)
             receipts = await self._run(steps, sleep)
             self._failure = None
             return receipts

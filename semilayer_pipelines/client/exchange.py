@@ -27,7 +27,7 @@ from semilayer_pipelines.client.responses import (
 from semilayer_pipelines.client.service import Request, Service
 from semilayer_pipelines.http.retry_after import retry_after
 
-__all__ = ["MAX_JOB_WAIT_S", "NoAnswer", "Pace", "Steps", "Wait", "deliver", "ingest", "job"]
+__all__ = ["MAX_JOB_WAIT_S", "NoAnswer", "Patience", "Steps", "Wait", "deliver", "ingest", "job"]
 
 MAX_JOB_WAIT_S = 30.0
 """How long the service holds one look-up open."""
@@ -55,7 +55,7 @@ Steps = Generator[Request | Wait, Answer | NoAnswer | None, T]
 
 
 @dataclass(frozen=True)
-class Pace:
+class Patience:
     """How long one request is tried, in seconds, and where time and chance come from."""
 
     give_up_after: float
@@ -64,7 +64,7 @@ class Pace:
     random: Callable[[], float]
 
 
-def deliver(buffer: Buffer, service: Service, pace: Pace) -> Steps[tuple[Receipt, ...]]:
+def deliver(buffer: Buffer, service: Service, patience: Patience) -> Steps[tuple[Receipt, ...]]:
     """Send what waits now, batch after batch; a batch leaves the buffer with its receipt.
 
     Raises `DeliveryFailed` or `RequestRefused`, with the receipts so far; the rest is kept.
@@ -77,10 +77,10 @@ def deliver(buffer: Buffer, service: Service, pace: Pace) -> Steps[tuple[Receipt
         if not batch:
             break
         try:
-            answer = yield from _settled(service.records(body), service, pace)
+            answer = yield from _settled(service.records(body), service, patience)
             receipts.append(_read(read_receipt, answer, service))
         except BaseException as failure:
-            buffer.undelivered(pace.clock())
+            buffer.undelivered(patience.clock())
             if isinstance(failure, DeliveryFailed | RequestRefused):
                 failure.receipts = tuple(receipts)
             raise
@@ -88,33 +88,35 @@ def deliver(buffer: Buffer, service: Service, pace: Pace) -> Steps[tuple[Receipt
     return tuple(receipts)
 
 
-def ingest(mode: Literal["full", "incremental"], service: Service, pace: Pace) -> Steps[Receipt]:
+def ingest(
+    mode: Literal["full", "incremental"], service: Service, patience: Patience
+) -> Steps[Receipt]:
     """Ask for an ingest; raises `DeliveryFailed` or `RequestRefused`."""
-    answer = yield from _settled(service.ingest(mode), service, pace)
+    answer = yield from _settled(service.ingest(mode), service, patience)
     return _read(read_receipt, answer, service)
 
 
-def job(id: str, wait: float, service: Service, pace: Pace) -> Steps[JobState]:
+def job(id: str, wait: float, service: Service, patience: Patience) -> Steps[JobState]:
     """Look a job up, again and again until it has ended or `wait` seconds are over.
 
     Raises `DeliveryFailed` or `RequestRefused`.
     """
-    until = pace.clock() + wait
+    until = patience.clock() + wait
     while True:
-        asked = pace.clock()
+        asked = patience.clock()
         hold = min(MAX_JOB_WAIT_S, max(0.0, until - asked))
-        answer = yield from _settled(service.job(id, hold), service, pace)
+        answer = yield from _settled(service.job(id, hold), service, patience)
         state = _read(read_job, answer, service)
-        now = pace.clock()
+        now = patience.clock()
         if state.ended or now >= until:
             return state
         if now < asked + hold:
             yield Wait(min(_JOB_PAUSE_S, until - now))
 
 
-def _settled(request: Request, service: Service, pace: Pace) -> Steps[Answer]:
+def _settled(request: Request, service: Service, patience: Patience) -> Steps[Answer]:
     """Send until there is an answer that another attempt would not change."""
-    started, failures = pace.clock(), 0
+    started, failures = patience.clock(), 0
     while True:
         answer = yield request
         failures += 1
@@ -125,15 +127,15 @@ def _settled(request: Request, service: Service, pace: Pace) -> Steps[Answer]:
                 status = answer.status
                 if status != 429 and status < 500:
                     return answer
-                asked = retry_after(answer.retry_after, pace.now())
+                asked = retry_after(answer.retry_after, patience.now())
                 code, message = read_error(answer)
                 reason = f"HTTP {status} {code}: {message}"
             case NoAnswer():
                 reason = answer.reason
             case None:
                 raise RuntimeError("a request was answered like a wait")
-        spent = pace.clock() - started
-        wait = next_wait(failures, asked, pace.give_up_after - spent, pace.random())
+        spent = patience.clock() - started
+        wait = next_wait(failures, asked, patience.give_up_after - spent, patience.random())
         if wait is None:
             times = "attempt" if failures == 1 else "attempts"
             asks = f" It asks to be left alone for {asked:.0f} s." if asked else ""

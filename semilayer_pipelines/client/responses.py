@@ -14,7 +14,7 @@ from typing import Any
 from semilayer_pipelines.counts import Counts
 
 __all__ = [
-    "ENDED",
+    "TERMINAL_STATUSES",
     "Answer",
     "JobState",
     "JobStatus",
@@ -50,7 +50,7 @@ class JobStatus(StrEnum):
     CANCELED = "canceled"
 
 
-ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
+TERMINAL_STATUSES = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class JobState:
     @property
     def ended(self) -> bool:
         """Say whether nothing more will happen to it."""
-        return self.status in ENDED
+        return self.status in TERMINAL_STATUSES
 
 
 def read_receipt(answer: Answer) -> Receipt:

@@ -20,7 +20,7 @@ from semilayer_pipelines.client import exchange
 from semilayer_pipelines.client.backoff import MAX_WAIT_S
 from semilayer_pipelines.client.buffer import MAX_BATCH_CHANGES, Buffer
 from semilayer_pipelines.client.change import Action, Change
-from semilayer_pipelines.client.exchange import NoAnswer, Pace, Steps, Wait
+from semilayer_pipelines.client.exchange import NoAnswer, Patience, Steps, Wait
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
 from semilayer_pipelines.client.responses import Answer, JobState, Receipt
 from semilayer_pipelines.client.service import Request, Service
@@ -60,7 +60,9 @@ class IngestClient:
     ) -> None:
         self._service = Service.at(url, lens)
         self._transport = Transport(key, timeout)
-        self._pace = Pace(give_up_after, time.monotonic, lambda: datetime.now(UTC), random.random)
+        self._patience = Patience(
+            give_up_after, time.monotonic, lambda: datetime.now(UTC), random.random
+        )
         self._flush_after = flush_after
         self._buffer = Buffer()
         self._guard = threading.Condition()  # held for moments, around the buffer
@@ -117,26 +119,26 @@ class IngestClient:
         Returns the receipts of what this call sent. Raises `DeliveryFailed` or `RequestRefused`,
         with the receipts so far; what they do not cover stays in `pending`.
         """
-        return self._deliver(self._pace, time.sleep)
+        return self._deliver(self._patience, time.sleep)
 
     def full(self) -> Receipt:
         """Ask for a rebuild of the lens's index; raises like `flush`."""
-        return self._run(exchange.ingest("full", self._service, self._pace))
+        return self._run(exchange.ingest("full", self._service, self._patience))
 
     def incremental(self) -> Receipt:
         """Ask for an ingest of all rows changed since the last one; raises like `flush`."""
-        return self._run(exchange.ingest("incremental", self._service, self._pace))
+        return self._run(exchange.ingest("incremental", self._service, self._patience))
 
     def job(self, id: str, wait: float = 0.0) -> JobState:
         """Look a job up, once it has ended or `wait` seconds are over; raises like `flush`.
 
         Needs an sk_ key.
         """
-        return self._run(exchange.job(id, wait, self._service, self._pace))
+        return self._run(exchange.job(id, wait, self._service, self._patience))
 
     def close(self) -> None:
         """Deliver what is left and close; raises like `flush`, and is closed even then."""
-        self._close(self._pace)
+        self._close(self._patience)
 
     def __enter__(self) -> Self:
         return self
@@ -152,11 +154,11 @@ class IngestClient:
             return
         # One attempt: the caller has a failure of its own to see to, and this must not hide it.
         try:
-            self._close(replace(self._pace, give_up_after=0.0))
+            self._close(replace(self._patience, give_up_after=0.0))
         except (DeliveryFailed, RequestRefused) as failure:
             error.add_note(f"{len(self.pending):,} changes were not delivered: {failure.message}")
 
-    def _close(self, pace: Pace) -> None:
+    def _close(self, patience: Patience) -> None:
         with self._guard:
             if self._closing.is_set():
                 return
@@ -165,7 +167,7 @@ class IngestClient:
         if self._background is not None:
             self._background.join()
         try:
-            self._deliver(pace, time.sleep)
+            self._deliver(patience, time.sleep)
         finally:
             self._transport.close()
 
@@ -177,7 +179,7 @@ class IngestClient:
             if self._closing.is_set():
                 return
             try:
-                self._deliver(self._pace, self._sleep_unless_closing)
+                self._deliver(self._patience, self._sleep_unless_closing)
             except _Closing:
                 return
             except (DeliveryFailed, RequestRefused) as failure:
@@ -198,9 +200,9 @@ class IngestClient:
         if self._closing.wait(seconds):
             raise _Closing
 
-    def _deliver(self, pace: Pace, sleep: Callable[[float], None]) -> tuple[Receipt, ...]:
+    def _deliver(self, patience: Patience, sleep: Callable[[float], None]) -> tuple[Receipt, ...]:
         with self._turn:
-            receipts = self._run(exchange.deliver(self._buffer, self._service, pace), sleep)
+            receipts = self._run(exchange.deliver(self._buffer, self._service, patience), sleep)
             self._failure = None
             return receipts
 

@@ -19,8 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from semilayer_pipelines.config.lines import Lines, YamlPath, lines_of
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.config.problems import sentence
-from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import ConfigError, nearest
 
 __all__ = ["FILE_NAME", "STARTER", "find_config", "load_config"]
 

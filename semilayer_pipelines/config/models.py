@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from semilayer_pipelines.config.base import ConfigModel
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import nearest
 
 __all__ = [
     "SYNC_INTERVALS",

@@ -17,7 +17,7 @@ from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, Searchable
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.config.transforms import Transform
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import nearest
 
 __all__ = ["TRANSFORMS", "sentence"]
 

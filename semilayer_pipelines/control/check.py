@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from semilayer_pipelines.bridges.protocol import Bridge
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError
-from semilayer_pipelines.ingest.open_lens import (
+from semilayer_pipelines.mapping.columns import (
     DEFAULT_TRACKING_COLUMN,
     key_of,
     same_rows,
     tracking_column_of,
 )
-from semilayer_pipelines.mapping import compile as compiling
+from semilayer_pipelines.mapping.compile import compile_mapping
+from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Needs
@@ -66,7 +67,7 @@ class LensCheck:
             same_shape = False
         return Needs.SMART_SYNC if same_shape else Needs.REBUILD
 
-    def _compiled(self, lens: LensConfig) -> compiling.Mapping:
+    def _compiled(self, lens: LensConfig) -> LensMapping:
         table = self._bridge(lens.source).table(lens.table)
         if tracking_column_of(lens, table) is None and lens.sync_interval is not None:
             raise SchemaMismatch(
@@ -75,7 +76,7 @@ class LensCheck:
                 f"{DEFAULT_TRACKING_COLUMN!r}.",
                 cure="Name one as 'changeTrackingColumn', or use 'smartSyncInterval'.",
             )
-        return compiling.compile_mapping(
+        return compile_mapping(
             lens,
             table,
             key=key_of(lens, table),

@@ -12,7 +12,7 @@ from datetime import datetime
 from semilayer_pipelines.config.edits import Edit, edits, value_at
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.registry.lenses import Lens, config_hash
-from semilayer_pipelines.registry.stored_config import meant
+from semilayer_pipelines.registry.stored_config import with_defaults
 
 __all__ = ["Drift", "drift_of"]
 
@@ -35,8 +35,8 @@ def drift_of(lens: Lens, pushed: LensConfig | None, wanted: LensConfig | None) -
     """
     if pushed is None or config_hash(pushed) == lens.config_hash:
         return None
-    changed = edits(meant(pushed), meant(lens.config))
+    changed = edits(with_defaults(pushed), with_defaults(lens.config))
     if wanted is not None:
-        file = meant(wanted)
+        file = with_defaults(wanted)
         changed = [edit for edit in changed if value_at(file, edit.path) != edit.after]
     return Drift(lens.name, lens.origin, lens.pushed_at, tuple(changed)) if changed else None

@@ -18,7 +18,7 @@ from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import environments, lenses, sources
 from semilayer_pipelines.registry.lenses import Lens, config_hash
-from semilayer_pipelines.registry.stored_config import meant, to_json
+from semilayer_pipelines.registry.stored_config import to_json, with_defaults
 
 __all__ = ["Export", "LensExport", "plan_export", "write_export"]
 
@@ -110,7 +110,7 @@ def _pulled(lens: Lens, pushed: LensConfig, there: LensConfig) -> list[Edit]:
     """Return what was changed elsewhere since the last push and is not in the file."""
     if lens.config_hash in (config_hash(pushed), config_hash(there)):
         return []
-    file, now = meant(there), meant(lens.config)
+    file, now = with_defaults(there), with_defaults(lens.config)
     return [
         edit
         for edit in edits(to_json(pushed), to_json(lens.config))

@@ -18,8 +18,7 @@ from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceC
 from semilayer_pipelines.control.check import LensCheck, lens_check
 from semilayer_pipelines.control.drift import Drift, drift_of
 from semilayer_pipelines.control.registered import Registered
-from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError, nearest
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
     cursors,
@@ -30,13 +29,13 @@ from semilayer_pipelines.registry import (
     sources,
 )
 from semilayer_pipelines.registry.lenses import Lens, Needs
-from semilayer_pipelines.registry.stored_config import meant
+from semilayer_pipelines.registry.stored_config import with_defaults
 from semilayer_pipelines.stores import check_names
 
-__all__ = ["Change", "LensPush", "Plan", "apply_push", "plan_push", "plan_removal"]
+__all__ = ["LensPush", "Plan", "PushAction", "apply_push", "plan_push", "plan_removal"]
 
 
-class Change(StrEnum):
+class PushAction(StrEnum):
     """What a push does to a lens (spec: "What Push Does")."""
 
     CREATED = "created"
@@ -50,7 +49,7 @@ class LensPush:
     """One lens in a push. `config` is `None` for a deleted one; `edits` are those of an update."""
 
     name: str
-    change: Change
+    change: PushAction
     config: LensConfig | None
     needs: Needs
     edits: tuple[Edit, ...] = ()
@@ -74,7 +73,7 @@ class Plan:
     @property
     def deleted(self) -> list[str]:
         """Names of the lenses that the push would remove with their indexes."""
-        return [lens.name for lens in self.lenses if lens.change is Change.DELETED]
+        return [lens.name for lens in self.lenses if lens.change is PushAction.DELETED]
 
 
 def plan_push(
@@ -110,7 +109,7 @@ def plan_push(
     with lens_check(project, config.sources) as check:
         pushes = [_compare(check, seen, name, lens) for name, lens in wanted.items()]
     gone = [] if only else [name for name in seen.lenses if name not in config.lenses]
-    pushes += [LensPush(name, Change.DELETED, None, Needs.NOTHING) for name in gone]
+    pushes += [LensPush(name, PushAction.DELETED, None, Needs.NOTHING) for name in gone]
     drift = [
         drift_of(seen.lenses[push.name], seen.pushed.get(push.name), push.config)
         for push in pushes
@@ -131,7 +130,7 @@ def plan_removal(project: Project, env: str, name: str) -> Plan:
     with project.registry.read() as db:
         lenses.get(db, env, name)
         seen = Registered.read(db, env)
-    gone = LensPush(name, Change.DELETED, None, Needs.NOTHING)
+    gone = LensPush(name, PushAction.DELETED, None, Needs.NOTHING)
     return Plan(env, (name,), {}, (gone,), (), seen)
 
 
@@ -140,22 +139,22 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     source = check.sources[lens.source]
     moved = seen.moved(lens.source, source)
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
-        return LensPush(name, Change.UNCHANGED, lens, known.needs)
+        return LensPush(name, PushAction.UNCHANGED, lens, known.needs)
     try:
         needs = check.needs(lens, seen.active.get(name), moved=moved)
     except SemilayerError as error:
         error.lens = name
         raise
     if known is None:
-        return LensPush(name, Change.CREATED, lens, needs)
+        return LensPush(name, PushAction.CREATED, lens, needs)
     if needs is Needs.NOTHING and known.needs is Needs.SMART_SYNC:
         # What was taken back may have been brought in for some rows already.
         needs = Needs.SMART_SYNC
-    found = edits(meant(known.config), meant(lens))
+    found = edits(with_defaults(known.config), with_defaults(lens))
     if moved:
         before = seen.sources[lens.source].connection
         found.append(Edit(("sources", lens.source, "connection"), before, source.connection))
-    return LensPush(name, Change.UPDATED, lens, needs, tuple(found))
+    return LensPush(name, PushAction.UPDATED, lens, needs, tuple(found))
 
 
 def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> None:
@@ -178,10 +177,10 @@ def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> No
         for push in plan.lenses:
             known = held.lenses.get(push.name)
             match push.change, push.config:
-                case Change.DELETED, _:
+                case PushAction.DELETED, _:
                     assert known is not None
                     dropped += _remove(db, known)
-                case Change.UNCHANGED, _:
+                case PushAction.UNCHANGED, _:
                     assert known is not None
                     if origin == lenses.PUSH and push.name in _changed_elsewhere(held):
                         lenses.mark_pushed(db, known)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.control.check import LensCheck
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.publish import announce, locked
-from semilayer_pipelines.ingest.retention import GRACE
+from semilayer_pipelines.ingest.retention import KEEP_RETIRED
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import cursors, generations, jobs, lenses, sources
 from semilayer_pipelines.registry.generations import Generation
@@ -61,7 +61,7 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
     if active is None or previous is None:
         raise Refused(
             "No earlier index of it is kept.",
-            cure=f"A replaced index is kept for {GRACE.seconds // 60} minutes. `semilayer push "
+            cure=f"A replaced index is kept for {KEEP_RETIRED.seconds // 60} minutes. `semilayer push "
             "--rebuild` makes a new one.",
             lens=name,
         )
@@ -73,7 +73,7 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
             db,
             previous.id,
             instead_of=active.id,
-            retired_after=now - GRACE + MARGIN,
+            retired_after=now - KEEP_RETIRED + MARGIN,
             now=now,
         )
         lenses.set_needs(db, lens.id, needs, now)
@@ -91,7 +91,7 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
     assert current is not None
     announce(project.store(env), lens, current)
     left = Needs.REBUILD if needs is Needs.REBUILD else Needs.NOTHING
-    return RolledBack(active, current, asked.job, left, now + GRACE, rebuild)
+    return RolledBack(active, current, asked.job, left, now + KEEP_RETIRED, rebuild)
 
 
 def _begin_walks(
@@ -122,7 +122,7 @@ def _rebuild(db: Connection, lens: Lens) -> Job | None:
 
 
 def _kept(project: Project, lens: Lens, retired: list[Generation]) -> Generation | None:
-    store, oldest = project.store(lens.env), project.clock() - GRACE + MARGIN
+    store, oldest = project.store(lens.env), project.clock() - KEEP_RETIRED + MARGIN
     for generation in reversed(retired):
         if (
             generation.published_at is not None

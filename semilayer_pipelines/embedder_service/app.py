@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from semilayer_pipelines.embedder_service.metrics import Metrics
 from semilayer_pipelines.embedder_service.model import Opened, ServedModel
-from semilayer_pipelines.embedder_service.pending import Asked
+from semilayer_pipelines.embedder_service.pending import PendingRequest
 from semilayer_pipelines.embedder_service.problems import (
     MIB,
     Problem,
@@ -33,9 +33,9 @@ from semilayer_pipelines.embedder_service.problems import (
     not_ready,
     unauthorised,
 )
-from semilayer_pipelines.embedder_service.queue import Full, Limits, Waiting
-from semilayer_pipelines.embedder_service.requests import read_question
-from semilayer_pipelines.embedder_service.responses import write_answer, write_models
+from semilayer_pipelines.embedder_service.queue import Full, Limits, TextQueue
+from semilayer_pipelines.embedder_service.requests import read_request
+from semilayer_pipelines.embedder_service.responses import write_embeddings, write_models
 from semilayer_pipelines.embedder_service.worker import Worker
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import SemilayerError
@@ -69,7 +69,7 @@ def build_app(
     error that keeps the model from loading; the application answers 503 from then on.
     """
     metrics = Metrics()
-    waiting = Waiting(limits or Limits())
+    waiting = TextQueue(limits or Limits())
     worker = Worker(waiting, open_model, metrics, ended=ended)
     bodies = Bodies(body_limits)
     started = int(time.time())
@@ -81,15 +81,15 @@ def build_app(
 
     async def embeddings(request: Request) -> Response:
         model = ready()
-        question = read_question(await bodies.read(request), model)
-        asked = Asked(question.texts)
+        question = read_request(await bodies.read(request), model)
+        asked = PendingRequest(question.texts)
         try:
             with waiting.admitted(asked):
                 done = await _answered(asked, request)
                 if len(question.texts) > _WRITTEN_AT_ONCE:
-                    body = await asyncio.to_thread(write_answer, question, done, model)
+                    body = await asyncio.to_thread(write_embeddings, question, done, model)
                 else:
-                    body = write_answer(question, done, model)
+                    body = write_embeddings(question, done, model)
         except Full as full:
             seconds = math.ceil(worker.seconds_for(full.waiting))
             raise busy(
@@ -150,7 +150,7 @@ def build_app(
     )
 
 
-async def _answered(asked: Asked, request: Request) -> Embedded:
+async def _answered(asked: PendingRequest, request: Request) -> Embedded:
     """Wait for the vectors; raise when the model fails or the caller hangs up."""
     done = asyncio.wrap_future(asked.done)
     gone = asyncio.ensure_future(_hung_up(request))

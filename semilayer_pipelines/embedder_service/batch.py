@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semilayer_pipelines.embedder_service.pending import Asked
+from semilayer_pipelines.embedder_service.pending import PendingRequest
 from semilayer_pipelines.embedder_service.queue import Taken
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import EmbeddingRejected
@@ -21,7 +21,7 @@ __all__ = ["BatchCounts", "embed_batch"]
 
 logger = logging.getLogger(__name__)
 
-_Part = list[tuple[Asked, int]]  # a request, and the position of one of its texts
+_Part = list[tuple[PendingRequest, int]]  # a request, and the position of one of its texts
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _reject(part: _Part, error: EmbeddingRejected) -> None:
 
 
 def _deliver(part: _Part, done: Embedded) -> None:
-    places: defaultdict[Asked, list[tuple[int, int]]] = defaultdict(list)
+    places: defaultdict[PendingRequest, list[tuple[int, int]]] = defaultdict(list)
     # Neighbours in a batch belong to different requests; there is nothing to vectorise.
     for row, (asked, position) in enumerate(part):
         places[asked].append((position, row))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from semilayer_pipelines.embedder_service.batch import BatchCounts
 from semilayer_pipelines.embedder_service.model import ServedModel
-from semilayer_pipelines.embedder_service.queue import Waiting
+from semilayer_pipelines.embedder_service.queue import TextQueue
 from semilayer_pipelines.http.metrics import Seconds
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Metrics:
         self._truncated += counts.truncated
         self._rejected += counts.rejected
 
-    def collected(self, model: ServedModel | None, waiting: Waiting) -> Iterator[Metric]:
+    def collected(self, model: ServedModel | None, waiting: TextQueue) -> Iterator[Metric]:
         """Yield everything, as the library of Prometheus takes it."""
         from prometheus_client.core import (
             CounterMetricFamily,
@@ -65,9 +65,7 @@ class Metrics:
             labels = {
                 "model": model.name,
                 "fingerprint": model.fingerprint,
-                "backend": model.running.backend,
-                "device": model.running.device,
-                "precision": model.running.precision,
+                **model.backend.as_json(),
             }
             info = GaugeMetricFamily(f"{_PREFIX}info", "The model.", labels=tuple(labels))
             info.add_metric(tuple(labels.values()), 1)

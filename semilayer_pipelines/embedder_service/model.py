@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import open_embedder
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.probe import PROBES
 from semilayer_pipelines.embedders.protocol import Embedder
 
@@ -27,7 +27,7 @@ class ServedModel:
     name: str
     fingerprint: str
     dimension: int
-    running: Running
+    backend: Backend
 
     def answers_to(self, name: str) -> bool:
         """Say whether a request for `name` means this model."""
@@ -55,6 +55,6 @@ def open_model(config: EmbeddingConfig) -> Opened:
             name=config.model,
             fingerprint=embedder.fingerprint,
             dimension=warm.vectors.shape[1],
-            running=warm.by or Running(config.provider, "float32", "cpu"),
+            backend=warm.by or Backend(config.provider, "float32", "cpu"),
         ),
     )

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.protocol import Embedded
 
-__all__ = ["Asked"]
+__all__ = ["PendingRequest"]
 
 
-class Asked:
+class PendingRequest:
     """The texts of one request; `done` becomes their vectors, in order, or the first failure."""
 
     def __init__(self, texts: Sequence[str]) -> None:

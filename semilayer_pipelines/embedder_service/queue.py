@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from semilayer_pipelines.embedder_service.pending import Asked
+from semilayer_pipelines.embedder_service.pending import PendingRequest
 
-__all__ = ["CALL_COST", "Full", "Limits", "Taken", "Waiting", "WaitingText"]
+__all__ = ["CALL_COST", "Full", "Limits", "Taken", "TextQueue", "WaitingText"]
 
 CALL_COST = 64
 """What a text costs beside its characters: two texts may differ by so much before padding counts."""
@@ -56,7 +56,7 @@ class Taken:
     """Texts for one batch and, beside each, its request; `full` when more would not have fitted."""
 
     texts: list[WaitingText]
-    owners: list[Asked]
+    owners: list[PendingRequest]
     full: bool
 
     @property
@@ -65,14 +65,14 @@ class Taken:
         return len(self.texts) * (max(text.length for text in self.texts) + CALL_COST)
 
 
-class Waiting:
+class TextQueue:
     """A queue between the callers' thread and the worker's."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._changed = threading.Condition()
         self._numbers = count()
-        self._asked: dict[int, Asked] = {}  # admitted and not released, oldest first
+        self._asked: dict[int, PendingRequest] = {}  # admitted and not released, oldest first
         self._left: dict[int, set[int]] = {}  # positions not taken, of those with any
         self._sorted: list[WaitingText] = []
         self._closed = False
@@ -81,7 +81,7 @@ class Waiting:
         self.characters = 0
 
     @contextmanager
-    def admitted(self, asked: Asked) -> Iterator[None]:
+    def admitted(self, asked: PendingRequest) -> Iterator[None]:
         """Hold room for a request; its texts wait until they are taken or the block ends.
 
         Raises `Full` at once when there is no room.
@@ -125,7 +125,7 @@ class Waiting:
                 asked.fail(error)
             self._changed.notify_all()
 
-    def _admit(self, asked: Asked) -> int:
+    def _admit(self, asked: PendingRequest) -> int:
         with self._changed:
             texts = self.texts + len(asked.texts)
             characters = self.characters + asked.characters
@@ -158,7 +158,7 @@ class Waiting:
         self._oldest_next = not self._oldest_next
         return self._place(number, self._asked[number], min(self._left[number]))
 
-    def _place(self, number: int, asked: Asked, position: int) -> int:
+    def _place(self, number: int, asked: PendingRequest, position: int) -> int:
         text = asked.texts[position]
         return bisect_left(self._sorted, WaitingText(len(text), text, number, position))
 

@@ -16,7 +16,7 @@ from semilayer_pipelines.embedder_service.problems import Problem, bad_request, 
 from semilayer_pipelines.embedders.checks import check_texts
 from semilayer_pipelines.errors import EmbeddingRejected
 
-__all__ = ["MAX_TEXTS", "Encoding", "Question", "read_question"]
+__all__ = ["MAX_TEXTS", "EmbeddingsRequest", "Encoding", "read_request"]
 
 MAX_TEXTS = 2048
 """Texts in one request, as with OpenAI."""
@@ -30,14 +30,14 @@ class Encoding(StrEnum):
 
 
 @dataclass(frozen=True)
-class Question:
+class EmbeddingsRequest:
     """Texts, one at least, and how their vectors are to be written."""
 
     texts: list[str]
     encoding: Encoding
 
 
-def read_question(body: bytes, model: ServedModel) -> Question:
+def read_request(body: bytes, model: ServedModel) -> EmbeddingsRequest:
     """Return what the body asks for; raise `Problem` when it is wrong or for another model."""
     try:
         fields = json.loads(body)
@@ -48,7 +48,7 @@ def read_question(body: bytes, model: ServedModel) -> Question:
         raise bad_request("The body is not a JSON object.", code="invalid_json")
     _check_model(fields.get("model"), model)
     _check_dimensions(fields.get("dimensions"), model)
-    return Question(_texts(fields.get("input")), _encoding(fields.get("encoding_format")))
+    return EmbeddingsRequest(_texts(fields.get("input")), _encoding(fields.get("encoding_format")))
 
 
 def _check_model(asked: Any, model: ServedModel) -> None:

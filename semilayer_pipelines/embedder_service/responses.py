@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict
 
 from semilayer_pipelines.embedder_service.model import ServedModel
-from semilayer_pipelines.embedder_service.requests import Encoding, Question
+from semilayer_pipelines.embedder_service.requests import EmbeddingsRequest, Encoding
 from semilayer_pipelines.embedders.protocol import Embedded
 
-__all__ = ["write_answer", "write_models"]
+__all__ = ["write_embeddings", "write_models"]
 
 
-def write_answer(question: Question, done: Embedded, model: ServedModel) -> bytes:
+def write_embeddings(question: EmbeddingsRequest, done: Embedded, model: ServedModel) -> bytes:
     """Return the body that answers a question; `done` is in the order of its texts."""
     vectors: list[list[float]] | list[str]
     match question.encoding:
@@ -35,7 +34,7 @@ def write_answer(question: Question, done: Embedded, model: ServedModel) -> byte
         "model": model.name,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         "truncated": done.truncated.tolist(),
-        "by": asdict(model.running),
+        "by": model.backend.as_json(),
     }
     return json.dumps(answer, separators=(",", ":")).encode()
 
@@ -53,7 +52,7 @@ def write_models(model: ServedModel, created: int) -> bytes:
     return json.dumps({"object": "list", "data": [entry]}).encode()
 
 
-def _tokens(question: Question, done: Embedded) -> int:
+def _tokens(question: EmbeddingsRequest, done: Embedded) -> int:
     """Return the tokens the model read; words, where it does not count any."""
     if done.tokens is not None:
         return int(done.tokens.sum())

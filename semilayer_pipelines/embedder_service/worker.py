@@ -16,7 +16,7 @@ from semilayer_pipelines.embedder_service.batch_size import FIRST_BUDGET, next_b
 from semilayer_pipelines.embedder_service.metrics import Metrics
 from semilayer_pipelines.embedder_service.model import Opened, ServedModel
 from semilayer_pipelines.embedder_service.problems import not_ready
-from semilayer_pipelines.embedder_service.queue import Waiting
+from semilayer_pipelines.embedder_service.queue import TextQueue
 from semilayer_pipelines.errors import SemilayerError
 
 __all__ = ["Worker"]
@@ -35,7 +35,7 @@ class Worker:
 
     def __init__(
         self,
-        waiting: Waiting,
+        waiting: TextQueue,
         open_model: Callable[[], Opened],
         metrics: Metrics,
         *,

@@ -8,13 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, ModelUnavailable
 
@@ -47,7 +46,7 @@ def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
         )
     vectors = np.empty((count, lengths.pop() if lengths else 0), dtype=np.float32)
     vectors[_places(items, count, endpoint)] = rows
-    return Embedded(vectors, _truncated(answer, count), by=_by(answer))
+    return Embedded(vectors, _truncated(answer, count), by=Backend.of_json(answer.get("by")))
 
 
 def error_text(body: bytes) -> str:
@@ -79,14 +78,6 @@ def _truncated(answer: dict[str, Any], count: int) -> NDArray[np.bool_]:
     if isinstance(said, list) and len(said) == count and all(type(cut) is bool for cut in said):
         return np.array(said, np.bool_)
     return np.zeros(count, np.bool_)
-
-
-def _by(answer: dict[str, Any]) -> Running | None:
-    said = answer.get("by")
-    names = [field.name for field in fields(Running)]
-    if not isinstance(said, dict) or not all(isinstance(said.get(name), str) for name in names):
-        return None
-    return Running(**{name: said[name] for name in names})
 
 
 def _items(answer: dict[str, Any], body: bytes, endpoint: str) -> list[dict[str, Any]]:

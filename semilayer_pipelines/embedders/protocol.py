@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 
 __all__ = ["Embedded", "Embedder"]
 
@@ -29,7 +29,7 @@ class Embedded:
     vectors: NDArray[np.float32]
     truncated: NDArray[np.bool_]
     tokens: NDArray[np.int64] | None = None
-    by: Running | None = None
+    by: Backend | None = None
 
 
 class Embedder(Protocol):

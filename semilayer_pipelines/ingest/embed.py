@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import EmbeddingRejected, TooManyFailures
 
@@ -39,7 +39,7 @@ class EmbeddedPage:
     rejected: dict[int, str]
     tokens: int
     seconds: float
-    by: Running | None
+    by: Backend | None
 
 
 def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:

@@ -19,16 +19,17 @@ from semilayer_pipelines.config.models import Rebuild
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.ingest.known_rows import KnownRows
-from semilayer_pipelines.ingest.open_lens import OpenLens, same_rows
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Commit, Comparison
-from semilayer_pipelines.ingest.page_size import Pace
+from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.pipelined import apply_pages
 from semilayer_pipelines.ingest.publish import announce, publish
 from semilayer_pipelines.ingest.retention import drop_retired
 from semilayer_pipelines.ingest.run_state import LEASE, Heartbeat, Run, StartOver
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
-from semilayer_pipelines.mapping.compile import Mapped
+from semilayer_pipelines.mapping.columns import same_rows
+from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, cursors, generations, shards
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.shards import Shard
@@ -168,13 +169,13 @@ def _fill(opened: OpenLens, run: Run, generation: Generation, shard: Shard) -> N
     finished = Event()
     with _held(opened, run, shard, finished):
         known = _known(target, shard)
-        pace = Pace()
+        page_size = PageSize()
         apply_pages(
             opened,
             run,
             target,
-            walk(opened, window, shard.number, pace),
-            pace=pace,
+            walk(opened, window, shard.number, page_size),
+            page_size=page_size,
             compare=lambda _: partial(_compare, known),
             vectors_from=lambda: reuse,
             commit=lambda page, done: _cover(

@@ -23,17 +23,18 @@ from semilayer_pipelines.bridges.protocol import Selection
 from semilayer_pipelines.bridges.times import is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SchemaMismatch, SourceUnreachable
-from semilayer_pipelines.ingest.open_lens import DEFAULT_TRACKING_COLUMN, OpenLens
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Commit, Page, apply_page
 from semilayer_pipelines.ingest.page_size import FIRST_PAGE_ROWS, next_page_rows
 from semilayer_pipelines.ingest.records import compare_by_key
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.mapping.columns import DEFAULT_TRACKING_COLUMN
 from semilayer_pipelines.registry import changes, cursors
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 
-__all__ = ["OVERLAP", "catch_up", "goes_on_at", "require_tracking_column"]
+__all__ = ["OVERLAP", "goes_on_at", "require_tracking_column", "run_incremental"]
 
 OVERLAP = timedelta(seconds=30)
 """How long a transaction may stay open: of one that took longer, rows may be missed."""
@@ -54,7 +55,7 @@ def require_tracking_column(opened: OpenLens) -> str:
     return opened.tracked
 
 
-def catch_up(opened: OpenLens, run: Run, target: Target) -> bool:
+def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
     """Apply every row past the cursor; return False when paused on the way."""
     column, began = require_tracking_column(opened), opened.clock()
     with opened.registry.read() as db:
@@ -125,7 +126,7 @@ def _survey(opened: OpenLens, run: Run, column: str, horizon: datetime) -> str |
     found = retrying(
         lambda: opened.bridge.untracked(opened.selection, column, horizon), SourceUnreachable
     )
-    run.add(Counts(untracked=found.missing, ahead=found.ahead))
+    run.add(Counts(untracked=found.missing, in_the_future=found.in_the_future))
     return retrying(
         lambda: opened.bridge.high_water(opened.selection, column, horizon), SourceUnreachable
     )

@@ -24,7 +24,7 @@ from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode, endings
 from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
-__all__ = ["Outcome", "RunEnd", "cancelled", "ended", "failed", "interrupted"]
+__all__ = ["Outcome", "RunEnd", "record_cancel", "record_end", "record_failure", "record_interrupt"]
 
 RETRY_WAITS = (timedelta(seconds=10), timedelta(seconds=60))
 
@@ -51,7 +51,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def ended(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
+def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
     """Note how a run ended: its job, its lens, and what is to be done next."""
     now = opened.clock()
     with opened.registry.begin() as db:
@@ -136,7 +136,7 @@ def _is_ready(db: Connection, lens: Lens, job: Job) -> bool:
             return True
 
 
-def failed(project: Project, run: Run, job: Job, error: SemilayerError) -> None:
+def record_failure(project: Project, run: Run, job: Job, error: SemilayerError) -> None:
     """Queue a job that met what may pass again; fail it, and its lens, for the last time."""
     now = project.clock()
     message, cure = redact(error.message), redact(error.cure)
@@ -151,7 +151,7 @@ def failed(project: Project, run: Run, job: Job, error: SemilayerError) -> None:
         endings.fail(db, job, counts=run.counts, error=message, cure=cure, now=now)
 
 
-def cancelled(project: Project, run: Run, job: Job) -> None:
+def record_cancel(project: Project, run: Run, job: Job) -> None:
     """End a job that a person stopped; its lens goes on serving what it has."""
     now = project.clock()
     with project.registry.begin() as db:
@@ -161,7 +161,7 @@ def cancelled(project: Project, run: Run, job: Job) -> None:
         endings.cancel(db, job, counts=run.counts, now=now)
 
 
-def interrupted(project: Project, run: Run, job: Job) -> None:
+def record_interrupt(project: Project, run: Run, job: Job) -> None:
     """Queue a job again whose machine is shutting down."""
     now = project.clock()
     with project.registry.begin() as db:

@@ -6,29 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from semilayer_pipelines.bridges.protocol import NO_KEYS, UNTRACKABLE, Bridge, Selection, Table
-from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.bridges.protocol import Bridge, Selection
 from semilayer_pipelines.embedders.protocol import Embedder
-from semilayer_pipelines.errors import SchemaMismatch
-from semilayer_pipelines.mapping.compile import Mapping, compile_mapping
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.mapping.columns import key_of, tracking_column_of
+from semilayer_pipelines.mapping.compile import compile_mapping
+from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Clock, Project
 from semilayer_pipelines.registry import generations, sources
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.stores.protocol import Store
 
-__all__ = [
-    "DEFAULT_TRACKING_COLUMN",
-    "OpenLens",
-    "as_indexed",
-    "key_of",
-    "open_lens",
-    "same_rows",
-    "tracking_column_of",
-]
-
-DEFAULT_TRACKING_COLUMN = "updated_at"
+__all__ = ["OpenLens", "as_indexed", "open_lens"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +29,7 @@ class OpenLens:
     bridge: Bridge
     selection: Selection
     tracked: str | None
-    mapping: Mapping
+    mapping: LensMapping
     embedder: Embedder
     store: Store
     clock: Clock
@@ -93,66 +82,3 @@ def as_indexed(project: Project, lens: Lens) -> Lens:
     with project.registry.read() as db:
         active = generations.active(db, lens.id)
     return replace(lens, config=active.config) if active else lens
-
-
-def key_of(config: LensConfig, table: Table) -> tuple[str, ...]:
-    """Return the key columns of a lens, in key order.
-
-    Raises `SchemaMismatch` when a named one does not exist or none is named and the table has none.
-    """
-    names = [column.name for column in table.columns]
-    for name in config.primary_key:
-        if name not in names:
-            raise SchemaMismatch(
-                f"Table {table.name!r} has no column {name!r}{nearest(name, names)}, which "
-                f"'primaryKey' names.",
-                cure=f"Columns: {', '.join(names)}.",
-            )
-    key = config.primary_key or table.key
-    if not key:
-        raise SchemaMismatch(
-            f"Table {table.name!r} has no primary key, so its rows cannot be told apart.",
-            cure="Name a unique column, or several, as 'primaryKey' of the lens.",
-        )
-    for column in table.columns:
-        if column.name in key and column.kind in NO_KEYS:
-            raise SchemaMismatch(
-                f"Column {column.name!r} of table {table.name!r} is {column.database_type}, which "
-                "cannot identify a row.",
-                cure="Name other columns as 'primaryKey' of the lens.",
-            )
-    return key
-
-
-def same_rows(one: LensConfig, other: LensConfig) -> bool:
-    """Say whether two configurations are about the same rows of the same source."""
-    return (one.source, one.table, one.primary_key) == (
-        other.source,
-        other.table,
-        other.primary_key,
-    )
-
-
-def tracking_column_of(config: LensConfig, table: Table) -> str | None:
-    """Return the column that moves with every change (spec: `updated_at` if present).
-
-    Raises `SchemaMismatch` when the lens names one that does not exist or cannot be tracked.
-    """
-    if config.change_tracking_column is None:
-        default = table.column(DEFAULT_TRACKING_COLUMN)
-        return default.name if default and default.kind not in UNTRACKABLE else None
-    named = table.column(config.change_tracking_column)
-    if named is None:
-        names = [column.name for column in table.columns]
-        raise SchemaMismatch(
-            f"Table {table.name!r} has no column {config.change_tracking_column!r}"
-            f"{nearest(config.change_tracking_column, names)}, which 'changeTrackingColumn' names.",
-            cure=f"Columns: {', '.join(names)}.",
-        )
-    if named.kind in UNTRACKABLE:
-        raise SchemaMismatch(
-            f"'changeTrackingColumn' names {named.name!r}, which is {named.database_type} and has "
-            "no order that follows changes.",
-            cure="Track a time, a date, or a number or version that grows with every change.",
-        )
-    return named.name

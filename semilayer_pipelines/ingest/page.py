@@ -23,7 +23,7 @@ from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.vectors import Embed, Vectorised, begin_vectors
-from semilayer_pipelines.mapping.compile import Mapped
+from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, SHARD, Index
 

@@ -6,7 +6,7 @@ a slow model, and be large where rows fly by, because every page has a fixed cos
 
 from __future__ import annotations
 
-__all__ = ["FIRST_PAGE_ROWS", "MAX_PAGE_ROWS", "MIN_PAGE_ROWS", "Pace", "next_page_rows"]
+__all__ = ["FIRST_PAGE_ROWS", "MAX_PAGE_ROWS", "MIN_PAGE_ROWS", "PageSize", "next_page_rows"]
 
 FIRST_PAGE_ROWS = 500
 MIN_PAGE_ROWS = 200
@@ -25,7 +25,7 @@ def next_page_rows(rows: int, seconds: float) -> int:
     return max(MIN_PAGE_ROWS, min(wanted, rows * 10, MAX_PAGE_ROWS))
 
 
-class Pace:
+class PageSize:
     """How many rows the next page of a walk has; told by whoever applies the pages."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.embed import EmbeddedPage, embed_page
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Begun, Commit, Compare, Page, begin_page, end_page
-from semilayer_pipelines.ingest.page_size import Pace
+from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.vectors import Embed
@@ -34,7 +34,7 @@ def apply_pages(
     target: Target,
     pages: Iterable[Page],
     *,
-    pace: Pace,
+    page_size: PageSize,
     compare: Callable[[Page], Compare],
     vectors_from: Callable[[], Index | None],
     commit: Callable[[Page, Counts], Commit | None] = lambda page, done: None,
@@ -42,7 +42,7 @@ def apply_pages(
     """Apply pages until they end or the lens is paused; return what they did together.
 
     At most two pages are held. One that is under way when the lens is paused is still written.
-    `commit` gets a page and what the pages before it did; `pace` is told how long each page took.
+    `commit` gets a page and what the pages before it did; `page_size` is told how long each page took.
     Raises what `apply_page` and the walk raise; what was not written is then dropped.
     """
     done, begun, ended = Counts(), None, 0.0
@@ -52,7 +52,7 @@ def apply_pages(
         since = max(ended, page.page.started)
         counts = end_page(opened, run, target, page, since=since, commit=commit(page.page, done))
         ended = time.monotonic()
-        pace.took(page.page.rows.height, ended - since)
+        page_size.took(page.page.rows.height, ended - since)
         return counts
 
     with _embedding_aside(opened) as embed:

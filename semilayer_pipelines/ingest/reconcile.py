@@ -22,12 +22,12 @@ from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Comparison
-from semilayer_pipelines.ingest.page_size import Pace
+from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.pipelined import apply_pages
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
-from semilayer_pipelines.mapping.compile import Mapped
+from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import KEY
 
@@ -64,10 +64,10 @@ def sweep(
     """
     index = target.index
     known = KnownRows(index.scan(shard=shard) if index else ())
-    unmoved = MissedUpdates(opened, target.generation)
-    reading = unmoved.reading(opened)
+    missed = MissedUpdates(opened, target.generation)
+    reading = missed.reading(opened)
     shards = range(len(target.generation.bounds) + 1) if shard is None else (shard,)
-    pace = Pace()
+    page_size = PageSize()
     done = apply_pages(
         opened,
         run,
@@ -75,10 +75,12 @@ def sweep(
         (
             page
             for number in shards
-            for page in walk(reading, shard_window(target.generation.bounds, number), number, pace)
+            for page in walk(
+                reading, shard_window(target.generation.bounds, number), number, page_size
+            )
         ),
-        pace=pace,
-        compare=lambda page: partial(_compare, known, unmoved, run, page.rows),
+        page_size=page_size,
+        compare=lambda page: partial(_compare, known, missed, run, page.rows),
         vectors_from=lambda: target.index,
     )
     if run.paused():
@@ -100,10 +102,10 @@ def sweep(
 
 
 def _compare(
-    known: KnownRows, unmoved: MissedUpdates, run: Run, rows: pl.DataFrame, mapped: Mapped
+    known: KnownRows, missed: MissedUpdates, run: Run, rows: pl.DataFrame, mapped: Mapped
 ) -> Comparison:
     found, same = known.compare(mapped.frame)
-    run.add(Counts(unmoved=unmoved.count(rows, mapped.frame[KEY].filter(~same))))
+    run.add(Counts(missed_updates=missed.count(rows, mapped.frame[KEY].filter(~same))))
     # A row that cannot be mapped is there all the same: its old object stays.
     known.mark_seen(mapped.failed[KEY])
     return Comparison(known=found, same=same, doubled=known.doubled(mapped.frame[KEY]))

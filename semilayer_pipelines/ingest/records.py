@@ -21,12 +21,12 @@ from semilayer_pipelines.ingest.page import Commit, Comparison, Page, apply_page
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
-from semilayer_pipelines.mapping.compile import Mapped
+from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action, Change
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH, Index
 
-__all__ = ["CLAIM_ROWS", "Covering", "apply_changes", "compare_by_key", "drain"]
+__all__ = ["CLAIM_ROWS", "Covering", "apply_changes", "compare_by_key", "run_records"]
 
 CLAIM_ROWS = 1_000
 _INDEXED = "_indexed"
@@ -35,7 +35,7 @@ Covering = Callable[[Sequence[str]], Commit | None]
 """What commits the claim on these keys once they are written."""
 
 
-def drain(opened: OpenLens, run: Run, target: Target) -> bool:
+def run_records(opened: OpenLens, run: Run, target: Target) -> bool:
     """Claim and apply changes until the buffer is empty; return False when paused on the way."""
 
     def acknowledge(keys: Sequence[str]) -> Commit:

@@ -19,9 +19,9 @@ from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.retention import Swept
 from semilayer_pipelines.stores.protocol import Store
 
-__all__ = ["GRACE", "Tidied", "drop_retired", "tidy"]
+__all__ = ["KEEP_RETIRED", "Tidied", "drop_retired", "tidy"]
 
-GRACE = timedelta(hours=1)
+KEEP_RETIRED = timedelta(hours=1)
 """How long a generation is kept after another took its place: searches under way end in it,
 and `semilayer rollback` goes back to it."""
 
@@ -40,7 +40,7 @@ class Tidied:
 
 
 def tidy(project: Project) -> Tidied:
-    """Drop what was retired longer ago than `GRACE` and what is orphaned; forget old history."""
+    """Drop what was retired longer ago than `KEEP_RETIRED` and what is orphaned; forget old history."""
     now = project.clock()
     swept = retention.sweep(
         project.registry,
@@ -72,14 +72,14 @@ def drop_retired(
     *,
     lens_id: int | None = None,
 ) -> list[str]:
-    """Drop the generations, of one lens or of all, that were retired longer ago than `GRACE`.
+    """Drop the generations, of one lens or of all, that were retired longer ago than `KEEP_RETIRED`.
 
     `store` gives the store of an environment. Returns the names of the dropped indexes.
     """
     with registry.read() as db:
         late = [
             (lenses.by_id(db, generation.lens_id).env, generation)
-            for generation in generations.retired_before(db, now - GRACE)
+            for generation in generations.retired_before(db, now - KEEP_RETIRED)
             if lens_id in (None, generation.lens_id)
         ]
     for env, generation in late:
@@ -93,7 +93,7 @@ def drop_retired(
 def _drop_removed(registry: Registry, store: Callable[[str], Store], now: datetime) -> list[str]:
     """Drop the indexes of lenses that a push removed, once no run of theirs can write any more."""
     with registry.read() as db:
-        late = dropped_indexes.before(db, now - GRACE)
+        late = dropped_indexes.before(db, now - KEEP_RETIRED)
     for env, name in late:
         store(env).drop(name)
         with registry.begin() as db:

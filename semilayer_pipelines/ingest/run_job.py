@@ -26,11 +26,11 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.full import run_full
-from semilayer_pipelines.ingest.incremental import catch_up
+from semilayer_pipelines.ingest.incremental import run_incremental
 from semilayer_pipelines.ingest.job_outcome import Outcome, RunEnd
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.reconcile import Guard, sweep
-from semilayer_pipelines.ingest.records import drain
+from semilayer_pipelines.ingest.records import run_records
 from semilayer_pipelines.ingest.run_state import Heartbeat, PageDone, Run, StartOver
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.project import Project
@@ -87,14 +87,14 @@ def run_job(
     except Exception as error:  # noqa: BLE001 - recorded on the job, then raised
         known = error if isinstance(error, SemilayerError) else _unexpected(error)
         known.lens = known.lens or job.lens
-        job_outcome.failed(project, run, job, known)
+        job_outcome.record_failure(project, run, job, known)
         raise known from (None if known is error else error)
     except BaseException:
         # Dagster's cancel and Ctrl-C are no Exceptions: the run stops at once, its job says so.
         if cancelled():
-            job_outcome.cancelled(project, run, job)
+            job_outcome.record_cancel(project, run, job)
         else:
-            job_outcome.interrupted(project, run, job)
+            job_outcome.record_interrupt(project, run, job)
         raise
     return outcome
 
@@ -124,7 +124,7 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
                 outcome = _dispatch(opened, run, job, shard)
             except StartOver:
                 continue
-            job_outcome.ended(opened, run, job, outcome)
+            job_outcome.record_end(opened, run, job, outcome)
             took = run.embedding
             keep_rate(
                 opened.embedder.fingerprint,
@@ -196,9 +196,9 @@ def _choose_rows(opened: OpenLens, run: Run, job: Job, target: Target) -> bool:
         case Mode.RECORDS:
             with opened.registry.begin() as db:
                 changes.release(db, job.id)
-            return drain(opened, run, target)
+            return run_records(opened, run, target)
         case Mode.INCREMENTAL:
-            return catch_up(opened, run, target)
+            return run_incremental(opened, run, target)
         case Mode.SMART_SYNC | Mode.REPAIR:
             guard = None if job.confirmed else Guard(opened.lens.config.guard)
             return sweep(opened, run, target, shard=job.shard, guard=guard)

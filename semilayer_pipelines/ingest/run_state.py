@@ -17,13 +17,12 @@ from typing import Self
 
 from sqlalchemy import Connection
 
-from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.counts import Counts, Speed
 from semilayer_pipelines.errors import Fenced, SemilayerError
 from semilayer_pipelines.project import Clock
 from semilayer_pipelines.registry import lenses, page_log
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import LensStatus
-from semilayer_pipelines.speed import Speed
 
 __all__ = ["HEARTBEAT_SECONDS", "LEASE", "Beat", "Heartbeat", "PageDone", "Run", "StartOver"]
 
@@ -66,7 +65,7 @@ class PageDone:
 
 
 @dataclass
-class Embedding:
+class EmbeddingWork:
     """What embedding took so far, the first texts left out: the model loads with them."""
 
     texts: int = 0
@@ -99,7 +98,7 @@ class Run:
     expected_rows: int | None = None
     rows_before: int = 0
     counts: Counts = field(default_factory=Counts)
-    embedding: Embedding = field(default_factory=Embedding)
+    embedding: EmbeddingWork = field(default_factory=EmbeddingWork)
     fenced: bool = False
     pages: int = 0
     config_hash: str | None = None

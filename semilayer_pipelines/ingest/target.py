@@ -14,7 +14,7 @@ from typing import NoReturn
 import polars as pl
 from sqlalchemy import Connection
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.errors import DimensionChanged, NotFound, ObjectsRejected
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run, StartOver
@@ -38,7 +38,7 @@ class Target:
         self._sole_writer = sole_writer
         self.generation = generation
         self._index: Index | None = None
-        self._noted: Running | None = None
+        self._noted: Backend | None = None
 
     @property
     def index(self) -> Index | None:
@@ -90,7 +90,7 @@ class Target:
             generations.forget(db, self.generation.id)
         raise StartOver
 
-    def note_embedder(self, by: Running | None) -> None:
+    def note_embedder(self, by: Backend | None) -> None:
         """Record with the generation what makes its vectors; raise `StartOver` when it is gone."""
         if by is None or by == self._noted:
             return

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.errors import DimensionChanged
 from semilayer_pipelines.ingest.embed import EmbeddedPage
-from semilayer_pipelines.mapping.compile import TEXT
+from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, VECTOR, Index
 
 __all__ = ["Embed", "Vectorised", "begin_vectors"]
@@ -39,7 +39,7 @@ class Vectorised:
     rejected: dict[str, str]
     tokens: int
     seconds: float
-    by: Running | None
+    by: Backend | None
 
 
 def begin_vectors(

@@ -1,4 +1,4 @@
-"""Walking a key range of the source, page by page, at the pace the pages allow."""
+"""Walking a key range of the source, page by page, in pages of the size that their speed allows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
-from semilayer_pipelines.ingest.page_size import Pace
+from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.registry import changes
 
@@ -24,16 +24,18 @@ def shard_window(bounds: tuple[str, ...], shard: int) -> Window:
     )
 
 
-def walk(opened: OpenLens, window: Window, shard: int, pace: Pace | None = None) -> Iterator[Page]:
+def walk(
+    opened: OpenLens, window: Window, shard: int, page_size: PageSize | None = None
+) -> Iterator[Page]:
     """Yield the pages of a window in key order; `Page.cursor` is where the walk would go on.
 
     The change log is looked at before the rows are read, so that a change which arrives in between
     counts as newer than the page. The last page may be empty and has the cursor `None`. Without a
-    `pace`, a page is over when the next is asked for.
+    `page_size`, a page is over when the next is asked for.
     """
-    own_pace = Pace()
+    own_size = PageSize()
     while True:
-        limit = (pace or own_pace).rows
+        limit = (page_size or own_size).rows
         started = time.monotonic()
         with opened.registry.read() as db:
             seq = changes.latest_seq(db, opened.lens.id)
@@ -45,5 +47,5 @@ def walk(opened: OpenLens, window: Window, shard: int, pace: Pace | None = None)
         yield Page(read.frame, shard, seq, started, read.cursor)
         if read.cursor is None:
             return
-        own_pace.took(read.frame.height, time.monotonic() - started)
+        own_size.took(read.frame.height, time.monotonic() - started)
         window = Window(after=read.cursor, upto=window.upto)

@@ -1,4 +1,4 @@
-"""A lens and its table to a `Mapping`, with every mistake told before a row is read.
+"""A lens and its table to a `LensMapping`, with every mistake told before a row is read.
 
 Compiling touches no database: the table's description is handed in. It imports the user's custom
 transforms, so it runs foreign code.
@@ -15,16 +15,15 @@ from semilayer_pipelines.bridges.protocol import Table
 from semilayer_pipelines.config.fields import FieldConfig, FieldType, Merge
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.config.transforms import Custom, Default, Replace, Round, ToNumber
-from semilayer_pipelines.errors import ConfigError, SchemaMismatch
+from semilayer_pipelines.errors import ConfigError, SchemaMismatch, nearest
 from semilayer_pipelines.mapping.custom import load_function
 from semilayer_pipelines.mapping.hashes import fingerprint, seed
-from semilayer_pipelines.mapping.mapped import TEXT, Mapped, Mapping
+from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.mapping.plan import FieldPlan
 from semilayer_pipelines.mapping.transforms import rust_replacement
-from semilayer_pipelines.nearest import nearest
 from semilayer_pipelines.stores.protocol import IndexField
 
-__all__ = ["TEXT", "Mapped", "Mapping", "compile_mapping"]
+__all__ = ["compile_mapping"]
 
 _MEANING = 1
 """Raise when equal configurations begin to give different rows; every lens then compares anew."""
@@ -37,7 +36,7 @@ def compile_mapping(
     key: tuple[str, ...],
     model_fingerprint: str,
     project_dir: Path | None = None,
-) -> Mapping:
+) -> LensMapping:
     """Compile a lens's fields against its table.
 
     `key` are the key columns, `model_fingerprint` the embedder's. Custom transforms are imported
@@ -51,7 +50,7 @@ def compile_mapping(
     used = (column for plan in plans for column in plan.columns)
     meaning = _fingerprint(config, key)
     _check_tenant(config, plans)
-    return Mapping(
+    return LensMapping(
         columns=tuple(dict.fromkeys((*key, *used))),
         fields=tuple(
             IndexField(p.name, p.config.type, array=p.config.array, integer=p.integer)

@@ -17,8 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import ConfigError, nearest
 
 __all__ = ["Applied", "Function", "apply_custom", "load_function"]
 

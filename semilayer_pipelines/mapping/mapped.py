@@ -7,7 +7,7 @@ treated one by one: where a page begins and ends changes nothing in them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as Names
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -32,7 +32,7 @@ from semilayer_pipelines.stores.protocol import (
     IndexField,
 )
 
-__all__ = ["TEXT", "Mapped", "Mapping"]
+__all__ = ["TEXT", "LensMapping", "Mapped"]
 
 _FAILED = {KEY: pl.String(), "field": pl.String(), "reason": pl.String()}
 _POSITION = "\0position"
@@ -53,7 +53,7 @@ class Mapped:
 
 
 @dataclass(frozen=True)
-class Mapping:
+class LensMapping:
     """A lens's fields, compiled; made by `compile_mapping`.
 
     `columns` are the source columns to read, key first. `fingerprint` names the meaning of the
@@ -68,7 +68,7 @@ class Mapping:
     row_seed: int = field(repr=False)
     text_seed: int = field(repr=False)
     plans: tuple[FieldPlan, ...] = field(repr=False)
-    kinds: Names[str, ColumnKind] = field(repr=False)
+    kinds: Mapping[str, ColumnKind] = field(repr=False)
     tenant: str | None = None
     # One plan for each schema met: a loose source gives a column another dtype on another page.
     _page_plans: dict[tuple[tuple[str, pl.DataType], ...], PagePlan] = field(

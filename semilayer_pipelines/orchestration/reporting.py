@@ -132,7 +132,7 @@ def log_observation(context: Context, job: Job, outcome: Outcome) -> None:
     metadata = outcome_metadata(outcome) | {"mode": job.mode.value}
     if job.mode is Mode.SMART_SYNC:
         counts = outcome.counts
-        metadata["unseen_by_incremental"] = counts.unmoved + counts.deleted
+        metadata["unseen_by_incremental"] = counts.missed_updates + counts.deleted
     context.log_event(
         dg.AssetObservation(asset_key=asset_key(job.env, job.lens), metadata=metadata)
     )

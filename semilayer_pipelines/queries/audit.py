@@ -20,7 +20,7 @@ from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.walk import shard_window, walk
-from semilayer_pipelines.mapping.compile import TEXT
+from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.generations import Generation

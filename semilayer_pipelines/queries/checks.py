@@ -36,7 +36,7 @@ SAMPLED_FRAMES = 8
 
 SHOWN_ROWS = 5
 
-GRACE = timedelta(minutes=2)
+TICK_GRACE = timedelta(minutes=2)
 """What a walk may take on top of two intervals before the lens counts as late."""
 
 
@@ -142,7 +142,7 @@ def _fresh(project: Project, lens: Lens, generation: Generation) -> Verdict:
             began = jobs.last_began(db, lens.id, modes)
         age = now - _latest(began, generation.created_at)
         numbers[f"{kind}_age_seconds"] = round(age.total_seconds(), 1)
-        if age > 2 * timedelta(seconds=SYNC_INTERVALS[interval]) + GRACE:
+        if age > 2 * timedelta(seconds=SYNC_INTERVALS[interval]) + TICK_GRACE:
             late.append(f"the last {kind.replace('_', ' ')} of every {interval} began {age} ago")
     told = "; ".join(late) or ("It keeps its intervals." if numbers else "It has no interval.")
     return Verdict(not late, told, numbers)
@@ -184,8 +184,8 @@ def _sample(opened: OpenLens, generation: Generation, index: Index | None, seed:
     A row that the next walk of some interval brings in is no fault. One whose tracked column did
     not move is, even where a smart sync follows: somebody writes past the column.
     """
-    unmoved = MissedUpdates(opened, generation)
-    reading = unmoved.reading(opened)
+    missed = MissedUpdates(opened, generation)
+    reading = missed.reading(opened)
     keys = _drawn(index, seed)
     looked_up = reading.bridge.read_rows(reading.selection, keys).frame
     window = shard_window(generation.bounds, seed % (len(generation.bounds) + 1))
@@ -202,7 +202,7 @@ def _sample(opened: OpenLens, generation: Generation, index: Index | None, seed:
         waiting = changes.waiting(db, opened.lens.id, differing.to_list(), seq)
     differing = differing.filter(~differing.is_in([change.key for change in waiting]))
     comes = opened.tracked is not None or opened.lens.config.smart_sync_interval is not None
-    wrong = unmoved.count(rows, differing) if comes else differing.len()
+    wrong = missed.count(rows, differing) if comes else differing.len()
     same = mapped.frame.height - differing.len()
     told = f"{same:,} of {mapped.frame.height:,} rows are indexed as they are"
     if wrong and opened.tracked:

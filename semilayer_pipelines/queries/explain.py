@@ -17,7 +17,7 @@ from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
-from semilayer_pipelines.mapping.compile import TEXT
+from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log
 from semilayer_pipelines.registry.changes import Change
@@ -33,7 +33,7 @@ from semilayer_pipelines.stores.protocol import (
     Index,
 )
 
-__all__ = ["Embedding", "Explanation", "Indexed", "MappedRow", "explain"]
+__all__ = ["Explanation", "FreshVector", "Indexed", "MappedRow", "explain"]
 
 _OWN = {KEY, SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, VECTOR}
 _SAME_VECTOR = 0.9999
@@ -51,7 +51,7 @@ class MappedRow:
 
 
 @dataclass(frozen=True)
-class Embedding:
+class FreshVector:
     """What the model makes of the text now.
 
     `tokens` is `None` where the model does not say; `similarity` is the cosine to the indexed
@@ -87,7 +87,7 @@ class Explanation:
     row: Mapping[str, Any] | None
     fault: str | None
     mapped: MappedRow | None
-    embedding: Embedding | None
+    embedding: FreshVector | None
     indexed: Indexed | None
     pending: tuple[Change, ...]
     failed: FailedRow | None
@@ -174,18 +174,18 @@ def _mapped(frame: pl.DataFrame) -> MappedRow | None:
     )
 
 
-def _embedding(embedder: Embedder, text: str, stored: Mapping[str, Any] | None) -> Embedding:
+def _embedding(embedder: Embedder, text: str, stored: Mapping[str, Any] | None) -> FreshVector:
     try:
         made = embedder.embed([text])
     except SemilayerError as error:
-        return Embedding(error=str(error))
+        return FreshVector(error=str(error))
     similarity = None
     if stored is not None:
         ours, theirs = made.vectors[0], np.asarray(stored[VECTOR], dtype=np.float32)
         if ours.shape == theirs.shape:
             lengths = np.linalg.norm(ours) * np.linalg.norm(theirs)
             similarity = float(ours @ theirs / lengths)
-    return Embedding(
+    return FreshVector(
         tokens=None if made.tokens is None else int(made.tokens[0]),
         cut=bool(made.truncated[0]),
         similarity=similarity,

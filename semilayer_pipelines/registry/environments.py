@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select, update
 
-from semilayer_pipelines.errors import ConfigError, NotFound, Refused
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import ConfigError, NotFound, Refused, nearest
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import insert
 

@@ -14,8 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from semilayer_pipelines.config.models import LensConfig
-from semilayer_pipelines.errors import NotFound
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import NotFound, nearest
 from semilayer_pipelines.registry import environments, tables
 from semilayer_pipelines.registry.sql import insert
 from semilayer_pipelines.registry.stored_config import canonical_hash, lens_from_json, to_json

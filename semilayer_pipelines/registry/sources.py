@@ -5,8 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, select
 
 from semilayer_pipelines.config.models import SourceConfig
-from semilayer_pipelines.errors import NotFound
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import NotFound, nearest
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import insert
 from semilayer_pipelines.registry.stored_config import source_from_json, to_json

@@ -12,7 +12,7 @@ from typing import Any
 
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
 
-__all__ = ["canonical_hash", "lens_from_json", "meant", "source_from_json", "to_json"]
+__all__ = ["canonical_hash", "lens_from_json", "source_from_json", "to_json", "with_defaults"]
 
 
 def to_json(config: LensConfig | SourceConfig) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def source_from_json(stored: dict[str, Any]) -> SourceConfig:
     return SourceConfig.model_validate(stored)
 
 
-def meant(config: LensConfig) -> dict[str, Any]:
+def with_defaults(config: LensConfig) -> dict[str, Any]:
     """Return the configuration as JSON with every default written out."""
     return config.model_dump(mode="json", by_alias=True)
 
@@ -41,5 +41,5 @@ def canonical_hash(config: LensConfig) -> str:
     A default that is written out counts the same as one that is not. The order of the fields
     counts, because their texts are embedded in it.
     """
-    text = json.dumps(meant(config), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(with_defaults(config), ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

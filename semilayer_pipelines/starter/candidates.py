@@ -21,7 +21,7 @@ from semilayer_pipelines.bridges.protocol import (
     Window,
 )
 from semilayer_pipelines.config.fields import FieldType
-from semilayer_pipelines.ingest.open_lens import DEFAULT_TRACKING_COLUMN
+from semilayer_pipelines.mapping.columns import DEFAULT_TRACKING_COLUMN
 
 __all__ = ["Candidate", "CandidateField", "candidate"]
 

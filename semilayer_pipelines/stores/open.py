@@ -7,8 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import ConfigError, nearest
 from semilayer_pipelines.stores.lock import Lock, WriterLock
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import ConfigError, nearest
 
 __all__ = ["Condition", "Operator", "Scalar", "parse_where", "tenant_condition"]
 

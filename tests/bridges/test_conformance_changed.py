@@ -163,7 +163,7 @@ def test_what_a_walk_cannot_place_is_counted_and_left_out(
 
     end = source.bridge.high_water(selection, "at", NOW)
 
-    assert source.bridge.untracked(selection, "at", NOW) == Untracked(missing=2, ahead=3)
+    assert source.bridge.untracked(selection, "at", NOW) == Untracked(missing=2, in_the_future=3)
     assert source.walk_changed(selection, "at", 1, None, end)["id"].to_list() == [0, 2]
 
 
@@ -172,7 +172,9 @@ def test_of_a_version_nothing_is_in_the_future(source: SourceDatabase) -> None:
     source.insert("items", [(1, 1), (2, 2**62)])
     selection = Selection("items", ("id",), ("id",))
 
-    assert source.bridge.untracked(selection, "version", NOW) == Untracked(missing=0, ahead=0)
+    assert source.bridge.untracked(selection, "version", NOW) == Untracked(
+        missing=0, in_the_future=0
+    )
     end = source.bridge.high_water(selection, "version", NOW)
     assert source.walk_changed(selection, "version", 1, None, end)["id"].to_list() == [1, 2]
 

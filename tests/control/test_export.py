@@ -10,7 +10,7 @@ import pytest
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.control.export import plan_export, write_export
 from semilayer_pipelines.control.patch import change_lens
-from semilayer_pipelines.control.push import Change, apply_push, plan_push
+from semilayer_pipelines.control.push import PushAction, apply_push, plan_push
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import lenses
 from tests.workload import create_items
@@ -61,7 +61,7 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-def push(project: Project) -> list[Change]:
+def push(project: Project) -> list[PushAction]:
     plan = plan_push(project, load_config(project.settings.config), ENV)
     assert not plan.drift
     apply_push(project, plan)
@@ -96,7 +96,7 @@ def test_push_export_push_changes_no_byte_and_writes_nothing(project: Project) -
 
     assert project.settings.config.read_bytes() == before
     assert project.settings.config.stat().st_mtime_ns == when
-    assert push(project) == [Change.UNCHANGED, Change.UNCHANGED]
+    assert push(project) == [PushAction.UNCHANGED, PushAction.UNCHANGED]
 
 
 def test_a_change_made_elsewhere_is_the_only_line_that_differs(project: Project) -> None:
@@ -109,7 +109,7 @@ def test_a_change_made_elsewhere_is_the_only_line_that_differs(project: Project)
     # It does not come between a comment and the key that it is about.
     assert "# Numbers, not names.\n    primaryKey: id" in after
     assert "# Most telling first.\n    fields:" in after
-    assert push(project) == [Change.UNCHANGED, Change.UNCHANGED]
+    assert push(project) == [PushAction.UNCHANGED, PushAction.UNCHANGED]
     assert exported(project) == after
 
 
@@ -132,7 +132,7 @@ def test_a_key_that_was_taken_away_elsewhere_goes_from_the_file(project: Project
     change(project, smartSyncInterval=None)
 
     assert difference(before, exported(project)) == (["    smartSyncInterval: 1h"], [])
-    assert push(project) == [Change.UNCHANGED, Change.UNCHANGED]
+    assert push(project) == [PushAction.UNCHANGED, PushAction.UNCHANGED]
 
 
 def test_fields_are_changed_added_removed_and_moved_as_elsewhere(project: Project) -> None:
@@ -150,7 +150,7 @@ def test_fields_are_changed_added_removed_and_moved_as_elsewhere(project: Projec
     after = exported(project)
 
     # then the registry and the file say the same, and the rest stays as it was
-    assert push(project) == [Change.UNCHANGED, Change.UNCHANGED]
+    assert push(project) == [PushAction.UNCHANGED, PushAction.UNCHANGED]
     fields = load_config(project.settings.config).lenses["items"].fields
     assert list(fields) == ["description", "name", "price"]
     for line in before.splitlines():
@@ -168,7 +168,7 @@ def test_what_the_author_edited_and_has_not_pushed_stays(project: Project) -> No
     after = exported(project)
 
     assert difference(before, after) == ([], ["    syncInterval: 5m"])
-    assert push(project) == [Change.UPDATED, Change.UNCHANGED]
+    assert push(project) == [PushAction.UPDATED, PushAction.UNCHANGED]
 
 
 def test_a_lens_that_the_file_lacks_is_added_with_its_source(project: Project) -> None:
@@ -183,7 +183,7 @@ def test_a_lens_that_the_file_lacks_is_added_with_its_source(project: Project) -
     config = load_config(project.settings.config)
     assert list(config.lenses) == ["items", "others"]
     assert config.lenses["items"] == wanted
-    assert push(project) == [Change.UNCHANGED, Change.UNCHANGED]
+    assert push(project) == [PushAction.UNCHANGED, PushAction.UNCHANGED]
 
 
 def test_a_lens_that_only_the_file_has_stays(project: Project) -> None:

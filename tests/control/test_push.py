@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import make_url, select
 
 from semilayer_pipelines.config.models import Bridge, LensConfig, ProjectConfig, SourceConfig
-from semilayer_pipelines.control.push import Change, apply_push, plan_push, plan_removal
+from semilayer_pipelines.control.push import PushAction, apply_push, plan_push, plan_removal
 from semilayer_pipelines.errors import NotFound, Overtaken, SchemaMismatch, StoreUnavailable
-from semilayer_pipelines.ingest.retention import GRACE, tidy
+from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
 from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import cursors, lenses, tables
@@ -89,7 +89,7 @@ def test_pushing_the_same_twice_changes_nothing_and_a_lens_left_out_goes_with_it
     }
 
     plan = plan_push(lab.project, ProjectConfig.model_validate(same), ENV)
-    assert [lens.change for lens in plan.lenses] == [Change.UNCHANGED]
+    assert [lens.change for lens in plan.lenses] == [PushAction.UNCHANGED]
 
     none = ProjectConfig.model_validate(config | {"lenses": {}})
     plan = plan_push(lab.project, none, ENV)
@@ -254,7 +254,9 @@ def test_the_index_of_a_removed_lens_goes_even_if_the_store_was_down(tmp_path: P
     assert len(lab.project.store(ENV).names()) == 1
 
     # when the store is back, and no run of the lens can write any more
-    later = replace(lab.project, clock=lambda: lab.project.clock() + GRACE + timedelta(seconds=1))
+    later = replace(
+        lab.project, clock=lambda: lab.project.clock() + KEEP_RETIRED + timedelta(seconds=1)
+    )
 
     # then its index goes with the next tidying up, once
     assert len(tidy(later).indexes) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from semilayer_pipelines.control.rollback import RolledBack, rollback
 from semilayer_pipelines.errors import Refused
-from semilayer_pipelines.ingest.retention import GRACE, tidy
+from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
 from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.registry import cursors, generations
 from semilayer_pipelines.registry.jobs import Mode
@@ -127,7 +127,7 @@ def test_a_lens_that_was_never_rebuilt_has_nothing_to_go_back_to(tmp_path: Path)
 
 
 def test_what_was_dropped_after_its_time_is_not_gone_back_to(rebuilt: Lab) -> None:
-    later = rebuilt.project.clock() + GRACE + timedelta(seconds=1)
+    later = rebuilt.project.clock() + KEEP_RETIRED + timedelta(seconds=1)
     project = replace(rebuilt.project, clock=lambda: later)
     with pytest.raises(Refused, match="No earlier index"):
         rollback(project, ENV, "items")

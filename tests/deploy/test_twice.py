@@ -27,7 +27,7 @@ from tests.servers import database, postgres_url
 
 ROWS = 300
 SECONDS = 45.0  # longer than a daemon takes to see the other one
-ENDED = {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED}
+TERMINAL_STATUSES = {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED}
 
 
 @contextmanager
@@ -97,7 +97,11 @@ def test_a_second_daemon_and_a_second_webhook_do_no_harm(tmp_path: Path) -> None
                 until(lambda: answers(second), 60, "the second webhook")
                 called = call_in_turn(folder, first, second)
                 folder.run("sync", "--lens", "items")
-                until(lambda: all(job.status in ENDED for job in of_lens(dev)), 90, "all jobs")
+                until(
+                    lambda: all(job.status in TERMINAL_STATUSES for job in of_lens(dev)),
+                    90,
+                    "all jobs",
+                )
                 assert "multiple daemon processes" in log.read_text()
         finally:
             dev.stop()

@@ -17,7 +17,7 @@ import uvicorn
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedder_service import Opened, ServedModel, build_app
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import EmbeddingRejected
@@ -71,7 +71,7 @@ class WatchedEmbedder:
             self._going.set()
 
     def opened(self) -> Opened:
-        model = ServedModel(MODEL, self.fingerprint, DIMENSION, Running("hash", "float32", "cpu"))
+        model = ServedModel(MODEL, self.fingerprint, DIMENSION, Backend("hash", "float32", "cpu"))
         return Opened(self, model)
 
 

@@ -16,7 +16,7 @@ import pytest
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedder_service import Opened, ServedModel
 from semilayer_pipelines.embedders import open_embedder
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.warm import WarmEmbedder
@@ -35,7 +35,7 @@ from tests.embedder_service.service import (
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-very-secret-0123456789"
 OTHER = ServedModel(
-    "other", "sentence-transformers:other@main", DIMENSION, Running("hash", "float32", "cpu")
+    "other", "sentence-transformers:other@main", DIMENSION, Backend("hash", "float32", "cpu")
 )
 
 
@@ -220,7 +220,7 @@ def test_a_run_with_a_service_imports_no_torch(tmp_path: Path) -> None:
     config = EmbeddingConfig()
     fingerprint = open_embedder(config, environ={}).fingerprint
     embedder = WatchedEmbedder()
-    model = ServedModel(config.model, fingerprint, DIMENSION, Running("hash", "float32", "cpu"))
+    model = ServedModel(config.model, fingerprint, DIMENSION, Backend("hash", "float32", "cpu"))
     code = (
         "import sys; from semilayer_pipelines.project import Project\n"
         "from semilayer_pipelines.config.models import EmbeddingConfig\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.rate import known_rate
@@ -14,12 +14,12 @@ from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.registry import generations
 from tests.lab import Lab
 
-SERVER = Running("torch", "float16", "cuda")
-LAPTOP = Running("openvino", "bfloat16", "cpu")
+SERVER = Backend("torch", "float16", "cuda")
+LAPTOP = Backend("openvino", "bfloat16", "cpu")
 
 
 @pytest.fixture
-def runs_on(monkeypatch: pytest.MonkeyPatch) -> dict[str, Running]:
+def runs_on(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backend]:
     """Let the hash embedder say what it runs on, as a model does, and read ten tokens a text."""
     running = {"now": SERVER}
     embed = HashEmbedder.embed
@@ -41,7 +41,7 @@ def embedded_by(lab: Lab) -> tuple[str, ...]:
 
 
 def test_a_generation_tells_what_made_its_vectors(
-    tmp_path: Path, runs_on: dict[str, Running]
+    tmp_path: Path, runs_on: dict[str, Backend]
 ) -> None:
     lab = Lab.at(tmp_path, rows=700)
     done = lab.full()
@@ -57,7 +57,7 @@ def test_a_generation_tells_what_made_its_vectors(
     assert embedded_by(lab) == ("torch float16 on cuda", "openvino bfloat16 on cpu")
 
 
-def test_a_long_load_leaves_the_machines_rate(tmp_path: Path, runs_on: dict[str, Running]) -> None:
+def test_a_long_load_leaves_the_machines_rate(tmp_path: Path, runs_on: dict[str, Backend]) -> None:
     pages: list[PageDone] = []
     lab = Lab.at(tmp_path, rows=3_000, embedding={"provider": "hash", "model": "for-the-rate"})
 

@@ -41,17 +41,17 @@ def test_rows_written_without_moving_the_column_are_counted(lab: Lab) -> None:
     sync = lab.sync().counts
 
     # then it is told what incremental could not see
-    assert (incremental.written, incremental.unmoved) == (1, 0)
-    assert (sync.written, sync.unmoved, sync.deleted) == (3, 3, 1)
+    assert (incremental.written, incremental.missed_updates) == (1, 0)
+    assert (sync.written, sync.missed_updates, sync.deleted) == (3, 3, 1)
     assert lab.audit().clean
-    assert lab.sync().counts.unmoved == 0
+    assert lab.sync().counts.missed_updates == 0
 
 
 def test_what_incremental_has_not_come_to_yet_is_no_miss(lab: Lab) -> None:
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'a', updated_at = ? WHERE id = 1", [MOVED])
 
-    assert lab.sync().counts.unmoved == 0
+    assert lab.sync().counts.missed_updates == 0
 
 
 def test_a_changed_mapping_is_no_change_of_the_rows(lab: Lab) -> None:
@@ -59,7 +59,7 @@ def test_a_changed_mapping_is_no_change_of_the_rows(lab: Lab) -> None:
 
     counts = lab.sync().counts
 
-    assert (counts.written, counts.unmoved) == (60, 0)
+    assert (counts.written, counts.missed_updates) == (60, 0)
 
 
 def _others(lab: Lab) -> dict[str, object]:

@@ -267,7 +267,7 @@ def test_rows_that_cannot_be_placed_are_counted_on_the_job(lab: Lab) -> None:
 
     with lab.project.registry.read() as db:
         counts = jobs.get(db, done.job_id).counts
-    assert (counts.untracked, counts.ahead, counts.written) == (2, 1, 1)
+    assert (counts.untracked, counts.in_the_future, counts.written) == (2, 1, 1)
     assert lab.audit().stale == 3
     # The one from the future does not keep later changes from being seen.
     with lab.source() as db:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from semilayer_pipelines.ingest.retention import GRACE, tidy
+from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
 from semilayer_pipelines.ingest.run_job import RunEnd
 from tests.lab import ENV, Lab
 from tests.workload import FIELDS
@@ -108,7 +108,11 @@ def test_a_rebuild_after_a_restore_mixes_nothing_with_what_was_built_since(
     assert done.ended is RunEnd.COMPLETED
     assert lab.audit().clean
     # and what it knows nothing of, and cannot use, is gone with the generation it replaced
-    tidy(replace(lab.project, clock=lambda: lab.project.clock() + GRACE + timedelta(seconds=1)))
+    tidy(
+        replace(
+            lab.project, clock=lambda: lab.project.clock() + KEEP_RETIRED + timedelta(seconds=1)
+        )
+    )
     assert lab.project.store(ENV).names() == [lab.index.name]
 
 

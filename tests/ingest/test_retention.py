@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from semilayer_pipelines.ingest.retention import GRACE, tidy
+from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.stores.protocol import IndexSchema
 from tests.lab import ENV, Lab
@@ -19,7 +19,9 @@ def test_a_retired_index_is_kept_for_the_grace_period_and_dropped_after_it(tmp_p
 
     # when time passes
     early = tidy(lab.project)
-    later = replace(lab.project, clock=lambda: lab.project.clock() + GRACE + timedelta(seconds=1))
+    later = replace(
+        lab.project, clock=lambda: lab.project.clock() + KEEP_RETIRED + timedelta(seconds=1)
+    )
     late = tidy(later)
 
     # then the old one goes after the grace period, and the one in use stays

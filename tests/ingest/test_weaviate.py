@@ -12,7 +12,7 @@ import pytest
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control.push import plan_push
 from semilayer_pipelines.errors import ConfigError, StoreFull
-from semilayer_pipelines.ingest.retention import GRACE, drop_retired, tidy
+from semilayer_pipelines.ingest.retention import KEEP_RETIRED, drop_retired, tidy
 from semilayer_pipelines.queries.audit import OUT_OF_LINE, audit
 from semilayer_pipelines.queries.checks import Check, check_lens
 from semilayer_pipelines.queries.explain import explain
@@ -88,7 +88,7 @@ def test_full_sync_incremental_and_records_end_as_the_source(
     assert rebuilt.counts.embedded == 0
     assert lab.audit().clean
     assert alias_target(lab, environ) not in (None, first)
-    late = lab.project.clock() + GRACE + timedelta(seconds=1)
+    late = lab.project.clock() + KEEP_RETIRED + timedelta(seconds=1)
     assert len(drop_retired(lab.project.registry, lab.project.store, late)) == 1
     assert len(lab.project.store(ENV).names()) == 1
     assert alias_target(lab, environ) is not None

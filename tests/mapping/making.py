@@ -9,7 +9,8 @@ import polars as pl
 
 from semilayer_pipelines.bridges.protocol import Column, ColumnKind, Table
 from semilayer_pipelines.config.models import LensConfig
-from semilayer_pipelines.mapping.compile import Mapped, Mapping, compile_mapping
+from semilayer_pipelines.mapping.compile import compile_mapping
+from semilayer_pipelines.mapping.mapped import LensMapping, Mapped
 
 MODEL = "test-model"
 
@@ -28,7 +29,7 @@ def lens(**fields: dict[str, Any]) -> LensConfig:
 
 def mapping(
     field: dict[str, Any], kind: ColumnKind = "text", project_dir: Path | None = None
-) -> Mapping:
+) -> LensMapping:
     return compile_mapping(
         lens(v=field),
         table(id="integer", v=kind),

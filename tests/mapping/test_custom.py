@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.mapping.compile import Mapped
+from semilayer_pipelines.mapping.mapped import Mapped
 from tests.mapping.making import mapping, page, reasons
 
 NUMBER = itertools.count()

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN
-from semilayer_pipelines.mapping.compile import Mapping, compile_mapping
+from semilayer_pipelines.mapping.compile import compile_mapping
+from semilayer_pipelines.mapping.mapped import LensMapping
 from tests.mapping.making import lens, mapped, mapping, page, reasons, table
 
 
@@ -119,7 +120,7 @@ def test_a_null_key_is_named_null_because_nothing_else_names_the_row() -> None:
     assert result.failed.rows() == [("NULL", "id", "the key is null")]
 
 
-def composite() -> Mapping:
+def composite() -> LensMapping:
     return compile_mapping(
         lens(v={"type": "text"}, any={"type": "text", "from": "v", "searchable": True}),
         table(("tenant", "lang"), tenant="integer", lang="text", v="text"),

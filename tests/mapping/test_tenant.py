@@ -8,11 +8,12 @@ import pytest
 
 from semilayer_pipelines.bridges.protocol import ColumnKind
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.mapping.compile import Mapping, compile_mapping
+from semilayer_pipelines.mapping.compile import compile_mapping
+from semilayer_pipelines.mapping.mapped import LensMapping
 from tests.mapping.making import MODEL, lens, page, reasons, table
 
 
-def compiled(field: dict[str, Any], kind: ColumnKind, *, tenant: str | None = "v") -> Mapping:
+def compiled(field: dict[str, Any], kind: ColumnKind, *, tenant: str | None = "v") -> LensMapping:
     return compile_mapping(
         lens(v=field).model_copy(update={"tenant": tenant}),
         table(id="integer", v=kind),

@@ -11,7 +11,7 @@ from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.queries.state import JobState, job_state
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.api_key import PresentedKey
-from semilayer_pipelines.registry.jobs.job import ENDED
+from semilayer_pipelines.registry.jobs.job import TERMINAL_STATUSES
 from webhook.service.problems import Code, Problem
 from webhook.service.requests import JobQuery, read_query
 from webhook.service.responses import JobAnswer
@@ -33,7 +33,7 @@ async def job(service: Service, request: Request, key: PresentedKey) -> JobAnswe
     while True:
         state = await service.in_thread(lambda: _look_up(service, key.env, id))
         left = until - clock()
-        if state.job.status in ENDED or left <= 0 or service.stopping.is_set():
+        if state.job.status in TERMINAL_STATUSES or left <= 0 or service.stopping.is_set():
             return JobAnswer.of(state)
         await asyncio.sleep(min(pause, left))
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import nearest
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
 from webhook.service.json_text import parse, plain

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from semilayer_pipelines.config.models import SyncInterval
 from semilayer_pipelines.control.patch import CHANGEABLE
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import nearest
 from webhook.service.ingest_body import MAX_CHANGES, MAX_ID_CHARACTERS
 from webhook.service.json_text import parse, plain
 from webhook.service.problems import Problem, bad_request

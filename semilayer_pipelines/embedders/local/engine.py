@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.protocol import Embedded
 
 __all__ = ["Engine"]
@@ -14,7 +14,7 @@ class Engine(Protocol):
     """Distinct texts in, vectors out; safe to share between threads."""
 
     @property
-    def running(self) -> Running:
+    def backend(self) -> Backend:
         """Say what this engine is."""
         ...
 

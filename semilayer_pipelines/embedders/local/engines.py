@@ -50,7 +50,7 @@ def open_engine(source: ModelSource, precision: Precision = "auto") -> Engine:
             engine = _open(source, precision)
             logger.info(
                 "embedding with %s: %s, ready in %.1f s",
-                engine.running,
+                engine.backend,
                 source,
                 time.monotonic() - started,
             )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.batches import Batch
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.graph import Graph
@@ -78,13 +78,13 @@ def in_precision(graph: Graph, precision: str) -> Engine | None:
         "PERFORMANCE_HINT": "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": _NAMES[precision],
     }
-    running = Running("openvino", precision, "cpu")
+    backend = Backend("openvino", precision, "cpu")
     try:
         compiled = openvino.Core().compile_model(str(graph.file), "CPU", options)
     # OpenVINO has one exception for all that can be wrong with a file or a processor.
     except RuntimeError as error:
-        logger.warning("%s cannot be used: %s", running, str(error).splitlines()[0])
+        logger.warning("%s cannot be used: %s", backend, str(error).splitlines()[0])
         return None
     return TokenEngine(
-        graph.tokeniser, OpenVinoForward(compiled, graph.reference.shape[1]), running
+        graph.tokeniser, OpenVinoForward(compiled, graph.reference.shape[1]), backend
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.graph import Graph
 from semilayer_pipelines.embedders.local.openvino_engine import OpenVinoForward
@@ -47,7 +47,7 @@ def open_int8(graph: Graph) -> Engine | None:
     try:
         compiled = core.compile_model(model, "CPU", options)
         forward = OpenVinoForward(compiled, graph.reference.shape[1])
-        engine = TokenEngine(graph.tokeniser, forward, Running("openvino", "int8", "cpu"))
+        engine = TokenEngine(graph.tokeniser, forward, Backend("openvino", "int8", "cpu"))
         close = closeness(engine.embed(list(graph.probes)).vectors, graph.reference)
     except RuntimeError as error:
         raise ModelUnavailable(

@@ -97,8 +97,8 @@ def holds(engine: Engine, probes: Sequence[str], reference: NDArray[np.float32])
     # A kernel that is missing, a shape that was fixed by tracing: each backend has its own errors.
     except Exception as error:  # noqa: BLE001
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        logger.info("%s cannot run this model: %s", engine.running, said)
+        logger.info("%s cannot run this model: %s", engine.backend, said)
         return False
     if not close.holds:
-        logger.info("%s is not used: %s against the model's own vectors", engine.running, close)
+        logger.info("%s is not used: %s against the model's own vectors", engine.backend, close)
     return close.holds

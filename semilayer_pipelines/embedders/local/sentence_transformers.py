@@ -54,4 +54,4 @@ class SentenceTransformersEmbedder:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise EmbeddingRejected(f"The model failed on {len(texts)} texts: {reason}") from error
         vectors = np.ascontiguousarray(done.vectors[:, : self._config.dimensions])
-        return replace(done, vectors=vectors, by=engine.running)
+        return replace(done, vectors=vectors, by=engine.backend)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.batches import Batch, batched
 from semilayer_pipelines.embedders.local.tokens import Tokeniser, Tokens
 from semilayer_pipelines.embedders.protocol import Embedded
@@ -34,10 +34,10 @@ class Forward(Protocol):
 class TokenEngine:
     """Memory is bounded by the batches in flight, not by the number of texts."""
 
-    def __init__(self, tokeniser: Tokeniser, forward: Forward, running: Running) -> None:
+    def __init__(self, tokeniser: Tokeniser, forward: Forward, backend: Backend) -> None:
         self._tokeniser = tokeniser
         self._forward = forward
-        self.running = running
+        self.backend = backend
 
     def embed(self, texts: list[str]) -> Embedded:
         """Embed the texts, best given longest first."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.probe import PROBES, holds
 from semilayer_pipelines.embedders.local.token_engine import TokenEngine
@@ -51,7 +51,7 @@ def choose_torch(
     for engine in _ways(model, tokeniser, _FULL):
         if holds(engine, PROBES, reference):
             return engine
-    return OwnEncode(model, _running(model, _FULL))
+    return OwnEncode(model, _backend(model, _FULL))
 
 
 def native_precisions(device: torch.device) -> tuple[str, ...]:
@@ -79,11 +79,11 @@ def _in_full(_module: torch.nn.Module, _inputs: Any, features: dict[str, Any]) -
 def _ways(model: WatchedModel, tokeniser: Tokeniser | None, precision: str) -> Iterator[Engine]:
     if tokeniser is not None:
         yield TokenEngine(
-            tokeniser, TorchForward(_on_all_devices(model)), _running(model, precision)
+            tokeniser, TorchForward(_on_all_devices(model)), _backend(model, precision)
         )
     # A processor gains nothing from half precision where there are no layers of matrices.
     if model.device.type != "cpu":
-        yield OwnEncode(model, _running(model, precision))
+        yield OwnEncode(model, _backend(model, precision))
 
 
 def _on_all_devices(model: WatchedModel) -> list[WatchedModel]:
@@ -94,8 +94,8 @@ def _on_all_devices(model: WatchedModel) -> list[WatchedModel]:
     return [model, *(copy.deepcopy(model).to(f"cuda:{at}") for at in others)]
 
 
-def _running(model: WatchedModel, precision: str) -> Running:
+def _backend(model: WatchedModel, precision: str) -> Backend:
     device = model.device.type
     if device == "cuda" and torch.cuda.device_count() > 1:
         device = f"{torch.cuda.device_count()} × cuda"
-    return Running("torch", precision, device)
+    return Backend("torch", precision, device)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.backend import Running
+from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.batches import Batch
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 from semilayer_pipelines.embedders.protocol import Embedded
@@ -49,11 +49,11 @@ class TorchForward:
 class OwnEncode:
     """`SentenceTransformer.encode`, for models that read more than token ids."""
 
-    def __init__(self, model: WatchedModel, running: Running) -> None:
+    def __init__(self, model: WatchedModel, backend: Backend) -> None:
         self._model = model
         self._using = threading.Lock()  # its tokenizer cannot be used by two threads at once
         self._texts = _TEXTS_ON_CPU if model.device.type == "cpu" else _TEXTS_ON_ACCELERATOR
-        self.running = running
+        self.backend = backend
 
     def embed(self, texts: list[str]) -> Embedded:
         """Embed the texts."""

@@ -16,9 +16,9 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import tables
 
 __all__ = [
-    "ENDED",
+    "EXCLUSIVE_MODES",
     "SELECT_JOB",
-    "SWEEPS",
+    "TERMINAL_STATUSES",
     "Job",
     "JobStatus",
     "Mode",
@@ -47,10 +47,10 @@ class JobStatus(StrEnum):
     CANCELED = "canceled"
 
 
-SWEEPS = frozenset({Mode.INCREMENTAL, Mode.SMART_SYNC, Mode.REPAIR})
+EXCLUSIVE_MODES = frozenset({Mode.INCREMENTAL, Mode.SMART_SYNC, Mode.REPAIR})
 """Modes of which at most one job of a lens runs at a time."""
 
-ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
+TERMINAL_STATUSES = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
 
 _PREFIX = {
     Mode.FULL: "full",

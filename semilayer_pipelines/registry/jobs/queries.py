@@ -11,7 +11,14 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_,
 
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.registry.jobs.job import SELECT_JOB, SWEEPS, Job, JobStatus, Mode, job_of
+from semilayer_pipelines.registry.jobs.job import (
+    EXCLUSIVE_MODES,
+    SELECT_JOB,
+    Job,
+    JobStatus,
+    Mode,
+    job_of,
+)
 from semilayer_pipelines.registry.lenses import LensStatus
 
 __all__ = [
@@ -119,7 +126,7 @@ def _ready(now: datetime) -> ColumnElement[bool]:
         select(other.c.id)
         .where(
             other.c.lens_id == _jobs.lens_id,
-            other.c.mode.in_(SWEEPS),
+            other.c.mode.in_(EXCLUSIVE_MODES),
             or_(
                 other.c.status == JobStatus.RUNNING,
                 and_(other.c.status == JobStatus.QUEUED, sooner),
@@ -131,7 +138,7 @@ def _ready(now: datetime) -> ColumnElement[bool]:
         _jobs.status == JobStatus.QUEUED,
         _jobs.due_at <= now,
         tables.lenses.c.status != LensStatus.PAUSED,
-        or_(_jobs.mode.not_in(SWEEPS), ~in_the_way),
+        or_(_jobs.mode.not_in(EXCLUSIVE_MODES), ~in_the_way),
     )
 
 

@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.jobs.job import (
-    ENDED,
-    SWEEPS,
+    EXCLUSIVE_MODES,
+    TERMINAL_STATUSES,
     Job,
     JobStatus,
     Mode,
@@ -36,7 +36,7 @@ def take(
 
     Returns `None` when it is not queued, or is a sweep and another sweep of the lens is running.
     """
-    sweeps = _jobs.mode.in_(SWEEPS)
+    sweeps = _jobs.mode.in_(EXCLUSIVE_MODES)
     try:
         with db.begin_nested():
             taken = _moved(
@@ -98,7 +98,7 @@ def finish(
 
     Raises `ValueError` for a status that is no end.
     """
-    if status not in ENDED:
+    if status not in TERMINAL_STATUSES:
         raise ValueError(f"a job cannot end {status}")
     return _moved(
         db,

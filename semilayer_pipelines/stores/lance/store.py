@@ -26,8 +26,7 @@ spare_memory()
 with without_rest_client():
     import lancedb
 
-from semilayer_pipelines.errors import NotFound
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import NotFound, nearest
 from semilayer_pipelines.stores.dimension import check_index
 from semilayer_pipelines.stores.lance.errors import store_errors
 from semilayer_pipelines.stores.lance.index import LanceIndex

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
-from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.errors import ConfigError, nearest
 from semilayer_pipelines.http.address import http_address
-from semilayer_pipelines.nearest import nearest
 
 __all__ = [
     "Address",

@@ -20,8 +20,7 @@ import weaviate
 from weaviate.collections.classes.config import _CollectionConfigSimple
 from weaviate.exceptions import UnexpectedStatusCodeError
 
-from semilayer_pipelines.errors import ConfigError, NotFound
-from semilayer_pipelines.nearest import nearest
+from semilayer_pipelines.errors import ConfigError, NotFound, nearest
 from semilayer_pipelines.stores.dimension import check_index
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import IndexSchema

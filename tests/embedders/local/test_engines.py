@@ -32,7 +32,7 @@ from semilayer_pipelines.embedders.local.engines import open_engine
 from semilayer_pipelines.embedders.local.model_source import find_model
 engine = open_engine(find_model(sys.argv[1], None))
 vectors = engine.embed(["keeps rows in step"]).vectors.tolist()
-print(json.dumps([engine.running.backend, vectors, [n for n in WATCHED if sys.modules.get(n)]]))
+print(json.dumps([engine.backend.library, vectors, [n for n in WATCHED if sys.modules.get(n)]]))
 """
 WATCHED = "WATCHED = ['torch', 'transformers', 'openvino', 'openvino_telemetry']\n"
 
@@ -87,7 +87,7 @@ def test_an_exported_model_gives_the_vectors_of_its_own_modules(
     engine = open_engine(find_model(str(folder), None))
 
     done = engine.embed(TEXTS)
-    assert engine.running.backend == "openvino"
+    assert engine.backend.library == "openvino"
     assert closeness(done.vectors, own(folder)).least > 0.999
     np.testing.assert_allclose(np.linalg.norm(done.vectors, axis=1), 1, atol=1e-5)
     assert done.tokens is not None
@@ -111,7 +111,7 @@ def test_without_the_extra_the_model_runs_in_torch(
 
     engine = again(model)
 
-    assert engine.running.backend == "torch"
+    assert engine.backend.library == "torch"
     assert closeness(engine.embed(TEXTS).vectors, own(model)).holds
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_export_is_made_anew(model: Path) -> None:
 
     engine = again(model)
 
-    assert engine.running.backend == "openvino"
+    assert engine.backend.library == "openvino"
     assert (folder / "graph.xml").stat().st_size > 1_000
 
 
@@ -158,18 +158,18 @@ def test_a_graph_with_other_vectors_than_the_models_own_is_not_used(
 
     engine = open_engine(find_model(str(model), None))
 
-    assert engine.running.backend == "torch"
+    assert engine.backend.library == "torch"
     assert closeness(engine.embed(TEXTS).vectors, own(model)).holds
     assert "openvino float32 on cpu is not used: mean cosine" in caplog.text
     caplog.clear()
-    assert again(model).running.backend == "torch"
+    assert again(model).backend.library == "torch"
     assert "was found not to give" in caplog.text  # nobody tries again with this exporter
 
 
 def test_a_model_that_has_no_layers_stays_on_torch(tmp_path: Path, cache: Path) -> None:
     engine = open_engine(find_model(str(save_tiny_model(tmp_path / "words")), None))
 
-    assert str(engine.running) == "torch float32 on cpu"
+    assert str(engine.backend) == "torch float32 on cpu"
     assert not list(cache.rglob("graph.xml"))
 
 
@@ -182,6 +182,6 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
 
     engine = open_engine(find_model(str(model), None))
 
-    assert engine.running.backend == "openvino"
+    assert engine.backend.library == "openvino"
     assert closeness(engine.embed(TEXTS).vectors, own(model)).holds
     assert "every start exports anew" in caplog.text

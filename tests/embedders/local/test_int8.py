@@ -69,8 +69,8 @@ def test_both_precisions_are_made_from_one_export_and_stay_apart(
     rounded = open_engine(source(model), "int8")
     full = open_engine(source(model))
 
-    assert str(rounded.running) == "openvino int8 on cpu"
-    assert full.running.precision != "int8"
+    assert str(rounded.backend) == "openvino int8 on cpu"
+    assert full.backend.precision != "int8"
     assert len(list(cache.rglob("graph.xml"))) == 1
     theirs = own(model)
     far = closeness(rounded.embed(TEXTS).vectors, theirs)
@@ -119,7 +119,7 @@ def test_a_model_that_int8_takes_too_far_is_refused_and_runs_in_other_precisions
             open_engine(source(model), "int8")
 
     full = open_engine(source(model))
-    assert full.running.backend == "openvino"
+    assert full.backend.library == "openvino"
     assert closeness(full.embed(TEXTS).vectors, own(model)).holds
 
 

@@ -44,7 +44,7 @@ def test_batches_of_tokens_give_what_encode_gives(
     engine = choose_torch(model, Tokeniser.of(model), precisions=())
 
     done = engine.embed(TEXTS)
-    assert str(engine.running) == "torch float32 on cpu"
+    assert str(engine.backend) == "torch float32 on cpu"
     assert not isinstance(engine, OwnEncode)
     np.testing.assert_allclose(done.vectors, expected, atol=1e-5)
     long = np.array([len(text.split()) + 2 > LIMIT for text in TEXTS])
@@ -60,7 +60,7 @@ def test_half_precision_is_used_where_the_vectors_bear_it(tmp_path: Path) -> Non
     engine = choose_torch(model, Tokeniser.of(model), precisions=("bfloat16",))
 
     done = engine.embed(TEXTS)
-    assert engine.running.precision == "bfloat16"
+    assert engine.backend.precision == "bfloat16"
     assert {parameter.dtype for parameter in model[0].parameters()} == {torch.bfloat16}
     np.testing.assert_allclose(np.linalg.norm(done.vectors, axis=1), 1, atol=1e-5)
     assert done.vectors.dtype == np.float32
@@ -73,7 +73,7 @@ def test_a_model_that_overflows_is_put_back_as_it_was(tmp_path: Path) -> None:
 
     engine = choose_torch(model, Tokeniser.of(model), precisions=("float16",))
 
-    assert engine.running.precision == "float32"
+    assert engine.backend.precision == "float32"
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     np.testing.assert_array_equal(alone(model), expected)
 
@@ -92,7 +92,7 @@ def test_a_model_that_reads_more_than_its_tokens_is_run_its_own_way(
     engine = choose_torch(model, Tokeniser.of(model), precisions=("bfloat16",))
 
     assert isinstance(engine, OwnEncode)
-    assert engine.running.precision == "float32"
+    assert engine.backend.precision == "float32"
     np.testing.assert_array_equal(engine.embed(TEXTS).vectors, alone(model))
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.speed import Speed
+from semilayer_pipelines.counts import Counts, Speed
 
 
 @pytest.mark.parametrize(
