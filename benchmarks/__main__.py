@@ -100,7 +100,7 @@ def _table(results: Iterable[Result]) -> Table:
             "" if result.floor is None else _figure(result.floor),
             "" if result.ratio is None else f"{result.ratio:.2f}",
             target,
-            {True: "[green]held[/]", False: "[red]missed[/]", None: ""}[result.held],
+            {True: "[green]met[/]", False: "[red]missed[/]", None: ""}[result.held],
         )
     return table
 
