@@ -28,7 +28,7 @@ class EmbeddingConfig(ConfigModel):
     ] = "all-MiniLM-L6-v2"
     revision: Annotated[str | None, Field(description="Revision of a model on a hub.")] = None
     url: Annotated[
-        str | None, Field(description="Base URL of the endpoint, up to and without `/embeddings`.")
+        str | None, Field(description="Base URL of the endpoint, without `/embeddings`.")
     ] = None
     api_key: Annotated[
         str | None,
@@ -38,22 +38,25 @@ class EmbeddingConfig(ConfigModel):
         ),
     ] = None
     dimensions: Annotated[
-        int | None, Field(gt=0, le=16384, description="Dimension asked of the model.")
+        int | None,
+        Field(
+            gt=0, le=16384, description="Length of the vectors, if shorter than the model's own."
+        ),
     ] = None
     precision: Annotated[
         Precision,
         Field(
-            description="`auto` is the fastest that gives the model's own vectors; `int8` rounds "
-            "its matrices to eight bits, on a processor and with the extra `fast`, and its "
-            "vectors fill an index of their own."
+            description="`auto` is the fastest that gives the model's own vectors. `int8` rounds "
+            "the model's matrices to eight bits; its vectors need an index of their own. It runs "
+            "on a processor, with the extra `fast`."
         ),
     ] = "auto"
     price_per_million_tokens: Annotated[
         float | None,
         Field(
             ge=0,
-            description="What a million tokens cost, in any currency: for estimates "
-            "(`semilayer sync --dry-run`), and nothing else.",
+            description="Price of a million tokens, in any currency. Only estimates use it "
+            "(`semilayer sync --dry-run`).",
         ),
     ] = None
 

@@ -45,9 +45,9 @@ class Searchable(ConfigModel):
 
 
 class FieldConfig(ConfigModel):
-    """One field of a lens: where its value comes from, what is done to it, what it is."""
+    """One field of a lens: its columns, the steps its value goes through, its type."""
 
-    type: Annotated[FieldType, Field(description="What the field holds.")]
+    type: Annotated[FieldType, Field(description="Type of the field's values.")]
     array: Annotated[bool, Field(description="A list of values of that type.")] = False
     values: Annotated[
         tuple[str, ...], Field(description="The allowed values of an `enum`; others fail the row.")
@@ -72,12 +72,15 @@ class FieldConfig(ConfigModel):
     transform: Annotated[
         tuple[Transform, ...],
         Field(
-            description="Steps, left to right: a name, a mapping, or `module:function`; one or many."
+            description="One step or a list of steps, applied left to right: a name, a mapping, or "
+            "`module:function`."
         ),
     ] = ()
     searchable: Annotated[
         Searchable | None,
-        Field(description="`true` or `{weight: N}`: embedded. Otherwise kept as metadata only."),
+        Field(
+            description="`true` or `{weight: N}`: its text is embedded. Else it is only kept to filter by."
+        ),
     ] = None
 
     @field_validator("from_", mode="before")

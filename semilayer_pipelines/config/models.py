@@ -68,7 +68,7 @@ class SourceConfig(ConfigModel):
         Field(
             min_length=1,
             description="SQLAlchemy URL. `${VAR}` is taken from the environment when connecting "
-            "and never stored; `${VAR:-default}` gives a default.",
+            "and is never stored; `${VAR:-default}` gives a default.",
         ),
     ]
     timeout: Annotated[
@@ -98,38 +98,44 @@ class LensConfig(ConfigModel):
     ] = ()
     change_tracking_column: Annotated[
         str | None,
-        Field(description="Column that moves with every change; `updated_at` where there is one."),
+        Field(
+            description="Column that moves with every change; by default `updated_at`, if it exists."
+        ),
     ] = None
     sync_interval: Annotated[
         SyncInterval | None, Field(description="How often incremental ingest runs.")
     ] = None
     smart_sync_interval: Annotated[
-        SyncInterval | None, Field(description="How often the full compare runs; sees deletes.")
+        SyncInterval | None,
+        Field(description="How often a smart sync compares every row; sees deletes."),
     ] = None
     shards: Annotated[
         int, Field(ge=1, le=1024, description="Key ranges, each a Dagster partition.")
     ] = 1
     rebuild: Annotated[
         Rebuild,
-        Field(description="`shadow` fills a second index and switches; `in_place` drops first."),
+        Field(
+            description="`shadow` fills a second index and switches; `in_place` drops the old one first."
+        ),
     ] = Rebuild.SHADOW
     guard: Annotated[
         float,
         Field(
             ge=0,
             le=1,
-            description="Largest share of the index a sweep may delete unasked; `30%` or 0.3.",
+            description="Largest share of the index that a sync may delete without a confirmation; "
+            "`30%` or 0.3.",
         ),
     ] = 0.3
     embedding: Annotated[EmbeddingConfig, Field(description="The model.")] = EmbeddingConfig()
     fields: Annotated[
         dict[str, FieldConfig], Field(min_length=1, description="Field name to field.")
     ]
-    # Below the fields, because it is held against them.
+    # Below the fields, because it is checked against them.
     tenant: Annotated[
         str | None,
         Field(
-            description="Field that says whose a row is: each of its values is searched alone, and "
+            description="Field that says whose a row is. Each of its values is searched alone, and "
             "every search must name one. A `text`, an `enum` or a `number` from an integer column."
         ),
     ] = None

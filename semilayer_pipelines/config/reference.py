@@ -24,15 +24,15 @@ _INTRODUCTION = """\
 
 Generated from the models in `semilayer_pipelines/config/`; do not edit.
 
-`sl.config.yaml` is looked for in the current folder and the ones above it. Editors complete it
-with `sl.config.schema.json`; put this at the top of the file:
+A command looks for `sl.config.yaml` in the current folder and then in the folders above it.
+Editors complete the file with `sl.config.schema.json`. Put this at the top of the file:
 
 ```yaml
 # yaml-language-server: $schema=./sl.config.schema.json
 ```
 
-Mistakes are reported all at once, each with file, line and key. A key that is not listed here is
-an error.
+All mistakes are reported at once, each with file, line and key. A key that is not listed here is
+an error. Special words are explained in the [glossary](glossary.md).
 """
 
 _MAPPING = """\
@@ -40,32 +40,36 @@ _MAPPING = """\
 
 For every field and row, in this order:
 
-1. **Columns.** The value of the column in `from`, or of several by `merge`. `concat` drops nulls
-   and joins the rest (nothing left gives an empty text); `coalesce` takes the first that is not
-   null.
-2. **Missing.** A column that the table does not have is an error, unless `undefinedAs` says what
-   to put there. Null and missing are two things: `nullAs` never stands in for `undefinedAs`.
+1. **Columns.** The field takes the value of the column in `from`, or of several columns by
+   `merge`. `concat` drops nulls and joins the rest; without any rest it gives an empty text.
+   `coalesce` takes the first value that is not null.
+2. **Missing.** A column that the table does not have is an error, unless `undefinedAs` gives a
+   value. Null and missing are two things: `nullAs` never replaces `undefinedAs`.
 3. **Null.** A null becomes `nullAs`, if given.
-4. **Transforms**, left to right; null stays null where the table below does not say otherwise.
-   On a list each works on the elements, except `join`, `default`, `toString` and `custom`, which
-   get the whole list.
-5. **Type.** What does not fit the field's type (`abc` for a number, a value that is not among an
-   enum's) sets the row aside with its reason: it is not written, the other rows are, and the next
-   sync tries again. A null fits every type.
+4. **Transforms** apply left to right. Null stays null unless the table below says otherwise. On a
+   list, a transform works on each element. Only `join`, `default`, `toString` and `custom` get the
+   whole list.
+5. **Type.** A value may not fit the field's type, such as `abc` for a number or a value that an
+   enum does not list. Then the row is set aside with its reason. It is not written, the other rows
+   are, and the next sync retries it. A null fits every type.
 
-What the types accept: `number` numbers and texts of numbers (NaN and infinity do not fit);
-`boolean` booleans, 0 and 1, and `true`, `yes`, `on`, `false`, `no`, `off` in any case; `date`
-dates, ISO 8601 texts (UTC where no zone is given) and epoch milliseconds; `json` any JSON text;
-an `array` lists, texts of JSON arrays and PostgreSQL array literals, and null elements are dropped.
+| type | accepts |
+| --- | --- |
+| `number` | numbers and texts of numbers; not NaN and infinity |
+| `boolean` | booleans, 0 and 1, and `true`, `yes`, `on`, `false`, `no`, `off` in any case |
+| `date` | dates, ISO 8601 texts (UTC without a zone) and epoch milliseconds |
+| `json` | any JSON text |
+| `enum` | the texts in `values` |
+| with `array` | lists, texts of JSON arrays and PostgreSQL array literals; null elements are dropped |
 
-The text that is embedded is made of the searchable fields in the order of the file, each on its
-own line and repeated `weight` times; empty ones leave no line.
+The text that is embedded is made of the searchable fields, in the order of the file. Each field
+has a line of its own, which is repeated `weight` times. An empty field leaves no line.
 """
 
 _CUSTOM = """\
-A transform of your own is a Python function over a [Polars](https://pola.rs) Series, named by
-`module:function` and imported from the folder of `sl.config.yaml`. It gets the values of one page
-and returns a Series of the same length:
+A transform of your own is a Python function over a [Polars](https://pola.rs) Series. Name it as
+`module:function`; it is imported from the folder of `sl.config.yaml`. It gets the values of one
+page and returns a Series of the same length:
 
 ```python
 # cleaning.py, used by `transform: cleaning:without_tags`
@@ -75,7 +79,7 @@ def without_tags(values: pl.Series) -> pl.Series:
     return values.str.replace_all(r"<[^>]+>", " ")
 ```
 
-If it raises, it is called again row by row; the rows at fault are set aside with the message.
+If it raises, it is called again for each row. The rows at fault are set aside with the message.
 """
 
 EXAMPLES: dict[str, str] = {

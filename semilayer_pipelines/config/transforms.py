@@ -36,7 +36,7 @@ class ToString(ConfigModel):
 
 
 class ToNumber(ConfigModel):
-    """Number read from a text; what is no number is set aside as a failed row."""
+    """Number read from a text; a row with another text is set aside."""
 
     type: Literal["toNumber"]
 
@@ -48,7 +48,7 @@ class ToBoolean(ConfigModel):
 
 
 class ToDate(ConfigModel):
-    """Date read from ISO 8601 text or epoch milliseconds; what is no date becomes null."""
+    """Date read from ISO 8601 text or epoch milliseconds; anything else becomes null."""
 
     type: Literal["toDate"]
 
@@ -58,7 +58,9 @@ class Round(ConfigModel):
 
     type: Literal["round"]
     decimals: Annotated[int, Field(ge=0, le=15, description="Digits after the point.")] = 0
-    mode: Annotated[Literal["round", "ceil", "floor"], Field(description="Which way.")] = "round"
+    mode: Annotated[
+        Literal["round", "ceil", "floor"], Field(description="Up, down or to the nearest.")
+    ] = "round"
 
 
 class Trim(ConfigModel):
