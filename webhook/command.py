@@ -25,14 +25,14 @@ __all__ = ["webhook"]
     default=1,
     show_default=True,
     type=click.IntRange(1, 64),
-    help="Processes; one takes thousands of calls a second.",
+    help="Number of processes; one takes thousands of calls per second.",
 )
 @json_option
 @click.pass_obj
 def webhook(here: Here, host: str, port: int, workers: int, as_json: bool) -> None:
     """Take changes over HTTP until Ctrl-C.
 
-    What was accepted is safe, and is indexed by Dagster (`semilayer dev`). Callers need a key:
+    Accepted changes are safe. Dagster indexes them (`semilayer dev`). Callers need a key:
     semilayer keys create --type ingest --name my-worker
     """
     # Here, so that no other command waits for the server's imports.

@@ -41,9 +41,9 @@ INTERRUPTED = 130
 
 EXIT_CODES: dict[int, str] = {
     0: "Done.",
-    1: "Failed, and will fail again until somebody acts: the message says how.",
-    2: "Wrong input: an option, the configuration, a name, or a table that is not as it says.",
-    3: "Refused: a person has to decide. Drift, a removal, the guard; what is out of line.",
+    1: "Failed, and will fail again until somebody acts. The message says how.",
+    2: "Wrong input: an option, the configuration, a name, or a table that does not fit it.",
+    3: "Refused: a person has to decide (drift, a removal, the guard), or an index is not in sync.",
     4: "Unreachable: the source, the registry, the store or the embedder. Try again later.",
     INTERRUPTED: "Interrupted with Ctrl-C, or a question left unanswered; what was queued goes on.",
 }

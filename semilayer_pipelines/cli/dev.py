@@ -58,8 +58,10 @@ _COLOURS = {
 @click.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
 @click.option("--webhook-port", default=8000, show_default=True, help="Port of the webhook.")
-@click.option("--no-ui", is_flag=True, help="Without the web server.")
-@click.option("--no-embedder", is_flag=True, help="Let every run load its model by itself.")
+@click.option("--no-ui", is_flag=True, help="Do not start the web server.")
+@click.option(
+    "--no-embedder", is_flag=True, help="Do not start the embedder; every run loads its model."
+)
 @json_option
 @click.pass_obj
 def dev(
@@ -67,8 +69,8 @@ def dev(
 ) -> None:
     """Run Dagster, webhook and embedder in one terminal until Ctrl-C.
 
-    The embedder keeps the model that most lenses use warm, unless SEMILAYER_EMBEDDER_URL names one
-    that is running.
+    The embedder keeps the model warm that most lenses use. It does not start when
+    SEMILAYER_EMBEDDER_URL names a running one.
     """
     project, ui_port = here.project, None if no_ui else port
     tell = say_aside if as_json else say

@@ -34,14 +34,14 @@ __all__ = ["embedder"]
 @click.option(
     "--dimensions",
     type=click.IntRange(1, 16384),
-    help="Cut the vectors, as in a lens's 'embedding'.",
+    help="Length of the vectors, as in a lens's 'embedding'.",
 )
 @click.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
     default=EmbeddingConfig().precision,
     show_default=True,
-    help="As in a lens's 'embedding'.",
+    help="Precision, as in a lens's 'embedding'.",
 )
 @click.option(
     "--provider",
@@ -63,10 +63,10 @@ def embedder(
 ) -> None:
     """Keep one model warm for every run and search.
 
-    Ctrl-C answers what waits, then ends.
+    Ctrl-C answers the waiting requests, then ends.
 
-    Point runs to it with SEMILAYER_EMBEDDER_URL. With SEMILAYER_EMBEDDER_KEY set, callers need that
-    key.
+    Point runs to it with SEMILAYER_EMBEDDER_URL. If SEMILAYER_EMBEDDER_KEY is set, callers need
+    that key.
     """
     # Here, so that no other command waits for the server's imports.
     from semilayer_pipelines.embedder_service import open_model, serve

@@ -23,8 +23,8 @@ def envs() -> None:
 def create(here: Here, name: str, as_json: bool) -> None:
     """Create an environment: a stage with lenses and keys of its own.
 
-    NAME is in every key that the environment issues. A push to an environment that is not there
-    creates it, too.
+    Every key of the environment contains NAME. A push to an environment that does not exist creates
+    it too.
     """
     project = here.project
     with project.registry.begin(durable=True) as db:
@@ -39,7 +39,7 @@ def create(here: Here, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def list_(here: Here, as_json: bool) -> None:
-    """List environments and the ingest calls that each may take."""
+    """List environments, each with its limit of ingest calls."""
     with here.project.registry.read() as db:
         known = environments.list_all(db)
     if as_json:
@@ -56,13 +56,13 @@ def list_(here: Here, as_json: bool) -> None:
     "--tier",
     required=True,
     type=click.Choice(list(Tier), case_sensitive=False),
-    help="Ingest calls a minute and lens: free 10, pro 60, team 300, enterprise any number.",
+    help="Ingest calls per minute and lens: free 10, pro 60, team 300, enterprise any number.",
 )
 @env_option
 @json_option
 @click.pass_obj
 def set_(here: Here, tier: Tier, env: str, as_json: bool) -> None:
-    """Put an environment into a tier; the next call counts by it."""
+    """Put an environment into a tier; its limit holds from the next call on."""
     with here.project.registry.begin(durable=True) as db:
         changed = environments.set_tier(db, env, tier)
     _tell(changed, as_json)

@@ -24,8 +24,9 @@ SHOWN_CHARACTERS = 400
 def explain(here: Here, lens: str, id: str, env: str, as_json: bool) -> None:
     """Show the row ID of LENS as it is, as it is indexed, and why.
 
-    The row in the source, its mapped form, its text and what the model reads of it; both hashes;
-    when and by which job it was indexed; changes that wait; and why it was set aside, if it was.
+    Shows the row in the source, its mapped form, its text and what the model reads of that text.
+    Shows both hashes, when and by which job it was indexed, and changes that wait. If the row was
+    set aside, it says why.
     """
     from semilayer_pipelines.queries.explain import Explanation
     from semilayer_pipelines.queries.explain import explain as explain_row

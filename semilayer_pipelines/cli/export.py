@@ -25,9 +25,9 @@ def export() -> None:
 def config(here: Here, dry: bool, env: str, as_json: bool) -> None:
     """Bring changes made elsewhere back into sl.config.yaml.
 
-    Keys that were changed through the API or the console since the last push are changed in the
-    file, and lenses that it lacks are added; its comments, its order and your own edits of other
-    keys stay. When nothing was changed elsewhere, not a byte of the file is.
+    Changes in the file the keys that were changed through the API since the last push, and adds
+    lenses that it lacks. Comments, order and your own edits of other keys stay. If nothing was
+    changed elsewhere, not a byte of the file changes.
     """
     planned = plan_export(here.project, env)
     if not dry:

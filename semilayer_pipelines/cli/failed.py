@@ -26,8 +26,8 @@ __all__ = ["failed"]
 
 @click.command()
 @click.option("--lens", help="Only this lens.")
-@click.option("--limit", default=20, show_default=True, help="How many of each lens at most.")
-@click.option("--retry", is_flag=True, help="Queue the job that tries them again.")
+@click.option("--limit", default=20, show_default=True, help="How many rows per lens at most.")
+@click.option("--retry", is_flag=True, help="Queue the job that retries them.")
 @click.option("--wait", is_flag=True, help="With --retry: follow the jobs to their end.")
 @env_option
 @json_option
@@ -35,9 +35,9 @@ __all__ = ["failed"]
 def failed(
     here: Here, lens: str | None, limit: int, retry: bool, wait: bool, env: str, as_json: bool
 ) -> None:
-    """List the rows that were set aside, and why; or try them again.
+    """List the rows that were set aside, and why; or retry them.
 
-    They keep nobody waiting: the other rows are indexed, and every sync tries these again by itself.
+    They do not stop the others: all other rows are indexed, and every sync retries these.
     """
     project = here.project
     with project.registry.read() as db:

@@ -31,13 +31,13 @@ _TAKEN_FROM_THERE = f"${{{VARIABLE}}}"
 @click.command()
 @click.option(
     "--connection",
-    help=f"URL of the database, or ${{VAR}} to take it from there; {VARIABLE} if it is set.",
+    help=f"URL of the database, or ${{VAR}} to take it from there; by default {VARIABLE}, if set.",
 )
 @click.option("--table", "tables", multiple=True, help="Only this table (may be repeated).")
 @click.option(
     "--key",
     multiple=True,
-    help="What identifies a row where a table has no primary key (repeat for several columns).",
+    help="Key column of a table without a primary key (repeat for several columns).",
 )
 @click.option("--stack", help="Name of the project; the folder's name by default.")
 @json_option
@@ -50,11 +50,10 @@ def init(
 ) -> None:
     """Write sl.config.yaml by looking at the tables of a database.
 
-    A table becomes a lens when something identifies its rows and it has texts: columns of prose
-    are embedded, a column that moves with every change is tracked, and the rest is kept to filter
-    by. Asks only for what it cannot find out, and nothing where nobody can be asked. A password is
-    never written: the file then takes the URL from the environment. The two files that Dagster
-    starts with are put beside it where there are none.
+    A table becomes a lens when a key identifies its rows and it has texts. Columns of prose are
+    embedded, a column that moves with every change is tracked, and the rest is kept to filter by.
+    In a terminal it asks for what it cannot find out. A password is never written: the file then
+    takes the URL from the environment. Dagster's two files are put beside it if they are missing.
     """
     file = Path.cwd() / (os.environ.get("SEMILAYER_CONFIG") or CONFIG_NAME)
     if file.exists():

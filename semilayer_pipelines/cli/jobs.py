@@ -24,14 +24,14 @@ SHOWN_PAGES = 10
 
 @click.command("jobs")
 @click.argument("job_id", required=False)
-@click.option("--limit", default=20, show_default=True, help="How many of the latest.")
+@click.option("--limit", default=20, show_default=True, help="How many of the latest jobs.")
 @env_option
 @json_option
 @click.pass_obj
 def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: bool) -> None:
-    """List the latest jobs, or tell one job's story.
+    """List the latest jobs, or show one job page by page.
 
-    The first characters of a job's id are enough, as long as no other begins with them.
+    The first characters of a job's id are enough if no other id begins with them.
     """
     project = here.project
     if job_id:

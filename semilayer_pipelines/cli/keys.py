@@ -37,12 +37,12 @@ def keys() -> None:
     type=click.Choice(list(KeyKind), case_sensitive=False),
     help="ingest: can only trigger ingest. service: everything in its environment.",
 )
-@click.option("--name", required=True, help="What will use it, such as ci-cdc-pipeline.")
+@click.option("--name", required=True, help="The program that uses it, such as ci-cdc-pipeline.")
 @env_option
 @json_option
 @click.pass_obj
 def create(here: Here, kind: KeyKind, name: str, env: str, as_json: bool) -> None:
-    """Issue a key and print it: this once, because only its hash is kept."""
+    """Issue a key and print it, only this once: just its hash is kept."""
     project = here.project
     with project.registry.begin(durable=True) as db:
         key, text = api_keys.create(db, env, kind, name, choose=secrets.choice, now=project.clock())

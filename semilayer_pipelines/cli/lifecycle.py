@@ -18,13 +18,13 @@ __all__ = ["pause", "queued_line", "resume", "resumed_lines"]
 _confirm_deletes = click.option(
     "--confirm-deletes",
     is_flag=True,
-    help="The rows are really gone: pass the guard this once.",
+    help="The rows are really gone: let this job pass the guard.",
 )
-_wait = click.option("--wait", is_flag=True, help="Follow it to its end; fails if it fails.")
+_wait = click.option("--wait", is_flag=True, help="Follow the job to its end; fails if it fails.")
 
 
 @click.command()
-@click.option("--lens", help="This lens; all paused and failed ones by default.")
+@click.option("--lens", help="Only this lens; by default all paused and failed ones.")
 @_confirm_deletes
 @_wait
 @env_option
@@ -33,10 +33,10 @@ _wait = click.option("--wait", is_flag=True, help="Follow it to its end; fails i
 def resume(
     here: Here, lens: str | None, confirm_deletes: bool, wait: bool, env: str, as_json: bool
 ) -> None:
-    """Start, go on with, or try again the ingest of lenses.
+    """Start, continue or retry the ingest of lenses.
 
-    A new lens starts its first full ingest, a paused one goes on where it stopped, a failed one
-    tries again. Returns at once; Dagster does the work.
+    A new lens starts its first full ingest. A paused one goes on where it stopped. A failed one is
+    retried. The command returns at once; Dagster does the work.
     """
     project = here.project
     tell = say_aside if as_json else say
@@ -69,7 +69,7 @@ def resume(
 @json_option
 @click.pass_obj
 def pause(here: Here, lens: str, env: str, as_json: bool) -> None:
-    """Stop ingest of a lens after the page it is at."""
+    """Stop the ingest of a lens after its current page."""
     paused = lifecycle.pause(here.project, env, lens)
     if as_json:
         say_json({"lens": lens, "status": paused.status.value})

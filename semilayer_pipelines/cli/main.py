@@ -58,5 +58,5 @@ class _Commands(SemilayerGroup):
 @click.version_option(__version__, prog_name="semilayer")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Keep a vector index in step with SQL tables."""
+    """Keep a vector index in sync with SQL tables."""
     ctx.obj = Here()

@@ -51,7 +51,7 @@ _WHAT_CHANGED = {
 @click.command()
 @click.option("--lens", "only", multiple=True, help="Push only this lens (may be repeated).")
 @click.option(
-    "--resume-ingest", is_flag=True, help="Start or resume ingest; else read what changed."
+    "--resume-ingest", is_flag=True, help="Start what each lens needs, else read what changed."
 )
 @click.option("--rebuild", is_flag=True, help="Rebuild the index of every pushed lens; asks first.")
 @click.option(
@@ -61,9 +61,11 @@ _WHAT_CHANGED = {
     help="Do not ask before indexes are removed or rebuilt (for CI).",
 )
 @click.option(
-    "--force", is_flag=True, help="Undo what was changed elsewhere since the last push, unasked."
+    "--force",
+    is_flag=True,
+    help="Undo what was changed elsewhere since the last push, without asking.",
 )
-@click.option("--dry-run", "dry", is_flag=True, help="Only tell what it would do; exit code 0.")
+@click.option("--dry-run", "dry", is_flag=True, help="Only say what it would do; exit code 0.")
 @click.option("--wait", is_flag=True, help="Follow the ingest to its end.")
 @env_option
 @json_option
@@ -82,13 +84,12 @@ def push(
 ) -> None:
     """Register the lenses of sl.config.yaml. No ingest starts unless asked for.
 
-    Stops with a question (elsewhere than in a terminal: with exit code 3) when a lens was changed
-    through the API or the console since the last push, before it removes a lens that left the
-    file, and before a rebuild.
+    Asks when a lens was changed through the API since the last push. Also asks before it removes a
+    lens that left the file, and before a rebuild. Without a terminal it ends with exit code 3
+    instead.
 
-    With --resume-ingest each lens starts its first ingest, goes on where it was paused, is tried
-    again or brought in line, whichever it needs; one that needs nothing reads the rows that changed
-    since its cursor.
+    With --resume-ingest each lens does what it needs: its first ingest, the rest of a paused one,
+    a retry, a sync or a rebuild. A lens that needs nothing reads the rows changed since its cursor.
     """
     project = here.project
     config = load_config(project.settings.config)

@@ -20,31 +20,33 @@ _INTRODUCTION = """\
 
 <!-- Generated: python -m semilayer_pipelines.cli.reference > docs/cli.md -->
 
-Every command works on the project of the folder it is run in: the nearest folder upward with an
-`sl.config.yaml`. `semilayer COMMAND --help` tells the same as this page.
+Every command works on the project of the current folder: the nearest folder upward with an
+`sl.config.yaml`. `semilayer COMMAND --help` says the same as this page. Special words are
+explained in the [glossary](glossary.md).
 
 ## Environments
 
-`--env NAME` says which environment a command is about; without it `SEMILAYER_ENV` does, and
+`--env NAME` says which environment a command is about. Without it `SEMILAYER_ENV` does, and
 without that it is `development`. An environment has its own lenses, keys, jobs, buffers and
-indexes, and no command and no key of one sees or touches anything of another.
+indexes. No command and no key of one environment sees or changes another.
 
 ## JSON
 
-With `--json`, standard output holds one JSON document and nothing else; progress and remarks go to
-standard error. A command that ends with an error of its own prints
-`{"error": {"kind", "message", "cure", "lens", "exitCode"}}` in its place. A command that waits for
-something after its answer (`--wait`) tells of a failure on standard error, and by its exit code.
+With `--json`, standard output holds one JSON document and nothing else. Progress and remarks go to
+standard error. A command that fails prints
+`{"error": {"kind", "message", "cure", "lens", "exitCode"}}` instead. A command with `--wait`
+answers first. It tells of a later failure on standard error, and by its exit code.
 
 ## Exit codes
 
-They are the same for every command, and will not change their meaning.
+They are the same for every command, and their meaning will not change.
 
 """
 
 _AFTER_CODES = """
-`verify` ends with 3 when an index is out of line and `push` when it met drift or had nobody to ask.
-A usage error (an option that does not exist, a value that is no number) is 2, like all wrong input.
+`verify` ends with 3 when an index is not in sync. `push` ends with 3 when it met drift or could ask
+nobody. A usage error (an option that does not exist, a value that is no number) is 2, like all
+wrong input.
 
 ## Commands
 

@@ -17,9 +17,9 @@ __all__ = ["rollback"]
 def rollback(here: Here, lens: str, env: str, as_json: bool) -> None:
     """Go back to the index that the last rebuild replaced.
 
-    It is kept for an hour. A smart sync brings it in line with what changed meanwhile; the index
-    that was in use is kept for an hour in its turn. A rebuild that is queued or running goes on, and
-    its index takes the place when it is done.
+    That index is kept for an hour. A smart sync then applies what changed meanwhile. The index that
+    was in use is also kept for an hour. A rebuild that is queued or running goes on, and switches to
+    its own index when it is done.
     """
     # Here, because it loads a bridge and the store.
     from semilayer_pipelines.control.rollback import rollback as go_back

@@ -32,16 +32,16 @@ _NUMBERS = ("vectors", "failed", "buffered")
 
 
 @click.command()
-@click.option("--lens", help="Only this lens; asks its source how far it is ahead.")
-@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
+@click.option("--lens", help="Only this lens; also asks its source how far it is ahead.")
+@click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @env_option
 @json_option
 @click.pass_obj
 def status(here: Here, lens: str | None, watch: bool, env: str, as_json: bool) -> None:
     """Show every lens, its index, and the queue.
 
-    "behind" is how long ago the last completed walk over the table began: what the source had by
-    then is in the index. With --watch and --json, a document a line.
+    "behind" is the time since the last completed walk over the table began. The index has everything
+    that the source had then. With --watch and --json, each line is a document.
     """
     project = here.project
     if not watch:

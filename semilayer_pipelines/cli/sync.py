@@ -29,23 +29,25 @@ _WORDS = {
 
 @click.command()
 @click.option("--lens", required=True, help="Lens.")
-@click.option("--dry-run", "dry", is_flag=True, help="Only tell what it would do and take.")
+@click.option(
+    "--dry-run", "dry", is_flag=True, help="Only say what it would do and what that takes."
+)
 @click.option(
     "--confirm-deletes",
     is_flag=True,
-    help="The rows are really gone: pass the guard this once.",
+    help="The rows are really gone: let this job pass the guard.",
 )
-@click.option("--wait", is_flag=True, help="Follow it to its end; fails if it fails.")
+@click.option("--wait", is_flag=True, help="Follow the job to its end; fails if it fails.")
 @env_option
 @json_option
 @click.pass_obj
 def sync(
     here: Here, lens: str, dry: bool, confirm_deletes: bool, wait: bool, env: str, as_json: bool
 ) -> None:
-    """Bring the index of a lens in line with its table (smart sync).
+    """Make the index of a lens equal to its table (smart sync).
 
-    Compares every row: embeds what changed, deletes what is gone. Returns at once; Dagster does the
-    work. --dry-run compares here and now, and writes nothing.
+    Compares every row, embeds what changed, and deletes what is gone. The command returns at once;
+    Dagster does the work. --dry-run compares here and now, and writes nothing.
     """
     if dry:
         found = dry_run(here.project, env, lens, reporting(say_aside, lens))

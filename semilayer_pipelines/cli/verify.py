@@ -44,9 +44,11 @@ _WORDS = {
 
 @click.command()
 @click.option("--lens", help="Only this lens.")
-@click.option("--heal", is_flag=True, help="Queue the job that brings what is wrong in line.")
+@click.option("--heal", is_flag=True, help="Queue the job that repairs what is wrong.")
 @click.option(
-    "--confirm-deletes", is_flag=True, help="With --heal: the rows are really gone, pass the guard."
+    "--confirm-deletes",
+    is_flag=True,
+    help="With --heal: the rows are really gone, let the job pass the guard.",
 )
 @click.option("--wait", is_flag=True, help="With --heal: follow the jobs to their end.")
 @env_option
@@ -63,10 +65,10 @@ def verify(
 ) -> None:
     """Compare indexes with their sources, row by row, without writing.
 
-    Exit code 0 when all are in line, 3 when one is not, and the error's when one could not be
-    compared. With --heal, 0 once the jobs are queued or, with --wait, have brought them in line.
-    Rows that a buffered change will bring in, rows that cannot be mapped and rows without a key
-    count as in line.
+    Exit code 0 when all indexes are in sync, and 3 when one is not. If one could not be compared,
+    the exit code is that of its error. With --heal, 0 once the jobs are queued or, with --wait,
+    have put all in sync. Rows that a buffered change will write, rows that cannot be mapped and
+    rows without a key do not count as differences.
     """
     project = here.project
     with project.registry.read() as db:
