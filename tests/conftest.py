@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,15 @@ import pytest
 
 from tests import servers
 from tests.sources import SourceDatabase
+
+
+def pytest_configure() -> None:
+    """Hear a Ctrl-C, and let every child hear it, however the suite was started.
+
+    A shell starts what it runs in the background with SIGINT ignored. Children inherit that, and
+    Dagster gives SIGTERM the handler of SIGINT: no child could be ended by either then.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

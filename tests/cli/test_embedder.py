@@ -57,7 +57,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signa
             headers={"authorization": "Bearer k"},
         )
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
 
     assert len(answer.json()["data"][0]["embedding"]) == 4
     assert (process.returncode, out, err) == (0, "Stopped.\n", "")

@@ -15,12 +15,13 @@ import pytest
 from semilayer_pipelines.cli import follow
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import SourceUnreachable
-from semilayer_pipelines.ingest.run_job import run_job
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
 from tests.cli.conftest import run_queued
 from tests.cli.project import SEMILAYER, Folder
+from tests.orchestration.dev import until
 
 ENV = "development"
 
@@ -35,6 +36,17 @@ def meanwhile(do: Callable[[], object], after: float = 1.0) -> threading.Thread:
     thread = threading.Thread(target=lambda: (time.sleep(after), do()))
     thread.start()
     return thread
+
+
+def fail_once(project: Project) -> None:
+    """Let a run of the queued job not reach its source; it is queued again."""
+    with project.registry.read() as db:
+        (job,) = jobs.due(db, project.clock())
+    with project.registry.begin() as db:
+        jobs.join(db, job.id, run_id=None, now=project.clock())
+        why = str(SourceUnreachable("The source did not answer."))
+        now = project.clock()
+        jobs.retry(db, job.id, lease=None, due_at=now, error=why, now=now)
 
 
 def test_it_ends_with_what_the_job_did(folder: Folder) -> None:
@@ -130,15 +142,9 @@ def test_an_attempt_that_failed_is_told_before_the_next(folder: Folder) -> None:
     project = folder.project
 
     def fail_once_then_run() -> None:
-        with project.registry.read() as db:
-            (job,) = jobs.due(db, project.clock())
-        with project.registry.begin() as db:
-            jobs.join(db, job.id, run_id=None, now=project.clock())
-            why = str(SourceUnreachable("The source did not answer."))
-            now = project.clock()
-            jobs.retry(db, job.id, lease=None, due_at=now, error=why, now=now)
+        fail_once(project)
         time.sleep(1.5)
-        run_job(project, job.id)
+        run_queued(folder)
 
     other = meanwhile(fail_once_then_run)
 
@@ -163,19 +169,20 @@ def test_ctrl_c_stops_following_and_nothing_else(folder: Folder, tmp_path: Path)
             stdout=said,
             stderr=said,
         )
-    deadline = time.monotonic() + 30
-    while not folder.json("jobs") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(1)
-
-    # when
-    os.kill(follower.pid, signal.SIGINT)
-
-    # then
     try:
-        assert follower.wait(20) == 130
+        until(lambda: folder.json("jobs"), 60, "the job")
+        # What it says of a job's failure shows that it has begun to follow it.
+        fail_once(folder.project)
+        until(lambda: "tried again" in (tmp_path / "said").read_text(), 60, "the follower")
+
+        # when
+        os.kill(follower.pid, signal.SIGINT)
+
+        # then
+        assert follower.wait(60) == 130
     finally:
         follower.kill()
+        follower.wait()
     assert "semilayer jobs" in (tmp_path / "said").read_text()
     assert "Traceback" not in (tmp_path / "said").read_text()
     assert [job["status"] for job in folder.json("jobs")] == ["queued"]

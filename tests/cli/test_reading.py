@@ -151,7 +151,7 @@ def test_watching_shows_it_again_and_again_until_ctrl_c(folder: Folder) -> None:
         assert watching.stdout is not None
         documents = [json.loads(watching.stdout.readline()) for _ in range(2)]
         os.kill(watching.pid, signal.SIGINT)
-        assert watching.wait(20) == 0
+        assert watching.wait(60) == 0
     finally:
         watching.kill()
         watching.wait()
