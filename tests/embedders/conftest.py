@@ -5,10 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.embedders.local import engines
 from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 from tests.embedders.endpoint import Endpoint, serve
 
 KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def _models_go_with_their_test() -> Iterator[None]:
+    """A process keeps every model that it opens, with its threads: a run has one, these have many."""
+    yield
+    engines._opened.clear()
 
 
 @pytest.fixture
