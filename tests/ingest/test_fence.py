@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.meddling import Meddled
 
 ROWS = 1_000
 LATER = LEASE + timedelta(seconds=10)
+PATIENCE_SECONDS = 120.0
 
 
 def building_rows(lab: Lab) -> int:
@@ -66,19 +66,18 @@ def test_a_full_ingest_that_lost_its_shard_while_embedding_writes_not_one_row(
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
     calls: list[int] = []
     there: list[int] = []
+    written = threading.Event()
 
     def stop(_: Sequence[str]) -> None:
         calls.append(1)
         if len(calls) == 2:
             # The first page is being written meanwhile, with the lease still its own.
-            deadline = time.monotonic() + 30
-            while not building_rows(lab) and time.monotonic() < deadline:
-                time.sleep(0.01)
-            take_shard(lab, "another")
+            assert written.wait(PATIENCE_SECONDS), "the first page was not written"
             there.append(building_rows(lab))
+            take_shard(lab, "another")
 
     with pytest.raises(Fenced):
-        run_job(Meddled.of(lab.project, stop), job.id)
+        run_job(Meddled.of(lab.project, stop), job.id, report=lambda _: written.set())
 
     assert 0 < there[0] < ROWS
     assert building_rows(lab) == there[0]
