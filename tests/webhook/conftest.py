@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,3 +24,14 @@ def site(registry_url: str, tmp_path: Path) -> Iterator[Site]:
 def sqlite_site(tmp_path: Path) -> Iterator[Site]:
     """The same on SQLite only, for what does not depend on the database."""
     yield from Site.opened(f"sqlite:///{tmp_path}/registry.db", tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_frozen() -> Iterator[None]:
+    """A service takes all that there is out of the collector's sight, for good: it is one a process.
+
+    Here that is the garbage of hundreds of them. A module's is let go at once: a service begins with
+    a collection, which takes half a second when it has to go through everything.
+    """
+    yield
+    gc.unfreeze()
