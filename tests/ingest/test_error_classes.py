@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from semilayer_pipelines.control import lifecycle
@@ -105,20 +106,34 @@ def a_stopped_database(request: pytest.FixtureRequest, folder: Path) -> Iterator
 def a_changed_password(request: pytest.FixtureRequest, folder: Path) -> Iterator[Broken]:
     url = servers.emptied(request.getfixturevalue("mariadb_database"))
     table(url)
-    server, user = make_url(url), "semilayer_test_user"
-    told = f"ALTER USER {user}@'%' IDENTIFIED BY"
+    server, name = make_url(url), "semilayer_test_user"
+    user = f"{name}@'{_host_seen(url)}'"
+    told = f"ALTER USER {user} IDENTIFIED BY"
     servers.execute(
         url,
-        f"DROP USER IF EXISTS {user}@'%'",
-        f"CREATE USER {user}@'%' IDENTIFIED BY '{PASSWORD}'",
-        f"GRANT SELECT ON {server.database}.* TO {user}@'%'",
+        f"DROP USER IF EXISTS {user}",
+        f"CREATE USER {user} IDENTIFIED BY '{PASSWORD}'",
+        f"GRANT SELECT ON {server.database}.* TO {user}",
     )
-    given = server.set(drivername="mysql", username=user, password=PASSWORD, host="127.0.0.1")
+    given = server.set(drivername="mysql", username=name, password=PASSWORD)
     lab = in_line(folder, given.render_as_string(hide_password=False))
     changed(url)
     servers.execute(url, f"{told} 'another'")
     yield Broken(lab, lab.project, lambda: servers.execute(url, f"{told} '{PASSWORD}'"))
-    servers.execute(url, f"DROP USER {user}@'%'")
+    servers.execute(url, f"DROP USER {user}")
+
+
+def _host_seen(url: str) -> str:
+    """Return the host that a MySQL server sees this process come from.
+
+    An anonymous user of that very host stands before any user of `%`, and many a server has one.
+    """
+    engine = create_engine(url)
+    try:
+        with engine.connect() as db:
+            return str(db.scalar(text("SELECT SUBSTRING_INDEX(USER(), '@', -1)")))
+    finally:
+        engine.dispose()
 
 
 @contextmanager
