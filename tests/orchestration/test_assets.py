@@ -27,6 +27,7 @@ from tests.orchestration.given import (
     numbers,
     report_published,
 )
+from tests.registry.race import threads_at_once
 
 
 def _filled(make_lab: MakeLab, instance: dg.DagsterInstance, rows: int = 400) -> Lab:
@@ -99,21 +100,13 @@ def test_two_repairs_at_once_wait_for_each_other(
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'other'")
 
-    # when both are materialised at the same moment
-    results: list[bool] = []
-    both = [
-        threading.Thread(
-            target=lambda name=name: results.append(materialise(lab, disk_instance, name).success)
-        )
-        for name in ("s00", "s01")
-    ]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join(60)
+    # when both are materialised at the same moment, and however long they take
+    both = threads_at_once(
+        lambda number: materialise(lab, disk_instance, shard_names(2)[number]).success, 2
+    )
 
     # then both succeed, one after the other
-    assert results == [True, True]
+    assert both == [True, True]
     assert lab.audit().clean
     first, second = sorted(
         (job for job in all_jobs(lab) if job.mode is Mode.REPAIR), key=lambda job: job.started_at

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 
 
 def processes_at_once(work: Callable[..., Any], url: str, times: int = 3) -> list[Any]:
