@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ssl
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import grpc
 from weaviate.proto.v1 import weaviate_pb2_grpc
 
 from semilayer_pipelines.dev.supervisor import free_port
+from semilayer_pipelines.stores.weaviate import connection
 from tests.weaviate_double.faults import Faults
 from tests.weaviate_double.rest import handler
 from tests.weaviate_double.service import Service
@@ -84,10 +86,19 @@ class Double:
         try:
             yield double
         finally:
+            double.forget()
             double.stop_grpc()
             http.shutdown()
             http.server_close()
             thread.join()
+
+    def forget(self) -> None:
+        """Close this process's clients, each of which holds threads here until the process ends."""
+        for settings, client in list(connection._clients.items()):
+            if settings.http.port == self.http_port:
+                del connection._clients[settings]
+                atexit.unregister(client.close)
+                client.close()
 
     def start_grpc(self) -> None:
         size = [
