@@ -12,14 +12,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-__all__ = ["key_parts", "key_text", "key_text_expr"]
-
-
-def key_text(parts: Sequence[str]) -> str:
-    """Return the text of a key whose parts have these texts."""
-    if len(parts) == 1:
-        return parts[0]
-    return json.dumps(list(parts), ensure_ascii=False, separators=(",", ":"))
+__all__ = ["key_parts", "key_text_expr"]
 
 
 def key_parts(text: str, columns: int) -> tuple[str, ...]:

@@ -21,9 +21,7 @@ from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.config.problems import sentence
 from semilayer_pipelines.errors import ConfigError, nearest
 
-__all__ = ["FILE_NAME", "STARTER", "find_config", "load_config"]
-
-FILE_NAME = "sl.config.yaml"
+__all__ = ["STARTER", "load_config"]
 
 STARTER = """\
 stack: my-project
@@ -39,15 +37,6 @@ lenses:
       title: {type: text, searchable: true}
 """
 """The shortest configuration that does something; shown to whoever has none."""
-
-
-def find_config(start: Path) -> Path:
-    """Return the nearest `sl.config.yaml` in `start` or a folder above; raises `ConfigError`."""
-    for folder in (start.resolve(), *start.resolve().parents):
-        candidate = folder / FILE_NAME
-        if candidate.is_file():
-            return candidate
-    raise _missing(f"there is no {FILE_NAME} in {start} or any folder above it.")
 
 
 def _missing(message: str) -> ConfigError:

@@ -32,7 +32,6 @@ from sqlalchemy.sql.dml import ReturningInsert
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.generations import GenerationState
-from semilayer_pipelines.registry.jobs import JobStatus
 from semilayer_pipelines.registry.sql import (
     among,
     insert,
@@ -55,7 +54,6 @@ __all__ = [
     "newer_than",
     "prune",
     "release",
-    "release_of_dead",
     "since",
     "waiting",
     "waiting_since",
@@ -155,15 +153,6 @@ def release(db: Connection, job_id: str) -> int:
     """Give back what a job claimed and did not acknowledge; return how many changes."""
     freed = update(tables.changes).where(_claimed_by(job_id)).values(job_id=None)
     return db.execute(freed).rowcount
-
-
-def release_of_dead(db: Connection) -> int:
-    """Give back what is claimed by jobs that are not running; return how many changes."""
-    alive = select(tables.jobs.c.id).where(tables.jobs.c.status == JobStatus.RUNNING)
-    claimed = and_(
-        _changes.applied_at.is_(None), _changes.job_id.is_not(None), _changes.job_id.not_in(alive)
-    )
-    return db.execute(update(tables.changes).where(claimed).values(job_id=None)).rowcount
 
 
 def buffered(db: Connection, lens_id: int) -> int:

@@ -5,7 +5,6 @@ Nothing here starts work: jobs do (`registry.jobs`). A new lens is paused.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -26,7 +25,6 @@ __all__ = [
     "Needs",
     "by_id",
     "config_hash",
-    "definitions_version",
     "get",
     "list_all",
     "mark_pushed",
@@ -201,19 +199,6 @@ def set_needs(db: Connection, lens_id: int, needs: Needs, now: datetime) -> None
     db.execute(
         update(tables.lenses).where(_lenses.id == lens_id).values(needs=needs, changed_at=now)
     )
-
-
-def definitions_version(db: Connection) -> str:
-    """Return a text that differs whenever a lens was added, removed or configured anew."""
-    rows = db.execute(
-        select(tables.environments.c.slug, _lenses.name, _lenses.config_hash)
-        .join_from(tables.lenses, tables.environments)
-        .order_by(tables.environments.c.slug, _lenses.name)
-    )
-    digest = hashlib.sha256()
-    for row in rows:  # a row a lens, hundreds at most
-        digest.update("\0".join(row).encode() + b"\n")
-    return digest.hexdigest()
 
 
 def _lens(row: Row[Any]) -> Lens:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.config.load import STARTER, find_config, load_config
+from semilayer_pipelines.config.load import STARTER, load_config
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.errors import ConfigError
 
@@ -220,21 +220,6 @@ def test_a_missing_file_shows_how_to_make_one(tmp_path: Path) -> None:
         load_config(tmp_path / "sl.config.yaml")
 
     assert STARTER in caught.value.cure
-
-
-def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
-    path = written(tmp_path, STARTER)
-    below = tmp_path / "a" / "b"
-    below.mkdir(parents=True)
-
-    assert find_config(below) == path.resolve()
-
-
-def test_looking_for_a_file_that_is_nowhere_says_where_it_looked(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="any folder above") as caught:
-        find_config(Path(tmp_path.anchor))
-
-    assert tmp_path.anchor in caught.value.message
 
 
 @pytest.mark.parametrize("exclude_unset", [True, False])

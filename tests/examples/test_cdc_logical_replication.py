@@ -7,7 +7,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from semilayer_pipelines.bridges.row_key import key_text
 from tests.client.service import Fault, Service, serve
 from tests.examples.workers import (
     EXAMPLES,
@@ -16,6 +15,7 @@ from tests.examples.workers import (
     Worker,
     eventually,
     fail_after_each,
+    indexed_key,
     kill_at_random,
     written_to,
 )
@@ -149,9 +149,9 @@ def test_composite_and_changed_keys_are_named_as_the_index_names_them(
     with worker:
         assert eventually(lambda: confirmed(replicated, position), 30), worker.said()
     assert service.last_actions == {
-        key_text(["7", "en"]): "upsert",
-        key_text(["7", "de"]): "upsert",
-        key_text(["8", quoted]): "delete",
+        indexed_key("7", "en"): "upsert",
+        indexed_key("7", "de"): "upsert",
+        indexed_key("8", quoted): "delete",
     }
 
 

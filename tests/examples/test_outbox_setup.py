@@ -7,8 +7,7 @@ import uuid
 import psycopg
 import pytest
 
-from semilayer_pipelines.bridges.row_key import key_text
-from tests.examples.workers import EXAMPLES, Index
+from tests.examples.workers import EXAMPLES, Index, indexed_key
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ def test_a_composite_key_is_written_as_the_index_writes_it(
     database.execute('CREATE TABLE "Odd Texts" (language text, "No" int)')
     database.execute("""SELECT semilayer_watch('"Odd Texts"', 'texts', 'No', 'language')""")
     database.execute('INSERT INTO "Odd Texts" VALUES (%s, 7)', (part,))
-    assert noted(database, "texts") == [(key_text(["7", part]), "upsert")]
+    assert noted(database, "texts") == [(indexed_key("7", part), "upsert")]
 
 
 def test_a_role_without_rights_on_the_outbox_can_still_write(

@@ -21,8 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import polars as pl
 import psycopg
 
+from semilayer_pipelines.bridges.row_key import key_text_expr
 from tests.client.service import KEY, Batch, Fault, Service
 from tests.webhook.server import Server
 
@@ -39,6 +41,13 @@ FAULTS = (
 def dsn_of(url: str) -> str:
     """The URL as libpq reads it."""
     return url.replace("postgresql+psycopg", "postgresql")
+
+
+def indexed_key(*parts: str) -> str:
+    """The text by which the index knows a row whose key has these parts."""
+    columns = [str(number) for number in range(len(parts))]
+    row = pl.DataFrame([parts], schema=columns, orient="row")
+    return str(row.select(key_text_expr(columns)).item())
 
 
 @dataclass

@@ -9,9 +9,8 @@ from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import changes, lenses, tables
 from semilayer_pipelines.registry.changes import Action, Change
 from semilayer_pipelines.registry.database import Registry
-from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Lens
-from tests.registry.given import NOW, at, build, make_lens, queue, start
+from tests.registry.given import NOW, at, build, make_lens
 
 UPSERT, DELETE = Action.UPSERT, Action.DELETE
 
@@ -122,19 +121,6 @@ def test_released_changes_are_claimed_again_and_applied_ones_are_not(
 
     assert ack(registry, ["a"]) == 0
     assert shown(claim(registry, lens, "job-2")) == ["-a"]
-
-
-def test_claims_of_jobs_that_do_not_run_are_given_back(registry: Registry, lens: Lens) -> None:
-    queue(registry, lens, Mode.RECORDS, "alive")
-    start(registry, "alive")
-    append(registry, lens, "+a", "+b")
-    claim(registry, lens, "alive", limit=1)
-    claim(registry, lens, "dead", limit=1)
-
-    with registry.begin() as db:
-        assert changes.release_of_dead(db) == 1
-
-    assert shown(claim(registry, lens, "next")) == ["+b"]
 
 
 def test_lenses_have_buffers_of_their_own(registry: Registry, lens: Lens) -> None:

@@ -166,33 +166,3 @@ def _rows(db: object) -> dict[str, int]:
         for name, table in tables.metadata.tables.items()
         if name not in apart
     }
-
-
-def test_the_version_of_the_definitions_follows_them_and_nothing_else(
-    registry: Registry, lens: Lens
-) -> None:
-    def version() -> str:
-        with registry.read() as db:
-            return lenses.definitions_version(db)
-
-    def register(config: object) -> None:
-        with registry.begin() as db:
-            lenses.register(
-                db, lens.env_id, "items", config, needs=Needs.NOTHING, origin="push", now=at(1)
-            )
-
-    first = version()
-    with registry.begin() as db:
-        lenses.set_status(db, lens.id, LensStatus.PAUSED, now=at(1))
-    register(lens.config)
-    assert version() == first
-
-    register(lens_config(shards=2))
-    configured = version()
-    added = make_lens(registry, "orders")
-    with_another = version()
-    with registry.begin() as db:
-        lenses.remove(db, added.id)
-
-    assert len({first, configured, with_another}) == 3
-    assert version() == configured

@@ -20,7 +20,7 @@ from lancedb.index import BTree, IvfSq
 
 from semilayer_pipelines.stores.protocol import KEY, VECTOR
 
-__all__ = ["Bounds", "build_indexes", "is_scattered", "is_worn", "lacks_index", "maintain"]
+__all__ = ["Bounds", "build_indexes", "is_scattered", "lacks_index", "maintain"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,6 @@ class Bounds:
     copies: int = 4  # a compaction rewrites a table below a million rows in full
     copies_bytes: int = 256 * 2**20
     kept_for: timedelta = timedelta(hours=1)  # old versions; a reader may be on one that long
-
-
-def is_worn(table: Any, folder: Path, bounds: Bounds = Bounds()) -> bool:
-    """Say whether maintenance is worth it; milliseconds, no row is read."""
-    return lacks_index(table, bounds) or is_scattered(table, folder, bounds)
 
 
 def lacks_index(table: Any, bounds: Bounds = Bounds()) -> bool:

@@ -14,7 +14,13 @@ import pytest
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores.lance.index import LanceIndex
 from semilayer_pipelines.stores.lance.store import LanceStore
-from semilayer_pipelines.stores.lance.upkeep import Bounds, build_indexes, is_worn, maintain
+from semilayer_pipelines.stores.lance.upkeep import (
+    Bounds,
+    build_indexes,
+    is_scattered,
+    lacks_index,
+    maintain,
+)
 from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, IndexField, IndexSchema
 from semilayer_pipelines.stores.where import parse_where
 from tests.stores.objects import ONE_FIELD, names, objects
@@ -34,6 +40,13 @@ def _commit(index: LanceIndex, times: int, rows: int = 10, start: int = 0) -> No
     for number in range(times):
         with index.lock():
             index.upsert(objects(names(rows, start=start + rows * number)))
+
+
+_DEFAULT = Bounds()
+
+
+def is_worn(table: Any, folder: Path, bounds: Bounds = _DEFAULT) -> bool:
+    return lacks_index(table, bounds) or is_scattered(table, folder, bounds)
 
 
 def _indexed(table: Any) -> set[str]:
