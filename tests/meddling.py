@@ -94,6 +94,10 @@ class _MeddledStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
+    def find(self, name: str) -> Any:
+        index = self._inner.find(name)
+        return index and _MeddledIndex(index, self._before, self._after)
+
     def open(self, name: str) -> Any:
         return _MeddledIndex(self._inner.open(name), self._before, self._after)
 

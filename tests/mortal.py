@@ -150,6 +150,11 @@ class _MortalStore:
     def __getattr__(self, name: str) -> Any:
         return _told(self._inner, name, f"store.{name}", self._life)
 
+    def find(self, name: str) -> Index | None:
+        self._life.at("store.find")
+        index = self._inner.find(name)
+        return None if index is None else cast(Index, _MortalIndex(index, self._life))
+
     def open(self, name: str) -> Index:
         return cast(Index, _MortalIndex(self._inner.open(name), self._life))
 

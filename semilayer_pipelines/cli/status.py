@@ -88,15 +88,13 @@ def _lens(project: Project, lens: Lens) -> dict[str, Any]:
     now = project.clock()
     with project.registry.read() as db:
         state = lens_state(db, lens, now)
-    active, store = state.active, project.store(lens.env)
-    vectors = (
-        store.open(active.index_name).count() if active and store.exists(active.index_name) else 0
-    )
+    active = state.active
+    index = project.store(lens.env).find(active.index_name) if active else None
     behind = (now - state.as_of).total_seconds() if state.as_of else None
     return {
         "name": lens.name,
         "status": lens.status.value,
-        "vectors": vectors,
+        "vectors": index.count() if index else 0,
         "generation": active.number if active else None,
         "embeddedBy": list(active.embedded_by) if active else [],
         "failed": state.failed,

@@ -151,6 +151,5 @@ def _refuse_a_loss(opened: OpenLens, run: Run, target: Target, old: Generation |
 
 def locked(store: Store, active: Generation | None) -> AbstractContextManager[None]:
     """Hold the write lock of the index in use, if there is one: nobody writes to it meanwhile."""
-    if active is None or not store.exists(active.index_name):
-        return nullcontext()
-    return store.open(active.index_name).lock()
+    index = None if active is None else store.find(active.index_name)
+    return nullcontext() if index is None else index.lock()

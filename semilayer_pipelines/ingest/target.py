@@ -43,8 +43,8 @@ class Target:
     @property
     def index(self) -> Index | None:
         """The physical index, or `None` as long as nothing was ever written."""
-        if self._index is None and self._opened.store.exists(self.generation.index_name):
-            self._index = self._opened.store.open(self.generation.index_name)
+        if self._index is None:
+            self._index = self._opened.store.find(self.generation.index_name)
         return self._index
 
     def require_index(self, dimension: int) -> Index:

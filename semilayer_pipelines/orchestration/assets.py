@@ -85,8 +85,8 @@ def _published_asset(entry: LensEntry) -> dg.AssetsDefinition:
                     "filled.",
                     cure="Materialise the missing partitions, or launch full_ingest.",
                 )
-            store = project.store(entry.env)
-            rows = store.open(active.index_name).count() if store.exists(active.index_name) else 0
+            index = project.store(entry.env).find(active.index_name)
+            rows = index.count() if index else 0
         except SemilayerError as error:
             raise failure(None, error) from None
         return dg.MaterializeResult(

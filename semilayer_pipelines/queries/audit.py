@@ -113,8 +113,7 @@ class _Auditor:
     def __init__(self, opened: OpenLens, generation: Generation | None) -> None:
         self._opened = opened
         self._generation = generation
-        there = generation is not None and opened.store.exists(generation.index_name)
-        self._index = opened.store.open(generation.index_name) if generation and there else None
+        self._index = opened.store.find(generation.index_name) if generation else None
         self._counts: Counter[Kind] = Counter()
         self._ids: defaultdict[Kind, list[str]] = defaultdict(list)
         self._texts = self._characters = 0

@@ -83,8 +83,7 @@ def check_lens(
         return found
     try:
         with open_lens(project, as_indexed(project, lens)) as opened:
-            there = opened.store.exists(generation.index_name)
-            index = opened.store.open(generation.index_name) if there else None
+            index = opened.store.find(generation.index_name)
             with_source: dict[Check, Callable[[], Verdict]] = {
                 Check.ROWS: lambda: _rows(opened, index),
                 Check.SAMPLE: lambda: _sample(opened, generation, index, seed),

@@ -138,7 +138,7 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         found = opened.bridge.read_rows(opened.selection, [id])
         rows = found.frame.filter(key_text_expr(opened.selection.key) == id)
         applied = opened.mapping.apply(rows)
-        index = _index(opened, generation)
+        index = opened.store.find(generation.index_name) if generation else None
         stored = index.get(id) if index else None
         mapped = _mapped(applied.frame)
         why = applied.failed.row(0, named=True) if applied.failed.height else None
@@ -154,12 +154,6 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
             pending=tuple(pending),
             failed=failed,
         )
-
-
-def _index(opened: OpenLens, generation: Generation | None) -> Index | None:
-    if generation is None or not opened.store.exists(generation.index_name):
-        return None
-    return opened.store.open(generation.index_name)
 
 
 def _mapped(frame: pl.DataFrame) -> MappedRow | None:

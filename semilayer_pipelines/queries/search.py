@@ -114,12 +114,7 @@ def _active(project: Project, env: str, lens_name: str) -> Generation:
 
 def _index(project: Project, env: str, active: Generation) -> Index | None:
     """Return the index, `None` when nothing was ever written to it."""
-    if active.dimension is None:
-        return None
-    try:
-        return project.store(env).open(active.index_name)
-    except NotFound:
-        return None
+    return None if active.dimension is None else project.store(env).find(active.index_name)
 
 
 def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:

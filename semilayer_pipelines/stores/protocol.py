@@ -158,6 +158,10 @@ class Store(Protocol):
         """Create an index, or open it when it exists already; raise if its dimension differs."""
         ...
 
+    def find(self, name: str) -> Index | None:
+        """Open an index; return `None` when there is none, or it was dropped a moment ago."""
+        ...
+
     def open(self, name: str) -> Index:
         """Open an existing index; raise `NotFound` when there is none."""
         ...

@@ -29,7 +29,8 @@ def building_rows(lab: Lab) -> int:
     building = lab.building()
     assert building is not None
     store = lab.project.store(ENV)
-    return store.open(building.index_name).count() if store.exists(building.index_name) else 0
+    index = store.find(building.index_name)
+    return index.count() if index else 0
 
 
 def take_shard(lab: Lab, lease: str) -> None:

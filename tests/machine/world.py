@@ -177,9 +177,9 @@ class World:
     def _objects(self, generation: Generation) -> pl.DataFrame:
         store = self.lab.project.store(ENV)
         schema = {KEY: pl.String, "price": pl.Float64}
-        if not store.exists(generation.index_name):
+        index = store.find(generation.index_name)
+        if index is None:
             return pl.DataFrame(schema=schema)
-        index = store.open(generation.index_name)
         keys = pl.concat(
             [pl.DataFrame(schema={KEY: pl.String}), *(f.select(KEY) for f in index.scan())]
         )[KEY].to_list()

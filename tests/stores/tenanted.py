@@ -45,6 +45,10 @@ class Tenanted:
         whole = replace(schema, fields=fields, tenant=OWNER)
         return cast(Index, _Owned(self._inner.create(name, whole)))
 
+    def find(self, name: str) -> Index | None:
+        found = self._inner.find(name)
+        return None if found is None else cast(Index, _Owned(found))
+
     def open(self, name: str) -> Index:
         return cast(Index, _Owned(self._inner.open(name)))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import polars as pl
@@ -250,11 +252,15 @@ def test_indexes_are_listed_opened_and_dropped_by_name(place: Place, store: Stor
     store.create("A_2", ONE_FIELD)
     assert sorted(store.names()) == ["A_2", "b-1"]
     assert store.exists("b-1")
+    found = store.find("b-1")
+    assert found is not None
+    assert found.name == "b-1"
 
     store.drop("b-1")
     store.drop("b-1")
 
     assert not store.exists("b-1")
+    assert store.find("b-1") is None
     assert place.open().names() == ["A_2"]
     with pytest.raises(NotFound, match="b-1"):
         store.open("b-1")
@@ -268,6 +274,27 @@ def test_an_index_that_is_dropped_under_a_reader_is_not_found(store: Store, inde
     with pytest.raises(NotFound), index.lock():
         pass
     assert store.names() == []
+
+
+def test_looking_for_an_index_that_is_being_dropped_finds_it_or_none(
+    place: Place, store: Store
+) -> None:
+    # given somebody who looks for an index until there is none
+    def look(name: str) -> int:
+        finder, times = place.open(), 0
+        while finder.find(name) is not None:
+            times += 1
+        return times
+
+    with ThreadPoolExecutor(1) as aside:
+        for name in names(20):
+            store.create(name, ONE_FIELD)
+            looking = aside.submit(look, name)
+            time.sleep(0.02)
+            # when it is dropped meanwhile
+            store.drop(name)
+            # then nothing was raised at any moment
+            assert looking.result(timeout=30) >= 0
 
 
 def test_a_dropped_name_starts_empty_again(store: Store, index: Index) -> None:

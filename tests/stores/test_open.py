@@ -27,7 +27,7 @@ def test_a_name_cannot_lead_out_of_the_store(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="cannot name"):
         open_store("lancedb", tmp_path, name)
     store = open_store("lancedb", tmp_path, "development")
-    for verb in (store.exists, store.open, store.drop):
+    for verb in (store.exists, store.find, store.open, store.drop):
         with pytest.raises(ValueError, match="cannot name"):
             verb(name)
 

@@ -26,7 +26,7 @@ spare_memory()
 with without_rest_client():
     import lancedb
 
-from semilayer_pipelines.errors import NotFound, nearest
+from semilayer_pipelines.errors import NotFound, StoreUnavailable, nearest
 from semilayer_pipelines.stores.dimension import check_index
 from semilayer_pipelines.stores.lance.errors import store_errors
 from semilayer_pipelines.stores.lance.index import LanceIndex
@@ -64,20 +64,33 @@ class LanceStore:
         check_index(index, schema)
         return index
 
+    def find(self, name: str) -> LanceIndex | None:
+        """Open an index; return `None` when there is none, or it was dropped a moment ago."""
+        if not self.exists(name):
+            return None
+        try:
+            with store_errors(f"index {name}: opening"):
+                return LanceIndex(
+                    name,
+                    self._table_folder(name),
+                    self._lock(name),
+                    lambda: self._connection.open_table(name),
+                )
+        except (StoreUnavailable, ValueError):
+            # Lance has no error of its own for a table that is gone.
+            if self.exists(name):
+                raise
+            return None
+
     def open(self, name: str) -> LanceIndex:
         """Open an existing index; raise `NotFound` when there is none."""
-        if not self.exists(name):
+        index = self.find(name)
+        if index is None:
             raise NotFound(
                 f"there is no index {name!r} in {self._folder}{nearest(name, self.names())}.",
                 cure="A full ingest of its lens makes one.",
             )
-        with store_errors(f"index {name}: opening"):
-            return LanceIndex(
-                name,
-                self._table_folder(name),
-                self._lock(name),
-                lambda: self._connection.open_table(name),
-            )
+        return index
 
     def exists(self, name: str) -> bool:
         """Say whether the index exists, that is, has a first version."""

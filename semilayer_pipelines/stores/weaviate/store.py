@@ -81,15 +81,11 @@ class WeaviateStore:
         check_index(index, schema)
         return index
 
-    def open(self, name: str) -> WeaviateIndex:
-        """Open an existing index; raise `NotFound` when there is none."""
+    def find(self, name: str) -> WeaviateIndex | None:
+        """Open an index; return `None` when there is none."""
         config = self._config(name)
         if config is None:
-            raise NotFound(
-                f"there is no index {name!r} in Weaviate at {self._settings.shown}"
-                f"{nearest(name, self.names())}.",
-                cure="A full ingest of its lens makes one.",
-            )
+            return None
         told = self._client._connection._grpc_max_msg_size or _MESSAGE_BYTES
         return WeaviateIndex(
             name,
@@ -100,6 +96,17 @@ class WeaviateStore:
             most_bytes=told * 9 // 10,
             distance=distance_of(config),
         )
+
+    def open(self, name: str) -> WeaviateIndex:
+        """Open an existing index; raise `NotFound` when there is none."""
+        index = self.find(name)
+        if index is None:
+            raise NotFound(
+                f"there is no index {name!r} in Weaviate at {self._settings.shown}"
+                f"{nearest(name, self.names())}.",
+                cure="A full ingest of its lens makes one.",
+            )
+        return index
 
     def exists(self, name: str) -> bool:
         """Say whether the index exists."""

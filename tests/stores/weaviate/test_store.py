@@ -446,7 +446,7 @@ def test_an_alias_leads_to_the_index_it_was_pointed_at_and_goes_with_it(
 def test_a_collection_of_somebody_else_is_left_alone(double: Double, store: Store) -> None:
     with double.state.lock:
         double.state.create({"class": "Development_lens_g1", "properties": []})
-    for verb in (store.open, store.exists, store.drop):
+    for verb in (store.find, store.open, store.exists, store.drop):
         with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
             verb("lens-g1")
     with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
