@@ -122,7 +122,7 @@ def _progress(project: Project, state: LensState) -> str | None:
 
 
 def _cursor(cursor: IncrementalCursor | None) -> str | None:
-    seen = None if cursor is None else cursor.cursor or cursor.high_water
+    seen = None if cursor is None else cursor.position
     return None if seen is None else shown(seen)
 
 

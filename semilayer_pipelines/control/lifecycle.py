@@ -75,7 +75,7 @@ def catch_up(project: Project, env: str, name: str) -> Resumed:
     with project.registry.begin(durable=True) as db:
         lens = require_syncable(db, env, name)
         at = cursors.get(db, lens.id)
-        followed = at is not None and (at.cursor or at.high_water) is not None
+        followed = at is not None and at.position is not None
         if not followed and lens.config.change_tracking_column is None:
             return resumed
         job = _request(db, project, lens, Mode.INCREMENTAL, "push", confirmed=False)

@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.control.check import LensCheck
 from semilayer_pipelines.errors import Refused
-from semilayer_pipelines.ingest.publish import announce, locked
+from semilayer_pipelines.ingest.publish import announce, begin_walks, locked
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import cursors, generations, jobs, lenses, sources
+from semilayer_pipelines.registry import generations, jobs, lenses, sources
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens, Needs
@@ -77,7 +77,9 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
             now=now,
         )
         lenses.set_needs(db, lens.id, needs, now)
-        _begin_walks(db, lens, previous, needs, now)
+        # What came since may be only in the index that is left.
+        in_force = previous.config if needs is Needs.REBUILD else lens.config
+        begin_walks(db, previous, followed=in_force.change_tracking_column, now=now)
         asked = jobs.request(
             db,
             lens,
@@ -92,28 +94,6 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
     announce(project.store(env), lens, current)
     left = Needs.REBUILD if needs is Needs.REBUILD else Needs.NOTHING
     return RolledBack(active, current, asked.job, left, now + KEEP_RETIRED, rebuild)
-
-
-def _begin_walks(
-    db: Connection, lens: Lens, previous: Generation, needs: Needs, now: datetime
-) -> None:
-    """Let incremental ingest go on from where the older index was begun.
-
-    What came since may be only in the index that is left.
-    """
-    in_force = previous.config if needs is Needs.REBUILD else lens.config
-    if in_force.change_tracking_column != previous.config.change_tracking_column:
-        # What was seen of the other column means nothing for this one.
-        cursors.remove(db, lens.id)
-        return
-    cursors.begin(
-        db,
-        lens.id,
-        previous.high_water,
-        settled=previous.settled,
-        seen_at=previous.created_at,
-        now=now,
-    )
 
 
 def _rebuild(db: Connection, lens: Lens) -> Job | None:

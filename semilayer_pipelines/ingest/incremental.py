@@ -140,10 +140,9 @@ def goes_on_at(at: IncrementalCursor | None, now: datetime) -> str | None:
     themselves how early that may be, and one ahead of our clock says it less well than the clock;
     of numbers and versions we know what was seen when.
     """
-    seen = None if at is None else at.cursor or at.high_water
-    if at is None or seen is None:
+    if at is None or at.position is None:
         return None
-    value = decode(seen)[0]
+    value = decode(at.position)[0]
     if isinstance(value, str) and is_time(value):
         return encode([start_before(value, now, OVERLAP)])
     return at.settled

@@ -8,6 +8,7 @@ old one in between; one that comes too late finds the generation switched and st
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -23,7 +24,7 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.stores.protocol import Store
 
-__all__ = ["announce", "locked", "publish"]
+__all__ = ["announce", "begin_walks", "locked", "publish"]
 
 REPLAY_ROWS = 1_000
 
@@ -83,23 +84,29 @@ def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation 
         # Looked at after its row was written to, and so locked: a push comes before or after.
         if lenses.by_id(db, opened.lens.id).config_hash != opened.lens.config_hash:
             raise StartOver
-        _begin_walks(db, opened, generation)
+        followed = opened.lens.config.change_tracking_column
+        begin_walks(db, generation, followed=followed, now=now)
         return generations.active(db, opened.lens.id)
 
 
-def _begin_walks(db: Connection, opened: OpenLens, generation: Generation) -> None:
-    """Let incremental ingest go on from where the generation was begun."""
-    if generation.config.change_tracking_column != opened.lens.config.change_tracking_column:
-        # Pushed while it was filled: what was seen of the other column means nothing for this one.
-        cursors.remove(db, opened.lens.id)
+def begin_walks(
+    db: Connection, generation: Generation, *, followed: str | None, now: datetime
+) -> None:
+    """Let incremental ingest go on from where a generation was begun.
+
+    `followed` is the tracking column that the lens names now. Where the generation was built with
+    another, what was seen of that one means nothing, and the next walk starts at the beginning.
+    """
+    if generation.config.change_tracking_column != followed:
+        cursors.remove(db, generation.lens_id)
         return
     cursors.begin(
         db,
-        opened.lens.id,
+        generation.lens_id,
         generation.high_water,
         settled=generation.settled,
         seen_at=generation.created_at,
-        now=opened.clock(),
+        now=now,
     )
 
 

@@ -66,7 +66,7 @@ def sweep(
     known = KnownRows(index.scan(shard=shard) if index else ())
     missed = MissedUpdates(opened, target.generation)
     reading = missed.reading(opened)
-    shards = range(len(target.generation.bounds) + 1) if shard is None else (shard,)
+    shards = range(target.generation.shard_count) if shard is None else (shard,)
     page_size = PageSize()
     done = apply_pages(
         opened,

@@ -38,7 +38,7 @@ def source_lag(project: Project, lens: Lens) -> SourceLag | None:
     """
     with project.registry.read() as db:
         at = cursors.get(db, lens.id)
-    seen = None if at is None else at.cursor or at.high_water
+    seen = None if at is None else at.position
     try:
         with open_lens(project, as_indexed(project, lens)) as parts:
             if parts.tracked is None:

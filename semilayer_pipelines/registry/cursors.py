@@ -32,6 +32,11 @@ class IncrementalCursor:
     seen: str | None = None
     seen_at: datetime | None = None
 
+    @property
+    def position(self) -> str | None:
+        """The encoded value up to which rows are indexed; `None` before the first row."""
+        return self.cursor or self.high_water
+
 
 def get(db: Connection, lens_id: int) -> IncrementalCursor | None:
     """Return the cursor of a lens, `None` before its first walk."""

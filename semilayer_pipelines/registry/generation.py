@@ -53,6 +53,11 @@ class Generation:
     embedded_by: tuple[str, ...] = ()
     settled: str | None = None
 
+    @property
+    def shard_count(self) -> int:
+        """How many shards it has: one more than bounds between them."""
+        return len(self.bounds) + 1
+
 
 def generation_of(row: Row[Any]) -> Generation:
     """Return the generation that a row of the table describes."""
