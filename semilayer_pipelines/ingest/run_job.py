@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.embedders.rate import keep_rate
 from semilayer_pipelines.errors import (
-    DimensionChanged,
     Fenced,
     NotFound,
     Refused,
@@ -33,6 +32,7 @@ from semilayer_pipelines.ingest.reconcile import Guard, sweep
 from semilayer_pipelines.ingest.records import run_records
 from semilayer_pipelines.ingest.run_state import Heartbeat, PageDone, Run, StartOver
 from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.one_model import require_dimension, require_model
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
 from semilayer_pipelines.registry.generations import Generation
@@ -158,13 +158,7 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
             cure=f"Start the first ingest: `semilayer resume --lens {opened.lens.name}`.",
             lens=opened.lens.name,
         )
-    if generation.model_fingerprint != opened.embedder.fingerprint:
-        raise DimensionChanged(
-            f"The index was built with {generation.model_fingerprint}, which is now "
-            f"{opened.embedder.fingerprint} under the same name; vectors of two models do not mix.",
-            cure="Rebuild the lens: `semilayer push --rebuild`.",
-            lens=opened.lens.name,
-        )
+    require_model(generation.model_fingerprint, opened.embedder.fingerprint, lens=opened.lens.name)
     target = Target(opened, generation)
     _refuse_another_dimension(target)
     try:
@@ -183,11 +177,12 @@ def _refuse_another_dimension(target: Target) -> None:
     Our own writes cannot bring that about; somebody who puts another table in its place can.
     """
     index, dimension = target.index, target.generation.dimension
-    if index is not None and dimension is not None and index.dimension != dimension:
-        raise DimensionChanged(
-            f"The index {index.name} holds vectors of {index.dimension} dimensions, its generation "
-            f"was built with {dimension}.",
-            cure="Rebuild the lens: `semilayer push --rebuild`.",
+    if index is not None and dimension is not None:
+        require_dimension(
+            index.dimension,
+            dimension,
+            giver=f"The index {index.name} holds vectors of",
+            holder="its generation was built with",
         )
 
 

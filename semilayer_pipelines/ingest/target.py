@@ -15,9 +15,10 @@ import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.embedders.backend import Backend
-from semilayer_pipelines.errors import DimensionChanged, NotFound, ObjectsRejected
+from semilayer_pipelines.errors import NotFound, ObjectsRejected
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run, StartOver
+from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.generations import Generation, GenerationState
 from semilayer_pipelines.stores.protocol import Index, IndexSchema
@@ -66,13 +67,7 @@ class Target:
             self._fix_dimension(dimension)
             self._leave_its_place()
         assert self._index is not None
-        if self._index.dimension != dimension:
-            raise DimensionChanged(
-                f"The model gives vectors of {dimension} dimensions, the index holds "
-                f"{self._index.dimension}.",
-                cure="A changed model needs a rebuild: `semilayer push --rebuild`.",
-                lens=self._opened.lens.name,
-            )
+        require_dimension(dimension, self._index.dimension, lens=self._opened.lens.name)
         return self._index
 
     def _fix_dimension(self, dimension: int) -> None:

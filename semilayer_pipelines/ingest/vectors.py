@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
-from semilayer_pipelines.errors import DimensionChanged
 from semilayer_pipelines.ingest.embed import EmbeddedPage
 from semilayer_pipelines.mapping.mapped import TEXT
+from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, VECTOR, Index
 
 __all__ = ["Embed", "Vectorised", "begin_vectors"]
@@ -67,10 +67,11 @@ def _vectorised(
     page: EmbeddedPage,
 ) -> Vectorised:
     embedded_at = missing[page.kept]
-    if len(taken) and len(page.vectors) and taken.shape[1] != page.vectors.shape[1]:
-        raise DimensionChanged(
-            f"The model gives vectors of {page.vectors.shape[1]} dimensions, those indexed under "
-            f"the same name have {taken.shape[1]}.",
+    if len(taken) and len(page.vectors):
+        require_dimension(
+            page.vectors.shape[1],
+            taken.shape[1],
+            holder="those indexed under the same name have",
             cure="Name the revision of the model in the lens and rebuild it.",
         )
     at, vectors = _in_order(taken_at, taken, embedded_at, page.vectors)

@@ -21,6 +21,7 @@ from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.mapped import TEXT
+from semilayer_pipelines.one_model import not_of_one_model
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.generations import Generation
@@ -123,8 +124,9 @@ class _Auditor:
         started = time.monotonic()
         known = KnownRows(self._index.scan() if self._index else ())
         bounds = self._generation.bounds if self._generation else ()
+        shards = self._generation.shard_count if self._generation else 1
         rows = 0
-        for number in range(len(bounds) + 1):
+        for number in range(shards):
             for page in walk(self._opened, shard_window(bounds, number), number):
                 rows += page.rows.height
                 self._compare(known, page)
@@ -194,16 +196,12 @@ class _Auditor:
         found: list[str] = []
         if lens.needs is Needs.REBUILD:
             found.append("The lens was pushed with another model, key, table or fields.")
-        if generation.model_fingerprint != self._opened.embedder.fingerprint:
-            found.append(
-                f"The index was built with {generation.model_fingerprint}, which is now "
-                f"{self._opened.embedder.fingerprint} under the same name."
-            )
-        if index and generation.dimension and index.dimension != generation.dimension:
-            found.append(
-                f"The index holds vectors of {index.dimension} dimensions, it was built with "
-                f"{generation.dimension}."
-            )
+        found += not_of_one_model(
+            built_with=generation.model_fingerprint,
+            now=self._opened.embedder.fingerprint,
+            dimension=generation.dimension,
+            found=index.dimension if index else None,
+        )
         rebuild = bool(found)
         with self._opened.registry.read() as db:
             now = generations.active(db, lens.id)

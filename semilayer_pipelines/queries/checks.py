@@ -21,6 +21,7 @@ from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.records import compare_by_key
 from semilayer_pipelines.ingest.walk import shard_window
+from semilayer_pipelines.one_model import REBUILD, not_of_one_model
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs
 from semilayer_pipelines.registry.generations import Generation
@@ -153,18 +154,14 @@ def _latest(began: datetime | None, built: datetime) -> datetime:
 
 
 def _model(opened: OpenLens, lens: Lens, generation: Generation, index: Index | None) -> Verdict:
-    wrong: list[str] = []
-    if generation.model_fingerprint != opened.embedder.fingerprint:
-        wrong.append(
-            f"The index was built with {generation.model_fingerprint}, which is now "
-            f"{opened.embedder.fingerprint} under the same name: rebuild it."
-        )
     dimension = index.dimension if index else generation.dimension
-    if dimension != generation.dimension:
-        wrong.append(
-            f"The index holds vectors of {dimension} dimensions, it was built with "
-            f"{generation.dimension}: rebuild it."
-        )
+    mixed = not_of_one_model(
+        built_with=generation.model_fingerprint,
+        now=opened.embedder.fingerprint,
+        dimension=generation.dimension,
+        found=dimension,
+    )
+    wrong = [f"{why} {REBUILD}" for why in mixed]
     match lens.needs:
         case Needs.REBUILD:
             wrong.append(f"It was pushed anew: `semilayer resume --lens {lens.name}` rebuilds it.")
@@ -187,7 +184,7 @@ def _sample(opened: OpenLens, generation: Generation, index: Index | None, seed:
     reading = missed.reading(opened)
     keys = _drawn(index, seed)
     looked_up = reading.bridge.read_rows(reading.selection, keys).frame
-    window = shard_window(generation.bounds, seed % (len(generation.bounds) + 1))
+    window = shard_window(generation.bounds, seed % generation.shard_count)
     page = reading.bridge.read_page(
         reading.selection, Window(window.after, window.upto), SAMPLE_ROWS
     ).frame

@@ -15,7 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import DimensionChanged, NotFound, Refused
+from semilayer_pipelines.errors import NotFound, Refused
+from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.generation import Generation, GenerationState, generation_of
 from semilayer_pipelines.registry.lenses import Lens
@@ -131,12 +132,10 @@ def set_dimension(db: Connection, generation_id: int, dimension: int) -> None:
         .values(dimension=dimension)
     )
     generation = _by_id(db, generation_id)
-    if generation.dimension != dimension:
-        raise DimensionChanged(
-            f"The model gives vectors of {dimension} dimensions, generation {generation.number} "
-            f"holds {generation.dimension}.",
-            cure="A changed model needs a rebuild: `semilayer push --rebuild`.",
-        )
+    assert generation.dimension is not None
+    require_dimension(
+        dimension, generation.dimension, holder=f"generation {generation.number} holds"
+    )
 
 
 def note_embedder(db: Connection, generation_id: int, by: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
     KEY,
@@ -54,9 +54,6 @@ def _check_vectors(objects: pl.DataFrame, dimension: int) -> None:
         case pl.Array(inner=pl.Float32, shape=(width,)) if width == dimension:
             return
         case pl.Array(shape=(width,)) if width != dimension:
-            raise DimensionChanged(
-                f"the vectors have {width} numbers, the index holds {dimension}.",
-                cure="Rebuild the lens: its model or dimension changed.",
-            )
+            require_dimension(width, dimension, giver="The objects have vectors of")
         case other:
             raise ValueError(f"{VECTOR} must be Array(Float32, {dimension}), not {other}")

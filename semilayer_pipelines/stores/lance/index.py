@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from semilayer_pipelines.errors import NotFound, StoreUnavailable
-from semilayer_pipelines.stores.dimension import check_query
+from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance import upkeep
 from semilayer_pipelines.stores.lance.errors import is_conflict, store_errors
 from semilayer_pipelines.stores.lance.filter import keys_sql, where_sql
@@ -158,7 +158,7 @@ class LanceIndex:
         Exact until the table is large enough for an index. Raises `ConfigError` for a condition
         that does not fit the fields, `DimensionChanged` for a vector of another length.
         """
-        check_query(self, vector)
+        require_dimension(len(vector), self.dimension, giver="The query has")
         names = [field.name for field in self._schema.fields]
         condition = where_sql(where, self._schema.fields)
         with self._errors():

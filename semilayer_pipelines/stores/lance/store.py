@@ -27,7 +27,7 @@ with without_rest_client():
     import lancedb
 
 from semilayer_pipelines.errors import NotFound, StoreUnavailable, nearest
-from semilayer_pipelines.stores.dimension import check_index
+from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance.errors import store_errors
 from semilayer_pipelines.stores.lance.index import LanceIndex
 from semilayer_pipelines.stores.lance.schema import arrow_schema
@@ -61,7 +61,12 @@ class LanceStore:
                 shutil.rmtree(self._table_folder(name), ignore_errors=True)
                 self._connection.create_table(name, schema=arrow_schema(schema))
         index = self.open(name)
-        check_index(index, schema)
+        require_dimension(
+            schema.dimension,
+            index.dimension,
+            giver="The lens needs vectors of",
+            holder=f"index {name} holds",
+        )
         return index
 
     def find(self, name: str) -> LanceIndex | None:

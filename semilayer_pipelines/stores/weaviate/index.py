@@ -21,7 +21,7 @@ import polars as pl
 from weaviate.classes.config import ConsistencyLevel
 
 from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable
-from semilayer_pipelines.stores.dimension import check_query
+from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.frames import check_objects, object_columns
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, IndexSchema
@@ -160,7 +160,7 @@ class WeaviateIndex:
         not fit the fields and when none names the tenant, `DimensionChanged` for a vector of
         another length.
         """
-        check_query(self, vector)
+        require_dimension(len(vector), self.dimension, giver="The query has")
         return ranked(self._nearest(vector, limit, where), self._schema.fields, self._distance)
 
     def count(self) -> int:

@@ -21,7 +21,7 @@ from weaviate.collections.classes.config import _CollectionConfigSimple
 from weaviate.exceptions import UnexpectedStatusCodeError
 
 from semilayer_pipelines.errors import ConfigError, NotFound, nearest
-from semilayer_pipelines.stores.dimension import check_index
+from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import IndexSchema
 from semilayer_pipelines.stores.weaviate.connection import T, connected, persistently
@@ -78,7 +78,12 @@ class WeaviateStore:
                     lambda: self._client.collections.create(self._collection(name), **parts),
                 )
         index = self.open(name)
-        check_index(index, schema)
+        require_dimension(
+            schema.dimension,
+            index.dimension,
+            giver="The lens needs vectors of",
+            holder=f"index {name} holds",
+        )
         return index
 
     def find(self, name: str) -> WeaviateIndex | None:
