@@ -1,4 +1,4 @@
-"""How a run ended, and what that means for its job and its lens.
+"""How a run ended, and what that means for its job and its lens (see `registry.jobs.endings`).
 
 Each ending is one registry transaction. A run whose job is another run's by now changes nothing:
 what it has to say is no longer true.

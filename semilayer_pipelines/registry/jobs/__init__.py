@@ -1,12 +1,13 @@
 """Jobs: the one way to make them, and every step of their way.
 
 A job exists before any run does; `request` makes it (`jobs.queue`). This is the face: what a job is
-stands in `jobs.job`, how it moves in `jobs.steps`, how it ends badly in `jobs.endings`.
+stands in `jobs.job`, how it moves in `jobs.steps`, how it ends in `jobs.endings`.
 
 In a transaction that also appends changes, append first: all who take both locks then take them in
 one order.
 """
 
+from semilayer_pipelines.registry.jobs.endings import finish, requeue, retry
 from semilayer_pipelines.registry.jobs.job import (
     Job,
     JobStatus,
@@ -30,15 +31,7 @@ from semilayer_pipelines.registry.jobs.queries import (
     silent,
 )
 from semilayer_pipelines.registry.jobs.queue import Requested, cancel, postpone, relaunch, request
-from semilayer_pipelines.registry.jobs.steps import (
-    beat,
-    finish,
-    heartbeat,
-    join,
-    requeue,
-    retry,
-    take,
-)
+from semilayer_pipelines.registry.jobs.steps import beat, heartbeat, join, take
 
 __all__ = [
     "Job",
