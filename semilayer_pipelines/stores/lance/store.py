@@ -100,7 +100,10 @@ class LanceStore:
     def exists(self, name: str) -> bool:
         """Say whether the index exists, that is, has a first version."""
         versions = self._table_folder(_checked(name)) / "_versions"
-        return any(versions.glob("*.manifest"))
+        try:
+            return any(versions.glob("*.manifest"))
+        except FileNotFoundError:  # dropped while the folder was read
+            return False
 
     def drop(self, name: str) -> None:
         """Remove an index and its lock, whatever state it is in; no error when it is gone already.
