@@ -15,7 +15,7 @@ from benchmarks.catalogue import workplace
 from benchmarks.packages import COLUMNS, lab_of
 from benchmarks.timing import timed
 from semilayer_pipelines.ingest.job_outcome import Outcome
-from semilayer_pipelines.ingest.run_state import PageDone
+from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.registry import generations
 
 __all__ = ["main"]

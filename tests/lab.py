@@ -16,8 +16,8 @@ from semilayer_pipelines.config.models import LensConfig, ProjectConfig
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.ingest.open_lens import open_lens
+from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import Outcome, run_job
-from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import generations, jobs, lenses
 from semilayer_pipelines.registry.generations import Generation

@@ -41,7 +41,7 @@ def delete_keys(
         deleted = retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
         counts = Counts(deleted=deleted)
         _commit(opened, run, target, gone, counts, commit)
-    run.add(counts)
+    run.progress.add(counts)
     return counts
 
 
@@ -57,7 +57,7 @@ def _commit(
         return
     with opened.registry.begin() as db:
         target.check_current(db)
-        run.check_fence(db)
+        run.lease.check(db)
         if run.had_failed_rows:
             failed_rows.clear(db, opened.lens.id, gone)
         if commit is not None:

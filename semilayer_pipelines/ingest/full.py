@@ -19,13 +19,15 @@ from semilayer_pipelines.config.models import Rebuild
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.ingest.known_rows import KnownRows
+from semilayer_pipelines.ingest.lease import LEASE
+from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Commit, Comparison
 from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.pipelined import apply_pages
 from semilayer_pipelines.ingest.publish import announce, publish
 from semilayer_pipelines.ingest.retention import drop_retired
-from semilayer_pipelines.ingest.run_state import LEASE, Heartbeat, Run, StartOver
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.columns import same_rows
@@ -50,9 +52,9 @@ def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | N
         announce(opened.store, opened.lens, finished)
         return finished
     generation = open_generation(opened, run)
-    run.expected_rows = generation.source_rows
     with opened.registry.read() as db:
-        run.rows_before = sum(one.counts.read for one in shards.list_all(db, generation.id))
+        before = sum(one.counts.read for one in shards.list_all(db, generation.id))
+    run.progress.expect(generation.source_rows, before=before)
     while not run.paused():
         claimed = _claim(opened, run, generation, shard)
         if claimed is None:
@@ -153,7 +155,7 @@ def _claim(opened: OpenLens, run: Run, generation: Generation, number: int | Non
             db,
             generation.id,
             number=number,
-            lease=run.lease,
+            lease=run.lease.token,
             run_id=run.run_id,
             now=now,
             stale_before=now - LEASE,
@@ -205,9 +207,9 @@ def _cover(
         of = (db, shard.generation_id, shard.number)
         total, now = before + counts, opened.clock()
         held = (
-            shards.finish(*of, lease=run.lease, counts=total, now=now)
+            shards.finish(*of, lease=run.lease.token, counts=total, now=now)
             if cursor is None
-            else shards.advance(*of, lease=run.lease, cursor=cursor, counts=total, now=now)
+            else shards.advance(*of, lease=run.lease.token, cursor=cursor, counts=total, now=now)
         )
         if not held:
             raise Fenced(f"Another run has taken over shard {shard.number}.", lens=opened.lens.name)
@@ -223,17 +225,17 @@ def _held(opened: OpenLens, run: Run, shard: Shard, finished: Event) -> Iterator
 
     def beat(db: Connection) -> bool:
         return finished.is_set() or shards.beat(
-            db, shard.generation_id, shard.number, lease=run.lease, now=opened.clock()
+            db, shard.generation_id, shard.number, lease=run.lease.token, now=opened.clock()
         )
 
     try:
-        with Heartbeat(run, beat):
+        with run.lease.kept(beat):
             yield
     finally:
         # No error to catch: Dagster's cancel is a BaseException, and a finished shard is not held.
         with opened.registry.begin() as db:
             shards.release(
-                db, shard.generation_id, shard.number, lease=run.lease, now=opened.clock()
+                db, shard.generation_id, shard.number, lease=run.lease.token, now=opened.clock()
             )
 
 

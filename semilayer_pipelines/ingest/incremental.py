@@ -126,7 +126,7 @@ def _survey(opened: OpenLens, run: Run, column: str, horizon: datetime) -> str |
     found = retrying(
         lambda: opened.bridge.untracked(opened.selection, column, horizon), SourceUnreachable
     )
-    run.add(Counts(untracked=found.missing, in_the_future=found.in_the_future))
+    run.progress.add(Counts(untracked=found.missing, in_the_future=found.in_the_future))
     return retrying(
         lambda: opened.bridge.high_water(opened.selection, column, horizon), SourceUnreachable
     )

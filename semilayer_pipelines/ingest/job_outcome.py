@@ -60,7 +60,7 @@ def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
                 if job.mode is Mode.FULL:
                     # It may be queued again: the run of a shard met something that passed.
                     jobs.join(db, job.id, run_id=run.run_id, now=now)
-                counts = _all_shards(db, outcome) if job.mode is Mode.FULL else run.counts
+                counts = _all_shards(db, outcome) if job.mode is Mode.FULL else run.progress.counts
                 if not jobs.finish(
                     db, job.id, lease=job.lease, status=JobStatus.COMPLETED, counts=counts, now=now
                 ):
@@ -148,7 +148,7 @@ def record_failure(project: Project, run: Run, job: Job, error: SemilayerError) 
             wait = RETRY_WAITS[min(job.attempt, len(RETRY_WAITS)) - 1]
             jobs.retry(db, job.id, lease=job.lease, due_at=now + wait, error=message, now=now)
             return
-        endings.fail(db, job, counts=run.counts, error=message, cure=cure, now=now)
+        endings.fail(db, job, counts=run.progress.counts, error=message, cure=cure, now=now)
 
 
 def record_cancel(project: Project, run: Run, job: Job) -> None:
@@ -158,7 +158,7 @@ def record_cancel(project: Project, run: Run, job: Job) -> None:
         if not jobs.holds(db, job.id, job.lease):
             return
         changes.release(db, job.id)
-        endings.cancel(db, job, counts=run.counts, now=now)
+        endings.cancel(db, job, counts=run.progress.counts, now=now)
 
 
 def record_interrupt(project: Project, run: Run, job: Job) -> None:

@@ -181,8 +181,8 @@ def end_page(
             rejected = embedding | {key: ("writing", reason) for key, reason in refused.items()}
             counts = _counts(page, mapped, ready, written, len(rejected))
             _commit(opened, run, target, counts, mapped, rejected, commit)
-    run.embedding.add(ready.embedded, ready.tokens, ready.seconds)
-    run.page_done(page.shard or 0, counts, time.monotonic() - since, page.cursor)
+    run.progress.embedding.add(ready.embedded, ready.tokens, ready.seconds)
+    run.progress.page_done(page.shard or 0, counts, time.monotonic() - since, page.cursor)
     return counts
 
 
@@ -282,7 +282,7 @@ def _commit(
         # Once more: a page that found nothing to write was compared without the lock, and what it
         # was compared with may have been replaced since.
         target.check_current(db)
-        run.check_fence(db)
+        run.lease.check(db)
         if run.had_failed_rows:
             mended = mapped.frame[KEY].filter(~mapped.frame[KEY].is_in(list(rejected)))
             failed_rows.clear(db, opened.lens.id, mended.to_list())

@@ -13,10 +13,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import GuardStopped
+from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.reconcile import GUARD_ROWS, sweep
 from semilayer_pipelines.ingest.records import apply_changes
-from semilayer_pipelines.ingest.run_state import Run, StartOver
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, lenses
 from semilayer_pipelines.registry.changes import Change
@@ -76,7 +77,7 @@ def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation 
     now, generation = opened.clock(), target.generation
     with opened.registry.begin() as db:
         target.check_current(db)
-        run.check_fence(db)
+        run.lease.check(db)
         if changes.latest_seq(db, opened.lens.id) > seq:
             return None
         generations.publish(db, generation.id, now)

@@ -105,7 +105,7 @@ def _compare(
     known: KnownRows, missed: MissedUpdates, run: Run, rows: pl.DataFrame, mapped: Mapped
 ) -> Comparison:
     found, same = known.compare(mapped.frame)
-    run.add(Counts(missed_updates=missed.count(rows, mapped.frame[KEY].filter(~same))))
+    run.progress.add(Counts(missed_updates=missed.count(rows, mapped.frame[KEY].filter(~same))))
     # A row that cannot be mapped is there all the same: its old object stays.
     known.mark_seen(mapped.failed[KEY])
     return Comparison(known=found, same=same, doubled=known.doubled(mapped.frame[KEY]))
@@ -138,5 +138,5 @@ def _forget_failed(opened: OpenLens, run: Run) -> None:
         listed = failed_rows.keys(db, opened.lens.id, failed_rows.KEPT)
     gone = [key for keys in in_chunks(listed) for key in absent(opened, keys)]
     with opened.registry.begin() as db:
-        run.check_fence(db)
+        run.lease.check(db)
         failed_rows.clear(db, opened.lens.id, gone)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import Outcome, RunEnd, run_job
-from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Mode

@@ -7,7 +7,6 @@ says what is left to do, and running the job again does it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -27,10 +26,13 @@ from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.incremental import run_incremental
 from semilayer_pipelines.ingest.job_outcome import Outcome, RunEnd
+from semilayer_pipelines.ingest.lease import Lease
+from semilayer_pipelines.ingest.lens_watch import LensWatch, StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
+from semilayer_pipelines.ingest.progress import PageDone, Progress
 from semilayer_pipelines.ingest.reconcile import Guard, sweep
 from semilayer_pipelines.ingest.records import run_records
-from semilayer_pipelines.ingest.run_state import Heartbeat, PageDone, Run, StartOver
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.one_model import require_dimension, require_model
 from semilayer_pipelines.project import Project
@@ -69,18 +71,16 @@ def run_job(
     with project.registry.read() as db:
         failed = failed_rows.count(db, job.lens_id)
     run = Run(
-        registry=project.registry,
-        clock=project.clock,
-        lens_id=job.lens_id,
         job_id=job.id,
         run_id=run_id,
-        lease=job.lease or uuid4().hex,
-        report=report,
         confirmed=job.confirmed,
         had_failed_rows=failed > 0,
+        lease=Lease(project.registry, job.lease or uuid4().hex),
+        progress=Progress(project.registry, project.clock, job.id, report),
+        watch=LensWatch(project.registry, job.lens_id),
     )
     try:
-        with Heartbeat(run, lambda db: _beat(db, project, run, job)):
+        with run.lease.kept(lambda db: _beat(db, project, run, job)):
             outcome = _to_the_end(project, run, job, shard)
     except Fenced:
         raise
@@ -116,7 +116,7 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
     for _ in range(MAX_STARTS):
         with project.registry.read() as db:
             lens = lenses.by_id(db, job.lens_id)
-        run.config_hash = lens.config_hash
+        run.watch.begin(lens.config_hash)
         if job.mode is not Mode.FULL:
             lens = as_indexed(project, lens)
         with open_lens(project, lens) as opened:
@@ -125,7 +125,7 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
             except StartOver:
                 continue
             job_outcome.record_end(opened, run, job, outcome)
-            took = run.embedding
+            took = run.progress.embedding
             keep_rate(
                 opened.embedder.fingerprint,
                 texts=took.texts,
@@ -216,18 +216,18 @@ def _outcome(
     return Outcome(
         ended,
         run.job_id,
-        run.counts,
+        run.progress.counts,
         generation,
         published=published,
         index_rows=rows,
-        seconds=time.monotonic() - run.started,
+        seconds=run.progress.seconds,
     )
 
 
 def _beat(db: Connection, project: Project, run: Run, job: Job) -> bool:
     now = project.clock()
     if job.lease is not None:
-        return jobs.heartbeat(db, job.id, lease=job.lease, counts=run.counts, now=now)
+        return jobs.heartbeat(db, job.id, lease=job.lease, counts=run.progress.counts, now=now)
     # Another shard's run may have queued a full ingest again, or completed it: that stops nobody.
     stopped = (JobStatus.CANCELED, JobStatus.FAILED)
     return jobs.beat(db, job.id, now) or jobs.get(db, job.id).status not in stopped

@@ -16,8 +16,9 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.errors import NotFound, ObjectsRejected
+from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.run_state import Run, StartOver
+from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.generations import Generation, GenerationState
@@ -110,7 +111,7 @@ class Target:
                 raise StartOver from None
             with self._opened.registry.begin() as db:
                 self.check_current(db)
-                run.check_fence(db)
+                run.lease.check(db)
             yield
 
     def check_current(self, db: Connection) -> None:

@@ -12,8 +12,8 @@ from semilayer_pipelines.orchestration.names import asset_key, published_key, sh
 from semilayer_pipelines.registry.jobs import Job, Mode
 
 if TYPE_CHECKING:
+    from semilayer_pipelines.ingest.progress import PageDone
     from semilayer_pipelines.ingest.run_job import Outcome
-    from semilayer_pipelines.ingest.run_state import PageDone
 
 __all__ = [
     "Context",

@@ -12,8 +12,8 @@ from sqlalchemy import make_url, select
 from semilayer_pipelines.config.models import Bridge, LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.control.push import PushAction, apply_push, plan_push, plan_removal
 from semilayer_pipelines.errors import NotFound, Overtaken, SchemaMismatch, StoreUnavailable
+from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
-from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import cursors, lenses, tables
 from semilayer_pipelines.registry.lenses import LensStatus, Needs

@@ -10,8 +10,8 @@ import pytest
 
 from semilayer_pipelines.control.rollback import RolledBack, rollback
 from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
-from semilayer_pipelines.ingest.run_state import PageDone
 from semilayer_pipelines.registry import cursors, generations
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs

@@ -10,7 +10,7 @@ from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.rate import known_rate
-from semilayer_pipelines.ingest.run_state import PageDone
+from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.registry import generations
 from tests.lab import Lab
 

@@ -11,8 +11,8 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Fenced, SourceRefused
+from semilayer_pipelines.ingest.lease import LEASE
 from semilayer_pipelines.ingest.run_job import Outcome, RunEnd, run_job
-from semilayer_pipelines.ingest.run_state import LEASE
 from semilayer_pipelines.registry import changes, failed_rows, jobs, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode

@@ -11,8 +11,8 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import GuardStopped, TooManyFailures
+from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
-from semilayer_pipelines.ingest.run_state import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.registry import changes, generations, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.lenses import LensStatus

@@ -16,8 +16,8 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Fenced
+from semilayer_pipelines.ingest.lease import LEASE
 from semilayer_pipelines.ingest.run_job import run_job
-from semilayer_pipelines.ingest.run_state import LEASE
 from semilayer_pipelines.registry import changes, jobs, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode

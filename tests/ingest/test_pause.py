@@ -14,8 +14,8 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import EmbedderUnavailable, Transient
+from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
-from semilayer_pipelines.ingest.run_state import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.registry import changes, jobs, page_log, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode

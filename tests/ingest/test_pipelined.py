@@ -11,7 +11,7 @@ from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import ModelUnavailable
-from semilayer_pipelines.ingest import page_size, run_state
+from semilayer_pipelines.ingest import lens_watch, page_size
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import shards
 from semilayer_pipelines.stores.protocol import Index
@@ -95,7 +95,7 @@ def test_a_page_whose_embedding_fails_leaves_those_before_it_committed(
 def test_a_pause_writes_what_is_under_way_and_reads_no_more(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_state, "PAUSE_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(lens_watch, "PAUSE_CHECK_SECONDS", 0.0)
     pages: list[int] = []
 
     def report(done: object) -> None:

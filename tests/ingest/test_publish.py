@@ -10,8 +10,9 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
+from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import Outcome, RunEnd, run_job
-from semilayer_pipelines.ingest.run_state import PAUSE_CHECK_SECONDS, PageDone
 from semilayer_pipelines.registry import changes, cursors
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, Mode

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Refused, SemilayerError, Terminal
-from semilayer_pipelines.ingest import retry, run_state
+from semilayer_pipelines.ingest import lens_watch, retry
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, Mode
@@ -256,7 +256,7 @@ def _quick_folder() -> str | None:
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the waits out, which are seconds by the clock on the wall: here time is told."""
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(run_state, "PAUSE_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(lens_watch, "PAUSE_CHECK_SECONDS", 0.0)
 
 
 def machine(*, examples: int, steps: int, derandomize: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.ingest.run_state import PAUSE_CHECK_SECONDS
+from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.orchestration.names import shard_names
 from semilayer_pipelines.registry import generations, shards
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
