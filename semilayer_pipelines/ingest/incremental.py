@@ -11,7 +11,6 @@ future are not seen: smart sync is there for them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,19 +18,19 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.cursors import decode, encode
-from semilayer_pipelines.bridges.protocol import Selection
+from semilayer_pipelines.bridges.protocol import Selection, SourcePage
 from semilayer_pipelines.bridges.times import is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SchemaMismatch, SourceUnreachable
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Commit, Page, apply_page
-from semilayer_pipelines.ingest.page_size import FIRST_PAGE_ROWS, next_page_rows
 from semilayer_pipelines.ingest.records import compare_by_key
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.walk import pages
 from semilayer_pipelines.mapping.columns import DEFAULT_TRACKING_COLUMN
-from semilayer_pipelines.registry import changes, cursors
+from semilayer_pipelines.registry import cursors
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 
 __all__ = ["OVERLAP", "goes_on_at", "require_tracking_column", "run_incremental"]
@@ -64,7 +63,8 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
     if end is None:
         return True
     selection, last = _with_bounds(opened, target), None
-    for page, last in _walk(opened, selection, column, since=goes_on_at(at, began), upto=end):
+    for page in _walk(opened, selection, column, since=goes_on_at(at, began), upto=end):
+        last = page.last
         if run.paused():
             return False
         whole = (end, began) if page.cursor is None else None
@@ -72,7 +72,7 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
     if last is not None:
         # Rows that moved past the end meanwhile: one that moves all the time would never be seen.
         # The cursor stays, as among them it could pass rows that are committed late.
-        page, _ = next(_walk(opened, selection, column, after=last, horizon=began + HORIZON))
+        page = next(_walk(opened, selection, column, after=last, horizon=began + HORIZON))
         if page.rows.height and not run.paused():
             _apply(opened, run, target, page, None)
     return True
@@ -87,26 +87,15 @@ def _walk(
     after: str | None = None,
     upto: str | None = None,
     horizon: datetime | None = None,
-) -> Iterator[tuple[Page, str | None]]:
-    """Yield the pages in tracked order, each with the position of its last row."""
-    limit = FIRST_PAGE_ROWS
-    while True:
-        started = time.monotonic()
-        with opened.registry.read() as db:
-            seq = changes.latest_seq(db, opened.lens.id)
-        here, rows = after, limit
-        read = retrying(
-            lambda here=here, rows=rows: opened.bridge.read_changed(  # type: ignore[misc]
-                selection, column, here, rows, since=since, upto=upto, horizon=horizon
-            ),
-            SourceUnreachable,
+) -> Iterator[Page]:
+    """Yield the pages in tracked order; `Page.last` is the position of the last row."""
+
+    def read(after: str | None, limit: int) -> SourcePage:
+        return opened.bridge.read_changed(
+            selection, column, after, limit, since=since, upto=upto, horizon=horizon
         )
-        shard = None if selection.bounds else 0
-        yield Page(read.frame, shard, seq, started, cursor=read.cursor), read.last
-        if read.cursor is None:
-            return
-        after = read.cursor
-        limit = next_page_rows(read.frame.height, time.monotonic() - started)
+
+    return pages(opened, read, shard=None if selection.bounds else 0, after=after)
 
 
 def _apply(opened: OpenLens, run: Run, target: Target, page: Page, commit: Commit | None) -> None:

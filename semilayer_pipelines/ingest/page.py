@@ -48,6 +48,8 @@ class Page:
     """Source rows, the shard they are of, and the point in the change log at which they were read.
 
     `shard` is `None` when the rows carry their shard in a column. `started` is a monotonic time.
+    `cursor` is where its walk goes on, `None` after the last page; `last` is the position of the
+    last row in a walk by tracked value.
     """
 
     rows: pl.DataFrame
@@ -55,6 +57,7 @@ class Page:
     change_seq: int
     started: float
     cursor: str | None = None
+    last: str | None = None
 
 
 @dataclass(frozen=True)

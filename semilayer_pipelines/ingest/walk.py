@@ -1,11 +1,12 @@
-"""Walking a key range of the source, page by page, in pages of the size that their speed allows."""
+"""Walking the source, page by page, in pages of the size that their speed allows."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from semilayer_pipelines.bridges.protocol import Window
+from semilayer_pipelines.bridges.protocol import SourcePage, Window
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
@@ -13,7 +14,7 @@ from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.registry import changes
 
-__all__ = ["shard_window", "walk"]
+__all__ = ["pages", "shard_window", "walk"]
 
 
 def shard_window(bounds: tuple[str, ...], shard: int) -> Window:
@@ -29,9 +30,27 @@ def walk(
 ) -> Iterator[Page]:
     """Yield the pages of a window in key order; `Page.cursor` is where the walk would go on.
 
+    The last page may be empty and has the cursor `None`.
+    """
+
+    def read(after: str | None, limit: int) -> SourcePage:
+        return opened.bridge.read_page(opened.selection, Window(after, window.upto), limit)
+
+    return pages(opened, read, shard=shard, after=window.after, page_size=page_size)
+
+
+def pages(
+    opened: OpenLens,
+    read: Callable[[str | None, int], SourcePage],
+    *,
+    shard: int | None,
+    after: str | None,
+    page_size: PageSize | None = None,
+) -> Iterator[Page]:
+    """Yield the pages that `read` gives: it gets the cursor to read after, and a number of rows.
+
     The change log is looked at before the rows are read, so that a change which arrives in between
-    counts as newer than the page. The last page may be empty and has the cursor `None`. Without a
-    `page_size`, a page is over when the next is asked for.
+    counts as newer than the page. Without a `page_size`, a page is over when the next is asked for.
     """
     own_size = PageSize()
     while True:
@@ -39,13 +58,9 @@ def walk(
         started = time.monotonic()
         with opened.registry.read() as db:
             seq = changes.latest_seq(db, opened.lens.id)
-        here = window
-        read = retrying(
-            lambda here=here, limit=limit: opened.bridge.read_page(opened.selection, here, limit),  # type: ignore[misc]
-            SourceUnreachable,
-        )
-        yield Page(read.frame, shard, seq, started, read.cursor)
-        if read.cursor is None:
+        found = retrying(partial(read, after, limit), SourceUnreachable)
+        yield Page(found.frame, shard, seq, started, found.cursor, found.last)
+        if found.cursor is None:
             return
-        own_size.took(read.frame.height, time.monotonic() - started)
-        window = Window(after=read.cursor, upto=window.upto)
+        own_size.took(found.frame.height, time.monotonic() - started)
+        after = found.cursor
