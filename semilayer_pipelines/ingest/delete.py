@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Commit
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
@@ -23,7 +24,7 @@ def delete_keys(
     keys: Sequence[str],
     *,
     change_seq: int,
-    commit: Commit | None = None,
+    commit: Callable[[Connection], None] | None = None,
 ) -> Counts:
     """Delete objects by key and commit what covers them.
 
@@ -32,15 +33,15 @@ def delete_keys(
     """
     index = target.index
     if index is None:
-        _commit(opened, run, target, keys, Counts(), commit)
+        _commit(opened, run, target, keys, commit)
         return Counts()
     with target.locked(index, run):
         with opened.registry.read() as db:
             newer = changes.newer_than(db, opened.lens.id, keys, change_seq)
         gone = [key for key in keys if key not in newer]
         deleted = retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
-        counts = Counts(deleted=deleted)
-        _commit(opened, run, target, gone, counts, commit)
+        _commit(opened, run, target, gone, commit)
+    counts = Counts(deleted=deleted)
     run.progress.add(counts)
     return counts
 
@@ -50,8 +51,7 @@ def _commit(
     run: Run,
     target: Target,
     gone: Sequence[str],
-    counts: Counts,
-    commit: Commit | None,
+    commit: Callable[[Connection], None] | None,
 ) -> None:
     if commit is None and not run.had_failed_rows:
         return
@@ -61,4 +61,4 @@ def _commit(
         if run.had_failed_rows:
             failed_rows.clear(db, opened.lens.id, gone)
         if commit is not None:
-            commit(db, counts)
+            commit(db)

@@ -8,7 +8,8 @@ fault, not the rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,7 +20,7 @@ from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import EmbeddingRejected, TooManyFailures
 
-__all__ = ["MAX_TRIES", "EmbeddedPage", "embed_page"]
+__all__ = ["MAX_TRIES", "Embed", "EmbeddedPage", "embed_now", "embed_page"]
 
 MAX_TRIES = 3
 MAX_REJECTED_ROWS = 20
@@ -40,6 +41,17 @@ class EmbeddedPage:
     tokens: int
     seconds: float
     by: Backend | None
+
+
+Embed = Callable[[Sequence[str]], "Future[EmbeddedPage]"]
+"""Begins to embed the texts of a page."""
+
+
+def embed_now(embedder: Embedder, texts: Sequence[str]) -> Future[EmbeddedPage]:
+    """Embed the texts of a page at once, on the caller's thread; raises like `embed_page`."""
+    done: Future[EmbeddedPage] = Future()
+    done.set_result(embed_page(embedder, texts))
+    return done
 
 
 def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:

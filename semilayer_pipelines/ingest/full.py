@@ -22,7 +22,7 @@ from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.lease import LEASE
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Commit, Comparison
+from semilayer_pipelines.ingest.page import Comparison, Page
 from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.pipelined import apply_pages
 from semilayer_pipelines.ingest.publish import announce, publish
@@ -37,7 +37,60 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.shards import Shard
 from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["open_generation", "run_full"]
+__all__ = ["run_full"]
+
+
+class ShardRows:
+    """Every row of a claimed shard; the shard's cursor moves with each page."""
+
+    def __init__(
+        self,
+        opened: OpenLens,
+        run: Run,
+        shard: Shard,
+        known: KnownRows,
+        reuse: Index | None,
+        finished: Event,
+    ) -> None:
+        """Begin where earlier runs left the shard: `known` is what they wrote of it.
+
+        `finished` is set once the shard is filled to its end.
+        """
+        self._opened = opened
+        self._run = run
+        self._shard = shard
+        self._counts = shard.counts
+        self._known = known
+        self._reuse = reuse
+        self._finished = finished
+
+    def compare(self, page: Page, mapped: Mapped) -> Comparison:
+        """Look the rows up among what earlier runs wrote."""
+        found, same = self._known.compare(mapped.frame)
+        return Comparison(known=found, same=same)
+
+    def reuse_from(self) -> Index | None:
+        """Take vectors over from the index in use, which the new one will replace."""
+        return self._reuse
+
+    def cover(self, db: Connection, page: Page, counts: Counts) -> None:
+        """Move the shard's cursor to the end of the page, or note that it is filled."""
+        of = (db, self._shard.generation_id, self._shard.number)
+        lease, now = self._run.lease.token, self._opened.clock()
+        self._counts += counts
+        if page.cursor is None:
+            held = shards.finish(*of, lease=lease, counts=self._counts, now=now)
+        else:
+            held = shards.advance(
+                *of, lease=lease, cursor=page.cursor, counts=self._counts, now=now
+            )
+        if not held:
+            raise Fenced(
+                f"Another run has taken over shard {self._shard.number}.",
+                lens=self._opened.lens.name,
+            )
+        if page.cursor is None:
+            self._finished.set()
 
 
 def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | None:
@@ -51,7 +104,7 @@ def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | N
         # It may have been killed between the switch and this.
         announce(opened.store, opened.lens, finished)
         return finished
-    generation = open_generation(opened, run)
+    generation = _open_generation(opened, run)
     with opened.registry.read() as db:
         before = sum(one.counts.read for one in shards.list_all(db, generation.id))
     run.progress.expect(generation.source_rows, before=before)
@@ -85,7 +138,7 @@ def _published_before(opened: OpenLens, run: Run) -> Generation | None:
     return active if _fits(opened, active) else None
 
 
-def open_generation(opened: OpenLens, run: Run) -> Generation:
+def _open_generation(opened: OpenLens, run: Run) -> Generation:
     """Return the generation being built for the lens as it is configured now, opened if need be.
 
     One that was begun for another mapping or model is dropped first (invariant 9).
@@ -170,19 +223,14 @@ def _fill(opened: OpenLens, run: Run, generation: Generation, shard: Shard) -> N
     window = Window(after=shard.cursor or window.after, upto=window.upto)
     finished = Event()
     with _held(opened, run, shard, finished):
-        known = _known(target, shard)
         page_size = PageSize()
         apply_pages(
             opened,
             run,
             target,
             walk(opened, window, shard.number, page_size),
+            ShardRows(opened, run, shard, _known(target, shard), reuse, finished),
             page_size=page_size,
-            compare=lambda _: partial(_compare, known),
-            vectors_from=lambda: reuse,
-            commit=lambda page, done: _cover(
-                opened, run, shard, page.cursor, shard.counts + done, finished
-            ),
         )
 
 
@@ -196,27 +244,6 @@ def _known(target: Target, shard: Shard) -> KnownRows:
         return KnownRows(())
     with target.index.lock():
         return KnownRows(target.index.scan(shard=shard.number))
-
-
-def _cover(
-    opened: OpenLens, run: Run, shard: Shard, cursor: str | None, before: Counts, finished: Event
-) -> Commit:
-    """Return what commits a page: the shard's cursor, or its end with the last page."""
-
-    def commit(db: Connection, counts: Counts) -> None:
-        of = (db, shard.generation_id, shard.number)
-        total, now = before + counts, opened.clock()
-        held = (
-            shards.finish(*of, lease=run.lease.token, counts=total, now=now)
-            if cursor is None
-            else shards.advance(*of, lease=run.lease.token, cursor=cursor, counts=total, now=now)
-        )
-        if not held:
-            raise Fenced(f"Another run has taken over shard {shard.number}.", lens=opened.lens.name)
-        if cursor is None:
-            finished.set()
-
-    return commit
 
 
 @contextmanager
@@ -246,8 +273,3 @@ def _active_index(opened: OpenLens) -> Index | None:
     if active is None or active.model_fingerprint != opened.embedder.fingerprint:
         return None
     return Target(opened, active).index
-
-
-def _compare(known: KnownRows, mapped: Mapped) -> Comparison:
-    found, same = known.compare(mapped.frame)
-    return Comparison(known=found, same=same)

@@ -12,7 +12,7 @@ future are not seen: smart sync is there for them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -22,18 +22,21 @@ from semilayer_pipelines.bridges.protocol import Selection, SourcePage
 from semilayer_pipelines.bridges.times import is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SchemaMismatch, SourceUnreachable
+from semilayer_pipelines.ingest.apply_page import apply_page
+from semilayer_pipelines.ingest.by_key import ByKey, compare_by_key
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Commit, Page, apply_page
-from semilayer_pipelines.ingest.records import compare_by_key
+from semilayer_pipelines.ingest.page import Comparison, Page
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import pages
 from semilayer_pipelines.mapping.columns import DEFAULT_TRACKING_COLUMN
+from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import cursors
 from semilayer_pipelines.registry.cursors import IncrementalCursor
+from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["OVERLAP", "goes_on_at", "require_tracking_column", "run_incremental"]
+__all__ = ["OVERLAP", "goes_on_at", "run_incremental"]
 
 OVERLAP = timedelta(seconds=30)
 """How long a transaction may stay open: of one that took longer, rows may be missed."""
@@ -42,7 +45,37 @@ HORIZON = timedelta(hours=14)
 """A time further ahead is no time of a change: no clock on earth is further ahead of UTC."""
 
 
-def require_tracking_column(opened: OpenLens) -> str:
+@dataclass(frozen=True)
+class MovedRows:
+    """Rows past the cursor, which moves with each page.
+
+    The walk began at `began`, when `end` was the largest tracked value.
+    """
+
+    opened: OpenLens
+    target: Target
+    end: str
+    began: datetime
+
+    def compare(self, page: Page, mapped: Mapped) -> Comparison:
+        """Look the keys of the page up in the index."""
+        return compare_by_key(self.target.index, mapped)
+
+    def reuse_from(self) -> Index | None:
+        """Take vectors over from the index itself."""
+        return self.target.index
+
+    def cover(self, db: Connection, page: Page, counts: Counts) -> None:
+        """Move the cursor to the last row of the page; after the last page the walk is complete."""
+        if page.last is None:
+            return  # there was no row
+        lens_id = self.opened.lens.id
+        cursors.put(db, lens_id, page.last, self.opened.clock())
+        if page.cursor is None:
+            cursors.completed(db, lens_id, self.end, began=self.began, open_for=OVERLAP)
+
+
+def _require_tracking_column(opened: OpenLens) -> str:
     """Return the change-tracking column; raise `SchemaMismatch` when the lens has none."""
     if opened.tracked is None:
         raise SchemaMismatch(
@@ -56,25 +89,25 @@ def require_tracking_column(opened: OpenLens) -> str:
 
 def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
     """Apply every row past the cursor; return False when paused on the way."""
-    column, began = require_tracking_column(opened), opened.clock()
+    column, began = _require_tracking_column(opened), opened.clock()
     with opened.registry.read() as db:
         at = cursors.get(db, opened.lens.id)
     end = _survey(opened, run, column, began + HORIZON)
     if end is None:
         return True
     selection, last = _with_bounds(opened, target), None
+    choice = MovedRows(opened, target, end, began)
     for page in _walk(opened, selection, column, since=goes_on_at(at, began), upto=end):
         last = page.last
         if run.paused():
             return False
-        whole = (end, began) if page.cursor is None else None
-        _apply(opened, run, target, page, _cover(opened, last, whole))
+        apply_page(opened, run, target, page, choice)
     if last is not None:
         # Rows that moved past the end meanwhile: one that moves all the time would never be seen.
         # The cursor stays, as among them it could pass rows that are committed late.
         page = next(_walk(opened, selection, column, after=last, horizon=began + HORIZON))
         if page.rows.height and not run.paused():
-            _apply(opened, run, target, page, None)
+            apply_page(opened, run, target, page, ByKey(target))
     return True
 
 
@@ -96,18 +129,6 @@ def _walk(
         )
 
     return pages(opened, read, shard=None if selection.bounds else 0, after=after)
-
-
-def _apply(opened: OpenLens, run: Run, target: Target, page: Page, commit: Commit | None) -> None:
-    apply_page(
-        opened,
-        run,
-        target,
-        page,
-        compare=lambda mapped: compare_by_key(target.index, mapped),
-        vectors_from=target.index,
-        commit=commit,
-    )
 
 
 def _survey(opened: OpenLens, run: Run, column: str, horizon: datetime) -> str | None:
@@ -142,20 +163,3 @@ def _with_bounds(opened: OpenLens, target: Target) -> Selection:
     if opened.tracked and opened.tracked not in columns:
         columns = (*columns, opened.tracked)
     return replace(opened.selection, columns=columns, bounds=target.generation.bounds)
-
-
-def _cover(opened: OpenLens, last: str | None, whole: tuple[str, datetime] | None) -> Commit | None:
-    """Return what moves the cursor to the last row of a page, or `None` for an empty page.
-
-    `whole`, of the last page: the largest value and the time at which the walk began.
-    """
-    if last is None:
-        return None
-
-    def commit(db: Connection, _: Counts) -> None:
-        cursors.put(db, opened.lens.id, last, opened.clock())
-        if whole is not None:
-            end, began = whole
-            cursors.completed(db, opened.lens.id, end, began=began, open_for=OVERLAP)
-
-    return commit

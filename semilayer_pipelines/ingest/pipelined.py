@@ -11,19 +11,18 @@ Only for walks in which a row is on one page: the next page is compared before t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.ingest.embed import EmbeddedPage, embed_page
+from semilayer_pipelines.ingest.apply_page import Begun, begin_page, end_page
+from semilayer_pipelines.ingest.embed import Embed, EmbeddedPage, embed_page
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Begun, Commit, Compare, Page, begin_page, end_page
+from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
-from semilayer_pipelines.ingest.vectors import Embed
-from semilayer_pipelines.stores.protocol import Index
 
 __all__ = ["apply_pages"]
 
@@ -33,24 +32,22 @@ def apply_pages(
     run: Run,
     target: Target,
     pages: Iterable[Page],
+    choice: RowChoice,
     *,
     page_size: PageSize,
-    compare: Callable[[Page], Compare],
-    vectors_from: Callable[[], Index | None],
-    commit: Callable[[Page, Counts], Commit | None] = lambda page, done: None,
 ) -> Counts:
     """Apply pages until they end or the lens is paused; return what they did together.
 
     At most two pages are held. One that is under way when the lens is paused is still written.
-    `commit` gets a page and what the pages before it did; `page_size` is told how long each page took.
-    Raises what `apply_page` and the walk raise; what was not written is then dropped.
+    `page_size` is told how long each page took. Raises what `apply_page` and the walk raise; what
+    was not written is then dropped.
     """
     done, begun, ended = Counts(), None, 0.0
 
     def end(page: Begun) -> Counts:
         nonlocal ended
         since = max(ended, page.page.started)
-        counts = end_page(opened, run, target, page, since=since, commit=commit(page.page, done))
+        counts = end_page(opened, run, target, page, choice, since=since)
         ended = time.monotonic()
         page_size.took(page.page.rows.height, ended - since)
         return counts
@@ -59,14 +56,7 @@ def apply_pages(
         for page in pages:
             if run.paused():
                 break
-            following = begin_page(
-                opened,
-                target,
-                page,
-                compare=compare(page),
-                vectors_from=vectors_from(),
-                embed=embed,
-            )
+            following = begin_page(opened, target, page, choice, embed)
             if begun is not None:
                 done += end(begun)
             begun = following
@@ -80,8 +70,8 @@ def _embedding_aside(opened: OpenLens) -> Iterator[Embed]:
     """Lend a thread that embeds, one page after the other."""
     aside = ThreadPoolExecutor(1, thread_name_prefix="embedding")
 
-    def embed(texts: Sequence[str]) -> Callable[[], EmbeddedPage]:
-        return aside.submit(embed_page, opened.embedder, texts).result
+    def embed(texts: Sequence[str]) -> Future[EmbeddedPage]:
+        return aside.submit(embed_page, opened.embedder, texts)
 
     try:
         yield embed

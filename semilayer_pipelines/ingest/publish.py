@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import GuardStopped
+from semilayer_pipelines.ingest.by_key import ByKey
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.reconcile import GUARD_ROWS, sweep
@@ -122,14 +123,7 @@ def _replay(opened: OpenLens, run: Run, target: Target, since: int) -> int:
         if not batch:
             return since
         last: dict[str, Change] = {change.key: change for change in batch}
-        apply_changes(
-            opened,
-            run,
-            target,
-            list(last.values()),
-            covering=lambda _: None,
-            vectors_from=target.index,
-        )
+        apply_changes(opened, run, target, list(last.values()), ByKey(target))
         since = batch[-1].seq
 
 

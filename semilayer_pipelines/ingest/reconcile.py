@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
 import polars as pl
 
@@ -21,7 +20,7 @@ from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Comparison
+from semilayer_pipelines.ingest.page import Comparison, Page
 from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.pipelined import apply_pages
 from semilayer_pipelines.ingest.run_state import Run
@@ -29,7 +28,7 @@ from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
-from semilayer_pipelines.stores.protocol import KEY
+from semilayer_pipelines.stores.protocol import KEY, Index
 
 __all__ = ["GUARD_ROWS", "Guard", "sweep"]
 
@@ -51,6 +50,31 @@ class Guard:
         A source that showed no row at all is more likely broken than empty.
         """
         return max(GUARD_ROWS, int(indexed * self.share)) if rows_read else 0
+
+
+@dataclass(frozen=True)
+class ComparedRows:
+    """Every row of the source, beside everything that the index had when the sweep began."""
+
+    run: Run
+    target: Target
+    known: KnownRows
+    missed: MissedUpdates
+    cover = None
+
+    def compare(self, page: Page, mapped: Mapped) -> Comparison:
+        """Look the rows up among what is known, and note what incremental ingest missed."""
+        keys = mapped.frame[KEY]
+        found, same = self.known.compare(mapped.frame)
+        missed = self.missed.count(page.rows, keys.filter(~same))
+        self.run.progress.add(Counts(missed_updates=missed))
+        # A row that cannot be mapped is there all the same: its old object stays.
+        self.known.mark_seen(mapped.failed[KEY])
+        return Comparison(known=found, same=same, doubled=self.known.doubled(keys))
+
+    def reuse_from(self) -> Index | None:
+        """Take vectors over from the index itself."""
+        return self.target.index
 
 
 def sweep(
@@ -79,9 +103,8 @@ def sweep(
                 reading, shard_window(target.generation.bounds, number), number, page_size
             )
         ),
+        ComparedRows(run, target, known, missed),
         page_size=page_size,
-        compare=lambda page: partial(_compare, known, missed, run, page.rows),
-        vectors_from=lambda: target.index,
     )
     if run.paused():
         return False
@@ -99,16 +122,6 @@ def sweep(
             return False
         delete_keys(opened, run, target, keys, change_seq=seq)
     return True
-
-
-def _compare(
-    known: KnownRows, missed: MissedUpdates, run: Run, rows: pl.DataFrame, mapped: Mapped
-) -> Comparison:
-    found, same = known.compare(mapped.frame)
-    run.progress.add(Counts(missed_updates=missed.count(rows, mapped.frame[KEY].filter(~same))))
-    # A row that cannot be mapped is there all the same: its old object stays.
-    known.mark_seen(mapped.failed[KEY])
-    return Comparison(known=found, same=same, doubled=known.doubled(mapped.frame[KEY]))
 
 
 def _tombstones(

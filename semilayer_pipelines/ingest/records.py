@@ -8,42 +8,60 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.ingest.apply_page import apply_page
+from semilayer_pipelines.ingest.by_key import compare_by_key
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Commit, Comparison, Page, apply_page, nothing_known
+from semilayer_pipelines.ingest.page import Comparison, Page, RowChoice
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action, Change
-from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH, Index
+from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["CLAIM_ROWS", "Covering", "apply_changes", "compare_by_key", "run_records"]
+__all__ = ["CLAIM_ROWS", "apply_changes", "run_records"]
 
 CLAIM_ROWS = 1_000
-_INDEXED = "_indexed"
 
-Covering = Callable[[Sequence[str]], Commit | None]
-"""What commits the claim on these keys once they are written."""
+
+@dataclass(frozen=True)
+class ClaimedRows:
+    """Rows whose changes this run has claimed; they are acknowledged with the page."""
+
+    opened: OpenLens
+    run: Run
+    target: Target
+
+    def compare(self, page: Page, mapped: Mapped) -> Comparison:
+        """Look the keys of the page up in the index."""
+        return compare_by_key(self.target.index, mapped)
+
+    def reuse_from(self) -> Index | None:
+        """Take vectors over from the index itself."""
+        return self.target.index
+
+    def cover(self, db: Connection, page: Page, counts: Counts) -> None:
+        """Acknowledge the changes of the page's rows."""
+        self.acknowledge(db, _keys(self.opened, page.rows))
+
+    def acknowledge(self, db: Connection, keys: Sequence[str]) -> None:
+        """Acknowledge the changes of these keys."""
+        changes.ack(db, self.run.job_id, keys, self.opened.clock())
 
 
 def run_records(opened: OpenLens, run: Run, target: Target) -> bool:
     """Claim and apply changes until the buffer is empty; return False when paused on the way."""
-
-    def acknowledge(keys: Sequence[str]) -> Commit:
-        def commit(db: Connection, _: Counts) -> None:
-            changes.ack(db, run.job_id, keys, opened.clock())
-
-        return commit
-
+    choice = ClaimedRows(opened, run, target)
     while not run.paused():
         with opened.registry.begin() as db:
             claimed = changes.claim(
@@ -51,7 +69,7 @@ def run_records(opened: OpenLens, run: Run, target: Target) -> bool:
             )
         if not claimed:
             return True
-        apply_changes(opened, run, target, claimed, covering=acknowledge, vectors_from=target.index)
+        apply_changes(opened, run, target, claimed, choice, acknowledge=choice.acknowledge)
     return False
 
 
@@ -60,12 +78,13 @@ def apply_changes(
     run: Run,
     target: Target,
     batch: Sequence[Change],
+    choice: RowChoice,
     *,
-    covering: Covering,
-    vectors_from: Index | None,
+    acknowledge: Callable[[Connection, Sequence[str]], None] | None = None,
 ) -> None:
     """Bring the index in line with the named rows; `batch` has one change a key.
 
+    `acknowledge` commits that keys are deleted, as `choice` does for the rows that are written.
     Raises what `apply_page`, `delete_keys` and the bridge raise.
     """
     started = time.monotonic()
@@ -74,39 +93,14 @@ def apply_changes(
     upserts = [change.key for change in batch if change.action is Action.UPSERT]
     selection = replace(opened.selection, bounds=target.generation.bounds)
     found = retrying(lambda: opened.bridge.read_rows(selection, upserts), SourceUnreachable).frame
-    there = found.select(key_text_expr(selection.key)).to_series()
-    gone = sorted({change.key for change in batch} - set(there.to_list()))
+    gone = sorted({change.key for change in batch} - set(_keys(opened, found)))
     if found.height:
-        apply_page(
-            opened,
-            run,
-            target,
-            Page(found, None if target.generation.bounds else 0, seq, started),
-            compare=lambda mapped: compare_by_key(target.index, mapped),
-            vectors_from=vectors_from,
-            commit=covering(there.to_list()),
-        )
+        shard = None if target.generation.bounds else 0
+        apply_page(opened, run, target, Page(found, shard, seq, started), choice)
     if gone:
-        delete_keys(opened, run, target, gone, change_seq=seq, commit=covering(gone))
+        commit = (lambda db: acknowledge(db, gone)) if acknowledge else None
+        delete_keys(opened, run, target, gone, change_seq=seq, commit=commit)
 
 
-def compare_by_key(index: Index | None, mapped: Mapped) -> Comparison:
-    """Compare mapped rows with the index by looking just their keys up."""
-    if index is None:
-        return nothing_known(mapped)
-    found = index.fetch(mapped.frame[KEY].to_list(), vectors=False)
-    have = found.unique(KEY, keep="any")
-    doubled = found[KEY].filter(found[KEY].is_duplicated())
-    joined = mapped.frame.select(KEY, ROW_HASH, TEXT_HASH).join(
-        have.select(KEY, ROW_HASH, TEXT_HASH),
-        on=KEY,
-        how="left",
-        suffix=_INDEXED,
-        maintain_order="left",
-    )
-    known = joined[ROW_HASH + _INDEXED].is_not_null()
-    same = known
-    for name in (ROW_HASH, TEXT_HASH):
-        same = same & (joined[name] == joined[name + _INDEXED]).fill_null(False)
-    same = same & ~joined[KEY].is_in(doubled.implode())
-    return Comparison(known, same, doubled.unique())
+def _keys(opened: OpenLens, rows: pl.DataFrame) -> list[str]:
+    return rows.select(key_text_expr(opened.selection.key)).to_series().to_list()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
-from semilayer_pipelines.ingest.embed import EmbeddedPage
+from semilayer_pipelines.ingest.embed import Embed, EmbeddedPage
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, VECTOR, Index
 
-__all__ = ["Embed", "Vectorised", "begin_vectors"]
-
-Embed = Callable[[Sequence[str]], Callable[[], EmbeddedPage]]
-"""Begins to embed some texts, and returns what waits for their vectors."""
+__all__ = ["PendingVectors", "Vectorised", "begin_vectors"]
 
 
 @dataclass(frozen=True)
@@ -42,21 +39,43 @@ class Vectorised:
     by: Backend | None
 
 
+@dataclass(frozen=True)
+class PendingVectors:
+    """Vectors of the rows of `changed`, some taken over, the others being embedded.
+
+    `taken` are the vectors of the rows at the positions `taken_at`, ascending; the rows at
+    `missing` have their texts under way in `embedding`.
+    """
+
+    changed: pl.DataFrame
+    taken_at: NDArray[np.int64]
+    taken: NDArray[np.float32]
+    missing: NDArray[np.int64]
+    embedding: Future[EmbeddedPage]
+
+    def result(self) -> Vectorised:
+        """Wait for the vectors that are being embedded.
+
+        Raises `DimensionChanged` when a model changed its dimension under an unchanged name, and
+        what `embed_page` raises.
+        """
+        return _vectorised(
+            self.changed, self.taken_at, self.taken, self.missing, self.embedding.result()
+        )
+
+
 def begin_vectors(
     embed: Embed, changed: pl.DataFrame, have: Index | None, may_have: pl.Series
-) -> Callable[[], Vectorised]:
+) -> PendingVectors:
     """Give every row of `changed` its vector, from `have` where that holds the same text.
 
-    Returns what waits for the vectors, which are asked of `embed` at once.
-
-    `may_have` says for which rows looking into `have` is worth it. The text hash covers the model's
-    fingerprint, so an equal hash means an equal vector. Waiting raises `DimensionChanged` when a
-    model changed its dimension under an unchanged name, and what `embed_page` raises.
+    The others are asked of `embed` at once. `may_have` says for which rows looking into `have` is
+    worth it. The text hash covers the model's fingerprint, so an equal hash means an equal vector.
     """
     taken_at, taken = _taken_over(changed, have, may_have)
     missing = np.setdiff1d(np.arange(changed.height), taken_at, assume_unique=True)
-    waiting = embed(changed[TEXT].gather(missing).to_list())
-    return lambda: _vectorised(changed, taken_at, taken, missing, waiting())
+    texts = changed[TEXT].gather(missing).to_list()
+    return PendingVectors(changed, taken_at, taken, missing, embed(texts))
 
 
 def _vectorised(

@@ -17,9 +17,9 @@ import polars as pl
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.errors import SemilayerError, redact
+from semilayer_pipelines.ingest.by_key import compare_by_key
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
-from semilayer_pipelines.ingest.records import compare_by_key
 from semilayer_pipelines.ingest.walk import shard_window
 from semilayer_pipelines.one_model import REBUILD, not_of_one_model
 from semilayer_pipelines.project import Project
