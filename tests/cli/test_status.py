@@ -1,4 +1,4 @@
-"""`status`, `jobs` and `search`, which only look."""
+"""`semilayer status`, which only looks."""
 
 from __future__ import annotations
 
@@ -47,42 +47,6 @@ def test_an_empty_project_says_what_comes_first(folder: Folder) -> None:
     assert "semilayer push" in folder.run("status").stdout
     folder.run("push")
     assert "semilayer resume" in folder.run("jobs").stdout
-
-
-def test_jobs_lists_and_a_few_characters_tell_ones_story(indexed: Folder) -> None:
-    (job,) = indexed.json("jobs")
-    assert (job["mode"], job["status"], job["counts"]["written"]) == ("full", "completed", 300)
-
-    listed = indexed.run("jobs").stdout
-    story = indexed.run("jobs", job["id"][:6]).stdout
-
-    assert job["id"][:8] in listed
-    assert job["id"] in story
-    assert "300 written" in story
-    assert "the last pages" in story
-    told = indexed.json("jobs", job["id"][:6])
-    assert job.items() <= told.items()
-    assert sum(page["rows"] for page in told["pages"]) == 300
-    assert told["seconds"] > 0
-
-
-def test_a_job_links_to_its_run_and_names_the_rows_it_set_aside(folder: Folder) -> None:
-    with sqlite3.connect(folder.database) as db:
-        db.execute("UPDATE items SET category = 'unknown' WHERE id = 4")
-    folder.environ["SEMILAYER_DAGSTER_URL"] = "http://dagster.test:3000"
-    folder.run("push", "--resume-ingest")
-    project = folder.project
-    with project.registry.read() as db:
-        (job,) = jobs.due(db, project.clock())
-    run_job(project, job.id, run_id="1234-abcd")
-
-    told = folder.json("jobs", job.id)
-
-    assert told["url"] == "http://dagster.test:3000/runs/1234-abcd"
-    assert [row["id"] for row in told["failed"]] == ["4"]
-    story = folder.run("jobs", job.id).stdout
-    assert "http://dagster.test:3000/runs/1234-abcd" in story
-    assert "semilayer failed --lens items" in story
 
 
 def test_status_of_one_lens_asks_its_source_how_far_it_is_ahead(folder: Folder) -> None:
@@ -156,34 +120,3 @@ def test_watching_shows_it_again_and_again_until_ctrl_c(folder: Folder) -> None:
         watching.kill()
         watching.wait()
     assert [document["lenses"][0]["name"] for document in documents] == ["items", "items"]
-
-
-def test_search_finds_the_row_whose_text_it_is_given(indexed: Folder) -> None:
-    # given the very text of a row, under a model whose only talent is to know equal texts
-    with_text = indexed.json("search", "items", "amber", "--limit", "1")[0]["fields"]
-    text = f"{with_text['name']}\n{with_text['description']}"
-
-    # when
-    best = indexed.json("search", "items", text, "--limit", "3")
-
-    # then
-    assert len(best) == 3
-    assert best[0]["fields"] == with_text
-    assert best[0]["score"] >= best[1]["score"] >= best[2]["score"]
-
-
-def test_search_keeps_to_its_conditions(indexed: Folder) -> None:
-    wanted = '{"category": "books", "price": {"$lt": 400}}'
-
-    found = indexed.json("search", "items", "amber", "--limit", "50", "--where", wanted)
-
-    assert found
-    assert all(hit["fields"]["category"] == "books" for hit in found)
-    assert all(hit["fields"]["price"] < 400 for hit in found)
-
-
-def test_search_for_people_is_a_line_a_hit(indexed: Folder) -> None:
-    lines = indexed.run("search", "items", "amber", "--limit", "4").stdout.splitlines()
-
-    assert len(lines) == 4
-    assert all(float(line.split()[0]) <= 1 for line in lines)
