@@ -20,12 +20,13 @@ from starlette.routing import Route
 
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.http.bodies import Bodies, BodyLimits, BodyRefused
+from semilayer_pipelines.http.contract import MAX_BODY_BYTES
 from semilayer_pipelines.project import Project
 from webhook.openapi import PATH, openapi
 from webhook.operations import KEYED, OPEN, Keyed
 from webhook.service.keys import Keys
 from webhook.service.nudge import Nudge
-from webhook.service.problems import MB, Code, Problem, from_error, problem_response
+from webhook.service.problems import Code, Problem, from_error, problem_response
 from webhook.service.service import Service
 from webhook.service.writer import Writer
 
@@ -33,7 +34,7 @@ __all__ = ["build_app"]
 
 logger = logging.getLogger(__name__)
 
-_BODY_LIMITS = BodyLimits(one=8 * MB, all=64 * MB)
+_BODY_LIMITS = BodyLimits(one=MAX_BODY_BYTES, all=8 * MAX_BODY_BYTES)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

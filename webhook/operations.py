@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from semilayer_pipelines.http.contract import INGEST_PATH, JOB_PATH
 from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey
 from webhook.routes import about, ingest, jobs, lenses, search
 from webhook.service.problems import Code
@@ -82,7 +83,7 @@ class Keyed:
 KEYED = (
     Keyed(
         "POST",
-        "/v1/ingest/{lens}",
+        INGEST_PATH,
         ingest.ingest,
         "Hand in changes, or ask for an ingest",
         IngestAnswer,
@@ -100,7 +101,7 @@ KEYED = (
     ),
     Keyed(
         "GET",
-        "/v1/jobs/{id}",
+        JOB_PATH,
         jobs.job,
         "How a job stands, now or when it has ended",
         JobAnswer,

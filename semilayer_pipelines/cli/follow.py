@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from semilayer_pipelines.cli.context import INTERRUPTED, console, say
 from semilayer_pipelines.counts import Counts, Speed
 from semilayer_pipelines.errors import Refused, Terminal
+from semilayer_pipelines.http.contract import TERMINAL_STATUSES
 from semilayer_pipelines.orchestration.diagnose import why_waiting
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, jobs, lenses, page_log, shards
@@ -26,7 +27,6 @@ PATIENCE_SECONDS = 30.0
 """A queued job is picked up in under ten; after this long its follower asks why it is not."""
 
 Tell = Callable[[str], None]
-_ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
 def follow(project: Project, job_ids: Sequence[str], *, tell: Tell = say) -> None:
@@ -104,7 +104,7 @@ def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
             with project.registry.read() as db:
                 job = jobs.get(db, job_id)
                 paused = lenses.by_id(db, job.lens_id).status is LensStatus.PAUSED
-            if job.status in _ENDED:
+            if job.status in TERMINAL_STATUSES:
                 return job
             now = time.monotonic()
             if job.status is JobStatus.QUEUED:

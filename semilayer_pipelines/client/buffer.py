@@ -12,12 +12,9 @@ from collections.abc import Iterable
 from json.encoder import JSONEncoder
 
 from semilayer_pipelines.client.change import Change
+from semilayer_pipelines.http.contract import MAX_BODY_BYTES, MAX_CHANGES
 
-__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_CHANGES", "Batch", "Buffer", "encode", "take_batch"]
-
-MAX_BATCH_CHANGES = 10_000
-MAX_BATCH_BYTES = 8_000_000
-"""The service refuses bodies of more than 8 MB."""
+__all__ = ["Batch", "Buffer", "encode", "take_batch"]
 
 _HEAD, _TAIL = b'{"mode":"records","changes":[', b"]}"
 _text = JSONEncoder(ensure_ascii=False).encode
@@ -83,9 +80,9 @@ def take_batch(changes: Iterable[Change]) -> tuple[Batch, bytes]:
     batch: list[Change] = []
     parts: list[bytes] = []
     size = len(_HEAD) + len(_TAIL)
-    for change in itertools.islice(changes, MAX_BATCH_CHANGES):
+    for change in itertools.islice(changes, MAX_CHANGES):
         part = encode(change)
-        if size + len(part) + 1 > MAX_BATCH_BYTES:
+        if size + len(part) + 1 > MAX_BODY_BYTES:
             break
         size += len(part) + 1
         batch.append(change)

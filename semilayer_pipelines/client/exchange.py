@@ -25,12 +25,10 @@ from semilayer_pipelines.client.responses import (
     read_receipt,
 )
 from semilayer_pipelines.client.service import Request, Service
+from semilayer_pipelines.http.contract import MAX_JOB_WAIT_S
 from semilayer_pipelines.http.retry_after import retry_after
 
-__all__ = ["MAX_JOB_WAIT_S", "NoAnswer", "Patience", "Steps", "Wait", "deliver", "ingest", "job"]
-
-MAX_JOB_WAIT_S = 30.0
-"""How long the service holds one look-up open."""
+__all__ = ["NoAnswer", "Patience", "Steps", "Wait", "deliver", "ingest", "job"]
 
 _JOB_PAUSE_S = 1.0
 

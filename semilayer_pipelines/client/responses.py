@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.http.contract import TERMINAL_STATUSES, JobStatus, ReceiptStatus
 
 __all__ = [
-    "TERMINAL_STATUSES",
     "Answer",
     "JobState",
-    "JobStatus",
     "Receipt",
-    "ReceiptStatus",
     "Unreadable",
     "read_error",
     "read_job",
@@ -31,26 +28,6 @@ _SHOWN_CHARACTERS = 300
 
 class Unreadable(ValueError):
     """The answer is not what this service answers; the message says what it is instead."""
-
-
-class ReceiptStatus(StrEnum):
-    """What became of an accepted call."""
-
-    QUEUED = "queued"
-    DEDUPLICATED = "deduplicated"
-
-
-class JobStatus(StrEnum):
-    """Where a job is on its way."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-
-TERMINAL_STATUSES = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
 
 
 @dataclass(frozen=True)

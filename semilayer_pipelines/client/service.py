@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.address import http_address
+from semilayer_pipelines.http.contract import INGEST_PATH, JOB_PATH
 
 __all__ = ["Request", "Service", "check_key"]
 
@@ -63,11 +64,12 @@ class Service:
     def job(self, id: str, wait: float) -> Request:
         """Return the look-up of a job, which the service answers at its end or after `wait` s."""
         query = f"?{urlencode({'wait': f'{wait:.3f}'.rstrip('0').rstrip('.')})}" if wait else ""
-        return Request("GET", f"{self.url}/v1/jobs/{quote(id, safe='')}{query}", patience=wait)
+        path = JOB_PATH.format(id=quote(id, safe=""))
+        return Request("GET", f"{self.url}{path}{query}", patience=wait)
 
     @property
     def _ingest(self) -> str:
-        return f"{self.url}/v1/ingest/{quote(self.lens, safe='')}"
+        return self.url + INGEST_PATH.format(lens=quote(self.lens, safe=""))
 
 
 def check_key(key: str) -> str:

@@ -18,13 +18,14 @@ from typing import Self, TypeVar
 
 from semilayer_pipelines.client import exchange
 from semilayer_pipelines.client.backoff import MAX_WAIT_S
-from semilayer_pipelines.client.buffer import MAX_BATCH_CHANGES, Buffer
-from semilayer_pipelines.client.change import Action, Change
+from semilayer_pipelines.client.buffer import Buffer
+from semilayer_pipelines.client.change import Change
 from semilayer_pipelines.client.exchange import NoAnswer, Patience, Steps, Wait
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
 from semilayer_pipelines.client.responses import Answer, JobState, Receipt
 from semilayer_pipelines.client.service import Request, Service
 from semilayer_pipelines.client.transport import Transport
+from semilayer_pipelines.http.contract import MAX_CHANGES, Action
 
 __all__ = ["IngestClient"]
 
@@ -100,7 +101,7 @@ class IngestClient:
             if self._closing.is_set():
                 raise RuntimeError(f"{self!r} is closed; nothing was buffered")
             self._buffer.add(given, time.monotonic())
-            full = self._buffer.waiting >= MAX_BATCH_CHANGES
+            full = self._buffer.waiting >= MAX_CHANGES
             if self._buffer.waiting and self._background is None:
                 self._background = threading.Thread(
                     target=self._flush_when_due, name="semilayer-ingest", daemon=True

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from semilayer_pipelines.control.accept import NUDGED, Call, KeyRefused
+from semilayer_pipelines.http.contract import ReceiptStatus
 from semilayer_pipelines.registry.api_key import PresentedKey
 from webhook.service.ingest_body import read_ingest
 from webhook.service.responses import IngestAnswer
@@ -26,7 +27,8 @@ async def ingest(service: Service, request: Request, key: PresentedKey) -> Respo
     if accepted.job_id is not None and accepted.due_at is not None and mode in NUDGED:
         service.nudge.watch(accepted.job_id, accepted.due_at)
     answer = IngestAnswer(
-        job_id=accepted.job_id, status="deduplicated" if accepted.job_id is None else "queued"
+        job_id=accepted.job_id,
+        status=ReceiptStatus.DEDUPLICATED if accepted.job_id is None else ReceiptStatus.QUEUED,
     )
     if accepted.buffered is not None:
         answer = answer.model_copy(update={"changes_buffered": accepted.buffered})

@@ -8,10 +8,10 @@ import re
 from starlette.requests import Request
 
 from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.http.contract import TERMINAL_STATUSES
 from semilayer_pipelines.queries.state import JobState, job_state
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.api_key import PresentedKey
-from semilayer_pipelines.registry.jobs.job import TERMINAL_STATUSES
 from webhook.service.problems import Code, Problem
 from webhook.service.requests import JobQuery, read_query
 from webhook.service.responses import JobAnswer

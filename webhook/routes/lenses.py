@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.patch import change_lens
+from semilayer_pipelines.http.contract import ReceiptStatus
 from semilayer_pipelines.queries.state import lens_state
 from semilayer_pipelines.registry import failed_rows, lenses
 from semilayer_pipelines.registry.api_key import PresentedKey
@@ -86,7 +87,7 @@ async def sync(service: Service, request: Request, key: PresentedKey) -> IngestA
 
     def do() -> IngestAnswer:
         job = lifecycle.request_sync(service.project, key.env, name, origin=_ORIGIN)
-        return IngestAnswer(job_id=job.id, status="queued")
+        return IngestAnswer(job_id=job.id, status=ReceiptStatus.QUEUED)
 
     return await service.in_thread(do)
 

@@ -15,13 +15,17 @@ from pydantic.alias_generators import to_camel
 from semilayer_pipelines.config.models import SyncInterval
 from semilayer_pipelines.control.patch import CHANGEABLE
 from semilayer_pipelines.errors import nearest
-from webhook.service.ingest_body import MAX_CHANGES, MAX_ID_CHARACTERS
+from semilayer_pipelines.http.contract import (
+    MAX_CHANGES,
+    MAX_ID_CHARACTERS,
+    MAX_JOB_WAIT_S,
+    MAX_RESULTS,
+    Action,
+)
 from webhook.service.json_text import parse, plain
 from webhook.service.problems import Problem, bad_request
 
 __all__ = [
-    "MAX_RESULTS",
-    "MAX_WAIT_S",
     "FailedQuery",
     "IngestQuestion",
     "JobQuery",
@@ -34,8 +38,6 @@ __all__ = [
     "read_query",
 ]
 
-MAX_RESULTS = 1_000
-MAX_WAIT_S = 30.0
 Model = TypeVar("Model", bound=BaseModel)
 Where = Annotated[
     dict[str, Any],
@@ -54,7 +56,7 @@ class ChangeQuestion(_Question):
     """One row that changed."""
 
     id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
-    action: Literal["upsert", "delete"]
+    action: Action
 
 
 class IngestQuestion(_Question):
@@ -111,7 +113,7 @@ class JobQuery(_Question):
     model_config = ConfigDict(strict=False)
 
     wait: Annotated[
-        float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False, description="Seconds.")
+        float, Field(ge=0, le=MAX_JOB_WAIT_S, allow_inf_nan=False, description="Seconds.")
     ] = 0.0
 
 

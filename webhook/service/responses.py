@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from semilayer_pipelines.http.contract import JobStatus, Mode, ReceiptStatus
 from semilayer_pipelines.queries.state import JobState, LensState
 from semilayer_pipelines.registry.failed_rows import FailedRow
-from semilayer_pipelines.registry.jobs.job import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
 
 __all__ = [
@@ -51,7 +52,7 @@ class IngestAnswer(_Answer):
     job_id: Annotated[
         str | None, Field(description="`null` when a job that is there already takes care of it.")
     ]
-    status: Literal["queued", "deduplicated"]
+    status: ReceiptStatus
     changes_buffered: Annotated[
         int | None, Field(description="The buffer's size after this call; mode `records` only.")
     ] = None
