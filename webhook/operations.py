@@ -17,23 +17,23 @@ from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey
 from webhook.routes import about, ingest, jobs, lenses, search
 from webhook.service.problems import Code
 from webhook.service.requests import (
+    EmptyRequest,
     FailedQuery,
-    IngestQuestion,
+    IngestRequest,
     JobQuery,
     LensPatch,
-    Nothing,
-    SearchQuestion,
-    SimilarQuestion,
+    SearchRequest,
+    SimilarRequest,
 )
 from webhook.service.responses import (
-    FailedAnswer,
-    FoundAnswer,
+    FailedResponse,
     Health,
-    IngestAnswer,
-    JobAnswer,
-    LensAnswer,
-    LensesAnswer,
+    IngestResponse,
+    JobResponse,
+    LensesResponse,
+    LensResponse,
     Readiness,
+    SearchResponse,
 )
 from webhook.service.service import Service
 
@@ -53,7 +53,7 @@ class Open:
     path: str
     handle: Open_
     summary: str
-    answer: type[BaseModel] | None
+    response: type[BaseModel] | None
     codes: tuple[Code, ...] = ()
     method: str = "GET"
     status: int = 200
@@ -71,7 +71,7 @@ class Keyed:
     path: str
     handle: Keyed_
     summary: str
-    answer: type[BaseModel]
+    response: type[BaseModel]
     codes: tuple[Code, ...]
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
@@ -86,7 +86,7 @@ KEYED = (
         INGEST_PATH,
         ingest.ingest,
         "Hand in changes, or ask for an ingest",
-        IngestAnswer,
+        IngestResponse,
         (
             *_BODY,
             Code.TOO_MANY_CHANGES,
@@ -94,7 +94,7 @@ KEYED = (
             Code.LENS_NOT_FOUND,
             Code.RATE_LIMITED,
         ),
-        body=IngestQuestion,
+        body=IngestRequest,
         status=202,
         kinds=tuple(KeyKind),
         checked_again=True,
@@ -104,19 +104,19 @@ KEYED = (
         JOB_PATH,
         jobs.job,
         "How a job stands, now or when it has ended",
-        JobAnswer,
+        JobResponse,
         (Code.BAD_REQUEST, Code.JOB_NOT_FOUND),
         query=JobQuery,
     ),
     Keyed(
-        "GET", "/v1/lenses", lenses.all_lenses, "Every lens of the environment", LensesAnswer, ()
+        "GET", "/v1/lenses", lenses.all_lenses, "Every lens of the environment", LensesResponse, ()
     ),
     Keyed(
         "GET",
         "/v1/lenses/{lens}",
         lenses.lens,
         "How a lens stands",
-        LensAnswer,
+        LensResponse,
         (Code.LENS_NOT_FOUND,),
     ),
     Keyed(
@@ -124,7 +124,7 @@ KEYED = (
         "/v1/lenses/{lens}",
         lenses.change,
         "Change a lens's cadence, guard or fields",
-        LensAnswer,
+        LensResponse,
         (*_BODY, Code.LENS_NOT_FOUND, Code.FAILED),
         body=LensPatch,
     ),
@@ -133,27 +133,27 @@ KEYED = (
         "/v1/lenses/{lens}/pause",
         lenses.pause,
         "Stop ingest after the page it is at; calls are still accepted",
-        LensAnswer,
+        LensResponse,
         (*_BODY, Code.LENS_NOT_FOUND),
-        body=Nothing,
+        body=EmptyRequest,
     ),
     Keyed(
         "POST",
         "/v1/lenses/{lens}/resume",
         lenses.resume,
         "Let ingest go on, or try again what failed",
-        LensAnswer,
+        LensResponse,
         (*_BODY, Code.LENS_NOT_FOUND),
-        body=Nothing,
+        body=EmptyRequest,
     ),
     Keyed(
         "POST",
         "/v1/lenses/{lens}/sync",
         lenses.sync,
         "Compare every row with the index and bring it in line",
-        IngestAnswer,
+        IngestResponse,
         (*_BODY, Code.LENS_NOT_FOUND, Code.REFUSED),
-        body=Nothing,
+        body=EmptyRequest,
         status=202,
     ),
     Keyed(
@@ -161,7 +161,7 @@ KEYED = (
         "/v1/failed/{lens}",
         lenses.failed,
         "Rows that were set aside, with their reasons",
-        FailedAnswer,
+        FailedResponse,
         (Code.BAD_REQUEST, Code.LENS_NOT_FOUND),
         query=FailedQuery,
     ),
@@ -170,18 +170,18 @@ KEYED = (
         "/v1/search/{lens}",
         search.search,
         "The rows nearest in meaning to a text",
-        FoundAnswer,
+        SearchResponse,
         _SEARCH,
-        body=SearchQuestion,
+        body=SearchRequest,
     ),
     Keyed(
         "POST",
         "/v1/similar/{lens}",
         search.similar,
         "The rows nearest in meaning to another row",
-        FoundAnswer,
+        SearchResponse,
         (*_SEARCH, Code.ROW_NOT_FOUND),
-        body=SimilarQuestion,
+        body=SimilarRequest,
     ),
 )
 

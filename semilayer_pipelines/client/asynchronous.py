@@ -20,9 +20,9 @@ from semilayer_pipelines.client import exchange
 from semilayer_pipelines.client.backoff import MAX_WAIT_S
 from semilayer_pipelines.client.buffer import Buffer
 from semilayer_pipelines.client.change import Change
-from semilayer_pipelines.client.exchange import NoAnswer, Patience, Steps, Wait
+from semilayer_pipelines.client.exchange import NoResponse, Patience, Steps, Wait
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
-from semilayer_pipelines.client.responses import Answer, JobState, Receipt
+from semilayer_pipelines.client.responses import JobState, Receipt, Response
 from semilayer_pipelines.client.service import Request, Service
 from semilayer_pipelines.client.transport import AsyncTransport
 from semilayer_pipelines.http.contract import MAX_CHANGES, Action
@@ -192,7 +192,7 @@ class AsyncIngestClient:
     async def _run(
         self, steps: Steps[T], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> T:
-        outcome: Answer | NoAnswer | None = None
+        outcome: Response | NoResponse | None = None
         try:
             while True:
                 match step := steps.send(outcome):

@@ -10,7 +10,7 @@ import pytest
 
 from semilayer_pipelines import client
 from semilayer_pipelines.client.buffer import take_batch
-from semilayer_pipelines.client.responses import Answer, read_error, read_job, read_receipt
+from semilayer_pipelines.client.responses import Response, read_error, read_job, read_receipt
 from semilayer_pipelines.client.service import Service
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.http.contract import (
@@ -31,7 +31,7 @@ from semilayer_pipelines.registry import changes, jobs
 from webhook.openapi import openapi
 from webhook.service.ingest_body import read_ingest
 from webhook.service.problems import Code, Problem
-from webhook.service.responses import IngestAnswer, JobAnswer
+from webhook.service.responses import IngestResponse, JobResponse
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SERVICE = Service.at("https://ingest.test", "products")
@@ -58,11 +58,11 @@ def test_the_document_says_the_words_and_the_limits() -> None:
     assert enum("Mode") == set(Mode)
     assert enum("JobStatus") == set(JobStatus)
     assert enum("ReceiptStatus") == set(ReceiptStatus)
-    asked = schemas["IngestQuestion"]["properties"]
+    asked = schemas["IngestRequest"]["properties"]
     assert asked["mode"]["enum"] == list(INGEST_MODES)
     assert asked["changes"]["maxItems"] == MAX_CHANGES
-    assert schemas["ChangeQuestion"]["properties"]["id"]["maxLength"] == MAX_ID_CHARACTERS
-    assert schemas["SearchQuestion"]["properties"]["limit"]["maximum"] == MAX_RESULTS
+    assert schemas["ChangeEntry"]["properties"]["id"]["maxLength"] == MAX_ID_CHARACTERS
+    assert schemas["SearchRequest"]["properties"]["limit"]["maximum"] == MAX_RESULTS
 
 
 @pytest.mark.parametrize("id", ["42", '["7","en"]', 'a"b\\c\n\x01', "é🜚", "x" * MAX_ID_CHARACTERS])
@@ -89,15 +89,15 @@ def test_the_webhook_reads_every_mode_that_the_client_asks_for(mode: Any) -> Non
 @pytest.mark.parametrize(
     "written",
     [
-        IngestAnswer(job_id="j-1", status=ReceiptStatus.QUEUED, changes_buffered=7),
-        IngestAnswer(job_id=None, status=ReceiptStatus.DEDUPLICATED, changes_buffered=1),
-        IngestAnswer(job_id="j-2", status=ReceiptStatus.QUEUED),
+        IngestResponse(job_id="j-1", status=ReceiptStatus.QUEUED, changes_buffered=7),
+        IngestResponse(job_id=None, status=ReceiptStatus.DEDUPLICATED, changes_buffered=1),
+        IngestResponse(job_id="j-2", status=ReceiptStatus.QUEUED),
     ],
 )
-def test_the_client_reads_every_field_of_a_receipt(written: IngestAnswer) -> None:
+def test_the_client_reads_every_field_of_a_receipt(written: IngestResponse) -> None:
     body = written.model_dump_json(by_alias=True, exclude_unset=True).encode()
 
-    read = read_receipt(Answer(202, body))
+    read = read_receipt(Response(202, body))
 
     assert read == client.Receipt(written.job_id, written.status, written.changes_buffered)
 
@@ -107,7 +107,7 @@ def test_the_client_reads_every_status_of_a_job_its_counts_and_its_error(
     status: JobStatus,
 ) -> None:
     counts = Counts(*range(1, len(Counts().as_dict()) + 1))
-    written = JobAnswer(
+    written = JobResponse(
         id="j-1",
         lens="products",
         mode=Mode.RECORDS,
@@ -125,7 +125,7 @@ def test_the_client_reads_every_status_of_a_job_its_counts_and_its_error(
         failed=[],
     )
 
-    read = read_job(Answer(200, written.model_dump_json(by_alias=True).encode()))
+    read = read_job(Response(200, written.model_dump_json(by_alias=True).encode()))
 
     assert read == client.JobState("j-1", status, counts, "The source said no.")
     assert read.ended is (status in TERMINAL_STATUSES)
@@ -135,7 +135,7 @@ def test_the_client_reads_every_status_of_a_job_its_counts_and_its_error(
 def test_the_client_reads_the_code_and_the_message_of_every_problem(code: Code) -> None:
     body = Problem(code, "It cannot be.", "Do something else.").body()
 
-    assert read_error(Answer(code.status, body)) == (code.word, "It cannot be.")
+    assert read_error(Response(code.status, body)) == (code.word, "It cannot be.")
 
 
 def test_a_name_that_the_client_does_not_know_is_no_receipt() -> None:
@@ -143,4 +143,4 @@ def test_a_name_that_the_client_does_not_know_is_no_receipt() -> None:
     told = json.dumps({"job_id": "j-1", "state": "queued"}).encode()
 
     with pytest.raises(ValueError, match="unknown status"):
-        read_receipt(Answer(202, told))
+        read_receipt(Response(202, told))

@@ -1,4 +1,4 @@
-"""What is asked, as models, for all calls but ingest; and reading it from a request.
+"""Requests as models, for all calls but ingest; and reading them.
 
 A field that is not known is refused by its name, and so is a value of another type: nothing is
 guessed or ignored.
@@ -26,13 +26,13 @@ from webhook.service.json_text import parse, plain
 from webhook.service.problems import Problem, bad_request
 
 __all__ = [
+    "EmptyRequest",
     "FailedQuery",
-    "IngestQuestion",
+    "IngestRequest",
     "JobQuery",
     "LensPatch",
-    "Nothing",
-    "SearchQuestion",
-    "SimilarQuestion",
+    "SearchRequest",
+    "SimilarRequest",
     "read_body",
     "read_patch",
     "read_query",
@@ -46,25 +46,25 @@ Where = Annotated[
 Limit = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="How many rows at most.")]
 
 
-class _Question(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, extra="forbid", frozen=True, strict=True, populate_by_name=False
     )
 
 
-class ChangeQuestion(_Question):
+class ChangeEntry(_Request):
     """One row that changed."""
 
     id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
     action: Action
 
 
-class IngestQuestion(_Question):
+class IngestRequest(_Request):
     """An ingest call; only described by this model, and read by `webhook.service.ingest_body`."""
 
     mode: Literal["full", "incremental", "records"]
     changes: Annotated[
-        list[ChangeQuestion],
+        list[ChangeEntry],
         Field(
             min_length=1,
             max_length=MAX_CHANGES,
@@ -73,7 +73,7 @@ class IngestQuestion(_Question):
     ] = []
 
 
-class SearchQuestion(_Question):
+class SearchRequest(_Request):
     """A text to look for by meaning."""
 
     query: Annotated[str, Field(min_length=1, max_length=100_000)]
@@ -81,7 +81,7 @@ class SearchQuestion(_Question):
     where: Where = {}
 
 
-class SimilarQuestion(_Question):
+class SimilarRequest(_Request):
     """A row to find the like of; it is not among the results itself."""
 
     id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
@@ -89,7 +89,7 @@ class SimilarQuestion(_Question):
     where: Where = {}
 
 
-class LensPatch(_Question):
+class LensPatch(_Request):
     """Other values for some keys of a lens; only described here, and checked by the lens's model."""
 
     sync_interval: Annotated[SyncInterval | None, Field(description="`null` turns it off.")] = None
@@ -103,11 +103,11 @@ class LensPatch(_Question):
     ] = {}
 
 
-class Nothing(_Question):
+class EmptyRequest(_Request):
     """A call that needs no body."""
 
 
-class JobQuery(_Question):
+class JobQuery(_Request):
     """How long to wait for the job to end."""
 
     model_config = ConfigDict(strict=False)
@@ -117,7 +117,7 @@ class JobQuery(_Question):
     ] = 0.0
 
 
-class FailedQuery(_Question):
+class FailedQuery(_Request):
     """How many failed rows to list."""
 
     model_config = ConfigDict(strict=False)
