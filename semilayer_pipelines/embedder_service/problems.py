@@ -72,11 +72,11 @@ def bad_request(message: str, *, param: str | None = None, code: str = "invalid_
     return Problem(400, message, kind="invalid_request_error", param=param, code=code)
 
 
-def no_such_model(asked: str, served: str) -> Problem:
+def no_such_model(wanted: str, served: str) -> Problem:
     """Say that another model answers here."""
     return Problem(
         404,
-        f"The model {asked!r} is not served here; {served!r} is.",
+        f"The model {wanted!r} is not served here; {served!r} is.",
         kind="invalid_request_error",
         param="model",
         code="model_not_found",

@@ -9,8 +9,6 @@ import json
 from dataclasses import dataclass, field
 from enum import Enum
 
-from starlette.responses import Response
-
 from semilayer_pipelines.control.accept import KeyRefused, RateLimited
 from semilayer_pipelines.errors import (
     NotFound,
@@ -23,7 +21,7 @@ from semilayer_pipelines.errors import (
 from semilayer_pipelines.http.bodies import BodyFault, BodyLimits, BodyRefused
 from semilayer_pipelines.registry.api_key import hide_keys
 
-__all__ = ["MB", "Code", "Problem", "bad_request", "from_error", "problem_response"]
+__all__ = ["MB", "Code", "Problem", "bad_request", "from_error"]
 
 
 class Code(Enum):
@@ -69,6 +67,11 @@ class Problem(Exception):
     cure: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.code.status
+
     def body(self) -> bytes:
         """Return the error object, as JSON."""
         # A caller may have sent a key in the wrong place, which is then quoted to him.
@@ -113,16 +116,6 @@ def from_error(error: Exception) -> Problem:
             return _of(Code.FAILED, error)
         case _:
             return Problem(Code.INTERNAL, "The service failed.", "Its log says why; try again.")
-
-
-def problem_response(problem: Problem) -> Response:
-    """Return a problem as it is sent."""
-    return Response(
-        problem.body(),
-        problem.code.status,
-        headers=problem.headers,
-        media_type="application/json",
-    )
 
 
 def _body_refused(fault: BodyFault, limits: BodyLimits) -> Problem:
