@@ -32,6 +32,79 @@ def test_status_as_json_has_the_numbers(indexed: Folder) -> None:
     assert told["queue"] == {"active": 0, "pending": 0, "failed": 0, "completed24h": 1}
 
 
+LENS_KEYS = [
+    "name",
+    "status",
+    "vectors",
+    "generation",
+    "embeddedBy",
+    "failed",
+    "buffered",
+    "lagSeconds",
+    "asOf",
+    "behindSeconds",
+    "progress",
+    "rowsPerSecond",
+    "cursor",
+    "needs",
+    "next",
+    "error",
+    "cure",
+]
+
+
+def test_the_keys_of_the_document_are_those_that_programs_read(indexed: Folder) -> None:
+    every = indexed.json("status")
+    one = indexed.json("status", "--lens", "items")
+
+    assert list(every) == list(one) == ["env", "lenses", "queue"]
+    assert list(every["queue"]) == ["active", "pending", "failed", "completed24h"]
+    assert list(every["lenses"][0]) == LENS_KEYS
+    assert list(one["lenses"][0]) == [*LENS_KEYS, "source"]
+    assert list(one["lenses"][0]["source"]) == ["column", "latest", "cursor", "seconds", "error"]
+
+
+def test_the_values_of_the_document_are_what_the_registry_and_the_index_say(
+    indexed: Folder,
+) -> None:
+    (lens,) = indexed.json("status")["lenses"]
+
+    assert {
+        key: lens[key] for key in LENS_KEYS if key not in ("asOf", "behindSeconds", "cursor")
+    } == {
+        "name": "items",
+        "status": "ready",
+        "vectors": 300,
+        "generation": 1,
+        "embeddedBy": [],
+        "failed": 0,
+        "buffered": 0,
+        "lagSeconds": 0.0,
+        "progress": None,
+        "rowsPerSecond": 0.0,
+        "needs": "nothing",
+        "next": "",
+        "error": None,
+        "cure": None,
+    }
+
+
+def test_a_lens_without_a_column_to_follow_has_no_source_to_be_behind(tmp_path: Path) -> None:
+    folder = Folder.at(tmp_path, rows=3)
+    with sqlite3.connect(folder.database) as db:
+        db.execute("ALTER TABLE items RENAME COLUMN updated_at TO touched")
+    folder.write(lenses={"items": {"fields": {"name": {"type": "text", "searchable": True}}}})
+    folder.run("push")
+
+    (lens,) = folder.json("status", "--lens", "items")["lenses"]
+
+    assert list(lens) == [*LENS_KEYS, "source"]
+    assert lens["source"] is None
+    assert (lens["generation"], lens["asOf"], lens["behindSeconds"]) == (None, None, None)
+    assert lens["embeddedBy"] == []
+    assert lens["next"] == "semilayer resume --lens items"
+
+
 def test_nothing_is_folded_where_nobody_looks_at_a_terminal(tmp_path: Path) -> None:
     name = "a_lens_with_a_rather_long_name_such_as_people_give"
     folder = Folder.at(tmp_path, rows=3)
