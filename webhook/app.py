@@ -38,7 +38,7 @@ _BODY_LIMITS = BodyLimits(one=MAX_BODY_BYTES, all=8 * MAX_BODY_BYTES)
 def build_app(project: Project, *, stopping: threading.Event | None = None) -> Starlette:
     """Return the application of a project; it touches the registry with the first call.
 
-    `stopping` is set by whoever serves it when it shall end: calls that wait are answered then.
+    The server sets `stopping` when it is told to end; calls that wait get their response then.
     """
     nudge = Nudge(project)
     service = Service(
@@ -59,7 +59,7 @@ def build_app(project: Project, *, stopping: threading.Event | None = None) -> S
         exception_handlers={HTTPException: partial(_routing_refused, service)},
         lifespan=partial(_lifespan, service),
     )
-    # A redirect would lose the body of whoever wrote one slash too many; a 404 tells him.
+    # A redirect would lose the body of a caller who wrote one slash too many; a 404 tells him.
     app.router.redirect_slashes = False
     return app
 

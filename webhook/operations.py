@@ -1,6 +1,6 @@
-"""Every address the service answers at: who may call it, what it takes, how it answers.
+"""Every address of the service: who may call it, what it takes, what it returns.
 
-The application's routes and /openapi.json are both made from this table, so that they cannot differ.
+The application's routes and /openapi.json are made from this table, so they cannot differ.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Open:
 class Keyed:
     """An address under `/v1`, for keys of some kinds.
 
-    `codes` are the problems that are its own; those that every such call may meet come on top.
-    `checked_again`: the call's own transaction looks the key up, so that it need not be before.
+    `codes` are its own problems; those that every such call may meet are added. `checked_again`:
+    the call's own transaction looks the key up, so a known key need not be looked up before.
     """
 
     method: str
@@ -150,7 +150,7 @@ KEYED = (
         "POST",
         "/v1/lenses/{lens}/sync",
         lenses.sync,
-        "Compare every row with the index and bring it in line",
+        "Compare every row with the index and bring it in sync",
         IngestResponse,
         (*_BODY, Code.LENS_NOT_FOUND, Code.REFUSED),
         body=EmptyRequest,

@@ -121,9 +121,9 @@ def _start(
 
 
 def _refuse_a_second(project: Project) -> FileLock:
-    """Take the folder's place for a `semilayer dev`, which the kernel frees if we are killed.
+    """Take the folder's lock for `semilayer dev`; the kernel frees it if we are killed.
 
-    Two do no harm, but Dagster's daemons complain of each other in every other line.
+    Two at once do no harm, but Dagster's daemons would complain about each other all the time.
     """
     home = project.settings.home
     lock = FileLock(home / "dev.lock")

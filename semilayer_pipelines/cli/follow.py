@@ -24,7 +24,7 @@ __all__ = ["describe", "follow", "progress_of"]
 POLL_SECONDS = 0.5
 LINE_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
-"""A queued job is picked up in under ten; after this long its follower asks why it is not."""
+"""A queued job is usually taken within 10 s; after this long its follower says why it is not."""
 
 Tell = Callable[[str], None]
 

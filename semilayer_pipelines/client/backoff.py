@@ -14,9 +14,9 @@ MAX_WAIT_S = 30.0
 def next_wait(failures: int, requested: float | None, left: float, spread: float) -> float | None:
     """Return the seconds to wait after `failures` (1 or more) failed attempts; `None`: give up.
 
-    `requested` is what the service wants to be left alone for, and is kept to the full; otherwise the
-    wait doubles with each failure. `left` is the patience that is left, in seconds. `spread` is a
-    random number in [0, 1) that keeps callers apart who failed together.
+    `requested` is the service's `Retry-After` in seconds; no wait is shorter. Without it, the wait
+    doubles with each failure. `left` is the patience that is left, in seconds. `spread` is a random
+    number in [0, 1): callers that failed together do not come back together.
     """
     if requested is not None:
         wait = requested + spread * FIRST_WAIT_S

@@ -1,8 +1,8 @@
-"""What was handed in and not yet acknowledged: the coalescing core, plain data without a clock.
+"""Changes that nobody acknowledged yet: plain data, without a clock.
 
-One rule decides everything: what is kept is the whole history of undelivered changes, and of each
-id only the newest, where the newest stands. It never forgets a change that no one acknowledged.
-Not safe to share between threads by itself; the clients guard it.
+One rule decides everything: of each id only the newest change is kept, in the order of the newest
+changes. No change is forgotten before it is acknowledged. The buffer alone is not safe to share
+between threads; the clients guard it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Batch = tuple[Change, ...]
 
 
 class Buffer:
-    """Changes waiting, by id in the order of their newest change, and the one batch on its way."""
+    """Changes that wait, in the order of each id's newest one, and the one batch on its way."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, Change] = {}
@@ -40,7 +40,7 @@ class Buffer:
         return len(self._waiting)
 
     def add(self, changes: Iterable[Change], now: float) -> None:
-        """Take changes in, the newest of an id in place of older ones; `now` in seconds."""
+        """Add changes; a newer one of an id replaces the older. `now` is in seconds."""
         for change in changes:
             self._waiting.pop(change.id, None)
             self._waiting[change.id] = change
@@ -64,7 +64,7 @@ class Buffer:
         self._sending = ()
 
     def undelivered(self, now: float) -> None:
-        """Take the batch on its way back: in front, save for ids that changed since."""
+        """Put the batch on its way back in front, except for ids that changed since."""
         returned = self.pending()
         self._sending, self._waiting = (), {}
         self.add(returned, now)

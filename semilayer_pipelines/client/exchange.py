@@ -1,8 +1,9 @@
-"""What is said to the service and when, without saying it: shared by both clients.
+"""Which requests are sent and when, without sending them: shared by both clients.
 
-Each function is a generator that yields a `Request` to be sent or a `Wait` to be slept, is sent the
-`Response` or `NoResponse`, and returns the result. It opens no socket and never sleeps, so that threads
-and tasks run the very same steps. One that is closed early has given its batch back to the buffer.
+Each function is a generator. It yields a `Request` to send or a `Wait` to sleep, gets the
+`Response` or `NoResponse`, and returns the result. It opens no socket and never sleeps, so that
+threads and tasks run the very same steps. A generator that is closed early gives its batch back to
+the buffer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the service is and what it is asked: addresses and requests, as plain data.
+"""Addresses and requests of the service, as plain data.
 
 The key is not part of any of it.
 """
@@ -19,7 +19,7 @@ __all__ = ["Request", "Service", "check_key"]
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request; `patience` is how long, in seconds, the answer may take on purpose."""
+    """One HTTP request; `patience` is how long, in seconds, the response may take on purpose."""
 
     method: Literal["GET", "POST"]
     url: str
@@ -62,7 +62,7 @@ class Service:
         return Request("POST", self._ingest, json.dumps({"mode": mode}).encode())
 
     def job(self, id: str, wait: float) -> Request:
-        """Return the look-up of a job, which the service answers at its end or after `wait` s."""
+        """Return the look-up of a job; the service responds at its end or after `wait` seconds."""
         query = f"?{urlencode({'wait': f'{wait:.3f}'.rstrip('0').rstrip('.')})}" if wait else ""
         path = JOB_PATH.format(id=quote(id, safe=""))
         return Request("GET", f"{self.url}{path}{query}", patience=wait)

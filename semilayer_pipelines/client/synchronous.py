@@ -1,8 +1,8 @@
 """The client for threads.
 
-One batch is on its way at a time, whoever sends it: the service must hear of the changes of one id
-in their order. The background thread only flushes what has waited long enough; it never drops, and
-what it could not deliver is said by the next call.
+Only one batch is on its way at a time, so that the changes of one id arrive in their order. The
+background thread flushes what has waited long enough. It drops nothing, and the next call raises
+what it could not deliver.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One request over HTTP, blocking or not; the only place that knows the key.
 
-It never retries and never raises for the network: what went wrong becomes a `NoResponse`, from which
-the key has been taken out, as from the responses. Redirects are not followed, because they would
-carry the key somewhere nobody configured.
+It never retries and never raises for the network: a failure becomes a `NoResponse`. The key is
+taken out of failures and responses. Redirects are not followed, because they would carry the key
+somewhere nobody configured.
 """
 
 from __future__ import annotations

@@ -81,8 +81,8 @@ class SourceConfig(ConfigModel):
         found = _PASSWORD.search(connection)
         if found and not found["password"].startswith("${"):
             raise ValueError(
-                "holds a password; put it in the environment and write ${VAR} in its place, so that "
-                "it is never stored"
+                "holds a password; put it in the environment and write ${VAR} in its place, so "
+                "that it is never stored"
             )
         return connection
 
@@ -99,7 +99,8 @@ class LensConfig(ConfigModel):
     change_tracking_column: Annotated[
         str | None,
         Field(
-            description="Column that moves with every change; by default `updated_at`, if it exists."
+            description="Column that moves with every change; by default `updated_at`, if it "
+            "exists."
         ),
     ] = None
     sync_interval: Annotated[
@@ -115,7 +116,8 @@ class LensConfig(ConfigModel):
     rebuild: Annotated[
         Rebuild,
         Field(
-            description="`shadow` fills a second index and switches; `in_place` drops the old one first."
+            description="`shadow` fills a second index and switches; `in_place` drops the old one "
+            "first."
         ),
     ] = Rebuild.SHADOW
     guard: Annotated[

@@ -1,4 +1,4 @@
-"""Dagster's own programs for one project: code server, daemon and web server, started and watched."""
+"""Starts and watches Dagster's programs for one project: code server, daemon, web server."""
 
 from __future__ import annotations
 

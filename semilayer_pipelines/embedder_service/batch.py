@@ -1,4 +1,4 @@
-"""Embedding one batch of texts that belong to many requests, so that one poison text costs one.
+"""Embeds one batch of texts of many requests; a poison text fails only its own request.
 
 A batch that the model rejects is halved until the text at fault is alone; only the request that
 sent it fails. The worker that calls this must survive whatever the model raises.
@@ -54,7 +54,7 @@ class BatchCounts:
 def embed_batch(embedder: Embedder, taken: Taken) -> BatchCounts:
     """Embed the texts and deliver to each request what is its own.
 
-    Raises nothing: what goes wrong is told to the requests it concerns.
+    Raises nothing: an error ends the requests that it concerns.
     """
     counts = BatchCounts()
     parts: list[_Part] = [

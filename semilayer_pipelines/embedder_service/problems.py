@@ -28,7 +28,7 @@ MIB = 1 << 20
 
 
 class Problem(Exception):
-    """What is answered instead of vectors."""
+    """What is sent instead of vectors."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ def busy(message: str, retry_after: int) -> Problem:
 
 
 def hung_up() -> Problem:
-    """Say that nobody reads this answer; the status is for the metrics."""
+    """Say that nobody reads this response; the status is for the metrics."""
     return Problem(499, "The caller hung up.", kind="invalid_request_error", code="gone")
 
 
@@ -111,7 +111,7 @@ def not_ready(message: str, retry_after: int = 1) -> Problem:
 
 
 def from_error(error: BaseException) -> Problem:
-    """Return how an error of the embedder is answered."""
+    """Return the problem that an error becomes."""
     match error:
         case Problem():
             return error

@@ -1,9 +1,9 @@
 """Pending texts: one bounded queue for all callers.
 
-What is taken together is of similar length, because a batch is padded to its longest text, and may
-belong to many callers. Every other batch is built around the oldest request, so that nobody waits
-for ever; the others around the one with the least left, so that a search does not queue behind an
-ingest. Nothing here embeds anything, and no more is held than the limits allow.
+A batch takes texts of similar length, from any caller, because it is padded to its longest text.
+Every second batch starts from the oldest request, so that no request waits for ever. The others
+start from the request with the fewest texts left, so that a search does not wait behind an ingest.
+Nothing here embeds anything, and no more is held than the limits allow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from semilayer_pipelines.embedder_service.pending import PendingRequest
 __all__ = ["CALL_COST", "Full", "Limits", "PendingText", "Taken", "TextQueue"]
 
 CALL_COST = 64
-"""What a text costs beside its characters: two texts may differ by so much before padding counts."""
+"""Characters that each text costs on top: below this, a difference in length hardly matters."""
 
 _MAX_PADDING = 2
 

@@ -1,7 +1,7 @@
 """What a request asks for: its JSON body checked, with messages that name the field.
 
-Fields of OpenAI's that change nothing here (`user`) are ignored, as are unknown ones; those that
-would change the vectors are honoured or refused, never ignored.
+Unknown fields are ignored, and so are fields of OpenAI's that change nothing here (`user`). Fields
+that would change the vectors are honoured or refused, never ignored.
 """
 
 from __future__ import annotations

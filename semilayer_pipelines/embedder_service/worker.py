@@ -1,7 +1,7 @@
-"""The thread that owns the model: it loads it, then turns what waits into vectors until closed.
+"""The thread that owns the model: it loads the model, then embeds pending texts until closed.
 
 One thread, because a model is fastest with one batch at a time and a tokenizer cannot be shared. A
-request must never be left without an answer, whatever ends the thread.
+request must never be left without a response, whatever ends the thread.
 """
 
 from __future__ import annotations

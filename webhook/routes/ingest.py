@@ -1,4 +1,4 @@
-"""`POST /v1/ingest/{lens}`: the call that everything else is there for."""
+"""`POST /v1/ingest/{lens}`: accepts changes, or a request for an ingest."""
 
 from __future__ import annotations
 

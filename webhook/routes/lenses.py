@@ -101,7 +101,7 @@ async def change(service: Service, request: Request, key: PresentedKey) -> LensR
         change_lens(service.project, key.env, name, changes, origin=_ORIGIN)
         return _state(service, key.env, name)
 
-    # Where sources are read: a change of fields is held against one.
+    # In the pool for slow work: a change of fields is checked against the source.
     return await service.in_search(do)
 
 

@@ -52,7 +52,7 @@ class Code(Enum):
 
 
 RETRY_AFTER_S = 1
-"""What a caller is asked to wait for what may pass by itself."""
+"""Seconds that a caller is asked to wait before it retries."""
 
 MB = 1_000_000
 """How the length of a body is told."""
@@ -60,7 +60,7 @@ MB = 1_000_000
 
 @dataclass
 class Problem(Exception):
-    """What is answered instead of what was asked for."""
+    """What is sent instead of the result."""
 
     code: Code
     message: str
@@ -78,7 +78,7 @@ class Problem(Exception):
         error = {"code": self.code.word, "message": hide_keys(self.message)}
         if self.cure:
             error["cure"] = hide_keys(self.cure)
-        # Escaped, because a caller's half surrogates may be quoted, which UTF-8 cannot say.
+        # Escaped: a message may quote half of a surrogate pair, which UTF-8 cannot hold.
         return json.dumps({"error": error}).encode()
 
 
@@ -88,7 +88,7 @@ def bad_request(message: str, cure: str = "") -> Problem:
 
 
 def from_error(error: Exception) -> Problem:
-    """Return how an error is answered; one that is none of ours tells the caller nothing."""
+    """Return the problem that an error becomes; a bug tells the caller nothing."""
     match error:
         case Problem():
             return error
@@ -140,7 +140,7 @@ def _body_refused(fault: BodyFault, limits: BodyLimits) -> Problem:
                 "Send less at once, or try again.",
             )
         case BodyFault.HUNG_UP:
-            # Nobody reads this answer; the status is for the metrics.
+            # Nobody reads this response; the status is for the metrics.
             return Problem(Code.TIMEOUT, "The caller hung up.")
 
 

@@ -82,7 +82,7 @@ class SearchRequest(_Request):
 
 
 class SimilarRequest(_Request):
-    """A row to find the like of; it is not among the results itself."""
+    """A row whose nearest rows are searched; it is not among the results itself."""
 
     id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
     limit: Limit = 10
@@ -90,7 +90,7 @@ class SimilarRequest(_Request):
 
 
 class LensPatch(_Request):
-    """Other values for some keys of a lens; only described here, and checked by the lens's model."""
+    """Other values for some keys of a lens; described here, and checked by the lens's model."""
 
     sync_interval: Annotated[SyncInterval | None, Field(description="`null` turns it off.")] = None
     smart_sync_interval: Annotated[

@@ -167,7 +167,7 @@ class LensResponse(_Response):
 
     name: str
     status: LensStatus
-    needs: Annotated[Needs, Field(description="What would bring the index in line.")]
+    needs: Annotated[Needs, Field(description="What would bring the index in sync.")]
     error: str | None
     cure: str | None
     buffered: Annotated[int, Field(description="Changes that are not applied yet.")]

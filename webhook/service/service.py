@@ -31,7 +31,7 @@ def _readers() -> ThreadPoolExecutor:
 
 
 def _searchers() -> ThreadPoolExecutor:
-    # Of its own, so that a model at work keeps no one else waiting.
+    # A pool of its own, so that a model at work keeps no other call waiting.
     return ThreadPoolExecutor(2, "webhook-search")
 
 
@@ -54,7 +54,7 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.readers, work)
 
     async def in_search(self, work: Callable[[], T]) -> T:
-        """Do something that a model, a store or a source takes its time for."""
+        """Do slow work, such as that of a model, a store or a source."""
         return await asyncio.get_running_loop().run_in_executor(self.searchers, work)
 
 

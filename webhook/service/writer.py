@@ -1,7 +1,7 @@
 """The one thread of a server process that writes accepted calls to the registry.
 
-Calls that wait while it commits share the next transaction; each is answered after the commit that
-holds it and never before (invariant 2). When it is told to stop it first writes what it was given.
+Calls that wait while it commits share the next transaction. Each gets its response after the commit
+that holds it, never before (invariant 2). A stop first writes all calls that were taken.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BUSY_CALLS = 8
 GATHER_SECONDS = 0.003
 MAX_WAITING_CALLS = 2_000
 MAX_WAITING_CHANGES = 200_000
-"""More than this is turned away: it would only wait longer, and take memory for it."""
+"""Calls beyond these are turned away: they would only wait longer, and take memory."""
 
 STOP_SECONDS = 30.0
 
@@ -99,7 +99,7 @@ class Writer:
         group: list[_PendingCall] = []
         while True:
             if len(group) >= BUSY_CALLS:
-                # A commit costs the same for one call and for a hundred, and so many were not alone.
+                # A commit costs the same for one call and for a hundred: wait for more.
                 time.sleep(GATHER_SECONDS)
             if not (group := self._next_group()):
                 return
@@ -143,7 +143,7 @@ class Writer:
             failure = error
         if len(calls) == 1:
             return [failure]
-        # One call must not take the others down, so everyone gets a transaction of his own.
+        # One call must not take the others down, so each gets a transaction of its own.
         return [outcome for call in calls for outcome in self._commit([call])]
 
     def _commit_together(self, calls: Sequence[Call]) -> Sequence[Accepted | Exception]:
