@@ -39,8 +39,8 @@ from webhook.service.service import Service
 
 __all__ = ["KEYED", "OPEN", "Keyed", "Open"]
 
-Keyed_ = Callable[[Service, Request, PresentedKey], Awaitable[BaseModel | Response]]
-Open_ = Callable[[Service, Request], Awaitable[BaseModel | Response]]
+KeyedHandler = Callable[[Service, Request, PresentedKey], Awaitable[BaseModel | Response]]
+OpenHandler = Callable[[Service, Request], Awaitable[BaseModel | Response]]
 
 _BODY = (Code.BAD_REQUEST, Code.TIMEOUT, Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
 _SEARCH = (*_BODY, Code.LENS_NOT_FOUND, Code.REFUSED, Code.FAILED)
@@ -51,7 +51,7 @@ class Open:
     """An address that needs no key."""
 
     path: str
-    handle: Open_
+    handle: OpenHandler
     summary: str
     response: type[BaseModel] | None
     codes: tuple[Code, ...] = ()
@@ -69,7 +69,7 @@ class Keyed:
 
     method: str
     path: str
-    handle: Keyed_
+    handle: KeyedHandler
     summary: str
     response: type[BaseModel]
     codes: tuple[Code, ...]
