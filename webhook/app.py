@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -18,30 +18,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.http.bodies import Bodies, BodyLimits, BodyRefused
+from semilayer_pipelines.http.bodies import Bodies, BodyLimits
+from semilayer_pipelines.http.contract import MAX_BODY_BYTES
+from semilayer_pipelines.http.problems import Endpoint, guarded, routing_response
 from semilayer_pipelines.project import Project
 from webhook.openapi import PATH, openapi
-from webhook.operations import KEYED, OPEN, Keyed
+from webhook.operations import KEYED, OPEN, Keyed, Open
 from webhook.service.keys import Keys
 from webhook.service.nudge import Nudge
-from webhook.service.problems import MB, Code, Problem, from_error, problem_response
+from webhook.service.problems import Code, Problem, from_error
 from webhook.service.service import Service
 from webhook.service.writer import Writer
 
 __all__ = ["build_app"]
 
-logger = logging.getLogger(__name__)
-
-_BODY_LIMITS = BodyLimits(one=8 * MB, all=64 * MB)
-
-Endpoint = Callable[[Request], Awaitable[Response]]
+_BODY_LIMITS = BodyLimits(one=MAX_BODY_BYTES, all=8 * MAX_BODY_BYTES)
 
 
 def build_app(project: Project, *, stopping: threading.Event | None = None) -> Starlette:
     """Return the application of a project; it touches the registry with the first call.
 
-    `stopping` is set by whoever serves it when it shall end: calls that wait are answered then.
+    The server sets `stopping` when it is told to end; calls that wait get their response then.
     """
     nudge = Nudge(project)
     service = Service(
@@ -52,45 +49,39 @@ def build_app(project: Project, *, stopping: threading.Event | None = None) -> S
         Bodies(_BODY_LIMITS),
         stopping or threading.Event(),
     )
-
-    async def document(request: Request) -> Response:
-        return Response(json.dumps(openapi()), media_type="application/json")
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        service.writer.start()
-        # What was imported is there for good; a collector that goes through all of it after every
-        # few thousand changes would take longer than they do.
-        gc.collect()
-        gc.freeze()
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(service.writer.stop)
-            await service.nudge.stop()
-            service.readers.shutdown(wait=False)
-            service.searchers.shutdown(wait=False, cancel_futures=True)
-
-    async def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        response = problem_response(_of_routing(error))
-        response.headers.update(error.headers or {})
-        service.metrics.request(_method(request), "", response.status_code, 0.0)
-        return response
-
     routes = [
         *(_route(service, one.method, one.path, _keyed(service, one)) for one in KEYED),
-        *(_route(service, one.method, one.path, _open(service, one.handle)) for one in OPEN),
-        _route(service, "GET", PATH, document),
+        *(_route(service, one.method, one.path, _open(service, one)) for one in OPEN),
+        _route(service, "GET", PATH, _document),
     ]
     app = Starlette(
         routes=_methods_together(routes),
-        exception_handlers={HTTPException: refused},
-        lifespan=lifespan,
+        exception_handlers={HTTPException: partial(_routing_refused, service)},
+        lifespan=partial(_lifespan, service),
     )
-    # A redirect would lose the body of whoever wrote one slash too many; a 404 tells him.
+    # A redirect would lose the body of a caller who wrote one slash too many; a 404 tells him.
     app.router.redirect_slashes = False
     return app
+
+
+@asynccontextmanager
+async def _lifespan(service: Service, app: Starlette) -> AsyncIterator[None]:
+    service.writer.start()
+    # What was imported is there for good; a collector that goes through all of it after every
+    # few thousand changes would take longer than they do.
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(service.writer.stop)
+        await service.nudge.stop()
+        service.readers.shutdown(wait=False)
+        service.searchers.shutdown(wait=False, cancel_futures=True)
+
+
+async def _document(request: Request) -> Response:
+    return Response(json.dumps(openapi()), media_type="application/json")
 
 
 def _keyed(service: Service, one: Keyed) -> Endpoint:
@@ -106,36 +97,28 @@ def _keyed(service: Service, one: Keyed) -> Endpoint:
     return endpoint
 
 
-def _open(
-    service: Service, handle: Callable[[Service, Request], Awaitable[BaseModel | Response]]
-) -> Endpoint:
+def _open(service: Service, one: Open) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        return _response(await handle(service, request), 200)
+        return _response(await one.handle(service, request), one.status)
 
     return endpoint
 
 
-def _response(answer: BaseModel | Response, status: int) -> Response:
-    if isinstance(answer, Response):
-        return answer
-    # What a store gives back may be of any type; its text is better than no answer.
-    body = answer.model_dump_json(by_alias=True, fallback=str)
+def _response(result: BaseModel | Response, status: int) -> Response:
+    if isinstance(result, Response):
+        return result
+    # What a store gives back may be of any type; its text is better than no response.
+    body = result.model_dump_json(by_alias=True, fallback=str)
     return Response(body, status, media_type="application/json")
 
 
 def _route(service: Service, method: str, path: str, endpoint: Endpoint) -> Route:
-    """Return the route of an endpoint that is counted and whose errors are answered."""
+    """Return the route of an endpoint whose errors become responses, and which is counted."""
+    safe = guarded(endpoint, from_error, name=f"{method} {path}")
 
     async def counted(request: Request) -> Response:
         started = time.perf_counter()
-        try:
-            response = await endpoint(request)
-        except (Problem, BodyRefused, SemilayerError) as error:
-            response = problem_response(from_error(error))
-        # A bug or a driver's error: an answer in the usual shape, and the story in the log.
-        except Exception as error:
-            logger.exception("%s %s failed", method, path)
-            response = problem_response(from_error(error))
+        response = await safe(request)
         seconds = time.perf_counter() - started
         service.metrics.request(_method(request), path, response.status_code, seconds)
         return response
@@ -174,10 +157,19 @@ def _method(request: Request) -> str:
     return request.method if request.method in _KNOWN_METHODS else "OTHER"
 
 
+async def _routing_refused(service: Service, request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = routing_response(error, _of_routing(error))
+    service.metrics.request(_method(request), "", response.status_code, 0.0)
+    return response
+
+
 def _of_routing(error: HTTPException) -> Problem:
     match error.status_code:
         case 404:
-            return Problem(Code.NOT_FOUND, "Nothing is at this address.", f"{PATH} lists them all.")
+            return Problem(
+                Code.NOT_FOUND, "EmptyRequest is at this address.", f"{PATH} lists them all."
+            )
         case 405:
             return Problem(
                 Code.METHOD_NOT_ALLOWED,

@@ -61,7 +61,7 @@ def _keyed(one: Keyed) -> dict[str, Any]:
         "security": [{"key": []}],
         "parameters": [*_in_path(one.path), *_in_query(one.query)],
         "responses": {
-            str(one.status): _content("Done.", one.answer),
+            str(one.status): _content("Done.", one.response),
             **_problems((*one.codes, *(c for c in _EVERY_KEYED if _can(one, c)))),
         },
     }
@@ -81,8 +81,8 @@ def _can(one: Keyed, code: Code) -> bool:
 
 
 def _open(one: Open) -> dict[str, Any]:
-    responses = {str(one.status): _content("Done.", one.answer), **_problems((Code.INTERNAL,))}
-    if one.answer is Readiness:
+    responses = {str(one.status): _content("Done.", one.response), **_problems((Code.INTERNAL,))}
+    if one.response is Readiness:
         responses["503"] = _content("Not ready.", Readiness)
     return {"summary": one.summary, "operationId": one.handle.__name__, "responses": responses}
 
@@ -145,7 +145,7 @@ def _header(meaning: str) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     taken = {one.body.__name__: one.body for one in KEYED if one.body}
-    given = {one.answer.__name__: one.answer for one in (*KEYED, *OPEN) if one.answer}
+    given = {one.response.__name__: one.response for one in (*KEYED, *OPEN) if one.response}
     given["Error"] = Error
     _, schemas = models_json_schema(
         [(model, "validation") for model in taken.values()]
@@ -153,8 +153,8 @@ def _schemas() -> dict[str, Any]:
         ref_template=_REF,
     )
     found: dict[str, Any] = schemas["$defs"]
-    # Left out of the answer for other modes than `records`.
-    found["IngestAnswer"]["required"] = ["jobId", "status"]
+    # Left out of the response for other modes than `records`.
+    found["IngestResponse"]["required"] = ["jobId", "status"]
     # Ids are checked closer than the model says, and `cure` is left out when there is none.
     found["ErrorBody"]["required"] = ["code", "message"]
     return found

@@ -1,6 +1,6 @@
-"""Every address the service answers at: who may call it, what it takes, how it answers.
+"""Every address of the service: who may call it, what it takes, what it returns.
 
-The application's routes and /openapi.json are both made from this table, so that they cannot differ.
+The application's routes and /openapi.json are made from this table, so they cannot differ.
 """
 
 from __future__ import annotations
@@ -12,34 +12,35 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from semilayer_pipelines.http.contract import INGEST_PATH, JOB_PATH
 from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey
 from webhook.routes import about, ingest, jobs, lenses, search
 from webhook.service.problems import Code
 from webhook.service.requests import (
+    EmptyRequest,
     FailedQuery,
-    IngestQuestion,
+    IngestRequest,
     JobQuery,
     LensPatch,
-    Nothing,
-    SearchQuestion,
-    SimilarQuestion,
+    SearchRequest,
+    SimilarRequest,
 )
 from webhook.service.responses import (
-    FailedAnswer,
-    FoundAnswer,
+    FailedResponse,
     Health,
-    IngestAnswer,
-    JobAnswer,
-    LensAnswer,
-    LensesAnswer,
+    IngestResponse,
+    JobResponse,
+    LensesResponse,
+    LensResponse,
     Readiness,
+    SearchResponse,
 )
 from webhook.service.service import Service
 
 __all__ = ["KEYED", "OPEN", "Keyed", "Open"]
 
-Keyed_ = Callable[[Service, Request, PresentedKey], Awaitable[BaseModel | Response]]
-Open_ = Callable[[Service, Request], Awaitable[BaseModel | Response]]
+KeyedHandler = Callable[[Service, Request, PresentedKey], Awaitable[BaseModel | Response]]
+OpenHandler = Callable[[Service, Request], Awaitable[BaseModel | Response]]
 
 _BODY = (Code.BAD_REQUEST, Code.TIMEOUT, Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
 _SEARCH = (*_BODY, Code.LENS_NOT_FOUND, Code.REFUSED, Code.FAILED)
@@ -50,9 +51,9 @@ class Open:
     """An address that needs no key."""
 
     path: str
-    handle: Open_
+    handle: OpenHandler
     summary: str
-    answer: type[BaseModel] | None
+    response: type[BaseModel] | None
     codes: tuple[Code, ...] = ()
     method: str = "GET"
     status: int = 200
@@ -62,15 +63,15 @@ class Open:
 class Keyed:
     """An address under `/v1`, for keys of some kinds.
 
-    `codes` are the problems that are its own; those that every such call may meet come on top.
-    `checked_again`: the call's own transaction looks the key up, so that it need not be before.
+    `codes` are its own problems; those that every such call may meet are added. `checked_again`:
+    the call's own transaction looks the key up, so a known key need not be looked up before.
     """
 
     method: str
     path: str
-    handle: Keyed_
+    handle: KeyedHandler
     summary: str
-    answer: type[BaseModel]
+    response: type[BaseModel]
     codes: tuple[Code, ...]
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
@@ -82,10 +83,10 @@ class Keyed:
 KEYED = (
     Keyed(
         "POST",
-        "/v1/ingest/{lens}",
+        INGEST_PATH,
         ingest.ingest,
         "Hand in changes, or ask for an ingest",
-        IngestAnswer,
+        IngestResponse,
         (
             *_BODY,
             Code.TOO_MANY_CHANGES,
@@ -93,29 +94,29 @@ KEYED = (
             Code.LENS_NOT_FOUND,
             Code.RATE_LIMITED,
         ),
-        body=IngestQuestion,
+        body=IngestRequest,
         status=202,
         kinds=tuple(KeyKind),
         checked_again=True,
     ),
     Keyed(
         "GET",
-        "/v1/jobs/{id}",
+        JOB_PATH,
         jobs.job,
         "How a job stands, now or when it has ended",
-        JobAnswer,
+        JobResponse,
         (Code.BAD_REQUEST, Code.JOB_NOT_FOUND),
         query=JobQuery,
     ),
     Keyed(
-        "GET", "/v1/lenses", lenses.all_lenses, "Every lens of the environment", LensesAnswer, ()
+        "GET", "/v1/lenses", lenses.all_lenses, "Every lens of the environment", LensesResponse, ()
     ),
     Keyed(
         "GET",
         "/v1/lenses/{lens}",
         lenses.lens,
         "How a lens stands",
-        LensAnswer,
+        LensResponse,
         (Code.LENS_NOT_FOUND,),
     ),
     Keyed(
@@ -123,7 +124,7 @@ KEYED = (
         "/v1/lenses/{lens}",
         lenses.change,
         "Change a lens's cadence, guard or fields",
-        LensAnswer,
+        LensResponse,
         (*_BODY, Code.LENS_NOT_FOUND, Code.FAILED),
         body=LensPatch,
     ),
@@ -132,27 +133,27 @@ KEYED = (
         "/v1/lenses/{lens}/pause",
         lenses.pause,
         "Stop ingest after the page it is at; calls are still accepted",
-        LensAnswer,
+        LensResponse,
         (*_BODY, Code.LENS_NOT_FOUND),
-        body=Nothing,
+        body=EmptyRequest,
     ),
     Keyed(
         "POST",
         "/v1/lenses/{lens}/resume",
         lenses.resume,
         "Let ingest go on, or try again what failed",
-        LensAnswer,
+        LensResponse,
         (*_BODY, Code.LENS_NOT_FOUND),
-        body=Nothing,
+        body=EmptyRequest,
     ),
     Keyed(
         "POST",
         "/v1/lenses/{lens}/sync",
         lenses.sync,
-        "Compare every row with the index and bring it in line",
-        IngestAnswer,
+        "Compare every row with the index and bring it in sync",
+        IngestResponse,
         (*_BODY, Code.LENS_NOT_FOUND, Code.REFUSED),
-        body=Nothing,
+        body=EmptyRequest,
         status=202,
     ),
     Keyed(
@@ -160,7 +161,7 @@ KEYED = (
         "/v1/failed/{lens}",
         lenses.failed,
         "Rows that were set aside, with their reasons",
-        FailedAnswer,
+        FailedResponse,
         (Code.BAD_REQUEST, Code.LENS_NOT_FOUND),
         query=FailedQuery,
     ),
@@ -169,18 +170,18 @@ KEYED = (
         "/v1/search/{lens}",
         search.search,
         "The rows nearest in meaning to a text",
-        FoundAnswer,
+        SearchResponse,
         _SEARCH,
-        body=SearchQuestion,
+        body=SearchRequest,
     ),
     Keyed(
         "POST",
         "/v1/similar/{lens}",
         search.similar,
         "The rows nearest in meaning to another row",
-        FoundAnswer,
+        SearchResponse,
         (*_SEARCH, Code.ROW_NOT_FOUND),
-        body=SimilarQuestion,
+        body=SimilarRequest,
     ),
 )
 

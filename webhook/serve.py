@@ -10,14 +10,14 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
-from semilayer_pipelines.http.listen import KEEP_ALIVE_S
+from semilayer_pipelines.http.server import server_config
 from semilayer_pipelines.project import Project
 from webhook.app import build_app
 
@@ -33,33 +33,16 @@ def create_app() -> Starlette:
 
 def serve(project: Project, address: socket.socket, *, workers: int = 1) -> None:
     """Serve at an address until SIGINT or SIGTERM; several workers share it."""
-    try:
+    with closing(address):
         if workers == 1:
-            uvicorn.Server(_config(_told_to_stop(project))).run(sockets=[address])
+            config = server_config(_told_to_stop(project), grace_s=_GRACE_S)
+            uvicorn.Server(config).run(sockets=[address])
         else:
             # A worker is a fresh process, which opens the project by itself.
-            config = _config("webhook.serve:create_app", factory=True, workers=workers)
+            config = server_config(
+                "webhook.serve:create_app", factory=True, workers=workers, grace_s=_GRACE_S
+            )
             Multiprocess(config, sockets=[address]).run()
-    finally:
-        address.close()
-
-
-def _config(
-    app: Starlette | str, *, factory: bool = False, workers: int | None = None
-) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        factory=factory,
-        workers=workers,
-        log_level="warning",
-        # An address may hold anything, also a key that somebody put there by mistake.
-        access_log=False,
-        server_header=False,
-        # There is no address for them, and their library takes its time to import.
-        ws="none",
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
 
 
 def _told_to_stop(project: Project) -> Starlette:

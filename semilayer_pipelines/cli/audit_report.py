@@ -31,7 +31,7 @@ def audit_json(audit: Audit) -> dict[str, object]:
 
 
 def reporting(tell: Callable[[str], None], lens: str) -> Callable[[int], None]:
-    """Return what tells of a long walk now and then."""
+    """Return a function that tells now and then how far a long walk is."""
     told = 0
 
     def report(rows: int) -> None:

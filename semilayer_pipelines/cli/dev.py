@@ -30,7 +30,7 @@ from semilayer_pipelines.dev.dagster import (
     start_dagster,
     webhook_process,
 )
-from semilayer_pipelines.dev.supervisor import Process, free_port
+from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port
 from semilayer_pipelines.errors import ConfigError, Terminal
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
@@ -79,21 +79,8 @@ def dev(
     supervisor = None
     ended = None
     try:
-        refuse_taken("--webhook-port", webhook_port)
-        beside = [webhook_process(webhook_port)]
-        environ = {} if ui_port is None else {"SEMILAYER_DAGSTER_URL": local_url(ui_port)}
-        model = None if no_embedder or project.settings.embedder_url else shared_model(project)
-        if model is not None:
-            embedder_port = free_port()
-            beside.append(_embedder(model, embedder_port))
-            environ["SEMILAYER_EMBEDDER_URL"] = local_url(embedder_port)
-        supervisor = start_dagster(
-            project,
-            ui_port=ui_port,
-            say=partial(_say, errors if as_json else console),
-            environ=environ,
-            beside=beside,
-        )
+        shown = errors if as_json else console
+        supervisor = _start(project, ui_port, webhook_port, shown, embedder=not no_embedder)
         if as_json:
             dagster_url = None if ui_port is None else local_url(ui_port)
             say_json({"dagster": dagster_url, "webhook": local_url(webhook_port)})
@@ -117,10 +104,26 @@ def dev(
         raise Terminal(f"The {ended} ended by itself; its last lines above say why.")
 
 
-def _refuse_a_second(project: Project) -> FileLock:
-    """Take the folder's place for a `semilayer dev`, which the kernel frees if we are killed.
+def _start(
+    project: Project, ui_port: int | None, webhook_port: int, shown: Console, *, embedder: bool
+) -> Supervisor:
+    refuse_taken("--webhook-port", webhook_port)
+    beside = [webhook_process(webhook_port)]
+    environ = {} if ui_port is None else {"SEMILAYER_DAGSTER_URL": local_url(ui_port)}
+    model = shared_model(project) if embedder and not project.settings.embedder_url else None
+    if model is not None:
+        embedder_port = free_port()
+        beside.append(_embedder(model, embedder_port))
+        environ["SEMILAYER_EMBEDDER_URL"] = local_url(embedder_port)
+    return start_dagster(
+        project, ui_port=ui_port, say=partial(_say, shown), environ=environ, beside=beside
+    )
 
-    Two do no harm, but Dagster's daemons complain of each other in every other line.
+
+def _refuse_a_second(project: Project) -> FileLock:
+    """Take the folder's lock for `semilayer dev`; the kernel frees it if we are killed.
+
+    Two at once do no harm, but Dagster's daemons would complain about each other all the time.
     """
     home = project.settings.home
     lock = FileLock(home / "dev.lock")
@@ -151,7 +154,8 @@ def _welcome(project: Project, ui_port: int | None, webhook_port: int) -> str:
         told = f"Dagster:  {local_url(ui_port)}   (Ctrl-C stops everything)"
     told += f"\n  Webhook:  {local_url(webhook_port)}/v1/ingest/LENS   (key: semilayer keys create)"
     if ui_port is not None and local_url(ui_port) != project.settings.dagster_url:
-        told += f"\n  For `semilayer push` to find it: export SEMILAYER_DAGSTER_URL={local_url(ui_port)}"
+        setting = f"export SEMILAYER_DAGSTER_URL={local_url(ui_port)}"
+        told += f"\n  For `semilayer push` to find it: {setting}"
     return told
 
 

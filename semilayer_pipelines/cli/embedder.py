@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -87,24 +88,30 @@ def embedder(
         say_aside(f"Whoever reaches {url} can use the model; set {KEY_VARIABLE} to ask for a key.")
 
     tell = say_aside if as_json else say
-
-    def ready(opened: Opened) -> None:
-        served = opened.model
-        if as_json:
-            say_json({"url": url, "model": served.name, "dimension": served.dimension})
-        tell(
-            f"{served.name} ({served.dimension} numbers, {served.backend}) is ready: "
-            f"export {URL_VARIABLE}={url}"
-        )
-
     # The server puts these back and raises the signal again once it has ended.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
         tell(f"Loading {config.model} …")
-        serve(lambda: open_model(config), address=address, key=key, ready=ready)
+        serve(
+            lambda: open_model(config),
+            address=address,
+            key=key,
+            ready=partial(_ready, url, as_json),
+        )
     except KeyboardInterrupt:
         tell("Stopped.")
+
+
+def _ready(url: str, as_json: bool, opened: Opened) -> None:
+    served = opened.model
+    if as_json:
+        say_json({"url": url, "model": served.name, "dimension": served.dimension})
+    tell = say_aside if as_json else say
+    tell(
+        f"{served.name} ({served.dimension} numbers, {served.backend}) is ready: "
+        f"export {URL_VARIABLE}={url}"
+    )
 
 
 def _interrupt(*_: object) -> None:

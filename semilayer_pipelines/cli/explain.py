@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
 from semilayer_pipelines.errors import NotFound
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.queries.explain import Explanation, FreshVector, Indexed, MappedRow
+    from semilayer_pipelines.registry.failed_rows import FailedRow
 
 __all__ = ["explain"]
 
@@ -28,10 +32,10 @@ def explain(here: Here, lens: str, id: str, env: str, as_json: bool) -> None:
     Shows both hashes, when and by which job it was indexed, and changes that wait. If the row was
     set aside, it says why.
     """
-    from semilayer_pipelines.queries.explain import Explanation
+    # Here, because it loads a bridge, a store and a model.
     from semilayer_pipelines.queries.explain import explain as explain_row
 
-    told: Explanation = explain_row(here.project, env, lens, id)
+    told = explain_row(here.project, env, lens, id)
     if told.row is None and told.indexed is None and not told.pending and not told.failed:
         raise NotFound(
             f"There is no row {id!r} in its table{_because(told.fault)}, and none in its index.",
@@ -41,7 +45,11 @@ def explain(here: Here, lens: str, id: str, env: str, as_json: bool) -> None:
     if as_json:
         say_json(_as_json(told))
         return
-    say(f"{lens} {id}: {told.verdict}")
+    _show(told)
+
+
+def _show(told: Explanation) -> None:
+    say(f"{told.lens} {told.id}: {told.verdict}")
     _say_values("source row", told.row)
     if told.fault:
         say(f"\nfault        {told.fault}")
@@ -52,20 +60,25 @@ def explain(here: Here, lens: str, id: str, env: str, as_json: bool) -> None:
         say(f"\ntext ({len(text):,} characters)\n{text[:SHOWN_CHARACTERS]}{cut_here}\n")
     if told.embedding:
         say(f"model        {_model(told.embedding)}")
-    _say_hash("row hash", told, "row_hash")
-    _say_hash("text hash", told, "text_hash")
-    if told.indexed:
-        by = f" by job {told.indexed.job_id[:8]}" if told.indexed.job_id else ", its log is gone"
+    mapped, indexed, failed = told.mapped, told.indexed, told.failed
+    _say_hash(
+        "row hash", mapped.row_hash if mapped else None, indexed.row_hash if indexed else None
+    )
+    _say_hash(
+        "text hash", mapped.text_hash if mapped else None, indexed.text_hash if indexed else None
+    )
+    if indexed:
+        by = f" by job {indexed.job_id[:8]}" if indexed.job_id else ", its log is gone"
         say(
-            f"indexed      {told.indexed.at:%Y-%m-%d %H:%M:%S} UTC{by}, in generation "
-            f"{told.indexed.generation}, shard {told.indexed.shard}"
+            f"indexed      {indexed.at:%Y-%m-%d %H:%M:%S} UTC{by}, in generation "
+            f"{indexed.generation}, shard {indexed.shard}"
         )
     for change in told.pending:
         say(f"pending      {change.action.value}, number {change.seq} of the buffer")
-    if told.failed:
+    if failed:
         say(
-            f"last error   {told.failed.reason} ({told.failed.stage}, {told.failed.attempts} times, "
-            f"last {told.failed.last_at:%Y-%m-%d %H:%M:%S} UTC by job {told.failed.job_id[:8]})"
+            f"last error   {failed.reason} ({failed.stage}, {failed.attempts} times, last "
+            f"{failed.last_at:%Y-%m-%d %H:%M:%S} UTC by job {failed.job_id[:8]})"
         )
 
 
@@ -73,7 +86,7 @@ def _because(fault: str | None) -> str:
     return f" (its id is {fault})" if fault else ""
 
 
-def _model(embedding: Any) -> str:
+def _model(embedding: FreshVector) -> str:
     if embedding.error:
         return f"cannot embed it: {embedding.error}"
     tokens = "does not say" if embedding.tokens is None else f"{embedding.tokens:,} tokens"
@@ -97,54 +110,67 @@ def _say_values(title: str, values: Mapping[str, Any] | None) -> None:
         say(f"  {name:<{width}}  {shown[:SHOWN_CHARACTERS]}{more}")
 
 
-def _say_hash(title: str, told: Any, name: str) -> None:
-    now = getattr(told.mapped, name, None) or "none"
-    indexed = getattr(told.indexed, name, None) or "none"
-    same = f"{now}, and so it is indexed" if now == indexed else f"{now}, indexed {indexed}"
+def _say_hash(title: str, now: str | None, indexed: str | None) -> None:
+    same = (
+        f"{now or 'none'}, and so it is indexed"
+        if now == indexed
+        else f"{now or 'none'}, indexed {indexed or 'none'}"
+    )
     say(f"{title:<12} {same}")
 
 
-def _as_json(told: Any) -> dict[str, object]:
-    mapped, indexed, embedding, failed = told.mapped, told.indexed, told.embedding, told.failed
+def _as_json(told: Explanation) -> dict[str, object]:
     return {
         "lens": told.lens,
         "id": told.id,
         "verdict": told.verdict,
         "row": told.row,
         "fault": told.fault,
-        "mapped": mapped
-        and {
-            "fields": mapped.fields,
-            "text": mapped.text,
-            "rowHash": mapped.row_hash,
-            "textHash": mapped.text_hash,
-        },
-        "embedding": embedding
-        and {
-            "tokens": embedding.tokens,
-            "cut": embedding.cut,
-            "similarity": embedding.similarity,
-            "error": embedding.error,
-        },
-        "indexed": indexed
-        and {
-            "fields": indexed.fields,
-            "rowHash": indexed.row_hash,
-            "textHash": indexed.text_hash,
-            "at": indexed.at.isoformat(),
-            "shard": indexed.shard,
-            "generation": indexed.generation,
-            "job": indexed.job_id,
-            "objects": indexed.objects,
-        },
+        "mapped": told.mapped and _mapped_json(told.mapped),
+        "embedding": told.embedding and _embedding_json(told.embedding),
+        "indexed": told.indexed and _indexed_json(told.indexed),
         "pending": [{"seq": one.seq, "action": one.action.value} for one in told.pending],
-        "failed": failed
-        and {
-            "stage": failed.stage,
-            "reason": failed.reason,
-            "attempts": failed.attempts,
-            "firstAt": failed.first_at.isoformat(),
-            "lastAt": failed.last_at.isoformat(),
-            "job": failed.job_id,
-        },
+        "failed": told.failed and _failed_json(told.failed),
+    }
+
+
+def _mapped_json(mapped: MappedRow) -> dict[str, object]:
+    return {
+        "fields": mapped.fields,
+        "text": mapped.text,
+        "rowHash": mapped.row_hash,
+        "textHash": mapped.text_hash,
+    }
+
+
+def _embedding_json(embedding: FreshVector) -> dict[str, object]:
+    return {
+        "tokens": embedding.tokens,
+        "cut": embedding.cut,
+        "similarity": embedding.similarity,
+        "error": embedding.error,
+    }
+
+
+def _indexed_json(indexed: Indexed) -> dict[str, object]:
+    return {
+        "fields": indexed.fields,
+        "rowHash": indexed.row_hash,
+        "textHash": indexed.text_hash,
+        "at": indexed.at.isoformat(),
+        "shard": indexed.shard,
+        "generation": indexed.generation,
+        "job": indexed.job_id,
+        "objects": indexed.objects,
+    }
+
+
+def _failed_json(failed: FailedRow) -> dict[str, object]:
+    return {
+        "stage": failed.stage,
+        "reason": failed.reason,
+        "attempts": failed.attempts,
+        "firstAt": failed.first_at.isoformat(),
+        "lastAt": failed.last_at.isoformat(),
+        "job": failed.job_id,
     }

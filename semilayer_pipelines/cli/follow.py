@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from semilayer_pipelines.cli.context import INTERRUPTED, console, say
 from semilayer_pipelines.counts import Counts, Speed
 from semilayer_pipelines.errors import Refused, Terminal
+from semilayer_pipelines.http.contract import TERMINAL_STATUSES
 from semilayer_pipelines.orchestration.diagnose import why_waiting
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, jobs, lenses, page_log, shards
@@ -23,10 +24,9 @@ __all__ = ["describe", "follow", "progress_of"]
 POLL_SECONDS = 0.5
 LINE_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
-"""A queued job is picked up in under ten; after this long its follower asks why it is not."""
+"""A queued job is usually taken within 10 s; after this long its follower says why it is not."""
 
 Tell = Callable[[str], None]
-_ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
 def follow(project: Project, job_ids: Sequence[str], *, tell: Tell = say) -> None:
@@ -84,12 +84,77 @@ def describe(job: Job) -> str:
     )
 
 
-def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
-    waiting_since = told = time.monotonic()
-    failed_attempts = 0
-    by_lines = tell is not say or not console.is_terminal
+@dataclass
+class _Follower:
+    """What is known of one job while it is followed; moments are those of `time.monotonic`."""
+
+    project: Project
+    tell: Tell
+    bar: Progress
+    task: TaskID
+    by_lines: bool
+    waiting_since: float
+    told: float
+    failed_attempts: int = 0
     first: tuple[float, Counts] | None = None
-    with Progress(
+
+    def queued(self, job: Job, now: float) -> None:
+        """Tell of an attempt that failed, and why nobody takes the job if it waits for long."""
+        if job.error and job.attempt > self.failed_attempts:
+            self.failed_attempts, self.waiting_since = job.attempt, now
+            self.tell(f"{job.lens}: {job.error} It will be tried again.")
+        if now - self.waiting_since > PATIENCE_SECONDS:
+            self.waiting_since = now
+            why = why_waiting(self.project.settings.root)
+            self.tell(f"{job.lens}: still queued. {why}")
+
+    def running(self, job: Job, now: float) -> None:
+        """Move the bar, or print a line now and then."""
+        self.waiting_since = now
+        counts, expected = progress_of(self.project, job)
+        self.first = self.first or (now, counts)
+        speed = _speed(self.first, now, counts, expected)
+        self.bar.update(
+            self.task,
+            description=f"{job.lens}: {job.mode.value}",
+            completed=counts.read,
+            total=expected or max(counts.read, 1),
+            speed=speed,
+        )
+        if self.by_lines and now - self.told > LINE_SECONDS:
+            self.told = now
+            of = f" of {expected:,}" if expected else ""
+            embedded = f"{counts.embedded:,} embedded"
+            self.tell(f"{job.lens}: {counts.read:,}{of} rows read, {embedded}{speed}")
+
+
+def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
+    by_lines = tell is not say or not console.is_terminal
+    with _bar(disable=by_lines) as bar:
+        task = bar.add_task("waiting for Dagster to pick it up", total=1, speed="")
+        now = time.monotonic()
+        follower = _Follower(project, tell, bar, task, by_lines, waiting_since=now, told=now)
+        while True:
+            with project.registry.read() as db:
+                job = jobs.get(db, job_id)
+                paused = lenses.by_id(db, job.lens_id).status is LensStatus.PAUSED
+            if job.status in TERMINAL_STATUSES:
+                return job
+            if job.status is JobStatus.QUEUED and paused:
+                raise Refused(
+                    "It was paused; the job keeps its place.",
+                    cure=f"Go on with: semilayer resume --lens {job.lens}",
+                    lens=job.lens,
+                )
+            if job.status is JobStatus.QUEUED:
+                follower.queued(job, time.monotonic())
+            else:
+                follower.running(job, time.monotonic())
+            time.sleep(POLL_SECONDS)
+
+
+def _bar(*, disable: bool) -> Progress:
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
@@ -97,47 +162,8 @@ def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
         TextColumn("{task.fields[speed]}"),
         console=console,
         transient=True,
-        disable=by_lines,
-    ) as bar:
-        task = bar.add_task("waiting for Dagster to pick it up", total=1, speed="")
-        while True:
-            with project.registry.read() as db:
-                job = jobs.get(db, job_id)
-                paused = lenses.by_id(db, job.lens_id).status is LensStatus.PAUSED
-            if job.status in _ENDED:
-                return job
-            now = time.monotonic()
-            if job.status is JobStatus.QUEUED:
-                if paused:
-                    raise Refused(
-                        "It was paused; the job keeps its place.",
-                        cure=f"Go on with: semilayer resume --lens {job.lens}",
-                        lens=job.lens,
-                    )
-                if job.error and job.attempt > failed_attempts:
-                    failed_attempts, waiting_since = job.attempt, now
-                    tell(f"{job.lens}: {job.error} It will be tried again.")
-                if now - waiting_since > PATIENCE_SECONDS:
-                    waiting_since = now
-                    tell(f"{job.lens}: still queued. {why_waiting(project.settings.root)}")
-            if job.status is JobStatus.RUNNING:
-                waiting_since = now
-                counts, expected = progress_of(project, job)
-                first = first or (now, counts)
-                speed = _speed(first, now, counts, expected)
-                bar.update(
-                    task,
-                    description=f"{job.lens}: {job.mode.value}",
-                    completed=counts.read,
-                    total=expected or max(counts.read, 1),
-                    speed=speed,
-                )
-                if by_lines and now - told > LINE_SECONDS:
-                    told = now
-                    of = f" of {expected:,}" if expected else ""
-                    embedded = f"{counts.embedded:,} embedded"
-                    tell(f"{job.lens}: {counts.read:,}{of} rows read, {embedded}{speed}")
-            time.sleep(POLL_SECONDS)
+        disable=disable,
+    )
 
 
 def _speed(first: tuple[float, Counts], now: float, counts: Counts, expected: int | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -65,12 +65,7 @@ def init(
     finally:
         bridge.close()
     if not found:
-        raise SchemaMismatch(
-            "No table of this database can become a lens: "
-            + ("; ".join(f"{name}: {why}" for name, why in left.items()) or "there is none")
-            + ".",
-            cure="A lens needs a key and a column of texts; --key names one for a view.",
-        )
+        raise _nothing_found(left)
     _write(file, starter(stack or Path.cwd().name or "project", source.connection, found))
     beside = _write_beside(file.parent)
     if as_json:
@@ -84,17 +79,29 @@ def init(
             }
         )
         return
+    _tell(found, left)
+    if beside:
+        say(f"Wrote {' and '.join(beside)}, with which Dagster starts here: semilayer dev")
+    say(f"Wrote {file.name}. Look it over, then register its lenses: semilayer push")
+    if environ.get(VARIABLE) != os.environ.get(VARIABLE):
+        say(f"The URL holds a password, so the file asks for it: export {VARIABLE}=… before.")
+
+
+def _nothing_found(left: Mapping[str, str]) -> SchemaMismatch:
+    why = "; ".join(f"{name}: {reason}" for name, reason in left.items()) or "there is none"
+    return SchemaMismatch(
+        f"No table of this database can become a lens: {why}.",
+        cure="A lens needs a key and a column of texts; --key names one for a view.",
+    )
+
+
+def _tell(found: Sequence[Candidate], left: Mapping[str, str]) -> None:
     for one in found:
         texts = ", ".join(field.name for field in one.fields if field.searchable)
         follows = f"follows {one.tracking}" if one.tracking else "no column tells what changed"
         say(f"lens  {one.table}: embeds {texts}; {follows}")
     for name, why in left.items():
         say(f"left  {name}: {why}")
-    if beside:
-        say(f"Wrote {' and '.join(beside)}, with which Dagster starts here: semilayer dev")
-    say(f"Wrote {file.name}. Look it over, then register its lenses: semilayer push")
-    if environ.get(VARIABLE) != os.environ.get(VARIABLE):
-        say(f"The URL holds a password, so the file asks for it: export {VARIABLE}=… before.")
 
 
 def _connection(given: str | None) -> str:

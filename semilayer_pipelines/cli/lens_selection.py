@@ -14,8 +14,8 @@ __all__ = ["check_env", "chosen_lenses"]
 def chosen_lenses(db: Connection, env: str, name: str | None) -> list[Lens]:
     """Return the lens called `name`, or all of `env` without one.
 
-    Raises `NotFound` for a name or an environment that does not exist: a misspelt one has nothing
-    out of line and nothing failed, which a nightly job would take for good news.
+    Raises `NotFound` for a name or an environment that does not exist. A misspelt one would have
+    nothing out of sync and nothing failed, which a nightly job would take for good news.
     """
     if name:
         return [lenses.get(db, env, name)]
@@ -26,7 +26,7 @@ def chosen_lenses(db: Connection, env: str, name: str | None) -> list[Lens]:
 def check_env(db: Connection, env: str) -> None:
     """Raise `NotFound` when there are environments, and `env` is none of them.
 
-    The one that nobody had to name cannot be misspelt; it may be empty.
+    The default environment always passes: nobody types its name, so it cannot be misspelt.
     """
     if env != DEFAULT_ENV and environments.list_all(db):
         environments.get(db, env)

@@ -78,7 +78,7 @@ def pause(here: Here, lens: str, env: str, as_json: bool) -> None:
 
 
 def resumed_lines(resumed: Resumed) -> list[str]:
-    """Return what a lens that goes on does now, a line a job."""
+    """Return what a resumed lens does now, one line per job."""
     name, job = resumed.lens.name, resumed.job
     told = [] if job is None else [queued_line(job)]
     told += [
@@ -89,7 +89,7 @@ def resumed_lines(resumed: Resumed) -> list[str]:
 
 
 def queued_line(job: Job) -> str:
-    """Return that a job was asked for; one that was there already may be running."""
+    """Return a line on a job that was requested; one that existed already may be running."""
     return f"{job.lens}: {job.mode.value} ingest {job.status.value}, job {job.id[:8]}."
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
 import click
 
@@ -25,6 +26,7 @@ from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control.drift import Drift
 from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
 from semilayer_pipelines.control.push import LensPush, Plan, PushAction, apply_push, plan_push
+from semilayer_pipelines.counts import span
 from semilayer_pipelines.errors import Overtaken
 from semilayer_pipelines.orchestration.reload import reload_definitions
 from semilayer_pipelines.project import Project
@@ -34,7 +36,7 @@ from semilayer_pipelines.registry.lenses import Needs
 __all__ = ["push"]
 
 LOOKS = 3
-"""A push looks anew this often when another one changed the registry meanwhile."""
+"""A push looks at the registry this often at most, if another one changes it meanwhile."""
 
 _NEEDS = {
     Needs.NOTHING: None,
@@ -101,21 +103,8 @@ def push(
         if as_json:
             say_json(_as_json(plan, dry=True, jobs=[]))
         return
-
-    def agreed(plan: Plan) -> None:
-        if plan.drift and not force:
-            _tell_drift(plan.drift, project.clock(), say_aside)
-            ask(
-                f"Push and undo what was changed in {', '.join(d.lens for d in plan.drift)}?",
-                cure="Take it into the file with `semilayer export config`, or pass --force.",
-            )
-        if plan.deleted and not unasked:
-            ask(f"Remove {', '.join(plan.deleted)} with its indexed data?", cure=_UNASKED)
-        if rebuild and not unasked:
-            names = [lens.name for lens in plan.lenses if lens.config]
-            ask(f"Rebuild the index of {', '.join(names)}?", cure=_UNASKED)
-
-    plan = _pushed(project, config, env, only, agreed)
+    agree = partial(_agree, clock=project.clock, rebuild=rebuild, unasked=unasked, force=force)
+    plan = _pushed(project, config, env, only, agree)
     _tell(plan, tell)
     jobs = _started(project, plan, tell, rebuild=rebuild, resume_ingest=resume_ingest)
     if any(lens.change is not PushAction.UNCHANGED for lens in plan.lenses):
@@ -131,17 +120,37 @@ def push(
 _UNASKED = "Pass --skip-confirmation-dangerously to go on unasked."
 
 
+def _agree(
+    plan: Plan, *, clock: Callable[[], datetime], rebuild: bool, unasked: bool, force: bool
+) -> None:
+    """Ask a person about everything that this push would undo, remove or rebuild.
+
+    Raises `Refused` for a no, and where there is nobody to ask.
+    """
+    if plan.drift and not force:
+        _tell_drift(plan.drift, clock(), say_aside)
+        ask(
+            f"Push and undo what was changed in {', '.join(d.lens for d in plan.drift)}?",
+            cure="Take it into the file with `semilayer export config`, or pass --force.",
+        )
+    if plan.deleted and not unasked:
+        ask(f"Remove {', '.join(plan.deleted)} with its indexed data?", cure=_UNASKED)
+    if rebuild and not unasked:
+        names = [lens.name for lens in plan.lenses if lens.config]
+        ask(f"Rebuild the index of {', '.join(names)}?", cure=_UNASKED)
+
+
 def _pushed(
     project: Project,
     config: ProjectConfig,
     env: str,
     only: Sequence[str],
-    agreed: Callable[[Plan], None],
+    agree: Callable[[Plan], None],
 ) -> Plan:
-    """Push what `agreed` raises nothing against; look and ask anew when another push was faster."""
+    """Push what `agree` raises nothing against; look and ask again if another push was faster."""
     for look in range(1, LOOKS + 1):
         plan = plan_push(project, config, env, only=only)
-        agreed(plan)
+        agree(plan)
         try:
             apply_push(project, plan)
         except Overtaken:
@@ -192,17 +201,13 @@ def _tell_drift(drift: Sequence[Drift], now: datetime, tell: Callable[[str], Non
         return
     tell("Changed elsewhere since the last push, and not in the file:")
     for one in drift:
-        tell(f"  {one.lens}  by {one.origin}, {_ago((now - one.at).total_seconds())}")
+        tell(f"  {one.lens}  by {one.origin}, {_ago(now - one.at)}")
         for line in lines(one.edits):
             tell(f"    {line}")
 
 
-def _ago(seconds: float) -> str:
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
+def _ago(age: timedelta) -> str:
+    return "just now" if age < timedelta(minutes=1) else f"{span(age.total_seconds())} ago"
 
 
 def _as_json(plan: Plan, *, dry: bool, jobs: Sequence[Job]) -> dict[str, object]:

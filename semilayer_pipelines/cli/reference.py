@@ -103,7 +103,7 @@ def _section(context: click.Context) -> str:
 def _row(option: click.Option, context: click.Context) -> str:
     value = "" if option.is_flag or option.count else f" {option.make_metavar(context)}"
     names = ", ".join(option.opts) + value
-    # As it was declared: the environment of whoever generates the page must not be in it.
+    # As it was declared: the environment in which the page is made must not be in it.
     default = option.default if option.show_default and option.default is not None else ""
     if option.required:
         default = "**required**"

@@ -18,8 +18,8 @@ def rollback(here: Here, lens: str, env: str, as_json: bool) -> None:
     """Go back to the index that the last rebuild replaced.
 
     That index is kept for an hour. A smart sync then applies what changed meanwhile. The index that
-    was in use is also kept for an hour. A rebuild that is queued or running goes on, and switches to
-    its own index when it is done.
+    was in use is also kept for an hour. A rebuild that is queued or running goes on, and switches
+    to its own index when it is done.
     """
     # Here, because it loads a bridge and the store.
     from semilayer_pipelines.control.rollback import rollback as go_back

@@ -8,7 +8,8 @@ import click
 
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.queries.search import MAX_LIMIT, Hit
+from semilayer_pipelines.http.contract import MAX_RESULTS
+from semilayer_pipelines.queries.search import Hit
 from semilayer_pipelines.queries.search import search as search_lens
 
 __all__ = ["search"]
@@ -23,7 +24,7 @@ SHOWN_CHARACTERS = 100
     "--limit",
     default=5,
     show_default=True,
-    type=click.IntRange(1, MAX_LIMIT),
+    type=click.IntRange(1, MAX_RESULTS),
     help="How many rows at most.",
 )
 @click.option("--where", help='Conditions on fields, as JSON: \'{"section": "web"}\'.')

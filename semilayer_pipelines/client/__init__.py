@@ -9,10 +9,11 @@ and fits anywhere. Nothing in here may print, log or raise the key.
 """
 
 from semilayer_pipelines.client.asynchronous import AsyncIngestClient
-from semilayer_pipelines.client.change import Action, Change, InvalidChange
+from semilayer_pipelines.client.change import Change, InvalidChange
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
-from semilayer_pipelines.client.responses import JobState, JobStatus, Receipt, ReceiptStatus
+from semilayer_pipelines.client.responses import JobState, Receipt
 from semilayer_pipelines.client.synchronous import IngestClient
+from semilayer_pipelines.http.contract import Action, JobStatus, ReceiptStatus
 
 __all__ = [
     "Action",

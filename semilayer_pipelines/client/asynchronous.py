@@ -18,13 +18,14 @@ from typing import Self, TypeVar
 
 from semilayer_pipelines.client import exchange
 from semilayer_pipelines.client.backoff import MAX_WAIT_S
-from semilayer_pipelines.client.buffer import MAX_BATCH_CHANGES, Buffer
-from semilayer_pipelines.client.change import Action, Change
-from semilayer_pipelines.client.exchange import NoAnswer, Patience, Steps, Wait
+from semilayer_pipelines.client.buffer import Buffer
+from semilayer_pipelines.client.change import Change
+from semilayer_pipelines.client.exchange import NoResponse, Patience, Steps, Wait
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
-from semilayer_pipelines.client.responses import Answer, JobState, Receipt
+from semilayer_pipelines.client.responses import JobState, Receipt, Response
 from semilayer_pipelines.client.service import Request, Service
 from semilayer_pipelines.client.transport import AsyncTransport
+from semilayer_pipelines.http.contract import MAX_CHANGES, Action
 
 __all__ = ["AsyncIngestClient"]
 
@@ -91,7 +92,7 @@ class AsyncIngestClient:
         if given and self._background is None:
             self._background = asyncio.create_task(self._flush_when_due())
         failure, self._failure = self._failure, None
-        if self._buffer.waiting >= MAX_BATCH_CHANGES:
+        if self._buffer.waiting >= MAX_CHANGES:
             await self.flush()
         elif failure is not None:
             raise failure
@@ -191,7 +192,7 @@ class AsyncIngestClient:
     async def _run(
         self, steps: Steps[T], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> T:
-        outcome: Answer | NoAnswer | None = None
+        outcome: Response | NoResponse | None = None
         try:
             while True:
                 match step := steps.send(outcome):

@@ -1,8 +1,8 @@
-"""What was handed in and not yet acknowledged: the coalescing core, plain data without a clock.
+"""Changes that nobody acknowledged yet: plain data, without a clock.
 
-One rule decides everything: what is kept is the whole history of undelivered changes, and of each
-id only the newest, where the newest stands. It never forgets a change that no one acknowledged.
-Not safe to share between threads by itself; the clients guard it.
+One rule decides everything: of each id only the newest change is kept, in the order of the newest
+changes. No change is forgotten before it is acknowledged. The buffer alone is not safe to share
+between threads; the clients guard it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from collections.abc import Iterable
 from json.encoder import JSONEncoder
 
 from semilayer_pipelines.client.change import Change
+from semilayer_pipelines.http.contract import MAX_BODY_BYTES, MAX_CHANGES
 
-__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_CHANGES", "Batch", "Buffer", "encode", "take_batch"]
-
-MAX_BATCH_CHANGES = 10_000
-MAX_BATCH_BYTES = 8_000_000
-"""The service refuses bodies of more than 8 MB."""
+__all__ = ["Batch", "Buffer", "encode", "take_batch"]
 
 _HEAD, _TAIL = b'{"mode":"records","changes":[', b"]}"
 _text = JSONEncoder(ensure_ascii=False).encode
@@ -26,7 +23,7 @@ Batch = tuple[Change, ...]
 
 
 class Buffer:
-    """Changes waiting, by id in the order of their newest change, and the one batch on its way."""
+    """Changes that wait, in the order of each id's newest one, and the one batch on its way."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, Change] = {}
@@ -43,7 +40,7 @@ class Buffer:
         return len(self._waiting)
 
     def add(self, changes: Iterable[Change], now: float) -> None:
-        """Take changes in, the newest of an id in place of older ones; `now` in seconds."""
+        """Add changes; a newer one of an id replaces the older. `now` is in seconds."""
         for change in changes:
             self._waiting.pop(change.id, None)
             self._waiting[change.id] = change
@@ -67,7 +64,7 @@ class Buffer:
         self._sending = ()
 
     def undelivered(self, now: float) -> None:
-        """Take the batch on its way back: in front, save for ids that changed since."""
+        """Put the batch on its way back in front, except for ids that changed since."""
         returned = self.pending()
         self._sending, self._waiting = (), {}
         self.add(returned, now)
@@ -83,9 +80,9 @@ def take_batch(changes: Iterable[Change]) -> tuple[Batch, bytes]:
     batch: list[Change] = []
     parts: list[bytes] = []
     size = len(_HEAD) + len(_TAIL)
-    for change in itertools.islice(changes, MAX_BATCH_CHANGES):
+    for change in itertools.islice(changes, MAX_CHANGES):
         part = encode(change)
-        if size + len(part) + 1 > MAX_BATCH_BYTES:
+        if size + len(part) + 1 > MAX_BODY_BYTES:
             break
         size += len(part) + 1
         batch.append(change)

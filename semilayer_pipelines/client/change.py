@@ -7,24 +7,15 @@ take thousands of good changes down with it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from semilayer_pipelines.errors import UserError
+from semilayer_pipelines.http.contract import MAX_ID_CHARACTERS, Action
 
-__all__ = ["MAX_ID_CHARACTERS", "Action", "Change", "InvalidChange"]
-
-MAX_ID_CHARACTERS = 512
+__all__ = ["Change", "InvalidChange"]
 
 
 class InvalidChange(UserError):
     """An id or action that the service refuses; it was not buffered."""
-
-
-class Action(StrEnum):
-    """What happened to a row."""
-
-    UPSERT = "upsert"
-    DELETE = "delete"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""What is said to the service and when, without saying it: shared by both clients.
+"""Which requests are sent and when, without sending them: shared by both clients.
 
-Each function is a generator that yields a `Request` to be sent or a `Wait` to be slept, is sent the
-`Answer` or `NoAnswer`, and returns the result. It opens no socket and never sleeps, so that threads
-and tasks run the very same steps. One that is closed early has given its batch back to the buffer.
+Each function is a generator. It yields a `Request` to send or a `Wait` to sleep, gets the
+`Response` or `NoResponse`, and returns the result. It opens no socket and never sleeps, so that
+threads and tasks run the very same steps. A generator that is closed early gives its batch back to
+the buffer.
 """
 
 from __future__ import annotations
@@ -16,21 +17,19 @@ from semilayer_pipelines.client.backoff import next_wait
 from semilayer_pipelines.client.buffer import Buffer
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
 from semilayer_pipelines.client.responses import (
-    Answer,
     JobState,
     Receipt,
+    Response,
     Unreadable,
     read_error,
     read_job,
     read_receipt,
 )
 from semilayer_pipelines.client.service import Request, Service
+from semilayer_pipelines.http.contract import MAX_JOB_WAIT_S
 from semilayer_pipelines.http.retry_after import retry_after
 
-__all__ = ["MAX_JOB_WAIT_S", "NoAnswer", "Patience", "Steps", "Wait", "deliver", "ingest", "job"]
-
-MAX_JOB_WAIT_S = 30.0
-"""How long the service holds one look-up open."""
+__all__ = ["NoResponse", "Patience", "Steps", "Wait", "deliver", "ingest", "job"]
 
 _JOB_PAUSE_S = 1.0
 
@@ -45,13 +44,13 @@ class Wait:
 
 
 @dataclass(frozen=True)
-class NoAnswer:
-    """The request got no answer; nobody knows whether it arrived."""
+class NoResponse:
+    """The request got no response; nobody knows whether it arrived."""
 
     reason: str
 
 
-Steps = Generator[Request | Wait, Answer | NoAnswer | None, T]
+Steps = Generator[Request | Wait, Response | NoResponse | None, T]
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ def deliver(buffer: Buffer, service: Service, patience: Patience) -> Steps[tuple
         if not batch:
             break
         try:
-            answer = yield from _settled(service.records(body), service, patience)
-            receipts.append(_read(read_receipt, answer, service))
+            response = yield from _settled(service.records(body), service, patience)
+            receipts.append(_read(read_receipt, response, service))
         except BaseException as failure:
             buffer.undelivered(patience.clock())
             if isinstance(failure, DeliveryFailed | RequestRefused):
@@ -92,8 +91,8 @@ def ingest(
     mode: Literal["full", "incremental"], service: Service, patience: Patience
 ) -> Steps[Receipt]:
     """Ask for an ingest; raises `DeliveryFailed` or `RequestRefused`."""
-    answer = yield from _settled(service.ingest(mode), service, patience)
-    return _read(read_receipt, answer, service)
+    response = yield from _settled(service.ingest(mode), service, patience)
+    return _read(read_receipt, response, service)
 
 
 def job(id: str, wait: float, service: Service, patience: Patience) -> Steps[JobState]:
@@ -103,71 +102,71 @@ def job(id: str, wait: float, service: Service, patience: Patience) -> Steps[Job
     """
     until = patience.clock() + wait
     while True:
-        asked = patience.clock()
-        hold = min(MAX_JOB_WAIT_S, max(0.0, until - asked))
-        answer = yield from _settled(service.job(id, hold), service, patience)
-        state = _read(read_job, answer, service)
+        sent_at = patience.clock()
+        hold = min(MAX_JOB_WAIT_S, max(0.0, until - sent_at))
+        response = yield from _settled(service.job(id, hold), service, patience)
+        state = _read(read_job, response, service)
         now = patience.clock()
         if state.ended or now >= until:
             return state
-        if now < asked + hold:
+        if now < sent_at + hold:
             yield Wait(min(_JOB_PAUSE_S, until - now))
 
 
-def _settled(request: Request, service: Service, patience: Patience) -> Steps[Answer]:
-    """Send until there is an answer that another attempt would not change."""
+def _settled(request: Request, service: Service, patience: Patience) -> Steps[Response]:
+    """Send until there is a response that another attempt would not change."""
     started, failures = patience.clock(), 0
     while True:
-        answer = yield request
+        response = yield request
         failures += 1
-        asked: float | None = None
+        requested: float | None = None
         status: int | None = None
-        match answer:
-            case Answer():
-                status = answer.status
+        match response:
+            case Response():
+                status = response.status
                 if status != 429 and status < 500:
-                    return answer
-                asked = retry_after(answer.retry_after, patience.now())
-                code, message = read_error(answer)
+                    return response
+                requested = retry_after(response.retry_after, patience.now())
+                code, message = read_error(response)
                 reason = f"HTTP {status} {code}: {message}"
-            case NoAnswer():
-                reason = answer.reason
+            case NoResponse():
+                reason = response.reason
             case None:
                 raise RuntimeError("a request was answered like a wait")
         spent = patience.clock() - started
-        wait = next_wait(failures, asked, patience.give_up_after - spent, patience.random())
+        wait = next_wait(failures, requested, patience.give_up_after - spent, patience.random())
         if wait is None:
             times = "attempt" if failures == 1 else "attempts"
-            asks = f" It asks to be left alone for {asked:.0f} s." if asked else ""
+            asks = f" It asks to be left alone for {requested:.0f} s." if requested else ""
             raise DeliveryFailed(
                 f"{service.url} did not take the call in {failures} {times} over {spent:.1f} s; "
                 f"the last one: {reason.rstrip('.: ')}.{asks}",
                 cure="Undelivered changes are kept; the next flush sends them again.",
                 lens=service.lens,
                 status=status,
-                retry_after=asked,
+                retry_after=requested,
             )
         yield Wait(wait)
 
 
-def _read(read: Callable[[Answer], T], answer: Answer, service: Service) -> T:
-    if answer.status >= 400:
-        code, message = read_error(answer)
+def _read(read: Callable[[Response], T], response: Response, service: Service) -> T:
+    if response.status >= 400:
+        code, message = read_error(response)
         raise RequestRefused(
-            f"{service.url} refused the call: HTTP {answer.status} {code}: {message}",
-            cure=_CURES.get(answer.status, "Undelivered changes are kept."),
+            f"{service.url} refused the call: HTTP {response.status} {code}: {message}",
+            cure=_CURES.get(response.status, "Undelivered changes are kept."),
             lens=service.lens,
-            status=answer.status,
+            status=response.status,
             code=code,
         )
     try:
-        return read(answer)
+        return read(response)
     except Unreadable as error:
         raise RequestRefused(
             f"{service.url} answered {error}.",
             cure="Check the URL: it is the webhook's address, up to and without /v1.",
             lens=service.lens,
-            status=answer.status,
+            status=response.status,
             code="unreadable",
         ) from None
 

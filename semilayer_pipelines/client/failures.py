@@ -1,7 +1,7 @@
-"""How a call can fail, as a worker has to tell it apart: later, or never without a person.
+"""The two ways in which a call can fail: it may succeed later, or a person has to act.
 
-Both keep what was not delivered in the client's buffer, and carry the receipts of what was. Neither
-may hold the key or what the service echoed of it.
+Both carry the receipts of what was delivered; the rest stays in the client's buffer. Neither may
+hold the key, nor a part of it that the service echoed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the service answers, read with suspicion: only a receipt counts as one.
+"""The service's responses, read with suspicion: only a receipt counts as one.
 
 A proxy's friendly `200 OK` page must never pass for an acknowledgement.
 """
@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.http.contract import TERMINAL_STATUSES, JobStatus, ReceiptStatus
 
 __all__ = [
-    "TERMINAL_STATUSES",
-    "Answer",
     "JobState",
-    "JobStatus",
     "Receipt",
-    "ReceiptStatus",
+    "Response",
     "Unreadable",
     "read_error",
     "read_job",
@@ -30,32 +27,12 @@ _SHOWN_CHARACTERS = 300
 
 
 class Unreadable(ValueError):
-    """The answer is not what this service answers; the message says what it is instead."""
-
-
-class ReceiptStatus(StrEnum):
-    """What became of an accepted call."""
-
-    QUEUED = "queued"
-    DEDUPLICATED = "deduplicated"
-
-
-class JobStatus(StrEnum):
-    """Where a job is on its way."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-
-TERMINAL_STATUSES = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
+    """The response is none of this service's; the message says what it is instead."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An HTTP answer; `retry_after` is the header of that name."""
+class Response:
+    """An HTTP response; `retry_after` is the header of that name."""
 
     status: int
     content: bytes
@@ -90,11 +67,11 @@ class JobState:
         return self.status in TERMINAL_STATUSES
 
 
-def read_receipt(answer: Answer) -> Receipt:
-    """Read the answer to an ingest call; raises `Unreadable`."""
-    if answer.status != 202:
-        raise Unreadable(f"HTTP {answer.status}, which is no receipt")
-    body = _object(answer)
+def read_receipt(response: Response) -> Receipt:
+    """Read the response to an ingest call; raises `Unreadable`."""
+    if response.status != 202:
+        raise Unreadable(f"HTTP {response.status}, which is no receipt")
+    body = _object(response)
     job_id, buffered = body.get("jobId"), body.get("changesBuffered")
     if not isinstance(job_id, str | None) or not isinstance(buffered, int | None):
         raise Unreadable("a receipt with values of unknown types")
@@ -104,11 +81,11 @@ def read_receipt(answer: Answer) -> Receipt:
         raise Unreadable("a receipt with an unknown status") from None
 
 
-def read_job(answer: Answer) -> JobState:
-    """Read the answer to a job look-up; raises `Unreadable`."""
-    if answer.status != 200:
-        raise Unreadable(f"HTTP {answer.status}, which is no job")
-    body = _object(answer)
+def read_job(response: Response) -> JobState:
+    """Read the response to a job look-up; raises `Unreadable`."""
+    if response.status != 200:
+        raise Unreadable(f"HTTP {response.status}, which is no job")
+    body = _object(response)
     id, counts, error = body.get("id"), body.get("counts") or {}, body.get("error")
     if not isinstance(id, str) or not isinstance(counts, Mapping):
         raise Unreadable("a job without an id or with unknown counts")
@@ -119,12 +96,12 @@ def read_job(answer: Answer) -> JobState:
     return JobState(id, status, Counts.of(counts), None if error is None else str(error))
 
 
-def read_error(answer: Answer) -> tuple[str, str]:
+def read_error(response: Response) -> tuple[str, str]:
     """Return the code and the message of a refusal, whatever wrote it."""
     try:
-        error = _object(answer).get("error")
+        error = _object(response).get("error")
     except Unreadable:
-        error = answer.content.decode("utf-8", "replace")
+        error = response.content.decode("utf-8", "replace")
     if isinstance(error, Mapping):
         code, message = str(error.get("code", "")), str(error.get("message", ""))
     else:
@@ -132,14 +109,14 @@ def read_error(answer: Answer) -> tuple[str, str]:
     message = " ".join(message.split())
     if len(message) > _SHOWN_CHARACTERS:
         message = f"{message[:_SHOWN_CHARACTERS]} …"
-    return code or f"http_{answer.status}", message
+    return code or f"http_{response.status}", message
 
 
-def _object(answer: Answer) -> Mapping[str, Any]:
+def _object(response: Response) -> Mapping[str, Any]:
     try:
-        body = json.loads(answer.content)
+        body = json.loads(response.content)
     except (ValueError, RecursionError):
-        raise Unreadable(f"HTTP {answer.status} with something that is not JSON") from None
+        raise Unreadable(f"HTTP {response.status} with something that is not JSON") from None
     if not isinstance(body, dict):
-        raise Unreadable(f"HTTP {answer.status} with JSON that is no object")
+        raise Unreadable(f"HTTP {response.status} with JSON that is no object")
     return body

@@ -1,4 +1,4 @@
-"""Where the service is and what it is asked: addresses and requests, as plain data.
+"""Addresses and requests of the service, as plain data.
 
 The key is not part of any of it.
 """
@@ -12,13 +12,14 @@ from urllib.parse import quote, urlencode
 
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.address import http_address
+from semilayer_pipelines.http.contract import INGEST_PATH, JOB_PATH
 
 __all__ = ["Request", "Service", "check_key"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request; `patience` is how long, in seconds, the answer may take on purpose."""
+    """One HTTP request; `patience` is how long, in seconds, the response may take on purpose."""
 
     method: Literal["GET", "POST"]
     url: str
@@ -61,13 +62,14 @@ class Service:
         return Request("POST", self._ingest, json.dumps({"mode": mode}).encode())
 
     def job(self, id: str, wait: float) -> Request:
-        """Return the look-up of a job, which the service answers at its end or after `wait` s."""
+        """Return the look-up of a job; the service responds at its end or after `wait` seconds."""
         query = f"?{urlencode({'wait': f'{wait:.3f}'.rstrip('0').rstrip('.')})}" if wait else ""
-        return Request("GET", f"{self.url}/v1/jobs/{quote(id, safe='')}{query}", patience=wait)
+        path = JOB_PATH.format(id=quote(id, safe=""))
+        return Request("GET", f"{self.url}{path}{query}", patience=wait)
 
     @property
     def _ingest(self) -> str:
-        return f"{self.url}/v1/ingest/{quote(self.lens, safe='')}"
+        return self.url + INGEST_PATH.format(lens=quote(self.lens, safe=""))
 
 
 def check_key(key: str) -> str:

@@ -1,8 +1,8 @@
 """The client for threads.
 
-One batch is on its way at a time, whoever sends it: the service must hear of the changes of one id
-in their order. The background thread only flushes what has waited long enough; it never drops, and
-what it could not deliver is said by the next call.
+Only one batch is on its way at a time, so that the changes of one id arrive in their order. The
+background thread flushes what has waited long enough. It drops nothing, and the next call raises
+what it could not deliver.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from typing import Self, TypeVar
 
 from semilayer_pipelines.client import exchange
 from semilayer_pipelines.client.backoff import MAX_WAIT_S
-from semilayer_pipelines.client.buffer import MAX_BATCH_CHANGES, Buffer
-from semilayer_pipelines.client.change import Action, Change
-from semilayer_pipelines.client.exchange import NoAnswer, Patience, Steps, Wait
+from semilayer_pipelines.client.buffer import Buffer
+from semilayer_pipelines.client.change import Change
+from semilayer_pipelines.client.exchange import NoResponse, Patience, Steps, Wait
 from semilayer_pipelines.client.failures import DeliveryFailed, RequestRefused
-from semilayer_pipelines.client.responses import Answer, JobState, Receipt
+from semilayer_pipelines.client.responses import JobState, Receipt, Response
 from semilayer_pipelines.client.service import Request, Service
 from semilayer_pipelines.client.transport import Transport
+from semilayer_pipelines.http.contract import MAX_CHANGES, Action
 
 __all__ = ["IngestClient"]
 
@@ -100,7 +101,7 @@ class IngestClient:
             if self._closing.is_set():
                 raise RuntimeError(f"{self!r} is closed; nothing was buffered")
             self._buffer.add(given, time.monotonic())
-            full = self._buffer.waiting >= MAX_BATCH_CHANGES
+            full = self._buffer.waiting >= MAX_CHANGES
             if self._buffer.waiting and self._background is None:
                 self._background = threading.Thread(
                     target=self._flush_when_due, name="semilayer-ingest", daemon=True
@@ -207,7 +208,7 @@ class IngestClient:
             return receipts
 
     def _run(self, steps: Steps[T], sleep: Callable[[float], None] = time.sleep) -> T:
-        outcome: Answer | NoAnswer | None = None
+        outcome: Response | NoResponse | None = None
         try:
             while True:
                 with self._guard:

@@ -1,16 +1,16 @@
 """One request over HTTP, blocking or not; the only place that knows the key.
 
-It never retries and never raises for the network: what went wrong becomes a `NoAnswer`, from which
-the key has been taken out, as from the answers. Redirects are not followed, because they would
-carry the key somewhere nobody configured.
+It never retries and never raises for the network: a failure becomes a `NoResponse`. The key is
+taken out of failures and responses. Redirects are not followed, because they would carry the key
+somewhere nobody configured.
 """
 
 from __future__ import annotations
 
 import httpx
 
-from semilayer_pipelines.client.exchange import NoAnswer
-from semilayer_pipelines.client.responses import Answer
+from semilayer_pipelines.client.exchange import NoResponse
+from semilayer_pipelines.client.responses import Response
 from semilayer_pipelines.client.service import Request, check_key
 
 __all__ = ["AsyncTransport", "Transport"]
@@ -26,18 +26,18 @@ class Transport:
         self._timeout = timeout
         self._http = httpx.Client(headers=_headers(self._key), follow_redirects=False)
 
-    def send(self, request: Request) -> Answer | NoAnswer:
-        """Send one request and read the whole answer."""
+    def send(self, request: Request) -> Response | NoResponse:
+        """Send one request and read the whole response."""
         try:
-            answer = self._http.request(
+            response = self._http.request(
                 request.method,
                 request.url,
                 content=request.body or None,
                 timeout=_timeouts(request, self._timeout),
             )
         except (httpx.TransportError, httpx.DecodingError) as error:
-            return _no_answer(error, self._key)
-        return _answer(answer, self._key)
+            return _no_response(error, self._key)
+        return _response(response, self._key)
 
     def close(self) -> None:
         """Close the connections."""
@@ -52,18 +52,18 @@ class AsyncTransport:
         self._timeout = timeout
         self._http = httpx.AsyncClient(headers=_headers(self._key), follow_redirects=False)
 
-    async def send(self, request: Request) -> Answer | NoAnswer:
-        """Send one request and read the whole answer."""
+    async def send(self, request: Request) -> Response | NoResponse:
+        """Send one request and read the whole response."""
         try:
-            answer = await self._http.request(
+            response = await self._http.request(
                 request.method,
                 request.url,
                 content=request.body or None,
                 timeout=_timeouts(request, self._timeout),
             )
         except (httpx.TransportError, httpx.DecodingError) as error:
-            return _no_answer(error, self._key)
-        return _answer(answer, self._key)
+            return _no_response(error, self._key)
+        return _response(response, self._key)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -78,10 +78,10 @@ def _timeouts(request: Request, timeout: float) -> httpx.Timeout:
     return httpx.Timeout(timeout + request.patience, connect=min(_CONNECT_TIMEOUT_S, timeout))
 
 
-def _answer(answer: httpx.Response, key: str) -> Answer:
-    content = answer.content.replace(key.encode(), b"***")
-    return Answer(answer.status_code, content, answer.headers.get("retry-after"))
+def _response(response: httpx.Response, key: str) -> Response:
+    content = response.content.replace(key.encode(), b"***")
+    return Response(response.status_code, content, response.headers.get("retry-after"))
 
 
-def _no_answer(error: Exception, key: str) -> NoAnswer:
-    return NoAnswer(f"{type(error).__name__}: {error}".replace(key, "***"))
+def _no_response(error: Exception, key: str) -> NoResponse:
+    return NoResponse(f"{type(error).__name__}: {error}".replace(key, "***"))

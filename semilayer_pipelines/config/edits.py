@@ -13,7 +13,7 @@ from typing import Any, Final
 __all__ = ["ABSENT", "FIELD_ORDER", "Edit", "as_json", "edits", "lines", "value_at"]
 
 ABSENT: Final = object()
-"""Value of a key that is not there; `None` is one that is there and null."""
+"""Value of a key that does not exist; `None` is the value of a key that is null."""
 
 FIELD_ORDER: Final = ("fields", "(order)")
 """Path of an edit that only moved fields, whose texts are embedded in their order."""
@@ -29,7 +29,7 @@ class Edit:
 
 
 def edits(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Edit]:
-    """Return what leads from one configuration to the other; mappings are looked into."""
+    """Return the edits from one configuration to the other; mappings are compared by key."""
     found = list(_edits((), before, after))
     orders = [value_at(config, FIELD_ORDER) for config in (before, after)]
     if orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]):
@@ -63,7 +63,7 @@ def lines(found: Iterable[Edit]) -> list[str]:
     shown = []
     for edit in found:
         name = ".".join(edit.path)
-        # A key that is not written and one that is null mean the same, but for undefinedAs.
+        # A missing key and one that is null mean the same, except for undefinedAs.
         for sign, value in (("-", edit.before), ("+", edit.after)):
             if value is not ABSENT and (value is not None or edit.path[-1] == "undefinedAs"):
                 shown.append(f"{sign} {name}: {json.dumps(value, ensure_ascii=False)}")

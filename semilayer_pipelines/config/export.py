@@ -1,4 +1,4 @@
-"""Bringing changes of lenses into the text of an `sl.config.yaml`, and touching nothing else of it.
+"""Brings changes of lenses into the text of an `sl.config.yaml`, and changes nothing else in it.
 
 Comments, order, spelling and every line that no change concerns stay as they are.
 """
@@ -58,7 +58,7 @@ def _changed(text: str, change: Callable[[CommentedMap], None]) -> str:
     before = _text_of(yaml, document)
     change(document)
     after = _text_of(yaml, document)
-    # What the library would only spell or space otherwise is left as the author wrote it.
+    # The library spells and spaces some lines in its own way; those stay as the author wrote them.
     kept = merged(before, theirs=after, ours=text)
     return kept if kept is not None and _same(kept, after) else after
 
@@ -95,7 +95,7 @@ def _apply(lens: CommentedMap, edit: Edit, now: Mapping[str, Any]) -> None:
             _put(node, key, value_at(now, path[:depth]))
             return
         node = inner
-    # A null says the same as no key, but for `undefinedAs`.
+    # A null says the same as no key, except for `undefinedAs`.
     if edit.after is ABSENT or (edit.after is None and path[-1] != "undefinedAs"):
         node.pop(path[-1], None)
     else:

@@ -79,7 +79,8 @@ class FieldConfig(ConfigModel):
     searchable: Annotated[
         Searchable | None,
         Field(
-            description="`true` or `{weight: N}`: its text is embedded. Else it is only kept to filter by."
+            description="`true` or `{weight: N}`: its text is embedded. Else it is only kept to "
+            "filter by."
         ),
     ] = None
 

@@ -36,7 +36,7 @@ lenses:
     fields:
       title: {type: text, searchable: true}
 """
-"""The shortest configuration that does something; shown to whoever has none."""
+"""The shortest configuration that does something; shown to a person who has none."""
 
 
 def _missing(message: str) -> ConfigError:

@@ -17,6 +17,7 @@ from semilayer_pipelines.config.base import ConfigModel
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
 from semilayer_pipelines.errors import nearest
+from semilayer_pipelines.http.contract import LENS_NAME
 
 __all__ = [
     "SYNC_INTERVALS",
@@ -40,7 +41,6 @@ SYNC_INTERVALS: dict[str, int] = {
 }
 """Every sync interval and its length in seconds."""
 
-_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
 _PASSWORD = re.compile(r"://[^/@\s]*?:(?P<password>[^@]+)@")
 _FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,62}$")
 _TENANT_TYPES = (FieldType.TEXT, FieldType.ENUM, FieldType.NUMBER)
@@ -81,8 +81,8 @@ class SourceConfig(ConfigModel):
         found = _PASSWORD.search(connection)
         if found and not found["password"].startswith("${"):
             raise ValueError(
-                "holds a password; put it in the environment and write ${VAR} in its place, so that "
-                "it is never stored"
+                "holds a password; put it in the environment and write ${VAR} in its place, so "
+                "that it is never stored"
             )
         return connection
 
@@ -99,7 +99,8 @@ class LensConfig(ConfigModel):
     change_tracking_column: Annotated[
         str | None,
         Field(
-            description="Column that moves with every change; by default `updated_at`, if it exists."
+            description="Column that moves with every change; by default `updated_at`, if it "
+            "exists."
         ),
     ] = None
     sync_interval: Annotated[
@@ -115,7 +116,8 @@ class LensConfig(ConfigModel):
     rebuild: Annotated[
         Rebuild,
         Field(
-            description="`shadow` fills a second index and switches; `in_place` drops the old one first."
+            description="`shadow` fills a second index and switches; `in_place` drops the old one "
+            "first."
         ),
     ] = Rebuild.SHADOW
     guard: Annotated[
@@ -211,7 +213,7 @@ class ProjectConfig(ConfigModel):
     @classmethod
     def _names(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:
-            if not _NAME.match(name):
+            if not LENS_NAME.fullmatch(name):
                 raise ValueError(
                     f"name {name!r}: letters, digits, - and _, starting with a letter, at most 63"
                 )

@@ -60,7 +60,7 @@ For every field and row, in this order:
 | `date` | dates, ISO 8601 texts (UTC without a zone) and epoch milliseconds |
 | `json` | any JSON text |
 | `enum` | the texts in `values` |
-| with `array` | lists, texts of JSON arrays and PostgreSQL array literals; null elements are dropped |
+| with `array` | lists, texts of JSON arrays, PostgreSQL array literals; null elements are dropped |
 
 The text that is embedded is made of the searchable fields, in the order of the file. Each field
 has a line of its own, which is repeated `weight` times. An empty field leaves no line.

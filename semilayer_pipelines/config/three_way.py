@@ -1,7 +1,7 @@
-"""A three-way merge of lines, for a text that was written anew with a change in it.
+"""A three-way merge of lines, for a text that a library rewrote with a change in it.
 
-`before` and `theirs` come from the same writer, so their difference is the change and nothing else;
-it is carried over to `ours`, whose lines stay as they are.
+`before` and `theirs` come from the same writer, so they differ by the change alone. It is carried
+over to `ours`, whose lines stay as they are.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def merged(before: str, *, theirs: str, ours: str) -> str | None:
 
 
 def _places(base: list[str], kept: list[str]) -> dict[int, int]:
-    """Return, for the places between lines of `base` that `kept` has too, where it has them."""
+    """Map places between lines of `base` to the same places in `kept`, where it has them."""
     places = {0: 0, len(base): len(kept)}
     opcodes = SequenceMatcher(
         None, [_essence(line) for line in base], [_essence(line) for line in kept], autojunk=False

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.state import require_syncable
 from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
@@ -25,7 +26,6 @@ __all__ = [
     "request_heal",
     "request_rebuild",
     "request_sync",
-    "require_syncable",
     "resume",
     "retry_failed",
 ]
@@ -97,19 +97,6 @@ def request_sync(
     with project.registry.begin(durable=True) as db:
         lens = require_syncable(db, env, name)
         return _request(db, project, lens, Mode.SMART_SYNC, origin, confirmed)
-
-
-def require_syncable(db: Connection, env: str, name: str) -> Lens:
-    """Return a lens that has an index and runs; raise `NotFound`, or `Refused` with the reason."""
-    lens = lenses.get(db, env, name)
-    if lens.status is LensStatus.PAUSED or generations.active(db, lens.id) is None:
-        why = "is paused" if lens.status is LensStatus.PAUSED else "has no index yet"
-        raise Refused(
-            f"It {why}, so there is nothing to sync.",
-            cure=f"`semilayer resume --lens {name}`",
-            lens=name,
-        )
-    return lens
 
 
 def request_rebuild(

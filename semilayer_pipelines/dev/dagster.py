@@ -1,4 +1,4 @@
-"""Dagster's own programs for one project: code server, daemon and web server, started and watched."""
+"""Starts and watches Dagster's programs for one project: code server, daemon, web server."""
 
 from __future__ import annotations
 
@@ -33,12 +33,7 @@ def start_dagster(
     load; nothing is left running then.
     """
     root = project.settings.root
-    for name in ("dagster.yaml", "workspace.yaml"):
-        if not (root / name).is_file():
-            raise ConfigError(
-                f"There is no {name} in {root.name or root}.",
-                cure="Start it in the project's folder.",
-            )
+    _check_folder(root)
     if ui_port is not None:
         refuse_taken("--port", ui_port)
     (project.settings.home / "dagster").mkdir(parents=True, exist_ok=True)
@@ -52,6 +47,31 @@ def start_dagster(
         "PYTHONUNBUFFERED": "1",
     }
     supervisor = Supervisor(root, shared, say)
+    try:
+        for process in (*_programs(code_port, ui_port), *beside):
+            supervisor.start(process)
+            if process.port == code_port and (problem := load_error(code_port)):
+                raise Terminal(
+                    f"Dagster cannot load the lenses: {problem}",
+                    cure="The lines above say where; mend it and start again.",
+                )
+    except BaseException:
+        # Also a Ctrl-C while the programs come up.
+        supervisor.stop()
+        raise
+    return supervisor
+
+
+def _check_folder(root: Path) -> None:
+    for name in ("dagster.yaml", "workspace.yaml"):
+        if not (root / name).is_file():
+            raise ConfigError(
+                f"There is no {name} in {root.name or root}.",
+                cure="Start it in the project's folder.",
+            )
+
+
+def _programs(code_port: int, ui_port: int | None) -> list[Process]:
     programs = [
         Process(
             "code server",
@@ -75,19 +95,7 @@ def start_dagster(
                 port=ui_port,
             )
         )
-    try:
-        for process in (*programs, *beside):
-            supervisor.start(process)
-            if process.port == code_port and (problem := load_error(code_port)):
-                raise Terminal(
-                    f"Dagster cannot load the lenses: {problem}",
-                    cure="The lines above say where; mend it and start again.",
-                )
-    except BaseException:
-        # Also a Ctrl-C while the programs come up.
-        supervisor.stop()
-        raise
-    return supervisor
+    return programs
 
 
 def program(name: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Several processes as one: started in order, their lines in one stream, stopped together.
 
 Used by `semilayer dev` and by the demo. A child that ends by itself takes the others with it, so
-that nothing runs on unseen. It must never leave a process behind, whatever interrupts it; when it is
-killed outright, Linux ends its children in its place.
+that nothing runs on unseen. No process may be left behind, whatever interrupts the supervisor. If
+it is killed outright, Linux ends its children in its place.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Supervisor:
             # The group outlives its leader when a run is still going on; runs may be killed safely.
             _signal_group(child, signal.SIGKILL)
             child.wait()
-            # What it said last has to be out before anybody says that the lines above tell why.
+            # Its last lines must be out before somebody reads that they say why.
             running.relay.join(RELAY_SECONDS)
         self._running.clear()
 

@@ -1,7 +1,7 @@
 """One warm model behind an OpenAI-compatible address: the `semilayer embedder`.
 
-Many callers share the model: their texts meet in one bounded queue, and each batch is made of what
-fits together, whoever sent it. The service keeps nothing between requests, so several of them can
+Many callers share the model. Their texts meet in one bounded queue, and a batch takes texts of
+similar length from any of them. The service keeps nothing between requests, so several of them can
 stand behind one address. It never imports Dagster, a bridge or a store.
 """
 

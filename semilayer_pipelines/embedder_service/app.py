@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from semilayer_pipelines.embedder_service.metrics import Metrics
-from semilayer_pipelines.embedder_service.model import Opened, ServedModel
+from semilayer_pipelines.embedder_service.model import Opened
 from semilayer_pipelines.embedder_service.pending import PendingRequest
 from semilayer_pipelines.embedder_service.problems import (
     MIB,
@@ -30,29 +30,27 @@ from semilayer_pipelines.embedder_service.problems import (
     busy,
     from_error,
     hung_up,
-    not_ready,
     unauthorised,
 )
 from semilayer_pipelines.embedder_service.queue import Full, Limits, TextQueue
 from semilayer_pipelines.embedder_service.requests import read_request
 from semilayer_pipelines.embedder_service.responses import write_embeddings, write_models
+from semilayer_pipelines.embedder_service.service import Service
 from semilayer_pipelines.embedder_service.worker import Worker
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.http.bodies import Bodies, BodyLimits, BodyRefused
+from semilayer_pipelines.http.bodies import Bodies, BodyLimits
 from semilayer_pipelines.http.metrics import exposition
+from semilayer_pipelines.http.problems import Endpoint, guarded, routing_response
 
 __all__ = ["BODY_LIMITS", "build_app"]
 
-logger = logging.getLogger(__name__)
-
-# Texts that were read and wait for the model are counted elsewhere (`waiting`).
+# Bodies that are being read; texts that were read are bounded by the queue's `Limits`.
 BODY_LIMITS = BodyLimits(one=8 * MIB, all=64 * MIB)
 
 _LONGEST_RETRY_AFTER_S = 30
 _WRITTEN_AT_ONCE = 64  # vectors; more are written on a thread, so that others are not kept waiting
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Service, Request], Awaitable[Response]]
 
 
 def build_app(
@@ -68,91 +66,96 @@ def build_app(
     With a `key`, `/v1/` needs it as a bearer token. `ended` is called, on another thread, with the
     error that keeps the model from loading; the application answers 503 from then on.
     """
-    metrics = Metrics()
-    waiting = TextQueue(limits or Limits())
-    worker = Worker(waiting, open_model, metrics, ended=ended)
-    bodies = Bodies(body_limits)
-    started = int(time.time())
-
-    def ready() -> ServedModel:
-        if worker.model is None:
-            raise not_ready("The model is loading.")
-        return worker.model
-
-    async def embeddings(request: Request) -> Response:
-        model = ready()
-        question = read_request(await bodies.read(request), model)
-        asked = PendingRequest(question.texts)
-        try:
-            with waiting.admitted(asked):
-                done = await _answered(asked, request)
-                if len(question.texts) > _WRITTEN_AT_ONCE:
-                    body = await asyncio.to_thread(write_embeddings, question, done, model)
-                else:
-                    body = write_embeddings(question, done, model)
-        except Full as full:
-            seconds = math.ceil(worker.seconds_for(full.waiting))
-            raise busy(
-                f"{full.waiting} characters wait for the model already.",
-                max(1, min(seconds, _LONGEST_RETRY_AFTER_S)),
-            ) from None
-        return Response(body, media_type="application/json")
-
-    async def counted(request: Request) -> Response:
-        before = time.perf_counter()
-        response = await guarded(embeddings)(request)
-        metrics.request(response.status_code, time.perf_counter() - before)
-        return response
-
-    async def models(request: Request) -> Response:
-        return Response(write_models(ready(), started), media_type="application/json")
-
-    async def health(request: Request) -> Response:
-        if worker.model is None:
-            return JSONResponse({"status": "loading"}, status_code=503)
-        return JSONResponse({"status": "ready"})
-
-    async def numbers(request: Request) -> Response:
-        return exposition(lambda: metrics.collected(worker.model, waiting))
-
-    def guarded(handler: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
-            try:
-                if key is not None and not _has_key(request, key):
-                    raise unauthorised()
-                return await handler(request)
-            except (Problem, BodyRefused, SemilayerError) as error:
-                return _as_response(from_error(error))
-            # A driver's error or a bug: an answer in the usual shape, and the story in the log.
-            except Exception as error:
-                logger.exception("a request failed")
-                return _as_response(from_error(error))
-
-        return handle
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        worker.start()
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(worker.stop)
-
+    metrics, queue = Metrics(), TextQueue(limits or Limits())
+    service = Service(
+        queue,
+        Worker(queue, open_model, metrics, ended=ended),
+        Bodies(body_limits),
+        metrics,
+        key,
+        started=int(time.time()),
+    )
+    vectors = _keyed(service, _embeddings, "POST /v1/embeddings")
     return Starlette(
         routes=[
-            Route("/v1/embeddings", counted, methods=["POST"]),
-            Route("/v1/models", guarded(models)),
-            Route("/healthz", health),
-            Route("/metrics", numbers),
+            Route("/v1/embeddings", _counted(service, vectors), methods=["POST"]),
+            Route("/v1/models", _keyed(service, _models, "GET /v1/models")),
+            Route("/healthz", partial(_health, service)),
+            Route("/metrics", partial(_numbers, service)),
         ],
-        exception_handlers={HTTPException: _http_exception},
-        lifespan=lifespan,
+        exception_handlers={HTTPException: _routing_refused},
+        lifespan=partial(_lifespan, service),
     )
 
 
-async def _answered(asked: PendingRequest, request: Request) -> Embedded:
+@asynccontextmanager
+async def _lifespan(service: Service, app: Starlette) -> AsyncIterator[None]:
+    service.worker.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(service.worker.stop)
+
+
+def _keyed(service: Service, handler: Handler, name: str) -> Endpoint:
+    """Return the endpoint of an address that needs the key, if there is one."""
+
+    async def endpoint(request: Request) -> Response:
+        if service.key is not None and not _has_key(request, service.key):
+            raise unauthorised()
+        return await handler(service, request)
+
+    return guarded(endpoint, from_error, name=name)
+
+
+def _counted(service: Service, endpoint: Endpoint) -> Endpoint:
+    async def counted(request: Request) -> Response:
+        started = time.perf_counter()
+        response = await endpoint(request)
+        service.metrics.request(response.status_code, time.perf_counter() - started)
+        return response
+
+    return counted
+
+
+async def _embeddings(service: Service, request: Request) -> Response:
+    model = service.model()
+    wanted = read_request(await service.bodies.read(request), model)
+    pending = PendingRequest(wanted.texts)
+    try:
+        with service.queue.admitted(pending):
+            done = await _embedded(pending, request)
+            if len(wanted.texts) > _WRITTEN_AT_ONCE:
+                body = await asyncio.to_thread(write_embeddings, wanted, done, model)
+            else:
+                body = write_embeddings(wanted, done, model)
+    except Full as full:
+        seconds = math.ceil(service.worker.seconds_for(full.pending))
+        raise busy(
+            f"{full.pending} characters wait for the model already.",
+            max(1, min(seconds, _LONGEST_RETRY_AFTER_S)),
+        ) from None
+    return Response(body, media_type="application/json")
+
+
+async def _models(service: Service, request: Request) -> Response:
+    body = write_models(service.model(), service.started)
+    return Response(body, media_type="application/json")
+
+
+async def _health(service: Service, request: Request) -> Response:
+    if service.worker.model is None:
+        return JSONResponse({"status": "loading"}, status_code=503)
+    return JSONResponse({"status": "ready"})
+
+
+async def _numbers(service: Service, request: Request) -> Response:
+    return exposition(lambda: service.metrics.collected(service.worker.model, service.queue))
+
+
+async def _embedded(pending: PendingRequest, request: Request) -> Embedded:
     """Wait for the vectors; raise when the model fails or the caller hangs up."""
-    done = asyncio.wrap_future(asked.done)
+    done = asyncio.wrap_future(pending.done)
     gone = asyncio.ensure_future(_hung_up(request))
     try:
         either: set[asyncio.Future[Any]] = {done, gone}
@@ -178,7 +181,7 @@ def _has_key(request: Request, key: str) -> bool:
     return scheme.lower() == "bearer" and same
 
 
-async def _http_exception(request: Request, error: Exception) -> Response:
+async def _routing_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     problem = Problem(
         error.status_code,
@@ -186,12 +189,4 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         kind="invalid_request_error",
         code="unknown_url" if error.status_code == 404 else "method_not_allowed",
     )
-    response = _as_response(problem)
-    response.headers.update(error.headers or {})
-    return response
-
-
-def _as_response(problem: Problem) -> Response:
-    return Response(
-        problem.body(), problem.status, headers=problem.headers, media_type="application/json"
-    )
+    return routing_response(error, problem)

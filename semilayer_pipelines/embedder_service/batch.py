@@ -1,4 +1,4 @@
-"""Embedding one batch of texts that belong to many requests, so that one poison text costs one.
+"""Embeds one batch of texts of many requests; a poison text fails only its own request.
 
 A batch that the model rejects is halved until the text at fault is alone; only the request that
 sent it fails. The worker that calls this must survive whatever the model raises.
@@ -54,32 +54,32 @@ class BatchCounts:
 def embed_batch(embedder: Embedder, taken: Taken) -> BatchCounts:
     """Embed the texts and deliver to each request what is its own.
 
-    Raises nothing: what goes wrong is told to the requests it concerns.
+    Raises nothing: an error ends the requests that it concerns.
     """
     counts = BatchCounts()
-    pending: list[_Part] = [
-        [(asked, text.position) for asked, text in zip(taken.owners, taken.texts, strict=True)]
+    parts: list[_Part] = [
+        [(request, text.position) for request, text in zip(taken.owners, taken.texts, strict=True)]
     ]
-    while pending:
+    while parts:
         # A request that failed or whose caller hung up costs nothing more.
-        part = [(asked, position) for asked, position in pending.pop() if not asked.over]
+        part = [(request, position) for request, position in parts.pop() if not request.over]
         if not part:
             continue
         try:
-            done = embedder.embed([asked.texts[position] for asked, position in part])
+            done = embedder.embed([request.texts[position] for request, position in part])
         except EmbeddingRejected as error:
             if len(part) == 1:
                 _reject(part, error)
                 counts = counts.and_rejected(1)
             else:
                 counts = counts.and_rejected(0)
-                pending += _split(part, error)
+                parts += _split(part, error)
         # The embedder's own errors, a driver's, a bug's: the requests fail, the service goes on.
         except Exception as error:
             logger.exception("a batch of %d texts failed", len(part))
             counts = counts.and_rejected(0)
-            for asked, _ in part:
-                asked.fail(error)
+            for request, _ in part:
+                request.fail(error)
         else:
             _deliver(part, done)
             counts = counts.and_done(done)
@@ -97,22 +97,22 @@ def _split(part: _Part, error: EmbeddingRejected) -> list[_Part]:
 
 
 def _reject(part: _Part, error: EmbeddingRejected) -> None:
-    [(asked, position)] = part
+    [(request, position)] = part
     told = EmbeddingRejected(
         f"The text at position {position} cannot be embedded: {error.message}",
         cure=error.cure,
         positions=(position,),
     )
     told.__cause__ = error
-    asked.fail(told)
+    request.fail(told)
 
 
 def _deliver(part: _Part, done: Embedded) -> None:
     places: defaultdict[PendingRequest, list[tuple[int, int]]] = defaultdict(list)
     # Neighbours in a batch belong to different requests; there is nothing to vectorise.
-    for row, (asked, position) in enumerate(part):
-        places[asked].append((position, row))
-    for asked, pairs in places.items():
+    for row, (request, position) in enumerate(part):
+        places[request].append((position, row))
+    for request, pairs in places.items():
         positions, rows = np.array(pairs, dtype=np.intp).T
         tokens = None if done.tokens is None else done.tokens[rows]
-        asked.deliver(positions, Embedded(done.vectors[rows], done.truncated[rows], tokens))
+        request.deliver(positions, Embedded(done.vectors[rows], done.truncated[rows], tokens))

@@ -1,7 +1,7 @@
 """How much text goes into one batch.
 
-A batch is what a new request has to wait for, so it should take a fraction of a second; and it
-should be as large as that allows, because an accelerator is only fast with much at once.
+A new request waits for the batch before it, so a batch should take a fraction of a second. Within
+that it should be as large as possible: an accelerator is only fast with many texts at once.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Metrics:
         self._truncated += counts.truncated
         self._rejected += counts.rejected
 
-    def collected(self, model: ServedModel | None, waiting: TextQueue) -> Iterator[Metric]:
+    def collected(self, model: ServedModel | None, queue: TextQueue) -> Iterator[Metric]:
         """Yield everything, as the library of Prometheus takes it."""
         from prometheus_client.core import (
             CounterMetricFamily,
@@ -72,8 +72,8 @@ class Metrics:
             yield info
         for name, meaning, value in (
             ("ready", "1 when the model is loaded.", float(model is not None)),
-            ("held_texts", "Texts not answered yet.", waiting.texts),
-            ("held_characters", "Their length.", waiting.characters),
+            ("held_texts", "Texts not answered yet.", queue.texts),
+            ("held_characters", "Their length.", queue.characters),
         ):
             yield GaugeMetricFamily(f"{_PREFIX}{name}", meaning, value)
         requests = CounterMetricFamily(

@@ -28,7 +28,7 @@ MIB = 1 << 20
 
 
 class Problem(Exception):
-    """What is answered instead of vectors."""
+    """What is sent instead of vectors."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ def bad_request(message: str, *, param: str | None = None, code: str = "invalid_
     return Problem(400, message, kind="invalid_request_error", param=param, code=code)
 
 
-def no_such_model(asked: str, served: str) -> Problem:
+def no_such_model(wanted: str, served: str) -> Problem:
     """Say that another model answers here."""
     return Problem(
         404,
-        f"The model {asked!r} is not served here; {served!r} is.",
+        f"The model {wanted!r} is not served here; {served!r} is.",
         kind="invalid_request_error",
         param="model",
         code="model_not_found",
@@ -101,7 +101,7 @@ def busy(message: str, retry_after: int) -> Problem:
 
 
 def hung_up() -> Problem:
-    """Say that nobody reads this answer; the status is for the metrics."""
+    """Say that nobody reads this response; the status is for the metrics."""
     return Problem(499, "The caller hung up.", kind="invalid_request_error", code="gone")
 
 
@@ -111,7 +111,7 @@ def not_ready(message: str, retry_after: int = 1) -> Problem:
 
 
 def from_error(error: BaseException) -> Problem:
-    """Return how an error of the embedder is answered."""
+    """Return the problem that an error becomes."""
     match error:
         case Problem():
             return error

@@ -1,9 +1,9 @@
-"""The texts that wait for the model: one bounded queue for all callers.
+"""Pending texts: one bounded queue for all callers.
 
-What is taken together is of similar length, because a batch is padded to its longest text, and may
-belong to many callers. Every other batch is built around the oldest request, so that nobody waits
-for ever; the others around the one with the least left, so that a search does not queue behind an
-ingest. Nothing here embeds anything, and no more is held than the limits allow.
+A batch takes texts of similar length, from any caller, because it is padded to its longest text.
+Every second batch starts from the oldest request, so that no request waits for ever. The others
+start from the request with the fewest texts left, so that a search does not wait behind an ingest.
+Nothing here embeds anything, and no more is held than the limits allow.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from itertools import count
 
 from semilayer_pipelines.embedder_service.pending import PendingRequest
 
-__all__ = ["CALL_COST", "Full", "Limits", "Taken", "TextQueue", "WaitingText"]
+__all__ = ["CALL_COST", "Full", "Limits", "PendingText", "Taken", "TextQueue"]
 
 CALL_COST = 64
-"""What a text costs beside its characters: two texts may differ by so much before padding counts."""
+"""Characters that each text costs on top: below this, a difference in length hardly matters."""
 
 _MAX_PADDING = 2
 
@@ -34,15 +34,15 @@ class Limits:
 
 
 class Full(Exception):
-    """There is no room for the request; `waiting` characters come before it."""
+    """There is no room for the request; `pending` characters come before it."""
 
-    def __init__(self, waiting: int) -> None:
+    def __init__(self, pending: int) -> None:
         super().__init__("the queue is full")
-        self.waiting = waiting
+        self.pending = pending
 
 
 @dataclass(frozen=True, order=True)
-class WaitingText:
+class PendingText:
     """A text of a request; ordered by length, so that equal texts are neighbours too."""
 
     length: int
@@ -55,7 +55,7 @@ class WaitingText:
 class Taken:
     """Texts for one batch and, beside each, its request; `full` when more would not have fitted."""
 
-    texts: list[WaitingText]
+    texts: list[PendingText]
     owners: list[PendingRequest]
     full: bool
 
@@ -72,21 +72,21 @@ class TextQueue:
         self._limits = limits
         self._changed = threading.Condition()
         self._numbers = count()
-        self._asked: dict[int, PendingRequest] = {}  # admitted and not released, oldest first
+        self._pending: dict[int, PendingRequest] = {}  # admitted and not released, oldest first
         self._left: dict[int, set[int]] = {}  # positions not taken, of those with any
-        self._sorted: list[WaitingText] = []
+        self._sorted: list[PendingText] = []
         self._closed = False
         self._oldest_next = True
         self.texts = 0
         self.characters = 0
 
     @contextmanager
-    def admitted(self, asked: PendingRequest) -> Iterator[None]:
+    def admitted(self, pending: PendingRequest) -> Iterator[None]:
         """Hold room for a request; its texts wait until they are taken or the block ends.
 
         Raises `Full` at once when there is no room.
         """
-        number = self._admit(asked)
+        number = self._admit(pending)
         try:
             yield
         finally:
@@ -109,7 +109,7 @@ class TextQueue:
                 left.discard(text.position)
                 if not left:
                     del self._left[text.number]
-            return Taken(texts, [self._asked[text.number] for text in texts], full)
+            return Taken(texts, [self._pending[text.number] for text in texts], full)
 
     def close(self) -> None:
         """Let `take` end once everything that waits was taken."""
@@ -121,33 +121,33 @@ class TextQueue:
         """Close the queue and fail every request in it: nobody will take them any more."""
         with self._changed:
             self._closed = True
-            for asked in self._asked.values():
-                asked.fail(error)
+            for pending in self._pending.values():
+                pending.fail(error)
             self._changed.notify_all()
 
-    def _admit(self, asked: PendingRequest) -> int:
+    def _admit(self, pending: PendingRequest) -> int:
         with self._changed:
-            texts = self.texts + len(asked.texts)
-            characters = self.characters + asked.characters
+            texts = self.texts + len(pending.texts)
+            characters = self.characters + pending.characters
             if texts > self._limits.texts or characters > self._limits.characters:
                 raise Full(self.characters)
             number = next(self._numbers)
             self.texts, self.characters = texts, characters
-            self._asked[number] = asked
-            self._left[number] = set(range(len(asked.texts)))
+            self._pending[number] = pending
+            self._left[number] = set(range(len(pending.texts)))
             # Into a list in memory: microseconds a text, beside milliseconds in the model.
-            for position, text in enumerate(asked.texts):
-                insort(self._sorted, WaitingText(len(text), text, number, position))
+            for position, text in enumerate(pending.texts):
+                insort(self._sorted, PendingText(len(text), text, number, position))
             self._changed.notify()
             return number
 
     def _release(self, number: int) -> None:
         with self._changed:
-            asked = self._asked.pop(number)
-            self.texts -= len(asked.texts)
-            self.characters -= asked.characters
+            pending = self._pending.pop(number)
+            self.texts -= len(pending.texts)
+            self.characters -= pending.characters
             for position in self._left.pop(number, ()):
-                del self._sorted[self._place(number, asked, position)]
+                del self._sorted[self._place(number, pending, position)]
 
     def _anchor(self) -> int:
         """Return the place of a text of the request that is served next."""
@@ -156,11 +156,11 @@ class TextQueue:
         else:
             number = min(self._left, key=lambda number: len(self._left[number]))
         self._oldest_next = not self._oldest_next
-        return self._place(number, self._asked[number], min(self._left[number]))
+        return self._place(number, self._pending[number], min(self._left[number]))
 
-    def _place(self, number: int, asked: PendingRequest, position: int) -> int:
-        text = asked.texts[position]
-        return bisect_left(self._sorted, WaitingText(len(text), text, number, position))
+    def _place(self, number: int, pending: PendingRequest, position: int) -> int:
+        text = pending.texts[position]
+        return bisect_left(self._sorted, PendingText(len(text), text, number, position))
 
     def _window(self, anchor: int, budget: int) -> tuple[int, int, bool]:
         """Grow a range around the anchor, to the nearer length first, until the budget is used."""

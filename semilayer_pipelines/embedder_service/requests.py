@@ -1,7 +1,7 @@
 """What a request asks for: its JSON body checked, with messages that name the field.
 
-Fields of OpenAI's that change nothing here (`user`) are ignored, as are unknown ones; those that
-would change the vectors are honoured or refused, never ignored.
+Unknown fields are ignored, and so are fields of OpenAI's that change nothing here (`user`). Fields
+that would change the vectors are honoured or refused, never ignored.
 """
 
 from __future__ import annotations
@@ -51,24 +51,24 @@ def read_request(body: bytes, model: ServedModel) -> EmbeddingsRequest:
     return EmbeddingsRequest(_texts(fields.get("input")), _encoding(fields.get("encoding_format")))
 
 
-def _check_model(asked: Any, model: ServedModel) -> None:
-    if not isinstance(asked, str):
+def _check_model(given: Any, model: ServedModel) -> None:
+    if not isinstance(given, str):
         raise bad_request(f"'model' is missing; {model.name!r} is served here.", param="model")
-    if not model.answers_to(asked):
-        raise no_such_model(asked[:200], model.name)
+    if not model.answers_to(given):
+        raise no_such_model(given[:200], model.name)
 
 
-def _check_dimensions(asked: Any, model: ServedModel) -> None:
-    if asked is not None and asked != model.dimension:
+def _check_dimensions(given: Any, model: ServedModel) -> None:
+    if given is not None and given != model.dimension:
         raise bad_request(
             f"'dimensions' cannot be chosen: the vectors have {model.dimension} numbers.",
             param="dimensions",
         )
 
 
-def _encoding(asked: Any) -> Encoding:
+def _encoding(given: Any) -> Encoding:
     try:
-        return Encoding(asked or Encoding.FLOAT)
+        return Encoding(given or Encoding.FLOAT)
     except ValueError:
         raise bad_request(
             "'encoding_format' is neither 'float' nor 'base64'.", param="encoding_format"

@@ -15,17 +15,17 @@ from semilayer_pipelines.embedders.protocol import Embedded
 __all__ = ["write_embeddings", "write_models"]
 
 
-def write_embeddings(question: EmbeddingsRequest, done: Embedded, model: ServedModel) -> bytes:
-    """Return the body that answers a question; `done` is in the order of its texts."""
+def write_embeddings(request: EmbeddingsRequest, done: Embedded, model: ServedModel) -> bytes:
+    """Return the body of the response; `done` is in the order of its texts."""
     vectors: list[list[float]] | list[str]
-    match question.encoding:
+    match request.encoding:
         case Encoding.FLOAT:
             vectors = done.vectors.tolist()
         case Encoding.BASE64:
             rows = done.vectors.astype("<f4", copy=False)
             vectors = [base64.b64encode(row.tobytes()).decode() for row in rows]
-    tokens = _tokens(question, done)
-    answer = {
+    tokens = _tokens(request, done)
+    body = {
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": vector}
@@ -36,7 +36,7 @@ def write_embeddings(question: EmbeddingsRequest, done: Embedded, model: ServedM
         "truncated": done.truncated.tolist(),
         "by": model.backend.as_json(),
     }
-    return json.dumps(answer, separators=(",", ":")).encode()
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def write_models(model: ServedModel, created: int) -> bytes:
@@ -52,8 +52,8 @@ def write_models(model: ServedModel, created: int) -> bytes:
     return json.dumps({"object": "list", "data": [entry]}).encode()
 
 
-def _tokens(question: EmbeddingsRequest, done: Embedded) -> int:
+def _tokens(request: EmbeddingsRequest, done: Embedded) -> int:
     """Return the tokens the model read; words, where it does not count any."""
     if done.tokens is not None:
         return int(done.tokens.sum())
-    return sum(len(text.split()) for text in question.texts)
+    return sum(len(text.split()) for text in request.texts)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
 
 import uvicorn
 
 from semilayer_pipelines.embedder_service.app import build_app
 from semilayer_pipelines.embedder_service.model import Opened
 from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.http.listen import KEEP_ALIVE_S
+from semilayer_pipelines.http.server import server_config
 
 __all__ = ["make_server", "serve"]
 
@@ -33,16 +34,8 @@ def make_server(
         ended(error)
         server.should_exit = True
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            build_app(open_model, key=key, ended=stop),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
+    app = build_app(open_model, key=key, ended=stop)
+    server = uvicorn.Server(server_config(app, grace_s=_GRACE_S))
     return server
 
 
@@ -65,10 +58,8 @@ def serve(
         return opened
 
     server = make_server(opening, key=key, ended=failures.append)
-    try:
+    with closing(address):
         server.run(sockets=[address])
-    finally:
-        address.close()
     for failure in failures:
         if isinstance(failure, SemilayerError):
             raise failure

@@ -1,7 +1,7 @@
-"""The thread that owns the model: it loads it, then turns what waits into vectors until closed.
+"""The thread that owns the model: it loads the model, then embeds pending texts until closed.
 
 One thread, because a model is fastest with one batch at a time and a tokenizer cannot be shared. A
-request must never be left without an answer, whatever ends the thread.
+request must never be left without a response, whatever ends the thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FIRST_GUESS_PER_SECOND = 20_000  # characters; a processor with a small model
 
 
 class Worker:
-    """Loads with `open_model`, embeds what is in `waiting`.
+    """Loads with `open_model`, embeds what is in `queue`.
 
     `ended` is called, on the worker's thread, with the error that kept the model from loading or
     broke the loop.
@@ -35,14 +35,14 @@ class Worker:
 
     def __init__(
         self,
-        waiting: TextQueue,
+        queue: TextQueue,
         open_model: Callable[[], Opened],
         metrics: Metrics,
         *,
         ended: Callable[[Exception], object],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._waiting = waiting
+        self._queue = queue
         self._open_model = open_model
         self._metrics = metrics
         self._ended = ended
@@ -58,7 +58,7 @@ class Worker:
 
     def stop(self) -> None:
         """Embed what waits, then end; a model that is still loading is not waited for."""
-        self._waiting.close()
+        self._queue.close()
         if self.model is not None:
             self._thread.join()
 
@@ -80,12 +80,12 @@ class Worker:
 
     def _end(self, error: Exception) -> None:
         self.model = None
-        self._waiting.abandon(not_ready("The model broke down; the service is ending."))
+        self._queue.abandon(not_ready("The model broke down; the service is ending."))
         self._ended(error)
 
     def _embed(self, opened: Opened) -> None:
         budget = FIRST_BUDGET
-        while (taken := self._waiting.take(budget)) is not None:
+        while (taken := self._queue.take(budget)) is not None:
             started = self._clock()
             counts = embed_batch(opened.embedder, taken)
             seconds = self._clock() - started

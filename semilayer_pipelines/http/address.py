@@ -10,7 +10,7 @@ __all__ = ["http_address"]
 def http_address(url: str) -> SplitResult | None:
     """Return the parts of an http:// or https:// address; `None` when it is none.
 
-    Whoever refuses it does not quote it: somebody may have put a password into it.
+    A refusal must not quote the address: somebody may have put a password into it.
     """
     try:
         parts = urlsplit(url)

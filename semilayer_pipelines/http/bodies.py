@@ -1,4 +1,4 @@
-"""Reading bodies without letting callers fill the memory: each is bounded, and all together."""
+"""Reads bodies without letting callers fill the memory: each is bounded, and all together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BodyFault(Enum):
 
 
 class BodyRefused(Exception):
-    """A body was not read; each service answers that in its own shape."""
+    """A body was not read; each service words that in its own shape."""
 
     def __init__(self, fault: BodyFault, limits: BodyLimits) -> None:
         super().__init__(fault.name)

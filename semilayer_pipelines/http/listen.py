@@ -7,11 +7,7 @@ import socket
 
 from semilayer_pipelines.errors import ConfigError
 
-__all__ = ["KEEP_ALIVE_S", "listen", "url_of"]
-
-KEEP_ALIVE_S = 75
-"""Longer than callers keep an idle connection, so that they close it and never write into a closed
-one."""
+__all__ = ["listen", "url_of"]
 
 _BACKLOG = 2048
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from semilayer_pipelines.control.lifecycle import require_syncable
 from semilayer_pipelines.errors import DimensionChanged
 from semilayer_pipelines.ingest.open_lens import as_indexed
 from semilayer_pipelines.ingest.reconcile import Guard
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.audit import Audit, Kind, audit
 from semilayer_pipelines.queries.estimate import Estimate, estimate
+from semilayer_pipelines.queries.state import require_syncable
 from semilayer_pipelines.registry.lenses import Needs
 
 __all__ = ["DryRun", "dry_run"]

@@ -12,15 +12,14 @@ from typing import cast
 import polars as pl
 
 from semilayer_pipelines.errors import NotFound, Refused
+from semilayer_pipelines.http.contract import MAX_RESULTS
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, Index
 from semilayer_pipelines.stores.where import Condition, Operator, parse_where, tenant_condition
 
-__all__ = ["MAX_LIMIT", "Hit", "search", "similar"]
-
-MAX_LIMIT = 1_000
+__all__ = ["Hit", "search", "similar"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def search(
     if index is None:
         return []
     vector = project.embedder(active.config.embedding).embed([text]).vectors[0]
-    found = index.search(vector.tolist(), limit=min(limit, MAX_LIMIT), where=conditions)
+    found = index.search(vector.tolist(), limit=min(limit, MAX_RESULTS), where=conditions)
     return _hits(found, active)
 
 
@@ -92,7 +91,7 @@ def similar(
             lens=lens_name,
         )
     vector = [float(number) for number in cast("list[float]", row[VECTOR])]
-    limit = min(limit, MAX_LIMIT)
+    limit = min(limit, MAX_RESULTS)
     # One more, because the row is the nearest to itself, unless `where` leaves it out.
     found = index.search(vector, limit=limit + 1, where=conditions)
     return _hits(found.filter(pl.col(KEY) != id).head(limit), active)
@@ -124,5 +123,5 @@ def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:
             score=row[SCORE],
             fields={name: row.get(name) for name in active.config.fields},
         )
-        for row in found.iter_rows(named=True)  # at most MAX_LIMIT
+        for row in found.iter_rows(named=True)  # at most MAX_RESULTS
     ]

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.registry import (
     changes,
     cursors,
     failed_rows,
     generations,
     jobs,
+    lenses,
     page_log,
     shards,
 )
@@ -21,7 +23,7 @@ from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.failed_rows import FailedRow
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
-from semilayer_pipelines.registry.lenses import Lens
+from semilayer_pipelines.registry.lenses import Lens, LensStatus
 
 __all__ = [
     "AS_IT_WAS_BUILT",
@@ -30,6 +32,7 @@ __all__ = [
     "LensState",
     "job_state",
     "lens_state",
+    "require_syncable",
 ]
 
 AS_IT_WAS_BUILT = (
@@ -96,6 +99,19 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         as_of=jobs.last_began(db, lens.id, WALKS),
         rate=page_log.rate(db, [job.id for job in running], now - RATE_OVER) if running else 0.0,
     )
+
+
+def require_syncable(db: Connection, env: str, name: str) -> Lens:
+    """Return a lens that has an index and runs; raise `NotFound`, or `Refused` with the reason."""
+    lens = lenses.get(db, env, name)
+    if lens.status is LensStatus.PAUSED or generations.active(db, lens.id) is None:
+        why = "is paused" if lens.status is LensStatus.PAUSED else "has no index yet"
+        raise Refused(
+            f"It {why}, so there is nothing to sync.",
+            cure=f"`semilayer resume --lens {name}`",
+            lens=name,
+        )
+    return lens
 
 
 def job_state(db: Connection, job: Job) -> JobState:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import (
     ColumnElement,
@@ -30,6 +29,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import ReturningInsert
 
 from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.http.contract import Action
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.generations import GenerationState
 from semilayer_pipelines.registry.sql import (
@@ -60,13 +60,6 @@ __all__ = [
 ]
 
 _changes = tables.changes.c
-
-
-class Action(StrEnum):
-    """What happened to a row."""
-
-    UPSERT = "upsert"
-    DELETE = "delete"
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, insert, or_, select
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.http.contract import Mode
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.registry.jobs.job import Mode
 
 __all__ = ["LoggedPage", "job_at", "of_job", "prune", "rate", "record", "total"]
 

@@ -27,7 +27,7 @@ __all__ = ["Candidate", "CandidateField", "candidate"]
 
 SAMPLE_ROWS = 200
 PROSE_WORDS = 1.8
-"""Words that the texts of a column have on average from which on it is prose, and no code."""
+"""A column whose texts have this many words on average is prose; with fewer, it holds codes."""
 
 _TYPES: dict[ColumnKind, FieldType] = {
     "text": FieldType.TEXT,
@@ -66,7 +66,7 @@ class CandidateField:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A lens that a table could have. `left_out` are columns that look like secrets."""
+    """A lens that a table could have; columns in `left_out` look like secrets."""
 
     table: str
     key: tuple[str, ...]

@@ -48,6 +48,36 @@ def test_a_row_in_line_is_told_from_its_source_to_its_vector(served: Folder) -> 
     assert f"by job {job['id'][:8]}" in shown
 
 
+def test_the_keys_of_the_document_are_those_that_programs_read(served: Folder) -> None:
+    # given a row that is indexed, set aside since, and named by a change that waits
+    execute(served, "UPDATE items SET category = 'unknown' WHERE id = 4")
+    served.run("sync", "--lens", "items")
+    run_queued(served)
+    project = served.project
+    with project.registry.begin() as db:
+        lens = lenses.get(db, ENV, "items")
+        changes.append(db, lens.id, [("4", Action.UPSERT)], project.clock())
+
+    whole = served.json("explain", "items", "7")
+    failed = served.json("explain", "items", "4")
+
+    assert list(whole) == [
+        *("lens", "id", "verdict", "row", "fault"),
+        *("mapped", "embedding", "indexed", "pending", "failed"),
+    ]
+    assert list(failed) == list(whole)
+    assert list(whole["mapped"]) == ["fields", "text", "rowHash", "textHash"]
+    assert list(whole["embedding"]) == ["tokens", "cut", "similarity", "error"]
+    assert list(whole["indexed"]) == [
+        *("fields", "rowHash", "textHash", "at", "shard", "generation", "job", "objects"),
+    ]
+    assert (failed["mapped"], failed["embedding"]) == (None, None)
+    assert [list(change) for change in failed["pending"]] == [["seq", "action"]]
+    assert list(failed["failed"]) == [
+        *("stage", "reason", "attempts", "firstAt", "lastAt", "job"),
+    ]
+
+
 def test_a_changed_a_deleted_and_a_new_row_are_told_apart(served: Folder) -> None:
     execute(
         served,

@@ -1,7 +1,7 @@
 """A real HTTP server that takes changes as the webhook does, and fails as a test tells it to.
 
 It keeps what it acknowledged in order of arrival: `acknowledged` is the truth that a client's
-promises are held against. An acknowledgement that gets lost on its way back counts as one.
+promises are checked against. An acknowledgement that gets lost on its way back counts as one.
 """
 
 from __future__ import annotations

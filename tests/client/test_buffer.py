@@ -9,12 +9,8 @@ from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from semilayer_pipelines.client import Action, Change
-from semilayer_pipelines.client.buffer import (
-    MAX_BATCH_BYTES,
-    MAX_BATCH_CHANGES,
-    Buffer,
-    take_batch,
-)
+from semilayer_pipelines.client.buffer import Buffer, take_batch
+from semilayer_pipelines.http.contract import MAX_BODY_BYTES, MAX_CHANGES
 
 ids = st.text('abcdeé\u0001🜚"\\', min_size=1, max_size=2)
 changes = st.builds(Change, ids, st.sampled_from(Action))
@@ -90,9 +86,9 @@ TestBuffer: Any = BufferMachine.TestCase
 
 
 def test_a_batch_never_has_more_ids_than_a_call_may_carry() -> None:
-    many = [Change(str(i), Action.UPSERT) for i in range(MAX_BATCH_CHANGES + 1)]
+    many = [Change(str(i), Action.UPSERT) for i in range(MAX_CHANGES + 1)]
     batch, _ = take_batch(many)
-    assert len(batch) == MAX_BATCH_CHANGES
+    assert len(batch) == MAX_CHANGES
 
 
 def test_a_batch_of_long_ids_stays_under_eight_megabytes() -> None:
@@ -101,7 +97,7 @@ def test_a_batch_of_long_ids_stays_under_eight_megabytes() -> None:
     # When they are cut into batches
     batch, body = take_batch(many)
     # Then the first one is nearly full, and no byte over
-    assert MAX_BATCH_BYTES - 4_000 < len(body) <= MAX_BATCH_BYTES
+    assert MAX_BODY_BYTES - 4_000 < len(body) <= MAX_BODY_BYTES
     assert len(json.loads(body)["changes"]) == len(batch) < len(many)
 
 

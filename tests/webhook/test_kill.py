@@ -1,4 +1,4 @@
-"""What was answered 202 is applied, whoever is killed at whatever moment (invariants 2, 3 and 7)."""
+"""A change that got a 202 is applied, whatever is killed and when (invariants 2, 3 and 7)."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
 
 
 def ask(asked: Asked, method: str, path: str, mode: GenerationMode, calls: int) -> None:
-    """Make calls up, mostly to the lens that is there, and hold the answers against the document."""
+    """Make calls up, mostly to a lens that exists, and check the responses against the document."""
     operation = asked.document[path][method]
     made = count()
 

@@ -1,1 +1,1 @@
-"""What is answered at which address; `webhook.operations` has the list."""
+"""A handler for each address; `webhook.operations` lists the addresses."""

@@ -38,9 +38,9 @@ async def ready(service: Service, request: Request) -> Response:
         "writer": _READY if service.writer.alive else "it has ended",
         "service": "it is stopping" if service.stopping.is_set() else _READY,
     }
-    answer = Readiness(ready=set(parts.values()) == {_READY}, parts=parts)
-    status = 200 if answer.ready else 503
-    return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
+    readiness = Readiness(ready=set(parts.values()) == {_READY}, parts=parts)
+    status = 200 if readiness.ready else 503
+    return Response(readiness.model_dump_json(by_alias=True), status, media_type="application/json")
 
 
 async def numbers(service: Service, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""`POST /v1/ingest/{lens}`: the call that everything else is there for."""
+"""`POST /v1/ingest/{lens}`: accepts changes, or a request for an ingest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from semilayer_pipelines.control.accept import NUDGED, Call, KeyRefused
+from semilayer_pipelines.http.contract import ReceiptStatus
 from semilayer_pipelines.registry.api_key import PresentedKey
 from webhook.service.ingest_body import read_ingest
-from webhook.service.responses import IngestAnswer
+from webhook.service.responses import IngestResponse
 from webhook.service.service import Service, json_body, lens_name
 
 __all__ = ["ingest"]
@@ -25,16 +26,17 @@ async def ingest(service: Service, request: Request, key: PresentedKey) -> Respo
     service.metrics.changes += len(changes)
     if accepted.job_id is not None and accepted.due_at is not None and mode in NUDGED:
         service.nudge.watch(accepted.job_id, accepted.due_at)
-    answer = IngestAnswer(
-        job_id=accepted.job_id, status="deduplicated" if accepted.job_id is None else "queued"
+    response = IngestResponse(
+        job_id=accepted.job_id,
+        status=ReceiptStatus.DEDUPLICATED if accepted.job_id is None else ReceiptStatus.QUEUED,
     )
     if accepted.buffered is not None:
-        answer = answer.model_copy(update={"changes_buffered": accepted.buffered})
+        response = response.model_copy(update={"changes_buffered": accepted.buffered})
     headers = {}
     if accepted.limit is not None:
         headers = {
             "x-ratelimit-limit": str(accepted.limit),
             "x-ratelimit-remaining": str(accepted.remaining),
         }
-    body = answer.model_dump_json(by_alias=True, exclude_unset=True)
+    body = response.model_dump_json(by_alias=True, exclude_unset=True)
     return Response(body, 202, headers=headers, media_type="application/json")

@@ -8,13 +8,13 @@ import re
 from starlette.requests import Request
 
 from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.http.contract import TERMINAL_STATUSES
 from semilayer_pipelines.queries.state import JobState, job_state
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.api_key import PresentedKey
-from semilayer_pipelines.registry.jobs.job import TERMINAL_STATUSES
 from webhook.service.problems import Code, Problem
 from webhook.service.requests import JobQuery, read_query
-from webhook.service.responses import JobAnswer
+from webhook.service.responses import JobResponse
 from webhook.service.service import Service
 
 __all__ = ["job"]
@@ -24,7 +24,7 @@ _SHORTEST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 1.0
 
 
-async def job(service: Service, request: Request, key: PresentedKey) -> JobAnswer:
+async def job(service: Service, request: Request, key: PresentedKey) -> JobResponse:
     """Answer at once, or with `wait` as soon as the job has ended or the time is over."""
     id = request.path_params["id"]
     query = read_query(request.query_params, JobQuery)
@@ -34,7 +34,7 @@ async def job(service: Service, request: Request, key: PresentedKey) -> JobAnswe
         state = await service.in_thread(lambda: _look_up(service, key.env, id))
         left = until - clock()
         if state.job.status in TERMINAL_STATUSES or left <= 0 or service.stopping.is_set():
-            return JobAnswer.of(state)
+            return JobResponse.of(state)
         await asyncio.sleep(min(pause, left))
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 

@@ -6,16 +6,17 @@ from starlette.requests import Request
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.patch import change_lens
+from semilayer_pipelines.http.contract import ReceiptStatus
 from semilayer_pipelines.queries.state import lens_state
 from semilayer_pipelines.registry import failed_rows, lenses
 from semilayer_pipelines.registry.api_key import PresentedKey
-from webhook.service.requests import FailedQuery, Nothing, read_body, read_patch, read_query
+from webhook.service.requests import EmptyRequest, FailedQuery, read_body, read_patch, read_query
 from webhook.service.responses import (
-    FailedAnswer,
-    FailedRowAnswer,
-    IngestAnswer,
-    LensAnswer,
-    LensesAnswer,
+    FailedResponse,
+    FailedRowEntry,
+    IngestResponse,
+    LensesResponse,
+    LensResponse,
 )
 from webhook.service.service import Service, json_body, lens_name
 
@@ -24,83 +25,83 @@ __all__ = ["all_lenses", "change", "failed", "lens", "pause", "resume", "sync"]
 _ORIGIN = "api"
 
 
-async def all_lenses(service: Service, request: Request, key: PresentedKey) -> LensesAnswer:
+async def all_lenses(service: Service, request: Request, key: PresentedKey) -> LensesResponse:
     """Answer with every lens of the environment, by name."""
 
-    def read() -> LensesAnswer:
+    def read() -> LensesResponse:
         now = service.project.clock()
         with service.project.registry.read() as db:
             known = lenses.list_all(db, key.env)
-            answers = [LensAnswer.of(lens_state(db, one, now)) for one in known]
-        return LensesAnswer(lenses=answers)
+            listed = [LensResponse.of(lens_state(db, one, now)) for one in known]
+        return LensesResponse(lenses=listed)
 
     return await service.in_thread(read)
 
 
-async def lens(service: Service, request: Request, key: PresentedKey) -> LensAnswer:
+async def lens(service: Service, request: Request, key: PresentedKey) -> LensResponse:
     """Answer with one lens."""
     name = lens_name(request)
     return await service.in_thread(lambda: _state(service, key.env, name))
 
 
-async def failed(service: Service, request: Request, key: PresentedKey) -> FailedAnswer:
+async def failed(service: Service, request: Request, key: PresentedKey) -> FailedResponse:
     """Answer with the rows of a lens that are set aside."""
     name = lens_name(request)
     query = read_query(request.query_params, FailedQuery)
 
-    def read() -> FailedAnswer:
+    def read() -> FailedResponse:
         with service.project.registry.read() as db:
             lens_id = lenses.get(db, key.env, name).id
             rows = failed_rows.list_all(db, lens_id, query.limit)
             total = failed_rows.count(db, lens_id)
-        return FailedAnswer(total=total, failed=[FailedRowAnswer.of(row) for row in rows])
+        return FailedResponse(total=total, failed=[FailedRowEntry.of(row) for row in rows])
 
     return await service.in_thread(read)
 
 
-async def pause(service: Service, request: Request, key: PresentedKey) -> LensAnswer:
+async def pause(service: Service, request: Request, key: PresentedKey) -> LensResponse:
     """Pause a lens: it goes on accepting calls and holds their jobs."""
     name = await _only_lens(service, request)
 
-    def do() -> LensAnswer:
+    def do() -> LensResponse:
         lifecycle.pause(service.project, key.env, name)
         return _state(service, key.env, name)
 
     return await service.in_thread(do)
 
 
-async def resume(service: Service, request: Request, key: PresentedKey) -> LensAnswer:
+async def resume(service: Service, request: Request, key: PresentedKey) -> LensResponse:
     """Let a lens go on; what it has to catch up with is its last job."""
     name = await _only_lens(service, request)
 
-    def do() -> LensAnswer:
+    def do() -> LensResponse:
         lifecycle.resume(service.project, key.env, name)
         return _state(service, key.env, name)
 
     return await service.in_thread(do)
 
 
-async def sync(service: Service, request: Request, key: PresentedKey) -> IngestAnswer:
+async def sync(service: Service, request: Request, key: PresentedKey) -> IngestResponse:
     """Ask for a smart sync, or for the one that is queued already."""
     name = await _only_lens(service, request)
 
-    def do() -> IngestAnswer:
+    def do() -> IngestResponse:
         job = lifecycle.request_sync(service.project, key.env, name, origin=_ORIGIN)
-        return IngestAnswer(job_id=job.id, status="queued")
+        return IngestResponse(job_id=job.id, status=ReceiptStatus.QUEUED)
 
     return await service.in_thread(do)
 
 
-async def change(service: Service, request: Request, key: PresentedKey) -> LensAnswer:
+async def change(service: Service, request: Request, key: PresentedKey) -> LensResponse:
     """Change a lens's cadence, guard or fields."""
     name = lens_name(request)
     changes = read_patch(await json_body(service, request))
 
-    def do() -> LensAnswer:
+    def do() -> LensResponse:
         change_lens(service.project, key.env, name, changes, origin=_ORIGIN)
         return _state(service, key.env, name)
 
-    # Where sources are read: a change of fields is held against one.
+    # In the pool for slow work: a change of fields is checked against the source.
     return await service.in_search(do)
 
 
@@ -108,11 +109,11 @@ async def _only_lens(service: Service, request: Request) -> str:
     """Return the lens of a call that has nothing else to say."""
     body = await service.bodies.read(request)
     if body.strip():
-        read_body(body, Nothing)
+        read_body(body, EmptyRequest)
     return lens_name(request)
 
 
-def _state(service: Service, env: str, name: str) -> LensAnswer:
+def _state(service: Service, env: str, name: str) -> LensResponse:
     now = service.project.clock()
     with service.project.registry.read() as db:
-        return LensAnswer.of(lens_state(db, lenses.get(db, env, name), now))
+        return LensResponse.of(lens_state(db, lenses.get(db, env, name), now))

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry.api_key import PresentedKey
 from webhook.service.problems import Code, Problem
-from webhook.service.requests import SearchQuestion, SimilarQuestion, read_body
-from webhook.service.responses import FoundAnswer, FoundMeta, Hit
+from webhook.service.requests import SearchRequest, SimilarRequest, read_body
+from webhook.service.responses import Hit, SearchMeta, SearchResponse
 from webhook.service.service import Service, json_body, lens_name
 
 if TYPE_CHECKING:
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 __all__ = ["search", "similar"]
 
 
-async def search(service: Service, request: Request, key: PresentedKey) -> FoundAnswer:
+async def search(service: Service, request: Request, key: PresentedKey) -> SearchResponse:
     """Answer with the rows nearest in meaning to a text."""
     name = lens_name(request)
-    asked = read_body(await json_body(service, request), SearchQuestion)
+    wanted = read_body(await json_body(service, request), SearchRequest)
 
     def find() -> list[FoundHit]:
         from semilayer_pipelines.queries.search import search
 
         return search(
-            service.project, key.env, name, asked.query, limit=asked.limit, where=asked.where
+            service.project, key.env, name, wanted.query, limit=wanted.limit, where=wanted.where
         )
 
     return await _found(service, name, find)
 
 
-async def similar(service: Service, request: Request, key: PresentedKey) -> FoundAnswer:
+async def similar(service: Service, request: Request, key: PresentedKey) -> SearchResponse:
     """Answer with the rows nearest in meaning to another row."""
     name = lens_name(request)
-    asked = read_body(await json_body(service, request), SimilarQuestion)
+    wanted = read_body(await json_body(service, request), SimilarRequest)
 
     def find() -> list[FoundHit]:
         from semilayer_pipelines.queries.search import similar
 
         try:
             return similar(
-                service.project, key.env, name, asked.id, limit=asked.limit, where=asked.where
+                service.project, key.env, name, wanted.id, limit=wanted.limit, where=wanted.where
             )
         except NotFound as error:
             if error.lens is None:
@@ -56,12 +56,12 @@ async def similar(service: Service, request: Request, key: PresentedKey) -> Foun
     return await _found(service, name, find)
 
 
-async def _found(service: Service, lens: str, find: Callable[[], list[FoundHit]]) -> FoundAnswer:
+async def _found(service: Service, lens: str, find: Callable[[], list[FoundHit]]) -> SearchResponse:
     started = time.perf_counter()
     found = await service.in_search(find)
-    return FoundAnswer(
+    return SearchResponse(
         results=[Hit(id=hit.id, score=hit.score, fields=hit.fields) for hit in found],
-        meta=FoundMeta(
+        meta=SearchMeta(
             lens=lens,
             count=len(found),
             duration_ms=round((time.perf_counter() - started) * 1000, 3),

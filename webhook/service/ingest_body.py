@@ -11,19 +11,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from semilayer_pipelines.errors import nearest
-from semilayer_pipelines.registry.changes import Action
-from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.http.contract import (
+    INGEST_MODES,
+    MAX_CHANGES,
+    MAX_ID_CHARACTERS,
+    Action,
+    Mode,
+)
 from webhook.service.json_text import parse, plain
 from webhook.service.problems import Code, Problem, bad_request
 
-__all__ = ["MAX_CHANGES", "MAX_ID_CHARACTERS", "Changes", "read_ingest"]
-
-MAX_CHANGES = 10_000
-MAX_ID_CHARACTERS = 512
+__all__ = ["Changes", "read_ingest"]
 
 Changes = list[tuple[str, Action]]
 
-_MODES = {mode.value: mode for mode in (Mode.FULL, Mode.INCREMENTAL, Mode.RECORDS)}
+_MODES = {mode.value: mode for mode in INGEST_MODES}
 _ACTIONS = {action.value: action for action in Action}
 _SHOWN = 80
 _FORM = '{"mode": "records", "changes": [{"id": "42", "action": "upsert"}]}'

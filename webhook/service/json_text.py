@@ -14,7 +14,7 @@ from webhook.service.problems import bad_request
 __all__ = ["DEEPEST", "parse", "plain"]
 
 DEEPEST = 50
-"""How often what is not an ingest call may be nested."""
+"""How deep the body of a call other than ingest may be nested."""
 
 
 def parse(body: bytes) -> Any:

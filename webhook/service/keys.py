@@ -1,7 +1,7 @@
 """Who calls: from the `Authorization` header to a key of the registry.
 
-No key's text leaves `presented`. A key is looked up for every call; only for ingest calls it may be
-taken from what was looked up before, because their transaction looks it up again.
+No key's text leaves `presented`. A key is looked up for every call. An ingest call may skip that
+for a known key, because its transaction looks the key up again.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _KEPT = 1_000
 
 
 def presented(request: Request) -> PresentedKey:
-    """Return the key that came with a request; raises `KeyRefused` when none did, or no true one.
+    """Return the key of a request; raises `KeyRefused` when there is none or it is malformed.
 
-    Nobody is asked: a made-up key fails by its checksum.
+    The registry is not asked: a made-up key fails by its checksum.
     """
     header = request.headers.get("authorization")
     if header is None:

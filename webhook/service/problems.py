@@ -9,8 +9,6 @@ import json
 from dataclasses import dataclass, field
 from enum import Enum
 
-from starlette.responses import Response
-
 from semilayer_pipelines.control.accept import KeyRefused, RateLimited
 from semilayer_pipelines.errors import (
     NotFound,
@@ -23,7 +21,7 @@ from semilayer_pipelines.errors import (
 from semilayer_pipelines.http.bodies import BodyFault, BodyLimits, BodyRefused
 from semilayer_pipelines.registry.api_key import hide_keys
 
-__all__ = ["MB", "Code", "Problem", "bad_request", "from_error", "problem_response"]
+__all__ = ["MB", "Code", "Problem", "bad_request", "from_error"]
 
 
 class Code(Enum):
@@ -54,7 +52,7 @@ class Code(Enum):
 
 
 RETRY_AFTER_S = 1
-"""What a caller is asked to wait for what may pass by itself."""
+"""Seconds that a caller is asked to wait before it retries."""
 
 MB = 1_000_000
 """How the length of a body is told."""
@@ -62,12 +60,17 @@ MB = 1_000_000
 
 @dataclass
 class Problem(Exception):
-    """What is answered instead of what was asked for."""
+    """What is sent instead of the result."""
 
     code: Code
     message: str
     cure: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.code.status
 
     def body(self) -> bytes:
         """Return the error object, as JSON."""
@@ -75,7 +78,7 @@ class Problem(Exception):
         error = {"code": self.code.word, "message": hide_keys(self.message)}
         if self.cure:
             error["cure"] = hide_keys(self.cure)
-        # Escaped, because a caller's half surrogates may be quoted, which UTF-8 cannot say.
+        # Escaped: a message may quote half of a surrogate pair, which UTF-8 cannot hold.
         return json.dumps({"error": error}).encode()
 
 
@@ -85,7 +88,7 @@ def bad_request(message: str, cure: str = "") -> Problem:
 
 
 def from_error(error: Exception) -> Problem:
-    """Return how an error is answered; one that is none of ours tells the caller nothing."""
+    """Return the problem that an error becomes; a bug tells the caller nothing."""
     match error:
         case Problem():
             return error
@@ -115,16 +118,6 @@ def from_error(error: Exception) -> Problem:
             return Problem(Code.INTERNAL, "The service failed.", "Its log says why; try again.")
 
 
-def problem_response(problem: Problem) -> Response:
-    """Return a problem as it is sent."""
-    return Response(
-        problem.body(),
-        problem.code.status,
-        headers=problem.headers,
-        media_type="application/json",
-    )
-
-
 def _body_refused(fault: BodyFault, limits: BodyLimits) -> Problem:
     match fault:
         case BodyFault.TOO_LONG:
@@ -147,7 +140,7 @@ def _body_refused(fault: BodyFault, limits: BodyLimits) -> Problem:
                 "Send less at once, or try again.",
             )
         case BodyFault.HUNG_UP:
-            # Nobody reads this answer; the status is for the metrics.
+            # Nobody reads this response; the status is for the metrics.
             return Problem(Code.TIMEOUT, "The caller hung up.")
 
 

@@ -1,4 +1,4 @@
-"""What is asked, as models, for all calls but ingest; and reading it from a request.
+"""Requests as models, for all calls but ingest; and reading them.
 
 A field that is not known is refused by its name, and so is a value of another type: nothing is
 guessed or ignored.
@@ -15,27 +15,29 @@ from pydantic.alias_generators import to_camel
 from semilayer_pipelines.config.models import SyncInterval
 from semilayer_pipelines.control.patch import CHANGEABLE
 from semilayer_pipelines.errors import nearest
-from webhook.service.ingest_body import MAX_CHANGES, MAX_ID_CHARACTERS
+from semilayer_pipelines.http.contract import (
+    MAX_CHANGES,
+    MAX_ID_CHARACTERS,
+    MAX_JOB_WAIT_S,
+    MAX_RESULTS,
+    Action,
+)
 from webhook.service.json_text import parse, plain
 from webhook.service.problems import Problem, bad_request
 
 __all__ = [
-    "MAX_RESULTS",
-    "MAX_WAIT_S",
+    "EmptyRequest",
     "FailedQuery",
-    "IngestQuestion",
+    "IngestRequest",
     "JobQuery",
     "LensPatch",
-    "Nothing",
-    "SearchQuestion",
-    "SimilarQuestion",
+    "SearchRequest",
+    "SimilarRequest",
     "read_body",
     "read_patch",
     "read_query",
 ]
 
-MAX_RESULTS = 1_000
-MAX_WAIT_S = 30.0
 Model = TypeVar("Model", bound=BaseModel)
 Where = Annotated[
     dict[str, Any],
@@ -44,25 +46,25 @@ Where = Annotated[
 Limit = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="How many rows at most.")]
 
 
-class _Question(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, extra="forbid", frozen=True, strict=True, populate_by_name=False
     )
 
 
-class ChangeQuestion(_Question):
+class ChangeEntry(_Request):
     """One row that changed."""
 
     id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
-    action: Literal["upsert", "delete"]
+    action: Action
 
 
-class IngestQuestion(_Question):
+class IngestRequest(_Request):
     """An ingest call; only described by this model, and read by `webhook.service.ingest_body`."""
 
     mode: Literal["full", "incremental", "records"]
     changes: Annotated[
-        list[ChangeQuestion],
+        list[ChangeEntry],
         Field(
             min_length=1,
             max_length=MAX_CHANGES,
@@ -71,7 +73,7 @@ class IngestQuestion(_Question):
     ] = []
 
 
-class SearchQuestion(_Question):
+class SearchRequest(_Request):
     """A text to look for by meaning."""
 
     query: Annotated[str, Field(min_length=1, max_length=100_000)]
@@ -79,16 +81,16 @@ class SearchQuestion(_Question):
     where: Where = {}
 
 
-class SimilarQuestion(_Question):
-    """A row to find the like of; it is not among the results itself."""
+class SimilarRequest(_Request):
+    """A row whose nearest rows are searched; it is not among the results itself."""
 
     id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
     limit: Limit = 10
     where: Where = {}
 
 
-class LensPatch(_Question):
-    """Other values for some keys of a lens; only described here, and checked by the lens's model."""
+class LensPatch(_Request):
+    """Other values for some keys of a lens; described here, and checked by the lens's model."""
 
     sync_interval: Annotated[SyncInterval | None, Field(description="`null` turns it off.")] = None
     smart_sync_interval: Annotated[
@@ -101,21 +103,21 @@ class LensPatch(_Question):
     ] = {}
 
 
-class Nothing(_Question):
+class EmptyRequest(_Request):
     """A call that needs no body."""
 
 
-class JobQuery(_Question):
+class JobQuery(_Request):
     """How long to wait for the job to end."""
 
     model_config = ConfigDict(strict=False)
 
     wait: Annotated[
-        float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False, description="Seconds.")
+        float, Field(ge=0, le=MAX_JOB_WAIT_S, allow_inf_nan=False, description="Seconds.")
     ] = 0.0
 
 
-class FailedQuery(_Question):
+class FailedQuery(_Request):
     """How many failed rows to list."""
 
     model_config = ConfigDict(strict=False)

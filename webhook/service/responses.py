@@ -1,4 +1,4 @@
-"""What is answered, as models: bodies are written from them, and so is /openapi.json."""
+"""Responses as models: bodies are written from them, and so is /openapi.json."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from semilayer_pipelines.http.contract import JobStatus, Mode, ReceiptStatus
 from semilayer_pipelines.queries.state import JobState, LensState
 from semilayer_pipelines.registry.failed_rows import FailedRow
-from semilayer_pipelines.registry.jobs.job import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
 
 __all__ = [
     "Error",
-    "FailedAnswer",
-    "FoundAnswer",
+    "FailedResponse",
     "Health",
     "Hit",
-    "IngestAnswer",
-    "JobAnswer",
-    "LensAnswer",
-    "LensesAnswer",
+    "IngestResponse",
+    "JobResponse",
+    "LensResponse",
+    "LensesResponse",
     "Readiness",
+    "SearchResponse",
 ]
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
-class ErrorBody(_Answer):
+class ErrorBody(_Response):
     """What went wrong, and what to do about it."""
 
     code: str
@@ -39,25 +40,25 @@ class ErrorBody(_Answer):
     cure: str = ""
 
 
-class Error(_Answer):
-    """How every call that ends badly is answered."""
+class Error(_Response):
+    """The body of every call that ends badly."""
 
     error: ErrorBody
 
 
-class IngestAnswer(_Answer):
+class IngestResponse(_Response):
     """An accepted call; what it holds is safe."""
 
     job_id: Annotated[
         str | None, Field(description="`null` when a job that is there already takes care of it.")
     ]
-    status: Literal["queued", "deduplicated"]
+    status: ReceiptStatus
     changes_buffered: Annotated[
         int | None, Field(description="The buffer's size after this call; mode `records` only.")
     ] = None
 
 
-class FailedRowAnswer(_Answer):
+class FailedRowEntry(_Response):
     """A row that was set aside."""
 
     id: str
@@ -69,8 +70,8 @@ class FailedRowAnswer(_Answer):
     job_id: str
 
     @classmethod
-    def of(cls, row: FailedRow) -> FailedRowAnswer:
-        """Return it as it is answered."""
+    def of(cls, row: FailedRow) -> FailedRowEntry:
+        """Return it as it is sent."""
         return cls(
             id=row.key,
             stage=row.stage,
@@ -82,14 +83,14 @@ class FailedRowAnswer(_Answer):
         )
 
 
-class FailedAnswer(_Answer):
+class FailedResponse(_Response):
     """Rows that were set aside, those that failed last first."""
 
     total: int
-    failed: list[FailedRowAnswer]
+    failed: list[FailedRowEntry]
 
 
-class JobAnswer(_Answer):
+class JobResponse(_Response):
     """A job, what it did so far, and the rows that it set aside last."""
 
     id: str
@@ -106,11 +107,11 @@ class JobAnswer(_Answer):
     due_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    failed: list[FailedRowAnswer]
+    failed: list[FailedRowEntry]
 
     @classmethod
-    def of(cls, state: JobState) -> JobAnswer:
-        """Return it as it is answered."""
+    def of(cls, state: JobState) -> JobResponse:
+        """Return it as it is sent."""
         job = state.job
         return cls(
             id=job.id,
@@ -127,11 +128,11 @@ class JobAnswer(_Answer):
             due_at=job.due_at,
             started_at=job.started_at,
             ended_at=job.ended_at,
-            failed=[FailedRowAnswer.of(row) for row in state.failed],
+            failed=[FailedRowEntry.of(row) for row in state.failed],
         )
 
 
-class JobLine(_Answer):
+class JobSummary(_Response):
     """A job, in short."""
 
     id: str
@@ -140,12 +141,12 @@ class JobLine(_Answer):
     counts: dict[str, int]
 
     @classmethod
-    def of(cls, job: Job) -> JobLine:
-        """Return it as it is answered."""
+    def of(cls, job: Job) -> JobSummary:
+        """Return it as it is sent."""
         return cls(id=job.id, mode=job.mode, status=job.status, counts=job.counts.as_dict())
 
 
-class GenerationAnswer(_Answer):
+class GenerationSummary(_Response):
     """The index that searches are answered from."""
 
     number: int
@@ -153,7 +154,7 @@ class GenerationAnswer(_Answer):
     source_rows: int | None
 
 
-class CursorAnswer(_Answer):
+class CursorSummary(_Response):
     """Up to where incremental ingest has come."""
 
     cursor: str | None
@@ -161,21 +162,21 @@ class CursorAnswer(_Answer):
     updated_at: datetime
 
 
-class LensAnswer(_Answer):
+class LensResponse(_Response):
     """A lens and what goes on about it."""
 
     name: str
     status: LensStatus
-    needs: Annotated[Needs, Field(description="What would bring the index in line.")]
+    needs: Annotated[Needs, Field(description="What would bring the index in sync.")]
     error: str | None
     cure: str | None
     buffered: Annotated[int, Field(description="Changes that are not applied yet.")]
     lag_seconds: Annotated[float, Field(description="Age of the oldest of them.")]
     failed: Annotated[int, Field(description="Rows that are set aside.")]
-    generation: GenerationAnswer | None
-    cursor: CursorAnswer | None
-    running: list[JobLine]
-    last_job: JobLine | None
+    generation: GenerationSummary | None
+    cursor: CursorSummary | None
+    running: list[JobSummary]
+    last_job: JobSummary | None
     sync_interval: str | None
     smart_sync_interval: str | None
     guard: float
@@ -184,8 +185,8 @@ class LensAnswer(_Answer):
     changed_at: datetime
 
     @classmethod
-    def of(cls, state: LensState) -> LensAnswer:
-        """Return it as it is answered."""
+    def of(cls, state: LensState) -> LensResponse:
+        """Return it as it is sent."""
         lens, active, cursor = state.lens, state.active, state.cursor
         return cls(
             name=lens.name,
@@ -197,17 +198,17 @@ class LensAnswer(_Answer):
             lag_seconds=state.lag_seconds,
             failed=state.failed,
             generation=active
-            and GenerationAnswer(
+            and GenerationSummary(
                 number=active.number,
                 published_at=active.published_at,
                 source_rows=active.source_rows,
             ),
             cursor=cursor
-            and CursorAnswer(
+            and CursorSummary(
                 cursor=cursor.cursor, high_water=cursor.high_water, updated_at=cursor.updated_at
             ),
-            running=[JobLine.of(job) for job in state.running],
-            last_job=state.last and JobLine.of(state.last),
+            running=[JobSummary.of(job) for job in state.running],
+            last_job=state.last and JobSummary.of(state.last),
             sync_interval=lens.config.sync_interval,
             smart_sync_interval=lens.config.smart_sync_interval,
             guard=lens.config.guard,
@@ -217,13 +218,13 @@ class LensAnswer(_Answer):
         )
 
 
-class LensesAnswer(_Answer):
+class LensesResponse(_Response):
     """Every lens of the key's environment."""
 
-    lenses: list[LensAnswer]
+    lenses: list[LensResponse]
 
 
-class Hit(_Answer):
+class Hit(_Response):
     """A row that was found."""
 
     id: Annotated[str, Field(description="Its key in the source.")]
@@ -231,7 +232,7 @@ class Hit(_Answer):
     fields: dict[str, Any]
 
 
-class FoundMeta(_Answer):
+class SearchMeta(_Response):
     """What was searched, and how long it took."""
 
     lens: str
@@ -239,20 +240,20 @@ class FoundMeta(_Answer):
     duration_ms: float
 
 
-class FoundAnswer(_Answer):
+class SearchResponse(_Response):
     """Rows that were found, the best first."""
 
     results: list[Hit]
-    meta: FoundMeta
+    meta: SearchMeta
 
 
-class Health(_Answer):
+class Health(_Response):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class Readiness(_Answer):
+class Readiness(_Response):
     """Whether calls can be accepted, and which part is not ready if they cannot."""
 
     ready: bool

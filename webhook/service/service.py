@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from semilayer_pipelines.http.bodies import Bodies
+from semilayer_pipelines.http.contract import LENS_NAME
 from semilayer_pipelines.project import Project
 from webhook.service.keys import Keys
 from webhook.service.metrics import Metrics
@@ -23,7 +23,6 @@ from webhook.service.writer import Writer
 __all__ = ["Service", "json_body", "lens_name"]
 
 T = TypeVar("T")
-_LENS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 _JSON = "application/json"
 
 
@@ -32,7 +31,7 @@ def _readers() -> ThreadPoolExecutor:
 
 
 def _searchers() -> ThreadPoolExecutor:
-    # Of its own, so that a model at work keeps no one else waiting.
+    # A pool of its own, so that a model at work keeps no other call waiting.
     return ThreadPoolExecutor(2, "webhook-search")
 
 
@@ -55,14 +54,14 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.readers, work)
 
     async def in_search(self, work: Callable[[], T]) -> T:
-        """Do something that a model, a store or a source takes its time for."""
+        """Do slow work, such as that of a model, a store or a source."""
         return await asyncio.get_running_loop().run_in_executor(self.searchers, work)
 
 
 def lens_name(request: Request) -> str:
     """Return the lens of the path; raises `Problem` for what can be no lens's name."""
     name: str = request.path_params["lens"]
-    if not _LENS.fullmatch(name):
+    if not LENS_NAME.fullmatch(name):
         raise Problem(
             Code.LENS_NOT_FOUND,
             "No lens has such a name.",

@@ -1,7 +1,7 @@
 """The one thread of a server process that writes accepted calls to the registry.
 
-Calls that wait while it commits share the next transaction; each is answered after the commit that
-holds it and never before (invariant 2). When it is told to stop it first writes what it was given.
+Calls that wait while it commits share the next transaction. Each gets its response after the commit
+that holds it, never before (invariant 2). A stop first writes all calls that were taken.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ BUSY_CALLS = 8
 GATHER_SECONDS = 0.003
 MAX_WAITING_CALLS = 2_000
 MAX_WAITING_CHANGES = 200_000
-"""More than this is turned away: it would only wait longer, and take memory for it."""
+"""Calls beyond these are turned away: they would only wait longer, and take memory."""
 
 STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class _PendingCall:
     call: Call
     loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Accepted]
+    outcome: asyncio.Future[Accepted]
 
 
 class Writer:
@@ -48,7 +48,7 @@ class Writer:
     def __init__(self, project: Project, *, nudged: Callable[[], bool] = lambda: False) -> None:
         self._project = project
         self._nudged = nudged
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_PendingCall] = deque()
         self._waiting_changes = 0
         self._guard = threading.Condition()
         self._stopping = False
@@ -83,36 +83,36 @@ class Writer:
         Raises `Problem` when too many wait already, and what `accept` found or the registry raised.
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(call, loop, loop.create_future())
+        pending = _PendingCall(call, loop, loop.create_future())
         with self._guard:
             full = len(self._waiting) >= MAX_WAITING_CALLS
             full = full or self._waiting_changes + len(call.changes) > MAX_WAITING_CHANGES
             if full or self._stopping:
                 why = "Too many calls wait for the registry" if full else "The service is stopping"
                 raise Problem(Code.UNAVAILABLE, f"{why}.", "Try again.", {"retry-after": "1"})
-            self._waiting.append(waiting)
+            self._waiting.append(pending)
             self._waiting_changes += len(call.changes)
             self._guard.notify()
-        return await waiting.answer
+        return await pending.outcome
 
     def _run(self) -> None:
-        group: list[_Waiting] = []
+        group: list[_PendingCall] = []
         while True:
             if len(group) >= BUSY_CALLS:
-                # A commit costs the same for one call and for a hundred, and so many were not alone.
+                # A commit costs the same for one call and for a hundred: wait for more.
                 time.sleep(GATHER_SECONDS)
             if not (group := self._next_group()):
                 return
-            outcomes = self._commit([waiting.call for waiting in group])
+            outcomes = self._commit([pending.call for pending in group])
             # All of them come from one loop, which is woken once for the whole group.
-            group[0].loop.call_soon_threadsafe(_answer, group, outcomes)
+            group[0].loop.call_soon_threadsafe(_resolve, group, outcomes)
 
-    def _next_group(self) -> list[_Waiting]:
+    def _next_group(self) -> list[_PendingCall]:
         """Wait for calls and take some; an empty list is the end."""
         with self._guard:
             while not self._waiting and not self._stopping:
                 self._guard.wait()
-            group: list[_Waiting] = []
+            group: list[_PendingCall] = []
             room = GROUP_CHANGES
             while self._waiting and len(group) < GROUP_CALLS:
                 changes = len(self._waiting[0].call.changes)
@@ -143,7 +143,7 @@ class Writer:
             failure = error
         if len(calls) == 1:
             return [failure]
-        # One call must not take the others down, so everyone gets a transaction of his own.
+        # One call must not take the others down, so each gets a transaction of its own.
         return [outcome for call in calls for outcome in self._commit([call])]
 
     def _commit_together(self, calls: Sequence[Call]) -> Sequence[Accepted | Exception]:
@@ -161,11 +161,11 @@ class Writer:
         return outcomes
 
 
-def _answer(group: Sequence[_Waiting], outcomes: Sequence[Accepted | Exception]) -> None:
-    for waiting, outcome in zip(group, outcomes, strict=True):
-        if waiting.answer.done():
+def _resolve(group: Sequence[_PendingCall], outcomes: Sequence[Accepted | Exception]) -> None:
+    for pending, outcome in zip(group, outcomes, strict=True):
+        if pending.outcome.done():
             continue  # the caller hung up; what was accepted stays accepted
         if isinstance(outcome, Accepted):
-            waiting.answer.set_result(outcome)
+            pending.outcome.set_result(outcome)
         else:
-            waiting.answer.set_exception(outcome)
+            pending.outcome.set_exception(outcome)

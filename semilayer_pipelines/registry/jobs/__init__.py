@@ -7,13 +7,9 @@ In a transaction that also appends changes, append first: all who take both lock
 one order.
 """
 
+from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.registry.jobs.endings import finish, requeue, retry
-from semilayer_pipelines.registry.jobs.job import (
-    Job,
-    JobStatus,
-    Mode,
-    singleton_key,
-)
+from semilayer_pipelines.registry.jobs.job import Job, singleton_key
 from semilayer_pipelines.registry.jobs.queries import (
     QueueCounts,
     anything_to_do,

@@ -13,8 +13,9 @@ from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.http.contract import TERMINAL_STATUSES, JobStatus
 from semilayer_pipelines.registry import generations, lenses, tables
-from semilayer_pipelines.registry.jobs.job import TERMINAL_STATUSES, Job, JobStatus
+from semilayer_pipelines.registry.jobs.job import Job
 from semilayer_pipelines.registry.jobs.steps import held, move
 from semilayer_pipelines.registry.lenses import LensStatus
 

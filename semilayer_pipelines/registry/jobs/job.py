@@ -1,4 +1,4 @@
-"""What a job is: its mode, its status, its singleton key, and how its row reads.
+"""What a job is: its singleton key, and how its row reads; its words are in `http.contract`.
 
 Use it through `registry.jobs`, which has the functions that make and move jobs.
 """
@@ -7,50 +7,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row, select
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.registry import tables
 
 __all__ = [
     "EXCLUSIVE_MODES",
     "SELECT_JOB",
-    "TERMINAL_STATUSES",
     "Job",
-    "JobStatus",
-    "Mode",
     "job_of",
     "singleton_key",
 ]
 
 
-class Mode(StrEnum):
-    """How the rows of an ingest are chosen."""
-
-    FULL = "full"
-    INCREMENTAL = "incremental"
-    RECORDS = "records"
-    SMART_SYNC = "smart_sync"
-    REPAIR = "repair"
-
-
-class JobStatus(StrEnum):
-    """Where a job is on its way."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-
 EXCLUSIVE_MODES = frozenset({Mode.INCREMENTAL, Mode.SMART_SYNC, Mode.REPAIR})
 """Modes of which at most one job of a lens runs at a time."""
-
-TERMINAL_STATUSES = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
 
 _PREFIX = {
     Mode.FULL: "full",

@@ -10,13 +10,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
 
 from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.jobs.job import (
     EXCLUSIVE_MODES,
     SELECT_JOB,
     Job,
-    JobStatus,
-    Mode,
     job_of,
 )
 from semilayer_pipelines.registry.lenses import LensStatus

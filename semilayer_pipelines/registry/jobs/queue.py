@@ -14,12 +14,11 @@ from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.jobs.job import (
     SELECT_JOB,
     Job,
-    JobStatus,
-    Mode,
     job_of,
     singleton_key,
 )

@@ -13,12 +13,11 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, null, update
 from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.jobs.job import (
     EXCLUSIVE_MODES,
     Job,
-    JobStatus,
-    Mode,
 )
 from semilayer_pipelines.registry.jobs.queries import get
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from semilayer_pipelines.client import JobState, JobStatus, RequestRefused
-from semilayer_pipelines.client.responses import Answer, Unreadable, read_job
+from semilayer_pipelines.client.responses import Response, Unreadable, read_job
 from semilayer_pipelines.counts import Counts
 from tests.client.given import client
 from tests.client.service import Service
@@ -57,4 +57,4 @@ def test_something_that_is_no_job_is_refused(service: Service) -> None:
 )
 def test_an_unreadable_answer_says_so(content: bytes) -> None:
     with pytest.raises(Unreadable):
-        read_job(Answer(200, content))
+        read_job(Response(200, content))

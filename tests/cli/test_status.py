@@ -1,4 +1,4 @@
-"""`status`, `jobs` and `search`, which only look."""
+"""`semilayer status`, which only looks."""
 
 from __future__ import annotations
 
@@ -32,6 +32,79 @@ def test_status_as_json_has_the_numbers(indexed: Folder) -> None:
     assert told["queue"] == {"active": 0, "pending": 0, "failed": 0, "completed24h": 1}
 
 
+LENS_KEYS = [
+    "name",
+    "status",
+    "vectors",
+    "generation",
+    "embeddedBy",
+    "failed",
+    "buffered",
+    "lagSeconds",
+    "asOf",
+    "behindSeconds",
+    "progress",
+    "rowsPerSecond",
+    "cursor",
+    "needs",
+    "next",
+    "error",
+    "cure",
+]
+
+
+def test_the_keys_of_the_document_are_those_that_programs_read(indexed: Folder) -> None:
+    every = indexed.json("status")
+    one = indexed.json("status", "--lens", "items")
+
+    assert list(every) == list(one) == ["env", "lenses", "queue"]
+    assert list(every["queue"]) == ["active", "pending", "failed", "completed24h"]
+    assert list(every["lenses"][0]) == LENS_KEYS
+    assert list(one["lenses"][0]) == [*LENS_KEYS, "source"]
+    assert list(one["lenses"][0]["source"]) == ["column", "latest", "cursor", "seconds", "error"]
+
+
+def test_the_values_of_the_document_are_what_the_registry_and_the_index_say(
+    indexed: Folder,
+) -> None:
+    (lens,) = indexed.json("status")["lenses"]
+
+    assert {
+        key: lens[key] for key in LENS_KEYS if key not in ("asOf", "behindSeconds", "cursor")
+    } == {
+        "name": "items",
+        "status": "ready",
+        "vectors": 300,
+        "generation": 1,
+        "embeddedBy": [],
+        "failed": 0,
+        "buffered": 0,
+        "lagSeconds": 0.0,
+        "progress": None,
+        "rowsPerSecond": 0.0,
+        "needs": "nothing",
+        "next": "",
+        "error": None,
+        "cure": None,
+    }
+
+
+def test_a_lens_without_a_column_to_follow_has_no_source_to_be_behind(tmp_path: Path) -> None:
+    folder = Folder.at(tmp_path, rows=3)
+    with sqlite3.connect(folder.database) as db:
+        db.execute("ALTER TABLE items RENAME COLUMN updated_at TO touched")
+    folder.write(lenses={"items": {"fields": {"name": {"type": "text", "searchable": True}}}})
+    folder.run("push")
+
+    (lens,) = folder.json("status", "--lens", "items")["lenses"]
+
+    assert list(lens) == [*LENS_KEYS, "source"]
+    assert lens["source"] is None
+    assert (lens["generation"], lens["asOf"], lens["behindSeconds"]) == (None, None, None)
+    assert lens["embeddedBy"] == []
+    assert lens["next"] == "semilayer resume --lens items"
+
+
 def test_nothing_is_folded_where_nobody_looks_at_a_terminal(tmp_path: Path) -> None:
     name = "a_lens_with_a_rather_long_name_such_as_people_give"
     folder = Folder.at(tmp_path, rows=3)
@@ -47,42 +120,6 @@ def test_an_empty_project_says_what_comes_first(folder: Folder) -> None:
     assert "semilayer push" in folder.run("status").stdout
     folder.run("push")
     assert "semilayer resume" in folder.run("jobs").stdout
-
-
-def test_jobs_lists_and_a_few_characters_tell_ones_story(indexed: Folder) -> None:
-    (job,) = indexed.json("jobs")
-    assert (job["mode"], job["status"], job["counts"]["written"]) == ("full", "completed", 300)
-
-    listed = indexed.run("jobs").stdout
-    story = indexed.run("jobs", job["id"][:6]).stdout
-
-    assert job["id"][:8] in listed
-    assert job["id"] in story
-    assert "300 written" in story
-    assert "the last pages" in story
-    told = indexed.json("jobs", job["id"][:6])
-    assert job.items() <= told.items()
-    assert sum(page["rows"] for page in told["pages"]) == 300
-    assert told["seconds"] > 0
-
-
-def test_a_job_links_to_its_run_and_names_the_rows_it_set_aside(folder: Folder) -> None:
-    with sqlite3.connect(folder.database) as db:
-        db.execute("UPDATE items SET category = 'unknown' WHERE id = 4")
-    folder.environ["SEMILAYER_DAGSTER_URL"] = "http://dagster.test:3000"
-    folder.run("push", "--resume-ingest")
-    project = folder.project
-    with project.registry.read() as db:
-        (job,) = jobs.due(db, project.clock())
-    run_job(project, job.id, run_id="1234-abcd")
-
-    told = folder.json("jobs", job.id)
-
-    assert told["url"] == "http://dagster.test:3000/runs/1234-abcd"
-    assert [row["id"] for row in told["failed"]] == ["4"]
-    story = folder.run("jobs", job.id).stdout
-    assert "http://dagster.test:3000/runs/1234-abcd" in story
-    assert "semilayer failed --lens items" in story
 
 
 def test_status_of_one_lens_asks_its_source_how_far_it_is_ahead(folder: Folder) -> None:
@@ -156,34 +193,3 @@ def test_watching_shows_it_again_and_again_until_ctrl_c(folder: Folder) -> None:
         watching.kill()
         watching.wait()
     assert [document["lenses"][0]["name"] for document in documents] == ["items", "items"]
-
-
-def test_search_finds_the_row_whose_text_it_is_given(indexed: Folder) -> None:
-    # given the very text of a row, under a model whose only talent is to know equal texts
-    with_text = indexed.json("search", "items", "amber", "--limit", "1")[0]["fields"]
-    text = f"{with_text['name']}\n{with_text['description']}"
-
-    # when
-    best = indexed.json("search", "items", text, "--limit", "3")
-
-    # then
-    assert len(best) == 3
-    assert best[0]["fields"] == with_text
-    assert best[0]["score"] >= best[1]["score"] >= best[2]["score"]
-
-
-def test_search_keeps_to_its_conditions(indexed: Folder) -> None:
-    wanted = '{"category": "books", "price": {"$lt": 400}}'
-
-    found = indexed.json("search", "items", "amber", "--limit", "50", "--where", wanted)
-
-    assert found
-    assert all(hit["fields"]["category"] == "books" for hit in found)
-    assert all(hit["fields"]["price"] < 400 for hit in found)
-
-
-def test_search_for_people_is_a_line_a_hit(indexed: Folder) -> None:
-    lines = indexed.run("search", "items", "amber", "--limit", "4").stdout.splitlines()
-
-    assert len(lines) == 4
-    assert all(float(line.split()[0]) <= 1 for line in lines)

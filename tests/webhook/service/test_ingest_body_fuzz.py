@@ -1,4 +1,4 @@
-"""Bodies that no caller should send: each gets a 4xx in the usual shape, and the service lives on."""
+"""Bodies that no caller should send: each gets a 4xx in the usual shape; the service lives on."""
 
 from __future__ import annotations
 

@@ -152,7 +152,9 @@ def test_a_body_where_nothing_is_to_be_said_is_refused_with_its_fields(
 def test_cadence_and_guard_are_changed_and_recorded_as_changed_elsewhere(site: Site) -> None:
     before = site.lens()
     answer = site.call(
-        "PATCH", "/v1/lenses/items", {"syncInterval": "5m", "smartSyncInterval": "24h", "guard": "50%"}
+        "PATCH",
+        "/v1/lenses/items",
+        {"syncInterval": "5m", "smartSyncInterval": "24h", "guard": "50%"},
     ).json()  # fmt: skip
     off = site.call("PATCH", "/v1/lenses/items", {"syncInterval": None}).json()
 

@@ -1,0 +1,177 @@
+"""The document of `semilayer status`: what it says, and how it is written as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from semilayer_pipelines.bridges.cursors import shown
+from semilayer_pipelines.cli.follow import progress_of
+from semilayer_pipelines.cli.lens_selection import chosen_lenses
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.state import LensState, lens_state
+from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry.cursors import IncrementalCursor
+from semilayer_pipelines.registry.jobs import QueueCounts
+from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.queries.source_lag import SourceLag
+
+__all__ = ["LensLine", "StatusDocument", "status_of"]
+
+_DAY = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class LensLine:
+    """How one lens stands.
+
+    `behind_seconds` is the age of `as_of`, both `None` before the first walk. `next` is what a
+    person may do, empty when there is nothing.
+    """
+
+    name: str
+    status: LensStatus
+    vectors: int
+    generation: int | None
+    embedded_by: tuple[str, ...]
+    failed: int
+    buffered: int
+    lag_seconds: float
+    as_of: datetime | None
+    behind_seconds: float | None
+    progress: str | None
+    rows_per_second: float
+    cursor: str | None
+    needs: Needs
+    next: str
+    error: str | None
+    cure: str | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the line as it is printed with `--json`."""
+        return {
+            "name": self.name,
+            "status": self.status.value,
+            "vectors": self.vectors,
+            "generation": self.generation,
+            "embeddedBy": list(self.embedded_by),
+            "failed": self.failed,
+            "buffered": self.buffered,
+            "lagSeconds": self.lag_seconds,
+            "asOf": self.as_of.isoformat() if self.as_of else None,
+            "behindSeconds": self.behind_seconds,
+            "progress": self.progress,
+            "rowsPerSecond": self.rows_per_second,
+            "cursor": self.cursor,
+            "needs": self.needs.value,
+            "next": self.next,
+            "error": self.error,
+            "cure": self.cure,
+        }
+
+
+@dataclass(frozen=True)
+class StatusDocument:
+    """An environment's lenses and its queue.
+
+    `single`: one lens was asked for, so its source was asked too. `source` is `None` for a lens
+    that follows no column.
+    """
+
+    env: str
+    lenses: tuple[LensLine, ...]
+    queue: QueueCounts
+    single: bool
+    source: SourceLag | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the document as it is printed with `--json`."""
+        source = {"source": asdict(self.source) if self.source else None} if self.single else {}
+        return {
+            "env": self.env,
+            "lenses": [line.as_json() | source for line in self.lenses],
+            "queue": {
+                "active": self.queue.active,
+                "pending": self.queue.pending,
+                "failed": self.queue.failed,
+                "completed24h": self.queue.completed,
+            },
+        }
+
+
+def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
+    """Look at every lens of an environment, or at one of them and its source.
+
+    Raises `NotFound` for a name that does not exist, and what the store raises.
+    """
+    with project.registry.read() as db:
+        known = chosen_lenses(db, env, lens)
+        queue = jobs.queue_counts(db, env, project.clock() - _DAY)
+    lines = tuple(_line(project, one) for one in known)
+    return StatusDocument(
+        env, lines, queue, single=bool(lens), source=_source(project, known[0]) if lens else None
+    )
+
+
+def _source(project: Project, lens: Lens) -> SourceLag | None:
+    # Here, because it loads a bridge.
+    from semilayer_pipelines.queries.source_lag import source_lag
+
+    return source_lag(project, lens)
+
+
+def _line(project: Project, lens: Lens) -> LensLine:
+    now = project.clock()
+    with project.registry.read() as db:
+        state = lens_state(db, lens, now)
+    active = state.active
+    index = project.store(lens.env).find(active.index_name) if active else None
+    behind = (now - state.as_of).total_seconds() if state.as_of else None
+    return LensLine(
+        name=lens.name,
+        status=lens.status,
+        vectors=index.count() if index else 0,
+        generation=active.number if active else None,
+        embedded_by=tuple(active.embedded_by) if active else (),
+        failed=state.failed,
+        buffered=state.buffered,
+        lag_seconds=round(state.lag_seconds, 3),
+        as_of=state.as_of,
+        behind_seconds=None if behind is None else round(max(0.0, behind), 3),
+        progress=_progress(project, state),
+        rows_per_second=round(state.rate, 1),
+        cursor=_cursor(state.cursor),
+        needs=lens.needs,
+        next=_next(lens),
+        error=lens.error,
+        cure=lens.cure,
+    )
+
+
+def _progress(project: Project, state: LensState) -> str | None:
+    if not state.running:
+        return None
+    counts, expected = progress_of(project, state.running[0])
+    of = f" of {expected:,}" if expected else ""
+    at = f" at {state.rate:,.0f}/s" if state.rate else ""
+    return f"{state.running[0].mode.value}: {counts.read:,}{of} rows{at}"
+
+
+def _cursor(cursor: IncrementalCursor | None) -> str | None:
+    seen = None if cursor is None else cursor.position
+    return None if seen is None else shown(seen)
+
+
+def _next(lens: Lens) -> str:
+    match lens.needs, lens.status:
+        case Needs.REBUILD, _:
+            return f"needs a rebuild: semilayer resume --lens {lens.name}"
+        case Needs.SMART_SYNC, _:
+            return f"needs a sync: semilayer sync --lens {lens.name}"
+        case _, (LensStatus.PAUSED | LensStatus.ERROR):
+            return f"semilayer resume --lens {lens.name}"
+        case _:
+            return ""

@@ -1,0 +1,90 @@
+"""The wire contract of `/v1`: what client, webhook and registry must say in the same words.
+
+It stands below all of them, and needs the standard library alone: a CDC worker loads it with the
+client. A value that changes here changes what callers elsewhere may rely on.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+__all__ = [
+    "INGEST_MODES",
+    "INGEST_PATH",
+    "JOB_PATH",
+    "LENS_NAME",
+    "MAX_BODY_BYTES",
+    "MAX_CHANGES",
+    "MAX_ID_CHARACTERS",
+    "MAX_JOB_WAIT_S",
+    "MAX_RESULTS",
+    "TERMINAL_STATUSES",
+    "Action",
+    "JobStatus",
+    "Mode",
+    "ReceiptStatus",
+]
+
+INGEST_PATH = "/v1/ingest/{lens}"
+JOB_PATH = "/v1/jobs/{id}"
+
+LENS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+"""A lens's name, which is a part of addresses; match it in full."""
+
+MAX_BODY_BYTES = 8_000_000
+"""Bytes of one request's body."""
+
+MAX_CHANGES = 10_000
+"""Changes in one call of mode `records`."""
+
+MAX_ID_CHARACTERS = 512
+"""Characters of a row's id."""
+
+MAX_JOB_WAIT_S = 30.0
+"""Seconds that one look-up of a job is held open until the job has ended."""
+
+MAX_RESULTS = 1_000
+"""Rows that one search or listing returns."""
+
+
+class Action(StrEnum):
+    """What happened to a row."""
+
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
+class Mode(StrEnum):
+    """How the rows of an ingest are chosen."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+    RECORDS = "records"
+    SMART_SYNC = "smart_sync"
+    REPAIR = "repair"
+
+
+INGEST_MODES = (Mode.FULL, Mode.INCREMENTAL, Mode.RECORDS)
+"""Modes that a caller may ask for; the others are made by the project itself."""
+
+
+class ReceiptStatus(StrEnum):
+    """What became of an accepted call."""
+
+    QUEUED = "queued"
+    DEDUPLICATED = "deduplicated"
+
+
+class JobStatus(StrEnum):
+    """Where a job is on its way."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+TERMINAL_STATUSES = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
+"""Statuses after which nothing more happens to a job."""

@@ -1,0 +1,45 @@
+"""`semilayer jobs`, which only looks."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from semilayer_pipelines.ingest.run_job import run_job
+from semilayer_pipelines.registry import jobs
+from tests.cli.project import Folder
+
+
+def test_jobs_lists_and_a_few_characters_tell_ones_story(indexed: Folder) -> None:
+    (job,) = indexed.json("jobs")
+    assert (job["mode"], job["status"], job["counts"]["written"]) == ("full", "completed", 300)
+
+    listed = indexed.run("jobs").stdout
+    story = indexed.run("jobs", job["id"][:6]).stdout
+
+    assert job["id"][:8] in listed
+    assert job["id"] in story
+    assert "300 written" in story
+    assert "the last pages" in story
+    told = indexed.json("jobs", job["id"][:6])
+    assert job.items() <= told.items()
+    assert sum(page["rows"] for page in told["pages"]) == 300
+    assert told["seconds"] > 0
+
+
+def test_a_job_links_to_its_run_and_names_the_rows_it_set_aside(folder: Folder) -> None:
+    with sqlite3.connect(folder.database) as db:
+        db.execute("UPDATE items SET category = 'unknown' WHERE id = 4")
+    folder.environ["SEMILAYER_DAGSTER_URL"] = "http://dagster.test:3000"
+    folder.run("push", "--resume-ingest")
+    project = folder.project
+    with project.registry.read() as db:
+        (job,) = jobs.due(db, project.clock())
+    run_job(project, job.id, run_id="1234-abcd")
+
+    told = folder.json("jobs", job.id)
+
+    assert told["url"] == "http://dagster.test:3000/runs/1234-abcd"
+    assert [row["id"] for row in told["failed"]] == ["4"]
+    story = folder.run("jobs", job.id).stdout
+    assert "http://dagster.test:3000/runs/1234-abcd" in story
+    assert "semilayer failed --lens items" in story
