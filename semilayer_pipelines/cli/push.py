@@ -26,7 +26,7 @@ from semilayer_pipelines.control.drift import Drift
 from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
 from semilayer_pipelines.control.push import LensPush, Plan, PushAction, apply_push, plan_push
 from semilayer_pipelines.errors import Overtaken
-from semilayer_pipelines.orchestration.reload import reload_definitions
+from semilayer_pipelines.orchestration.remote.reload import reload_definitions
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Needs
