@@ -12,9 +12,9 @@ from semilayer_pipelines.orchestration.assets import lens_assets
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
 from semilayer_pipelines.orchestration.checks import lens_checks
 from semilayer_pipelines.orchestration.jobs import lens_jobs
+from semilayer_pipelines.orchestration.retention import retention_job, retention_schedule
 from semilayer_pipelines.orchestration.schedules import cadence_schedules
 from semilayer_pipelines.orchestration.sensors import due_jobs_sensor
-from semilayer_pipelines.orchestration.tidying import retention_job, retention_schedule
 from semilayer_pipelines.project import Project
 
 __all__ = ["build_definitions", "defs"]

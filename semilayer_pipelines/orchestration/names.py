@@ -1,6 +1,6 @@
 """What things are called in Dagster: assets, partitions, jobs, tags, the configuration of a run.
 
-Fixed: dashboards, saved views and whoever launches over GraphQL rely on it.
+The names are fixed: dashboards, saved views and programs that launch over GraphQL rely on them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ __all__ = [
     "JOB_NAMES",
     "LOCATION",
     "RETENTION",
+    "SENSOR",
     "TAG_JOB_ID",
     "asset_key",
     "job_tags",
@@ -42,6 +43,8 @@ JOB_NAMES = {
 RETENTION = "retention"
 """The Dagster job that tidies up."""
 
+SENSOR = "due_jobs"
+"""The sensor that launches due jobs."""
 
 CHECKS = {
     "rows_match_source": "As many vectors as the source has rows; rows that are set aside or whose "

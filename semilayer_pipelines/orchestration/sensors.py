@@ -15,6 +15,7 @@ from semilayer_pipelines.errors import RegistryUnavailable, redact
 from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.names import (
     JOB_NAMES,
+    SENSOR,
     TAG_SINGLETON,
     job_tags,
     run_config,
@@ -31,9 +32,7 @@ from semilayer_pipelines.registry import generations, jobs, lenses, shards
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.shards import ShardStatus
 
-__all__ = ["LAUNCH_LOST", "SENSOR", "due_jobs_sensor"]
-
-SENSOR = "due_jobs"
+__all__ = ["LAUNCH_LOST", "due_jobs_sensor"]
 
 _T = TypeVar("_T")
 

@@ -12,6 +12,8 @@ from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semilayer_pipelines.orchestration.names import SENSOR
+
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
@@ -42,8 +44,6 @@ def why_waiting(root: Path) -> str:
 
 
 def _diagnosis(instance: DagsterInstance) -> str:
-    from semilayer_pipelines.orchestration.sensors import SENSOR
-
     now = time.time()
     beat = instance.get_daemon_heartbeats().get("SENSOR")
     if beat is None or now - beat.timestamp > BEAT_SECONDS:
