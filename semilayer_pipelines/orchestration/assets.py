@@ -45,11 +45,12 @@ def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
         kinds={"sql", "table"},
         tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
     )
-    def lens_shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        project = Project.here()
+    def lens_shards(
+        context: dg.AssetExecutionContext, semilayer: dg.ResourceParam[Project]
+    ) -> dg.MaterializeResult[None]:
         outcome = materialise_shard(
             context,
-            project,
+            semilayer,
             entry.env,
             entry.name,
             shard_number(context.partition_key),
@@ -73,10 +74,11 @@ def _published_asset(entry: LensEntry) -> dg.AssetsDefinition:
         kinds={"lancedb"},
         tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
     )
-    def lens_published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def lens_published(
+        context: dg.AssetExecutionContext, semilayer: dg.ResourceParam[Project]
+    ) -> dg.MaterializeResult[None]:
         try:
-            project = Project.here()
-            with project.registry.read() as db:
+            with semilayer.registry.read() as db:
                 lens = lenses.get(db, entry.env, entry.name)
                 active = generations.active(db, lens.id)
             if active is None:
@@ -85,7 +87,7 @@ def _published_asset(entry: LensEntry) -> dg.AssetsDefinition:
                     "filled.",
                     cure="Materialise the missing partitions, or launch full_ingest.",
                 )
-            store = project.store(entry.env)
+            store = semilayer.store(entry.env)
             rows = store.open(active.index_name).count() if store.exists(active.index_name) else 0
         except SemilayerError as error:
             raise failure(None, error) from None

@@ -12,6 +12,7 @@ from semilayer_pipelines.orchestration.assets import lens_assets
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
 from semilayer_pipelines.orchestration.checks import lens_checks
 from semilayer_pipelines.orchestration.jobs import lens_jobs
+from semilayer_pipelines.orchestration.names import RESOURCE
 from semilayer_pipelines.orchestration.retention import retention_job, retention_schedule
 from semilayer_pipelines.orchestration.schedules import cadence_schedules
 from semilayer_pipelines.orchestration.sensors import due_jobs_sensor
@@ -31,6 +32,7 @@ def build_definitions(project: Project) -> dg.Definitions:
         jobs=[*jobs, retention_job],
         sensors=[due_jobs_sensor(jobs)],
         schedules=[*cadence_schedules(entries, jobs), *check_schedules, retention_schedule],
+        resources={RESOURCE: project},
         executor=dg.in_process_executor,
     )
 

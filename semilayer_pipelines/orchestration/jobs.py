@@ -61,17 +61,18 @@ def _job(mode: Mode, description: str) -> dg.JobDefinition:
     name = JOB_NAMES[mode]
 
     @dg.op(name=f"run_{name}", description=description)
-    def run_lens(context: dg.OpExecutionContext, config: LensRun) -> None:
+    def run_lens(
+        context: dg.OpExecutionContext, config: LensRun, semilayer: dg.ResourceParam[Project]
+    ) -> None:
         try:
-            project = Project.here()
-            job = _job_row(project, mode, config)
-            with project.registry.read() as db:
+            job = _job_row(semilayer, mode, config)
+            with semilayer.registry.read() as db:
                 shards = lenses.by_id(db, job.lens_id).config.shards
         except SemilayerError as error:
             raise failure(None, error) from None
         shard = job.shard if mode is Mode.REPAIR else config.shard
-        outcome = execute(context, project, job, shard=shard, shards=shards)
-        if _materialised(project, job, outcome, shard):
+        outcome = execute(context, semilayer, job, shard=shard, shards=shards)
+        if _materialised(semilayer, job, outcome, shard):
             log_materialisations(context, job, outcome, shard, shards)
         elif outcome.counts != Counts():
             log_observation(context, job, outcome)

@@ -11,6 +11,7 @@ __all__ = [
     "CHECKS",
     "JOB_NAMES",
     "LOCATION",
+    "RESOURCE",
     "RETENTION",
     "SENSOR",
     "TAG_JOB_ID",
@@ -42,6 +43,9 @@ JOB_NAMES = {
 
 RETENTION = "retention"
 """The Dagster job that tidies up."""
+
+RESOURCE = "semilayer"
+"""The resource that every asset, job, check, sensor and schedule works on: the `Project`."""
 
 SENSOR = "due_jobs"
 """The sensor that launches due jobs."""

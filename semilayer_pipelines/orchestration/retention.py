@@ -37,13 +37,12 @@ _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 @dg.op(description="Drops retired generations after their grace period and forgets old history.")
-def tidy_up(context: dg.OpExecutionContext) -> None:
+def tidy_up(context: dg.OpExecutionContext, semilayer: dg.ResourceParam[Project]) -> None:
     """Tidy the registry and the stores of the project, and Dagster's runs."""
     from semilayer_pipelines.ingest.retention import tidy
 
-    project = Project.here()
-    done = tidy(project)
-    runs = forget_runs(context.instance, project.clock())
+    done = tidy(semilayer)
+    runs = forget_runs(context.instance, semilayer.clock())
     context.log.info(
         f"forgot {done.history.jobs} jobs, {done.history.pages} pages and "
         f"{done.history.changes} applied changes, {runs} runs of Dagster; "

@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
 from semilayer_pipelines.errors import RegistryUnavailable
 from semilayer_pipelines.orchestration.catalogue import LensEntry
-from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import WALKS
@@ -65,9 +64,11 @@ def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.Schedul
         description=f"Makes the {target.name} jobs of the lenses whose interval is {interval}.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    def cadence(context: dg.ScheduleEvaluationContext) -> dg.SkipReason:
+    def cadence(
+        context: dg.ScheduleEvaluationContext, semilayer: dg.ResourceParam[Project]
+    ) -> dg.SkipReason:
         try:
-            return dg.SkipReason(make_due_jobs(current_project(), mode, interval))
+            return dg.SkipReason(make_due_jobs(semilayer, mode, interval))
         except RegistryUnavailable as error:
             return dg.SkipReason(str(error))
 

@@ -5,6 +5,7 @@ attempt, so however often a tick repeats itself there is one run for each. One l
 read must never keep the others waiting.
 """
 
+import warnings
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TypeVar
@@ -12,7 +13,6 @@ from typing import TypeVar
 import dagster as dg
 
 from semilayer_pipelines.errors import RegistryUnavailable, redact
-from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.names import (
     JOB_NAMES,
     SENSOR,
@@ -34,6 +34,10 @@ from semilayer_pipelines.registry.shards import ShardStatus
 
 __all__ = ["LAUNCH_LOST", "due_jobs_sensor"]
 
+# Dagster 1.13 makes a sensor again to give its jobs their resources, with the owners that it never
+# had, and warns of owners then. Nobody can act on that.
+warnings.filterwarnings("ignore", r"Parameter `owners` of initializer `Sensor", dg.BetaWarning)
+
 _T = TypeVar("_T")
 
 MAX_LAUNCHES = 50
@@ -54,22 +58,23 @@ def due_jobs_sensor(targets: list[dg.JobDefinition]) -> dg.SensorDefinition:
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def due_jobs(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        project = current_project()
+    def due_jobs(
+        context: dg.SensorEvaluationContext, semilayer: dg.ResourceParam[Project]
+    ) -> dg.SensorResult | dg.SkipReason:
         instance = context.instance
 
         def requests_of(job: Job) -> list[dg.RunRequest]:
-            return _requests(project, launches, job)
+            return _requests(semilayer, launches, job)
 
-        now = project.clock()
+        now = semilayer.clock()
         try:
-            with project.registry.read() as db:
+            with semilayer.registry.read() as db:
                 if not jobs.anything_to_do(db, now, now - SILENCE):
                     return dg.SkipReason("No job is due.")
                 silent = jobs.silent(db, now - SILENCE)
-            _each(context, silent, lambda job: close_silent(instance, project, job))
-            with project.registry.read() as db:
-                due = jobs.due(db, project.clock(), limit=MAX_LAUNCHES)
+            _each(context, silent, lambda job: close_silent(instance, semilayer, job))
+            with semilayer.registry.read() as db:
+                due = jobs.due(db, semilayer.clock(), limit=MAX_LAUNCHES)
             launches = launches_of(instance, [job.id for job in due])
             requests = _each(context, due, requests_of)
         except RegistryUnavailable as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import environments, lenses
 from semilayer_pipelines.registry.lenses import Needs
-from tests.lab import lens_config
+from tests.lab import Lab, lens_config
 from tests.workload import create_items
 
 JOBS = {
@@ -35,6 +36,12 @@ def built(project: Project) -> dg.Definitions:
     from semilayer_pipelines.orchestration.definitions import build_definitions
 
     return build_definitions(project)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project without a lens."""
+    return Lab.opened(tmp_path, {}).project
 
 
 def keys(definitions: dg.Definitions) -> set[str]:
@@ -60,9 +67,8 @@ def push(project: Project, env: str, **shards: int) -> None:
     apply_push(project, plan_push(project, config, env))
 
 
-def test_two_lenses_in_two_environments_are_all_there(here: Path) -> None:
+def test_two_lenses_in_two_environments_are_all_there(project: Project) -> None:
     # given
-    project = Project.here()
     push(project, "development", books=1, papers=4)
     push(project, "production", books=1, papers=4)
 
@@ -92,8 +98,7 @@ def test_two_lenses_in_two_environments_are_all_there(here: Path) -> None:
     assert papers.partitions_def.get_partition_keys() == ["s00", "s01", "s02", "s03"]
 
 
-def test_everything_that_runs_by_itself_is_switched_on(here: Path) -> None:
-    project = Project.here()
+def test_everything_that_runs_by_itself_is_switched_on(project: Project) -> None:
     push(project, "development", books=1)
 
     repository = built(project).get_repository_def()
@@ -102,24 +107,23 @@ def test_everything_that_runs_by_itself_is_switched_on(here: Path) -> None:
     assert all(s.default_status.value == "RUNNING" for s in repository.schedule_defs)
 
 
-def test_a_project_without_a_lens_loads(here: Path) -> None:
-    definitions = built(Project.here())
+def test_a_project_without_a_lens_loads(project: Project) -> None:
+    definitions = built(project)
 
     dg.Definitions.validate_loadable(definitions)
     assert keys(definitions) == set()
 
 
 def test_a_registry_that_is_down_leaves_the_last_known_lenses(
-    here: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project,
 ) -> None:
     # given lenses that were shown once
-    project = Project.here()
     push(project, "development", books=1, papers=4)
     before = keys(built(project))
 
     # when the registry does not answer
-    monkeypatch.setenv("SEMILAYER_REGISTRY_URL", "postgresql://u:p@127.0.0.1:1/gone")
-    down = Project.here()
+    away = {"SEMILAYER_REGISTRY_URL": "postgresql://u:p@127.0.0.1:1/gone"}
+    down = Lab.opened(project.settings.root, away).project
 
     # then the same lenses are shown
     assert keys(built(down)) == before
@@ -129,9 +133,8 @@ def test_a_registry_that_is_down_leaves_the_last_known_lenses(
     dg.Definitions.validate_loadable(built(down))
 
 
-def test_two_hundred_lenses_load_quickly(here: Path) -> None:
+def test_two_hundred_lenses_load_quickly(project: Project) -> None:
     # given
-    project = Project.here()
     now = project.clock()
     with project.registry.begin() as db:
         env_id = environments.ensure(db, "development", now).id
@@ -152,8 +155,7 @@ def test_two_hundred_lenses_load_quickly(here: Path) -> None:
     assert spent < 4.0
 
 
-@pytest.mark.usefixtures("here")
-def test_loading_imports_no_model_no_store_and_no_driver() -> None:
+def test_loading_imports_no_model_no_store_and_no_driver(tmp_path: Path) -> None:
     heavy = ["torch", "transformers", "sentence_transformers", "lancedb", "weaviate", "pymysql"]
     heavy += ["psycopg", "psycopg2", "adbc_driver_sqlite", "semilayer_pipelines.ingest.run_job"]
     script = (
@@ -163,7 +165,12 @@ def test_loading_imports_no_model_no_store_and_no_driver() -> None:
     )
 
     loaded = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"SEMILAYER_ROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert json.loads(loaded.stdout.splitlines()[-1]) == []
