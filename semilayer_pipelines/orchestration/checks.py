@@ -20,8 +20,6 @@ __all__ = ["CHECK_JOB", "lens_checks"]
 
 CHECK_JOB = "lens_checks"
 
-_ALL = dg.AssetSelection.all_asset_checks()
-
 
 def lens_checks(
     entries: Sequence[LensEntry],
@@ -32,9 +30,11 @@ def lens_checks(
     """Return the checks of the lenses and the schedule that runs them; nothing without a lens."""
     if not entries:
         return [], []
+    checks = _checks(entries)
     job = dg.define_asset_job(
         CHECK_JOB,
-        selection=_ALL,
+        # Not every check there is: a person's own definitions may hold others beside these.
+        selection=dg.AssetSelection.checks(checks),
         description="Looks at every lens: its counts, failed rows, freshness, a sample, its model.",
         executor_def=dg.in_process_executor,
     )
@@ -44,7 +44,7 @@ def lens_checks(
         cron_schedule="47 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    return [_checks(entries)], [schedule]
+    return [checks], [schedule]
 
 
 def _checks(entries: Iterable[LensEntry]) -> dg.AssetChecksDefinition:
