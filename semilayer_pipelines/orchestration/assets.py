@@ -14,13 +14,14 @@ from semilayer_pipelines.orchestration.names import (
 from semilayer_pipelines.orchestration.reporting import log_published, outcome_metadata
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, lenses
+from semilayer_pipelines.stores.open import StoreKind
 
 __all__ = ["lens_assets"]
 
 
-def lens_assets(entry: LensEntry) -> list[dg.AssetsDefinition]:
-    """Return the partitioned asset of a lens and its `published` asset."""
-    return [_shards_asset(entry), _published_asset(entry)]
+def lens_assets(entry: LensEntry, store: str) -> list[dg.AssetsDefinition]:
+    """Return the partitioned asset of a lens and its `published` asset, in a store of this kind."""
+    return [_shards_asset(entry), _published_asset(entry, store)]
 
 
 def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
@@ -62,7 +63,7 @@ def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
     return lens_shards
 
 
-def _published_asset(entry: LensEntry) -> dg.AssetsDefinition:
+def _published_asset(entry: LensEntry, store: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=published_key(entry.env, entry.name),
         deps=[dg.AssetKey(asset_key(entry.env, entry.name))],
@@ -71,7 +72,8 @@ def _published_asset(entry: LensEntry) -> dg.AssetsDefinition:
             f"The index that searches of `{entry.name}` see. The run that fills the last shard of "
             "a rebuild switches to it; materialising this asset reports which one is in use."
         ),
-        kinds={"lancedb"},
+        # A name that is no store is reported by the first run, and may be no valid kind.
+        kinds={store} & set(StoreKind),
         tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
     )
     def lens_published(

@@ -23,11 +23,11 @@ __all__ = ["build_definitions", "defs"]
 
 def build_definitions(project: Project) -> dg.Definitions:
     """Return the definitions for the lenses that are registered now."""
-    jobs = lens_jobs()
+    jobs, store = lens_jobs(), project.settings.store
     entries = read_catalogue(project)
     checks, check_schedules = lens_checks(entries)
     return dg.Definitions(
-        assets=[asset for entry in entries for asset in lens_assets(entry)],
+        assets=[asset for entry in entries for asset in lens_assets(entry, store)],
         asset_checks=checks,
         jobs=[*jobs, retention_job],
         sensors=[due_jobs_sensor(jobs)],

@@ -22,7 +22,7 @@ def materialise(
     lab: Lab, instance: dg.DagsterInstance, partition: str
 ) -> dg.ExecuteInProcessResult:
     """Materialise one partition of the lens, as the UI does."""
-    shards, _ = lens_assets(_entry(lab))
+    shards, _ = lens_assets(_entry(lab), lab.project.settings.store)
     return dg.materialize(
         [shards],
         partition_key=partition,
@@ -34,7 +34,7 @@ def materialise(
 
 def report_published(lab: Lab, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """Materialise the asset that stands for the index in use."""
-    assets = lens_assets(_entry(lab))
+    assets = lens_assets(_entry(lab), lab.project.settings.store)
     return dg.materialize(
         assets,
         selection=[PUBLISHED],

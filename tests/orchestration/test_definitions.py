@@ -133,6 +133,23 @@ def test_a_registry_that_is_down_leaves_the_last_known_lenses(
     dg.Definitions.validate_loadable(built(down))
 
 
+@pytest.mark.parametrize(
+    ("store", "kinds"), [("lancedb", {"lancedb"}), ("weaviate", {"weaviate"}), ("no such!", set())]
+)
+def test_an_index_has_the_kind_of_the_store_that_holds_it(
+    project: Project, store: str, kinds: set[str]
+) -> None:
+    # given
+    push(project, "development", books=1)
+
+    # when the project is opened with this store
+    there = Lab.opened(project.settings.root, {"SEMILAYER_STORE": store}).project
+
+    # then
+    published = built(there).resolve_assets_def(dg.AssetKey(["development", "books", "published"]))
+    assert published.specs_by_key[published.key].kinds == kinds
+
+
 def test_two_hundred_lenses_load_quickly(project: Project) -> None:
     # given
     now = project.clock()
