@@ -6,6 +6,9 @@ starts.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import dagster as dg
 
 from semilayer_pipelines.orchestration.assets import lens_assets
@@ -37,4 +40,5 @@ def build_definitions(project: Project) -> dg.Definitions:
     )
 
 
-defs = build_definitions(Project.here())
+# Also of a folder without lenses, where the UI is to come up and wait for them.
+defs = build_definitions(Project.from_environ(os.environ, Path.cwd()))
