@@ -17,7 +17,7 @@ from dagster._core.definitions.dependency import NodeHandle
 
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control.push import apply_push, plan_push
-from semilayer_pipelines.orchestration.definitions import build_definitions
+from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.project import Project, Settings
 from tests.lab import lens_config
 from tests.workload import create_items

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.orchestration.checks import CHECK_JOB
-from semilayer_pipelines.orchestration.definitions import build_definitions
 from semilayer_pipelines.orchestration.names import CHECKS
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.checks import Check, Verdict, check_lens

@@ -14,8 +14,11 @@ import pytest
 
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control.push import apply_push, plan_push
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.orchestration.build_definitions import build_definitions
+from semilayer_pipelines.orchestration.checks import CHECK_JOB
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import environments, lenses
+from semilayer_pipelines.registry import environments, generations, lenses
 from semilayer_pipelines.registry.lenses import Needs
 from tests.lab import Lab, lens_config
 from tests.workload import create_items
@@ -29,13 +32,6 @@ JOBS = {
     "retention",
     "smart_sync",
 }
-
-
-def built(project: Project) -> dg.Definitions:
-    # Importing the module builds the definitions of the folder that the process is in.
-    from semilayer_pipelines.orchestration.definitions import build_definitions
-
-    return build_definitions(project)
 
 
 @pytest.fixture
@@ -73,7 +69,7 @@ def test_two_lenses_in_two_environments_are_all_there(project: Project) -> None:
     push(project, "production", books=1, papers=4)
 
     # when
-    definitions = built(project)
+    definitions = build_definitions(project)
 
     # then
     dg.Definitions.validate_loadable(definitions)
@@ -101,14 +97,14 @@ def test_two_lenses_in_two_environments_are_all_there(project: Project) -> None:
 def test_everything_that_runs_by_itself_is_switched_on(project: Project) -> None:
     push(project, "development", books=1)
 
-    repository = built(project).get_repository_def()
+    repository = build_definitions(project).get_repository_def()
 
     assert all(s.default_status.value == "RUNNING" for s in repository.sensor_defs)
     assert all(s.default_status.value == "RUNNING" for s in repository.schedule_defs)
 
 
 def test_a_project_without_a_lens_loads(project: Project) -> None:
-    definitions = built(project)
+    definitions = build_definitions(project)
 
     dg.Definitions.validate_loadable(definitions)
     assert keys(definitions) == set()
@@ -119,18 +115,18 @@ def test_a_registry_that_is_down_leaves_the_last_known_lenses(
 ) -> None:
     # given lenses that were shown once
     push(project, "development", books=1, papers=4)
-    before = keys(built(project))
+    before = keys(build_definitions(project))
 
     # when the registry does not answer
     away = {"SEMILAYER_REGISTRY_URL": "postgresql://u:p@127.0.0.1:1/gone"}
     down = Lab.opened(project.settings.root, away).project
 
     # then the same lenses are shown
-    assert keys(built(down)) == before
+    assert keys(build_definitions(down)) == before
 
     # and without a file of last known lenses, none, and no error
     (down.settings.home / "catalogue.json").write_text('[{"env": "half a')
-    dg.Definitions.validate_loadable(built(down))
+    dg.Definitions.validate_loadable(build_definitions(down))
 
 
 @pytest.mark.parametrize(
@@ -146,8 +142,115 @@ def test_an_index_has_the_kind_of_the_store_that_holds_it(
     there = Lab.opened(project.settings.root, {"SEMILAYER_STORE": store}).project
 
     # then
-    published = built(there).resolve_assets_def(dg.AssetKey(["development", "books", "published"]))
+    published = build_definitions(there).resolve_assets_def(
+        dg.AssetKey(["development", "books", "published"])
+    )
     assert published.specs_by_key[published.key].kinds == kinds
+
+
+class TheirManager(dg.IOManager):
+    """An I/O manager that nothing of ours may use."""
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        raise AssertionError("an output of ours was handed to it")
+
+    def load_input(self, context: dg.InputContext) -> object:
+        raise AssertionError("an input of ours was asked of it")
+
+
+def theirs() -> dg.Definitions:
+    """A person's own definitions: a report that is made when a new index is in use."""
+
+    @dg.asset(deps=[dg.AssetKey(["development", "books", "published"])])
+    def report() -> None:
+        pass
+
+    @dg.asset_check(asset=report)
+    def their_check() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    return dg.Definitions(
+        assets=[report],
+        asset_checks=[their_check],
+        resources={"io_manager": TheirManager()},
+        executor=dg.multiprocess_executor,
+    )
+
+
+def test_lenses_stand_beside_a_persons_own_definitions(project: Project) -> None:
+    # given
+    push(project, "development", books=1)
+
+    # when, in either order
+    both = dg.Definitions.merge(theirs(), build_definitions(project))
+    dg.Definitions.merge(build_definitions(project), theirs())
+
+    # then nothing of theirs is another one
+    dg.Definitions.validate_loadable(both)
+    assert keys(both) == {"report", "development/books", "development/books/published"}
+    assert both.executor is dg.multiprocess_executor
+    assert set(both.resources or {}) == {"io_manager", "semilayer"}
+    published = dg.AssetKey(["development", "books", "published"])
+    assert dg.AssetKey("report") in both.resolve_asset_graph().get(published).child_keys
+
+
+def test_a_lens_fills_its_index_under_a_persons_own_io_manager(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    # given
+    push(project, "development", books=1)
+    both = dg.Definitions.merge(theirs(), build_definitions(project))
+    book = dg.AssetKey(["development", "books"])
+    job = both.resolve_implicit_global_asset_job_def().get_subset(asset_selection={book})
+
+    # when
+    result = job.execute_in_process(instance=instance, partition_key="s00")
+
+    # then
+    assert result.success
+    with project.registry.read() as db:
+        active = generations.active(db, lenses.get(db, "development", "books").id)
+    assert active is not None
+    assert project.store("development").open(active.index_name).count() == 3
+
+
+def test_the_hourly_checks_leave_a_persons_own_alone(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    push(project, "development", books=1)
+    both = dg.Definitions.merge(theirs(), build_definitions(project))
+
+    result = both.resolve_job_def(CHECK_JOB).execute_in_process(instance=instance)
+
+    assert {one.asset_key for one in result.get_asset_check_evaluations()} == {
+        dg.AssetKey(["development", "books"])
+    }
+
+
+def test_without_a_project_it_is_the_one_of_the_process(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a folder with lenses, and one without a project
+    push(project, "development", books=1)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    # when, then
+    monkeypatch.chdir(project.settings.root)
+    assert keys(build_definitions()) == {"development/books", "development/books/published"}
+    monkeypatch.chdir(empty)
+    with pytest.raises(ConfigError, match="There is no"):
+        build_definitions()
+    assert list(empty.iterdir()) == []
+
+
+def test_loading_tells_a_person_nothing_that_nobody_can_act_on(tmp_path: Path) -> None:
+    script = "from semilayer_pipelines.orchestration.definitions import defs\n"
+    script += "defs.get_repository_def(); print(defs.executor.name)"
+
+    loaded = in_a_process(script, tmp_path)
+
+    assert (loaded.stdout, loaded.stderr) == ("in_process\n", "")
 
 
 def test_two_hundred_lenses_load_quickly(project: Project) -> None:
@@ -163,7 +266,7 @@ def test_two_hundred_lenses_load_quickly(project: Project) -> None:
 
     # when
     started = time.process_time()
-    definitions = built(project)
+    definitions = build_definitions(project)
     dg.Definitions.validate_loadable(definitions)
     spent = time.process_time() - started
 
@@ -181,13 +284,18 @@ def test_loading_imports_no_model_no_store_and_no_driver(tmp_path: Path) -> None
         f"print(json.dumps([name for name in {heavy} if name in sys.modules]))"
     )
 
-    loaded = subprocess.run(
+    loaded = in_a_process(script, tmp_path)
+
+    assert json.loads(loaded.stdout.splitlines()[-1]) == []
+
+
+def in_a_process(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in the folder of a project without lenses."""
+    return subprocess.run(
         [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=os.environ | {"SEMILAYER_ROOT": str(tmp_path)},
+        cwd=folder,
+        env=os.environ | {"SEMILAYER_ROOT": str(folder)},
         capture_output=True,
         text=True,
         check=True,
     )
-
-    assert json.loads(loaded.stdout.splitlines()[-1]) == []
