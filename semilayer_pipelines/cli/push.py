@@ -21,20 +21,16 @@ from semilayer_pipelines.cli.lifecycle import queued_line, resumed_lines
 from semilayer_pipelines.config.edits import as_json as edit_json
 from semilayer_pipelines.config.edits import lines
 from semilayer_pipelines.config.load import load_config
-from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control.drift import Drift
 from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
-from semilayer_pipelines.control.push import LensPush, Plan, PushAction, apply_push, plan_push
-from semilayer_pipelines.errors import Overtaken
+from semilayer_pipelines.control.push import LensPush, Plan, PushAction, plan_push
+from semilayer_pipelines.control.push_config import push_agreed
 from semilayer_pipelines.orchestration.remote.reload import reload_definitions
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Needs
 
 __all__ = ["push"]
-
-LOOKS = 3
-"""A push looks anew this often when another one changed the registry meanwhile."""
 
 _NEEDS = {
     Needs.NOTHING: None,
@@ -115,7 +111,7 @@ def push(
             names = [lens.name for lens in plan.lenses if lens.config]
             ask(f"Rebuild the index of {', '.join(names)}?", cure=_UNASKED)
 
-    plan = _pushed(project, config, env, only, agreed)
+    plan = push_agreed(project, config, env, only=only, agreed=agreed)
     _tell(plan, tell)
     jobs = _started(project, plan, tell, rebuild=rebuild, resume_ingest=resume_ingest)
     if any(lens.change is not PushAction.UNCHANGED for lens in plan.lenses):
@@ -129,27 +125,6 @@ def push(
 
 
 _UNASKED = "Pass --skip-confirmation-dangerously to go on unasked."
-
-
-def _pushed(
-    project: Project,
-    config: ProjectConfig,
-    env: str,
-    only: Sequence[str],
-    agreed: Callable[[Plan], None],
-) -> Plan:
-    """Push what `agreed` raises nothing against; look and ask anew when another push was faster."""
-    for look in range(1, LOOKS + 1):
-        plan = plan_push(project, config, env, only=only)
-        agreed(plan)
-        try:
-            apply_push(project, plan)
-        except Overtaken:
-            if look == LOOKS:
-                raise
-        else:
-            break
-    return plan
 
 
 def _started(

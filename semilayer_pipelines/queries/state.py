@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
     changes,
     cursors,
     failed_rows,
     generations,
     jobs,
+    lenses,
     page_log,
     shards,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "LensState",
     "job_state",
     "lens_state",
+    "read_lens",
 ]
 
 AS_IT_WAS_BUILT = (
@@ -79,6 +82,15 @@ class JobState:
     job: Job
     counts: Counts
     failed: tuple[FailedRow, ...]
+
+
+def read_lens(project: Project, lens: str, *, env: str | None = None) -> LensState:
+    """Return how a lens stands; `env` is the environment, by default the project's.
+
+    Raises `NotFound`.
+    """
+    with project.registry.read() as db:
+        return lens_state(db, lenses.get(db, env or project.settings.env, lens), project.clock())
 
 
 def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:

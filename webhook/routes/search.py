@@ -30,7 +30,7 @@ async def search(service: Service, request: Request, key: PresentedKey) -> Found
         from semilayer_pipelines.queries.search import search
 
         return search(
-            service.project, key.env, name, asked.query, limit=asked.limit, where=asked.where
+            service.project, name, asked.query, env=key.env, limit=asked.limit, where=asked.where
         )
 
     return await _found(service, name, find)
@@ -46,7 +46,7 @@ async def similar(service: Service, request: Request, key: PresentedKey) -> Foun
 
         try:
             return similar(
-                service.project, key.env, name, asked.id, limit=asked.limit, where=asked.where
+                service.project, name, asked.id, env=key.env, limit=asked.limit, where=asked.where
             )
         except NotFound as error:
             if error.lens is None:
