@@ -182,7 +182,7 @@ class Project:
         return self._stores[env]
 
     def _made_at(self, env: str) -> str:
-        """Return what tells an environment of this registry from its namesakes in others."""
+        """Return what tells this environment from one of the same name in another registry."""
         from semilayer_pipelines.registry import environments
 
         with self.registry.read() as db:
@@ -210,7 +210,7 @@ class Project:
         return open_bridge(config, name=name, environ=self.environ)
 
     def last_written(self, name: str, config: SourceConfig) -> datetime | None:
-        """Return when a source was last written to, `None` where that is not known for nothing."""
+        """Return when a source was last written to; `None` where it would take a query to know."""
         from semilayer_pipelines.bridges.last_written import last_written
 
         return last_written(config, name=name, environ=self.environ)

@@ -32,7 +32,7 @@ def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
         description=(
             f"Table `{entry.table}` of source `{entry.source}`, embedded by `{entry.embedder}`. "
             f"Embedded fields: {', '.join(entry.searchable)}.\n\n"
-            "Materialise a partition to bring one key range in line with the source; all of them "
+            "Materialise a partition to bring one key range in sync with the source. All of them "
             "together fill the first index, or the next one while a rebuild is under way."
         ),
         metadata={
@@ -70,7 +70,7 @@ def _published_asset(entry: LensEntry, store: str) -> dg.AssetsDefinition:
         group_name=_group(entry.env),
         description=(
             f"The index that searches of `{entry.name}` see. The run that fills the last shard of "
-            "a rebuild switches to it; materialising this asset reports which one is in use."
+            "a rebuild switches to it. Materialising this asset reports which one is in use."
         ),
         # A name that is no store is reported by the first run, and may be no valid kind.
         kinds={store} & set(StoreKind),

@@ -1,4 +1,4 @@
-"""The jobs of a project: one a mode, the lens chosen in the run's configuration."""
+"""The jobs of a project: one per mode. The configuration of a run names the lens."""
 
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,8 @@ _DESCRIPTIONS = {
     Mode.RECORDS: "Applies the changes that callers pushed for a lens.",
     Mode.SMART_SYNC: "Compares every row of a lens with its index; embeds what changed and deletes "
     "what is gone.",
-    Mode.REPAIR: "Brings one shard of a lens in line with the source. By hand, materialise the "
-    "shard's partition instead; this is how a repair that broke off goes on.",
+    Mode.REPAIR: "Brings one shard of a lens in sync with the source. By hand, materialise the "
+    "shard's partition instead. A repair that broke off goes on as this job.",
 }
 
 
@@ -41,8 +41,8 @@ class LensRun(dg.Config):
     env: str = Field(default="development", description="Its environment.")
     shard: int | None = Field(
         default=None,
-        description="Full ingest and repair: only this shard, counted from 0. A full ingest "
-        "without it does all.",
+        description="For full ingest and repair: only this shard, counted from 0. Without it, a "
+        "full ingest does all.",
     )
     confirm_deletes: bool = Field(
         default=False, description="Let the run delete more rows than the lens's guard allows."
@@ -103,7 +103,7 @@ def _job_row(project: Project, mode: Mode, config: LensRun) -> Job:
 
 
 def _materialised(project: Project, job: Job, outcome: "Outcome", shard: int | None) -> bool:
-    """Say whether the shard that the run was for is filled or, without one, all are."""
+    """Say whether the run's shard is filled; for a run of all shards, whether all are."""
     from semilayer_pipelines.ingest.run_job import RunEnd
 
     match job.mode, outcome.ended:

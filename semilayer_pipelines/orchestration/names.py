@@ -58,7 +58,7 @@ CHECKS = {
     "sample_matches_source": "Some rows, compared hash for hash.",
     "one_model": "One model and one dimension, those of the lens as it was pushed.",
 }
-"""Asset checks of each lens; `ingest.checks.Check` has the same names."""
+"""Asset checks of each lens; `queries.checks.Check` has the same names."""
 
 
 def asset_key(env: str, lens: str) -> list[str]:

@@ -1,8 +1,8 @@
 """The one sensor: turns due jobs into runs, and looks after runs that fell silent.
 
 Its body asks the registry and does no work of its own. A launch is named after the job and its
-attempt, so however often a tick repeats itself there is one run for each. One lens that cannot be
-read must never keep the others waiting.
+attempt, so a tick that repeats itself launches nothing twice. One lens that cannot be read must
+never keep the others waiting.
 """
 
 import warnings
@@ -102,7 +102,7 @@ def _each(
 
 
 def _requests(project: Project, launches: Launches, job: Job) -> list[dg.RunRequest]:
-    """Return the launches of a job: one, or for a full ingest one a shard that is not filled."""
+    """Return the launches of a job: one, or for a full ingest one per shard that is not filled."""
     numbers = _open_shards(project, job) if job.mode is Mode.FULL else [None]
     requests = [_request(job, number) for number in numbers]
     if requests and all(request.run_key in launches.cancelled for request in requests):
@@ -122,7 +122,7 @@ def _requests(project: Project, launches: Launches, job: Job) -> list[dg.RunRequ
 
 
 def _in_flight(launches: Launches, job: Job, shard: int | None) -> bool:
-    """Say whether a run does this already: its own, or one that does all shards."""
+    """Say whether a run does this already: one of this shard, or one of all shards."""
     return any(
         (job.id, job_tags(job, number)[TAG_SINGLETON]) in launches.in_flight
         for number in {shard, None}
@@ -140,7 +140,7 @@ def _request(job: Job, shard: int | None) -> dg.RunRequest:
 
 
 def _open_shards(project: Project, job: Job) -> list[int | None]:
-    """Return the shards to launch; one run without a number does a lens of one shard."""
+    """Return the shards to launch; `None` stands for the only shard of a lens."""
     with project.registry.read() as db:
         wanted = lenses.by_id(db, job.lens_id).config.shards
         building = generations.building(db, job.lens_id)

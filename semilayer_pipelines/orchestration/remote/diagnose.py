@@ -1,7 +1,7 @@
 """Why a queued job is not picked up: asks Dagster's own records, never the processes.
 
-Works for any Dagster whose instance is the project's, on this machine or behind PostgreSQL. It must
-never fail: whoever asks is waiting for something else.
+It works for any Dagster whose instance is the project's, on this machine or behind PostgreSQL. It
+must never fail, because its caller waits for something else.
 """
 
 from __future__ import annotations
