@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG_NAME", "Project", "Settings", "utc_now"]
 
 CONFIG_NAME = "sl.config.yaml"
+_PLACES = frozenset({"SEMILAYER_ROOT", "SEMILAYER_HOME", "SEMILAYER_REGISTRY_URL"})
+"""Settings that name a place for a project's state, so that nothing has to be there yet."""
+
 Clock = Callable[[], datetime]
 
 
@@ -42,7 +45,8 @@ def utc_now() -> datetime:
 class Settings:
     """What the environment says; every setting has a default that works on one machine.
 
-    `launch_url`: the web server that the webhook launches runs through, where one was named.
+    `env` is the environment of a person's own program, where it names none. `launch_url` is the web
+    server that the webhook launches runs through, where one was named.
     """
 
     root: Path
@@ -91,6 +95,16 @@ def _nearest_config(cwd: Path) -> Path:
     return cwd / CONFIG_NAME
 
 
+def _no_project(message: str) -> ConfigError:
+    from semilayer_pipelines.config.load import STARTER
+
+    return ConfigError(
+        message,
+        cure=f"Name the project's folder, or make one with `semilayer init`; the shortest "
+        f"{CONFIG_NAME} is:\n\n{STARTER}",
+    )
+
+
 @dataclass(frozen=True)
 class Project:
     """The parts of a project, each opened when it is first asked for."""
@@ -100,10 +114,49 @@ class Project:
     clock: Clock = utc_now
 
     @classmethod
-    def here(cls, cwd: Path | None = None) -> Project:
-        """Open the project of the process's environment and working directory."""
-        environ = dict(os.environ)
-        return cls(Settings.from_environ(environ, cwd or Path.cwd()), environ)
+    def at(cls, path: str | Path, *, env: str | None = None) -> Project:
+        """Open the project in a folder, or the one of a configuration file.
+
+        `env` is the environment that functions use when none is named; `SEMILAYER_ENV` by default.
+        All other settings come from the process's environment. Raises `ConfigError` for a path
+        that is no project; nothing is made there.
+        """
+        given = Path(path).expanduser()
+        file = given if given.is_file() else given / CONFIG_NAME
+        named = {"SEMILAYER_CONFIG": file.name} | ({"SEMILAYER_ENV": env} if env else {})
+        settings = {name: v for name, v in os.environ.items() if name != "SEMILAYER_ROOT"} | named
+        project = cls.from_environ(settings, file.parent.resolve())
+        if not given.exists():
+            raise ConfigError(
+                f"{given} does not exist.",
+                cure=f"Name the folder of the project; paths are relative to {Path.cwd()}.",
+            )
+        if not project._is_there:
+            raise _no_project(f"There is no {CONFIG_NAME} in {given}.")
+        return project
+
+    @classmethod
+    def here(cls) -> Project:
+        """Open the project of this process.
+
+        `SEMILAYER_*` say where it is, else it is in the working folder or one above. Raises
+        `ConfigError` where there is none; nothing is made there.
+        """
+        cwd = Path.cwd()
+        project = cls.from_environ(os.environ, cwd)
+        if not project._is_there and _PLACES.isdisjoint(os.environ):
+            raise _no_project(f"There is no {CONFIG_NAME} in {cwd} or any folder above it.")
+        return project
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], cwd: Path) -> Project:
+        """Open the project that the settings name, whether it is there already or not."""
+        return cls(Settings.from_environ(environ, cwd), dict(environ))
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether a configuration or the state of earlier commands shows that it was meant."""
+        return self.settings.config.is_file() or self.settings.home.is_dir()
 
     @cached_property
     def registry(self) -> Registry:
@@ -129,7 +182,7 @@ class Project:
         return self._stores[env]
 
     def _made_at(self, env: str) -> str:
-        """Return what tells an environment of this registry from its namesakes in others."""
+        """Return what tells this environment from one of the same name in another registry."""
         from semilayer_pipelines.registry import environments
 
         with self.registry.read() as db:
@@ -157,7 +210,7 @@ class Project:
         return open_bridge(config, name=name, environ=self.environ)
 
     def last_written(self, name: str, config: SourceConfig) -> datetime | None:
-        """Return when a source was last written to, `None` where that is not known for nothing."""
+        """Return when a source was last written to; `None` where it would take a query to know."""
         from semilayer_pipelines.bridges.last_written import last_written
 
         return last_written(config, name=name, environ=self.environ)

@@ -1,10 +1,136 @@
-"""What a project takes from its environment and from the folder that it is opened in."""
+"""A project is opened where it is; a wrong path says what to do, and leaves nothing behind."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from semilayer_pipelines.project import Settings
+import pytest
+
+from semilayer_pipelines.config.load import load_config
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.project import Project, Settings
+from tests.cli.project import Folder
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("SEMILAYER_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A folder with a configuration, beside which others can be wrong."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    Folder.at(folder)
+    return folder
+
+
+def everything(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_a_folder_is_opened_by_any_of_its_names(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shop.parent)
+    (shop / "below").mkdir()
+
+    by_path = [Project.at(name) for name in (shop, str(shop), "shop", shop / "sl.config.yaml")]
+    monkeypatch.chdir(shop / "below")
+    by_path.append(Project.here())
+
+    assert {project.settings.root for project in by_path} == {shop}
+    assert {project.settings.home for project in by_path} == {shop / ".semilayer"}
+    assert all("items" in load_config(project.settings.config).lenses for project in by_path)
+
+
+def test_a_configuration_may_have_any_name(shop: Path) -> None:
+    (shop / "sl.config.yaml").rename(shop / "other.yaml")
+
+    project = Project.at(shop / "other.yaml")
+
+    assert project.settings.config == shop / "other.yaml"
+    assert project.settings.root == shop
+
+
+def test_a_path_wins_over_the_place_that_the_environment_names(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMILAYER_ROOT", str(tmp_path))
+    monkeypatch.setenv("SEMILAYER_CONFIG", "elsewhere.yaml")
+    monkeypatch.setenv("SEMILAYER_STORE", "weaviate")
+
+    settings = Project.at(shop).settings
+
+    assert (settings.root, settings.config) == (shop, shop / "sl.config.yaml")
+    assert settings.store == "weaviate"
+
+
+def test_the_environment_is_the_one_that_is_named_or_set(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Project.at(shop).settings.env == "development"
+    monkeypatch.setenv("SEMILAYER_ENV", "staging")
+    assert Project.at(shop).settings.env == "staging"
+    assert Project.at(shop, env="production").settings.env == "production"
+
+
+@pytest.mark.parametrize("wrong", ["shp", "shop/below", "."])
+def test_a_wrong_path_says_what_to_do_and_makes_nothing(
+    wrong: str, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    (shop / "below").mkdir()
+    monkeypatch.chdir(shop.parent)
+    before = everything(shop.parent)
+
+    # when
+    with pytest.raises(ConfigError) as caught:
+        Project.at(wrong)
+
+    # then
+    assert str(wrong) in caught.value.message
+    assert caught.value.cure
+    assert everything(shop.parent) == before
+
+
+def test_here_in_a_folder_that_is_no_project_says_so_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigError, match=r"no sl\.config\.yaml in .* or any folder above") as told:
+        Project.here()
+
+    assert "semilayer init" in told.value.cure
+    assert everything(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", ["SEMILAYER_ROOT", "SEMILAYER_HOME", "SEMILAYER_REGISTRY_URL"])
+def test_a_setting_that_names_the_place_needs_no_configuration(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "state"
+    value = f"sqlite:///{place}.db" if name == "SEMILAYER_REGISTRY_URL" else str(place)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, value)
+
+    assert Project.here().registry
+
+
+def test_a_folder_that_was_used_before_needs_no_configuration(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given state, and a configuration that lies elsewhere
+    assert Project.at(shop).registry
+    (shop / "sl.config.yaml").unlink()
+
+    assert Project.at(shop).settings.root == shop
+    monkeypatch.chdir(shop)
+    assert Project.here().settings.root == shop
 
 
 def test_the_configuration_is_found_from_a_folder_below_it(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def main() -> int:
     os.chdir(ROOT)
     os.environ["SEMILAYER_CONFIG"] = str(HERE / "sl.config.yaml")
     os.environ.setdefault("SEMILAYER_ENV", "development")
-    project = Project.here(ROOT)
+    project = Project.here()
     database = project.settings.home / "demo" / "packages.db"
     os.environ["DEMO_DATABASE_URL"] = f"sqlite:///{database}"
     started = time.monotonic()

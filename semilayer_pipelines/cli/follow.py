@@ -13,7 +13,7 @@ from semilayer_pipelines.cli.context import INTERRUPTED, console, say
 from semilayer_pipelines.counts import Counts, Speed
 from semilayer_pipelines.errors import Refused, Terminal
 from semilayer_pipelines.http.contract import TERMINAL_STATUSES
-from semilayer_pipelines.orchestration.diagnose import why_waiting
+from semilayer_pipelines.orchestration.remote.diagnose import why_waiting
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, jobs, lenses, page_log, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode

@@ -22,21 +22,17 @@ from semilayer_pipelines.cli.lifecycle import queued_line, resumed_lines
 from semilayer_pipelines.config.edits import as_json as edit_json
 from semilayer_pipelines.config.edits import lines
 from semilayer_pipelines.config.load import load_config
-from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control.drift import Drift
 from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
-from semilayer_pipelines.control.push import LensPush, Plan, PushAction, apply_push, plan_push
+from semilayer_pipelines.control.push import LensPush, Plan, PushAction, plan_push
+from semilayer_pipelines.control.push_config import push_agreed
 from semilayer_pipelines.counts import span
-from semilayer_pipelines.errors import Overtaken
-from semilayer_pipelines.orchestration.reload import reload_definitions
+from semilayer_pipelines.orchestration.remote.reload import reload_definitions
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Needs
 
 __all__ = ["push"]
-
-LOOKS = 3
-"""A push looks at the registry this often at most, if another one changes it meanwhile."""
 
 _NEEDS = {
     Needs.NOTHING: None,
@@ -103,8 +99,8 @@ def push(
         if as_json:
             say_json(_as_json(plan, dry=True, jobs=[]))
         return
-    agree = partial(_agree, clock=project.clock, rebuild=rebuild, unasked=unasked, force=force)
-    plan = _pushed(project, config, env, only, agree)
+    agreed = partial(_agree, clock=project.clock, rebuild=rebuild, unasked=unasked, force=force)
+    plan = push_agreed(project, config, env, only=only, agreed=agreed)
     _tell(plan, tell)
     jobs = _started(project, plan, tell, rebuild=rebuild, resume_ingest=resume_ingest)
     if any(lens.change is not PushAction.UNCHANGED for lens in plan.lenses):
@@ -138,27 +134,6 @@ def _agree(
     if rebuild and not unasked:
         names = [lens.name for lens in plan.lenses if lens.config]
         ask(f"Rebuild the index of {', '.join(names)}?", cure=_UNASKED)
-
-
-def _pushed(
-    project: Project,
-    config: ProjectConfig,
-    env: str,
-    only: Sequence[str],
-    agree: Callable[[Plan], None],
-) -> Plan:
-    """Push what `agree` raises nothing against; look and ask again if another push was faster."""
-    for look in range(1, LOOKS + 1):
-        plan = plan_push(project, config, env, only=only)
-        agree(plan)
-        try:
-            apply_push(project, plan)
-        except Overtaken:
-            if look == LOOKS:
-                raise
-        else:
-            break
-    return plan
 
 
 def _started(

@@ -35,7 +35,7 @@ def search(
     here: Here, lens: str, text: str, limit: int, where: str | None, env: str, as_json: bool
 ) -> None:
     """Find the rows of LENS nearest in meaning to TEXT."""
-    hits = search_lens(here.project, env, lens, text, limit=limit, where=_conditions(where))
+    hits = search_lens(here.project, lens, text, env=env, limit=limit, where=_conditions(where))
     if as_json:
         say_json([{"id": hit.id, "score": hit.score, "fields": hit.fields} for hit in hits])
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port, wait_for_port
 from semilayer_pipelines.errors import ConfigError, Terminal
-from semilayer_pipelines.orchestration.diagnose import load_error
+from semilayer_pipelines.orchestration.remote.diagnose import load_error
 from semilayer_pipelines.project import Project
 
 __all__ = ["local_url", "program", "refuse_taken", "start_dagster", "webhook_process"]

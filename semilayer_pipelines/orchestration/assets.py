@@ -14,13 +14,14 @@ from semilayer_pipelines.orchestration.names import (
 from semilayer_pipelines.orchestration.reporting import log_published, outcome_metadata
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, lenses
+from semilayer_pipelines.stores.open import StoreKind
 
 __all__ = ["lens_assets"]
 
 
-def lens_assets(entry: LensEntry) -> list[dg.AssetsDefinition]:
-    """Return the partitioned asset of a lens and its `published` asset."""
-    return [_shards_asset(entry), _published_asset(entry)]
+def lens_assets(entry: LensEntry, store: str) -> list[dg.AssetsDefinition]:
+    """Return the partitioned asset of a lens and its `published` asset, in a store of this kind."""
+    return [_shards_asset(entry), _published_asset(entry, store)]
 
 
 def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
@@ -31,7 +32,7 @@ def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
         description=(
             f"Table `{entry.table}` of source `{entry.source}`, embedded by `{entry.embedder}`. "
             f"Embedded fields: {', '.join(entry.searchable)}.\n\n"
-            "Materialise a partition to bring one key range in line with the source; all of them "
+            "Materialise a partition to bring one key range in sync with the source. All of them "
             "together fill the first index, or the next one while a rebuild is under way."
         ),
         metadata={
@@ -45,11 +46,12 @@ def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
         kinds={"sql", "table"},
         tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
     )
-    def lens_shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        project = Project.here()
+    def lens_shards(
+        context: dg.AssetExecutionContext, semilayer: dg.ResourceParam[Project]
+    ) -> dg.MaterializeResult[None]:
         outcome = materialise_shard(
             context,
-            project,
+            semilayer,
             entry.env,
             entry.name,
             shard_number(context.partition_key),
@@ -61,22 +63,24 @@ def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
     return lens_shards
 
 
-def _published_asset(entry: LensEntry) -> dg.AssetsDefinition:
+def _published_asset(entry: LensEntry, store: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=published_key(entry.env, entry.name),
         deps=[dg.AssetKey(asset_key(entry.env, entry.name))],
         group_name=_group(entry.env),
         description=(
             f"The index that searches of `{entry.name}` see. The run that fills the last shard of "
-            "a rebuild switches to it; materialising this asset reports which one is in use."
+            "a rebuild switches to it. Materialising this asset reports which one is in use."
         ),
-        kinds={"lancedb"},
+        # A name that is no store is reported by the first run, and may be no valid kind.
+        kinds={store} & set(StoreKind),
         tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
     )
-    def lens_published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def lens_published(
+        context: dg.AssetExecutionContext, semilayer: dg.ResourceParam[Project]
+    ) -> dg.MaterializeResult[None]:
         try:
-            project = Project.here()
-            with project.registry.read() as db:
+            with semilayer.registry.read() as db:
                 lens = lenses.get(db, entry.env, entry.name)
                 active = generations.active(db, lens.id)
             if active is None:
@@ -85,7 +89,7 @@ def _published_asset(entry: LensEntry) -> dg.AssetsDefinition:
                     "filled.",
                     cure="Materialise the missing partitions, or launch full_ingest.",
                 )
-            index = project.store(entry.env).find(active.index_name)
+            index = semilayer.store(entry.env).find(active.index_name)
             rows = index.count() if index else 0
         except SemilayerError as error:
             raise failure(None, error) from None

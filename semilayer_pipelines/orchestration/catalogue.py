@@ -1,7 +1,7 @@
-"""What Dagster needs to know of the lenses, from the registry or, when that is down, from a file.
+"""What Dagster shows of the lenses: read from the registry, or from a file while that is down.
 
-A run's process builds the definitions anew; a registry that is away for a moment must not break
-it, so the last good answer is kept beside the project's state.
+Every run's process builds the definitions again. A registry that is away for a moment must not
+break it, so the last good answer is kept beside the project's state.
 """
 
 from __future__ import annotations

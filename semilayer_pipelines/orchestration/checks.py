@@ -20,8 +20,6 @@ __all__ = ["CHECK_JOB", "lens_checks"]
 
 CHECK_JOB = "lens_checks"
 
-_ALL = dg.AssetSelection.all_asset_checks()
-
 
 def lens_checks(
     entries: Sequence[LensEntry],
@@ -32,9 +30,11 @@ def lens_checks(
     """Return the checks of the lenses and the schedule that runs them; nothing without a lens."""
     if not entries:
         return [], []
+    checks = _checks(entries)
     job = dg.define_asset_job(
         CHECK_JOB,
-        selection=_ALL,
+        # Not every check there is: a person's own definitions may hold others beside these.
+        selection=dg.AssetSelection.checks(checks),
         description="Looks at every lens: its counts, failed rows, freshness, a sample, its model.",
         executor_def=dg.in_process_executor,
     )
@@ -44,7 +44,7 @@ def lens_checks(
         cron_schedule="47 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    return [_checks(entries)], [schedule]
+    return [checks], [schedule]
 
 
 def _checks(entries: Iterable[LensEntry]) -> dg.AssetChecksDefinition:
@@ -57,13 +57,14 @@ def _checks(entries: Iterable[LensEntry]) -> dg.AssetChecksDefinition:
     ]
 
     @dg.multi_asset_check(specs=specs, can_subset=True, name="check_lenses")
-    def check_lenses(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    def check_lenses(
+        context: dg.AssetCheckExecutionContext, semilayer: dg.ResourceParam[Project]
+    ) -> Iterator[dg.AssetCheckResult]:
         asked: defaultdict[dg.AssetKey, set[str]] = defaultdict(set)
         for key in context.selected_asset_check_keys:
             asked[key.asset_key].add(key.name)
         try:
-            project = Project.here()
-            with project.registry.read() as db:
+            with semilayer.registry.read() as db:
                 known = {tuple(asset_key(one.env, one.name)): one for one in lenses.list_all(db)}
         except SemilayerError as error:
             raise failure(None, error) from None
@@ -72,7 +73,7 @@ def _checks(entries: Iterable[LensEntry]) -> dg.AssetChecksDefinition:
             if lens is None:
                 yield from (_gone(key, name) for name in sorted(names))
             else:
-                yield from _results(context, project, lens, key, names)
+                yield from _results(context, semilayer, lens, key, names)
 
     return check_lenses
 

@@ -44,9 +44,8 @@ def job_for(
 ) -> Job:
     """Return the job a run is for: the one it was launched for, or a row of its own.
 
-    A run launched from the UI makes its row through the same function as everybody else, so the
-    singleton rule holds for it too. Launching a full ingest is as good as resuming the lens.
-    Raises `NotFound`.
+    A run launched from the UI gets its row from the same function as all others, so the singleton
+    rule holds for it too. A full ingest also resumes the lens. Raises `NotFound`.
     """
     with project.registry.begin() as db:
         if job_id is not None:
@@ -76,7 +75,7 @@ def execute(
     because the registry decides about retries.
     """
     if context.run.tags.get(TAG_JOB_ID) != job.id:
-        # Launched from the UI: the queue's limits and the sensor go by the tags of a run.
+        # Launched from the UI: the queue's limits and the sensor use the tags of a run.
         context.instance.add_run_tags(context.run.run_id, job_tags(job, shard))
     try:
         _tell_of_rebuild(context, project, job)
@@ -125,8 +124,8 @@ def materialise_shard(
 ) -> Outcome:
     """Fill or repair one key range.
 
-    Without an index, or during a rebuild, it is a shard of the full ingest; otherwise the range is
-    compared with the active generation and brought in line. Raises `dagster.Failure` when the range
+    Without an index, or during a rebuild, it is a shard of the full ingest. Otherwise the range is
+    compared with the active generation and brought in sync. Raises `dagster.Failure` when the range
     is not done at the end, so that the partition is not shown as materialised.
     """
     from semilayer_pipelines.ingest.run_job import RunEnd
@@ -173,7 +172,7 @@ def _wait(context: Context, project: Project, job: Job) -> None:
     try:
         time.sleep(SWEEP_POLL_SECONDS)
     except BaseException:
-        # Dagster's interrupt is no Exception. Left queued, the job would be launched anew.
+        # Dagster's interrupt is no Exception. Left queued, the job would be launched again.
         if _cancelled(context):
             with project.registry.begin() as db:
                 jobs.cancel(db, job.id, project.clock())

@@ -1,38 +1,21 @@
-"""Everything Dagster shows, built from the registry when the code location loads.
+"""The module that a code server loads: the definitions of the project that it was started in.
 
-Reloaded after a push. Imports neither torch nor a store: what a run needs it imports when it
-starts.
+A code server loads it again after a push. It comes up in a folder without lenses as well, so that
+the UI is there to show the first one.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import dagster as dg
 
-from semilayer_pipelines.orchestration.assets import lens_assets
-from semilayer_pipelines.orchestration.catalogue import read_catalogue
-from semilayer_pipelines.orchestration.checks import lens_checks
-from semilayer_pipelines.orchestration.jobs import lens_jobs
-from semilayer_pipelines.orchestration.schedules import cadence_schedules
-from semilayer_pipelines.orchestration.sensors import due_jobs_sensor
-from semilayer_pipelines.orchestration.tidying import retention_job, retention_schedule
+from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.project import Project
 
-__all__ = ["build_definitions", "defs"]
+__all__ = ["defs"]
 
-
-def build_definitions(project: Project) -> dg.Definitions:
-    """Return the definitions for the lenses that are registered now."""
-    jobs = lens_jobs()
-    entries = read_catalogue(project)
-    checks, check_schedules = lens_checks(entries)
-    return dg.Definitions(
-        assets=[asset for entry in entries for asset in lens_assets(entry)],
-        asset_checks=checks,
-        jobs=[*jobs, retention_job],
-        sensors=[due_jobs_sensor(jobs)],
-        schedules=[*cadence_schedules(entries, jobs), *check_schedules, retention_schedule],
-        executor=dg.in_process_executor,
-    )
-
-
-defs = build_definitions(Project.here())
+defs = build_definitions(
+    Project.from_environ(os.environ, Path.cwd()), executor=dg.in_process_executor
+)

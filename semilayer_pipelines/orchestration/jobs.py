@@ -1,4 +1,4 @@
-"""The jobs of a project: one a mode, the lens chosen in the run's configuration."""
+"""The jobs of a project: one per mode. The configuration of a run names the lens."""
 
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,8 @@ _DESCRIPTIONS = {
     Mode.RECORDS: "Applies the changes that callers pushed for a lens.",
     Mode.SMART_SYNC: "Compares every row of a lens with its index; embeds what changed and deletes "
     "what is gone.",
-    Mode.REPAIR: "Brings one shard of a lens in line with the source. By hand, materialise the "
-    "shard's partition instead; this is how a repair that broke off goes on.",
+    Mode.REPAIR: "Brings one shard of a lens in sync with the source. By hand, materialise the "
+    "shard's partition instead. A repair that broke off goes on as this job.",
 }
 
 
@@ -41,8 +41,8 @@ class LensRun(dg.Config):
     env: str = Field(default="development", description="Its environment.")
     shard: int | None = Field(
         default=None,
-        description="Full ingest and repair: only this shard, counted from 0. A full ingest "
-        "without it does all.",
+        description="For full ingest and repair: only this shard, counted from 0. Without it, a "
+        "full ingest does all.",
     )
     confirm_deletes: bool = Field(
         default=False, description="Let the run delete more rows than the lens's guard allows."
@@ -61,17 +61,18 @@ def _job(mode: Mode, description: str) -> dg.JobDefinition:
     name = JOB_NAMES[mode]
 
     @dg.op(name=f"run_{name}", description=description)
-    def run_lens(context: dg.OpExecutionContext, config: LensRun) -> None:
+    def run_lens(
+        context: dg.OpExecutionContext, config: LensRun, semilayer: dg.ResourceParam[Project]
+    ) -> None:
         try:
-            project = Project.here()
-            job = _job_row(project, mode, config)
-            with project.registry.read() as db:
+            job = _job_row(semilayer, mode, config)
+            with semilayer.registry.read() as db:
                 shards = lenses.by_id(db, job.lens_id).config.shards
         except SemilayerError as error:
             raise failure(None, error) from None
         shard = job.shard if mode is Mode.REPAIR else config.shard
-        outcome = execute(context, project, job, shard=shard, shards=shards)
-        if _materialised(project, job, outcome, shard):
+        outcome = execute(context, semilayer, job, shard=shard, shards=shards)
+        if _materialised(semilayer, job, outcome, shard):
             log_materialisations(context, job, outcome, shard, shards)
         elif outcome.counts != Counts():
             log_observation(context, job, outcome)
@@ -102,7 +103,7 @@ def _job_row(project: Project, mode: Mode, config: LensRun) -> Job:
 
 
 def _materialised(project: Project, job: Job, outcome: "Outcome", shard: int | None) -> bool:
-    """Say whether the shard that the run was for is filled or, without one, all are."""
+    """Say whether the run's shard is filled; for a run of all shards, whether all are."""
     from semilayer_pipelines.ingest.run_job import RunEnd
 
     match job.mode, outcome.ended:

@@ -1,6 +1,6 @@
 """What things are called in Dagster: assets, partitions, jobs, tags, the configuration of a run.
 
-Fixed: dashboards, saved views and whoever launches over GraphQL rely on it.
+The names are fixed: dashboards, saved views and programs that launch over GraphQL rely on them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ __all__ = [
     "CHECKS",
     "JOB_NAMES",
     "LOCATION",
+    "RESOURCE",
     "RETENTION",
+    "SENSOR",
     "TAG_JOB_ID",
     "asset_key",
     "job_tags",
@@ -42,6 +44,11 @@ JOB_NAMES = {
 RETENTION = "retention"
 """The Dagster job that tidies up."""
 
+RESOURCE = "semilayer"
+"""The resource that every asset, job, check, sensor and schedule works on: the `Project`."""
+
+SENSOR = "due_jobs"
+"""The sensor that launches due jobs."""
 
 CHECKS = {
     "rows_match_source": "As many vectors as the source has rows; rows that are set aside or whose "
@@ -51,7 +58,7 @@ CHECKS = {
     "sample_matches_source": "Some rows, compared hash for hash.",
     "one_model": "One model and one dimension, those of the lens as it was pushed.",
 }
-"""Asset checks of each lens; `ingest.checks.Check` has the same names."""
+"""Asset checks of each lens; `queries.checks.Check` has the same names."""
 
 
 def asset_key(env: str, lens: str) -> list[str]:

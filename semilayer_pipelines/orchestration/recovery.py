@@ -70,9 +70,9 @@ def launches_of(instance: dg.DagsterInstance, job_ids: Collection[str]) -> Launc
 
 
 def close_silent(instance: dg.DagsterInstance, project: Project, job: Job) -> None:
-    """Queue a silent job again, or end it: when a person cancelled it, or for the third time.
+    """Queue a silent job again; end it when a person cancelled it, and the third time.
 
-    Its runs that Dagster believes to be at work are reported failed, which frees their tags.
+    Dagster may believe that its runs are at work. They are reported failed, which frees their tags.
     """
     runs = instance.get_runs(dg.RunsFilter(tags={TAG_JOB_ID: job.id}))
     what_now = _decide(project, job, runs)
@@ -91,9 +91,9 @@ def cancel_queued(project: Project, job: Job) -> None:
 
 
 def _decide(project: Project, job: Job, runs: Sequence[dg.DagsterRun]) -> str | None:
-    """Return what becomes of the job; `None` when it ended, or was taken anew, since it was read.
+    """Return what becomes of the job; `None` when it ended or was taken again since it was read.
 
-    Its claims and its runs are not those of the dead then.
+    Its claims and its runs are then those of a process that is alive.
     """
     now = project.clock()
     with project.registry.begin() as db:

@@ -1,4 +1,4 @@
-"""The cadences: one schedule for each interval and kind that some lens asks for.
+"""The cadences: one schedule per mode and interval that some lens asks for.
 
 A tick makes job rows and launches nothing itself; the sensor does that. The jobs of one tick are
 spread over part of the interval, so that two hundred lenses do not start together.
@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
 from semilayer_pipelines.errors import RegistryUnavailable
 from semilayer_pipelines.orchestration.catalogue import LensEntry
-from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import WALKS
@@ -65,9 +64,11 @@ def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.Schedul
         description=f"Makes the {target.name} jobs of the lenses whose interval is {interval}.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    def cadence(context: dg.ScheduleEvaluationContext) -> dg.SkipReason:
+    def cadence(
+        context: dg.ScheduleEvaluationContext, semilayer: dg.ResourceParam[Project]
+    ) -> dg.SkipReason:
         try:
-            return dg.SkipReason(make_due_jobs(current_project(), mode, interval))
+            return dg.SkipReason(make_due_jobs(semilayer, mode, interval))
         except RegistryUnavailable as error:
             return dg.SkipReason(str(error))
 
@@ -77,8 +78,8 @@ def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.Schedul
 def make_due_jobs(project: Project, mode: Mode, interval: str) -> str:
     """Make the jobs that are due at this interval; return what was made and what was not, and why.
 
-    A lens is passed over while it is paused or in error or has no index, while the same kind of
-    sweep waits or is under way, and when nothing can have changed since the last one.
+    A lens is skipped while it is paused, in error or without an index. It is skipped as well while
+    its last job of this mode waits or runs, and when nothing can have changed since.
     """
     made: list[str] = []
     passed: list[str] = []
@@ -126,9 +127,9 @@ def _why_not(db: Connection, project: Project, lens: Lens, mode: Mode) -> str | 
 
 
 def _nothing_changed(db: Connection, project: Project, lens: Lens, mode: Mode) -> bool:
-    """Say whether a walk would find what the last one found, as far as that is known for nothing.
+    """Say whether a walk would find what the last one found, where that is known without a query.
 
-    Rows that were set aside are tried by every walk, and a new mapping changes all of them.
+    Every walk tries the rows that were set aside, and a new mapping changes all rows.
     """
     if lens.needs is not Needs.NOTHING or failed_rows.count(db, lens.id):
         return False

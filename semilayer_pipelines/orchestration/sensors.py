@@ -1,10 +1,11 @@
 """The one sensor: turns due jobs into runs, and looks after runs that fell silent.
 
 Its body asks the registry and does no work of its own. A launch is named after the job and its
-attempt, so however often a tick repeats itself there is one run for each. One lens that cannot be
-read must never keep the others waiting.
+attempt, so a tick that repeats itself launches nothing twice. One lens that cannot be read must
+never keep the others waiting.
 """
 
+import warnings
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TypeVar
@@ -12,9 +13,9 @@ from typing import TypeVar
 import dagster as dg
 
 from semilayer_pipelines.errors import RegistryUnavailable, redact
-from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.names import (
     JOB_NAMES,
+    SENSOR,
     TAG_SINGLETON,
     job_tags,
     run_config,
@@ -31,9 +32,11 @@ from semilayer_pipelines.registry import generations, jobs, lenses, shards
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.shards import ShardStatus
 
-__all__ = ["LAUNCH_LOST", "SENSOR", "due_jobs_sensor"]
+__all__ = ["LAUNCH_LOST", "due_jobs_sensor"]
 
-SENSOR = "due_jobs"
+# Dagster 1.13 makes a sensor again to give its jobs their resources, with the owners that it never
+# had, and warns of owners then. Nobody can act on that.
+warnings.filterwarnings("ignore", r"Parameter `owners` of initializer `Sensor", dg.BetaWarning)
 
 _T = TypeVar("_T")
 
@@ -55,22 +58,23 @@ def due_jobs_sensor(targets: list[dg.JobDefinition]) -> dg.SensorDefinition:
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def due_jobs(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        project = current_project()
+    def due_jobs(
+        context: dg.SensorEvaluationContext, semilayer: dg.ResourceParam[Project]
+    ) -> dg.SensorResult | dg.SkipReason:
         instance = context.instance
 
         def requests_of(job: Job) -> list[dg.RunRequest]:
-            return _requests(project, launches, job)
+            return _requests(semilayer, launches, job)
 
-        now = project.clock()
+        now = semilayer.clock()
         try:
-            with project.registry.read() as db:
+            with semilayer.registry.read() as db:
                 if not jobs.anything_to_do(db, now, now - SILENCE):
                     return dg.SkipReason("No job is due.")
                 silent = jobs.silent(db, now - SILENCE)
-            _each(context, silent, lambda job: close_silent(instance, project, job))
-            with project.registry.read() as db:
-                due = jobs.due(db, project.clock(), limit=MAX_LAUNCHES)
+            _each(context, silent, lambda job: close_silent(instance, semilayer, job))
+            with semilayer.registry.read() as db:
+                due = jobs.due(db, semilayer.clock(), limit=MAX_LAUNCHES)
             launches = launches_of(instance, [job.id for job in due])
             requests = _each(context, due, requests_of)
         except RegistryUnavailable as error:
@@ -98,7 +102,7 @@ def _each(
 
 
 def _requests(project: Project, launches: Launches, job: Job) -> list[dg.RunRequest]:
-    """Return the launches of a job: one, or for a full ingest one a shard that is not filled."""
+    """Return the launches of a job: one, or for a full ingest one per shard that is not filled."""
     numbers = _open_shards(project, job) if job.mode is Mode.FULL else [None]
     requests = [_request(job, number) for number in numbers]
     if requests and all(request.run_key in launches.cancelled for request in requests):
@@ -118,7 +122,7 @@ def _requests(project: Project, launches: Launches, job: Job) -> list[dg.RunRequ
 
 
 def _in_flight(launches: Launches, job: Job, shard: int | None) -> bool:
-    """Say whether a run does this already: its own, or one that does all shards."""
+    """Say whether a run does this already: one of this shard, or one of all shards."""
     return any(
         (job.id, job_tags(job, number)[TAG_SINGLETON]) in launches.in_flight
         for number in {shard, None}
@@ -136,7 +140,7 @@ def _request(job: Job, shard: int | None) -> dg.RunRequest:
 
 
 def _open_shards(project: Project, job: Job) -> list[int | None]:
-    """Return the shards to launch; one run without a number does a lens of one shard."""
+    """Return the shards to launch; `None` stands for the only shard of a lens."""
     with project.registry.read() as db:
         wanted = lenses.by_id(db, job.lens_id).config.shards
         building = generations.building(db, job.lens_id)

@@ -1,6 +1,6 @@
 """Searching a lens: by a text, embedded by the index's own model, or by a row that it holds.
 
-Of a lens with tenants one is searched at a time, whatever the store: whoever asks has to name it.
+A lens with tenants is searched one tenant at a time, whatever the store: the caller has to name it.
 """
 
 from __future__ import annotations
@@ -33,19 +33,23 @@ class Hit:
 
 def search(
     project: Project,
-    env: str,
-    lens_name: str,
+    lens: str,
     text: str,
     *,
+    env: str | None = None,
     limit: int = 10,
     where: Mapping[str, object] | None = None,
 ) -> list[Hit]:
     """Return the rows nearest in meaning to `text`, best first.
 
+    `env` is the environment, by default the project's. `where` has conditions on fields, such as
+    `{"category": "shoes", "price": {"$lt": 50}}`.
+
     Raises `NotFound` (no such lens), `Refused` (nothing indexed yet), `ConfigError` (`where` names
     what does not exist, or no tenant) and what embedder and store raise.
     """
-    active = _active(project, env, lens_name)
+    env = env or project.settings.env
+    active = _active(project, env, lens)
     conditions = parse_where(where or {}, active.config.fields)
     if active.config.tenant is not None:
         tenant_condition(conditions, active.config.tenant)
@@ -59,10 +63,10 @@ def search(
 
 def similar(
     project: Project,
-    env: str,
-    lens_name: str,
+    lens: str,
     id: str,
     *,
+    env: str | None = None,
     limit: int = 10,
     where: Mapping[str, object] | None = None,
 ) -> list[Hit]:
@@ -71,7 +75,8 @@ def similar(
     They are of the row's own tenant: one that `where` names has to be that. Raises like `search`,
     and `NotFound` when the row is not in the index or is another tenant's. No model is needed.
     """
-    active = _active(project, env, lens_name)
+    env = env or project.settings.env
+    active = _active(project, env, lens)
     conditions = parse_where(where or {}, active.config.fields)
     index = _index(project, env, active)
     row = index.get(id) if index is not None else None
@@ -88,7 +93,7 @@ def similar(
         raise NotFound(
             f"There is no row {id!r} in its index.",
             cure="It may not be indexed yet, or its id is another text.",
-            lens=lens_name,
+            lens=lens,
         )
     vector = [float(number) for number in cast("list[float]", row[VECTOR])]
     limit = min(limit, MAX_RESULTS)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
     changes,
     cursors,
@@ -32,6 +33,7 @@ __all__ = [
     "LensState",
     "job_state",
     "lens_state",
+    "read_lens",
     "require_syncable",
 ]
 
@@ -81,6 +83,15 @@ class JobState:
     job: Job
     counts: Counts
     failed: tuple[FailedRow, ...]
+
+
+def read_lens(project: Project, lens: str, *, env: str | None = None) -> LensState:
+    """Return how a lens stands; `env` is the environment, by default the project's.
+
+    Raises `NotFound`.
+    """
+    with project.registry.read() as db:
+        return lens_state(db, lenses.get(db, env or project.settings.env, lens), project.clock())
 
 
 def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:

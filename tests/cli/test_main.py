@@ -97,7 +97,7 @@ def test_what_was_done_is_told_as_a_document(folder: Folder) -> None:
 
 
 def test_the_webhook_tells_its_address_as_a_document(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
+    folder = Folder.at(tmp_path)
     service = folder.start("webhook", "--port", "0", "--json")
     try:
         assert service.stdout is not None

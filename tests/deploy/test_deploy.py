@@ -14,8 +14,8 @@ import pytest
 from ruamel.yaml import YAML
 from sqlalchemy import make_url
 
-from semilayer_pipelines.orchestration.run_retention import SMALL_RUNS_KEPT, forget_runs
-from tests.orchestration.test_run_retention import SECOND, in_, run
+from semilayer_pipelines.orchestration.retention import SMALL_RUNS_KEPT, forget_runs
+from tests.orchestration.test_retention import SECOND, in_, run
 from tests.servers import database, postgres_url
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -224,10 +224,11 @@ def test_a_run_with_a_service_imports_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from semilayer_pipelines.project import Project\n"
         "from semilayer_pipelines.config.models import EmbeddingConfig\n"
-        "print(Project.here().embedder(EmbeddingConfig()).embed(['a']).vectors.shape)\n"
+        "print(Project.at('.').embedder(EmbeddingConfig()).embed(['a']).vectors.shape)\n"
         "print([m for m in ('torch', 'sentence_transformers', 'starlette') if m in sys.modules])"
     )
 
+    (tmp_path / "sl.config.yaml").touch()
     with running(lambda: Opened(embedder, model)) as service:
         wait_until_ready(service)
         environ = {**os.environ, "SEMILAYER_EMBEDDER_URL": service.url, "PYTHONPATH": str(ROOT)}

@@ -17,7 +17,7 @@ from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
 from tests.ingest.test_kill import give_up_on_the_dead, kill_after, start
-from tests.lab import ENV, Lab
+from tests.lab import Lab
 
 ROWS = 600
 KEPT = 40
@@ -55,7 +55,7 @@ class Searcher:
 
     def look(self) -> None:
         wanted = dict(self.versions)  # before the search: what is applied during it may be in it
-        hits = search(self.lab.project, ENV, "items", "anything", limit=1_000)
+        hits = search(self.lab.project, "items", "anything", limit=1_000)
         found = {hit.id: float(str(hit.fields["price"])) for hit in hits}
         self.searches += 1
         if len(found) != len(hits):

@@ -61,7 +61,7 @@ def assert_in_line(lab: Lab) -> None:
         wanted = dict(db.execute("SELECT id, category FROM items WHERE category IS NOT NULL"))
     assert lab.index.count() == len(wanted)
     for section in SECTIONS:
-        found = search(lab.project, ENV, "items", "x", limit=1_000, where={"category": section})
+        found = search(lab.project, "items", "x", limit=1_000, where={"category": section})
         assert sorted(int(hit.id) for hit in found) == [
             id for id, its in wanted.items() if its == section
         ]
@@ -122,7 +122,7 @@ def test_a_search_has_to_name_whose_rows(lab: Lab) -> None:
     lab.full()
     for where in (None, {"name": "x"}, {"category": ["tools", "books"]}, {"category": None}):
         with pytest.raises(ConfigError, match="category must be named"):
-            search(lab.project, ENV, "items", "x", where=where)
+            search(lab.project, "items", "x", where=where)
 
 
 def test_similar_rows_are_of_the_rows_own_tenant_and_of_no_other(lab: Lab) -> None:
@@ -130,16 +130,16 @@ def test_similar_rows_are_of_the_rows_own_tenant_and_of_no_other(lab: Lab) -> No
     row = lab.index.get("3")
     assert row is not None
 
-    found = similar(lab.project, ENV, "items", "3", limit=ROWS)
+    found = similar(lab.project, "items", "3", limit=ROWS)
 
     assert found
     assert {hit.fields["category"] for hit in found} == {row["category"]}
-    own = similar(lab.project, ENV, "items", "3", limit=ROWS, where={"category": row["category"]})
+    own = similar(lab.project, "items", "3", limit=ROWS, where={"category": row["category"]})
     assert own == found
     # Whoever may see another section only learns nothing of this row.
     other = next(section for section in SECTIONS if section != row["category"])
     with pytest.raises(NotFound, match="'3'"):
-        similar(lab.project, ENV, "items", "3", where={"category": other})
+        similar(lab.project, "items", "3", where={"category": other})
 
 
 def test_an_index_gets_its_tenants_by_a_rebuild_and_is_searched_as_before_until_then(
@@ -149,13 +149,13 @@ def test_an_index_gets_its_tenants_by_a_rebuild_and_is_searched_as_before_until_
     lab.full()
     lab.push(fields=SECTIONED, shards=2, tenant="category")
     assert lab.lens.needs is Needs.REBUILD
-    assert search(lab.project, ENV, "items", "x")
+    assert search(lab.project, "items", "x")
 
     assert lab.full().counts.embedded == 0
 
     assert lab.lens.needs is Needs.NOTHING
     with pytest.raises(ConfigError, match="category must be named"):
-        search(lab.project, ENV, "items", "x")
+        search(lab.project, "items", "x")
     assert_in_line(lab)
 
 

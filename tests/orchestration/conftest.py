@@ -1,9 +1,8 @@
-"""A project in a folder that this process is "in", and a Dagster instance of its own."""
+"""A project in a folder, and a Dagster instance of its own."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import dagster as dg
 import pytest
 
 from semilayer_pipelines.ingest import records_loop
-from tests.lab import ENV, Lab
+from tests.lab import Lab
 
 MakeLab = Callable[..., Lab]
 
@@ -31,22 +30,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the project that `Project.here()` opens."""
-    for name in [name for name in os.environ if name.startswith("SEMILAYER_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("SEMILAYER_ROOT", str(tmp_path))
-    monkeypatch.setenv("SEMILAYER_ENV", ENV)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def make_lab(here: Path) -> MakeLab:
-    """Make the project of this process, with rows and a lens `items`."""
+def make_lab(tmp_path: Path) -> MakeLab:
+    """Make a project with rows and a lens `items`."""
 
     def make(rows: int = 0, **lens: object) -> Lab:
-        return Lab.at(here, rows=rows, **lens)
+        return Lab.at(tmp_path, rows=rows, **lens)
 
     return make
 

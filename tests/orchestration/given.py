@@ -9,6 +9,7 @@ import dagster as dg
 from semilayer_pipelines.orchestration.assets import lens_assets
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
 from semilayer_pipelines.orchestration.jobs import lens_jobs
+from semilayer_pipelines.orchestration.names import RESOURCE
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Job
 from tests.lab import ENV, Lab
@@ -21,16 +22,26 @@ def materialise(
     lab: Lab, instance: dg.DagsterInstance, partition: str
 ) -> dg.ExecuteInProcessResult:
     """Materialise one partition of the lens, as the UI does."""
-    shards, _ = lens_assets(_entry(lab))
+    shards, _ = lens_assets(_entry(lab), lab.project.settings.store)
     return dg.materialize(
-        [shards], partition_key=partition, instance=instance, raise_on_error=False
+        [shards],
+        partition_key=partition,
+        resources={RESOURCE: lab.project},
+        instance=instance,
+        raise_on_error=False,
     )
 
 
 def report_published(lab: Lab, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """Materialise the asset that stands for the index in use."""
-    assets = lens_assets(_entry(lab))
-    return dg.materialize(assets, selection=[PUBLISHED], instance=instance, raise_on_error=False)
+    assets = lens_assets(_entry(lab), lab.project.settings.store)
+    return dg.materialize(
+        assets,
+        selection=[PUBLISHED],
+        resources={RESOURCE: lab.project},
+        instance=instance,
+        raise_on_error=False,
+    )
 
 
 def _entry(lab: Lab):
@@ -42,6 +53,7 @@ def job_named(name: str) -> dg.JobDefinition:
 
 
 def launch(
+    lab: Lab,
     instance: dg.DagsterInstance,
     name: str,
     *,
@@ -51,7 +63,11 @@ def launch(
     """Run one of the project's jobs, as launched with this run configuration."""
     run_config = {"ops": {f"run_{name}": {"config": {"env": ENV, "lens": "items"} | config}}}
     return job_named(name).execute_in_process(
-        run_config=run_config, instance=instance, tags=tags, raise_on_error=False
+        run_config=run_config,
+        resources={RESOURCE: lab.project},
+        instance=instance,
+        tags=tags,
+        raise_on_error=False,
     )
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
@@ -149,10 +150,14 @@ def test_a_failed_run_shows_our_words_and_no_traceback(
 
 
 def test_a_pause_during_the_run_leaves_the_partition_unmaterialised(
-    make_lab: MakeLab, instance: dg.DagsterInstance, here: Path
+    make_lab: MakeLab,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # given a lens that is paused in the middle of its first page
-    gate = Gate(here)
+    monkeypatch.chdir(tmp_path)  # where the gate is
+    gate = Gate(tmp_path)
     lab = make_lab(2_000, fields=gate.fields)
     gate.close()
 
@@ -227,9 +232,9 @@ def test_published_without_an_index_says_what_to_do(
 def test_a_lens_that_was_removed_meanwhile_fails_with_words(
     make_lab: MakeLab, instance: dg.DagsterInstance
 ) -> None:
-    make_lab(10)
+    lab = make_lab(10)
 
-    result = launch(instance, "full_ingest", lens="itms")
+    result = launch(lab, instance, "full_ingest", lens="itms")
 
     assert not result.success
     assert "did you mean 'items'" in failure_of(result)

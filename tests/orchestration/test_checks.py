@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.orchestration.checks import CHECK_JOB
-from semilayer_pipelines.orchestration.definitions import build_definitions
 from semilayer_pipelines.orchestration.names import CHECKS
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.checks import Check, Verdict, check_lens
@@ -106,10 +106,10 @@ def test_a_sample_finds_what_no_incremental_walk_will_see(lab: Lab) -> None:
 
 @pytest.mark.parametrize(("interval", "fails"), [("24h", set()), (None, {Check.SAMPLE})])
 def test_without_a_tracked_column_a_difference_is_a_fault_if_no_sync_will_come(
-    here: Path, interval: str | None, fails: set[Check]
+    tmp_path: Path, interval: str | None, fails: set[Check]
 ) -> None:
     # given a table without such a column
-    lab = Lab.at(here, rows=20)
+    lab = Lab.at(tmp_path, rows=20)
     with lab.source() as db:
         db.execute("ALTER TABLE items DROP COLUMN updated_at")
     fields = {name: FIELDS[name] for name in ("name", "description")}

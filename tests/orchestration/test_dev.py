@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from semilayer_pipelines.orchestration.diagnose import why_waiting
+from semilayer_pipelines.orchestration.remote.diagnose import why_waiting
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.jobs import JobStatus

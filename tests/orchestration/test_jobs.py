@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -10,7 +12,7 @@ from semilayer_pipelines.orchestration.names import job_tags
 from semilayer_pipelines.registry import generations, shards
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
-from tests.lab import ENV
+from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import (
     PUBLISHED,
@@ -31,7 +33,7 @@ def test_a_lens_chosen_in_the_ui_gets_a_job_row_of_its_own(
     lab = make_lab(300)
 
     # when
-    assert launch(instance, "full_ingest").success
+    assert launch(lab, instance, "full_ingest").success
 
     # then there is a job that says who asked for it, and the run's own numbers
     (job,) = all_jobs(lab)
@@ -48,10 +50,10 @@ def test_a_run_takes_the_job_that_it_was_launched_for_and_a_second_launch_does_n
     # given a job, launched
     lab = make_lab(300)
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
-    first = launch(instance, "full_ingest", job_id=job.id, tags=job_tags(job))
+    first = launch(lab, instance, "full_ingest", job_id=job.id, tags=job_tags(job))
 
     # when it is launched again
-    second = launch(instance, "full_ingest", job_id=job.id, tags=job_tags(job))
+    second = launch(lab, instance, "full_ingest", job_id=job.id, tags=job_tags(job))
 
     # then both runs end well, and the second one did and claimed nothing
     assert first.success
@@ -68,7 +70,7 @@ def test_every_mode_runs_against_an_index(
     lab = make_lab(300)
     lab.full()
 
-    assert launch(instance, name).success
+    assert launch(lab, instance, name).success
 
     job = all_jobs(lab)[-1]
     assert (job.mode, job.status) == (Mode(name.removesuffix("_ingest")), JobStatus.COMPLETED)
@@ -80,11 +82,13 @@ def test_a_shard_of_a_full_ingest_is_shown_as_materialised_only_when_it_is_fille
     # given a job that is over
     lab = make_lab(400, shards=4)
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
-    launch(instance, "full_ingest", job_id=job.id, shard=1, tags=job_tags(job, 1))
+    launch(lab, instance, "full_ingest", job_id=job.id, shard=1, tags=job_tags(job, 1))
     lab.run(job)
 
     # when a late run comes for another shard
-    assert launch(instance, "full_ingest", job_id=job.id, shard=2, tags=job_tags(job, 2)).success
+    assert launch(
+        lab, instance, "full_ingest", job_id=job.id, shard=2, tags=job_tags(job, 2)
+    ).success
 
     # then only what the first one filled is on record as its work
     assert [m.partition for m in materialised(instance, SHARDS)] == ["s01"]
@@ -107,14 +111,16 @@ def test_a_shard_that_another_run_holds_is_left_to_it(
         )
 
     # when a second run is launched for it, then it ends well and claims nothing
-    assert launch(instance, "full_ingest", job_id=job.id, shard=0, tags=job_tags(job, 0)).success
+    assert launch(
+        lab, instance, "full_ingest", job_id=job.id, shard=0, tags=job_tags(job, 0)
+    ).success
     assert not materialised(instance, SHARDS)
 
 
 def test_a_wrong_name_gets_the_nearest_one(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
     lab = make_lab(10)
 
-    result = launch(instance, "smart_sync", lens="itmes")
+    result = launch(lab, instance, "smart_sync", lens="itmes")
 
     assert "did you mean 'items'" in failure_of(result)
     assert not all_jobs(lab)
@@ -125,7 +131,7 @@ def test_a_repair_without_a_shard_says_what_to_launch_instead(
 ) -> None:
     lab = make_lab(10)
 
-    result = launch(instance, "repair")
+    result = launch(lab, instance, "repair")
 
     assert "smart_sync" in failure_of(result)
     assert not all_jobs(lab)
@@ -141,8 +147,8 @@ def test_a_guard_that_stopped_a_sync_says_how_to_confirm_and_the_run_can(
         db.execute("DELETE FROM items WHERE id > 100")
 
     # when
-    stopped = launch(instance, "smart_sync")
-    confirmed = launch(instance, "smart_sync", confirm_deletes=True)
+    stopped = launch(lab, instance, "smart_sync")
+    confirmed = launch(lab, instance, "smart_sync", confirm_deletes=True)
 
     # then
     assert "confirm" in failure_of(stopped)
@@ -163,7 +169,7 @@ def test_a_sync_tells_its_numbers_and_what_incremental_could_not_see_on_the_asse
         db.execute("DELETE FROM items WHERE id = 3")
 
     # when
-    launch(instance, "smart_sync")
+    launch(lab, instance, "smart_sync")
 
     # then
     (seen,) = instance.fetch_observations(SHARDS, limit=10).records
@@ -183,7 +189,7 @@ def test_a_sync_of_an_index_that_needs_a_rebuild_says_so_and_mixes_nothing(
         db.execute("UPDATE items SET name = 'other' WHERE id = 1")
 
     # when
-    result = launch(instance, "smart_sync")
+    result = launch(lab, instance, "smart_sync")
 
     # then the row is in, under the model that the index was built with, and a person is told
     assert result.success
@@ -201,7 +207,7 @@ def test_a_lens_paused_before_its_run_began_stays_paused(
     lifecycle.pause(lab.project, ENV, "items")
 
     # when its run begins
-    assert launch(instance, "full_ingest", job_id=job.id, tags=job_tags(job)).success
+    assert launch(lab, instance, "full_ingest", job_id=job.id, tags=job_tags(job)).success
 
     # then nothing was read, and the job waits for the lens to go on
     assert lab.lens.status is LensStatus.PAUSED
@@ -210,17 +216,14 @@ def test_a_lens_paused_before_its_run_began_stays_paused(
     assert not materialised(instance, SHARDS)
 
 
-def test_no_message_shows_a_password(
-    make_lab: MakeLab, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_message_shows_a_password(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     # given a registry that refuses us
-    make_lab(10)
     secret = "hunter2"
     url = f"postgresql://somebody:{secret}@127.0.0.1:1/nothing"
-    monkeypatch.setenv("SEMILAYER_REGISTRY_URL", url)
+    lab = Lab.opened(tmp_path, {"SEMILAYER_REGISTRY_URL": url})
 
     # when
-    result = launch(instance, "full_ingest")
+    result = launch(lab, instance, "full_ingest")
 
     # then
     assert "127.0.0.1" in failure_of(result)

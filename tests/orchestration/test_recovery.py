@@ -62,7 +62,7 @@ def test_a_silent_job_is_launched_again_and_its_run_closed(
     lab, job = synced
     run = silent(lab, instance, job)
 
-    (request,) = requests(instance)
+    (request,) = requests(lab, instance)
 
     assert request.tags["semilayer/job_id"] == job.id
     assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
@@ -80,7 +80,7 @@ def test_a_job_that_still_gives_signs_of_life_is_left_alone(
         now = lab.project.clock()
         assert jobs.heartbeat(db, job.id, lease="dead", counts=job.counts, now=now)
 
-    assert not requests(instance)
+    assert not requests(lab, instance)
 
     assert job_row(lab, job.id).status is JobStatus.RUNNING
     assert status_of(instance, run) is STARTED
@@ -93,7 +93,7 @@ def test_the_third_time_fails_and_the_lens_says_so(
 
     for _ in range(MAX_ATTEMPTS):
         silent(lab, instance, job_row(lab, job.id))
-        last = requests(instance)
+        last = requests(lab, instance)
 
     assert not last
     assert job_row(lab, job.id).status is JobStatus.FAILED
@@ -116,7 +116,7 @@ def test_what_a_lost_records_run_had_claimed_is_free_again(
         assert changes.claim(db, lab.lens.id, job_id=job.id, limit=10, now=now)
 
     # when
-    requests(instance)
+    requests(lab, instance)
 
     # then another job could have it
     with lab.project.registry.begin() as db:
@@ -137,7 +137,7 @@ def test_a_job_that_was_taken_anew_since_it_was_found_silent_keeps_its_claims_an
     stale = job_row(lab, job.id)
 
     # when another tick closes it and a new run takes it before the first goes on
-    requests(instance)
+    requests(lab, instance)
     with lab.project.registry.begin() as db:
         assert jobs.take(db, stale.id, lease="new", run_id=None, now=now)
         changes.claim(db, lab.lens.id, job_id=stale.id, limit=10, now=now)
@@ -163,7 +163,7 @@ def test_a_run_killed_while_a_person_cancelled_it_is_not_brought_back(
     lab, job = synced
     silent(lab, instance, job, status)
 
-    assert not requests(instance)
+    assert not requests(lab, instance)
 
     assert job_row(lab, job.id).status is JobStatus.CANCELED
 
@@ -182,7 +182,7 @@ def test_shards_that_wait_in_the_queue_do_not_make_their_job_a_lost_one(
         jobs.beat(db, job.id, lab.project.clock() - timedelta(minutes=5))
 
     # when
-    assert not requests(instance)
+    assert not requests(lab, instance)
 
     # then they still do
     assert job_row(lab, job.id).status is JobStatus.RUNNING
@@ -206,7 +206,7 @@ def test_a_shard_whose_run_died_is_counted_and_launched_again(
         jobs.beat(db, job.id, died)
 
     # when
-    launched = requests(instance)
+    launched = requests(lab, instance)
 
     # then
     assert len(launched) == 3
@@ -227,7 +227,7 @@ def test_a_run_that_was_only_slow_can_write_nothing_more(
             assert lease
             past = lab.project.clock() - timedelta(minutes=5)
             jobs.heartbeat(db, job.id, lease=lease, counts=job.counts, now=past)
-        requests(instance)
+        requests(lab, instance)
 
     # when it goes on, then it is told, and the job is another's
     with pytest.raises(Fenced):

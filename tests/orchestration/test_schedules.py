@@ -13,7 +13,7 @@ from dagster._core.remote_representation.handle import RepositoryHandle
 
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.orchestration.definitions import build_definitions
+from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.orchestration.names import LOCATION
 from semilayer_pipelines.orchestration.schedules import CRON, make_due_jobs, spread
 from semilayer_pipelines.registry import jobs

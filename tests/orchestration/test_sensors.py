@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
@@ -11,9 +12,8 @@ from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import event, update
 
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.orchestration.current import current_project
 from semilayer_pipelines.orchestration.jobs import lens_jobs
-from semilayer_pipelines.orchestration.names import job_tags
+from semilayer_pipelines.orchestration.names import RESOURCE, job_tags
 from semilayer_pipelines.orchestration.sensors import LAUNCH_LOST, due_jobs_sensor
 from semilayer_pipelines.registry import jobs, lenses, tables
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
@@ -23,14 +23,14 @@ from tests.orchestration.given import job_row, launch, materialise
 from tests.registry.race import threads_at_once
 
 
-def tick(instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason | object:
+def tick(lab: Lab, instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason | object:
     """Evaluate the sensor once, as the daemon does."""
-    context = dg.build_sensor_context(instance=instance)
+    context = dg.build_sensor_context(instance=instance, resources={RESOURCE: lab.project})
     return due_jobs_sensor(lens_jobs()).evaluate_tick(context)
 
 
-def requests(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    return list(tick(instance).run_requests or [])
+def requests(lab: Lab, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    return list(tick(lab, instance).run_requests or [])
 
 
 def waited(lab: Lab, job: Job, time: timedelta) -> Job:
@@ -54,7 +54,7 @@ def test_a_due_job_becomes_a_run_with_all_that_the_queue_and_the_run_need(
     lab = make_lab(10)
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
 
-    (request,) = requests(instance)
+    (request,) = requests(lab, instance)
 
     assert request.job_name == "full_ingest"
     assert request.run_key.startswith(f"{job.id}:")
@@ -68,7 +68,7 @@ def test_a_due_job_becomes_a_run_with_all_that_the_queue_and_the_run_need(
     }
     assert wanted.items() <= dict(request.tags).items()
     assert "semilayer/sweep" not in request.tags
-    assert requests(instance)[0].run_key == request.run_key
+    assert requests(lab, instance)[0].run_key == request.run_key
 
 
 @pytest.mark.parametrize("mode", [Mode.INCREMENTAL, Mode.SMART_SYNC])
@@ -79,7 +79,7 @@ def test_sweeps_of_a_lens_exclude_each_other(
     lab.full()
     lab.request(mode)
 
-    (request,) = requests(instance)
+    (request,) = requests(lab, instance)
 
     assert request.tags["semilayer/sweep"] == f"{ENV}:items"
 
@@ -92,17 +92,17 @@ def test_a_full_ingest_is_launched_once_a_shard_and_later_only_for_those_left(
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
 
     # when it is due, then there is a run a shard, each with a tag of its own
-    first = requests(instance)
+    first = requests(lab, instance)
     assert [r.tags["semilayer/singleton"][-2:] for r in first] == [":0", ":1", ":2", ":3"]
     assert len({r.run_key for r in first}) == 4
 
     # and when it is due again after two were filled, only the others
-    launch(instance, "full_ingest", job_id=job.id, shard=0, tags=job_tags(job, 0))
-    launch(instance, "full_ingest", job_id=job.id, shard=2, tags=job_tags(job, 2))
+    launch(lab, instance, "full_ingest", job_id=job.id, shard=0, tags=job_tags(job, 0))
+    launch(lab, instance, "full_ingest", job_id=job.id, shard=2, tags=job_tags(job, 2))
     with lab.project.registry.begin() as db:
         jobs.requeue(db, job.id, lease=None, now=lab.project.clock())
     assert [
-        r.run_config["ops"]["run_full_ingest"]["config"]["shard"] for r in requests(instance)
+        r.run_config["ops"]["run_full_ingest"]["config"]["shard"] for r in requests(lab, instance)
     ] == [
         1,
         3,
@@ -110,23 +110,23 @@ def test_a_full_ingest_is_launched_once_a_shard_and_later_only_for_those_left(
 
 
 def test_nothing_due_is_a_skip(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
-    make_lab(10)
+    lab = make_lab(10)
 
-    assert tick(instance).skip_message == "No job is due."
+    assert tick(lab, instance).skip_message == "No job is due."
 
 
 def test_a_skip_costs_one_query(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
     lab, asked = make_lab(10), []
     lab.full()
-    tick(instance)  # opens the project
-    engine = current_project().registry.engine
+    tick(lab, instance)  # opens the registry
+    engine = lab.project.registry.engine
 
     def count(*told: object) -> None:
         asked.append(told[2])
 
     event.listen(engine, "before_cursor_execute", count)
     try:
-        tick(instance)
+        tick(lab, instance)
     finally:
         event.remove(engine, "before_cursor_execute", count)
 
@@ -138,7 +138,7 @@ def test_a_paused_lens_is_left_alone(make_lab: MakeLab, instance: dg.DagsterInst
     lifecycle.request_rebuild(lab.project, ENV, "items")
     lifecycle.pause(lab.project, ENV, "items")
 
-    assert not requests(instance)
+    assert not requests(lab, instance)
 
 
 def test_a_job_whose_run_waits_or_works_is_not_launched_twice(
@@ -148,10 +148,10 @@ def test_a_job_whose_run_waits_or_works_is_not_launched_twice(
     lab = make_lab(10)
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
     waited(lab, job, 2 * LAUNCH_LOST)
-    run_of(instance, requests(instance)[0], dg.DagsterRunStatus.NOT_STARTED)
+    run_of(instance, requests(lab, instance)[0], dg.DagsterRunStatus.NOT_STARTED)
 
     # when, then
-    assert not requests(instance)
+    assert not requests(lab, instance)
 
 
 def test_a_lost_launch_is_made_again_under_another_name(
@@ -160,18 +160,18 @@ def test_a_lost_launch_is_made_again_under_another_name(
     # given a launch that came to nothing, which Dagster will not make twice
     lab = make_lab(10)
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
-    lost = requests(instance)[0]
+    lost = requests(lab, instance)[0]
     run_of(instance, lost, dg.DagsterRunStatus.FAILURE)
-    assert requests(instance)[0].run_key == lost.run_key
+    assert requests(lab, instance)[0].run_key == lost.run_key
 
     # when it has been due for too long
     waited(lab, job, LAUNCH_LOST + timedelta(seconds=1))
-    again = requests(instance)[0]
+    again = requests(lab, instance)[0]
 
     # then
     assert again.run_key != lost.run_key
     assert again.tags["semilayer/job_id"] == job.id
-    assert requests(instance)[0].run_key == again.run_key
+    assert requests(lab, instance)[0].run_key == again.run_key
 
 
 def test_a_run_that_a_person_took_out_of_the_queue_cancels_its_job(
@@ -180,21 +180,20 @@ def test_a_run_that_a_person_took_out_of_the_queue_cancels_its_job(
     # given
     lab = make_lab(10)
     job = lifecycle.request_rebuild(lab.project, ENV, "items")
-    run_of(instance, requests(instance)[0], dg.DagsterRunStatus.CANCELED)
+    run_of(instance, requests(lab, instance)[0], dg.DagsterRunStatus.CANCELED)
 
     # when, then it is not launched again
-    assert not requests(instance)
+    assert not requests(lab, instance)
     assert job_row(lab, job.id).status is JobStatus.CANCELED
     assert lab.lens.status is lenses.LensStatus.PAUSED
 
 
 def test_a_registry_that_is_down_is_a_skip_and_no_failure(
-    make_lab: MakeLab, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    make_lab(10)
-    monkeypatch.setenv("SEMILAYER_REGISTRY_URL", "postgresql://u:hunter2@127.0.0.1:1/gone")
+    away = {"SEMILAYER_REGISTRY_URL": "postgresql://u:hunter2@127.0.0.1:1/gone"}
 
-    said = tick(instance).skip_message
+    said = tick(Lab.opened(tmp_path, away), instance).skip_message
 
     assert "127.0.0.1" in said
     assert "hunter2" not in said
@@ -208,7 +207,7 @@ def test_one_tick_launches_many_lenses(make_lab: MakeLab, instance: dg.DagsterIn
         lifecycle.request_rebuild(lab.project, ENV, lens)
 
     # when
-    launched = requests(instance)
+    launched = requests(lab, instance)
 
     # then as many as a tick launches, and none twice
     assert len({r.tags["semilayer/lens"] for r in launched}) == len(launched) == 50
@@ -227,7 +226,7 @@ def test_one_lens_that_cannot_be_read_does_not_stop_the_others(
         db.execute(broken.values(config={"from": "another version"}))
 
     # when
-    launched = requests(instance)
+    launched = requests(lab, instance)
 
     # then
     assert [r.tags["semilayer/job_id"] for r in launched] == [other.id]
@@ -242,9 +241,9 @@ def test_a_repair_that_broke_off_is_launched_as_a_job(
     job = lab.request(Mode.REPAIR, shard=1)
 
     # when the sensor's request is carried out
-    (request,) = requests(instance)
+    (request,) = requests(lab, instance)
     config = request.run_config["ops"]["run_repair"]["config"]
-    assert launch(instance, "repair", tags=request.tags, **config).success
+    assert launch(lab, instance, "repair", tags=request.tags, **config).success
 
     # then
     assert job_row(lab, job.id).status is JobStatus.COMPLETED
@@ -262,7 +261,7 @@ def test_what_the_ui_started_and_left_unfinished_is_finished_without_counting_as
         jobs.beat(db, job.id, lab.project.clock() - timedelta(minutes=5))
 
     # when
-    launched = requests(instance)
+    launched = requests(lab, instance)
 
     # then the other three are launched
     assert [r.run_config["ops"]["run_full_ingest"]["config"]["shard"] for r in launched] == [
@@ -303,13 +302,15 @@ def test_two_daemons_that_look_at_once_have_a_job_done_once(
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'new' WHERE id <= 3")
     job = lifecycle.request_sync(lab.project, ENV, "items")
-    asked = threads_at_once(lambda _: requests(disk_instance), 2)
+    daemons = [lab, Lab.opened(lab.folder, {})]
+    asked = threads_at_once(lambda n: requests(daemons[n], disk_instance), 2)
     (first,), (second,) = asked
     assert first.run_key == second.run_key
 
     # when both launch it
     done = threads_at_once(
-        lambda _: launch(disk_instance, "smart_sync", job_id=job.id, tags=first.tags), 2
+        lambda n: launch(daemons[n], disk_instance, "smart_sync", job_id=job.id, tags=first.tags),
+        2,
     )
 
     # then one run did it, and the other had nothing to do

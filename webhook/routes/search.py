@@ -30,7 +30,7 @@ async def search(service: Service, request: Request, key: PresentedKey) -> Searc
         from semilayer_pipelines.queries.search import search
 
         return search(
-            service.project, key.env, name, wanted.query, limit=wanted.limit, where=wanted.where
+            service.project, name, wanted.query, env=key.env, limit=wanted.limit, where=wanted.where
         )
 
     return await _found(service, name, find)
@@ -46,7 +46,12 @@ async def similar(service: Service, request: Request, key: PresentedKey) -> Sear
 
         try:
             return similar(
-                service.project, key.env, name, wanted.id, limit=wanted.limit, where=wanted.where
+                service.project,
+                name,
+                wanted.id,
+                env=key.env,
+                limit=wanted.limit,
+                where=wanted.where,
             )
         except NotFound as error:
             if error.lens is None:

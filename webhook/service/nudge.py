@@ -111,7 +111,7 @@ class Nudge:
         # Here, because the service would be up a tenth of a second later for them.
         import httpx
 
-        from semilayer_pipelines.orchestration.launch import NotLaunched, launch
+        from semilayer_pipelines.orchestration.remote.launch import NotLaunched, launch
 
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=LAUNCH_SECONDS)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from semilayer_pipelines.queries.search import search
-from tests.lab import ENV, Lab
+from tests.lab import Lab
 from tests.webhook.lab_site import LabSite
 from tests.webhook.site import Site, error_of
 from tests.workload import FIELDS
@@ -23,7 +23,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabSite]:
 
 
 def test_a_search_answers_what_the_engine_finds(site: LabSite) -> None:
-    found = search(site.lab.project, ENV, "items", "item 7", limit=5)
+    found = search(site.lab.project, "items", "item 7", limit=5)
 
     answer = site.call("POST", "/v1/search/items", {"query": "item 7", "limit": 5}).json()
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.test_utils import create_run_for_test
 
-from semilayer_pipelines.orchestration.run_retention import (
+from semilayer_pipelines.orchestration.retention import (
     RUNS_KEPT,
     SMALL_RUNS_KEPT,
     forget_runs,

@@ -13,7 +13,9 @@ _MUTATION = """
 mutation Reload($name: String!) {
   reloadRepositoryLocation(repositoryLocationName: $name) {
     __typename
-    ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } }
+    ... on WorkspaceLocationEntry {
+      locationOrLoadError { __typename ... on PythonError { message } }
+    }
     ... on UnauthorizedError { message }
     ... on ReloadNotSupported { message }
     ... on RepositoryLocationNotFound { message }

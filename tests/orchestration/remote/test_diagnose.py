@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
-from semilayer_pipelines.orchestration.diagnose import why_waiting
+from semilayer_pipelines.orchestration.remote.diagnose import why_waiting
 from tests.cli.project import Folder
 
 

@@ -1,7 +1,7 @@
 """Why a queued job is not picked up: asks Dagster's own records, never the processes.
 
-Works for any Dagster whose instance is the project's, on this machine or behind PostgreSQL. It must
-never fail: whoever asks is waiting for something else.
+It works for any Dagster whose instance is the project's, on this machine or behind PostgreSQL. It
+must never fail, because its caller waits for something else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import time
 from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from semilayer_pipelines.orchestration.names import SENSOR
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -42,8 +44,6 @@ def why_waiting(root: Path) -> str:
 
 
 def _diagnosis(instance: DagsterInstance) -> str:
-    from semilayer_pipelines.orchestration.sensors import SENSOR
-
     now = time.time()
     beat = instance.get_daemon_heartbeats().get("SENSOR")
     if beat is None or now - beat.timestamp > BEAT_SECONDS:
