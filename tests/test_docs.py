@@ -11,7 +11,8 @@ from semilayer_pipelines import errors
 from semilayer_pipelines.cli.reference import commands
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 COMMAND = re.compile(
     r"(?<!--install )semilayer ((?:[a-z]+ ?)+)((?: *--[a-z-]+(?: [\w.{]+)?| +[\w.]+)*)"
 )
@@ -59,6 +60,21 @@ def test_the_commands_on_the_pages_are_found_at_all() -> None:
     page = ROOT / "docs" / "troubleshooting.md"
 
     assert any("semilayer explain products" in line for line in code_of(page))
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return what a heading of a page is linked by."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = (page.parent / path).resolve() if path else page
+
+        assert target.exists(), path
+        assert not anchor or anchor in anchors_of(target), f"{path}#{anchor}"
 
 
 def test_troubleshooting_tells_of_every_error_class() -> None:
