@@ -1,4 +1,4 @@
-"""The pages for people name commands that exist, and leave no error class without its cure."""
+"""The pages for people name what exists: commands, links, paths, and a cure for every error."""
 
 from __future__ import annotations
 
@@ -75,6 +75,16 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
         assert target.exists(), path
         assert not anchor or anchor in anchors_of(target), f"{path}#{anchor}"
+
+
+def test_every_path_that_contributors_are_sent_to_exists() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = set(re.findall(r"`((?:semilayer_pipelines|webhook|tests|docs)/[\w/.*-]+)`", page))
+
+    missing = [path for path in sorted(paths) if not list(ROOT.glob(path))]
+
+    assert missing == ["tests/bridges/test_NAME.py"], "only the file that is to be written"
+    assert len(re.findall(r"^\| .+ \| `.+` \| `.+` \|$", page, re.MULTILINE)) > 25
 
 
 def test_troubleshooting_tells_of_every_error_class() -> None:
