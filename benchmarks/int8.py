@@ -69,7 +69,7 @@ def _engines() -> tuple[Engine, Engine]:
     rounded = open_engine(source, "int8")
     # Rounding begins with the exported graph, so it is there now.
     graph = Graph.load(graph_folder(vector_space(source)))
-    full = graph and in_precision(graph, "float32")
+    full = in_precision(graph, "float32") if graph else None
     if full is None:
         raise ModelUnavailable("The exported model cannot be read or run in float32.")
     return rounded, full

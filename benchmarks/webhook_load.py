@@ -169,9 +169,12 @@ class _Connection(asyncio.Protocol):
         lost: Callable[[Exception | None], None],
     ) -> None:
         self._answered = answered
-        self.connection_lost = lost  # type: ignore[method-assign]
+        self._lost = lost
         self._answer = b""
         self.due = 0.0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(exc)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop has transports of its own, which are no subclass.

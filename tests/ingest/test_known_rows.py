@@ -26,7 +26,9 @@ def test_the_diff_is_the_one_that_dictionaries_give(
     known = KnownRows(frame(indexed).iter_slices(3))
 
     # when the source passes by in pages
-    new, changed, same = set(), set(), set()
+    new: set[str] = set()
+    changed: set[str] = set()
+    same: set[str] = set()
     for part in frame(source).iter_slices(page):
         found, equal = known.compare(part)
         for key, is_known, is_same in zip(part[KEY], found, equal, strict=True):

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -45,7 +46,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_lab(here: Path) -> MakeLab:
     """Make the project of this process, with rows and a lens `items`."""
 
-    def make(rows: int = 0, **lens: object) -> Lab:
+    def make(rows: int = 0, **lens: Any) -> Lab:
         return Lab.at(here, rows=rows, **lens)
 
     return make

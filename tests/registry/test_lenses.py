@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
+from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import (
@@ -175,7 +176,7 @@ def test_the_version_of_the_definitions_follows_them_and_nothing_else(
         with registry.read() as db:
             return lenses.definitions_version(db)
 
-    def register(config: object) -> None:
+    def register(config: LensConfig) -> None:
         with registry.begin() as db:
             lenses.register(
                 db, lens.env_id, "items", config, needs=Needs.NOTHING, origin="push", now=at(1)
