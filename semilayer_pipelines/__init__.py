@@ -1,3 +1,3 @@
 """semilayer-pipelines: keeps a vector index in step with SQL tables, as a Dagster project."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
