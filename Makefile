@@ -58,10 +58,11 @@ bench: $(READY) ## The benchmarks, beside their floors; writes benchmarks/out/la
 bench-full: $(READY) ## A whole catalogue through the real model: make bench-full CATALOGUE=file.parquet
 	@$(BIN)/python -m benchmarks.whole "$(CATALOGUE)"
 
-docs: $(READY) ## Regenerate what is generated: the JSON Schema, the configuration and the CLI reference
+docs: $(READY) ## Regenerate what is generated: the JSON Schema, three reference pages
 	@$(BIN)/python -m semilayer_pipelines.config.schema > sl.config.schema.json
 	@$(BIN)/python -m semilayer_pipelines.config.reference > docs/configuration.md
 	@$(BIN)/python -m semilayer_pipelines.cli.reference > docs/cli.md
+	@$(BIN)/python docs/limits.py > docs/limits.new && mv docs/limits.new docs/limits.md
 	@cp dagster.yaml workspace.yaml semilayer_pipelines/project_files/
 
 release-check: $(READY) ## Build sdist and wheel, and use the wheel in a fresh environment

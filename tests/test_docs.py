@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,21 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
         assert target.exists(), path
         assert not anchor or anchor in anchors_of(target), f"{path}#{anchor}"
+
+
+def test_the_committed_limits_are_current_and_each_has_its_sentence() -> None:
+    committed = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+
+    assert committed == runpy.run_path(str(ROOT / "docs" / "limits.py"))["page"](), "run: make docs"
+    assert "| 10,000 | `ingest.page_size.MAX_PAGE_ROWS` |" in committed
+
+
+@pytest.mark.parametrize("limit", ["ingest.NO_SUCH_LIMIT", "stores.KEY"])
+def test_a_limit_that_is_gone_or_says_nothing_stops_the_page(limit: str) -> None:
+    row = runpy.run_path(str(ROOT / "docs" / "limits.py"))["row"]
+
+    with pytest.raises(LookupError, match="docs/limits"):
+        row(limit)
 
 
 def test_every_path_that_contributors_are_sent_to_exists() -> None:

@@ -27,6 +27,7 @@ from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 __all__ = ["Outcome", "RunEnd", "record_cancel", "record_end", "record_failure", "record_interrupt"]
 
 RETRY_WAITS = (timedelta(seconds=10), timedelta(seconds=60))
+"""Waits before the second and the third attempt of a job that failed for a passing reason."""
 
 
 class RunEnd(StrEnum):

@@ -40,7 +40,10 @@ __all__ = [
 ]
 
 MANY_FAILURES = 100
+"""Rows of one page that cannot be mapped or written beyond which the job fails."""
+
 MANY_FAILURES_SHARE = 0.5
+"""They must also be more than this share of the page."""
 
 
 @dataclass(frozen=True)
