@@ -1,4 +1,4 @@
-"""A project of several ingested lenses over one table of Debian's catalogue, and its `semilayer dev`."""
+"""A project of several ingested lenses over one table of Debian's catalogue."""
 
 from __future__ import annotations
 

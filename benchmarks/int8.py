@@ -1,7 +1,7 @@
 """The real model in eight-bit integers beside the same graph in float32.
 
-Float32 is what a processor without bfloat16 computes in otherwise; one that has it computes both here
-as if it had not.
+A processor without bfloat16 computes in float32 otherwise; one that has it computes both here as if
+it had not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MIN_OVERLAP = 0.9
 
 
 def beside_float32(texts: list[str], queries: list[str]) -> list[Result]:
-    """Embed chunk by chunk, both ways in turns; raises `ModelUnavailable` where int8 is not to be had."""
+    """Embed chunk by chunk, both ways in turns; raises `ModelUnavailable` without int8."""
     rounded, full = _engines()
     ours, theirs = [], []
     seconds: list[tuple[float, float]] = []

@@ -34,7 +34,7 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Load:
-    """What to do: `calls` at most, for `seconds` at most, `rate` calls a second (0: all it takes)."""
+    """What to do: `calls` and `seconds` at most, `rate` calls a second (0: all it takes)."""
 
     port: int
     path: str

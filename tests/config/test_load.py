@@ -85,7 +85,7 @@ def test_a_wrong_value_names_line_key_expectation_and_nearest_value(tmp_path: Pa
         ),
         ("stack: s\nsourcs: {}\nsources: {}\nlenses: {}\n", 2, "sourcs", "sources"),
         (
-            "stack: s\nlenses: {}\nsources:\n  m:\n    bridge: sql\n    timout: 3\n    connection: x\n",
+            "stack: s\nlenses: {}\nsources:\n m:\n  bridge: sql\n  timout: 3\n  connection: x\n",
             6,
             "sources.m.timout",
             "timeout",

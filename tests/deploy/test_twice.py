@@ -1,4 +1,4 @@
-"""What is meant to be one, started twice on one PostgreSQL: a second daemon and a second webhook."""
+"""A second daemon and a second webhook on one PostgreSQL, where one is meant to be, do no harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that dies between any two pages of a walk, in any mode, leaves nothing that is not put right."""
+"""In every mode, a run that dies between two pages of a walk leaves nothing that stays wrong."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def own(model: Path) -> NDArray[np.float32]:
 def hide_a_weight(model: Path) -> None:
     """Make one weight of each row a million times the others, and what it is read for zero.
 
-    The model's vectors stay what they were without it; nothing of the other weights is left in steps
-    of that one.
+    The model's vectors stay what they were without it; nothing of the other weights is left in
+    steps of that one.
     """
     loaded = loading.load_model(source(model))
     transformer: Any = loaded[0]

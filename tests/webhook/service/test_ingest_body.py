@@ -67,7 +67,10 @@ def records(*changes: Any) -> dict[str, Any]:
         (records({"action": "upsert"}), "changes[0] has no 'id'"),
         (records(GOOD, GOOD | {"row": {}}), "changes[1] has an unknown field 'row'"),
         (records({"id": "1", "acton": "upsert"}), "(did you mean 'action'?)"),
-        (records(GOOD | {"id": 42}), "The id of changes[0], 42, is not a text. Ids are texts: write"),
+        (
+            records(GOOD | {"id": 42}),
+            "The id of changes[0], 42, is not a text. Ids are texts: write",
+        ),
         (records(GOOD | {"id": 4.5}), 'write "4.5"'),
         (records(GOOD | {"id": True}), "true, is not a text"),
         (records(GOOD | {"id": None}), "null, is not a text"),
