@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-machine lint types format bench bench-full docs clean
+.PHONY: help setup demo dev test test-slow test-machine coverage lint types format bench bench-full docs \
+	release-check clean
 
 help: ## What there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Make .venv and install the pinned dependencies
 
@@ -36,6 +37,10 @@ test-slow: $(READY) ## The tests that take long
 test-machine: $(READY) ## 500 random histories of the whole system (an hour or less)
 	@$(BIN)/python -m pytest -m slow tests/machine
 
+coverage: $(READY) ## The quick tests, and the lines that they reach; TESTS=tests/mapping measures some
+	@rm -rf build/coverage
+	@$(BIN)/python -m pytest -m 'not slow' --cov --cov-report=term --cov-report=html:build/coverage/html $(TESTS)
+
 lint: $(READY) ## ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -53,11 +58,15 @@ bench: $(READY) ## The benchmarks, beside their floors; writes benchmarks/out/la
 bench-full: $(READY) ## A whole catalogue through the real model: make bench-full CATALOGUE=file.parquet
 	@$(BIN)/python -m benchmarks.whole "$(CATALOGUE)"
 
-docs: $(READY) ## Regenerate what is generated: the JSON Schema, the configuration and the CLI reference
+docs: $(READY) ## Regenerate what is generated: the JSON Schema, three reference pages
 	@$(BIN)/python -m semilayer_pipelines.config.schema > sl.config.schema.json
 	@$(BIN)/python -m semilayer_pipelines.config.reference > docs/configuration.md
 	@$(BIN)/python -m semilayer_pipelines.cli.reference > docs/cli.md
+	@$(BIN)/python docs/limits.py > docs/limits.new && mv docs/limits.new docs/limits.md
 	@cp dagster.yaml workspace.yaml semilayer_pipelines/project_files/
+
+release-check: $(READY) ## Build sdist and wheel, and use the wheel in a fresh environment
+	@.ci/release-check
 
 clean: ## Remove what was built; the project's state in .semilayer/ stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/out

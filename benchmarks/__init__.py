@@ -1,1 +1,1 @@
-"""What `make bench` measures: speed beside the raw floor, counts that must be exact, peak memory."""
+"""What `make bench` measures: speed beside the raw floor, exact counts, peak memory."""

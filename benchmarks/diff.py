@@ -1,7 +1,7 @@
 """The diff of smart sync at 10,000,000 rows: ids and hashes of an index against those of a source.
 
-The index is a LanceDB table of 10,000,000 objects; the source's rows come as the mapped pages that a
-walk would give, 1 % changed and 1 % deleted. Reading a database and mapping are not in it.
+The index is a LanceDB table of 10,000,000 objects. The source's rows come as the mapped pages that
+a walk would give, 1 % changed and 1 % deleted. Reading a database and mapping are not in it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Several lenses over one table: a call to one that was not called before finds no run that lingers,
 which is cold; another call to it finds one. The time is that from the call to the commit of the
-page, which follows the store's; the row is then looked up in the index, and searched for at the end.
+page, which follows the store's. The row is then looked up in the index, and searched for at the
+end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A project of several ingested lenses over one table of Debian's catalogue, and its `semilayer dev`."""
+"""A project of several ingested lenses over one table of Debian's catalogue."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class Site:
     def at(cls, folder: Path, *, number: int, rows: int, provider: str) -> Site:
         """Make the table and the lenses, and ingest them here, without Dagster."""
         sample = pl.read_parquet(_SAMPLE, columns=["name", "summary", "description"]).head(rows)
-        with closing(sqlite3.connect(folder / "source.db")) as db, db:
-            db.execute("CREATE TABLE packages (name TEXT PRIMARY KEY, summary TEXT, more TEXT)")
-            db.executemany("INSERT INTO packages VALUES (?, ?, ?)", sample.iter_rows())
+        with closing(sqlite3.connect(folder / "source.db")) as table, table:
+            table.execute("CREATE TABLE packages (name TEXT PRIMARY KEY, summary TEXT, more TEXT)")
+            table.executemany("INSERT INTO packages VALUES (?, ?, ?)", sample.iter_rows())
         text = {"type": "text", "searchable": True}
         lens = {
             "source": "main",
@@ -103,8 +103,8 @@ class Site:
 
     def edit(self, text: str) -> None:
         """Give the row another text."""
-        with closing(sqlite3.connect(self.folder / "source.db")) as db, db:
-            db.execute("UPDATE packages SET summary = ? WHERE name = ?", (text, self.key))
+        with closing(sqlite3.connect(self.folder / "source.db")) as table, table:
+            table.execute("UPDATE packages SET summary = ? WHERE name = ?", (text, self.key))
 
     def shows(self, lens: str) -> object:
         """Return the row's text in the index."""

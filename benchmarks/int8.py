@@ -1,7 +1,7 @@
 """The real model in eight-bit integers beside the same graph in float32.
 
-Float32 is what a processor without bfloat16 computes in otherwise; one that has it computes both here
-as if it had not.
+A processor without bfloat16 computes in float32 otherwise; one that has it computes both here as if
+it had not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MIN_OVERLAP = 0.9
 
 
 def beside_float32(texts: list[str], queries: list[str]) -> list[Result]:
-    """Embed chunk by chunk, both ways in turns; raises `ModelUnavailable` where int8 is not to be had."""
+    """Embed chunk by chunk, both ways in turns; raises `ModelUnavailable` without int8."""
     rounded, full = _engines()
     ours, theirs = [], []
     seconds: list[tuple[float, float]] = []
@@ -69,7 +69,7 @@ def _engines() -> tuple[Engine, Engine]:
     rounded = open_engine(source, "int8")
     # Rounding begins with the exported graph, so it is there now.
     graph = Graph.load(graph_folder(vector_space(source)))
-    full = graph and in_precision(graph, "float32")
+    full = in_precision(graph, "float32") if graph else None
     if full is None:
         raise ModelUnavailable("The exported model cannot be read or run in float32.")
     return rounded, full

@@ -1,8 +1,9 @@
 """The real model on this machine: how fast its texts become vectors, and whether these are right.
 
 Texts are rows of Debian's catalogue, as the example's lens maps them. Compared are the embedder and
-`SentenceTransformer.encode` with its defaults, on the same texts and in turns; then int8 and float32;
-then the whole job (reading, mapping, comparing, writing, publishing) and the embedder alone.
+`SentenceTransformer.encode` with its defaults, on the same texts and in turns. Then come int8 and
+float32, then the whole job (reading, mapping, comparing, writing, publishing) and the embedder
+alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What this side spends on a Weaviate server: seconds of processor, not of waiting.
 
-The server is the tests' double, in a process of its own, because only the client is measured: a real
-one is bound by its vector index. The floor is weaviate-client with objects that were made before, so
-what a row costs us is the difference.
+The server is the tests' double, in a process of its own, because only the client is measured: a
+real one is bound by its vector index. The floor is weaviate-client with objects that were made
+before, so the difference is what a row costs us.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Load:
-    """What to do: `calls` at most, for `seconds` at most, `rate` calls a second (0: all it takes)."""
+    """What to do: `calls` and `seconds` at most, `rate` calls a second (0: all it takes)."""
 
     port: int
     path: str
@@ -169,9 +169,12 @@ class _Connection(asyncio.Protocol):
         lost: Callable[[Exception | None], None],
     ) -> None:
         self._answered = answered
-        self.connection_lost = lost  # type: ignore[method-assign]
+        self._lost = lost
         self._answer = b""
         self.due = 0.0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(exc)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop has transports of its own, which are no subclass.

@@ -16,10 +16,11 @@ _NAMES_BEFORE_0_2 = {"ahead": "in_the_future", "unmoved": "missed_updates"}
 class Counts:
     """Rows by what happened to them; every run reports all of them.
 
-    `untracked` and `in_the_future` are rows that incremental ingest cannot place and leaves to smart sync:
-    without a tracked value, or with a time in the future. `missed_updates` are those that smart sync found
-    new or changed though their tracked value had not moved: incremental ingest never sees them.
-    `tokens` are what the model read of the rows that were embedded; 0 where it does not count them.
+    `untracked` and `in_the_future` are rows that incremental ingest cannot place and leaves to
+    smart sync: without a tracked value, or with a time in the future. `missed_updates` are rows
+    that smart sync found new or changed though their tracked value had not moved: incremental
+    ingest never sees them. `tokens` counts what the model read of the embedded rows; 0 where it
+    does not tell.
     """
 
     read: int = 0

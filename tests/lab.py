@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -114,11 +115,17 @@ class Lab:
         with self.project.registry.read() as db:
             return lenses.get(db, ENV, self.name)
 
-    def full(self, **run: object) -> Outcome:
+    def object_of(self, key: str) -> dict[str, object]:
+        """Return a row as the index has it."""
+        found = self.index.get(key)
+        assert found is not None, key
+        return found
+
+    def full(self, **run: Any) -> Outcome:
         """Resume or rebuild, and run the full ingest to its end here."""
         return self.run(lifecycle.request_rebuild(self.project, ENV, self.name), **run)
 
-    def sync(self, *, confirmed: bool = False, **run: object) -> Outcome:
+    def sync(self, *, confirmed: bool = False, **run: Any) -> Outcome:
         """Ask for a smart sync and run it to its end here."""
         job = lifecycle.request_sync(self.project, ENV, self.name, confirmed=confirmed)
         return self.run(job, **run)

@@ -151,9 +151,18 @@ def _start_postgres(*settings: str) -> str | None:
         return None
     home, user, port = _home("postgres"), _user("postgres"), _free_port()
     data = home / "data"
-    initdb = [folder / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "-E", "UTF8"]
+    initdb: list[str | Path] = [
+        folder / "initdb",
+        "-D",
+        data,
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "-E",
+        "UTF8",
+    ]
     _complete([*initdb, "--no-sync", "--locale=C.UTF-8"], user)
-    server = [folder / "postgres", "-D", data, "-p", str(port), "-k", home, "-F"]
+    server: list[str | Path] = [folder / "postgres", "-D", data, "-p", str(port), "-k", home, "-F"]
     server += [part for setting in settings for part in ("-c", setting)]
     _serve(server, user, home, signal.SIGINT)
     return _when_up(f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", home)
@@ -171,10 +180,11 @@ def _start_mariadb() -> str | None:
     normal = "--auth-root-authentication-method=normal"
     # An anonymous user of this host, which comes with the test database, would stand before every
     # user that a test makes for any host: the server takes who logs in for the anonymous one.
-    made = [install / "mariadb-install-db", "--no-defaults", data, normal, "--skip-test-db"]
-    _complete(made, user)
-    server = [folder / name, "--no-defaults", data, f"--port={port}", "--bind-address=127.0.0.1"]
-    server += [f"--socket={home / 's'}", f"--pid-file={home / 'pid'}", "--skip-log-bin"]
+    made: list[str | Path] = [install / "mariadb-install-db", "--no-defaults", data, normal]
+    _complete([*made, "--skip-test-db"], user)
+    server: list[str | Path] = [folder / name, "--no-defaults", data, f"--port={port}"]
+    server += ["--bind-address=127.0.0.1", f"--socket={home / 's'}"]
+    server += [f"--pid-file={home / 'pid'}", "--skip-log-bin"]
     _serve([*server, "--innodb-flush-log-at-trx-commit=0"], user, home, signal.SIGTERM)
     return _when_up(f"mysql+pymysql://root@127.0.0.1:{port}/mysql", home)
 

@@ -1,8 +1,9 @@
-"""The pages for people name commands that exist, and leave no error class without its cure."""
+"""The pages for people name what exists: commands, links, paths, and a cure for every error."""
 
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from semilayer_pipelines import errors
 from semilayer_pipelines.cli.reference import commands
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 COMMAND = re.compile(
     r"(?<!--install )semilayer ((?:[a-z]+ ?)+)((?: *--[a-z-]+(?: [\w.{]+)?| +[\w.]+)*)"
 )
@@ -59,6 +61,46 @@ def test_the_commands_on_the_pages_are_found_at_all() -> None:
     page = ROOT / "docs" / "troubleshooting.md"
 
     assert any("semilayer explain products" in line for line in code_of(page))
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return what a heading of a page is linked by."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = (page.parent / path).resolve() if path else page
+
+        assert target.exists(), path
+        assert not anchor or anchor in anchors_of(target), f"{path}#{anchor}"
+
+
+def test_the_committed_limits_are_current_and_each_has_its_sentence() -> None:
+    committed = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+
+    assert committed == runpy.run_path(str(ROOT / "docs" / "limits.py"))["page"](), "run: make docs"
+    assert "| 10,000 | `ingest.page_size.MAX_PAGE_ROWS` |" in committed
+
+
+@pytest.mark.parametrize("limit", ["ingest.NO_SUCH_LIMIT", "stores.KEY"])
+def test_a_limit_that_is_gone_or_says_nothing_stops_the_page(limit: str) -> None:
+    row = runpy.run_path(str(ROOT / "docs" / "limits.py"))["row"]
+
+    with pytest.raises(LookupError, match="docs/limits"):
+        row(limit)
+
+
+def test_every_path_that_contributors_are_sent_to_exists() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = set(re.findall(r"`((?:semilayer_pipelines|webhook|tests|docs)/[\w/.*-]+)`", page))
+
+    missing = [path for path in sorted(paths) if not list(ROOT.glob(path))]
+
+    assert missing == ["tests/bridges/test_NAME.py"], "only the file that is to be written"
+    assert len(re.findall(r"^\| .+ \| `.+` \| `.+` \|$", page, re.MULTILINE)) > 25
 
 
 def test_troubleshooting_tells_of_every_error_class() -> None:

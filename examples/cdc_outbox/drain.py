@@ -3,7 +3,7 @@
     python drain.py products
 
 Reads DATABASE_URL, SEMILAYER_URL and SEMILAYER_INGEST_KEY. May be killed at any instruction: a row
-leaves the outbox after the service has acknowledged it, so that the worst case is a second delivery.
+leaves the outbox after the service has acknowledged it, so the worst case is a second delivery.
 No transaction stays open while it talks to the service.
 """
 
@@ -39,8 +39,8 @@ DELETE = """
     WHERE noted.lens = %s AND noted.seq = delivered.seq
 """
 
-# One drainer a lens at a time. Two that share the rows between them (SKIP LOCKED) could deliver the
-# changes of one id in the wrong order. The lock ends with the connection, so a second one stands by.
+# One drainer per lens at a time. Two that share the rows between them (SKIP LOCKED) could deliver
+# the changes of one id in the wrong order. The lock ends with the connection: a second stands by.
 TAKE_TURN = "SELECT pg_try_advisory_lock(hashtext('semilayer_changes'), hashtext(%s))"
 
 

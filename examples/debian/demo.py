@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -201,17 +203,19 @@ def tell(client: IngestClient, id: str, *, wait: float = 0.0) -> None:
         hold(job.status == "completed", f"the job wrote {job.counts.written} row")
 
 
-def status(project: Project) -> dict:
+def status(project: Project) -> dict[str, Any]:
     """Return the lens as `semilayer status` shows it."""
-    return _json("status", "--lens", LENS)["lenses"][0]
+    lens: dict[str, Any] = _json("status", "--lens", LENS)["lenses"][0]
+    return lens
 
 
-def last_job() -> dict:
+def last_job() -> dict[str, Any]:
     """Return the latest job as `semilayer jobs` shows it."""
-    return _json("jobs", "--limit", "1")[0]
+    job: dict[str, Any] = _json("jobs", "--limit", "1")[0]
+    return job
 
 
-def _json(*arguments: str):
+def _json(*arguments: str) -> Any:
     done = subprocess.run([SEMILAYER, *arguments, "--json"], check=True, capture_output=True)
     return json.loads(done.stdout)
 
@@ -239,7 +243,7 @@ def _held_by_dagster(project: Project) -> None:
         hold(bool(run and run.is_success), f"Dagster has it as run {run_id[:8]}, a success")
 
 
-def _log(project: Project):
+def _log(project: Project) -> Callable[[str, str], None]:
     path = project.settings.home / "demo" / "dagster.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.open("w", buffering=1)

@@ -1,4 +1,4 @@
-"""A SQLite database with 2,000 packages of Debian's catalogue, and the changes that the demo makes."""
+"""A SQLite database with 2,000 packages of Debian's catalogue, and the demo's changes to it."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ DEBOUNCE = {
     Mode.INCREMENTAL: timedelta(seconds=5),
     Mode.RECORDS: timedelta(seconds=2),
 }
-"""How long after the last call of a mode its job is due (spec: "Mode — records", "incremental")."""
+"""How long after the last call of a mode its job is due."""
 
 LONGEST_DEBOUNCE = timedelta(seconds=10)
 """A lens that is called without a pause has its job due this long after the first call."""

@@ -1,6 +1,6 @@
 """Holding a lens against its source at push, and saying what would bring its index in line.
 
-A typo is an error here and not a silent full scan later (spec: "Push & Ingest").
+A typo is an error here and not a silent full scan later (docs/push.md).
 """
 
 from __future__ import annotations

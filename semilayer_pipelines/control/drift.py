@@ -1,7 +1,7 @@
 """Drift: what was changed elsewhere since the last push of a file, and a push would undo.
 
-A change that the file has taken over (`semilayer export config`) is none. The spec's page is "Push
-& Ingest", under "Drift Detection".
+A change that the file has taken over (`semilayer export config`) is none. The page is docs/push.md,
+under "Drift".
 """
 
 from __future__ import annotations

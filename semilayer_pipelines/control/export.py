@@ -1,4 +1,4 @@
-"""Export: bring what was changed elsewhere back into `sl.config.yaml` (spec: "Drift Detection").
+"""Export: bring what was changed elsewhere back into `sl.config.yaml` (docs/push.md, "Drift").
 
 What the file's author changed and has not pushed stays, unless the same key was changed elsewhere;
 a lens that only the file has stays too.

@@ -1,7 +1,7 @@
 """What a person does to a lens: resume, pause, sync.
 
 Each is one transaction in the registry that makes at most one job; runs read the rest between
-pages. The spec's page is "Push & Ingest".
+pages.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def resume(project: Project, env: str, name: str, *, confirmed: bool = False) ->
 def catch_up(project: Project, env: str, name: str) -> Resumed:
     """Let a lens go on and, where nothing is left to be done, read what changed since the cursor.
 
-    The spec's page "Ingest — Webhook" calls that equivalent to mode `incremental`. A lens without a
-    column that tells what changed only goes on. Raises `NotFound`.
+    That is what mode `incremental` of the webhook does. A lens without a column that tells what
+    changed only goes on. Raises `NotFound`.
     """
     resumed = resume(project, env, name)
     if resumed.job or resumed.held:

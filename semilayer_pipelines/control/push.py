@@ -1,8 +1,8 @@
 """Push: register the lenses of a configuration, and say what that does to their indexes.
 
 A plan is made by looking, and written in one transaction, whole or not at all; when the registry
-changed between the two, nothing is written and the plan has to be made anew. No ingest starts
-(spec: "Push & Ingest").
+changed between the two, nothing is written and the plan has to be made again. No ingest starts
+(docs/push.md).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["LensPush", "Plan", "PushAction", "apply_push", "plan_push", "plan_re
 
 
 class PushAction(StrEnum):
-    """What a push does to a lens (spec: "What Push Does")."""
+    """What a push does to a lens (docs/push.md, "What a push does")."""
 
     CREATED = "created"
     UPDATED = "updated"

@@ -27,9 +27,11 @@ def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
 
     Vectors may be lists of numbers or base64 of little-endian float32, in any order when they carry
     an `index`. `semilayer embedder` adds `truncated`, a boolean for each text in the order of the
-    texts; without it none counts as cut. It also adds `by`, what computed the vectors. Raises `ModelUnavailable` when this is no embedding answer
-    at all, `EmbeddingRejected` when vectors are missing, doubled or unreadable, and
-    `DimensionChanged` when their lengths differ. `endpoint` is only named in messages.
+    texts; without it none counts as cut. It also adds `by`, what computed the vectors. `endpoint`
+    is only named in messages.
+
+    Raises `ModelUnavailable` when this is no embedding answer at all, `EmbeddingRejected` when
+    vectors are missing, doubled or unreadable, and `DimensionChanged` when their lengths differ.
     """
     answer = _parsed(body)
     items = _items(answer, body, endpoint)

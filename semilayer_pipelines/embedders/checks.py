@@ -26,7 +26,8 @@ def checked(vectors: NDArray[np.float32], dimension: int | None) -> NDArray[np.f
     """
     if dimension is not None and vectors.shape[1] != dimension:
         raise DimensionChanged(
-            f"The model gives vectors of {vectors.shape[1]} numbers, and {dimension} were declared.",
+            f"The model gives vectors of {vectors.shape[1]} numbers, "
+            f"and {dimension} were declared.",
             cure=f"Set 'dimensions: {vectors.shape[1]}' or choose a model that gives {dimension}.",
         )
     # One pass finds all three: a NaN or an infinity anywhere makes the sum of squares one. So does

@@ -19,7 +19,8 @@ def open_embedder(
     """Return the embedder of a lens; `environ` holds the variable that `apiKey` names.
 
     `service` is the address of a `semilayer embedder`; a sentence-transformers model is used there
-    instead of being loaded here. Raises `ConfigError` for an unusable address. A missing key or model shows at the first use.
+    instead of being loaded here. Raises `ConfigError` for an unusable address. A missing key or
+    model shows at the first use.
     """
     match config.provider:
         case "sentence-transformers":

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BATCH_CHARACTERS", "MAX_BATCH_TEXTS", "OpenAIEmbedder"]
 
 MAX_BATCH_TEXTS = 128
+"""Texts in one request to an OpenAI-compatible endpoint."""
+
 MAX_BATCH_CHARACTERS = 100_000
 """Keeps a request under the 300,000 tokens that OpenAI takes, even at three tokens a character."""
 

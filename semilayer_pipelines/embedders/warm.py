@@ -168,7 +168,7 @@ class WarmEmbedder:
 
 
 def _base(url: str) -> str:
-    """Return the address up to and with `/v1`; raise `ConfigError`, without quoting it, for others."""
+    """Return the address up to and with `/v1`; raise `ConfigError` for others, unquoted."""
     parts = http_address(url.strip())
     if parts is None or parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError(

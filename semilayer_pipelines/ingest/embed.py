@@ -23,8 +23,13 @@ from semilayer_pipelines.errors import EmbeddingRejected, TooManyFailures
 __all__ = ["MAX_TRIES", "Embed", "EmbeddedPage", "embed_now", "embed_page"]
 
 MAX_TRIES = 3
+"""A text that the embedder rejects when it is alone is set aside after so many tries."""
+
 MAX_REJECTED_ROWS = 20
+"""Rejected rows of one page beyond which the job fails: the embedder is at fault then."""
+
 MAX_REJECTED_SHARE = 0.05
+"""The same as a share of the page; the larger of the two counts."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 RETRY_WAITS = (timedelta(seconds=10), timedelta(seconds=60))
+"""Waits before the second and the third attempt of a job that failed for a passing reason."""
 
 
 class RunEnd(StrEnum):

@@ -9,9 +9,16 @@ from __future__ import annotations
 __all__ = ["PageSize", "next_page_rows"]
 
 FIRST_PAGE_ROWS = 500
+"""Rows of a walk's first page, of which nobody knows yet how fast it goes."""
+
 MIN_PAGE_ROWS = 200
+"""Rows of the smallest page, however slow the model is."""
+
 MAX_PAGE_ROWS = 10_000
+"""Rows of the largest page, however fast they are done."""
+
 TARGET_SECONDS = 5.0
+"""A page should take about this long; the next one gets as many rows as that allows."""
 
 
 def next_page_rows(rows: int, seconds: float) -> int:

@@ -22,8 +22,13 @@ from semilayer_pipelines.registry.jobs import Mode
 __all__ = ["IDLE_SECONDS", "POLL_SECONDS", "LoopOutcome", "run_records_loop"]
 
 IDLE_SECONDS = 20.0
+"""A records run lingers this long for the lens's next job."""
+
 POLL_SECONDS = 0.2
+"""A lingering run looks this often for a job."""
+
 MAX_STAY_SECONDS = 1_800.0
+"""The longest stay of a records run, however busy the lens is; the next run goes on."""
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,14 @@ KEEP_RETIRED = timedelta(hours=1)
 and `semilayer rollback` goes back to it."""
 
 JOBS_KEPT = timedelta(days=30)
+"""Jobs that ended longer ago are forgotten."""
+
 PAGES_KEPT = timedelta(days=7)
+"""Entries of the page log that are older are forgotten."""
+
 CHANGES_KEPT = timedelta(hours=24)
-"""Applied changes protect newer writes from older reads, so they outlast any walk of a table."""
+"""Applied changes that are older are forgotten; they keep an older read from overwriting a newer
+one, so they outlast any walk of a table."""
 
 
 @dataclass(frozen=True)

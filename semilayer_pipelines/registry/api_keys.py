@@ -25,6 +25,8 @@ USED_EVERY = timedelta(minutes=1)
 """How old the noted last use gets before another one is noted."""
 
 NAME_LENGTH = 100
+"""Characters of a key's name."""
+
 
 _keys = tables.api_keys.c
 _SELECT = select(

@@ -30,7 +30,11 @@ SQLITE_WAIT_SECONDS = 30.0
 """How long a writer waits for another one; `?timeout=` in the URL says otherwise."""
 
 CONNECT_SECONDS = 10
+"""A PostgreSQL registry that takes longer to connect does not answer."""
+
 POOL_SIZE = 5
+"""Connections that a process keeps open to a PostgreSQL registry; twice as many under load."""
+
 
 _FORMS = "Use sqlite:///path/to/registry.db or postgresql://user:password@host/database."
 

@@ -16,7 +16,7 @@ from semilayer_pipelines.registry.types import UtcDateTime
 __all__ = ["KEPT", "FailedRow", "clear", "count", "get", "keys", "list_all", "record"]
 
 KEPT = 10_000
-"""Failed rows kept a lens; of more, those that failed last."""
+"""Failed rows kept per lens; of more, those that failed last."""
 
 _failed = tables.failed_rows.c
 

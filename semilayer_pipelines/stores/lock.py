@@ -27,6 +27,8 @@ __all__ = ["LOCK_WAIT_S", "Lock", "WriterLock"]
 # Longer than a page's write (under a second) and than the compaction or index build of a million
 # rows (a minute); shorter than the patience of a run that could be doing something else.
 LOCK_WAIT_S = 120.0
+"""How long a writer waits for another one of the same index."""
+
 _POLL_S = 0.01
 
 _held = threading.local()

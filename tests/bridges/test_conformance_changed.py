@@ -63,7 +63,7 @@ def test_a_walk_with_an_overlap_sees_what_was_committed_late(source: SourceDatab
 
 
 def test_since_is_inclusive_to_the_microsecond(source: SourceDatabase) -> None:
-    times = [f"2024-05-01 10:00:00.00000{n}" for n in range(4)]
+    times: list[str | None] = [f"2024-05-01 10:00:00.00000{n}" for n in range(4)]
     selection = _tracked_table(source, times)
     assert source.bridge.high_water(selection, "updated_at") is not None
 

@@ -77,7 +77,8 @@ def test_another_kind_of_database_is_an_error_that_lists_what_there_is() -> None
 
 def test_importing_the_package_loads_no_driver() -> None:
     drivers = ("adbc_driver_sqlite", "psycopg", "pymysql", "sqlalchemy")
-    code = f"import sys, semilayer_pipelines.bridges; print([d for d in {drivers} if d in sys.modules])"
+    loaded = f"[d for d in {drivers} if d in sys.modules]"
+    code = f"import sys, semilayer_pipelines.bridges; print({loaded})"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

@@ -33,7 +33,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def meanwhile(do: Callable[[], object], after: float = 1.0) -> threading.Thread:
-    thread = threading.Thread(target=lambda: (time.sleep(after), do()))
+    def wait_and_do() -> None:
+        time.sleep(after)
+        do()
+
+    thread = threading.Thread(target=wait_and_do)
     thread.start()
     return thread
 

@@ -90,7 +90,7 @@ class Service:
 @contextmanager
 def serve(service: Service | None = None) -> Iterator[Service]:
     """Serve on a free port, or again on the port that the service had."""
-    service = service or Service()
+    served = Service() if service is None else service
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -99,31 +99,31 @@ def serve(service: Service | None = None) -> Iterator[Service]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            with service.lock:
-                service.at_once += 1
-                service.most_at_once = max(service.most_at_once, service.at_once)
+            with served.lock:
+                served.at_once += 1
+                served.most_at_once = max(served.most_at_once, served.at_once)
             try:
                 self.answer()
             finally:
-                with service.lock:
-                    service.at_once -= 1
+                with served.lock:
+                    served.at_once -= 1
 
         def answer(self) -> None:
             raw = self.rfile.read(int(self.headers["content-length"]))
-            service.arrivals.append(time.monotonic())
-            service.paths.append(self.path)
-            service.sizes.append(len(raw))
+            served.arrivals.append(time.monotonic())
+            served.paths.append(self.path)
+            served.sizes.append(len(raw))
             if self.headers["authorization"] != f"Bearer {KEY}":
                 said = f"unknown key {self.headers['authorization']}"
                 self.reply(401, {"error": {"code": "unauthorized", "message": said}})
                 return
-            fault = Fault(None) if service.turned_away() else service.next_fault()
+            fault = Fault(None) if served.turned_away() else served.next_fault()
             if fault is None:
-                self.reply(*service.take(json.loads(raw)))
+                self.reply(*served.take(json.loads(raw)))
                 return
             time.sleep(fault.delay)
             if fault.after:
-                service.take(json.loads(raw))
+                served.take(json.loads(raw))
             if fault.status is None:
                 # Discards what was not sent and sends RST instead of FIN.
                 linger = struct.pack("ii", 1, 0)
@@ -133,8 +133,8 @@ def serve(service: Service | None = None) -> Iterator[Service]:
             self.write(fault.status, fault.body, fault.headers)
 
         def do_GET(self) -> None:
-            service.paths.append(self.path)
-            job = service.jobs.pop(0) if len(service.jobs) > 1 else service.jobs[0]
+            served.paths.append(self.path)
+            job = served.jobs.pop(0) if len(served.jobs) > 1 else served.jobs[0]
             self.reply(200, job)
 
         def reply(self, status: int, body: dict[str, Any]) -> None:
@@ -156,12 +156,12 @@ def serve(service: Service | None = None) -> Iterator[Service]:
         def handle_error(self, *_: Any) -> None:
             """A client that went away is part of the test."""
 
-    server = Server(("127.0.0.1", service.port), Handler)
-    service.port = server.server_address[1]
+    server = Server(("127.0.0.1", served.port), Handler)
+    served.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield service
+        yield served
     finally:
         server.shutdown()
         server.server_close()

@@ -129,7 +129,7 @@ def test_a_table_without_a_primary_key_is_refused_with_what_to_do(tmp_path: Path
         lab.push(table="keyless")
 
 
-def config_of(lab: Lab, *, database: str = "source.db", **named: LensConfig) -> ProjectConfig:
+def config_of(lab: Lab, database: str = "source.db", /, **named: LensConfig) -> ProjectConfig:
     """Return a configuration of these lenses over a database of the lab's folder."""
     source = SourceConfig(bridge=Bridge.SQL, connection=f"sqlite:///{lab.folder / database}")
     return ProjectConfig(stack="test", sources={"main": source}, lenses=named)
@@ -295,7 +295,7 @@ def test_another_database_under_a_name_concerns_every_lens_of_it(tmp_path: Path)
     lab.database.rename(tmp_path / "moved.db")
 
     # when the source is pointed elsewhere by a push of the other lens alone
-    moved = config_of(lab, database="moved.db", **both)
+    moved = config_of(lab, "moved.db", **both)
     apply_push(lab.project, plan_push(lab.project, moved, ENV, only=["others"]))
 
     # then the indexed one is to be compared with what is there

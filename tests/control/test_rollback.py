@@ -41,15 +41,19 @@ def rebuilt(tmp_path: Path) -> Lab:
     return lab
 
 
+def assert_needs(lab: Lab, needs: Needs) -> None:
+    assert lab.lens.needs is needs
+
+
 def test_the_replaced_index_serves_again_and_a_sync_brings_it_in_line(rebuilt: Lab) -> None:
     done = rollback(rebuilt.project, ENV, "items")
 
     assert (done.before.number, done.now.number, serving(rebuilt)) == (2, 1, 1)
     assert not rebuilt.audit().clean
-    assert rebuilt.lens.needs is Needs.SMART_SYNC
+    assert_needs(rebuilt, Needs.SMART_SYNC)
     rebuilt.run(done.sync)
     assert rebuilt.audit().clean
-    assert rebuilt.lens.needs is Needs.NOTHING
+    assert_needs(rebuilt, Needs.NOTHING)
 
 
 def test_a_rollback_can_be_taken_back(rebuilt: Lab) -> None:
@@ -93,9 +97,9 @@ def test_a_sync_that_ends_while_the_index_goes_back_does_not_pass_for_its_sync(
     lab.sync(report=go_back)
 
     # then the older one still needs its own
-    assert lab.lens.needs is Needs.SMART_SYNC
+    assert_needs(lab, Needs.SMART_SYNC)
     lab.run(done[0].sync)
-    assert lab.lens.needs is Needs.NOTHING
+    assert_needs(lab, Needs.NOTHING)
 
 
 def test_a_rebuild_that_runs_is_told_and_takes_the_place_of_the_older_index(rebuilt: Lab) -> None:

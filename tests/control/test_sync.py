@@ -74,8 +74,8 @@ def test_what_a_broken_off_sync_left_is_done_by_the_next_call(
         patch.setattr(Project, "bridge", away)
         with pytest.raises(error):
             sync(lab.project, "items")
-    with lab.project.registry.read() as db:
-        assert jobs.recent(db)[0].status is left
+    with lab.project.registry.read() as registry:
+        assert jobs.recent(registry)[0].status is left
 
     # then
     assert sync(lab.project, "items").counts.embedded == 1

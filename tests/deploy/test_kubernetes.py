@@ -1,7 +1,7 @@
 """deploy/helm-values.yaml and deploy/kubernetes.yaml, held to what reads them, without a cluster.
 
-The chart itself and Helm are not at hand: the values were read by hand beside the chart's schema and
-templates, which is not tested here.
+The chart itself and Helm are not at hand: the values were read by hand beside the chart's schema
+and templates, which is not tested here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is meant to be one, started twice on one PostgreSQL: a second daemon and a second webhook."""
+"""A second daemon and a second webhook on one PostgreSQL, where one is meant to be, do no harm."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def test_a_second_daemon_and_a_second_webhook_do_no_harm(tmp_path: Path) -> None
 
             # when a second daemon and webhook come, and both webhooks are told of changes
             port = free_port()
-            daemon = [SEMILAYER.with_name("dagster-daemon"), "run", "-w", "workspace.yaml"]
+            dagster = SEMILAYER.with_name("dagster-daemon")
             with (
-                started(dev, "daemon", *daemon) as log,
+                started(dev, "daemon", dagster, "run", "-w", "workspace.yaml") as log,
                 started(dev, "webhook", SEMILAYER, "webhook", "--port", str(port)),
                 dev.webhook as first,
                 httpx.Client(

@@ -81,7 +81,7 @@ def _accepts(service: Service) -> bool:
     "given", [None, "Bearer", "Bearer wrong", f"Basic {KEY}", f"Bearer {KEY}x", "Bearer \xff\xfe"]
 )
 def test_with_a_key_nobody_embeds_without_it(embedder: WatchedEmbedder, given: str | None) -> None:
-    headers = {} if given is None else {"authorization": given.encode()}
+    headers = {} if given is None else {b"authorization": given.encode()}
 
     with running(embedder.opened, key=KEY) as service:
         wait_until_ready(service)
@@ -98,7 +98,7 @@ def test_with_a_key_nobody_embeds_without_it(embedder: WatchedEmbedder, given: s
 def test_the_key_opens_and_health_needs_none(embedder: WatchedEmbedder) -> None:
     with running(embedder.opened, key=KEY) as service:
         wait_until_ready(service)
-        service.http.headers = {"authorization": f"Bearer {KEY}".encode()}
+        service.http.headers["authorization"] = f"Bearer {KEY}"
 
         assert vectors_in(service.ask("a")) == vectors_of(["a"])
         assert KEY not in service.http.get("/metrics").text

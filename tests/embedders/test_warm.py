@@ -1,4 +1,4 @@
-"""Runs use a warm model when there is one, the local model when there is none, and never another."""
+"""Runs use a warm model when there is one, the local one when there is none, and never another."""
 
 from __future__ import annotations
 

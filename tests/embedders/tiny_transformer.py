@@ -45,13 +45,13 @@ def save_tiny_transformer(
         Pooling,
         Transformer,
     )
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     bare = folder / "bare"
     bare.mkdir(parents=True)
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *_letters()]
     (bare / "vocab.txt").write_text("\n".join(vocabulary))
-    BertTokenizerFast(str(bare / "vocab.txt"), model_max_length=LIMIT).save_pretrained(bare)
+    BertTokenizer(str(bare / "vocab.txt"), model_max_length=LIMIT).save_pretrained(bare)
     torch.manual_seed(7)
     config = BertConfig(
         vocab_size=len(vocabulary),

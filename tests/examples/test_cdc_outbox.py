@@ -76,8 +76,12 @@ def test_no_change_is_lost_while_the_service_is_down(
         # When it comes up, goes down once more, and comes up again
         for _ in range(2):
             seen = len(service.acknowledged)
+
+            def more(seen: int = seen) -> bool:
+                return len(service.acknowledged) > seen
+
             with serve(service):
-                assert eventually(lambda seen=seen: len(service.acknowledged) > seen)
+                assert eventually(more)
     with serve(service):
         assert_that_nothing_was_lost(drainer, outbox)
 

@@ -204,7 +204,7 @@ def kill_at_random(
     shortest: float = 0.6,
     longest: float = 2.0,
 ) -> None:
-    """Kill the worker again and again: at random moments, right before and right after a receipt."""
+    """Kill the worker again and again: at random moments, right before and after a receipt."""
     chance = random.Random(seed)
 
     def struck() -> bool:

@@ -145,8 +145,9 @@ def test_a_run_that_dies_again_and_again_ends_in_an_error_and_not_in_indexing(
         found_by_the_sensor(lab)
 
     assert row_of(lab, job).status is JobStatus.FAILED
-    assert lab.lens.status is LensStatus.ERROR
-    assert "semilayer resume" in (lab.lens.cure or "")
+    ended = lab.lens
+    assert ended.status is LensStatus.ERROR
+    assert "semilayer resume" in (ended.cure or "")
 
     # when it is resumed, then what failed is done
     again = lifecycle.resume(lab.project, ENV, "items").job

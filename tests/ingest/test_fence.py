@@ -148,13 +148,16 @@ def test_a_sync_that_lost_its_job_writes_deletes_and_says_nothing(tmp_path: Path
     before = lab.audit()
     job = lab.request(Mode.SMART_SYNC)
 
+    def take_it_away(_: Sequence[str]) -> None:
+        give_job_to_another(lab, job)
+
     with pytest.raises(Fenced):
-        run_job(Meddled.of(lab.project, lambda _: give_job_to_another(lab, job) and None), job.id)
+        run_job(Meddled.of(lab.project, take_it_away), job.id)
 
     assert lab.audit() == before
     assert lab.lens.status is LensStatus.READY
-    with lab.project.registry.read() as db:
-        now = jobs.get(db, job.id)
+    with lab.project.registry.read() as registry:
+        now = jobs.get(registry, job.id)
     assert (now.status, now.lease) == (JobStatus.RUNNING, "another")
 
 
@@ -207,9 +210,9 @@ def test_what_goes_wrong_in_a_run_that_lost_its_job_is_not_said_of_the_lens(
         run_job(Meddled.of(lab.project, fail), job.id)
 
     assert lab.lens.status is LensStatus.READY
-    with lab.project.registry.read() as db:
-        assert jobs.get(db, job.id).status is JobStatus.RUNNING
-        assert failed_rows.count(db, lab.lens.id) == 0
+    with lab.project.registry.read() as registry:
+        assert jobs.get(registry, job.id).status is JobStatus.RUNNING
+        assert failed_rows.count(registry, lab.lens.id) == 0
 
 
 def test_cancelling_one_shards_run_stops_the_others_before_they_publish(tmp_path: Path) -> None:
@@ -231,7 +234,8 @@ def test_cancelling_one_shards_run_stops_the_others_before_they_publish(tmp_path
 
     with lab.project.registry.read() as db:
         assert jobs.get(db, job.id).status is JobStatus.CANCELED
-    assert lab.building() is not None
-    assert lab.project.store(ENV).names() in ([], [lab.building().index_name])
+    building = lab.building()
+    assert building is not None
+    assert lab.project.store(ENV).names() in ([], [building.index_name])
     lab.full()
     assert lab.audit().clean

@@ -148,8 +148,8 @@ def test_a_failed_rebuild_leaves_the_old_index_serving_and_goes_on_later(tmp_pat
     assert (lab.lens.error, lab.lens.cure) == ("The model is broken.", "Mend it.")
     building = lab.building()
     assert building is not None
-    with lab.project.registry.read() as db:
-        [shard] = shards.list_all(db, building.id)
+    with lab.project.registry.read() as registry:
+        [shard] = shards.list_all(registry, building.id)
     assert 0 < shard.counts.read < 1_000
 
     resumed = lifecycle.resume(lab.project, ENV, "items")

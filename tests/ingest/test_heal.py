@@ -28,7 +28,7 @@ def remove(index: Index, keys: list[str]) -> None:
         assert index.delete(keys) == len(keys)
 
 
-def raw_table(lab: Lab):
+def raw_table(lab: Lab) -> lancedb.table.Table:
     folder = lab.project.settings.home / "lance" / ENV
     return lancedb.connect(folder).open_table(lab.index.name)
 

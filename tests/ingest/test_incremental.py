@@ -72,12 +72,12 @@ def check(kind: str, steps: list[tuple[str, int, int]]) -> None:
                 play(app, steps)
 
 
-UNTIMED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+UNTIMED = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("kind", ["ISO text", "number"])
 def test_no_row_is_missed_however_commits_overlap(kind: str) -> None:
-    @settings(max_examples=3, **UNTIMED)
+    @settings(UNTIMED, max_examples=3)
     @given(steps=STEPS)
     def holds(steps: list[tuple[str, int, int]]) -> None:
         check(kind, steps)
@@ -88,7 +88,7 @@ def test_no_row_is_missed_however_commits_overlap(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", DRAWN)
 def test_no_row_is_missed_however_commits_overlap_at_length(kind: str) -> None:
-    @settings(max_examples=150, **UNTIMED)
+    @settings(UNTIMED, max_examples=150)
     @given(steps=STEPS)
     def holds(steps: list[tuple[str, int, int]]) -> None:
         check(kind, steps)

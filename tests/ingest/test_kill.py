@@ -63,7 +63,9 @@ def give_up_on_the_dead(lab: Lab) -> None:
                 db, job.id, lease=job.lease, status=JobStatus.FAILED, counts=job.counts, now=now
             )
             building = lab.building()
-            for shard in shards.list_all(db, building.id) if building else ():
+            if building is None:
+                continue
+            for shard in shards.list_all(db, building.id):
                 if shard.lease:
                     shards.release(db, building.id, shard.number, lease=shard.lease, now=now)
 

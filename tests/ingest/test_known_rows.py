@@ -27,7 +27,9 @@ def test_the_diff_is_the_one_that_dictionaries_give(
     known = KnownRows(frame(indexed).iter_slices(3))
 
     # when the source passes by in pages
-    new, changed, same = set(), set(), set()
+    new: set[str] = set()
+    changed: set[str] = set()
+    same: set[str] = set()
     for part in frame(source).iter_slices(page):
         for key, state in zip(part[KEY], known.compare(part), strict=True):
             {Indexed.SAME: same, Indexed.OTHER: changed, Indexed.NOTHING: new}[state].add(key)

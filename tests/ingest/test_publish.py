@@ -59,7 +59,8 @@ def test_a_push_just_before_the_switch_is_not_taken_for_what_was_built(tmp_path:
     # given a rebuild by the old configuration of which only the last catch-up is left
     lab = Lab.at(tmp_path, rows=ROWS)
     lab.full()
-    job, pushed = rebuild(lab), []
+    job = rebuild(lab)
+    pushed: list[bool] = []
 
     def push(verb: str) -> None:
         if verb == "count" and not pushed:
@@ -183,7 +184,8 @@ def test_a_change_that_comes_while_the_old_index_is_dropped_waits_for_the_new_on
 ) -> None:
     lab = Lab.at(tmp_path, rows=50, rebuild="in_place")
     lab.full()
-    job, waiting = rebuild(lab), []
+    job = rebuild(lab)
+    waiting: list[int] = []
 
     def come(verb: str) -> None:
         if verb == "drop" and not waiting:
@@ -228,7 +230,8 @@ def test_a_cursor_does_not_move_for_what_only_the_replaced_index_had(tmp_path: P
     # given a rebuild that has read row 1, which then changes and is synced to the index in use
     lab = Lab.at(tmp_path, rows=100, shards=2)
     lab.full()
-    job, switched = rebuild(lab), []
+    job = rebuild(lab)
+    switched: list[RunEnd] = []
     lab.run(job, shard=0)
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'new', updated_at = '2024-06-01' WHERE id = 1")

@@ -110,8 +110,8 @@ def test_a_text_that_the_embedder_rejects_costs_one_row_until_it_is_mended(lab: 
     # when the lens is synced, then that row alone is stale, and is set aside with its reason
     assert run_job(meddled, lab.request(Mode.SMART_SYNC).id).counts.written == 19
     assert (lab.audit().stale, lab.audit().missing) == (1, 0)
-    with lab.project.registry.read() as db:
-        [failed] = failed_rows.list_all(db, lab.lens.id, 10)
+    with lab.project.registry.read() as registry:
+        [failed] = failed_rows.list_all(registry, lab.lens.id, 10)
     assert (failed.key, failed.stage) == ("101", "embedding")
     assert failed.reason == "The text cannot be embedded."
 
@@ -121,8 +121,8 @@ def test_a_text_that_the_embedder_rejects_costs_one_row_until_it_is_mended(lab: 
         db.execute("UPDATE items SET name = 'food' WHERE id = 101")
     run_job(meddled, lab.request(Mode.SMART_SYNC).id)
     assert lab.audit().clean
-    with lab.project.registry.read() as db:
-        assert failed_rows.count(db, lab.lens.id) == 0
+    with lab.project.registry.read() as registry:
+        assert failed_rows.count(registry, lab.lens.id) == 0
 
 
 def test_the_repair_of_a_shard_touches_nothing_else(lab: Lab) -> None:
@@ -210,22 +210,21 @@ def test_objects_that_have_no_right_to_be_there_are_removed(lab: Lab) -> None:
 
 def test_an_object_of_another_model_is_embedded_again(lab: Lab) -> None:
     # given an object that is its row in all but the vector
-    vector = lab.index.get("5")["_vector"]
-    row = lab.index.get("5")["_row_hash"]
+    before = lab.object_of("5")
     with lab.index.lock():
         lab.index.delete(["5"])
     put(
         lab,
         "6",
         _key=lambda _: pa.array(["5"]),
-        _row_hash=lambda _: pa.array([row]),
+        _row_hash=lambda _: pa.array([before["_row_hash"]]),
         _text_hash=lambda _: pa.array([b"0" * 16]),
     )
 
     counts = lab.sync().counts
 
     assert (counts.embedded, counts.written) == (1, 1)
-    assert lab.index.get("5")["_vector"] == vector
+    assert lab.object_of("5")["_vector"] == before["_vector"]
 
 
 def test_an_index_of_another_dimension_is_refused_and_not_mixed(lab: Lab) -> None:

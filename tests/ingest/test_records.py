@@ -199,13 +199,13 @@ def test_the_cursor_does_not_move_past_what_was_not_written(lab: Lab) -> None:
     def break_down(_: Sequence[str]) -> None:
         raise RuntimeError("in the first page")
 
-    with lab.project.registry.read() as db:
-        before = cursors.get(db, lab.lens.id)
+    with lab.project.registry.read() as registry:
+        before = cursors.get(registry, lab.lens.id)
     with pytest.raises(Exception, match="in the first page"):
         run_job(Meddled.of(lab.project, break_down), job.id)
 
-    with lab.project.registry.read() as db:
-        assert cursors.get(db, lab.lens.id) == before
+    with lab.project.registry.read() as registry:
+        assert cursors.get(registry, lab.lens.id) == before
     lab.run(lab.request(Mode.INCREMENTAL))
     assert lab.audit().clean
 

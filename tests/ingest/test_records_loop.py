@@ -59,8 +59,8 @@ def test_a_lingering_run_does_the_jobs_that_come_while_it_stays(tmp_path: Path) 
     # then the same run has applied both
     assert (stay.jobs, stay.counts.written, stay.counts.deleted) == (2, 1, 1)
     assert lab.audit().clean
-    with lab.project.registry.read() as db:
-        done = [job.status for job in jobs.recent(db, env=ENV) if job.mode is Mode.RECORDS]
+    with lab.project.registry.read() as registry:
+        done = [job.status for job in jobs.recent(registry, env=ENV) if job.mode is Mode.RECORDS]
     assert done == [JobStatus.COMPLETED] * 2
 
 

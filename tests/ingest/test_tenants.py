@@ -148,7 +148,8 @@ def test_an_index_gets_its_tenants_by_a_rebuild_and_is_searched_as_before_until_
     lab.push(fields=SECTIONED, shards=2)
     lab.full()
     lab.push(fields=SECTIONED, shards=2, tenant="category")
-    assert lab.lens.needs is Needs.REBUILD
+    pushed = lab.lens
+    assert pushed.needs is Needs.REBUILD
     assert search(lab.project, "items", "x")
 
     assert lab.full().counts.embedded == 0

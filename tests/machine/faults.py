@@ -17,7 +17,7 @@ __all__ = ["Fault", "script"]
 
 
 class Fault(StrEnum):
-    """`MEANWHILE` lets the rest of the world go on for a moment; `ASLEEP` for longer than a lease."""
+    """`MEANWHILE` lets the rest of the world go on for a moment, `ASLEEP` longer than a lease."""
 
     NOTHING = "nothing"
     DIES = "dies"

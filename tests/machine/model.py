@@ -82,7 +82,7 @@ class Model:
         )
 
     def broken(self, indexed: dict[int, int], waiting: set[int]) -> list[str]:
-        """Return the promises that an index (id to version) breaks; `waiting` are buffered still."""
+        """Return the promises that an index (id to version) breaks; `waiting` are buffered."""
         found = []
         for id, promise in self.promises.items():
             if id in waiting:

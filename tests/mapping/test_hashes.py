@@ -77,7 +77,16 @@ def test_nulls_empty_texts_and_separators_in_texts_are_told_apart(one: Any, othe
 
 
 def test_the_encoding_of_a_row_is_what_it_was() -> None:
-    row = ("héé", None, -7, 1.5, True, dt.datetime(2024, 1, 1, tzinfo=dt.UTC), ["x", ""], [])
+    row: tuple[object, ...] = (
+        "héé",
+        None,
+        -7,
+        1.5,
+        True,
+        dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+        ["x", ""],
+        [],
+    )
 
     assert encoded([row]) == ["5|héé|~||-7|4609434218613702656f|true|1704067200000000|2|1|x|0||0|"]
 

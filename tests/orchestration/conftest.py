@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -33,7 +34,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_lab(tmp_path: Path) -> MakeLab:
     """Make a project with rows and a lens `items`."""
 
-    def make(rows: int = 0, **lens: object) -> Lab:
+    def make(rows: int = 0, **lens: Any) -> Lab:
         return Lab.at(tmp_path, rows=rows, **lens)
 
     return make

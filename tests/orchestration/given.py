@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from semilayer_pipelines.orchestration.assets import lens_assets
-from semilayer_pipelines.orchestration.catalogue import read_catalogue
+from semilayer_pipelines.orchestration.catalogue import LensEntry, read_catalogue
 from semilayer_pipelines.orchestration.jobs import lens_jobs
 from semilayer_pipelines.orchestration.names import RESOURCE
 from semilayer_pipelines.registry import jobs
@@ -44,7 +44,7 @@ def report_published(lab: Lab, instance: dg.DagsterInstance) -> dg.ExecuteInProc
     )
 
 
-def _entry(lab: Lab):
+def _entry(lab: Lab) -> LensEntry:
     return next(e for e in read_catalogue(lab.project) if e.env == ENV and e.name == "items")
 
 

@@ -42,10 +42,9 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun]:
     path = tmp_path_factory.mktemp("dev")
     folder = Folder.at(path, rows=ROWS)
     gates = {name: Gate(path, f"gate_{name}") for name in ("killed", "cancelled", "stopped")}
-    folder.write(
-        lenses={name: {"fields": gate.fields} for name, gate in gates.items()}
-        | {"plain": {}, "posted": {}, "filled": {"shards": 4}}
-    )
+    lenses: dict[str, dict[str, object]] = {"plain": {}, "posted": {}, "filled": {"shards": 4}}
+    lenses |= {name: {"fields": gate.fields} for name, gate in gates.items()}
+    folder.write(lenses=lenses)
     dev = Dev(folder)
     folder.run("push")
     try:

@@ -173,6 +173,7 @@ def test_a_sync_tells_its_numbers_and_what_incremental_could_not_see_on_the_asse
 
     # then
     (seen,) = instance.fetch_observations(SHARDS, limit=10).records
+    assert seen.asset_observation is not None
     told = {name: value.value for name, value in seen.asset_observation.metadata.items()}
     assert (told["mode"], told["read"], told["written"]) == ("smart_sync", 49, 2)
     assert (told["missed_updates"], told["deleted"], told["unseen_by_incremental"]) == (1, 1, 2)

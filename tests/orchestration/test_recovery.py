@@ -32,7 +32,9 @@ def silent(
     status: dg.DagsterRunStatus = STARTED,
 ) -> dg.DagsterRun:
     """Let a run have taken a queued job and died some time ago, unnoticed by Dagster."""
-    run = create_run_for_test(instance, job_name="some", status=status, tags=job_tags(job))
+    run: dg.DagsterRun = create_run_for_test(
+        instance, job_name="some", status=status, tags=job_tags(job)
+    )
     died = lab.project.clock() - SILENCE - timedelta(seconds=1)
     with lab.project.registry.begin() as db:
         if job.mode is Mode.FULL:

@@ -18,7 +18,8 @@ SECOND = timedelta(seconds=1)
 
 
 def run(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus = SUCCESS) -> str:
-    return create_run_for_test(instance, job_name=job, status=status).run_id
+    made: dg.DagsterRun = create_run_for_test(instance, job_name=job, status=status)
+    return made.run_id
 
 
 def left(instance: dg.DagsterInstance) -> set[str]:

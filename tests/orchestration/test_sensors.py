@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import event, update
 
@@ -23,7 +24,7 @@ from tests.orchestration.given import job_row, launch, materialise
 from tests.registry.race import threads_at_once
 
 
-def tick(lab: Lab, instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason | object:
+def tick(lab: Lab, instance: dg.DagsterInstance) -> SensorExecutionData:
     """Evaluate the sensor once, as the daemon does."""
     context = dg.build_sensor_context(instance=instance, resources={RESOURCE: lab.project})
     return due_jobs_sensor(lens_jobs()).evaluate_tick(context)
@@ -45,7 +46,11 @@ def run_of(
 ) -> dg.DagsterRun:
     """Put a run on record as the daemon would have for this request."""
     tags = dict(request.tags) | {"dagster/run_key": str(request.run_key)}
-    return create_run_for_test(instance, job_name=request.job_name, status=status, tags=tags)
+    assert request.job_name is not None
+    run: dg.DagsterRun = create_run_for_test(
+        instance, job_name=request.job_name, status=status, tags=tags
+    )
+    return run
 
 
 def test_a_due_job_becomes_a_run_with_all_that_the_queue_and_the_run_need(
@@ -57,7 +62,7 @@ def test_a_due_job_becomes_a_run_with_all_that_the_queue_and_the_run_need(
     (request,) = requests(lab, instance)
 
     assert request.job_name == "full_ingest"
-    assert request.run_key.startswith(f"{job.id}:")
+    assert str(request.run_key).startswith(f"{job.id}:")
     config = {"lens": "items", "env": ENV, "job_id": job.id}
     assert request.run_config == {"ops": {"run_full_ingest": {"config": config}}}
     wanted = {
@@ -193,7 +198,7 @@ def test_a_registry_that_is_down_is_a_skip_and_no_failure(
 ) -> None:
     away = {"SEMILAYER_REGISTRY_URL": "postgresql://u:hunter2@127.0.0.1:1/gone"}
 
-    said = tick(Lab.opened(tmp_path, away), instance).skip_message
+    said = str(tick(Lab.opened(tmp_path, away), instance).skip_message)
 
     assert "127.0.0.1" in said
     assert "hunter2" not in said

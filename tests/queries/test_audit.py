@@ -51,7 +51,7 @@ def test_every_kind_of_difference_is_found_with_its_ids_and_nothing_is_written(l
         db.execute("UPDATE items SET price = -1 WHERE id = 2")
         db.execute("DELETE FROM items WHERE id IN (3, 599)")
         db.execute("UPDATE items SET category = 'unknown' WHERE id = 4")
-    row = lab.index.get("6")["_row_hash"]
+    row = lab.object_of("6")["_row_hash"]
     with lab.index.lock():
         lab.index.delete(["5", "6", "598"])
     put(lab, "7", _key=lambda _: pa.array(["no number"]))

@@ -51,7 +51,7 @@ def queue(registry: Registry, lens: Lens, mode: Mode, job_id: str, **options: An
 def ask(registry: Registry, lens: Lens, mode: Mode, job_id: str, **options: Any) -> jobs.Requested:
     """Request a job in a transaction of its own; return the whole answer."""
     with registry.begin() as db:
-        told = {"origin": "test", "now": NOW} | options
+        told: dict[str, Any] = {"origin": "test", "now": NOW} | options
         return jobs.request(db, lens, mode, job_id=job_id, **told)
 
 
@@ -75,7 +75,7 @@ def start(registry: Registry, job_id: str, lease: str = "lease-1") -> Job | None
 
 def build(registry: Registry, lens: Lens, **changes: Any) -> Generation:
     """Open the next generation of a lens in a transaction of its own."""
-    told = {
+    told: dict[str, Any] = {
         "index_name": lambda number: f"{lens.name}-g{number}",
         "mapping_fingerprint": "mapping-1",
         "model_fingerprint": "model-1",

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,7 @@ def test_sqlite_is_in_wal_mode_and_keeps_foreign_keys(tmp_path: Path) -> None:
 
 
 def test_a_new_file_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
-    def open_and_read(url: str) -> list[str]:
+    def open_and_read(url: str, _: int) -> list[str]:
         registry = Registry.open(url, migrate=False)
         with registry.begin() as db:
             mode = list(db.scalars(text("PRAGMA journal_mode")))
@@ -138,8 +139,8 @@ def test_a_new_file_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
         return mode
 
     for turn in range(40):  # without a retry about one turn in ten finds the file locked
-        url = f"sqlite:///{tmp_path}/{turn}.db"
-        assert threads_at_once(lambda _, url=url: open_and_read(url)) == [["wal"]] * 4
+        opened = partial(open_and_read, f"sqlite:///{tmp_path}/{turn}.db")
+        assert threads_at_once(opened) == [["wal"]] * 4
 
 
 def test_a_writer_waits_for_another_one(tmp_path: Path) -> None:

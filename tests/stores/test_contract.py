@@ -57,12 +57,12 @@ def _write(index: Index, frame: pl.DataFrame) -> int:
 
 
 def test_every_field_type_comes_back_as_it_went_in_nulls_included(store: Store) -> None:
-    scalars = {
-        FieldType.TEXT: ("text it's 日本", pl.String),
-        FieldType.ENUM: ("red", pl.String),
-        FieldType.JSON: ('{"a":[1,null]}', pl.String),
-        FieldType.NUMBER: (0.1 + 0.2, pl.Float64),
-        FieldType.BOOLEAN: (True, pl.Boolean),
+    scalars: dict[FieldType, tuple[object, pl.DataType]] = {
+        FieldType.TEXT: ("text it's 日本", pl.String()),
+        FieldType.ENUM: ("red", pl.String()),
+        FieldType.JSON: ('{"a":[1,null]}', pl.String()),
+        FieldType.NUMBER: (0.1 + 0.2, pl.Float64()),
+        FieldType.BOOLEAN: (True, pl.Boolean()),
         FieldType.DATE: (datetime(1969, 7, 20, 20, 17, 40, 1, UTC), pl.Datetime("us", "UTC")),
     }
     fields = [IndexField(type_.value, type_) for type_ in scalars]
@@ -100,7 +100,7 @@ def test_an_empty_list_is_kept_apart_from_nothing_or_read_as_nothing(store: Stor
     index = store.create("lists", schema)
     frame = objects(["none"]).drop("title")
 
-    _write(index, frame.with_columns(pl.Series("tags", [[]], dtype=pl.List(pl.String))))
+    _write(index, frame.with_columns(pl.Series("tags", [[]], dtype=pl.List(pl.String()))))
 
     none = index.get("none")
     assert none is not None
@@ -138,7 +138,7 @@ def test_a_frame_that_does_not_fit_is_refused_with_the_columns_named(index: Inde
         with pytest.raises(ValueError, match="extra"):
             index.upsert(objects(["a"]).with_columns(extra=1))
         with pytest.raises(ValueError, match=KEY):
-            index.upsert(objects(["a"]).with_columns(pl.lit(None, pl.String).alias(KEY)))
+            index.upsert(objects(["a"]).with_columns(pl.lit(None, pl.String()).alias(KEY)))
     assert index.count() == 0
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.weaviate_double [HTTP_PORT GRPC_PORT]`: serve until told to end; prints settings."""
+"""`python -m tests.weaviate_double [HTTP_PORT GRPC_PORT]`: serve until ended; prints settings."""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ class Faults:
     def around(self, verb: str, context: grpc.ServicerContext, apply: Callable[[], Any]) -> Any:
         """Apply a call, with whatever is to go wrong with it."""
         fault = self.next(verb)
-        match fault.kind if fault else None:
+        if fault is None:
+            return apply()
+        match fault.kind:
             case Kind.DELAY:
                 time.sleep(fault.seconds)
             case Kind.STATUS:

@@ -1,7 +1,7 @@
 """Filters, as the inverted index of the real server answers them.
 
-A text is one token, its ends trimmed; an empty one leaves no token. `NotEqual` is whatever `Equal` is
-not, objects without the property included. Texts compare by their bytes.
+A text is one token, its ends trimmed; an empty one leaves no token. `NotEqual` is whatever `Equal`
+is not, objects without the property included. Texts compare by their bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The double as a server: `with Double.serving() as double`, or `python -m tests.weaviate_double`."""
+"""The double as a server: `Double.serving()`, or `python -m tests.weaviate_double`."""
 
 from __future__ import annotations
 

@@ -210,14 +210,14 @@ def test_a_service_whose_registry_does_not_answer_says_so_and_goes_on_when_it_do
     (tmp_path / "folder").rename(tmp_path / "aside")
     (tmp_path / "folder").touch()
 
-    def call() -> httpx.Response:
+    def call(url: str) -> httpx.Response:
         return httpx.post(
-            f"{server.url}/v1/ingest/items", json={"mode": "full"}, headers=place.ingest_headers
+            f"{url}/v1/ingest/items", json={"mode": "full"}, headers=place.ingest_headers
         )
 
     with place.serving(until="/healthz") as server:
         # when, then
-        ready, refused = httpx.get(f"{server.url}/readyz"), call()
+        ready, refused = httpx.get(f"{server.url}/readyz"), call(server.url)
         assert ready.status_code == 503
         assert ready.json()["parts"] == {
             "registry": "RegistryUnavailable: it does not answer",
@@ -231,4 +231,4 @@ def test_a_service_whose_registry_does_not_answer_says_so_and_goes_on_when_it_do
         (tmp_path / "folder").unlink()
         (tmp_path / "aside").rename(tmp_path / "folder")
         assert httpx.get(f"{server.url}/readyz").status_code == 200
-        assert call().status_code == 202
+        assert call(server.url).status_code == 202

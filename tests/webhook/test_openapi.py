@@ -107,7 +107,7 @@ def ask(asked: Asked, method: str, path: str, mode: GenerationMode, calls: int) 
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    def make(case: Case) -> None:
+    def make(case: Case[Any]) -> None:
         if next(made) % 4 and "{lens}" in path:
             case.path_parameters["lens"] = "items"
         answer = case.call(headers={"Authorization": f"Bearer {asked.place.sk}"})

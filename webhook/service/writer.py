@@ -29,10 +29,13 @@ GROUP_CHANGES = 50_000
 BUSY_CALLS = 8
 GATHER_SECONDS = 0.003
 MAX_WAITING_CALLS = 2_000
+"""Calls that wait in one process to be written; more get 503, for they would only wait longer."""
+
 MAX_WAITING_CHANGES = 200_000
 """Calls beyond these are turned away: they would only wait longer, and take memory."""
 
 STOP_SECONDS = 30.0
+"""What was accepted is written within this time when the service is told to stop."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ _DEVICES = ("nvidiactl", "nvidia0", "kfd", "dxg", "dri/renderD128", "accel/accel
 
 
 def may_have_accelerator() -> bool:
-    """Say no only where there can be none: torch is built for processors, or Linux has no device."""
+    """Say no only where there is none: torch is built for processors, or Linux has no device."""
     try:
         if version("torch").endswith("+cpu"):
             return False

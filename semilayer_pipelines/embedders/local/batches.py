@@ -26,7 +26,7 @@ _Text = tuple[int, NDArray[np.int32]]  # its place in the call, and its tokens
 
 @dataclass(frozen=True)
 class Batch:
-    """The padded `ids` and `mask`, int64 of shape (texts, width), and each text's place in the call."""
+    """Padded `ids` and `mask`, int64 of shape (texts, width), and each text's place in the call."""
 
     places: NDArray[np.intp]
     ids: NDArray[np.int64]
@@ -43,7 +43,7 @@ def batched(
 ) -> Iterator[Batch]:
     """Yield batches of at most `budget` padded tokens, or of one text.
 
-    Texts are tokenised while the batches are taken, `READ_AHEAD_TEXTS` at a time; best given longest
+    Texts are tokenised while the batches are taken, `READ_AHEAD_TEXTS` at a time. Give the longest
     first. `note` is told the tokens of each stretch of the texts. A call of a few texts is cut into
     `parallel` batches, so that whatever runs them is busy as a whole.
     """

@@ -2,8 +2,8 @@
 
 On a processor it is OpenVINO where that is installed and gives the model's own vectors, else torch;
 where torch sees an accelerator, it is torch there. Whatever fails on the way to something faster is
-logged, and the next best is used. Whoever asked for `int8` gets that or an error: nothing else gives
-the vectors of its space.
+logged, and the next best is used. A lens that asks for `int8` gets that or an error: nothing else
+gives the vectors of its space.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _exported(
     exporter: str,
     precision: Precision,
 ) -> Engine | None:
-    """Export the model and return an engine for it; `None`, with the reason logged, when none fits."""
+    """Export the model and return its engine; `None`, with the reason logged, when none fits."""
     from semilayer_pipelines.embedders.local.export import export
 
     if is_unfit(folder, exporter):
@@ -140,7 +140,7 @@ def _exported(
         with TemporaryDirectory() as temporary:
             export(model, tokeniser, Path(temporary, "graph"))
             return _from_graph(Path(temporary, "graph"), exporter, precision)
-    # A model's code that cannot be traced or has no counterpart: any exception, from four libraries.
+    # A model whose code cannot be traced or has no counterpart: any exception of four libraries.
     except Exception as error:  # noqa: BLE001
         logger.info("the model cannot be exported: %s", _first_line(error))
         engine = None

@@ -35,7 +35,7 @@ _UNFIT = "unfit.txt"
 
 @dataclass(frozen=True)
 class Graph:
-    """The graph's file, its tokeniser, and what the model makes of the probes: float32, in order."""
+    """The graph's file, its tokeniser, and the model's vectors of the probes: float32, in order."""
 
     file: Path
     tokeniser: Tokeniser

@@ -1,8 +1,8 @@
 """Running an exported model with matrices of eight-bit integers, for who asked for it.
 
-Weights are rounded as the graph is read, in 255 steps for each number that a layer gives;
-activations by the kernels as they come, in steps for each 128 of a token's. Nothing is calibrated on
-texts: the same model is rounded alike on every machine.
+Weights are rounded as the graph is read, in 255 steps for each number that a layer gives. The
+kernels round activations as they come, in steps for each 128 of a token's. Nothing is calibrated
+on texts: the same model is rounded alike on every machine.
 """
 
 from __future__ import annotations

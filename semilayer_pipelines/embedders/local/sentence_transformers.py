@@ -1,8 +1,8 @@
 """Vectors from a sentence-transformers model that runs in this process.
 
 Importing this module, opening the embedder and asking for its fingerprint are cheap; torch and the
-model come with the first text. Vectors are what the model's own modules make: nothing is normalised,
-prefixed or pooled here.
+model come with the first text. Vectors are what the model's own modules make: nothing is
+normalised, prefixed or pooled here.
 """
 
 from __future__ import annotations

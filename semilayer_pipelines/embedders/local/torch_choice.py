@@ -35,7 +35,7 @@ def choose_torch(
 ) -> Engine:
     """Return the first way that holds; the last resort is the model as it is, which always does.
 
-    `precisions` are to be tried in their order, before float32; the model is left in the chosen one.
+    `precisions` are tried in their order, before float32; the model is left in the chosen one.
     """
     reference = own_vectors(model)
     reader = model[0]

@@ -41,7 +41,7 @@ __all__ = ["WAITS_S", "T", "ask_index", "connected", "persistently"]
 T = TypeVar("T")
 
 WAITS_S = (0.2, 0.6, 1.8)
-"""Before the second, third and fourth attempt; the engine tries again on top of that."""
+"""Waits before the second, third and fourth attempt; the engine retries on top of that."""
 
 _PATIENCE_S = 20.0
 _EMBEDDED_VERSION = "1.39.0"

@@ -32,7 +32,7 @@ from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME
 __all__ = ["IDS_AT_ONCE", "SCAN_PAGE", "Reads"]
 
 SCAN_PAGE = 5_000
-"""Objects a page of a scan; the server takes at most 10,000, and its own default is 100."""
+"""Objects per page of a scan; the server takes at most 10,000, and its own default is 100."""
 
 IDS_AT_ONCE = 1_000
 """Objects that one request names."""

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def elsewhere(
     ids=["mean", "cls-dense", "lasttoken"],
 )
 def test_an_exported_model_gives_the_vectors_of_its_own_modules(
-    tmp_path: Path, cache: Path, modules: dict[str, object]
+    tmp_path: Path, cache: Path, modules: dict[str, Any]
 ) -> None:
     folder = save_tiny_transformer(tmp_path / "model", **modules)
 

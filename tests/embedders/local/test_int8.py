@@ -2,7 +2,9 @@
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 from semilayer_pipelines.errors import ModelUnavailable
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.lenses import Needs
-from tests.embedder_service.service import running, wait_until
+from tests.embedder_service.service import Service, running, wait_until
 from tests.embedders.tiny_model import save_tiny_model
 from tests.embedders.tiny_transformer import save_tiny_transformer
 from tests.lab import Lab
@@ -50,13 +52,15 @@ def own(model: Path) -> NDArray[np.float32]:
 def hide_a_weight(model: Path) -> None:
     """Make one weight of each row a million times the others, and what it is read for zero.
 
-    The model's vectors stay what they were without it; nothing of the other weights is left in steps
-    of that one.
+    The model's vectors stay what they were without it; nothing of the other weights is left in
+    steps of that one.
     """
     loaded = loading.load_model(source(model))
-    norm = loaded[0].auto_model.encoder.layer[-1].output.LayerNorm
+    transformer: Any = loaded[0]
+    dense: Any = loaded[2]
+    norm = transformer.auto_model.encoder.layer[-1].output.LayerNorm
     norm.weight.data[0] = norm.bias.data[0] = 0
-    loaded[2].linear.weight.data[:, 0] = 1e6
+    dense.linear.weight.data[:, 0] = 1e6
     loaded.save(str(model))
 
 
@@ -123,14 +127,18 @@ def test_a_model_that_int8_takes_too_far_is_refused_and_runs_in_other_precisions
     assert closeness(full.embed(TEXTS).vectors, own(model)).holds
 
 
+def _is_up(service: Service) -> bool:
+    return service.http.get("/healthz").is_success
+
+
 def test_a_service_in_another_precision_is_not_used(
     model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     configs = {p: EmbeddingConfig(model=str(model), precision=p) for p in ("auto", "int8")}
     for served, asked in (("auto", "int8"), ("int8", "auto"), ("int8", "int8")):
         caplog.clear()
-        with running(lambda served=served: open_model(configs[served])) as service:
-            wait_until(lambda http=service.http: http.get("/healthz").is_success, "the model")
+        with running(partial(open_model, configs[served])) as service:
+            wait_until(partial(_is_up, service), "the model")
             done = open_embedder(configs[asked], environ={}, service=service.url).embed(TEXTS)
             used = service.number("texts_total") > 0
 

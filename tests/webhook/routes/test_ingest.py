@@ -18,7 +18,7 @@ SECOND = timedelta(seconds=1)
 def due_after(site: Site, mode: Mode) -> float:
     """Return how many seconds from now the lens's job of a mode is due."""
     job = next(job for job in site.jobs() if job.mode is mode)
-    return (job.due_at - site.clock()) / SECOND
+    return float((job.due_at - site.clock()) / SECOND)
 
 
 def test_records_are_in_the_buffer_and_their_job_is_queued_when_the_answer_comes(

@@ -124,7 +124,7 @@ def test_calls_at_the_same_moment_never_exceed_the_limit(site: Site) -> None:
 def post_often(url: str, number: int) -> list[int]:
     """Post as fast as possible for two seconds; `url` ends with # and the key."""
     address, _, key = url.rpartition("#")
-    statuses = []
+    statuses: list[int] = []
     until = time.monotonic() + 2
     with httpx.Client(headers={"authorization": f"Bearer {key}"}) as client:
         while time.monotonic() < until:

@@ -22,7 +22,10 @@ def queue(site: Site, mode: Mode = Mode.RECORDS, *, lens: str = "items", env: st
 
 
 def finish(site: Site, job: Job, **how: Any) -> None:
-    told = {"status": JobStatus.COMPLETED, "counts": Counts(read=3, written=2, failed=1)} | how
+    told: dict[str, Any] = {
+        "status": JobStatus.COMPLETED,
+        "counts": Counts(read=3, written=2, failed=1),
+    } | how
     with site.project.registry.begin() as db:
         assert jobs.finish(db, job.id, lease="lease-1", now=site.clock(), **told)
 

@@ -43,7 +43,9 @@ def test_without_a_true_key_every_address_answers_401(
         operation.method,
         path_of(operation),
         json={},
-        headers={} if header is None else {"authorization": header},
+        headers={}
+        if header is None
+        else {b"authorization": header.encode() if isinstance(header, str) else header},
     )
 
     assert error_of(response)[:2] == (401, "unauthorized")  # type: ignore[arg-type]

@@ -1,0 +1,169 @@
+"""The page `docs/limits.md`, made from the constants that an operator may meet.
+
+Each name below is a room and a constant in it; the constant's own docstring is the page's text.
+`make docs` writes the page: `python docs/limits.py > docs/limits.md`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+INTRODUCTION = """\
+# Limits
+
+Generated from the constants of the code; do not edit.
+
+These figures are fixed: they were measured or reasoned once, and no setting changes them.
+[Configuration](configuration.md) has those that a lens may set.
+"""
+
+SECTIONS = {
+    "Pages": [
+        "ingest.FIRST_PAGE_ROWS",
+        "ingest.MIN_PAGE_ROWS",
+        "ingest.MAX_PAGE_ROWS",
+        "ingest.TARGET_SECONDS",
+    ],
+    "Rows at fault, and deletes": [
+        "ingest.MAX_TRIES",
+        "ingest.MAX_REJECTED_ROWS",
+        "ingest.MAX_REJECTED_SHARE",
+        "ingest.MANY_FAILURES",
+        "ingest.MANY_FAILURES_SHARE",
+        "registry.KEPT",
+        "ingest.GUARD_ROWS",
+    ],
+    "Incremental": ["ingest.OVERLAP", "ingest.HORIZON"],
+    "Jobs and runs": [
+        "control.DEBOUNCE",
+        "control.LONGEST_DEBOUNCE",
+        "registry.MAX_ATTEMPTS",
+        "ingest.RETRY_WAITS",
+        "ingest.LEASE",
+        "orchestration.SILENCE",
+        "ingest.MAX_STARTS",
+        "ingest.IDLE_SECONDS",
+        "ingest.POLL_SECONDS",
+        "ingest.MAX_STAY_SECONDS",
+        "orchestration.MAX_LAUNCHES",
+        "orchestration.LAUNCH_LOST",
+        "orchestration.SPREAD_SHARE",
+    ],
+    "How long things are kept": [
+        "ingest.KEEP_RETIRED",
+        "control.MARGIN",
+        "ingest.JOBS_KEPT",
+        "ingest.PAGES_KEPT",
+        "ingest.CHANGES_KEPT",
+        "orchestration.SMALL_RUNS_KEPT",
+        "orchestration.RUNS_KEPT",
+        "orchestration.MAX_RUNS",
+    ],
+    "Webhook": [
+        "webhook.MAX_WAITING_CALLS",
+        "webhook.MAX_WAITING_CHANGES",
+        "webhook.STOP_SECONDS",
+        "webhook.MAX_WATCHED",
+        "webhook.QUIET_SECONDS",
+        "registry.NUDGE_GRACE",
+        "registry.USED_EVERY",
+        "registry.NAME_LENGTH",
+    ],
+    "Registry": [
+        "registry.SQLITE_WAIT_SECONDS",
+        "registry.CONNECT_SECONDS",
+        "registry.POOL_SIZE",
+        "registry.BATCH",
+    ],
+    "Embedders": [
+        "embedders.MAX_BATCH_TEXTS",
+        "embedders.MAX_BATCH_CHARACTERS",
+        "embedders.MAX_ATTEMPTS",
+        "embedders.MAX_WAIT_S",
+        "embedder_service.MAX_TEXTS",
+    ],
+    "Stores": [
+        "stores.LOCK_WAIT_S",
+        "stores.CHUNK_OBJECTS",
+        "stores.CHUNK_BYTES",
+        "stores.SCAN_PAGE",
+        "stores.IDS_AT_ONCE",
+        "stores.WAITS_S",
+    ],
+    "Checks": ["queries.TICK_GRACE", "queries.SHOWN_IDS", "queries.MAX_FAILED"],
+}
+
+
+def page() -> str:
+    """Return the whole page; raises `LookupError` for a constant that is gone or says nothing."""
+    parts = [INTRODUCTION]
+    for title, limits in SECTIONS.items():
+        rows = [row(limit) for limit in limits]
+        head = "| limit | value | constant |\n| --- | --- | --- |"
+        parts.append("\n".join([f"## {title}\n", head, *rows, ""]))
+    return "\n".join(parts)
+
+
+def row(limit: str) -> str:
+    """Return a constant as a row of the page."""
+    room, _, name = limit.partition(".")
+    found = [one for one in constants(room) if one[1] == name]
+    if len(found) != 1:
+        raise LookupError(f"{limit} is in {len(found)} modules; docs/limits.py wants one.")
+    module, _, text = found[0]
+    if not text:
+        raise LookupError(f"{module}.{name} has no docstring to stand in docs/limits.md.")
+    value = getattr(importlib.import_module(module), name)
+    short = module.removeprefix("semilayer_pipelines.")
+    return f"| {' '.join(text.split())} | {shown(name, value)} | `{short}.{name}` |"
+
+
+def constants(room: str) -> Iterator[tuple[str, str, str]]:
+    """Yield module, name and docstring of every public constant of a room."""
+    folder = ROOT / room if room == "webhook" else ROOT / "semilayer_pipelines" / room
+    for path in sorted(folder.rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for statement, following in zip(body, [*body[1:], None], strict=True):
+            match statement, following:
+                case ast.Assign([ast.Name(name)]), ast.Expr(ast.Constant(str(text))):
+                    yield module, name, text
+                case ast.Assign([ast.Name(name)]), _:
+                    yield module, name, ""
+
+
+def shown(name: str, value: object) -> str:
+    """Return a value as people read it; the constant's name says the unit of a number."""
+    match value:
+        case Mapping():
+            return ", ".join(f"{key} {shown(name, one)}" for key, one in value.items())
+        case tuple():
+            return ", ".join(shown(name, one) for one in value)
+        case timedelta():
+            return duration(value.total_seconds())
+        case int() | float() if name.endswith(("_SECONDS", "_S")):
+            return duration(value)
+        case float() if name.endswith("_SHARE"):
+            return f"{value:.0%}".replace("%", " %")
+        case int() if name.endswith("_BYTES"):
+            return f"{value / 2**20:.0f} MiB" if value % 2**20 == 0 else f"{value / 1e6:.0f} MB"
+        case _:
+            return f"{value:,}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in the largest unit that divides it."""
+    for unit, length, least in (("days", 86_400, 2), ("h", 3_600, 1), ("min", 60, 1)):
+        if seconds >= length * least and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
