@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.diff import CHANGED, DELETED, INDEX, hashed_rows
 from benchmarks.memory_probe import peak_mb
+from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.stores import open_store
 
@@ -28,10 +29,10 @@ def main() -> None:
     for start in range(0, rows, _PAGE_ROWS):
         numbers = np.arange(start, min(start + _PAGE_ROWS, rows), dtype=np.uint64)
         there = numbers[numbers % 100 != DELETED]
-        is_known, is_same = known.compare(hashed_rows(there, there % 100 == CHANGED))
-        same += int(is_same.sum())
-        changed += int((is_known & ~is_same).sum())
-        new += int((~is_known).sum())
+        states = known.compare(hashed_rows(there, there % 100 == CHANGED))
+        same += int((states == Indexed.SAME).sum())
+        changed += int((states == Indexed.OTHER).sum())
+        new += int((states == Indexed.NOTHING).sum())
     unseen = sum(part.len() for part in known.unseen(index.scan()))
     told = {
         "seconds": time.perf_counter() - started,

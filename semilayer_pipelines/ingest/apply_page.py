@@ -16,9 +16,16 @@ import polars as pl
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable, TooManyFailures
+from semilayer_pipelines.ingest.decision import (
+    Action,
+    all_replaced,
+    decide,
+    may_have_vector,
+    not_newer,
+)
 from semilayer_pipelines.ingest.embed import Embed, embed_now
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Comparison, Page, RowChoice
+from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
@@ -35,15 +42,14 @@ MANY_FAILURES_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Begun:
-    """A page that is mapped and compared; `known` says which changed rows the index may have.
+    """A page that is mapped and compared.
 
-    `vectors` are those of the changed rows, under way.
+    `actions` are those of the rows that are written; `vectors` are theirs, under way.
     """
 
     page: Page
     mapped: Mapped
-    comparison: Comparison
-    known: pl.Series
+    actions: pl.Series
     vectors: PendingVectors
 
 
@@ -64,13 +70,18 @@ def begin_page(
     """Map and compare a page, and have its vectors made; nothing is written."""
     mapped = opened.mapping.apply(page.rows)
     _refuse_mass_failure(mapped, page.rows.height)
-    comparison = choice.compare(page, mapped)
-    changed = mapped.frame.filter(~comparison.same)
-    known = comparison.known.filter(~comparison.same)
-    have = choice.reuse_from()
-    # Only a key that an index knows can have a vector there; of another index nothing is known.
-    may_have = known if have is target.index else pl.repeat(True, known.len(), eager=True)
-    return Begun(page, mapped, comparison, known, begin_vectors(embed, changed, have, may_have))
+    states = choice.compare(page, mapped)
+    actions = decide(states, sole_writer=target.sole_writer)
+    written = actions != Action.SKIP
+    rows, have = mapped.frame.filter(written), choice.reuse_from()
+    # Only the index that was compared is known; another one may have a vector of any row.
+    looked_for = (
+        may_have_vector(states.filter(written))
+        if have is target.index
+        else pl.repeat(True, rows.height, eager=True)
+    )
+    vectors = begin_vectors(embed, rows, have, looked_for)
+    return Begun(page, mapped, actions.filter(written), vectors)
 
 
 def end_page(
@@ -80,9 +91,8 @@ def end_page(
 
     `since` is the monotonic time from which on it is counted how long the page took.
     """
-    page, mapped, comparison, known = begun.page, begun.mapped, begun.comparison, begun.known
-    ready = begun.vectors.result()
-    known = known.gather(ready.at)
+    page, mapped, ready = begun.page, begun.mapped, begun.vectors.result()
+    actions = begun.actions.gather(ready.at)
     objects = _stamped(opened, ready, page)
     embedding = {key: ("embedding", reason) for key, reason in ready.rejected.items()}
     if not objects.height:
@@ -95,10 +105,10 @@ def end_page(
             newer = _newer(opened, objects[KEY], page.change_seq)
             if newer:
                 # Not without need: filtering copies the vectors, which are megabytes.
-                current = ~objects[KEY].is_in(newer)
-                objects, known = objects.filter(current), known.filter(current)
-            _part(index, objects[KEY].filter(objects[KEY].is_in(comparison.doubled.implode())))
-            written, refused = _write(target, index, objects, known)
+                ours = not_newer(objects[KEY], newer)
+                objects, actions = objects.filter(ours), actions.filter(ours)
+            _part(index, objects[KEY].filter(actions == Action.PART))
+            written, refused = _write(target, index, objects, actions)
             _refuse_mass_rejection(refused, objects.height)
             rejected = embedding | {key: ("writing", reason) for key, reason in refused.items()}
             counts = _counts(page, mapped, ready, written, len(rejected))
@@ -118,20 +128,18 @@ def _part(index: Index, doubled: pl.Series) -> None:
 
 
 def _write(
-    target: Target, index: Index, objects: pl.DataFrame, known: pl.Series
+    target: Target, index: Index, objects: pl.DataFrame, actions: pl.Series
 ) -> tuple[int, dict[str, str]]:
     """Write objects; return how many, and the keys that the store rejected with the reasons."""
     try:
-        return target.write(index, objects, known), {}
+        return target.write(index, objects, actions), {}
     except ObjectsRejected as rejected:
         return rejected.written, rejected.reasons
     except StoreUnavailable:
         # An append may have gone through although its answer was lost: from now on only replace.
-        any_may_be_there = pl.repeat(True, known.len(), eager=True)
+        replaced = all_replaced(objects.height)
         try:
-            again = retrying(
-                lambda: target.write(index, objects, any_may_be_there), StoreUnavailable
-            )
+            again = retrying(lambda: target.write(index, objects, replaced), StoreUnavailable)
         except ObjectsRejected as rejected:
             return rejected.written, rejected.reasons
         return again, {}

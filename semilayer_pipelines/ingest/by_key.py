@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
-from semilayer_pipelines.ingest.page import Comparison, Page
+from semilayer_pipelines.ingest.decision import indexed
+from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH, Index
@@ -23,7 +25,7 @@ class ByKey:
     target: Target
     cover = None
 
-    def compare(self, page: Page, mapped: Mapped) -> Comparison:
+    def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the keys of the page up in the generation's own index."""
         return compare_by_key(self.target.index, mapped)
 
@@ -32,24 +34,26 @@ class ByKey:
         return self.target.index
 
 
-def compare_by_key(index: Index | None, mapped: Mapped) -> Comparison:
-    """Compare mapped rows with the index by looking just their keys up."""
+def compare_by_key(index: Index | None, mapped: Mapped) -> pl.Series:
+    """Return a Series of `Indexed` for mapped rows by looking just their keys up."""
     if index is None:
-        nothing = pl.repeat(False, mapped.frame.height, eager=True)
-        return Comparison(known=nothing, same=nothing)
+        nothing = np.zeros(mapped.frame.height, dtype=np.bool_)
+        return indexed(nothing, nothing, nothing)
     found = index.fetch(mapped.frame[KEY].to_list(), vectors=False)
-    have = found.unique(KEY, keep="any")
     doubled = found[KEY].filter(found[KEY].is_duplicated())
     joined = mapped.frame.select(KEY, ROW_HASH, TEXT_HASH).join(
-        have.select(KEY, ROW_HASH, TEXT_HASH),
+        found.unique(KEY, keep="any").select(KEY, ROW_HASH, TEXT_HASH),
         on=KEY,
         how="left",
         suffix=_INDEXED,
         maintain_order="left",
     )
-    known = joined[ROW_HASH + _INDEXED].is_not_null()
-    same = known
-    for name in (ROW_HASH, TEXT_HASH):
-        same = same & (joined[name] == joined[name + _INDEXED]).fill_null(False)
-    same = same & ~joined[KEY].is_in(doubled.implode())
-    return Comparison(known, same, doubled.unique())
+    same = pl.all_horizontal(
+        pl.col(name) == pl.col(name + _INDEXED) for name in (ROW_HASH, TEXT_HASH)
+    )
+    masks = joined.select(
+        known=pl.col(ROW_HASH + _INDEXED).is_not_null(),
+        same=same.fill_null(False),
+        twice=pl.col(KEY).is_in(doubled.implode()),
+    )
+    return indexed(*(mask.to_numpy() for mask in masks))

@@ -1,18 +1,21 @@
-"""Deleting keys from the index, never those that a newer change owns."""
+"""Dropping keys from the index, never those that a newer change owns (see `decision`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.ingest.decision import not_newer
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, failed_rows
+from semilayer_pipelines.stores.protocol import KEY
 
 __all__ = ["delete_keys"]
 
@@ -38,7 +41,8 @@ def delete_keys(
     with target.locked(index, run):
         with opened.registry.read() as db:
             newer = changes.newer_than(db, opened.lens.id, keys, change_seq)
-        gone = [key for key in keys if key not in newer]
+        named = pl.Series(KEY, keys, dtype=pl.String)
+        gone = named.filter(not_newer(named, newer)).to_list()
         deleted = retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
         _commit(opened, run, target, gone, commit)
     counts = Counts(deleted=deleted)

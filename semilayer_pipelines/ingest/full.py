@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Event
 
+import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.protocol import Window
@@ -22,7 +23,7 @@ from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.lease import LEASE
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Comparison, Page
+from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.pipelined import apply_pages
 from semilayer_pipelines.ingest.publish import announce, publish
@@ -64,10 +65,9 @@ class ShardRows:
         self._reuse = reuse
         self._finished = finished
 
-    def compare(self, page: Page, mapped: Mapped) -> Comparison:
+    def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the rows up among what earlier runs wrote."""
-        found, same = self._known.compare(mapped.frame)
-        return Comparison(known=found, same=same)
+        return self._known.compare(mapped.frame)
 
     def reuse_from(self) -> Index | None:
         """Take vectors over from the index in use, which the new one will replace."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.cursors import decode, encode
@@ -25,7 +26,7 @@ from semilayer_pipelines.errors import SchemaMismatch, SourceUnreachable
 from semilayer_pipelines.ingest.apply_page import apply_page
 from semilayer_pipelines.ingest.by_key import ByKey, compare_by_key
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Comparison, Page
+from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
@@ -57,7 +58,7 @@ class MovedRows:
     end: str
     began: datetime
 
-    def compare(self, page: Page, mapped: Mapped) -> Comparison:
+    def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the keys of the page up in the index."""
         return compare_by_key(self.target.index, mapped)
 

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from semilayer_pipelines.ingest.decision import indexed
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
 __all__ = ["KnownRows"]
@@ -41,26 +42,15 @@ class KnownRows:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def compare(self, mapped: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-        """Say of each mapped row whether its key is in the index, and whether the row is the same.
-
-        Marks the keys as seen in the source. Both Series are Boolean, in the frame's order. A row
-        of which the index has two objects is never the same.
-        """
+    def compare(self, mapped: pl.DataFrame) -> pl.Series:
+        """Return a Series of `Indexed` for mapped rows, and mark their keys as seen in the source."""
         compact = _compact(mapped)
         where, found = self._locate(compact)
         self._seen[where[found]] = True
-        same = np.zeros(len(where), dtype=np.bool_)
+        same, twice = np.zeros_like(found), np.zeros_like(found)
         same[found] = self._rows[where[found]] == compact["row"].to_numpy()[found]
-        same[found] &= ~self._twice[where[found]]
-        return pl.Series("known", found), pl.Series("same", same)
-
-    def doubled(self, keys: pl.Series) -> pl.Series:
-        """Return those of the keys of which the index has two objects."""
-        if not self._twice.any():
-            return keys.clear()
-        where, found = self._locate(_hash_keys(keys))
-        return keys.filter(pl.Series(found & self._twice[where]))
+        twice[found] = self._twice[where[found]]
+        return indexed(found, same, twice)
 
     def mark_seen(self, keys: pl.Series) -> None:
         """Mark keys that the source has though their rows could not be mapped."""

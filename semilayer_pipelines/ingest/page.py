@@ -1,13 +1,13 @@
 """A page of source rows, and what the modes of ingest differ in.
 
 A mode only chooses rows: it reads pages and answers the three questions of `RowChoice`. Everything
-else that happens to a page is `apply_page`'s, and the same for all modes.
+else that happens to a page is `apply_page`'s, by the table of `decision`, and the same for all modes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import polars as pl
@@ -17,7 +17,7 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["Comparison", "Cover", "Page", "RowChoice"]
+__all__ = ["Cover", "Page", "RowChoice"]
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,6 @@ class Page:
     last: str | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Which mapped rows the index may know by key, and which it has unchanged; both Boolean.
-
-    `doubled` are the keys of which it has two objects. Our own writes cannot make such a pair; a
-    writer that does not know the lock can.
-    """
-
-    known: pl.Series
-    same: pl.Series
-    doubled: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
-
-
 Cover = Callable[[Connection, Page, Counts], None]
 """Commits what covers a page that is written, in the transaction that ends the page."""
 
@@ -57,8 +44,8 @@ Cover = Callable[[Connection, Page, Counts], None]
 class RowChoice(Protocol):
     """What a mode decides about its pages; asked in their order, for one walk."""
 
-    def compare(self, page: Page, mapped: Mapped) -> Comparison:
-        """Say what the index has of the mapped rows of a page."""
+    def compare(self, page: Page, mapped: Mapped) -> pl.Series:
+        """Say what the index has of the mapped rows of a page: a Series of `Indexed`."""
         ...
 
     def reuse_from(self) -> Index | None:

@@ -16,11 +16,12 @@ import polars as pl
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import GuardStopped
 from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
+from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Comparison, Page
+from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.pipelined import apply_pages
 from semilayer_pipelines.ingest.run_state import Run
@@ -62,15 +63,15 @@ class ComparedRows:
     missed: MissedUpdates
     cover = None
 
-    def compare(self, page: Page, mapped: Mapped) -> Comparison:
+    def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the rows up among what is known, and note what incremental ingest missed."""
-        keys = mapped.frame[KEY]
-        found, same = self.known.compare(mapped.frame)
-        missed = self.missed.count(page.rows, keys.filter(~same))
+        states = self.known.compare(mapped.frame)
+        differing = mapped.frame[KEY].filter(states != Indexed.SAME)
+        missed = self.missed.count(page.rows, differing)
         self.run.progress.add(Counts(missed_updates=missed))
         # A row that cannot be mapped is there all the same: its old object stays.
         self.known.mark_seen(mapped.failed[KEY])
-        return Comparison(known=found, same=same, doubled=self.known.doubled(keys))
+        return states
 
     def reuse_from(self) -> Index | None:
         """Take vectors over from the index itself."""

@@ -20,7 +20,7 @@ from semilayer_pipelines.ingest.apply_page import apply_page
 from semilayer_pipelines.ingest.by_key import compare_by_key
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Comparison, Page, RowChoice
+from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
@@ -42,7 +42,7 @@ class ClaimedRows:
     run: Run
     target: Target
 
-    def compare(self, page: Page, mapped: Mapped) -> Comparison:
+    def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the keys of the page up in the index."""
         return compare_by_key(self.target.index, mapped)
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.errors import NotFound, ObjectsRejected
+from semilayer_pipelines.ingest.decision import Action
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
@@ -37,7 +38,7 @@ class Target:
         self, opened: OpenLens, generation: Generation, *, sole_writer: bool = False
     ) -> None:
         self._opened = opened
-        self._sole_writer = sole_writer
+        self.sole_writer = sole_writer
         self.generation = generation
         self._index: Index | None = None
         self._noted: Backend | None = None
@@ -124,21 +125,22 @@ class Target:
         if current is None or current.id != self.generation.id:
             raise StartOver
 
-    def write(self, index: Index, objects: pl.DataFrame, known: pl.Series) -> int:
-        """Write objects under the lock; `known` says which keys the index may hold already.
+    def write(self, index: Index, objects: pl.DataFrame, actions: pl.Series) -> int:
+        """Write objects under the lock, each as its `Action` says.
 
         Raises `ObjectsRejected` after all others were written.
         """
         if not objects.height:
             return 0
-        if not self._sole_writer or bool(known.all()):
+        added = actions == Action.ADD
+        if not added.any():
             return index.upsert(objects)
-        if not known.any():
+        if added.all():
             return index.add(objects)
         written, rejected = 0, dict[str, str]()
         for write, rows in (
-            (index.upsert, objects.filter(known)),
-            (index.add, objects.filter(~known)),
+            (index.upsert, objects.filter(~added)),
+            (index.add, objects.filter(added)),
         ):
             try:
                 written += write(rows)

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
+from semilayer_pipelines.ingest.decision import kept_vectors
 from semilayer_pipelines.ingest.embed import Embed, EmbeddedPage
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.one_model import require_dimension
@@ -70,7 +71,7 @@ def begin_vectors(
     """Give every row of `changed` its vector, from `have` where that holds the same text.
 
     The others are asked of `embed` at once. `may_have` says for which rows looking into `have` is
-    worth it. The text hash covers the model's fingerprint, so an equal hash means an equal vector.
+    worth it.
     """
     taken_at, taken = _taken_over(changed, have, may_have)
     missing = np.setdiff1d(np.arange(changed.height), taken_at, assume_unique=True)
@@ -144,11 +145,7 @@ def _taken_over(
         return nothing
     found = have.fetch(asked[KEY].to_list())
     # Matched without the vectors, which are then copied once and not at every step.
-    matches = (
-        asked.join(found.select(KEY, TEXT_HASH).with_row_index("of"), on=[KEY, TEXT_HASH])
-        .unique("at", keep="any")
-        .sort("at")
-    )
+    matches = kept_vectors(asked, found)
     if not matches.height:
         return nothing
     vectors = found[VECTOR].gather(matches["of"]).to_numpy()

@@ -16,6 +16,7 @@ from enum import StrEnum
 import polars as pl
 
 from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
+from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
@@ -147,10 +148,10 @@ class _Auditor:
 
     def _compare(self, known: KnownRows, page: Page) -> None:
         mapped = self._opened.mapping.apply(page.rows)
-        _, same = known.compare(mapped.frame)
+        states = known.compare(mapped.frame)
         known.mark_seen(mapped.failed[KEY])
         self._note(Kind.SET_ASIDE, mapped.failed[KEY].to_list())
-        differing = mapped.frame.filter(~same)
+        differing = mapped.frame.filter(states != Indexed.SAME)
         if not differing.height:
             return
         looked_at = _with_kinds(self._index, differing)

@@ -18,6 +18,7 @@ from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.errors import SemilayerError, redact
 from semilayer_pipelines.ingest.by_key import compare_by_key
+from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.walk import shard_window
@@ -192,7 +193,7 @@ def _sample(opened: OpenLens, generation: Generation, index: Index | None, seed:
         list(opened.selection.key), maintain_order=True
     )
     mapped = opened.mapping.apply(rows)
-    differing = mapped.frame[KEY].filter(~compare_by_key(index, mapped).same)
+    differing = mapped.frame[KEY].filter(compare_by_key(index, mapped) != Indexed.SAME)
     with opened.registry.read() as db:
         seq = changes.latest_seq(db, opened.lens.id)
         waiting = changes.waiting(db, opened.lens.id, differing.to_list(), seq)

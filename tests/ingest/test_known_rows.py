@@ -4,6 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
@@ -28,9 +29,8 @@ def test_the_diff_is_the_one_that_dictionaries_give(
     # when the source passes by in pages
     new, changed, same = set(), set(), set()
     for part in frame(source).iter_slices(page):
-        found, equal = known.compare(part)
-        for key, is_known, is_same in zip(part[KEY], found, equal, strict=True):
-            (same if is_same else changed if is_known else new).add(key)
+        for key, state in zip(part[KEY], known.compare(part), strict=True):
+            {Indexed.SAME: same, Indexed.OTHER: changed, Indexed.NOTHING: new}[state].add(key)
     unseen = {key for part in known.unseen(frame(indexed).iter_slices(4)) for key in part}
 
     # then every row is what a comparison of two dictionaries says
@@ -60,7 +60,14 @@ def test_a_vector_of_another_model_is_not_the_same_row() -> None:
     indexed = frame({"a": b"1" * 16, "b": b"2" * 16})
     another_model = indexed.with_columns(pl.Series(TEXT_HASH, [b"3" * 16, b"2" * 16]))
 
-    known, same = KnownRows([indexed]).compare(another_model)
+    states = KnownRows([indexed]).compare(another_model)
 
-    assert known.to_list() == [True, True]
-    assert same.to_list() == [False, True]
+    assert states.to_list() == [Indexed.OTHER, Indexed.SAME]
+
+
+def test_a_row_of_which_the_index_has_two_objects_is_told_apart() -> None:
+    twice = frame({"a": b"1" * 16, "b": b"2" * 16})
+
+    states = KnownRows([twice, twice.head(1)]).compare(twice)
+
+    assert states.to_list() == [Indexed.TWICE, Indexed.SAME]

@@ -49,12 +49,12 @@ def test_the_next_page_is_embedded_while_one_is_written(
     pages: list[bool] = []
 
     def waiting(
-        self: Target, index: Index, objects: pl.DataFrame, known: pl.Series
+        self: Target, index: Index, objects: pl.DataFrame, actions: pl.Series
     ) -> tuple[int, dict[str, str]]:
         following = len(pages) + 1
         # The fourth page is the last: there is nothing to embed beside it.
         pages.append(following == 4 or embedding[following].wait(timeout=30))
-        return write(self, index, objects, known)
+        return write(self, index, objects, actions)
 
     monkeypatch.setattr(Target, "write", waiting)
 
