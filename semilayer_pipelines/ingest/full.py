@@ -1,96 +1,25 @@
 """Full ingest: every row of the source into the next generation, a shard at a time.
 
 The first run opens the generation; each run fills the shards it can claim; whoever finishes the
-last one publishes. A run that died leaves its shard's cursor behind, and the next one goes on from
-there: what it finds in the shard already is compared, not appended again.
+last one publishes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from threading import Event
 
-import polars as pl
-from sqlalchemy import Connection
-
-from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.config.models import Rebuild
-from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import Fenced
-from semilayer_pipelines.ingest.known_rows import KnownRows
-from semilayer_pipelines.ingest.lease import LEASE
+from semilayer_pipelines.ingest.fill_shard import claim, fill
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Page
-from semilayer_pipelines.ingest.page_size import PageSize
-from semilayer_pipelines.ingest.pipelined import apply_pages
 from semilayer_pipelines.ingest.publish import announce, publish
 from semilayer_pipelines.ingest.retention import drop_retired
 from semilayer_pipelines.ingest.run_state import Run
-from semilayer_pipelines.ingest.target import Target
-from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.columns import same_rows
-from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, cursors, generations, shards
 from semilayer_pipelines.registry.generations import Generation
-from semilayer_pipelines.registry.shards import Shard
-from semilayer_pipelines.stores.protocol import Index
 
 __all__ = ["run_full"]
-
-
-class ShardRows:
-    """Every row of a claimed shard; the shard's cursor moves with each page."""
-
-    def __init__(
-        self,
-        opened: OpenLens,
-        run: Run,
-        shard: Shard,
-        known: KnownRows,
-        reuse: Index | None,
-        finished: Event,
-    ) -> None:
-        """Begin where earlier runs left the shard: `known` is what they wrote of it.
-
-        `finished` is set once the shard is filled to its end.
-        """
-        self._opened = opened
-        self._run = run
-        self._shard = shard
-        self._counts = shard.counts
-        self._known = known
-        self._reuse = reuse
-        self._finished = finished
-
-    def compare(self, page: Page, mapped: Mapped) -> pl.Series:
-        """Look the rows up among what earlier runs wrote."""
-        return self._known.compare(mapped.frame)
-
-    def reuse_from(self) -> Index | None:
-        """Take vectors over from the index in use, which the new one will replace."""
-        return self._reuse
-
-    def cover(self, db: Connection, page: Page, counts: Counts) -> None:
-        """Move the shard's cursor to the end of the page, or note that it is filled."""
-        of = (db, self._shard.generation_id, self._shard.number)
-        lease, now = self._run.lease.token, self._opened.clock()
-        self._counts += counts
-        if page.cursor is None:
-            held = shards.finish(*of, lease=lease, counts=self._counts, now=now)
-        else:
-            held = shards.advance(
-                *of, lease=lease, cursor=page.cursor, counts=self._counts, now=now
-            )
-        if not held:
-            raise Fenced(
-                f"Another run has taken over shard {self._shard.number}.",
-                lens=self._opened.lens.name,
-            )
-        if page.cursor is None:
-            self._finished.set()
 
 
 def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | None:
@@ -109,10 +38,10 @@ def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | N
         before = sum(one.counts.read for one in shards.list_all(db, generation.id))
     run.progress.expect(generation.source_rows, before=before)
     while not run.paused():
-        claimed = _claim(opened, run, generation, shard)
+        claimed = claim(opened, run, generation, shard)
         if claimed is None:
             break
-        _fill(opened, run, generation, claimed)
+        fill(opened, run, generation, claimed)
         if shard is not None:
             break
     with opened.registry.read() as db:
@@ -199,77 +128,3 @@ def _drop_active(opened: OpenLens, run: Run) -> None:
         opened.store.drop(generation.index_name)
         with opened.registry.begin() as db:
             generations.forget(db, generation.id)
-
-
-def _claim(opened: OpenLens, run: Run, generation: Generation, number: int | None) -> Shard | None:
-    now = opened.clock()
-    with opened.registry.begin() as db:
-        return shards.claim(
-            db,
-            generation.id,
-            number=number,
-            lease=run.lease.token,
-            run_id=run.run_id,
-            now=now,
-            stale_before=now - LEASE,
-        )
-
-
-def _fill(opened: OpenLens, run: Run, generation: Generation, shard: Shard) -> None:
-    """Walk a claimed shard from its cursor to its end, or until the lens is paused."""
-    target = Target(opened, generation, sole_writer=True)
-    reuse = _active_index(opened)
-    window = shard_window(generation.bounds, shard.number)
-    window = Window(after=shard.cursor or window.after, upto=window.upto)
-    finished = Event()
-    with _held(opened, run, shard, finished):
-        page_size = PageSize()
-        apply_pages(
-            opened,
-            run,
-            target,
-            walk(opened, window, shard.number, page_size),
-            ShardRows(opened, run, shard, _known(target, shard), reuse, finished),
-            page_size=page_size,
-        )
-
-
-def _known(target: Target, shard: Shard) -> KnownRows:
-    """Return what earlier runs wrote of a claimed shard.
-
-    Read under the lock: one that is stopped in the middle of a write ends it before, and any later
-    one finds its lease lost.
-    """
-    if target.index is None:
-        return KnownRows(())
-    with target.index.lock():
-        return KnownRows(target.index.scan(shard=shard.number))
-
-
-@contextmanager
-def _held(opened: OpenLens, run: Run, shard: Shard, finished: Event) -> Iterator[None]:
-    """Renew the claim on a shard until it is finished, and give it back however the block ends."""
-
-    def beat(db: Connection) -> bool:
-        return finished.is_set() or shards.beat(
-            db, shard.generation_id, shard.number, lease=run.lease.token, now=opened.clock()
-        )
-
-    try:
-        with run.lease.kept(beat):
-            yield
-    finally:
-        # No error to catch: Dagster's cancel is a BaseException, and a finished shard is not held.
-        with opened.registry.begin() as db:
-            shards.release(
-                db, shard.generation_id, shard.number, lease=run.lease.token, now=opened.clock()
-            )
-
-
-def _active_index(opened: OpenLens) -> Index | None:
-    """Return the index in use, when its vectors are of the same model and can be taken over."""
-    with opened.registry.read() as db:
-        active = generations.active(db, opened.lens.id)
-    if active is None or active.model_fingerprint != opened.embedder.fingerprint:
-        return None
-    return Target(opened, active).index
