@@ -1,6 +1,7 @@
 """When the same request is sent again, and when no more.
 
-Numbers in, numbers out; it never sleeps and has no clock of its own.
+Numbers in, numbers out; it never sleeps and has no clock of its own. The rest of the package leaves
+this to a library (tenacity); the client needs httpx and the standard library alone.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NoReturn
 from urllib.parse import SplitResult
 
@@ -21,7 +22,7 @@ from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.answer import error_text, read_answer
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.embedders.retry import MAX_ATTEMPTS, MAX_WAIT_S, wait_before_retry
+from semilayer_pipelines.embedders.retry import GivenUp, MayPass, send
 from semilayer_pipelines.errors import (
     ConfigError,
     DimensionChanged,
@@ -61,7 +62,7 @@ class OpenAIEmbedder:
         *,
         environ: Mapping[str, str],
         encoding: Literal["base64"] | None = None,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
         address = _address(config.url or "")
@@ -111,36 +112,36 @@ class OpenAIEmbedder:
         )
 
     def _post(self, batch: list[str]) -> bytes:
-        import httpx
-
         client = self._open()
         body: dict[str, object] = {"model": self._config.model, "input": batch}
         if self._config.dimensions:
             body["dimensions"] = self._config.dimensions
         if self._encoding:
             body["encoding_format"] = self._encoding
-        reason = ""
-        for failures in range(1, MAX_ATTEMPTS + 1):
-            asked = None
-            try:
-                response = client.post(self._url, json=body)
-            except httpx.RequestError as error:
-                reason = self._clean(f"{type(error).__name__}: {error}")
-            else:
-                if response.status_code == httpx.codes.OK:
-                    return response.content
-                reason = self._refusal(response)
-                asked = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
-            if asked is not None and asked > MAX_WAIT_S:
-                reason = f"{reason} (asks to wait {asked:.0f} s)"
-                break
-            if failures < MAX_ATTEMPTS:
-                self._sleep(wait_before_retry(failures, asked, self._random))
-        raise EmbedderUnavailable(
-            f"{self._endpoint} did not embed {len(batch)} texts in {failures} attempts; "
-            f"the last one: {reason}",
-            cure="Check that the endpoint is up and its rate limit fits, then run again.",
-        )
+        try:
+            return send(
+                partial(self._attempt, client, body), sleep=self._sleep, random=self._random
+            )
+        except GivenUp as failed:
+            raise EmbedderUnavailable(
+                f"{self._endpoint} did not embed {len(batch)} texts in {failed.attempts} attempts; "
+                f"the last one: {failed.reason}",
+                cure="Check that the endpoint is up and its rate limit fits, then run again.",
+            ) from None
+
+    def _attempt(self, client: httpx.Client, body: dict[str, object]) -> bytes:
+        """Send one request; raise `MayPass` when it may be sent again."""
+        import httpx
+
+        try:
+            response = client.post(self._url, json=body)
+        except httpx.RequestError as error:
+            raise MayPass(self._clean(f"{type(error).__name__}: {error}")) from error
+        if response.status_code == httpx.codes.OK:
+            return response.content
+        reason = self._refusal(response)
+        asked = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+        raise MayPass(reason, asked)
 
     def _refusal(self, response: httpx.Response) -> str:
         """Return why this answer may pass; raise when it will not."""

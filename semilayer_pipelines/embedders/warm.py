@@ -49,7 +49,7 @@ class WarmEmbedder:
         url: str,
         local: Embedder,
         environ: Mapping[str, str],
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._config = config

@@ -10,16 +10,22 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import random
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import grpc
 import weaviate
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_chain,
+    wait_random,
+)
 from weaviate.auth import AuthCredentials
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig
@@ -74,17 +80,18 @@ def persistently(doing: str, action: Callable[[], T]) -> T:
     `action` must be safe to repeat. Raises what `store_errors` makes of the client's errors. What
     took its whole time is not tried again here: the caller waits long enough.
     """
-    started = time.monotonic()
-    for wait in WAITS_S:
-        try:
-            with store_errors(doing):
-                return action()
-        except StoreUnavailable:
-            if time.monotonic() - started > _PATIENCE_S:
-                raise
-            time.sleep(wait * random.uniform(0.7, 1.3))
-    with store_errors(doing):
-        return action()
+
+    def attempt() -> T:
+        with store_errors(doing):
+            return action()
+
+    attempts = Retrying(
+        retry=retry_if_exception_type(StoreUnavailable),
+        stop=stop_after_attempt(len(WAITS_S) + 1) | stop_after_delay(_PATIENCE_S),
+        wait=wait_chain(*(wait_random(0.7 * wait, 1.3 * wait) for wait in WAITS_S)),
+        reraise=True,
+    )
+    return attempts(attempt)
 
 
 def ask_index(name: str, action: Callable[[], T]) -> T:
