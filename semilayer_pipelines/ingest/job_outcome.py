@@ -6,6 +6,7 @@ what it has to say is no longer true.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -24,7 +25,15 @@ from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode, endings
 from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
-__all__ = ["Outcome", "RunEnd", "record_cancel", "record_end", "record_failure", "record_interrupt"]
+__all__ = [
+    "Outcome",
+    "RunEnd",
+    "record_cancel",
+    "record_end",
+    "record_failure",
+    "record_interrupt",
+    "stopped_by_a_person",
+]
 
 RETRY_WAITS = (timedelta(seconds=10), timedelta(seconds=60))
 
@@ -149,6 +158,14 @@ def record_failure(project: Project, run: Run, job: Job, error: SemilayerError) 
             jobs.retry(db, job.id, lease=job.lease, due_at=now + wait, error=message, now=now)
             return
         endings.fail(db, job, counts=run.progress.counts, error=message, cure=cure, now=now)
+
+
+def stopped_by_a_person(interrupt: BaseException, was_cancelled: Callable[[], bool] | None) -> bool:
+    """Say whether a person interrupted a run, rather than its machine shutting down.
+
+    `was_cancelled` knows it where there is one; without it, only Ctrl-C is a person's doing.
+    """
+    return isinstance(interrupt, KeyboardInterrupt) if was_cancelled is None else was_cancelled()
 
 
 def record_cancel(project: Project, run: Run, job: Job) -> None:

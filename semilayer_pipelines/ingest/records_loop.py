@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.ingest.job_outcome import stopped_by_a_person
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import Outcome, RunEnd, run_job
 from semilayer_pipelines.project import Project
@@ -40,12 +41,13 @@ def run_records_loop(
     *,
     run_id: str | None = None,
     report: Callable[[PageDone], None] = lambda _: None,
-    cancelled: Callable[[], bool] = lambda: True,
+    was_cancelled: Callable[[], bool] | None = None,
     idle_seconds: float | None = None,
 ) -> LoopOutcome:
     """Run a records job and then every one that follows until the lens is idle.
 
-    It is idle after `idle_seconds` without a job, `IDLE_SECONDS` by default.
+    It is idle after `idle_seconds` without a job, `IDLE_SECONDS` by default. `was_cancelled` is as in
+    `run_job`.
 
     Stops at once when the lens is paused or the job was somebody else's. Raises what `run_job`
     raises; the jobs done before stay done. An interrupt that finds it idle ends its stay, and is
@@ -55,7 +57,9 @@ def run_records_loop(
     started = time.monotonic()
     total, done = Counts(), 0
     while True:
-        outcome = run_job(project, job_id, run_id=run_id, report=report, cancelled=cancelled)
+        outcome = run_job(
+            project, job_id, run_id=run_id, report=report, was_cancelled=was_cancelled
+        )
         total, done = total + outcome.counts, done + 1
         if outcome.ended is not RunEnd.COMPLETED:
             return LoopOutcome(outcome, total, done)
@@ -63,9 +67,9 @@ def run_records_loop(
             following = _await_next(project, lens_id, idle_seconds or IDLE_SECONDS)
         except Exception:
             raise
-        except BaseException:
+        except BaseException as interrupt:
             # The machine is shutting down. What the run was for is done: that is no failure.
-            if cancelled():
+            if stopped_by_a_person(interrupt, was_cancelled):
                 raise
             return LoopOutcome(outcome, total, done)
         if following is None or time.monotonic() - started > MAX_STAY_SECONDS:

@@ -54,12 +54,13 @@ def run_job(
     run_id: str | None = None,
     shard: int | None = None,
     report: Callable[[PageDone], None] = lambda _: None,
-    cancelled: Callable[[], bool] = lambda: True,
+    was_cancelled: Callable[[], bool] | None = None,
 ) -> Outcome:
     """Run a queued job to its end, or to the lens being paused.
 
-    `shard` limits a full ingest to one shard. `report` is called after every page. `cancelled` is
-    asked when the run is interrupted: did a person stop this job, or is the machine shutting down?
+    `shard` limits a full ingest to one shard. `report` is called after every page. `was_cancelled`
+    is asked when the run is interrupted, and only then: did a person stop this job, or is the
+    machine shutting down? Without it, Ctrl-C is a person and nothing else is.
 
     Raises the error that ended the run, after the job and the lens say so; a passing one leaves
     the job queued for another attempt. An interrupt leaves the job `canceled` or, when nobody
@@ -89,9 +90,9 @@ def run_job(
         known.lens = known.lens or job.lens
         job_outcome.record_failure(project, run, job, known)
         raise known from (None if known is error else error)
-    except BaseException:
+    except BaseException as interrupt:
         # Dagster's cancel and Ctrl-C are no Exceptions: the run stops at once, its job says so.
-        if cancelled():
+        if job_outcome.stopped_by_a_person(interrupt, was_cancelled):
             job_outcome.record_cancel(project, run, job)
         else:
             job_outcome.record_interrupt(project, run, job)

@@ -112,10 +112,10 @@ def _run(context: Context, project: Project, job: Job, shard: int | None, shards
             run_id=run_id,
             shard=shard,
             report=report,
-            cancelled=lambda: _cancelled(context),
+            was_cancelled=lambda: _cancelled(context),
         )
     stay = run_records_loop(
-        project, job.id, run_id=run_id, report=report, cancelled=lambda: _cancelled(context)
+        project, job.id, run_id=run_id, report=report, was_cancelled=lambda: _cancelled(context)
     )
     return replace(stay.last, counts=stay.counts)
 

@@ -138,7 +138,7 @@ def test_an_interrupted_run_stops_at_once_and_loses_nothing(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_job(Meddled.of(lab.project, interrupt), job.id, cancelled=lambda: by_a_person)
+        run_job(Meddled.of(lab.project, interrupt), job.id, was_cancelled=lambda: by_a_person)
 
     assert status_of(lab, job) is (JobStatus.CANCELED if by_a_person else JobStatus.QUEUED)
     building = lab.building()
@@ -148,6 +148,24 @@ def test_an_interrupted_run_stops_at_once_and_loses_nothing(
 
     lab.run(job_of(lab, mode) if by_a_person else job)
     assert lab.audit().clean
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "status"),
+    [(KeyboardInterrupt, JobStatus.CANCELED), (SystemExit, JobStatus.QUEUED)],
+)
+def test_without_word_of_who_interrupts_ctrl_c_alone_cancels_the_job(
+    lab: Lab, interrupt: type[BaseException], status: JobStatus
+) -> None:
+    job = job_of(lab, Mode.SMART_SYNC)
+
+    def stop(_: Sequence[str]) -> None:
+        raise interrupt
+
+    with pytest.raises(interrupt):
+        run_job(Meddled.of(lab.project, stop), job.id)
+
+    assert status_of(lab, job) is status
 
 
 def test_changes_of_a_cancelled_job_are_applied_with_the_next_sync_at_the_latest(lab: Lab) -> None:

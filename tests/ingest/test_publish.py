@@ -143,7 +143,7 @@ def test_a_run_that_died_between_the_switch_and_its_end_is_not_done_again(tmp_pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_job(Meddled.of(lab.project, before=die), job.id, cancelled=lambda: False)
+        run_job(Meddled.of(lab.project, before=die), job.id, was_cancelled=lambda: False)
     published = lab.index.name
 
     again = lab.run(job)
@@ -212,7 +212,7 @@ def test_an_index_that_a_killed_rebuild_in_place_left_makes_room_for_the_next(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_job(Meddled.of(lab.project, before=die), job.id, cancelled=lambda: False)
+        run_job(Meddled.of(lab.project, before=die), job.id, was_cancelled=lambda: False)
     assert lab.project.store(ENV).names() == [old]
 
     # when it goes on

@@ -123,7 +123,7 @@ def test_a_shutdown_that_finds_the_run_idle_is_no_failure(tmp_path: Path) -> Non
     first = push_change(lab, "1")
 
     with terminated_once_done(lab, first):
-        stay = run_records_loop(lab.project, first, cancelled=lambda: False, idle_seconds=30)
+        stay = run_records_loop(lab.project, first, was_cancelled=lambda: False, idle_seconds=30)
 
     assert (stay.jobs, stay.last.ended) == (1, RunEnd.COMPLETED)
     assert next_job(lab, first).status is JobStatus.COMPLETED
@@ -135,7 +135,7 @@ def test_who_cancels_an_idle_run_gets_it_cancelled(tmp_path: Path) -> None:
     first = push_change(lab, "1")
 
     with pytest.raises(Terminated), terminated_once_done(lab, first):
-        run_records_loop(lab.project, first, cancelled=lambda: True, idle_seconds=30)
+        run_records_loop(lab.project, first, was_cancelled=lambda: True, idle_seconds=30)
 
     assert next_job(lab, first).status is JobStatus.COMPLETED
 

@@ -203,7 +203,7 @@ class System(RuleBasedStateMachine):
         life = script(fault, at, meanwhile)
         process = mortal(self.project, life, page_rows=PAGE_ROWS)
         try:
-            run_job(process, job.id, shard=shard, cancelled=lambda: fault is Fault.CANCELLED)
+            run_job(process, job.id, shard=shard, was_cancelled=lambda: fault is Fault.CANCELLED)
         except (Died, KeyboardInterrupt):
             pass
         except SemilayerError as error:
