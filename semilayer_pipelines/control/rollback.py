@@ -61,8 +61,8 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
     if active is None or previous is None:
         raise Refused(
             "No earlier index of it is kept.",
-            cure=f"A replaced index is kept for {KEEP_RETIRED.seconds // 60} minutes. `semilayer push "
-            "--rebuild` makes a new one.",
+            cure=f"A replaced index is kept for {KEEP_RETIRED.seconds // 60} minutes. "
+            "`semilayer push --rebuild` makes a new one.",
             lens=name,
         )
     needs = _needs(project, lens, previous)

@@ -16,7 +16,7 @@ LOOK_UP_ROWS = 1_000
 
 
 def absent(opened: OpenLens, keys: Sequence[str]) -> list[str]:
-    """Return those of the keys that name no row of the source now; raises what the bridge raises."""
+    """Return the keys that name no row of the source now; raises what the bridge raises."""
     just_keys = replace(opened.selection, columns=opened.selection.key)
     found = retrying(lambda: opened.bridge.read_rows(just_keys, keys), SourceUnreachable)
     there = set(found.frame.select(key_text_expr(opened.selection.key)).to_series().to_list())

@@ -11,7 +11,7 @@ A mode says what the index has of each mapped row (`Indexed`). The table says wh
 | a row | two objects | PART: both are taken out, one is written | see below |
 | a row that cannot be mapped or embedded | anything | SKIP; it is set aside (invariant 8) | stays |
 | no row, on a second look (invariant 5) | an object | DROP | goes |
-| anything, and a newer change waits | anything | SKIP; the records job does it (invariant 4) | stays |
+| a newer change of it waits | anything | SKIP; that change decides (invariant 4) | stays |
 
 A row that is written keeps the vector of an object with the same key and text hash, if the index
 that its mode reuses has one; otherwise its text is embedded. The text hash covers the model's
@@ -119,5 +119,5 @@ def kept_vectors(rows: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFrame:
 
 
 def not_newer(keys: pl.Series, newer: Collection[str]) -> pl.Series:
-    """Say which keys are this run's to write or drop, as no newer change waits for them; Boolean."""
+    """Say which keys are this run's to write or drop: those without a newer change; Boolean."""
     return ~keys.is_in(list(newer))

@@ -80,8 +80,9 @@ def _require_tracking_column(opened: OpenLens) -> str:
     """Return the change-tracking column; raise `SchemaMismatch` when the lens has none."""
     if opened.tracked is None:
         raise SchemaMismatch(
-            f"Incremental ingest needs a column that moves with every change; table "
-            f"{opened.selection.table!r} has no {DEFAULT_TRACKING_COLUMN!r} and the lens names none.",
+            "Incremental ingest needs a column that moves with every change; "
+            f"table {opened.selection.table!r} has no {DEFAULT_TRACKING_COLUMN!r} "
+            "and the lens names none.",
             cure="Set 'changeTrackingColumn', or use smart sync.",
             lens=opened.lens.name,
         )

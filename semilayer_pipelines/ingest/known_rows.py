@@ -1,10 +1,10 @@
 """What the index has, small enough to hold for every row, and what a page changes of it.
 
 A `KnownRows` keeps 26 bytes an indexed row (two hashes of the key, one of row and text hash, two
-flags), so that ten million rows fit in 260 MB. The hashes here live no longer than the process: they are
-Polars' own, which are fast and may differ between releases. A clash of the first key hash makes a
-row look changed, which costs one write; nothing is deleted on the strength of these hashes, because
-every tombstone is looked up in the source again (invariant 5).
+flags), so that ten million rows fit in 260 MB. The hashes here live no longer than the process:
+they are Polars' own, which are fast and may differ between releases. A clash of the first key hash
+makes a row look changed, which costs one write; nothing is deleted on the strength of these hashes,
+because every tombstone is looked up in the source again (invariant 5).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class KnownRows:
         return len(self._keys)
 
     def compare(self, mapped: pl.DataFrame) -> pl.Series:
-        """Return a Series of `Indexed` for mapped rows, and mark their keys as seen in the source."""
+        """Return a Series of `Indexed` for mapped rows; mark their keys as seen in the source."""
         compact = _compact(mapped)
         where, found = self._locate(compact)
         self._seen[where[found]] = True

@@ -53,7 +53,7 @@ class Lease:
             self._beats.remove(beat)
 
     def check(self, db: Connection) -> None:
-        """Renew all that is held, in a transaction that may write; raise `Fenced` if any is lost."""
+        """Renew all that is held, in a transaction that may write; raise `Fenced` for a loss."""
         self._lost = self._lost or not all(beat(db) for beat in self._beats)
         self.refuse_if_lost()
 

@@ -1,7 +1,8 @@
 """A page of source rows, and what the modes of ingest differ in.
 
 A mode only chooses rows: it reads pages and answers the three questions of `RowChoice`. Everything
-else that happens to a page is `apply_page`'s, by the table of `decision`, and the same for all modes.
+else that happens to a page is `apply_page`'s, by the table of `decision`, and the same for all
+modes.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def run_records_loop(
 ) -> LoopOutcome:
     """Run a records job and then every one that follows until the lens is idle.
 
-    It is idle after `idle_seconds` without a job, `IDLE_SECONDS` by default. `was_cancelled` is as in
-    `run_job`.
+    It is idle after `idle_seconds` without a job, `IDLE_SECONDS` by default. `was_cancelled` is as
+    in `run_job`.
 
     Stops at once when the lens is paused or the job was somebody else's. Raises what `run_job`
     raises; the jobs done before stay done. An interrupt that finds it idle ends its stay, and is

@@ -40,7 +40,7 @@ class Tidied:
 
 
 def tidy(project: Project) -> Tidied:
-    """Drop what was retired longer ago than `KEEP_RETIRED` and what is orphaned; forget old history."""
+    """Drop what is orphaned or was retired longer than `KEEP_RETIRED` ago; forget old history."""
     now = project.clock()
     swept = retention.sweep(
         project.registry,
@@ -57,7 +57,7 @@ def tidy(project: Project) -> Tidied:
 
 
 def _point_names(project: Project) -> None:
-    """Let every lens's name in the store lead to its active index; a killed run may have left one."""
+    """Let every lens's name in the store lead to its active index, whatever a killed run left."""
     with project.registry.read() as db:
         active = [(lens, generations.active(db, lens.id)) for lens in lenses.list_all(db)]
     for lens, generation in active:
@@ -72,7 +72,7 @@ def drop_retired(
     *,
     lens_id: int | None = None,
 ) -> list[str]:
-    """Drop the generations, of one lens or of all, that were retired longer ago than `KEEP_RETIRED`.
+    """Drop the generations, of one lens or of all, retired longer than `KEEP_RETIRED` ago.
 
     `store` gives the store of an environment. Returns the names of the dropped indexes.
     """

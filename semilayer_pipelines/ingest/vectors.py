@@ -1,4 +1,4 @@
-"""A vector for every changed row: taken over where the text is the same, embedded where it is not."""
+"""A vector for every row that is written: kept where the text is the same, embedded elsewhere."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _in_order(
 def _taken_over(
     changed: pl.DataFrame, have: Index | None, may_have: pl.Series
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the positions of the rows whose text is indexed already, ascending, and the vectors."""
+    """Return the positions of the rows that keep a vector, ascending, and the vectors."""
     nothing = np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32)
     asked = changed.select(KEY, TEXT_HASH).with_row_index("at").filter(may_have)
     if have is None or not asked.height:

@@ -80,7 +80,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was deleted of a stretch of the log; `end` is its last number, `None` of the last one."""
+    """What was deleted of a stretch of the log up to number `end`; `None` for the last one."""
 
     changes: int
     end: int | None
@@ -170,7 +170,7 @@ def waiting_since(db: Connection, lens_id: int) -> datetime | None:
 
 
 def waiting(db: Connection, lens_id: int, keys: Sequence[str], after: int) -> list[Change]:
-    """Return the changes of these keys that are not applied, or came after `after`; oldest first."""
+    """Return the changes of these keys that wait or came after `after`, the oldest first."""
     of_keys = and_(_changes.lens_id == lens_id, among(db, _changes.key, keys))
     rows = db.execute(
         select(_changes.seq, _changes.key, _changes.action)

@@ -104,7 +104,8 @@ def _begin_sqlite(connection: Connection) -> None:
     # would be stale), so whoever means to write takes the lock at once.
     options = connection.get_execution_options()
     # With NORMAL, in WAL mode, a crash of the machine may lose the last commits, never the file's
-    # consistency: enough for pages, which are done again. With FULL the disk has what was committed.
+    # consistency: enough for pages, which are done again. With FULL the disk has what was
+    # committed.
     level = "FULL" if options.get(DURABLE, False) else "NORMAL"
     connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES, False) else "BEGIN")

@@ -42,7 +42,7 @@ def record(
     job_id: str,
     now: datetime,
 ) -> None:
-    """Note failed rows, key to (stage, reason); one that is there already counts an attempt more."""
+    """Note failed rows, key to (stage, reason); one that is there counts an attempt more."""
     if not rows:
         return
     stages, reasons = zip(*rows.values(), strict=True)

@@ -29,8 +29,9 @@ class Generation:
 
     `bounds` are the encoded upper keys of all shards but the last. `change_seq` is the point in the
     change log, `high_water` the tracked value and `source_rows` the count of the source at which it
-    was begun, `settled` what was settled then (see `cursors.IncrementalCursor`). `dimension` is `None` until the first vector. `embedded_by` tells backend, precision and
-    device of whatever made the vectors: they may differ between machines, the space does not.
+    was begun, `settled` what was settled then (see `cursors.IncrementalCursor`). `dimension` is
+    `None` until the first vector. `embedded_by` tells backend, precision and device of whatever
+    made the vectors: they may differ between machines, the space does not.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""A server for the tests of the engine over Weaviate: at `WEAVIATE_URL` or, without it, our double."""
+"""A server for tests of the engine over Weaviate: at `WEAVIATE_URL` or, without it, our double."""
 
 from __future__ import annotations
 

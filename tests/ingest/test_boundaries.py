@@ -1,4 +1,4 @@
-"""A run that dies between any two pages of a walk, in any mode, leaves nothing that is not put right."""
+"""A run that dies between two pages of a walk, in any mode, leaves nothing that is not mended."""
 
 from __future__ import annotations
 

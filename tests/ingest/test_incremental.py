@@ -1,4 +1,4 @@
-"""Incremental ingest misses no row, whatever the tracked column is and in whatever order it moves."""
+"""Incremental ingest misses no row, whatever the tracked column is and however it moves."""
 
 from __future__ import annotations
 

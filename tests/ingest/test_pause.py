@@ -1,4 +1,4 @@
-"""Pausing ends a run after its page, in every mode; interrupting ends it at once; both lose nothing."""
+"""Pausing ends a run after its page, in every mode; an interrupt at once; both lose nothing."""
 
 from __future__ import annotations
 

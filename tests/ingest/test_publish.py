@@ -1,4 +1,4 @@
-"""What happens while an index is switched or its lens pushed anew: nothing is lost, nothing mixed."""
+"""While an index is switched, or its lens pushed again, nothing is lost and nothing mixed."""
 
 from __future__ import annotations
 
@@ -308,7 +308,7 @@ def test_another_table_of_the_same_shape_needs_a_rebuild(tmp_path: Path) -> None
 
 
 def test_rows_of_two_tables_never_share_a_generation(tmp_path: Path) -> None:
-    # given a rebuild of two shards, of which one is filled when the lens is pushed for another table
+    # given a rebuild of two shards, one of them filled when the lens is pushed for another table
     lab = Lab.at(tmp_path, rows=400, shards=2)
     copy_of_items(lab)
     lab.run(lifecycle.request_rebuild(lab.project, ENV, "items"), shard=0)

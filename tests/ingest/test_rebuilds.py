@@ -1,4 +1,4 @@
-"""Rebuild after rebuild, with changes arriving, runs killed, and somebody who searches all the time."""
+"""Rebuild after rebuild, with changes arriving, runs killed, and searches all the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However a job ends, its row and its lens say so, with the reason and the cure, without a secret."""
+"""However a job ends, its row and its lens say so, with reason and cure, without a secret."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def test_a_refused_connection_may_pass_and_names_the_address_without_the_passwor
 def test_a_wrong_password_will_not_pass_and_is_never_shown(
     lab: Lab, postgres_database: str
 ) -> None:
-    # The test server may trust everybody on this machine: a role that is not there is refused alike.
+    # The test server may trust everybody on this machine: an absent role is refused alike.
     url = make_url(postgres_database).set(
         drivername="postgresql", username="nobody_of_this_name", password=PASSWORD
     )
@@ -353,7 +353,7 @@ def test_a_full_disk_fails_the_job_and_the_next_one_makes_up_for_it(tmp_path: Pa
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'new ' || id")
     job = lab.request(Mode.SMART_SYNC)
-    lab.project.registry.close()  # so that its log is small, and the index's file is what is refused
+    lab.project.registry.close()  # so that its log is small, and the index is what is refused
 
     done = subprocess.run(
         [sys.executable, "-c", _FULL_DISK, str(lab.folder), job.id],

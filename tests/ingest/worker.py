@@ -19,7 +19,7 @@ from tests.lab import ENV, Lab
 
 
 def main(folder: Path, mode: Mode, shard: int | None = None) -> None:
-    """Ask for a job of this mode and run it; a little slowly, so that there is time to be killed."""
+    """Ask for a job of this mode and run it, slowly enough that there is time to be killed."""
     told = ("SEMILAYER_STORE", "SEMILAYER_REGISTRY_URL", "WEAVIATE_")
     lab = Lab.opened(folder, {n: v for n, v in os.environ.items() if n.startswith(told)})
     full = mode is Mode.FULL

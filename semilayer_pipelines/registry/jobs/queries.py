@@ -210,7 +210,7 @@ def last_began(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetim
 
 
 def queue_counts(db: Connection, env: str, since: datetime) -> QueueCounts:
-    """Count the jobs of an environment; failed and completed ones that ended at `since` or later."""
+    """Count an environment's jobs; failed and completed ones that ended at `since` or later."""
     alive = (JobStatus.QUEUED, JobStatus.RUNNING)
     rows = db.execute(
         select(_jobs.status, func.count().label("number"))

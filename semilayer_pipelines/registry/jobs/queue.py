@@ -59,7 +59,8 @@ def request(
     """Queue a job, or return the one that occupies its place (or has this very id) already.
 
     `due_at` of a job that is there stays (see `postpone`); a confirmation is passed on to it while
-    it is queued. `nudged`: the caller launches the job itself once it is due (see `due`). Raises `NotFound` when the lens was removed.
+    it is queued. `nudged`: the caller launches the job itself once it is due (see `due`). Raises
+    `NotFound` when the lens was removed.
     """
     singleton = singleton_key(mode, lens.env, lens.name, shard)
     values = insert(db, tables.jobs).values(

@@ -1,8 +1,8 @@
 """One generation as a Lance table.
 
 Writes go through a handle opened inside the lock: a merge plans on its handle's version, and one on
-an older version writes rows twice without a word. Reads see the newest version. No write is believed
-before Lance's own numbers and the row count agree.
+an older version writes rows twice without a word. Reads see the newest version. No write is
+believed before Lance's own numbers and the row count agree.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keeping Lance's memory small: building a vector index took 870 MB at a million rows, 530 like this.
+"""Keeping Lance's memory small: indexing a million vectors took 870 MB, and 530 like this.
 
 Both are about the threads of its runtime. Each of them reads ahead, and each that allocates gets an
 arena of glibc's, in which what was freed stays.

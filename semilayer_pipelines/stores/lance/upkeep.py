@@ -47,7 +47,7 @@ def lacks_index(table: Any, bounds: Bounds = Bounds()) -> bool:
 
 
 def is_scattered(table: Any, folder: Path, bounds: Bounds = Bounds()) -> bool:
-    """Say whether rows lie in so many places, dead ones among them, that rewriting them is worth it."""
+    """Say whether rows, dead ones too, lie in so many places that rewriting them is worth it."""
     if _ann_lags(table, bounds):
         return True
     stats = table.stats()

@@ -1,8 +1,9 @@
 """One connection a process and server: opened late, kept, and with no retries but ours.
 
 The client would try a search again for 63 s and a write for 15, both only for UNAVAILABLE, and lose
-the status of everything else. So its gRPC stub is wrapped: what fails leaves it as an `Answer`, past
-the client's retries. The client's checks at start-up are skipped, because one of them phones home.
+the status of everything else. So its gRPC stub is wrapped: what fails leaves it as an `Answer`,
+past the client's retries. The client's checks at start-up are skipped, because one of them phones
+home.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What Weaviate and its client say, as our errors; and which of it concerns one object alone.
 
 The server answers most faults with the status UNKNOWN and a sentence, so this is the one place that
-reads those sentences. Trouble of the store passes or needs a person; only what is known to be neither
-is held against the object.
+reads those sentences. Trouble of the store passes or needs a person; only what is known to be
+neither is held against the object.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One generation as a Weaviate collection.
 
 Objects are found by an id that follows from their key, so that writing one twice is writing it once
-and no answer that was lost can double a row. Weaviate has neither transactions nor locks: a frame is
-written object by object, and only the lock handed in keeps two writers apart.
+and no answer that was lost can double a row. Weaviate has neither transactions nor locks: a frame
+is written object by object, and only the lock handed in keeps two writers apart.
 
 Where rows are kept apart by tenants, an id is one's own in each of them, and whatever is not asked
 of one tenant is asked of all, one after the other.

@@ -38,7 +38,7 @@ def collection_name(prefix: str, env: str, index: str) -> str:
 
 
 def alias_name(prefix: str, env: str, lens: str) -> str:
-    """Return the name under which a lens's active index can always be found: `Development_items`."""
+    """Return the name that always leads to a lens's active index: `Development_items`."""
     return _joined(prefix, env, lens)
 
 

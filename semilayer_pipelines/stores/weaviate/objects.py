@@ -1,7 +1,7 @@
 """Frames of objects as what the client sends.
 
-Values are brought into shape column by column; only the last step goes object by object, because the
-client takes one at a time. What Weaviate cannot hold is found before anything is sent.
+Values are brought into shape column by column; only the last step goes object by object, because
+the client takes one at a time. What Weaviate cannot hold is found before anything is sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reading one collection, or one tenant's part of one.
 
-A tenant that is not there holds nothing: it is made with its first object. Should a node only not know
-of it yet, rows look new that are not, and are written once more.
+A tenant that is not there holds nothing: it is made with its first object. Should a node only not
+know of it yet, rows look new that are not, and are written once more.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How an index looks as a Weaviate collection, and back.
 
 A collection explains itself: its description says which index it is and how long its vectors are,
-and the description of each property which field it holds. Only this module knows which of Weaviate's
-types stands for what.
+and the description of each property which field it holds. Only this module knows which of
+Weaviate's types stands for what.
 
 Integers travel as doubles, so an integer is kept twice where it must be: the property holds it cut
 off at ±2^53, which orders and compares rightly within, and a text beside it the digits of whatever
@@ -55,7 +55,7 @@ __all__ = [
 VECTOR_NAME = "default"
 EMPTY = "_empty"  # text[]: the properties that hold nothing
 SAFE = 2**53
-"""Integers below this, either sign, are exact in a double; the bound itself marks what is beyond."""
+"""Integers below this, either sign, are exact in a double; the bound marks what is beyond."""
 
 _FORMAT = 1
 _SCALARS = {

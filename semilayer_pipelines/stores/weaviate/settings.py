@@ -1,6 +1,7 @@
 """Where Weaviate is, who we are there, and how new collections are indexed: from the environment.
 
-Nothing here connects. Secrets stand in the environment only; they are in no file, message or `repr`.
+Nothing here connects. Secrets stand in the environment only; they are in no file, message or
+`repr`.
 """
 
 from __future__ import annotations
