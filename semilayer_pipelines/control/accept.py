@@ -22,8 +22,6 @@ from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens
 
 __all__ = [
-    "DEBOUNCE",
-    "LONGEST_DEBOUNCE",
     "NUDGED",
     "Accepted",
     "Call",

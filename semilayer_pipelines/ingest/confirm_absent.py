@@ -10,7 +10,7 @@ from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.retry import retrying
 
-__all__ = ["LOOK_UP_ROWS", "absent", "in_chunks"]
+__all__ = ["absent", "in_chunks"]
 
 LOOK_UP_ROWS = 1_000
 

@@ -6,7 +6,7 @@ a slow model, and be large where rows fly by, because every page has a fixed cos
 
 from __future__ import annotations
 
-__all__ = ["FIRST_PAGE_ROWS", "MAX_PAGE_ROWS", "MIN_PAGE_ROWS", "PageSize", "next_page_rows"]
+__all__ = ["PageSize", "next_page_rows"]
 
 FIRST_PAGE_ROWS = 500
 MIN_PAGE_ROWS = 200

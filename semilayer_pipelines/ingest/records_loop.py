@@ -19,7 +19,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Mode
 
-__all__ = ["IDLE_SECONDS", "MAX_STAY_SECONDS", "POLL_SECONDS", "LoopOutcome", "run_records_loop"]
+__all__ = ["IDLE_SECONDS", "POLL_SECONDS", "LoopOutcome", "run_records_loop"]
 
 IDLE_SECONDS = 20.0
 POLL_SECONDS = 0.2

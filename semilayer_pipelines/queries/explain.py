@@ -23,9 +23,9 @@ from semilayer_pipelines.registry import changes, failed_rows, generations, lens
 from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.registry.failed_rows import FailedRow
 from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.stores.frames import OWN_COLUMNS
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
-    KEY,
     ROW_HASH,
     SHARD,
     TEXT_HASH,
@@ -35,7 +35,6 @@ from semilayer_pipelines.stores.protocol import (
 
 __all__ = ["Explanation", "FreshVector", "Indexed", "MappedRow", "explain"]
 
-_OWN = {KEY, SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, VECTOR}
 _SAME_VECTOR = 0.9999
 """Cosine similarity from which a vector counts as the same: models differ in the last digits."""
 
@@ -161,7 +160,7 @@ def _mapped(frame: pl.DataFrame) -> MappedRow | None:
         return None
     row = frame.row(0, named=True)
     return MappedRow(
-        fields={name: value for name, value in row.items() if name not in {*_OWN, TEXT}},
+        fields={name: value for name, value in row.items() if name not in (*OWN_COLUMNS, TEXT)},
         text=row[TEXT],
         row_hash=row[ROW_HASH].hex(),
         text_hash=row[TEXT_HASH].hex(),
@@ -198,7 +197,7 @@ def _indexed(
     with opened.registry.read() as db:
         job_id = page_log.job_at(db, opened.lens.id, stored[INDEXED_AT], generation.job_id)
     return Indexed(
-        fields={name: value for name, value in stored.items() if name not in _OWN},
+        fields={name: value for name, value in stored.items() if name not in OWN_COLUMNS},
         row_hash=stored[ROW_HASH].hex(),
         text_hash=stored[TEXT_HASH].hex(),
         at=stored[INDEXED_AT],

@@ -25,7 +25,6 @@ from semilayer_pipelines.registry.lenses import Lens
 
 __all__ = [
     "AS_IT_WAS_BUILT",
-    "MAX_FAILED",
     "WALKS",
     "JobState",
     "LensState",

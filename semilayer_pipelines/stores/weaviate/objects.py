@@ -29,7 +29,6 @@ from semilayer_pipelines.stores.weaviate.names import exact_name, property_name
 from semilayer_pipelines.stores.weaviate.schema import EMPTY, SAFE, VECTOR_NAME, has_exact
 
 __all__ = [
-    "CHUNK_BYTES",
     "CHUNK_OBJECTS",
     "Outgoing",
     "chunks",
