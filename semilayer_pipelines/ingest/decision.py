@@ -67,9 +67,14 @@ _ALONE = {
 }
 _BESIDE_OTHERS = _ALONE | {Indexed.NOTHING: Action.REPLACE}
 
-_INDEXED = pl.Enum(Indexed)
-_ACTIONS = pl.Enum(Action)
-_STATES = pl.Series([Indexed.NOTHING, Indexed.OTHER, Indexed.SAME, Indexed.TWICE], dtype=_INDEXED)
+_ACTION = pl.Enum(Action)
+# By the number of the state, so that a page is looked up in one step.
+_STATES = pl.Series(list(Indexed), dtype=pl.Enum(Indexed))
+_IF_SOLE_WRITER = {
+    True: pl.Series([_ALONE[state] for state in Indexed], dtype=_ACTION),
+    False: pl.Series([_BESIDE_OTHERS[state] for state in Indexed], dtype=_ACTION),
+}
+_SAME, _TWICE = (list(Indexed).index(state) for state in (Indexed.SAME, Indexed.TWICE))
 
 
 def indexed(
@@ -79,8 +84,10 @@ def indexed(
 
     `same` and `twice` say nothing of a row that is not `known`; `twice` counts more than `same`.
     """
-    state = known.astype(np.uint8) * (1 + same)
-    return _STATES.gather(np.where(known & twice, 3, state))
+    state = known.astype(np.uint8)
+    state[known & same] = _SAME
+    state[known & twice] = _TWICE
+    return _STATES.gather(state)
 
 
 def decide(states: pl.Series, *, sole_writer: bool) -> pl.Series:
@@ -89,13 +96,12 @@ def decide(states: pl.Series, *, sole_writer: bool) -> pl.Series:
     `sole_writer` says that nobody else writes these rows, so that what this run does not know of is
     not there.
     """
-    table = _ALONE if sole_writer else _BESIDE_OTHERS
-    return states.replace_strict(table, return_dtype=_ACTIONS)
+    return _IF_SOLE_WRITER[sole_writer].gather(states.to_physical())
 
 
 def all_replaced(rows: int) -> pl.Series:
     """Return the actions for rows any of which may have been written already."""
-    return pl.repeat(Action.REPLACE, rows, dtype=_ACTIONS, eager=True)
+    return pl.repeat(Action.REPLACE, rows, dtype=_ACTION, eager=True)
 
 
 def may_have_vector(states: pl.Series) -> pl.Series:
