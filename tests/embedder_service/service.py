@@ -22,6 +22,7 @@ from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import EmbeddingRejected
 from semilayer_pipelines.http.listen import listen, url_of
+from semilayer_pipelines.http.server import server_config
 
 MODEL = "meaningless"
 DIMENSION = 8
@@ -107,9 +108,7 @@ def running(
 ) -> Iterator[Service]:
     address = listen("127.0.0.1", port or 0, "embedder")
     url = url_of(address)
-    server = uvicorn.Server(
-        uvicorn.Config(build_app(opening, **settings), log_level="warning", access_log=False)
-    )
+    server = uvicorn.Server(server_config(build_app(opening, **settings), grace_s=120))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [address]})
     thread.start()
     service = Service(url, server, httpx.Client(base_url=url, timeout=30))

@@ -72,7 +72,8 @@ def _accepts(service: Service) -> bool:
 
     try:
         httpx.get(f"{service.url}/healthz")
-    except httpx.ConnectError:
+    # Refused, or taken in the moment in which the port closed, and dropped without a response.
+    except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
         return False
     return True
 

@@ -48,9 +48,7 @@ def test_the_next_page_is_embedded_while_one_is_written(
     write = Target.write
     pages: list[bool] = []
 
-    def waiting(
-        self: Target, index: Index, objects: pl.DataFrame, actions: pl.Series
-    ) -> tuple[int, dict[str, str]]:
+    def waiting(self: Target, index: Index, objects: pl.DataFrame, actions: pl.Series) -> int:
         following = len(pages) + 1
         # The fourth page is the last: there is nothing to embed beside it.
         pages.append(following == 4 or embedding[following].wait(timeout=30))

@@ -122,12 +122,15 @@ def test_calls_at_the_same_moment_never_exceed_the_limit(site: Site) -> None:
 
 
 def post_often(url: str, number: int) -> list[int]:
-    """Post as fast as possible for two seconds; `url` ends with # and the key."""
+    """Post as fast as possible until five calls were refused; `url` ends with # and the key.
+
+    However busy the machine is, that is over long before the window of the first calls is.
+    """
     address, _, key = url.rpartition("#")
     statuses: list[int] = []
-    until = time.monotonic() + 2
+    until = time.monotonic() + 40
     with httpx.Client(headers={"authorization": f"Bearer {key}"}) as client:
-        while time.monotonic() < until:
+        while statuses.count(429) < 5 and time.monotonic() < until:
             change = {"id": f"{number}-{len(statuses)}", "action": "upsert"}
             body = {"mode": "records", "changes": [change]}
             statuses.append(client.post(f"{address}/v1/ingest/items", json=body).status_code)
