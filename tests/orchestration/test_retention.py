@@ -7,11 +7,17 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.test_utils import create_run_for_test
 
+from semilayer_pipelines.ingest.retention import KEEP_RETIRED
+from semilayer_pipelines.orchestration.names import RESOURCE
 from semilayer_pipelines.orchestration.retention import (
     RUNS_KEPT,
     SMALL_RUNS_KEPT,
     forget_runs,
+    retention_job,
 )
+from tests.lab import ENV
+from tests.meddling import Meddled
+from tests.orchestration.conftest import MakeLab
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 SECOND = timedelta(seconds=1)
@@ -76,3 +82,22 @@ def test_one_sweep_forgets_only_so_many_and_the_oldest_first(
     assert left(instance) == set(runs[2:])
     assert forget_runs(instance, at, limit=2) == 2
     assert forget_runs(instance, at, limit=2) == 1
+
+
+def test_the_hourly_job_tidies_the_project_that_it_is_given(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given an index that another one has replaced for longer than the grace period
+    lab = make_lab(10)
+    lab.full()
+    retired = lab.index.name
+    lab.full()
+    later = Meddled.of(lab.project, later=KEEP_RETIRED + SECOND)
+
+    # when
+    done = retention_job.execute_in_process(instance=instance, resources={RESOURCE: later})
+
+    # then it is gone, and the one in use is not
+    assert done.success
+    assert not lab.project.store(ENV).exists(retired)
+    assert lab.index.count() == 10
