@@ -37,7 +37,10 @@ from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, SHARD, Index
 __all__ = ["Begun", "apply_page", "begin_page", "end_page"]
 
 MANY_FAILURES = 100
+"""Rows of one page that cannot be mapped or written beyond which the job fails."""
+
 MANY_FAILURES_SHARE = 0.5
+"""They must also be more than this share of the page."""
 
 
 @dataclass(frozen=True)
