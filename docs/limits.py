@@ -66,6 +66,11 @@ SECTIONS = {
         "orchestration.MAX_RUNS",
     ],
     "Webhook": [
+        "http.MAX_CHANGES",
+        "http.MAX_BODY_BYTES",
+        "http.MAX_ID_CHARACTERS",
+        "http.MAX_JOB_WAIT_S",
+        "http.MAX_RESULTS",
         "webhook.MAX_WAITING_CALLS",
         "webhook.MAX_WAITING_CHANGES",
         "webhook.STOP_SECONDS",
