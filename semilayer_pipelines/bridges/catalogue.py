@@ -73,7 +73,8 @@ class Catalogue:
             raise SchemaMismatch(
                 f"source {self._name!r}: {selection.table}.{name} is "
                 f"{column.column.database_type}, which has no order that follows changes.",
-                cure="Track a time, a date, or a number or binary version that grows with every change.",
+                cure="Track a time, a date, or a number or binary version that grows with "
+                "every change.",
             )
         return column
 

@@ -41,7 +41,7 @@ class Sql:
 
 @dataclass(frozen=True)
 class Split:
-    """A condition and its opposite, both false for NULL: of a column, `beyond` a point or `upto`."""
+    """A condition on a column, `beyond` a point, and its opposite, `upto`; both false for NULL."""
 
     beyond: Sql
     upto: Sql

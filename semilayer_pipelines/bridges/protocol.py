@@ -103,7 +103,7 @@ class SourcePage:
 
 @dataclass(frozen=True)
 class Untracked:
-    """Rows whose tracked value is NULL (`missing`) or a time too far in the future (`in_the_future`)."""
+    """Rows whose tracked value is NULL (`missing`), or a time too far ahead (`in_the_future`)."""
 
     missing: int
     in_the_future: int

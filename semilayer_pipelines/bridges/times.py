@@ -36,8 +36,8 @@ def start_before(text: str, now: datetime, by: timedelta) -> str:
     fraction, zone = (parts["fraction"] or "")[:7], parts["zone"] or ""
     try:
         moment = datetime.fromisoformat(
-            f"{parts['date']}T{parts['time'] or '00:00'}{fraction.ljust(7, '0') if fraction else ''}"
-            f"{zone or '+00:00'}"
+            f"{parts['date']}T{parts['time'] or '00:00'}"
+            f"{fraction.ljust(7, '0') if fraction else ''}{zone or '+00:00'}"
         )
         back = min(moment, now.astimezone(moment.tzinfo or UTC)) - by
     except (ValueError, OverflowError):

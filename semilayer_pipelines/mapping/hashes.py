@@ -21,7 +21,7 @@ __all__ = ["digests", "fingerprint", "row_bytes", "seed"]
 
 _NULL = "~"
 
-# So few that their bytes stay in the processor's cache: a third of the time of a whole page at once.
+# So few that their bytes stay in the processor's cache: a third of the time of a whole page.
 _SLICE = 1024
 
 

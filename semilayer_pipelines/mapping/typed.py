@@ -158,7 +158,7 @@ def inner(dtype: pl.DataType) -> pl.DataType:
 
 
 def literal(value: object) -> Typed:
-    """Return a value of the configuration (null, scalar, date, list or mapping) as an expression."""
+    """Return a configured value (null, scalar, date, list or mapping) as an expression."""
     match value:
         case bool():
             return Typed(pl.lit(value, dtype=pl.Boolean), pl.Boolean())

@@ -14,7 +14,7 @@ KEY = "sk-very-secret-0123456789"
 
 @pytest.fixture(autouse=True)
 def _models_go_with_their_test() -> Iterator[None]:
-    """A process keeps every model that it opens, with its threads: a run has one, these have many."""
+    """A process keeps every model that it opens, with its threads: a run has one, tests many."""
     yield
     engines._opened.clear()
 

@@ -28,10 +28,11 @@ def sqlite_site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _nothing_frozen() -> Iterator[None]:
-    """A service takes all that there is out of the collector's sight, for good: it is one a process.
+    """Let a module's garbage go at once.
 
-    Here that is the garbage of hundreds of them. A module's is let go at once: a service begins with
-    a collection, which takes half a second when it has to go through everything.
+    A service takes all that there is out of the collector's sight, for good: a process has one.
+    Here that is the garbage of hundreds. A service begins with a collection, which takes half a
+    second when it has to go through everything.
     """
     yield
     gc.unfreeze()
