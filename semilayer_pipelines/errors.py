@@ -6,14 +6,15 @@ Three questions decide the class: did the user do it (`UserError`), may it pass 
 classes into exit codes, statuses and events in one place each; nothing below them does.
 
 A message says what failed and why; the cure says what to do next. Neither may hold a secret: pass
-connection strings through `redact` first.
+connection strings through `redact` first, which lives in `redaction`.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
+
+from semilayer_pipelines.redaction import redact
 
 __all__ = [
     "ConfigError",
@@ -42,13 +43,6 @@ __all__ = [
     "nearest",
     "redact",
 ]
-
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
-
-
-def redact(text: str) -> str:
-    """Return `text` with the password of every URL in it replaced by `***`."""
-    return _PASSWORD_IN_URL.sub(r"\1:***@", text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -243,6 +243,40 @@ def test_a_lens_is_the_same_after_the_registry_kept_it_as_json(
     assert not kept.fields["a"].undefined_is_filled
 
 
+@pytest.mark.parametrize(
+    ("connection", "url"),
+    [
+        ("postgresql://db/shop?user=x&password=hunter2", "http://h/v1"),
+        ("postgresql://u:${PW:-hunter2}@db/shop", "http://h/v1"),
+        ("${DB:-postgresql://u:hunter2@db/shop}", "http://h/v1"),
+        ("host=db password=hunter2", "http://h/v1"),
+        ("sqlite:///x", "https://models/v1?api-key=hunter2"),
+        ("sqlite:///x", "https://me:hunter2@models/v1"),
+        ("sqlite:///x", "https://hunter2@models/v1"),
+        ("sqlite:///x", "https://models/v1?key=${KEY:-hunter2}"),
+    ],
+)
+def test_a_literal_secret_of_any_form_is_refused_with_the_cure(
+    tmp_path: Path, connection: str, url: str
+) -> None:
+    text = (
+        f"stack: s\nsources:\n  main: {{bridge: sql, connection: '{connection}'}}\n"
+        "lenses:\n  a:\n    source: main\n    table: t\n"
+        f"    embedding: {{provider: openai, url: '{url}'}}\n"
+        "    fields: {a: {type: text, searchable: true}}\n"
+    )
+
+    (problem,) = refusal(tmp_path, text)
+
+    assert "hunter2" not in problem
+    assert "write ${VAR} in its place" in problem
+    assert problem.startswith(
+        "sl.config.yaml:3: sources.main.connection: "
+        if url == "http://h/v1"
+        else "sl.config.yaml:8: lenses.a.embedding.url: "
+    )
+
+
 def test_a_password_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
     path = tmp_path / "sl.config.yaml"
     path.write_text(
