@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.registry.database import Registry
 
 if TYPE_CHECKING:
@@ -161,7 +163,16 @@ class Project:
     @cached_property
     def registry(self) -> Registry:
         """The registry, migrated to this code's version."""
+        self._close_home(make=self.settings.registry_url.startswith("sqlite"))
         return Registry.open(self.settings.registry_url)
+
+    def _close_home(self, *, make: bool) -> None:
+        """Keep the project's folder for its owner alone; it is made with `make` only."""
+        home = self.settings.home
+        # Whoever needs the folder says why it cannot be made.
+        with suppress(OSError):
+            if make or home.exists():
+                private_folder(home)
 
     def store(self, env: str) -> Store:
         """Return the store that holds the generations of an environment."""
@@ -170,6 +181,7 @@ class Project:
         # Kept, so that a long-lived process connects once to a store that is a server.
         if env not in self._stores:
             kind = self.settings.store
+            self._close_home(make=True)
             folder = self.settings.home / ("lance" if kind == "lancedb" else kind)
             self._stores[env] = open_store(
                 kind,

@@ -12,10 +12,15 @@ from pathlib import Path
 import dagster as dg
 
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
+from semilayer_pipelines.private_files import OWNER_ONLY
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact_logs
 
 __all__ = ["defs"]
 
+# Runs load this module too: an index and the logs beside it are for their owner alone.
+os.umask(OWNER_ONLY)
+redact_logs()
 defs = build_definitions(
     Project.from_environ(os.environ, Path.cwd()), executor=dg.in_process_executor
 )

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, Pool
 
-from semilayer_pipelines.errors import ConfigError, RegistryUnavailable, redact
+from semilayer_pipelines.errors import ConfigError, RegistryUnavailable
+from semilayer_pipelines.private_files import private_file
 
 __all__ = ["DURABLE", "WRITES", "make_engine"]
 
@@ -49,7 +51,10 @@ def make_engine(url: str, *, pooled: bool = True) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ConfigError(f"Not a database URL: {redact(url)!r}.", cure=_FORMS) from None
+        # Not quoted: what is no URL may be a password.
+        raise ConfigError(
+            "The registry's setting, SEMILAYER_REGISTRY_URL, is not a database URL.", cure=_FORMS
+        ) from None
     match parsed.drivername:
         case "sqlite" | "sqlite+pysqlite":
             engine = _sqlite(parsed)
@@ -68,7 +73,7 @@ def _sqlite(url: URL) -> Engine:
         )
     folder = Path(str(url.database)).parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise RegistryUnavailable(
             f"The folder of the registry, {folder}, cannot be made: {error.strerror}.",
@@ -76,9 +81,17 @@ def _sqlite(url: URL) -> Engine:
         ) from None
     wait = {} if "timeout" in url.query else {"timeout": SQLITE_WAIT_SECONDS}
     engine = create_engine(url, connect_args=wait)
+    event.listen(engine, "do_connect", lambda *_: _keep_private(Path(str(url.database))))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _keep_private(file: Path) -> None:
+    # What SQLite puts beside its file gets the same mode. A file that cannot be made is better told
+    # by the driver.
+    with suppress(OSError):
+        private_file(file)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:

@@ -207,8 +207,9 @@ def test_the_shown_url_hides_the_password() -> None:
     [
         ("mysql://root:s3cret@127.0.0.1/registry", "cannot live in 'mysql'"),
         ("sqlite://", "cannot live in memory"),
-        ("not a url with anna:s3cret", "Not a database URL"),
-        ("://anna:s3cret@host", "Not a database URL"),
+        ("not a url with anna:s3cret", "is not a database URL"),
+        ("://anna:s3cret@host", "is not a database URL"),
+        ("s3cret", "is not a database URL"),
     ],
 )
 def test_a_url_we_cannot_use_is_refused_with_the_forms_we_can(url: str, said: str) -> None:
