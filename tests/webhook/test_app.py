@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import subprocess
 import time
@@ -11,9 +12,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
-from tests.webhook.server import SEMILAYER, Place, Server
+from semilayer_pipelines.project import Project, Settings
+from semilayer_pipelines.registry.api_key import KeyKind, new_key
+from tests.webhook.server import ENV, SEMILAYER, Place, Server
 from tests.webhook.site import Site, error_of
+from webhook.app import build_app
+from webhook.operations import KEYED
 
 FULL = json.dumps({"mode": "full"})
 
@@ -199,6 +205,39 @@ def test_a_second_one_on_a_port_is_refused_and_the_first_serves_on(
     assert f"Port {port} is taken." in second.stderr
     assert "Traceback" not in second.stderr
     assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://anna:s3cret@127.0.0.1:1/books",
+        "postgresql://127.0.0.1:1/books?user=anna&password=s3cret",
+        "postgresql://anna@s3cret.example/books?no_such_option=1",
+        "anna:s3cret@127.0.0.1/books",
+    ],
+)
+def test_no_answer_says_where_a_registry_is_that_does_not_answer(tmp_path: Path, url: str) -> None:
+    environ = {"SEMILAYER_ENV": ENV, "SEMILAYER_REGISTRY_URL": url}
+    project = Project(Settings.from_environ(environ, tmp_path), environ)
+    # Anybody can make a key whose checksum is right.
+    made_up = {
+        "authorization": f"Bearer {new_key(KeyKind.SERVICE, ENV, secrets.choice)}",
+        "content-type": "application/json",
+    }
+    with TestClient(build_app(project), raise_server_exceptions=False) as client:
+        for one in KEYED:
+            path = one.path.format(lens="items", id="j1")
+            answers = [
+                client.request(one.method, path, headers=headers, content="{}")
+                for headers in ({}, made_up)
+            ]
+            for answer in answers:
+                assert answer.status_code >= 400
+                shown = answer.text + str(answer.headers)
+                assert not [x for x in ("anna", "s3cret", "127.0.0.1", "books") if x in shown]
+            assert answers[1].status_code == 503
+        for open_ in ("/readyz", "/healthz", "/metrics", "/openapi.json"):
+            assert "s3cret" not in client.get(open_).text
 
 
 def test_a_service_whose_registry_does_not_answer_says_so_and_goes_on_when_it_does(
