@@ -7,7 +7,7 @@ changed between the two, nothing is written and the plan has to be made again. N
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +17,7 @@ from semilayer_pipelines.config.edits import Edit, edits
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.control.check import LensCheck, lens_check
 from semilayer_pipelines.control.drift import Drift, drift_of
+from semilayer_pipelines.control.lens_names import LensName, check_lens_names
 from semilayer_pipelines.control.registered import Registered
 from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError, nearest
 from semilayer_pipelines.project import Project
@@ -30,7 +31,6 @@ from semilayer_pipelines.registry import (
 )
 from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.registry.stored_config import with_defaults
-from semilayer_pipelines.stores import check_names
 
 __all__ = ["LensPush", "Plan", "PushAction", "apply_push", "plan_push", "plan_removal"]
 
@@ -92,11 +92,10 @@ def plan_push(
                 f"The configuration has no lens {name!r}{nearest(name, config.lenses)}.",
                 cure=f"Lenses: {', '.join(config.lenses)}.",
             )
+    wanted = {n: c for n, c in config.lenses.items() if not only or n in only}
     with project.registry.read() as db:
         seen = Registered.read(db, env)
-    wanted = {n: c for n, c in config.lenses.items() if not only or n in only}
-    kept = [name for name in seen.lenses if only and name not in wanted]
-    check_names(project.settings.store, env, [*kept, *wanted], environ=project.environ)
+        _check_names(db, project, env, wanted, keep=bool(only))
     used = {lens.source: config.sources[lens.source] for lens in wanted.values()}
     # Another database under a name concerns every lens that reads from it.
     wanted = {
@@ -122,6 +121,19 @@ def plan_push(
         lenses=tuple(pushes),
         drift=tuple(one for one in drift if one is not None),
         seen=seen,
+    )
+
+
+def _check_names(
+    db: Connection, project: Project, env: str, wanted: Iterable[str], *, keep: bool
+) -> None:
+    """Check names against all that is registered; without `keep` the push removes its others."""
+    registered = [LensName(lens.env, lens.name) for lens in lenses.list_all(db)]
+    check_lens_names(
+        [LensName(env, name) for name in wanted],
+        [name for name in registered if keep or name.env != env],
+        store=project.settings.store,
+        environ=project.environ,
     )
 
 
@@ -195,6 +207,8 @@ def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> No
                 sources.put(db, env.id, name, source)
         for name in [] if plan.only else held.sources.keys() - plan.sources.keys():
             sources.remove(db, env.id, name)
+        # Another environment may have been pushed to since the plan was made.
+        _check_names(db, project, plan.env, [x.name for x in plan.lenses if x.config], keep=True)
         dropped_indexes.add(db, plan.env, dropped, now)
     for index in dropped:
         project.store(plan.env).drop(index)
