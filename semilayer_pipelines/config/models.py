@@ -41,7 +41,7 @@ SYNC_INTERVALS: dict[str, int] = {
 }
 """Every sync interval and its length in seconds."""
 
-_FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,62}$")
+_FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _TENANT_TYPES = (FieldType.TEXT, FieldType.ENUM, FieldType.NUMBER)
 
 
@@ -155,7 +155,7 @@ class LensConfig(ConfigModel):
     def _field_names(cls, fields: dict[str, FieldConfig]) -> dict[str, FieldConfig]:
         lowered: dict[str, str] = {}
         for name in fields:
-            if not _FIELD_NAME.match(name):
+            if not _FIELD_NAME.fullmatch(name):
                 raise ValueError(
                     f"field name {name!r}: letters, digits and _, starting with a letter"
                 )
