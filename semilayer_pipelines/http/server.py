@@ -28,6 +28,7 @@ def server_config(
         server_header=False,
         # There is no address for them, and their library takes its time to import.
         ws="none",
+        http=BoundedHeads,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s,
     )

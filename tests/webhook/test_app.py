@@ -271,3 +271,29 @@ def test_a_service_whose_registry_does_not_answer_says_so_and_goes_on_when_it_do
         (tmp_path / "aside").rename(tmp_path / "folder")
         assert httpx.get(f"{server.url}/readyz").status_code == 200
         assert call(server.url).status_code == 202
+
+
+def test_a_head_that_is_too_long_is_refused(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nx: " + b"y" * 70_000)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "unit", ["[],", "{},", '{"a":1},', "1,", '"",', "[" * 10 + "]" * 10 + ",", '"a":1,']
+)
+@pytest.mark.parametrize("path", ["/v1/ingest/items", "/v1/search/items"])
+def test_a_body_of_millions_of_values_is_refused_in_a_moment(
+    sqlite_site: Site, path: str, unit: str
+) -> None:
+    body = "[" + unit * (7_900_000 // len(unit))
+    headers = {"authorization": f"Bearer {sqlite_site.sk}", "content-type": "application/json"}
+    sqlite_site.client.get("/healthz")
+
+    began = time.process_time()
+    response = sqlite_site.client.post(path, content=body.encode(), headers=headers)
+
+    assert error_of(response)[:2] == (400, "bad_request")
+    assert "too many values" in response.json()["error"]["message"]
+    assert time.process_time() - began < 1
