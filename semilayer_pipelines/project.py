@@ -203,7 +203,7 @@ class Project:
     @cached_property
     def _shared_locks(self) -> Callable[[str], Lock] | None:
         """Write locks that hold across machines, where the registry can be shared by several."""
-        if not self.settings.registry_url.startswith("postgres"):
+        if self.registry.engine.dialect.name != "postgresql":
             return None
         from semilayer_pipelines.registry.engine import make_engine
         from semilayer_pipelines.stores.shared_lock import SharedLock

@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from semilayer_pipelines.errors import ConfigError, RegistryUnavailable
 from semilayer_pipelines.registry import environments, tables
 from semilayer_pipelines.registry.database import Registry
+from tests import servers
 from tests.registry.given import NOW
 from tests.registry.race import threads_at_once
 
@@ -233,3 +234,25 @@ def test_only_what_must_survive_a_loss_of_power_waits_for_the_disk(tmp_path: Pat
 
     normal, full = 1, 2
     assert levels == [full, normal, full, normal]
+
+
+def test_a_url_with_a_providers_parameters_opens_a_registry_in_its_schema() -> None:
+    with servers.database(servers.postgres_url()) as url:
+        servers.execute(url, 'CREATE SCHEMA "my app"')
+        plain = make_url(url).set(drivername="postgres").render_as_string(hide_password=False)
+
+        registry = Registry.open(
+            f"{plain}?schema=my%20app&pgbouncer=true&connection_limit=1&sslmode=prefer"
+        )
+
+        with registry.read() as db:
+            schemas = db.exec_driver_sql(
+                "SELECT DISTINCT schemaname::text FROM pg_tables WHERE tablename LIKE 'sl_%%'"
+            ).scalars()
+            assert list(schemas) == ["my app"]
+        registry.close()
+
+
+def test_a_parameter_that_is_not_known_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"SEMILAYER_REGISTRY_URL.*'sslmod'.*'sslmode'"):
+        Registry.open("postgresql://127.0.0.1:1/x?sslmod=require")
