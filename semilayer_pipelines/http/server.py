@@ -5,6 +5,8 @@ from __future__ import annotations
 import uvicorn
 from starlette.applications import Starlette
 
+from semilayer_pipelines.http.heads import BoundedHeads
+
 __all__ = ["server_config"]
 
 _KEEP_ALIVE_S = 75
