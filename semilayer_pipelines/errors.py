@@ -52,6 +52,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {str(lowered[found[0]])!r}?)" if found else ""
 
 
+def _one_full_stop(message: str) -> str:
+    """End a message with one full stop where it ends with what others said, who ended it too."""
+    twice = message.endswith(("..", "!.", "?.")) and not message.endswith("...")
+    return message[:-1] if twice else message
+
+
 class SemilayerError(Exception):
     """Root of the tree.
 
@@ -60,6 +66,7 @@ class SemilayerError(Exception):
     """
 
     def __init__(self, message: str, *, cure: str = "", lens: str | None = None) -> None:
+        message = _one_full_stop(message)
         super().__init__(message)
         self.message = message
         self.cure = cure

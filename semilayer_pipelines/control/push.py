@@ -18,8 +18,9 @@ from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceC
 from semilayer_pipelines.control.check import LensCheck, lens_check
 from semilayer_pipelines.control.drift import Drift, drift_of
 from semilayer_pipelines.control.lens_names import LensName, check_lens_names
+from semilayer_pipelines.control.mistakes import for_each_lens
 from semilayer_pipelines.control.registered import Registered
-from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError, nearest
+from semilayer_pipelines.errors import NotFound, Overtaken, nearest
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
     cursors,
@@ -83,7 +84,8 @@ def plan_push(
 
     `only` limits the push to these lenses; then nothing is deleted. A lens that is as it was is not
     held against its source again. Raises `NotFound` for a name that the configuration does not
-    have, `SchemaMismatch` for what the source does not have, and what the bridges raise.
+    have, `SchemaMismatch` for what the source does not have, and what the bridges raise: the
+    mistakes of all lenses in one error.
     """
     environments.check_slug(env)
     for name in only:
@@ -106,7 +108,7 @@ def plan_push(
         and seen.moved(lens.config.source, used[lens.config.source])
     } | wanted
     with lens_check(project, config.sources) as check:
-        pushes = [_compare(check, seen, name, lens) for name, lens in wanted.items()]
+        pushes = for_each_lens(wanted, lambda name, lens: _compare(check, seen, name, lens))
     gone = [] if only else [name for name in seen.lenses if name not in config.lenses]
     pushes += [LensPush(name, PushAction.DELETED, None, Needs.NOTHING) for name in gone]
     drift = [
@@ -152,11 +154,7 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     moved = seen.moved(lens.source, source)
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
         return LensPush(name, PushAction.UNCHANGED, lens, known.needs)
-    try:
-        needs = check.needs(lens, seen.active.get(name), moved=moved)
-    except SemilayerError as error:
-        error.lens = name
-        raise
+    needs = check.needs(lens, seen.active.get(name), moved=moved)
     if known is None:
         return LensPush(name, PushAction.CREATED, lens, needs)
     if needs is Needs.NOTHING and known.needs is Needs.SMART_SYNC:
