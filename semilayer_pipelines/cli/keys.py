@@ -37,7 +37,8 @@ def keys() -> None:
     "kind",
     required=True,
     type=click.Choice(list(KeyKind), case_sensitive=False),
-    help="ingest: can only trigger ingest. service: everything in its environment.",
+    help="ingest: can only trigger ingest. search: can only search. service: everything in its "
+    "environment.",
 )
 @click.option("--name", required=True, help="The program that uses it, such as ci-cdc-pipeline.")
 @env_option

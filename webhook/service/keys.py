@@ -25,6 +25,14 @@ __all__ = ["Keys", "presented"]
 logger = logging.getLogger(__name__)
 
 _KEPT = 1_000
+_MAY_ONLY = {
+    KeyKind.INGEST: "An ik_ key can only trigger ingest.",
+    KeyKind.SEARCH: "A qk_ key can only search: /v1/search and /v1/similar.",
+}
+_INSTEAD = {
+    KeyKind.INGEST: "Use an ik_ or sk_ key: `semilayer keys create --type ingest`.",
+    KeyKind.SERVICE: "Use an sk_ key: `semilayer keys create --type service`.",
+}
 TOLD_EVERY_S = 30.0
 """The log is told this often that keys cannot be looked up."""
 
@@ -38,6 +46,12 @@ def presented(request: Request) -> PresentedKey:
     if header is None:
         raise KeyRefused("There is no key.")
     scheme, _, text = header.partition(" ")
+    if text.strip().startswith("pk_"):
+        raise Problem(
+            Code.FORBIDDEN,
+            "A pk_ key is a public one, for browsers, and none is taken here.",
+            "Let your server call, with a qk_ key: `semilayer keys create --type search`.",
+        )
     key = parse_key(text.strip()) if scheme.lower() == "bearer" else None
     if key is None:
         raise KeyRefused("That is no key: it is misspelt, cut off or made up.")
@@ -72,11 +86,8 @@ class Keys:
             while len(self._found) > _KEPT:
                 self._found.popitem(last=False)
         if key.kind not in kinds:
-            raise Problem(
-                Code.FORBIDDEN,
-                "An ik_ key can only trigger ingest.",
-                "Use an sk_ key: `semilayer keys create --type service`.",
-            )
+            other = KeyKind.INGEST if KeyKind.INGEST in kinds else KeyKind.SERVICE
+            raise Problem(Code.FORBIDDEN, _MAY_ONLY[key.kind], _INSTEAD[other])
         return key
 
     def forget(self, key: PresentedKey) -> None:
