@@ -14,8 +14,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
-from semilayer_pipelines.redaction import redact
-
 __all__ = [
     "ConfigError",
     "DimensionChanged",
@@ -41,7 +39,6 @@ __all__ = [
     "Transient",
     "UserError",
     "nearest",
-    "redact",
 ]
 
 

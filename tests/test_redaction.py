@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from semilayer_pipelines.errors import redact
-from semilayer_pipelines.redaction import literal_secret
+from semilayer_pipelines.redaction import literal_secret, redact
 
 SECRET = "hunter2-S3cret"
 LONG = "0123456789abcdefghijABCDEFGHIJ0123456789abcdef"

@@ -12,8 +12,8 @@ from semilayer_pipelines.errors import (
     SemilayerError,
     SourceRefused,
     SourceUnreachable,
-    redact,
 )
+from semilayer_pipelines.redaction import redact
 
 __all__ = ["ValueRefused", "mariadb_failure", "postgres_failure", "sqlite_failure"]
 

@@ -17,15 +17,9 @@ import click
 from rich.console import Console
 
 from semilayer_pipelines.counts import utc_text
-from semilayer_pipelines.errors import (
-    Refused,
-    SemilayerError,
-    Transient,
-    UserError,
-    nearest,
-    redact,
-)
+from semilayer_pipelines.errors import Refused, SemilayerError, Transient, UserError, nearest
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
 
 __all__ = [
     "DEFAULT_ENV",

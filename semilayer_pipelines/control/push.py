@@ -16,11 +16,12 @@ from sqlalchemy import Connection
 from semilayer_pipelines.config.edits import Edit, edits
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.control.check import LensCheck, lens_check
+from semilayer_pipelines.control.check_names import check_lens_names
 from semilayer_pipelines.control.drift import Drift, drift_of
-from semilayer_pipelines.control.lens_names import LensName, check_lens_names
 from semilayer_pipelines.control.mistakes import for_each_lens
 from semilayer_pipelines.control.registered import Registered
 from semilayer_pipelines.errors import NotFound, Overtaken, nearest
+from semilayer_pipelines.lens_names import LensName
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
     cursors,

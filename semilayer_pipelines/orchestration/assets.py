@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from semilayer_pipelines.control.lens_names import LensName, distinct
 from semilayer_pipelines.errors import Refused, SemilayerError
+from semilayer_pipelines.lens_names import LensName, distinct
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.dagster_run import failure, materialise_shard
 from semilayer_pipelines.orchestration.names import (

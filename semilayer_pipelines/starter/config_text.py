@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from semilayer_pipelines.control.lens_names import LensName, dagster_words
+from semilayer_pipelines.lens_names import LensName, dagster_words
 from semilayer_pipelines.starter.candidates import Candidate, CandidateField
 
 __all__ = ["SOURCE", "starter"]

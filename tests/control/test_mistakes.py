@@ -23,7 +23,7 @@ from tests.lab import lens_config
 
 def test_the_mistakes_of_all_lenses_are_told_and_nothing_is_written(tmp_path: Path) -> None:
     folder = Folder.at(tmp_path, rows=3)
-    bad = {"fields": {"titel": {"type": "text", "searchable": True}}}
+    bad: dict[str, object] = {"fields": {"titel": {"type": "text", "searchable": True}}}
     folder.write(lenses={"items": {}, "a": {"table": "itmes"}, "b": bad, "c": {"table": "itmes"}})
 
     done = folder.run("push")

@@ -17,9 +17,9 @@ from semilayer_pipelines.errors import (
     SemilayerError,
     Transient,
     UserError,
-    redact,
 )
 from semilayer_pipelines.http.bodies import BodyFault, BodyLimits, BodyRefused
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.api_key import hide_keys
 
 __all__ = ["MB", "Code", "Problem", "bad_request", "from_error", "registry_away"]

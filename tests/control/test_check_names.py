@@ -10,14 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semilayer_pipelines.config.models import ProjectConfig
-from semilayer_pipelines.control.lens_names import (
-    LensName,
-    check_lens_names,
-    dagster_words,
-    distinct,
-)
+from semilayer_pipelines.control.check_names import check_lens_names
 from semilayer_pipelines.control.push import Plan, apply_push, plan_push
 from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.lens_names import LensName, dagster_words, distinct
 from semilayer_pipelines.orchestration.names import asset_key, published_key
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import lenses
