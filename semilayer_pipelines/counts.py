@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from typing import Self
 
-__all__ = ["Counts", "Speed", "span"]
+__all__ = ["Counts", "Speed", "span", "utc_text"]
 
 _NAMES_BEFORE_0_2 = {"ahead": "in_the_future", "unmoved": "missed_updates"}
 """A registry may still hold them."""
@@ -81,3 +82,8 @@ def span(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a point in time as every JSON document of ours has it: `2024-01-02T10:00:00Z`."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -6,13 +6,12 @@ Three questions decide the class: did the user do it (`UserError`), may it pass 
 classes into exit codes, statuses and events in one place each; nothing below them does.
 
 A message says what failed and why; the cure says what to do next. Neither may hold a secret: pass
-connection strings through `redact` first.
+connection strings through `redact` first, which lives in `redaction`.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
@@ -40,15 +39,7 @@ __all__ = [
     "Transient",
     "UserError",
     "nearest",
-    "redact",
 ]
-
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
-
-
-def redact(text: str) -> str:
-    """Return `text` with the password of every URL in it replaced by `***`."""
-    return _PASSWORD_IN_URL.sub(r"\1:***@", text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -56,6 +47,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     lowered = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
     return f" (did you mean {str(lowered[found[0]])!r}?)" if found else ""
+
+
+def _one_full_stop(message: str) -> str:
+    """End a message with one full stop where it ends with what others said, who ended it too."""
+    twice = message.endswith(("..", "!.", "?.")) and not message.endswith("...")
+    return message[:-1] if twice else message
 
 
 class SemilayerError(Exception):
@@ -66,6 +63,7 @@ class SemilayerError(Exception):
     """
 
     def __init__(self, message: str, *, cure: str = "", lens: str | None = None) -> None:
+        message = _one_full_stop(message)
         super().__init__(message)
         self.message = message
         self.cure = cure

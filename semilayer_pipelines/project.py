@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.env_file import with_env_file
 from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.registry.database import Registry
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from semilayer_pipelines.stores.lock import Lock
     from semilayer_pipelines.stores.protocol import Store
 
-__all__ = ["CONFIG_NAME", "Project", "Settings", "utc_now"]
+__all__ = ["CONFIG_NAME", "Project", "Settings", "read_project_env", "utc_now"]
 
 CONFIG_NAME = "sl.config.yaml"
 _PLACES = frozenset({"SEMILAYER_ROOT", "SEMILAYER_HOME", "SEMILAYER_REGISTRY_URL"})
@@ -88,6 +91,17 @@ class Settings:
         )
 
 
+def read_project_env() -> None:
+    """Read the file `.env` beside the configuration into this process's environment.
+
+    Raises `ConfigError` when there is one that cannot be read.
+    """
+    cwd = Path.cwd()
+    named = os.environ.get("SEMILAYER_CONFIG")
+    folder = ((cwd / named) if named else _nearest_config(cwd)).parent
+    os.environ.update(with_env_file(os.environ, folder))
+
+
 def _nearest_config(cwd: Path) -> Path:
     for folder in (cwd, *cwd.parents):
         if (folder / CONFIG_NAME).is_file():
@@ -118,13 +132,14 @@ class Project:
         """Open the project in a folder, or the one of a configuration file.
 
         `env` is the environment that functions use when none is named; `SEMILAYER_ENV` by default.
-        All other settings come from the process's environment. Raises `ConfigError` for a path
+        All other settings come from the process's environment, then from the file `.env` there. Raises `ConfigError` for a path
         that is no project; nothing is made there.
         """
         given = Path(path).expanduser()
         file = given if given.is_file() else given / CONFIG_NAME
         named = {"SEMILAYER_CONFIG": file.name} | ({"SEMILAYER_ENV": env} if env else {})
-        settings = {name: v for name, v in os.environ.items() if name != "SEMILAYER_ROOT"} | named
+        inherited = {name: v for name, v in os.environ.items() if name != "SEMILAYER_ROOT"}
+        settings = with_env_file(inherited | named, file.parent)
         project = cls.from_environ(settings, file.parent.resolve())
         if not given.exists():
             raise ConfigError(
@@ -143,6 +158,7 @@ class Project:
         `ConfigError` where there is none; nothing is made there.
         """
         cwd = Path.cwd()
+        read_project_env()
         project = cls.from_environ(os.environ, cwd)
         if not project._is_there and _PLACES.isdisjoint(os.environ):
             raise _no_project(f"There is no {CONFIG_NAME} in {cwd} or any folder above it.")
@@ -161,7 +177,16 @@ class Project:
     @cached_property
     def registry(self) -> Registry:
         """The registry, migrated to this code's version."""
+        self._close_home(make=self.settings.registry_url.startswith("sqlite"))
         return Registry.open(self.settings.registry_url)
+
+    def _close_home(self, *, make: bool) -> None:
+        """Keep the project's folder for its owner alone; it is made with `make` only."""
+        home = self.settings.home
+        # Whoever needs the folder says why it cannot be made.
+        with suppress(OSError):
+            if make or home.exists():
+                private_folder(home)
 
     def store(self, env: str) -> Store:
         """Return the store that holds the generations of an environment."""
@@ -170,6 +195,7 @@ class Project:
         # Kept, so that a long-lived process connects once to a store that is a server.
         if env not in self._stores:
             kind = self.settings.store
+            self._close_home(make=True)
             folder = self.settings.home / ("lance" if kind == "lancedb" else kind)
             self._stores[env] = open_store(
                 kind,
@@ -191,7 +217,7 @@ class Project:
     @cached_property
     def _shared_locks(self) -> Callable[[str], Lock] | None:
         """Write locks that hold across machines, where the registry can be shared by several."""
-        if not self.settings.registry_url.startswith("postgres"):
+        if self.registry.engine.dialect.name != "postgresql":
             return None
         from semilayer_pipelines.registry.engine import make_engine
         from semilayer_pipelines.stores.shared_lock import SharedLock

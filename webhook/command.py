@@ -12,8 +12,9 @@ from semilayer_pipelines.cli.context import (
     say_aside,
     say_json,
 )
-from semilayer_pipelines.errors import Transient, redact
+from semilayer_pipelines.errors import Transient
 from semilayer_pipelines.http.listen import listen, url_of
+from semilayer_pipelines.redaction import redact
 
 __all__ = ["webhook"]
 

@@ -22,7 +22,8 @@ _EVERY_KEYED = (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.INTERNAL, Code.UNAVAILAB
 _BEARER = {
     "type": "http",
     "scheme": "bearer",
-    "description": "ik_ keys only trigger ingest; sk_ keys do everything in their environment.",
+    "description": "ik_ keys only trigger ingest, qk_ keys only search; sk_ keys do everything in "
+    "their environment.",
 }
 _PARAMETERS = {
     "lens": "The lens's name, which is its key in sl.config.yaml.",
@@ -57,12 +58,13 @@ def openapi() -> dict[str, Any]:
 def _keyed(one: Keyed) -> dict[str, Any]:
     told: dict[str, Any] = {
         "summary": one.summary,
+        "description": f"For keys of type {' or '.join(one.kinds)}.",
         "operationId": one.handle.__name__,
         "security": [{"key": []}],
         "parameters": [*_in_path(one.path), *_in_query(one.query)],
         "responses": {
             str(one.status): _content("Done.", one.response),
-            **_problems((*one.codes, *(c for c in _EVERY_KEYED if _can(one, c)))),
+            **_problems((*one.codes, *_EVERY_KEYED)),
         },
     }
     if one.body is not None:
@@ -74,10 +76,6 @@ def _keyed(one: Keyed) -> dict[str, Any]:
                 {name: _header(meaning) for name, meaning in _HEADERS.items()}
             )
     return told
-
-
-def _can(one: Keyed, code: Code) -> bool:
-    return code is not Code.FORBIDDEN or len(one.kinds) == 1
 
 
 def _open(one: Open) -> dict[str, Any]:

@@ -96,7 +96,7 @@ KEYED = (
         ),
         body=IngestRequest,
         status=202,
-        kinds=tuple(KeyKind),
+        kinds=(KeyKind.INGEST, KeyKind.SERVICE),
         checked_again=True,
     ),
     Keyed(
@@ -173,6 +173,7 @@ KEYED = (
         SearchResponse,
         _SEARCH,
         body=SearchRequest,
+        kinds=(KeyKind.SEARCH, KeyKind.SERVICE),
     ),
     Keyed(
         "POST",
@@ -182,6 +183,7 @@ KEYED = (
         SearchResponse,
         (*_SEARCH, Code.ROW_NOT_FOUND),
         body=SimilarRequest,
+        kinds=(KeyKind.SEARCH, KeyKind.SERVICE),
     ),
 )
 

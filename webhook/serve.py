@@ -19,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 
 from semilayer_pipelines.http.server import server_config
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact_logs
 from webhook.app import build_app
 
 __all__ = ["create_app", "serve"]
@@ -28,6 +29,7 @@ _GRACE_S = 30
 
 def create_app() -> Starlette:
     """Return the application of the project of this process's folder and environment."""
+    redact_logs()
     return _told_to_stop(Project.here())
 
 

@@ -29,7 +29,8 @@ from semilayer_pipelines.client import (
     InvalidChange,
     RequestRefused,
 )
-from semilayer_pipelines.errors import ConfigError, redact
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.redaction import redact
 
 FLUSH_CHANGES = 1_000
 FLUSH_SECONDS = 2.0

@@ -24,7 +24,8 @@ from semilayer_pipelines.client import (
     InvalidChange,
     RequestRefused,
 )
-from semilayer_pipelines.errors import ConfigError, redact
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.redaction import redact
 
 ROWS_A_ROUND = 10_000
 IDLE_SECONDS = 0.5

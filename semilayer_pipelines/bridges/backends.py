@@ -1,67 +1,130 @@
 """From a connection URL to the database behind it.
 
 Drivers are imported here and late, so that a process that never reads a source never loads them.
-No message holds any part of a URL: what cannot be parsed may be a password.
 """
 
 from __future__ import annotations
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+import logging
+import ssl
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from sqlalchemy.engine import URL
 
 from semilayer_pipelines.bridges.database import Database
+from semilayer_pipelines.config.database_url import DatabaseUrl, database_url
+from semilayer_pipelines.config.url_parameters import (
+    Parameters,
+    postgres_arguments,
+    read_parameters,
+)
 from semilayer_pipelines.errors import ConfigError
 
 __all__ = ["open_database"]
 
+_log = logging.getLogger(__name__)
+
 
 def open_database(url: str, *, timeout_ms: int, name: str) -> Database:
-    """Return the database of a URL, not connected yet; raises `ConfigError`."""
-    parsed = _parsed(url, name)
-    match parsed.get_backend_name():
+    """Return the database of a URL, not connected yet; raises `ConfigError`.
+
+    What was left out of the URL, or read in another way, is logged once for each process.
+    """
+    where = f"source {name!r}"
+    parsed = database_url(url, where=where)
+    match parsed.kind:
         case "sqlite":
+            _told(read_parameters(parsed, where=where))
             from semilayer_pipelines.bridges.sqlite import SqliteDatabase
 
             if not parsed.database or parsed.database == ":memory:":
                 raise ConfigError(
-                    f"source {name!r}: the connection names no SQLite file.",
+                    f"{where}: the connection names no SQLite file.",
                     cure="Write sqlite:///path/to/file.db.",
                 )
             return SqliteDatabase(parsed.database, name=name, timeout_ms=timeout_ms)
-        case "postgresql" | "postgres":
-            from semilayer_pipelines.bridges.postgres import postgres_dialect
-            from semilayer_pipelines.bridges.server import ServerDatabase
-
-            url_ = parsed.set(drivername="postgresql+psycopg")
-            dialect = postgres_dialect(timeout_ms)
-            return ServerDatabase(url_, dialect, name=name, timeout_ms=timeout_ms)
-        case "mysql" | "mariadb":
-            from semilayer_pipelines.bridges.mariadb import mariadb_dialect
-            from semilayer_pipelines.bridges.server import ServerDatabase
-
-            url_ = parsed.set(drivername="mysql+pymysql")
-            dialect = mariadb_dialect(timeout_ms)
-            return ServerDatabase(url_, dialect, name=name, timeout_ms=timeout_ms)
+        case "postgresql":
+            return _postgres(parsed, _told(read_parameters(parsed, where=where)), timeout_ms, name)
+        case "mysql":
+            return _mysql(parsed, _told(read_parameters(parsed, where=where)), timeout_ms, name)
         case other:
             raise ConfigError(
-                f"source {name!r}: there is no bridge for {other!r} databases.",
+                f"{where}: there is no bridge for {other!r} databases.",
                 cure="Use sqlite:///, postgresql://, mysql:// or mariadb://.",
             )
 
 
-def _parsed(url: str, name: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise _no_url(name) from None
-    # The end of a password with an @ in it; a driver would print it as the host that it looked for.
-    if "@" in (parsed.host or ""):
-        raise _no_url(name)
-    return parsed
+def _postgres(url: DatabaseUrl, asked: Parameters, timeout_ms: int, name: str) -> Database:
+    from semilayer_pipelines.bridges.postgres import postgres_dialect
+    from semilayer_pipelines.bridges.server import ServerDatabase
+
+    dialect = postgres_dialect(timeout_ms)
+    arguments = postgres_arguments(url, asked) | dialect.engine["connect_args"]
+    begin = dialect.begin
+    if asked.search_path:
+        # Not as an option of the connection: a pooler in between would refuse that.
+        path = ", ".join('"' + one.replace('"', '""') + '"' for one in asked.search_path)
+        begin += f"; SET LOCAL search_path = {path}".replace("%", "%%")
+    dialect = replace(dialect, begin=begin, engine=dialect.engine | {"connect_args": arguments})
+    address = URL.create("postgresql+psycopg", database=url.database or None)
+    return ServerDatabase(address, dialect, name=name, timeout_ms=timeout_ms)
 
 
-def _no_url(name: str) -> ConfigError:
-    return ConfigError(
-        f"source {name!r}: the connection is no URL such as postgresql://user@host/database.",
-        cure="Percent-encode special characters in the password (@ is %40, / is %2F).",
+def _mysql(url: DatabaseUrl, asked: Parameters, timeout_ms: int, name: str) -> Database:
+    from semilayer_pipelines.bridges.mariadb import mariadb_dialect
+    from semilayer_pipelines.bridges.server import ServerDatabase
+
+    where = f"source {name!r}"
+    host, port = url.hosts[0] if url.hosts else (None, None)
+    if len(url.hosts) > 1:
+        _tell(f"{where}: of the hosts in the URL only the first is used.")
+    dialect = mariadb_dialect(timeout_ms)
+    arguments: dict[str, Any] = dialect.engine["connect_args"] | asked.driver
+    arguments["connect_timeout"] = int(arguments["connect_timeout"])
+    if asked.tls == "off":
+        arguments["ssl_disabled"] = True
+    elif asked.tls is not None or asked.tls_files:
+        arguments["ssl"] = _context(asked, where)
+    dialect = replace(dialect, engine=dialect.engine | {"connect_args": arguments})
+    address = URL.create(
+        "mysql+pymysql", asked.user, asked.password, host, port, url.database or None
     )
+    return ServerDatabase(address, dialect, name=name, timeout_ms=timeout_ms)
+
+
+def _context(asked: Parameters, where: str) -> ssl.SSLContext:
+    """Return how a MySQL server's certificate is checked; the name in it too with `identified`."""
+    files = dict(asked.tls_files)
+    if "key" not in files and "ca" not in files and "cert" in files:
+        # Prisma's word for the certificate of whoever signed the server's.
+        files["ca"] = files.pop("cert")
+    tls = asked.tls or ("identified" if "ca" in files else "encrypted")
+    if tls == "encrypted" and "ca" in files:
+        tls = "trusted"
+    try:
+        context = ssl.create_default_context(cafile=files.get("ca"))
+        if "cert" in files:
+            context.load_cert_chain(files["cert"], files.get("key"), files.get("password"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{where}: a certificate or key that the URL names cannot be used: "
+            f"{getattr(error, 'strerror', None) or type(error).__name__}.",
+            cure="Check the paths behind ssl_ca, ssl_cert and ssl_key.",
+        ) from None
+    context.check_hostname = tls == "identified"
+    if tls == "encrypted":
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _told(asked: Parameters) -> Parameters:
+    for note in asked.notes:
+        _tell(note)
+    return asked
+
+
+@cache
+def _tell(note: str) -> None:
+    _log.warning(note)

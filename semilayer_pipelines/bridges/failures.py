@@ -12,8 +12,8 @@ from semilayer_pipelines.errors import (
     SemilayerError,
     SourceRefused,
     SourceUnreachable,
-    redact,
 )
+from semilayer_pipelines.redaction import redact
 
 __all__ = ["ValueRefused", "mariadb_failure", "postgres_failure", "sqlite_failure"]
 
@@ -33,6 +33,11 @@ _POSTGRES_CONNECT_REFUSALS = (
     "is not currently accepting connections",
     "server does not support SSL",
     "certificate verify failed",
+    # Of the URL: libpq reads it anew for each connection.
+    "invalid connection option",
+    "invalid integer value",
+    "invalid port number",
+    ' value: "',
 )
 
 
@@ -68,6 +73,8 @@ def mariadb_failure(error: BaseException, source: str, timeout_ms: int) -> Semil
             f"source {source!r}: the server wants the password encrypted.",
             cure="Connect with TLS (?ssl_ca=...) or install the package 'cryptography'.",
         )
+    if "CERTIFICATE_VERIFY_FAILED" in said or "SSL is required but" in said:
+        return _refused(source, said)
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     match code:
         case 1969 | 3024 | 1317 | 1205:

@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from semilayer_pipelines.bridges.opening import resolved
+from semilayer_pipelines.config.database_url import database_url
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import ConfigError
 
@@ -28,10 +26,10 @@ def last_written(config: SourceConfig, *, name: str, environ: Mapping[str, str])
     source tells what is wrong.
     """
     try:
-        url = make_url(resolved(config.connection, name, environ))
-    except (ConfigError, ArgumentError, ValueError):
+        url = database_url(resolved(config.connection, name, environ), where=name)
+    except ConfigError:
         return None
-    if url.get_backend_name() != "sqlite" or not url.database:
+    if url.kind != "sqlite" or not url.database:
         return None
     files = [Path(url.database + ending) for ending in _BESIDE]
     try:

@@ -19,6 +19,7 @@ from semilayer_pipelines.bridges.database import SourceColumn
 from semilayer_pipelines.bridges.failures import mariadb_failure
 from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.bridges.server import Dialect, Run
+from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
 
 __all__ = ["mariadb_dialect"]
 
@@ -55,6 +56,15 @@ _KEY = """
 SELECT column_name FROM information_schema.key_column_usage
 WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s AND constraint_name = 'PRIMARY'
 ORDER BY ordinal_position
+"""
+_UNIQUE = """
+SELECT index_name, column_name FROM information_schema.statistics s
+WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s AND non_unique = 0
+  AND index_name <> 'PRIMARY' AND NOT EXISTS (
+    SELECT 1 FROM information_schema.statistics p
+    WHERE p.table_schema = s.table_schema AND p.table_name = s.table_name
+      AND p.index_name = s.index_name AND (p.sub_part IS NOT NULL OR p.column_name IS NULL))
+ORDER BY index_name, seq_in_index
 """
 _NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
 
@@ -119,13 +129,14 @@ def _scalar(column: SourceColumn, value: Any) -> Scalar:
 
 def _describe(
     run: Run, quote: Callable[[str], str], schema: str | None, table: str
-) -> tuple[str, tuple[SourceColumn, ...], tuple[str, ...]] | None:
+) -> tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
     rows = run(_COLUMNS, (schema, table))
     if not rows:
         return None
     key = tuple(row[0] for row in run(_KEY, (schema, table)))
     columns = tuple(_column(quote(row[0]), *row) for row in rows)
-    return ".".join(quote(part) for part in (schema, table) if part), columns, key
+    unique = () if key else never_null(unique_keys(run(_UNIQUE, (schema, table))), columns)
+    return ".".join(quote(part) for part in (schema, table) if part), columns, key, unique
 
 
 def _column(

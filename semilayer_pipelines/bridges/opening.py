@@ -6,17 +6,14 @@ message.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from semilayer_pipelines.bridges.protocol import Bridge
 from semilayer_pipelines.config.models import Bridge as BridgeKind
 from semilayer_pipelines.config.models import SourceConfig
-from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.config.variables import filled
 
 __all__ = ["open_bridge", "resolved"]
-
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<otherwise>:-[^}]*)?\}")
 
 
 def open_bridge(config: SourceConfig, *, name: str, environ: Mapping[str, str]) -> Bridge:
@@ -37,16 +34,4 @@ def open_bridge(config: SourceConfig, *, name: str, environ: Mapping[str, str]) 
 
 def resolved(connection: str, source: str, environ: Mapping[str, str]) -> str:
     """Return a connection with its variables filled in; raises `ConfigError` for a missing one."""
-
-    def value(match: re.Match[str]) -> str:
-        found = environ.get(match["name"])
-        if match["otherwise"] is not None:
-            return found or match["otherwise"][2:]
-        if found is None:
-            raise ConfigError(
-                f"source {source!r}: the environment variable {match['name']} is not set.",
-                cure=f"Set it, or write ${{{match['name']}:-default}}.",
-            )
-        return found
-
-    return _VARIABLE.sub(value, connection)
+    return filled(connection, environ, where=f"source {source!r}")

@@ -17,6 +17,7 @@ from semilayer_pipelines.bridges.database import SourceColumn
 from semilayer_pipelines.bridges.failures import postgres_failure
 from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.bridges.server import Dialect, Run
+from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
 
 __all__ = ["postgres_dialect"]
 
@@ -47,7 +48,7 @@ _BITS = {"int2": 15, "int4": 31, "int8": 63}
 _AS_TEXT = ("numeric", "timestamp", "timestamptz", "date", "uuid", "json", "jsonb")
 
 _FIND = """
-SELECT c.oid, n.nspname, c.relname
+SELECT c.oid, n.nspname, c.relname, c.relkind::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = pg_catalog.to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
@@ -61,6 +62,15 @@ LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
+_UNIQUE = """
+SELECT i.indexrelid::text, a.attname
+FROM pg_catalog.pg_index i
+CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indrelid = %s::oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+  AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
+ORDER BY i.indexrelid, k.place
+"""
 _NAMES = """
 SELECT CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN c.relname
             ELSE n.nspname || '.' || c.relname END
@@ -68,6 +78,10 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname NOT LIKE 'pg\\_toast%%' AND n.nspname NOT LIKE 'pg\\_temp%%'
+  AND n.nspname NOT LIKE '\\_timescaledb%%'
+  AND NOT c.relispartition
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e'
+                  AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)
 """
 
 
@@ -120,17 +134,21 @@ def _scalar(column: SourceColumn, value: Any) -> Scalar:
 
 def _describe(
     run: Run, quote: Callable[[str], str], schema: str | None, table: str
-) -> tuple[str, tuple[SourceColumn, ...], tuple[str, ...]] | None:
+) -> tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
     # Quoted without the doubled percent signs, because here it is a value.
     name = ".".join('"' + part.replace('"', '""') + '"' for part in (schema, table) if part)
     found = run(_FIND, (name,))
     if not found:
         return None
-    oid, nspname, relname = found[0]
+    oid, nspname, relname, relkind = found[0]
     rows = run(_COLUMNS, (str(oid),))
     key = sorted((row[5], row[0]) for row in rows if row[5] is not None)
     columns = tuple(_column(quote(relname), quote(row[0]), *row[:5]) for row in rows)
-    return f"{quote(nspname)}.{quote(relname)}", columns, tuple(column for _, column in key)
+    unique = () if key else unique_keys(run(_UNIQUE, (str(oid),)))
+    if relkind != "m":
+        unique = never_null(unique, columns)
+    quoted = f"{quote(nspname)}.{quote(relname)}"
+    return quoted, columns, tuple(column for _, column in key), unique
 
 
 def _column(
@@ -144,7 +162,7 @@ def _column(
         expression = f"CAST({quoted} AS text)"
     bits = _BITS.get(base, 63)
     return SourceColumn(
-        Column(name, kind, nullable, type_name),
+        Column(name, kind, nullable, type_name, enum=category == "E"),
         quoted,
         expression,
         # Bare, ORDER BY would take the selected expression of that name and sort an enum as text.

@@ -45,21 +45,30 @@ SHARD_COLUMN = "_shard"
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a source table, as the database describes it."""
+    """One column of a source table, as the database describes it.
+
+    `enum`: its values are labels of a list of the database's own.
+    """
 
     name: str
     kind: ColumnKind
     nullable: bool
     database_type: str
+    enum: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """A source table or view. `key` is its primary key in key order, empty when it has none."""
+    """A source table or view.
+
+    `key` is its primary key in key order, empty when it has none. Then `unique` are its other keys:
+    in a table, those without a column that may be NULL.
+    """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...] = ()
 
     def column(self, name: str) -> Column | None:
         """Return the column called `name`, or `None`."""

@@ -57,7 +57,7 @@ class Dialect:
     scalar: Callable[[SourceColumn, Any], Scalar]
     describe: Callable[
         [Run, Callable[[str], str], str | None, str],
-        tuple[str, tuple[SourceColumn, ...], tuple[str, ...]] | None,
+        tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None,
     ]
     names: str
     failure: Callable[[BaseException, str, int], SemilayerError]
@@ -99,10 +99,16 @@ class ServerDatabase:
             for schema, table in split_name(name):
                 found = self._dialect.describe(run, self._quote, schema, table)
                 if found is not None:
-                    quoted, columns, key = found
-                    described = Table(name, tuple(c.column for c in columns), key)
+                    quoted, columns, key, unique = found
+                    described = Table(name, tuple(c.column for c in columns), key, unique)
                     return Described(described, quoted, {c.column.name: c for c in columns})
             names = [row[0] for row in run(self._dialect.names, ())]
+        if name in names:
+            raise SchemaMismatch(
+                f"source {self._name!r}: {name!r} cannot be read: it is a view over something that "
+                "is gone.",
+                cure="Mend the view, or drop it.",
+            )
         raise SchemaMismatch(
             f"source {self._name!r} has no table or view {name!r}{nearest(name, names)}.",
             cure=f"There are: {', '.join(sorted(names)[:50]) or 'none that this user may see'}.",

@@ -37,6 +37,7 @@ from semilayer_pipelines.bridges.ids import integer, typed
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Table
 from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
 from semilayer_pipelines.bridges.sqlite_types import as_text, fitted, revived, source_column
+from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, nearest
 
 __all__ = ["SqliteDatabase"]
@@ -45,6 +46,10 @@ _COLUMNS = 'SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?{}) WHERE 
 _NAMES = (
     "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'"
 )
+_UNIQUE = """
+SELECT l.name, i.name FROM pragma_index_list(?{0}) l JOIN pragma_index_info(l.name{1}) i
+WHERE l."unique" AND NOT l.partial ORDER BY l.seq, i.seqno
+"""
 _SCHEMAS = "SELECT name FROM pragma_database_list"
 _SNIFFED_ROWS = 65_536
 _REAL = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?")
@@ -80,7 +85,10 @@ class SqliteDatabase:
             if rows:
                 columns = _columns(rows)
                 key = sorted((row[3], row[0]) for row in rows if row[3])
-                described = Table(name, tuple(c.column for c in columns), tuple(k for _, k in key))
+                unique = () if key else self._unique(schema, table, columns)
+                described = Table(
+                    name, tuple(c.column for c in columns), tuple(k for _, k in key), unique
+                )
                 quoted = ".".join(_quoted(part) for part in (schema, table) if part)
                 return Described(described, quoted, {c.column.name: c for c in columns})
         names = self.names()
@@ -88,6 +96,13 @@ class SqliteDatabase:
             f"source {self._name!r} has no table or view {name!r}{nearest(name, names)}.",
             cure=f"There are: {', '.join(sorted(names)[:50]) or 'none'}.",
         )
+
+    def _unique(
+        self, schema: str | None, table: str, columns: Sequence[SourceColumn]
+    ) -> tuple[tuple[str, ...], ...]:
+        where, asked = ("", (table,)) if schema is None else (", ?", (table, schema, schema))
+        rows = self._rows(Sql(_UNIQUE.format(where, where), asked))
+        return never_null(unique_keys(rows), columns)
 
     def read(self, query: Query) -> Fetched:
         """Read a page; a second time, with some columns as text, when values did not fit."""

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
 import click
 from rich.console import Console
 
-from semilayer_pipelines.errors import Refused, SemilayerError, Transient, UserError, redact
+from semilayer_pipelines.counts import utc_text
+from semilayer_pipelines.errors import Refused, SemilayerError, Transient, UserError, nearest
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
 
 __all__ = [
     "DEFAULT_ENV",
@@ -24,6 +27,7 @@ __all__ = [
     "INTERRUPTED",
     "Here",
     "SemilayerGroup",
+    "SuggestingGroup",
     "address_options",
     "ask",
     "env_option",
@@ -74,7 +78,18 @@ def say_json(value: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[_ANSWERED] = True
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    click.echo(json.dumps(value, ensure_ascii=False, default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    """Return what JSON has no form for, as the webhook's responses have it."""
+    match value:
+        case datetime() if value.tzinfo is not None:
+            return utc_text(value)
+        case date():
+            return value.isoformat()
+        case _:
+            return str(value)
 
 
 def ask(question: str, *, cure: str) -> None:
@@ -98,7 +113,22 @@ def exit_code(error: SemilayerError) -> int:
             return 1
 
 
-class SemilayerGroup(click.Group):
+class SuggestingGroup(click.Group):
+    """A command group that tells the nearest command to one that there is not."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a misspelt one is a usage error that names the nearest."""
+        name, known = args[0], self.list_commands(ctx)
+        if name in known or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        hint = nearest(name, known)
+        cure = "" if hint else f" Commands: {', '.join(known)}."
+        ctx.fail(f"There is no command {name!r}{hint}.{cure}")
+
+
+class SemilayerGroup(SuggestingGroup):
     """A command group whose errors are sentences, not tracebacks."""
 
     def invoke(self, ctx: click.Context) -> Any:

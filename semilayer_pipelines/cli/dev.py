@@ -32,6 +32,7 @@ from semilayer_pipelines.dev.dagster import (
 )
 from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port
 from semilayer_pipelines.errors import ConfigError, Terminal
+from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 
@@ -126,9 +127,9 @@ def _refuse_a_second(project: Project) -> FileLock:
     Two at once do no harm, but Dagster's daemons would complain about each other all the time.
     """
     home = project.settings.home
-    lock = FileLock(home / "dev.lock")
+    lock = FileLock(home / "dev.lock", mode=0o600)
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        private_folder(home)
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigError(

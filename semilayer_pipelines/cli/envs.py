@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import click
 
-from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+from semilayer_pipelines.cli.context import (
+    Here,
+    SuggestingGroup,
+    env_option,
+    json_option,
+    say,
+    say_json,
+)
 from semilayer_pipelines.registry import environments
 from semilayer_pipelines.registry.environments import CALLS_PER_MINUTE, Environment, Tier
 
 __all__ = ["envs"]
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def envs() -> None:
     """Create and list environments, and set their tiers."""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+from semilayer_pipelines.cli.lens_selection import lens_and_words
+from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import NotFound
 
 if TYPE_CHECKING:
@@ -20,18 +22,19 @@ SHOWN_CHARACTERS = 400
 
 
 @click.command()
-@click.argument("lens")
-@click.argument("id")
+@click.argument("words", metavar="LENS ID", nargs=-1, required=True)
+@click.option("--lens", help="The lens; LENS is left out then.")
 @env_option
 @json_option
 @click.pass_obj
-def explain(here: Here, lens: str, id: str, env: str, as_json: bool) -> None:
+def explain(here: Here, words: tuple[str, ...], lens: str | None, env: str, as_json: bool) -> None:
     """Show the row ID of LENS as it is, as it is indexed, and why.
 
     Shows the row in the source, its mapped form, its text and what the model reads of that text.
     Shows both hashes, when and by which job it was indexed, and changes that wait. If the row was
     set aside, it says why.
     """
+    lens, id = lens_and_words(words, lens, "LENS", "ID")
     # Here, because it loads a bridge, a store and a model.
     from semilayer_pipelines.queries.explain import explain as explain_row
 
@@ -157,7 +160,7 @@ def _indexed_json(indexed: Indexed) -> dict[str, object]:
         "fields": indexed.fields,
         "rowHash": indexed.row_hash,
         "textHash": indexed.text_hash,
-        "at": indexed.at.isoformat(),
+        "at": utc_text(indexed.at),
         "shard": indexed.shard,
         "generation": indexed.generation,
         "job": indexed.job_id,
@@ -170,7 +173,7 @@ def _failed_json(failed: FailedRow) -> dict[str, object]:
         "stage": failed.stage,
         "reason": failed.reason,
         "attempts": failed.attempts,
-        "firstAt": failed.first_at.isoformat(),
-        "lastAt": failed.last_at.isoformat(),
+        "firstAt": utc_text(failed.first_at),
+        "lastAt": utc_text(failed.last_at),
         "job": failed.job_id,
     }

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+from semilayer_pipelines.cli.context import (
+    Here,
+    SuggestingGroup,
+    env_option,
+    json_option,
+    say,
+    say_json,
+)
 from semilayer_pipelines.config.edits import as_json as edit_json
 from semilayer_pipelines.config.edits import lines
 from semilayer_pipelines.control.export import Export, plan_export, write_export
@@ -12,7 +19,7 @@ from semilayer_pipelines.control.export import Export, plan_export, write_export
 __all__ = ["export"]
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def export() -> None:
     """Bring what the registry holds back into files."""
 

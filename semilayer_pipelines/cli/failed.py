@@ -15,9 +15,10 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.cli.lens_selection import chosen_lenses
+from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
 from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.registry import failed_rows
 from semilayer_pipelines.registry.failed_rows import FailedRow
 
@@ -25,7 +26,7 @@ __all__ = ["failed"]
 
 
 @click.command()
-@click.option("--lens", help="Only this lens.")
+@takes_lens("Only this lens.")
 @click.option("--limit", default=20, show_default=True, help="How many rows per lens at most.")
 @click.option("--retry", is_flag=True, help="Queue the job that retries them.")
 @click.option("--wait", is_flag=True, help="With --retry: follow the jobs to their end.")
@@ -92,7 +93,7 @@ def _as_json(row: FailedRow) -> dict[str, object]:
         "stage": row.stage,
         "reason": row.reason,
         "attempts": row.attempts,
-        "firstAt": row.first_at.isoformat(),
-        "lastAt": row.last_at.isoformat(),
+        "firstAt": utc_text(row.first_at),
+        "lastAt": utc_text(row.last_at),
         "job": row.job_id,
     }

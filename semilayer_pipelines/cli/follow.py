@@ -44,7 +44,7 @@ def follow(project: Project, job_ids: Sequence[str], *, tell: Tell = say) -> Non
         if job.status is not JobStatus.COMPLETED:
             raise Terminal(
                 f"The {job.mode.value} job {job.id[:8]} ended {job.status.value}: "
-                f"{job.error or 'no reason was given'}.",
+                f"{job.error or 'no reason was given.'}",
                 cure=job.cure or "",
                 lens=job.lens,
             )

@@ -17,14 +17,22 @@ from semilayer_pipelines.cli.context import json_option, say, say_aside, say_jso
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import Bridge as BridgeKind
 from semilayer_pipelines.config.models import SourceConfig
-from semilayer_pipelines.errors import ConfigError, Refused, SchemaMismatch
+from semilayer_pipelines.errors import (
+    ConfigError,
+    Refused,
+    SchemaMismatch,
+    SemilayerError,
+    Transient,
+)
 from semilayer_pipelines.project import CONFIG_NAME
-from semilayer_pipelines.starter.candidates import Candidate, candidate
+from semilayer_pipelines.starter.candidates import Candidate, candidate, why_left
 from semilayer_pipelines.starter.config_text import SOURCE, starter
 
 __all__ = ["init"]
 
 VARIABLE = "DATABASE_URL"
+SILENT = 3
+"""After so many tables in a row that do not answer, it is the database that does not."""
 _TAKEN_FROM_THERE = f"${{{VARIABLE}}}"
 
 
@@ -99,7 +107,8 @@ def _tell(found: Sequence[Candidate], left: Mapping[str, str]) -> None:
     for one in found:
         texts = ", ".join(field.name for field in one.fields if field.searchable)
         follows = f"follows {one.tracking}" if one.tracking else "no column tells what changed"
-        say(f"lens  {one.table}: embeds {texts}; {follows}")
+        aside = f"; not embedded, because personal: {', '.join(one.personal)}"
+        say(f"lens  {one.table}: embeds {texts}; {follows}{aside if one.personal else ''}")
     for name, why in left.items():
         say(f"left  {name}: {why}")
 
@@ -137,23 +146,37 @@ def _look(
     """Return the candidates, and by table why others are none."""
     found: list[Candidate] = []
     left: dict[str, str] = {}
+    silent = 0
     for name in tables or _chosen(bridge.tables()):
-        table = bridge.table(name)
-        asked = key
-        if not table.key and not key and tables and sys.stdin.isatty():
-            columns = [column.name for column in table.columns]
-            answer = click.prompt(
-                f"{name} has no primary key. Which column identifies a row?",
-                type=click.Choice(columns),
-                err=True,
-            )
-            asked = (answer,)
-        match candidate(bridge, table, asked, any_texts=bool(tables)):
-            case Candidate() as one:
-                found.append(one)
-            case why:
-                left[name] = why
+        try:
+            one = _candidate(bridge, name, key, named=bool(tables))
+        except SemilayerError as error:
+            silent = silent + 1 if isinstance(error, Transient) else 0
+            # A table that somebody named has to be one. Of the others, what can be read is worth a
+            # file, as long as the database is there.
+            if tables or silent == SILENT:
+                raise
+            left[name] = why_left(error)
+            continue
+        silent = 0
+        if isinstance(one, Candidate):
+            found.append(one)
+        else:
+            left[name] = one
     return found, left
+
+
+def _candidate(bridge: Bridge, name: str, key: tuple[str, ...], *, named: bool) -> Candidate | str:
+    table = bridge.table(name)
+    if named and not (table.key or table.unique or key) and sys.stdin.isatty():
+        columns = [column.name for column in table.columns]
+        answer = click.prompt(
+            f"{name} has no primary key. Which column identifies a row?",
+            type=click.Choice(columns),
+            err=True,
+        )
+        key = (answer,)
+    return candidate(bridge, table, key, any_texts=named)
 
 
 def _chosen(names: list[str]) -> list[str]:
@@ -198,6 +221,7 @@ def _json(found: list[Candidate]) -> list[dict[str, object]]:
             "searchable": [field.name for field in one.fields if field.searchable],
             "fields": [field.name for field in one.fields],
             "leftOut": list(one.left_out),
+            "personal": list(one.personal),
         }
         for one in found
     ]

@@ -12,6 +12,7 @@ from semilayer_pipelines.cli.context import Here, console, env_option, json_opti
 from semilayer_pipelines.cli.follow import describe
 from semilayer_pipelines.cli.lens_selection import check_env
 from semilayer_pipelines.cli.tables import table_of
+from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.queries.state import JobState, job_state
 from semilayer_pipelines.registry import jobs, page_log
 from semilayer_pipelines.registry.jobs import Job, JobStatus
@@ -113,7 +114,7 @@ def _story_as_json(
         "failed": [{"id": row.key, "reason": row.reason} for row in state.failed],
         "pages": [
             {
-                "at": page.at.isoformat(),
+                "at": utc_text(page.at),
                 "page": page.page,
                 "shard": page.shard,
                 "rows": page.rows,
@@ -144,9 +145,9 @@ def _as_json(job: Job) -> dict[str, object]:
         "counts": job.counts.as_dict(),
         "error": job.error,
         "cure": job.cure,
-        "createdAt": job.created_at.isoformat(),
-        "dueAt": job.due_at.isoformat(),
-        "startedAt": job.started_at.isoformat() if job.started_at else None,
-        "endedAt": job.ended_at.isoformat() if job.ended_at else None,
+        "createdAt": utc_text(job.created_at),
+        "dueAt": utc_text(job.due_at),
+        "startedAt": utc_text(job.started_at) if job.started_at else None,
+        "endedAt": utc_text(job.ended_at) if job.ended_at else None,
         "seconds": _seconds(job),
     }

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from semilayer_pipelines.cli.context import (
     Here,
+    SuggestingGroup,
     console,
     env_option,
     json_option,
@@ -17,6 +18,7 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.tables import table_of
+from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.registry import api_keys
 from semilayer_pipelines.registry.api_key import KeyKind, shown
 from semilayer_pipelines.registry.api_keys import ApiKey
@@ -24,7 +26,7 @@ from semilayer_pipelines.registry.api_keys import ApiKey
 __all__ = ["keys"]
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def keys() -> None:
     """Issue, list and revoke the keys of an environment."""
 
@@ -35,7 +37,8 @@ def keys() -> None:
     "kind",
     required=True,
     type=click.Choice(list(KeyKind), case_sensitive=False),
-    help="ingest: can only trigger ingest. service: everything in its environment.",
+    help="ingest: can only trigger ingest. search: can only search. service: everything in its "
+    "environment.",
 )
 @click.option("--name", required=True, help="The program that uses it, such as ci-cdc-pipeline.")
 @env_option
@@ -103,7 +106,7 @@ def _as_json(key: ApiKey) -> dict[str, object]:
         "env": key.env,
         "type": key.kind.value,
         "name": key.name,
-        "createdAt": key.created_at.isoformat(),
-        "lastUsedAt": key.last_used_at.isoformat() if key.last_used_at else None,
-        "revokedAt": key.revoked_at.isoformat() if key.revoked_at else None,
+        "createdAt": utc_text(key.created_at),
+        "lastUsedAt": utc_text(key.last_used_at) if key.last_used_at else None,
+        "revokedAt": utc_text(key.revoked_at) if key.revoked_at else None,
     }

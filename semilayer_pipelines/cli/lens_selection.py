@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
 from sqlalchemy import Connection
 
 from semilayer_pipelines.cli.context import DEFAULT_ENV
 from semilayer_pipelines.registry import environments, lenses
 from semilayer_pipelines.registry.lenses import Lens
 
-__all__ = ["check_env", "chosen_lenses"]
+__all__ = ["check_env", "chosen_lenses", "lens_and_words", "takes_lens"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def chosen_lenses(db: Connection, env: str, name: str | None) -> list[Lens]:
@@ -30,3 +37,33 @@ def check_env(db: Connection, env: str) -> None:
     """
     if env != DEFAULT_ENV and environments.list_all(db):
         environments.get(db, env)
+
+
+def takes_lens(help: str, *, required: bool = False) -> Callable[[_Command], _Command]:
+    """Let a command be told its lens both ways: `sync items` and `sync --lens items`."""
+
+    def add(command: _Command) -> _Command:
+        @functools.wraps(command)
+        def chosen(*args: Any, lens: str | None, lens_argument: str | None, **rest: Any) -> Any:
+            if lens is not None and lens_argument is not None:
+                raise click.UsageError(f"One lens, please: {lens_argument!r} and --lens {lens!r}.")
+            name = lens if lens is not None else lens_argument
+            if name is None and required:
+                raise click.UsageError("Which lens? Give its name.")
+            return command(*args, lens=name, **rest)
+
+        with_option = click.option("--lens", help=help)(chosen)
+        argument = click.argument(
+            "lens_argument", metavar="LENS" if required else "[LENS]", required=False
+        )
+        return argument(with_option)  # type: ignore[return-value]
+
+    return add
+
+
+def lens_and_words(words: Sequence[str], lens: str | None, *names: str) -> tuple[str, ...]:
+    """Return lens and words of a command such as `search LENS TEXT`, which also takes `--lens`."""
+    found = (*words,) if lens is None else (lens, *words)
+    if len(found) != len(names):
+        raise click.UsageError(f"It takes {' '.join(names)}, or --lens and the rest.")
+    return found

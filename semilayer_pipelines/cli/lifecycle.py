@@ -6,7 +6,7 @@ import click
 
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.cli.lens_selection import chosen_lenses
+from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.lifecycle import Resumed
 from semilayer_pipelines.project import Project
@@ -24,7 +24,7 @@ _wait = click.option("--wait", is_flag=True, help="Follow the job to its end; fa
 
 
 @click.command()
-@click.option("--lens", help="Only this lens; by default all paused and failed ones.")
+@takes_lens("Only this lens; by default all paused and failed ones.")
 @_confirm_deletes
 @_wait
 @env_option
@@ -64,7 +64,7 @@ def resume(
 
 
 @click.command()
-@click.option("--lens", required=True, help="Lens.")
+@takes_lens("Lens.", required=True)
 @env_option
 @json_option
 @click.pass_obj

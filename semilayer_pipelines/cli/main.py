@@ -11,6 +11,8 @@ import click
 
 from semilayer_pipelines import __version__
 from semilayer_pipelines.cli.context import Here, SemilayerGroup
+from semilayer_pipelines.project import read_project_env
+from semilayer_pipelines.redaction import redact_logs
 
 __all__ = ["main"]
 
@@ -59,4 +61,7 @@ class _Commands(SemilayerGroup):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Keep a vector index in sync with SQL tables."""
+    redact_logs()
+    # Before a command reads its options, some of which have variables.
+    read_project_env()
     ctx.obj = Here()

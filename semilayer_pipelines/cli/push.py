@@ -26,7 +26,7 @@ from semilayer_pipelines.control.drift import Drift
 from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
 from semilayer_pipelines.control.push import LensPush, Plan, PushAction, plan_push
 from semilayer_pipelines.control.push_config import push_agreed
-from semilayer_pipelines.counts import span
+from semilayer_pipelines.counts import span, utc_text
 from semilayer_pipelines.orchestration.remote.reload import reload_definitions
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.jobs import Job
@@ -47,6 +47,7 @@ _WHAT_CHANGED = {
 
 
 @click.command()
+@click.argument("named", metavar="[LENS]...", nargs=-1)
 @click.option("--lens", "only", multiple=True, help="Push only this lens (may be repeated).")
 @click.option(
     "--resume-ingest", is_flag=True, help="Start what each lens needs, else read what changed."
@@ -70,6 +71,7 @@ _WHAT_CHANGED = {
 @click.pass_obj
 def push(
     here: Here,
+    named: tuple[str, ...],
     only: tuple[str, ...],
     resume_ingest: bool,
     rebuild: bool,
@@ -89,6 +91,7 @@ def push(
     With --resume-ingest each lens does what it needs: its first ingest, the rest of a paused one,
     a retry, a sync or a rebuild. A lens that needs nothing reads the rows changed since its cursor.
     """
+    only = (*named, *only)
     project = here.project
     config = load_config(project.settings.config)
     tell = say_aside if as_json else say
@@ -203,7 +206,7 @@ def _as_json(plan: Plan, *, dry: bool, jobs: Sequence[Job]) -> dict[str, object]
             {
                 "lens": one.lens,
                 "by": one.origin,
-                "at": one.at.isoformat(),
+                "at": utc_text(one.at),
                 "edits": [edit_json(edit) for edit in one.edits],
             }
             for one in plan.drift

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+from semilayer_pipelines.cli.lens_selection import takes_lens
 
 __all__ = ["rollback"]
 
 
 @click.command()
-@click.option("--lens", required=True, help="Lens.")
+@takes_lens("Lens.", required=True)
 @env_option
 @json_option
 @click.pass_obj

@@ -7,6 +7,7 @@ import json
 import click
 
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+from semilayer_pipelines.cli.lens_selection import lens_and_words
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.contract import MAX_RESULTS
 from semilayer_pipelines.queries.search import Hit
@@ -18,8 +19,8 @@ SHOWN_CHARACTERS = 100
 
 
 @click.command()
-@click.argument("lens")
-@click.argument("text")
+@click.argument("words", metavar="LENS TEXT", nargs=-1, required=True)
+@click.option("--lens", help="The lens; LENS is left out then.")
 @click.option(
     "--limit",
     default=5,
@@ -32,10 +33,17 @@ SHOWN_CHARACTERS = 100
 @json_option
 @click.pass_obj
 def search(
-    here: Here, lens: str, text: str, limit: int, where: str | None, env: str, as_json: bool
+    here: Here,
+    words: tuple[str, ...],
+    lens: str | None,
+    limit: int,
+    where: str | None,
+    env: str,
+    as_json: bool,
 ) -> None:
     """Find the rows of LENS nearest in meaning to TEXT."""
-    hits = search_lens(here.project, lens, text, env=env, limit=limit, where=_conditions(where))
+    name, text = lens_and_words(words, lens, "LENS", "TEXT")
+    hits = search_lens(here.project, name, text, env=env, limit=limit, where=_conditions(where))
     if as_json:
         say_json([{"id": hit.id, "score": hit.score, "fields": hit.fields} for hit in hits])
         return

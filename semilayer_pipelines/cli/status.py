@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say_json
+from semilayer_pipelines.cli.lens_selection import takes_lens
 from semilayer_pipelines.cli.status_document import LensLine, StatusDocument, status_of
 from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.counts import span
@@ -25,7 +26,7 @@ _NUMBERS = ("vectors", "failed", "buffered")
 
 
 @click.command()
-@click.option("--lens", help="Only this lens; also asks its source how far it is ahead.")
+@takes_lens("Only this lens; also asks its source how far it is ahead.")
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @env_option
 @json_option
@@ -58,7 +59,7 @@ def status(here: Here, lens: str | None, watch: bool, env: str, as_json: bool) -
 def _shown(told: StatusDocument) -> Group:
     if not told.lenses:
         return Group(Text(f"No lens is registered in {told.env!r}. Register them: semilayer push"))
-    titles = ("lens", "status", *_NUMBERS, "behind", "embedded by", "progress", "next")
+    titles = ("lens", "status", *_NUMBERS, "behind", "embedded by", "progress")
     table = table_of(*titles, numbers=_NUMBERS)
     for line in told.lenses:
         table.add_row(
@@ -68,7 +69,6 @@ def _shown(told: StatusDocument) -> Group:
             "" if line.behind_seconds is None else span(line.behind_seconds),
             ", ".join(line.embedded_by),
             line.progress or "",
-            line.next,
         )
     queue = told.queue
     last = (
@@ -84,6 +84,9 @@ def _shown(told: StatusDocument) -> Group:
 def _notes(line: LensLine) -> list[str]:
     """Return what does not fit the table: the last error, and how long changes wait."""
     found: list[str] = []
+    if line.next:
+        # Not in the table, which has to fit a terminal: it is there to be copied.
+        found.append(f"\n{line.name}: {line.next}")
     if line.error:
         found.append(f"\n{line.name}: {line.error} {line.cure or ''}")
     if line.buffered:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from semilayer_pipelines.bridges.cursors import shown
 from semilayer_pipelines.cli.follow import progress_of
 from semilayer_pipelines.cli.lens_selection import chosen_lenses
+from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import LensState, lens_state
 from semilayer_pipelines.registry import jobs
@@ -61,7 +62,7 @@ class LensLine:
             "failed": self.failed,
             "buffered": self.buffered,
             "lagSeconds": self.lag_seconds,
-            "asOf": self.as_of.isoformat() if self.as_of else None,
+            "asOf": utc_text(self.as_of) if self.as_of else None,
             "behindSeconds": self.behind_seconds,
             "progress": self.progress,
             "rowsPerSecond": self.rows_per_second,

@@ -7,6 +7,7 @@ import click
 from semilayer_pipelines.cli.audit_report import audit_json, found_lines, reporting
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.cli.lens_selection import takes_lens
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.queries.audit import Kind
 from semilayer_pipelines.queries.dry_run import DryRun, dry_run
@@ -28,7 +29,7 @@ _WORDS = {
 
 
 @click.command()
-@click.option("--lens", required=True, help="Lens.")
+@takes_lens("Lens.", required=True)
 @click.option(
     "--dry-run", "dry", is_flag=True, help="Only say what it would do and what that takes."
 )

@@ -18,11 +18,12 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.cli.lens_selection import chosen_lenses
+from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.errors import SemilayerError, redact
+from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.audit import Audit, Kind, audit
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Lens
 
@@ -43,7 +44,7 @@ _WORDS = {
 
 
 @click.command()
-@click.option("--lens", help="Only this lens.")
+@takes_lens("Only this lens.")
 @click.option("--heal", is_flag=True, help="Queue the job that repairs what is wrong.")
 @click.option(
     "--confirm-deletes",

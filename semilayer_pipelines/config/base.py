@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo
 from pydantic.alias_generators import to_camel
 
-__all__ = ["ConfigModel"]
+from semilayer_pipelines.redaction import literal_secret
+
+__all__ = ["STORED", "ConfigModel", "no_secret"]
+
+STORED = {"stored": True}
+"""Context for reading what the registry keeps: an older version may have kept a secret there, and
+the lens must go on until its file is mended."""
 
 
 class ConfigModel(BaseModel):
@@ -14,3 +20,14 @@ class ConfigModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, alias_generator=to_camel
     )
+
+
+def no_secret(text: str, info: ValidationInfo) -> str:
+    """Return `text`; raises `ValueError` where it holds a secret instead of naming one."""
+    found = None if info.context == STORED else literal_secret(text)
+    if found:
+        raise ValueError(
+            f"holds {found}; put it in the environment and write ${{VAR}} in its place, so that "
+            "it is never stored (a default, ${VAR:-default}, would be)"
+        )
+    return text

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from semilayer_pipelines.redaction import redact
+
 __all__ = ["ABSENT", "FIELD_ORDER", "Edit", "as_json", "edits", "lines", "value_at"]
 
 ABSENT: Final = object()
@@ -66,11 +68,16 @@ def lines(found: Iterable[Edit]) -> list[str]:
         # A missing key and one that is null mean the same, except for undefinedAs.
         for sign, value in (("-", edit.before), ("+", edit.after)):
             if value is not ABSENT and (value is not None or edit.path[-1] == "undefinedAs"):
-                shown.append(f"{sign} {name}: {json.dumps(value, ensure_ascii=False)}")
+                shown.append(redact(f"{sign} {name}: {json.dumps(value, ensure_ascii=False)}"))
     return shown
 
 
 def as_json(edit: Edit) -> dict[str, object]:
     """Return an edit as JSON; `before` or `after` is left out where the key is not there."""
     values = {"before": edit.before, "after": edit.after}
-    return {"path": list(edit.path)} | {k: v for k, v in values.items() if v is not ABSENT}
+    return {"path": list(edit.path)} | {
+        # An address that an older version stored may hold a password.
+        name: redact(value) if isinstance(value, str) else value
+        for name, value in values.items()
+        if value is not ABSENT
+    }

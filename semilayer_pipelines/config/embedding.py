@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from semilayer_pipelines.config.base import ConfigModel
+from semilayer_pipelines.config.base import ConfigModel, no_secret
 
 __all__ = ["EmbeddingConfig", "Precision"]
 
@@ -28,7 +28,11 @@ class EmbeddingConfig(ConfigModel):
     ] = "all-MiniLM-L6-v2"
     revision: Annotated[str | None, Field(description="Revision of a model on a hub.")] = None
     url: Annotated[
-        str | None, Field(description="Base URL of the endpoint, without `/embeddings`.")
+        str | None,
+        Field(
+            description="Base URL of the endpoint, without `/embeddings`. `${VAR}` is "
+            "taken from the environment when it is called."
+        ),
     ] = None
     api_key: Annotated[
         str | None,
@@ -59,6 +63,11 @@ class EmbeddingConfig(ConfigModel):
             "(`semilayer sync --dry-run`).",
         ),
     ] = None
+
+    @field_validator("url")
+    @classmethod
+    def _no_secret_in_the_url(cls, url: str | None, info: ValidationInfo) -> str | None:
+        return None if url is None else no_secret(url, info)
 
     @model_validator(mode="after")
     def _endpoint_has_an_address(self) -> Self:

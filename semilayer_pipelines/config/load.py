@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from semilayer_pipelines.config.bounded_yaml import LONGEST, parsed
 from semilayer_pipelines.config.lines import Lines, YamlPath, lines_of
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.config.problems import sentence
@@ -50,7 +50,14 @@ def load_config(path: Path) -> ProjectConfig:
     `file:line: path.of.the.key: what is wrong` for each problem.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            read = file.read(LONGEST + 1)
+        if len(read) > LONGEST:
+            raise ConfigError(
+                f"{path.name} is longer than {LONGEST // 1_000} kB.",
+                cure="Give some of its lenses to a project of their own.",
+            )
+        text = read.decode("utf-8-sig")
     except FileNotFoundError:
         raise _missing(f"{path} does not exist.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -83,8 +90,7 @@ def _dotted(path: YamlPath) -> str:
 
 def _parsed(path: Path, text: str) -> tuple[Any, Lines]:
     try:
-        values = YAML(typ="safe", pure=True).load(text)
-        lines = lines_of(YAML(typ="safe", pure=True).compose(text))
+        values, root = parsed(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -98,7 +104,7 @@ def _parsed(path: Path, text: str) -> tuple[Any, Lines]:
         raise ConfigError(f"{path.name}:1: this is not YAML: {first}.") from None
     if not isinstance(values, dict):
         raise _missing(f"{path.name}:1: expected the keys stack, sources and lenses.")
-    return _plain(values), lines
+    return _plain(values), lines_of(root)
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from semilayer_pipelines.config.base import ConfigModel
+from semilayer_pipelines.config.base import ConfigModel, no_secret
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
 from semilayer_pipelines.errors import nearest
@@ -41,8 +41,7 @@ SYNC_INTERVALS: dict[str, int] = {
 }
 """Every sync interval and its length in seconds."""
 
-_PASSWORD = re.compile(r"://[^/@\s]*?:(?P<password>[^@]+)@")
-_FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,62}$")
+_FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _TENANT_TYPES = (FieldType.TEXT, FieldType.ENUM, FieldType.NUMBER)
 
 
@@ -77,14 +76,8 @@ class SourceConfig(ConfigModel):
 
     @field_validator("connection")
     @classmethod
-    def _no_password_in_the_file(cls, connection: str) -> str:
-        found = _PASSWORD.search(connection)
-        if found and not found["password"].startswith("${"):
-            raise ValueError(
-                "holds a password; put it in the environment and write ${VAR} in its place, so "
-                "that it is never stored"
-            )
-        return connection
+    def _no_secret_in_the_file(cls, connection: str, info: ValidationInfo) -> str:
+        return no_secret(connection, info)
 
 
 class LensConfig(ConfigModel):
@@ -162,7 +155,7 @@ class LensConfig(ConfigModel):
     def _field_names(cls, fields: dict[str, FieldConfig]) -> dict[str, FieldConfig]:
         lowered: dict[str, str] = {}
         for name in fields:
-            if not _FIELD_NAME.match(name):
+            if not _FIELD_NAME.fullmatch(name):
                 raise ValueError(
                     f"field name {name!r}: letters, digits and _, starting with a letter"
                 )

@@ -21,7 +21,7 @@ from semilayer_pipelines.errors import nearest
 
 __all__ = ["TRANSFORMS", "sentence"]
 
-_SECRET = {"connection", "apiKey", "api_key"}
+_SECRET = {"connection", "apiKey", "api_key", "url"}
 _QUOTED = re.compile(r"'([^']*)'")
 _SHOWN = 40
 

@@ -7,7 +7,7 @@ changed between the two, nothing is written and the plan has to be made again. N
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,9 +16,12 @@ from sqlalchemy import Connection
 from semilayer_pipelines.config.edits import Edit, edits
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.control.check import LensCheck, lens_check
+from semilayer_pipelines.control.check_names import check_lens_names
 from semilayer_pipelines.control.drift import Drift, drift_of
+from semilayer_pipelines.control.mistakes import for_each_lens
 from semilayer_pipelines.control.registered import Registered
-from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError, nearest
+from semilayer_pipelines.errors import NotFound, Overtaken, nearest
+from semilayer_pipelines.lens_names import LensName
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
     cursors,
@@ -30,7 +33,6 @@ from semilayer_pipelines.registry import (
 )
 from semilayer_pipelines.registry.lenses import Lens, Needs
 from semilayer_pipelines.registry.stored_config import with_defaults
-from semilayer_pipelines.stores import check_names
 
 __all__ = ["LensPush", "Plan", "PushAction", "apply_push", "plan_push", "plan_removal"]
 
@@ -83,7 +85,8 @@ def plan_push(
 
     `only` limits the push to these lenses; then nothing is deleted. A lens that is as it was is not
     held against its source again. Raises `NotFound` for a name that the configuration does not
-    have, `SchemaMismatch` for what the source does not have, and what the bridges raise.
+    have, `SchemaMismatch` for what the source does not have, and what the bridges raise: the
+    mistakes of all lenses in one error.
     """
     environments.check_slug(env)
     for name in only:
@@ -92,11 +95,10 @@ def plan_push(
                 f"The configuration has no lens {name!r}{nearest(name, config.lenses)}.",
                 cure=f"Lenses: {', '.join(config.lenses)}.",
             )
+    wanted = {n: c for n, c in config.lenses.items() if not only or n in only}
     with project.registry.read() as db:
         seen = Registered.read(db, env)
-    wanted = {n: c for n, c in config.lenses.items() if not only or n in only}
-    kept = [name for name in seen.lenses if only and name not in wanted]
-    check_names(project.settings.store, env, [*kept, *wanted], environ=project.environ)
+        _check_names(db, project, env, wanted, keep=bool(only))
     used = {lens.source: config.sources[lens.source] for lens in wanted.values()}
     # Another database under a name concerns every lens that reads from it.
     wanted = {
@@ -107,7 +109,7 @@ def plan_push(
         and seen.moved(lens.config.source, used[lens.config.source])
     } | wanted
     with lens_check(project, config.sources) as check:
-        pushes = [_compare(check, seen, name, lens) for name, lens in wanted.items()]
+        pushes = for_each_lens(wanted, lambda name, lens: _compare(check, seen, name, lens))
     gone = [] if only else [name for name in seen.lenses if name not in config.lenses]
     pushes += [LensPush(name, PushAction.DELETED, None, Needs.NOTHING) for name in gone]
     drift = [
@@ -122,6 +124,19 @@ def plan_push(
         lenses=tuple(pushes),
         drift=tuple(one for one in drift if one is not None),
         seen=seen,
+    )
+
+
+def _check_names(
+    db: Connection, project: Project, env: str, wanted: Iterable[str], *, keep: bool
+) -> None:
+    """Check names against all that is registered; without `keep` the push removes its others."""
+    registered = [LensName(lens.env, lens.name) for lens in lenses.list_all(db)]
+    check_lens_names(
+        [LensName(env, name) for name in wanted],
+        [name for name in registered if keep or name.env != env],
+        store=project.settings.store,
+        environ=project.environ,
     )
 
 
@@ -140,11 +155,7 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     moved = seen.moved(lens.source, source)
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
         return LensPush(name, PushAction.UNCHANGED, lens, known.needs)
-    try:
-        needs = check.needs(lens, seen.active.get(name), moved=moved)
-    except SemilayerError as error:
-        error.lens = name
-        raise
+    needs = check.needs(lens, seen.active.get(name), moved=moved)
     if known is None:
         return LensPush(name, PushAction.CREATED, lens, needs)
     if needs is Needs.NOTHING and known.needs is Needs.SMART_SYNC:
@@ -195,6 +206,8 @@ def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> No
                 sources.put(db, env.id, name, source)
         for name in [] if plan.only else held.sources.keys() - plan.sources.keys():
             sources.remove(db, env.id, name)
+        # Another environment may have been pushed to since the plan was made.
+        _check_names(db, project, plan.env, [x.name for x in plan.lenses if x.config], keep=True)
         dropped_indexes.add(db, plan.env, dropped, now)
     for index in dropped:
         project.store(plan.env).drop(index)

@@ -10,6 +10,7 @@ from pathlib import Path
 from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port, wait_for_port
 from semilayer_pipelines.errors import ConfigError, Terminal
 from semilayer_pipelines.orchestration.remote.diagnose import load_error
+from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.project import Project
 
 __all__ = ["local_url", "program", "refuse_taken", "start_dagster", "webhook_process"]
@@ -36,7 +37,8 @@ def start_dagster(
     _check_folder(root)
     if ui_port is not None:
         refuse_taken("--port", ui_port)
-    (project.settings.home / "dagster").mkdir(parents=True, exist_ok=True)
+    private_folder(project.settings.home)
+    private_folder(project.settings.home / "dagster")
     code_port = free_port()
     shared = {
         **os.environ,

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semilayer_pipelines.errors import Terminal
+from semilayer_pipelines.private_files import OWNER_ONLY
 
 __all__ = ["Process", "Supervisor", "free_port", "wait_for_port"]
 
@@ -82,6 +83,8 @@ class Supervisor:
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                # What they keep is a copy of the source's rows.
+                umask=OWNER_ONLY,
             )
         except OSError as error:
             self.stop()

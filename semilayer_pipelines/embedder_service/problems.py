@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 
-from semilayer_pipelines.errors import EmbeddingRejected, SemilayerError, Transient, redact
+from semilayer_pipelines.errors import EmbeddingRejected, SemilayerError, Transient
 from semilayer_pipelines.http.bodies import BodyFault, BodyLimits, BodyRefused
+from semilayer_pipelines.redaction import redact
 
 __all__ = [
     "MIB",

@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal, NoReturn
 from urllib.parse import SplitResult
 
 import numpy as np
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.config.variables import filled
 from semilayer_pipelines.embedders.answer import error_text, read_answer
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.protocol import Embedded
@@ -67,9 +68,11 @@ class OpenAIEmbedder:
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
-        address = _address(config.url or "")
-        self._url = address.geturl()
-        self._endpoint = address._replace(query="").geturl()  # as shown: a query may hold a secret
+        url = config.url or ""
+        if "${" not in url:
+            _address(url)
+        # As shown: a query may hold a secret, and so may a variable.
+        self._endpoint = f"{url.partition('?')[0].rstrip('/')}/embeddings"
         self._config = config
         self._environ = environ
         self._encoding = encoding
@@ -112,6 +115,12 @@ class OpenAIEmbedder:
             np.concatenate([part.truncated for part in parts]),
             by=parts[0].by,
         )
+
+    @cached_property
+    def _url(self) -> str:
+        """Where texts are posted to, with its variables filled in."""
+        url = filled(self._config.url or "", self._environ, where="embedding: 'url'")
+        return _address(url).geturl()
 
     def _post(self, batch: list[str]) -> bytes:
         client = self._open()

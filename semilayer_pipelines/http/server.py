@@ -5,6 +5,8 @@ from __future__ import annotations
 import uvicorn
 from starlette.applications import Starlette
 
+from semilayer_pipelines.http.heads import BoundedHeads
+
 __all__ = ["server_config"]
 
 _KEEP_ALIVE_S = 75
@@ -28,6 +30,7 @@ def server_config(
         server_header=False,
         # There is no address for them, and their library takes its time to import.
         ws="none",
+        http=BoundedHeads,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s,
     )

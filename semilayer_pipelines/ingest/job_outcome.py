@@ -15,10 +15,11 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import Fenced, SemilayerError, Transient, redact
+from semilayer_pipelines.errors import Fenced, SemilayerError, Transient
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode, endings

@@ -14,14 +14,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.embedders.rate import keep_rate
-from semilayer_pipelines.errors import (
-    Fenced,
-    NotFound,
-    Refused,
-    SemilayerError,
-    Terminal,
-    redact,
-)
+from semilayer_pipelines.errors import Fenced, NotFound, Refused, SemilayerError, Terminal
 from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.incremental import run_incremental
@@ -36,6 +29,7 @@ from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.one_model import require_dimension, require_model
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode

@@ -1,8 +1,12 @@
 """A lens as assets: its shards, and the published index behind them."""
 
+import logging
+from collections.abc import Sequence
+
 import dagster as dg
 
 from semilayer_pipelines.errors import Refused, SemilayerError
+from semilayer_pipelines.lens_names import LensName, distinct
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.dagster_run import failure, materialise_shard
 from semilayer_pipelines.orchestration.names import (
@@ -16,7 +20,36 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.stores.open import StoreKind
 
-__all__ = ["lens_assets"]
+__all__ = ["assets_of_all", "lens_assets"]
+
+_log = logging.getLogger(__name__)
+
+
+def assets_of_all(
+    entries: Sequence[LensEntry], store: str
+) -> dict[LensEntry, list[dg.AssetsDefinition]]:
+    """Return the assets of every lens that Dagster can show beside those before it.
+
+    A lens that it cannot show has its jobs and schedules all the same: one name must not keep the
+    location of all lenses from loading.
+    """
+    clashes = distinct(LensName(entry.env, entry.name) for entry in entries)
+    found: dict[LensEntry, list[dg.AssetsDefinition]] = {}
+    for entry in entries:
+        name = LensName(entry.env, entry.name)
+        if name in clashes:
+            other = clashes[name]
+            _log.warning(
+                "The lens %s is not shown: Dagster cannot tell it from %s. Rename one and push.",
+                name.beside(other),
+                other.beside(name),
+            )
+            continue
+        try:
+            found[entry] = lens_assets(entry, store)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one lens, the rest go on
+            _log.warning("The lens %r of %r is not shown: %s", entry.name, entry.env, error)
+    return found
 
 
 def lens_assets(entry: LensEntry, store: str) -> list[dg.AssetsDefinition]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from semilayer_pipelines.orchestration.assets import lens_assets
+from semilayer_pipelines.orchestration.assets import assets_of_all
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
 from semilayer_pipelines.orchestration.checks import lens_checks
 from semilayer_pipelines.orchestration.jobs import lens_jobs
@@ -35,9 +35,10 @@ def build_definitions(
     project = project or Project.here()
     jobs, store = lens_jobs(), project.settings.store
     entries = read_catalogue(project)
-    checks, check_schedules = lens_checks(entries)
+    assets = assets_of_all(entries, store)
+    checks, check_schedules = lens_checks([entry for entry in entries if entry in assets])
     return dg.Definitions(
-        assets=[asset for entry in entries for asset in lens_assets(entry, store)],
+        assets=[asset for of_lens in assets.values() for asset in of_lens],
         asset_checks=checks,
         jobs=[*jobs, retention_job],
         sensors=[due_jobs_sensor(jobs)],

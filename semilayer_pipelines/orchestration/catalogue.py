@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.private_files import private_file, private_folder
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 
@@ -91,9 +92,10 @@ def _write(cache: Path, entries: list[LensEntry]) -> None:
     try:
         if cache.is_file() and cache.read_text() == text:
             return
-        cache.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(cache.parent)
         # Renamed into place: processes that start meanwhile read the old file or the new one.
         half = cache.with_suffix(f".{os.getpid()}.tmp")
+        private_file(half)
         half.write_text(text)
         half.replace(cache)
     except OSError as error:

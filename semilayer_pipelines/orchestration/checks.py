@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
-from semilayer_pipelines.errors import SemilayerError, redact
+from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.dagster_run import failure
 from semilayer_pipelines.orchestration.names import CHECKS, asset_key
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import lenses
 
 __all__ = ["CHECK_JOB", "lens_checks"]

@@ -14,11 +14,12 @@ from uuid import uuid4
 
 import dagster as dg
 
-from semilayer_pipelines.errors import Fenced, Refused, SemilayerError, UserError, redact
+from semilayer_pipelines.errors import Fenced, Refused, SemilayerError, UserError
 from semilayer_pipelines.orchestration.names import TAG_JOB_ID, job_tags
 from semilayer_pipelines.orchestration.reporting import Context, last_line, page_reporter
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import AS_IT_WAS_BUILT
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import generations, jobs, lenses, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus, Needs

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from semilayer_pipelines.errors import RegistryUnavailable, redact
+from semilayer_pipelines.errors import RegistryUnavailable
 from semilayer_pipelines.orchestration.names import (
     JOB_NAMES,
     SENSOR,
@@ -28,6 +28,7 @@ from semilayer_pipelines.orchestration.recovery import (
     launches_of,
 )
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import generations, jobs, lenses, shards
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.shards import ShardStatus

@@ -16,7 +16,7 @@ import polars as pl
 
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.config.models import SYNC_INTERVALS
-from semilayer_pipelines.errors import SemilayerError, redact
+from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.ingest.by_key import compare_by_key
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
@@ -24,6 +24,7 @@ from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.walk import shard_window
 from semilayer_pipelines.one_model import REBUILD, not_of_one_model
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Mode

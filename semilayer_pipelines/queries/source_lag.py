@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from semilayer_pipelines.bridges.cursors import Scalar, decode, shown
 from semilayer_pipelines.bridges.times import is_time
-from semilayer_pipelines.errors import SemilayerError, redact
+from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.ingest.incremental import HORIZON
 from semilayer_pipelines.ingest.open_lens import as_indexed, open_lens
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import cursors
 from semilayer_pipelines.registry.lenses import Lens
 

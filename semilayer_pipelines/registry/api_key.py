@@ -1,4 +1,4 @@
-"""What a key looks like: `ik_<envSlug>_<random><checksum>`.
+"""What a key looks like: `ik_<envSlug>_<random><checksum>`, or with `qk_` or `sk_` in front.
 
 The random part begins with the key's id, by which it is looked up and listed; the rest of it is
 secret. The checksum lets a typing error or a made-up key be refused without asking anybody. A
@@ -21,7 +21,7 @@ _ID_LENGTH = 10
 _SECRET_LENGTH = 30  # 62 ** 30 is over 2 ** 178
 _CHECKSUM_LENGTH = 6  # 62 ** 6 is over 2 ** 32
 _FORM = re.compile(
-    r"(?P<prefix>ik|sk)_(?P<env>[a-z][a-z0-9-]{0,30})_"
+    r"(?P<prefix>ik|sk|qk)_(?P<env>[a-z][a-z0-9-]{0,30})_"
     rf"(?P<id>[0-9A-Za-z]{{{_ID_LENGTH}}})[0-9A-Za-z]{{{_SECRET_LENGTH}}}"
     rf"(?P<checksum>[0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})",
     re.ASCII,
@@ -29,18 +29,19 @@ _FORM = re.compile(
 
 
 _INSIDE = re.compile(
-    rf"((?:ik|sk)_[a-z0-9-]+_)[0-9A-Za-z]{{{_ID_LENGTH + _SECRET_LENGTH},}}", re.ASCII
+    rf"((?:ik|sk|qk|pk)_[a-z0-9-]+_)[0-9A-Za-z]{{{_ID_LENGTH + _SECRET_LENGTH},}}", re.ASCII
 )
 
 
 class KeyKind(StrEnum):
-    """What a key may do: only trigger ingest, or everything in its environment."""
+    """What a key may do: only trigger ingest, only search, or everything in its environment."""
 
     INGEST = "ingest"
+    SEARCH = "search"
     SERVICE = "service"
 
 
-_PREFIXES = {KeyKind.INGEST: "ik", KeyKind.SERVICE: "sk"}
+_PREFIXES = {KeyKind.INGEST: "ik", KeyKind.SEARCH: "qk", KeyKind.SERVICE: "sk"}
 _KINDS = {prefix: kind for kind, prefix in _PREFIXES.items()}
 
 

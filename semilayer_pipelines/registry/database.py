@@ -21,7 +21,8 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from semilayer_pipelines.errors import RegistryUnavailable, redact
+from semilayer_pipelines.errors import RegistryUnavailable
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.engine import DURABLE, WRITES, make_engine
 from semilayer_pipelines.registry.migrate import migrate as to_this_version
 

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, Pool
 
-from semilayer_pipelines.errors import ConfigError, RegistryUnavailable, redact
+from semilayer_pipelines.config.database_url import DatabaseUrl, database_url
+from semilayer_pipelines.config.url_parameters import postgres_arguments, read_parameters
+from semilayer_pipelines.errors import ConfigError, RegistryUnavailable
+from semilayer_pipelines.private_files import private_file
 
 __all__ = ["DURABLE", "WRITES", "make_engine"]
 
@@ -36,6 +40,7 @@ POOL_SIZE = 5
 """Connections that a process keeps open to a PostgreSQL registry; twice as many under load."""
 
 
+_SETTING = "SEMILAYER_REGISTRY_URL"
 _FORMS = "Use sqlite:///path/to/registry.db or postgresql://user:password@host/database."
 
 
@@ -47,13 +52,18 @@ def make_engine(url: str, *, pooled: bool = True) -> Engine:
     and `RegistryUnavailable` when that folder cannot be made.
     """
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigError(f"Not a database URL: {redact(url)!r}.", cure=_FORMS) from None
-    match parsed.drivername:
-        case "sqlite" | "sqlite+pysqlite":
-            engine = _sqlite(parsed)
-        case "postgresql" | "postgres" | "postgresql+psycopg":
+        parsed = database_url(url, where=_SETTING)
+        sqlite = make_url(url) if parsed.kind == "sqlite" else None
+    except (ConfigError, ArgumentError):
+        # Not quoted: what is no URL may be a password.
+        raise ConfigError(
+            f"The registry's setting, {_SETTING}, is not a database URL.", cure=_FORMS
+        ) from None
+    match parsed.kind:
+        case "sqlite":
+            assert sqlite is not None
+            engine = _sqlite(sqlite)
+        case "postgresql":
             engine = _postgres(parsed, pooled)
         case other:
             raise ConfigError(f"The registry cannot live in {other!r}.", cure=_FORMS)
@@ -68,7 +78,7 @@ def _sqlite(url: URL) -> Engine:
         )
     folder = Path(str(url.database)).parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise RegistryUnavailable(
             f"The folder of the registry, {folder}, cannot be made: {error.strerror}.",
@@ -76,9 +86,17 @@ def _sqlite(url: URL) -> Engine:
         ) from None
     wait = {} if "timeout" in url.query else {"timeout": SQLITE_WAIT_SECONDS}
     engine = create_engine(url, connect_args=wait)
+    event.listen(engine, "do_connect", lambda *_: _keep_private(Path(str(url.database))))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _keep_private(file: Path) -> None:
+    # What SQLite puts beside its file gets the same mode. A file that cannot be made is better told
+    # by the driver.
+    with suppress(OSError):
+        private_file(file)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
@@ -115,18 +133,29 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES, False) else "BEGIN")
 
 
-def _postgres(url: URL, pooled: bool) -> Engine:
+def _postgres(url: DatabaseUrl, pooled: bool) -> Engine:
+    asked = read_parameters(url, where=_SETTING)
+    arguments: dict[str, Any] = dict(postgres_arguments(url, asked))
+    if asked.search_path:
+        path = ",".join(f'"{one}"' for one in asked.search_path)
+        path = path.replace("\\", "\\\\").replace(" ", "\\ ")
+        arguments["options"] = f"{arguments.get('options', '')} -csearch_path={path}".strip()
+    host, port = url.hosts[0] if len(url.hosts) == 1 else (None, None)
     pool: dict[str, Any] = (
         {"pool_size": POOL_SIZE, "max_overflow": POOL_SIZE, "pool_pre_ping": True}
         if pooled
         else {"poolclass": NullPool}
     )
     return create_engine(
-        url.set(drivername="postgresql+psycopg"),
+        # For messages, which name user, host and database; the driver is told all below.
+        URL.create(
+            "postgresql+psycopg", asked.user, asked.password, host, port, url.database or None
+        ),
         **pool,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "semilayer",
+            **arguments,
             # Prepared statements do not survive a transaction pooler such as PgBouncer.
             "prepare_threshold": None,
         },

@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import Any
 
+from semilayer_pipelines.config.base import STORED
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
 
 __all__ = ["canonical_hash", "lens_from_json", "source_from_json", "to_json", "with_defaults"]
@@ -22,12 +23,12 @@ def to_json(config: LensConfig | SourceConfig) -> dict[str, Any]:
 
 def lens_from_json(stored: dict[str, Any]) -> LensConfig:
     """Read back a lens that `to_json` gave."""
-    return LensConfig.model_validate(stored)
+    return LensConfig.model_validate(stored, context=STORED)
 
 
 def source_from_json(stored: dict[str, Any]) -> SourceConfig:
     """Read back a source that `to_json` gave."""
-    return SourceConfig.model_validate(stored)
+    return SourceConfig.model_validate(stored, context=STORED)
 
 
 def with_defaults(config: LensConfig) -> dict[str, Any]:

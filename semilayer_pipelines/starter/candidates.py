@@ -21,13 +21,23 @@ from semilayer_pipelines.bridges.protocol import (
     Window,
 )
 from semilayer_pipelines.config.fields import FieldType
-from semilayer_pipelines.mapping.columns import DEFAULT_TRACKING_COLUMN
+from semilayer_pipelines.errors import SemilayerError, SourceRefused
+from semilayer_pipelines.starter.columns import (
+    holds_dates,
+    is_personal,
+    is_prose,
+    is_prose_name,
+    is_secret,
+    is_translations,
+    plain_texts,
+    tracking_column,
+)
 
-__all__ = ["Candidate", "CandidateField", "candidate"]
+__all__ = ["Candidate", "CandidateField", "candidate", "why_left"]
 
 SAMPLE_ROWS = 200
-PROSE_WORDS = 1.8
-"""A column whose texts have this many words on average is prose; with fewer, it holds codes."""
+SAMPLE_BINARY_ROWS = 5
+"""Rows of binary columns, which may be files of any size."""
 
 _TYPES: dict[ColumnKind, FieldType] = {
     "text": FieldType.TEXT,
@@ -39,19 +49,15 @@ _TYPES: dict[ColumnKind, FieldType] = {
     "date": FieldType.DATE,
     "json": FieldType.JSON,
 }
-_SECRET = re.compile(
-    r"passw|secret|token|salt|credential|api_?key|private_?key|_hash$", re.IGNORECASE
-)
-_PROSE_NAME = re.compile(
-    r"title|name|summary|description|body|content|text|subject|headline|abstract|comment|note",
-    re.IGNORECASE,
-)
-_MOVES = re.compile(
-    r"^_?(updated|modified|changed|last_?(updated|modified|changed)|date_?modified|"
-    r"(update|modification|change)_?(time|date)|mtime)(_?(at|on|time|date|ts))?$",
-    re.IGNORECASE,
-)
-_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}|$)"
+_ELEMENTS = {
+    **dict.fromkeys(("text", "character varying", "citext", "uuid", "name"), FieldType.TEXT),
+    **dict.fromkeys(
+        ("smallint", "integer", "bigint", "real", "double precision", "numeric"), FieldType.NUMBER
+    ),
+    "boolean": FieldType.BOOLEAN,
+    "date": FieldType.DATE,
+}
+"""What PostgreSQL's arrays hold, by the type of an element."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +68,15 @@ class CandidateField:
     column: str
     type: FieldType
     searchable: bool
+    array: bool = False
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A lens that a table could have; columns in `left_out` look like secrets."""
+    """A lens that a table could have.
+
+    `left_out` are columns that look like secrets; `personal` are kept and not embedded.
+    """
 
     table: str
     key: tuple[str, ...]
@@ -74,6 +84,7 @@ class Candidate:
     tracking: str | None
     fields: tuple[CandidateField, ...]
     left_out: tuple[str, ...]
+    personal: tuple[str, ...] = ()
 
 
 def candidate(
@@ -84,63 +95,116 @@ def candidate(
     `key` identifies a row where the table itself does not say what does. With `any_texts`, the
     column of the longest texts is embedded where none is prose.
     """
-    identity = table.key or key
+    identity = table.key or key or _unique_key(bridge, table)
     if not identity:
-        return "it has no primary key"
+        return "it has no primary key, and no unique one without NULL"
     missing = [name for name in identity if table.column(name) is None]
     if missing:
         return f"it has no column {missing[0]!r} to be its key"
     for column in table.columns:
         if column.name in identity and column.kind in NO_KEYS:
             return f"its key {column.name!r} is {column.database_type}, which identifies no row"
-    columns = [c for c in table.columns if c.kind in _TYPES and not _SECRET.search(c.name)]
-    texts = [c.name for c in columns if c.kind == "text" and c.name not in identity]
+    kept = [column for column in table.columns if not is_secret(column.name)]
+    sample = _sample(bridge, table.name, identity, kept)
+    dates = {name for name, texts in sample.items() if holds_dates(texts)}
+    columns = [c for c in kept if c.name in sample or c.kind in _TYPES]
+    texts = [c for c in columns if _may_be_prose(c) and c.name in sample and c.name not in dates]
     if not texts:
         return "it has no column of texts"
-    sample = bridge.read_page(
-        Selection(table.name, identity, tuple(dict.fromkeys((*identity, *texts)))),
-        Window(),
-        SAMPLE_ROWS,
-    ).frame
-    dates = {name for name in texts if _holds_dates(sample[name])}
-    texts = [name for name in texts if name not in dates]
+    personal = tuple(column.name for column in texts if is_personal(column.name))
+    texts = [column for column in texts if column.name not in personal]
+    if not texts:
+        return f"its texts look personal: {', '.join(personal)}"
     prose = _prose(sample, texts)
-    if not prose and not (any_texts and texts):
+    if not prose and not any_texts:
         return "its texts are codes or names rather than prose"
     return Candidate(
         table=table.name,
         key=identity,
         own_key=bool(table.key),
-        tracking=_tracking(
-            [c for c in columns if c.kind in ("datetime", "date") or c.name in dates]
+        tracking=tracking_column(
+            c for c in columns if c.kind in ("datetime", "date", "integer") or c.name in dates
         ),
         fields=_fields(columns, dates, prose or [_longest(sample, texts)]),
-        left_out=tuple(c.name for c in table.columns if _SECRET.search(c.name)),
+        left_out=tuple(c.name for c in table.columns if is_secret(c.name)),
+        personal=personal,
     )
 
 
-def _holds_dates(texts: pl.Series) -> bool:
-    given = texts.drop_nulls()
-    return given.len() > 0 and bool(given.str.contains(_DATE).all())
+def why_left(error: SemilayerError) -> str:
+    """Return in words why a table that cannot be looked at is left."""
+    if isinstance(error, SourceRefused) and re.search(r"permission|denied", error.message):
+        return "this user may not read it"
+    return re.sub(r"^source '[^']*'( refused)?:? ", "", error.message).rstrip(".")
 
 
-def _prose(sample: pl.DataFrame, names: list[str]) -> list[str]:
+def _unique_key(bridge: Bridge, table: Table) -> tuple[str, ...]:
+    """Return the shortest unique key that no row lacks, numbers before texts; empty without one."""
+    kinds = {column.name: column.kind for column in table.columns}
+    nullable = {column.name for column in table.columns if column.nullable}
+
+    def order(key: tuple[str, ...]) -> tuple[int, int]:
+        return len(key), sum(kinds[name] not in ("integer", "uuid") for name in key)
+
+    for key in sorted(table.unique, key=order):
+        if any(is_secret(name) or kinds[name] in NO_KEYS for name in key):
+            continue
+        # Of a materialised view no column is said to be NOT NULL.
+        if nullable.isdisjoint(key) or not bridge.null_keys(Selection(table.name, key, key)):
+            return key
+    return ()
+
+
+def _sample(
+    bridge: Bridge, table: str, key: tuple[str, ...], columns: Iterable[Column]
+) -> dict[str, pl.Series]:
+    """Return texts of the columns that may hold some; bytes that are no texts are left out."""
+    found: dict[str, pl.Series] = {}
+    columns = [column for column in columns if column.name not in key]
+    for rows, wanted in (
+        (SAMPLE_ROWS, [c.name for c in columns if c.kind in ("text", "json") or c.enum]),
+        (SAMPLE_BINARY_ROWS, [c.name for c in columns if c.kind == "binary"]),
+    ):
+        if not wanted:
+            continue
+        selection = Selection(table, key, tuple(dict.fromkeys((*key, *wanted))))
+        frame = bridge.read_page(selection, Window(), rows).frame
+        texts = {name: plain_texts(frame[name]) for name in wanted}
+        found |= {name: values for name, values in texts.items() if values is not None}
+    # Of an empty table nothing says that bytes are texts.
+    binary = {column.name for column in columns if column.kind == "binary"}
+    return {n: texts for n, texts in found.items() if texts.drop_nulls().len() or n not in binary}
+
+
+def _may_be_prose(column: Column) -> bool:
+    return column.kind in ("text", "binary", "json") and not column.enum
+
+
+def _prose(sample: dict[str, pl.Series], columns: Iterable[Column]) -> list[str]:
     """Return the columns whose texts mean something; of an empty table, those that are named so."""
-    if sample.height == 0:
-        return [name for name in names if _PROSE_NAME.search(name)]
-    words = {name: sample[name].str.count_matches(r"\S+").mean() for name in names}
-    return [name for name, mean in words.items() if isinstance(mean, float) and mean >= PROSE_WORDS]
+    found = []
+    for column in columns:
+        texts = sample[column.name]
+        if column.kind == "json" and _element_type(column) is not FieldType.TEXT:
+            if is_translations(texts) and is_prose(texts):
+                found.append(column.name)
+        elif is_prose(texts) if texts.drop_nulls().len() else is_prose_name(column.name):
+            found.append(column.name)
+    return found
 
 
-def _longest(sample: pl.DataFrame, names: list[str]) -> str:
-    return max(names, key=lambda name: sample[name].str.len_chars().sum())
+def _longest(sample: dict[str, pl.Series], columns: Iterable[Column]) -> str:
+    return max((c.name for c in columns), key=lambda name: sample[name].str.len_chars().sum())
 
 
-def _tracking(columns: list[Column]) -> str | None:
-    names = [column.name for column in columns]
-    if DEFAULT_TRACKING_COLUMN in names:
-        return DEFAULT_TRACKING_COLUMN
-    return next((name for name in names if _MOVES.match(name)), None)
+def _element_type(column: Column) -> FieldType | None:
+    """Return what the elements of an array column are, `None` for a column that is no array."""
+    if not column.database_type.endswith("[]"):
+        return None
+    element = re.sub(r"\(.*?\)", "", column.database_type.removesuffix("[]")).strip()
+    if element.startswith("timestamp"):
+        return FieldType.DATE
+    return _ELEMENTS.get(element, FieldType.TEXT)
 
 
 def _fields(
@@ -149,8 +213,13 @@ def _fields(
     found: dict[str, CandidateField] = {}
     for column in columns:
         name = _name(column.name, {taken.lower() for taken in found})
-        kind = FieldType.DATE if column.name in dates else _TYPES[column.kind]
-        found[name] = CandidateField(name, column.name, kind, column.name in prose)
+        element = _element_type(column)
+        # Bytes and enums are here only if they are texts.
+        kind = element or _TYPES.get(column.kind, FieldType.TEXT)
+        kind = FieldType.DATE if column.name in dates else kind
+        found[name] = CandidateField(
+            name, column.name, kind, column.name in prose, array=element is not None
+        )
     return tuple(found.values())
 
 

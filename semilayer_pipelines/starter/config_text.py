@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from semilayer_pipelines.lens_names import LensName, dagster_words
 from semilayer_pipelines.starter.candidates import Candidate, CandidateField
 
 __all__ = ["SOURCE", "starter"]
@@ -47,12 +48,16 @@ def _lens(one: Candidate) -> CommentedMap:
     about = "searchable: embedded. The others are kept beside the vector, to filter by."
     if one.left_out:
         about += f"\nLeft out, because they look like secrets: {', '.join(one.left_out)}."
+    if one.personal:
+        about += f"\nNot embedded, because they look personal: {', '.join(one.personal)}."
     lens.yaml_set_comment_before_after_key("fields", before=about, indent=4)
     return lens
 
 
 def _field(field: CandidateField) -> CommentedMap:
     written = CommentedMap(type=field.type.value)
+    if field.array:
+        written["array"] = True
     if field.column != field.name:
         written["from"] = field.column
     if field.searchable:
@@ -71,6 +76,8 @@ def _lens_name(table: str, taken: set[str]) -> str:
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", table.rpartition(".")[2] or table)[:58]
     plain = plain if plain[:1].isalpha() else f"t_{plain.strip('_')}"
     name, count = plain, 2
-    while name in taken:
+    # What differs in case, or in - and _ only, is one name to Dagster or to a store.
+    words = {word.lower() for one in taken for word in dagster_words(LensName("", one))}
+    while words & {word.lower() for word in dagster_words(LensName("", name))}:
         name, count = f"{plain}_{count}", count + 1
     return name

@@ -69,11 +69,11 @@ def open_store(
 
 
 def check_names(
-    kind: str, env: str, lenses: Iterable[str], *, environ: Mapping[str, str] | None = None
+    kind: str, lenses: Iterable[tuple[str, str]], *, environ: Mapping[str, str] | None = None
 ) -> None:
-    """Raise `ConfigError` when the store could not tell two lenses of an environment apart."""
+    """Raise `ConfigError` when the store could not tell two lenses apart: (environment, name)."""
     if store_kind(kind) is StoreKind.WEAVIATE:
         from semilayer_pipelines.stores.weaviate.names import check_lens_names
         from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 
-        check_lens_names(WeaviateSettings.from_environ(environ or {}).prefix, env, lenses)
+        check_lens_names(WeaviateSettings.from_environ(environ or {}).prefix, lenses)

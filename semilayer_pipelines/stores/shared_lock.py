@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from semilayer_pipelines.errors import StoreUnavailable, redact
+from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.stores.lock import LOCK_WAIT_S
 
 __all__ = ["SharedLock"]

@@ -127,3 +127,14 @@ def test_an_environment_is_made_once_and_its_name_is_checked(folder: Folder) -> 
 
     assert (again.exit_code, wrong.exit_code) == (3, 2)
     assert "staging" in folder.run("envs", "list").stdout
+
+
+def test_a_key_that_may_only_search_is_issued_and_listed(folder: Folder) -> None:
+    folder.run("push")
+
+    made = folder.json("keys", "create", "--type", "search", "--name", "shop-server")
+    (listed,) = folder.json("keys", "list")
+
+    assert made["key"].startswith("qk_development_")
+    assert (listed["type"], listed["name"]) == ("search", "shop-server")
+    assert "qk_development_" in folder.run("keys", "list").stdout

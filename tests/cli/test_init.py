@@ -205,3 +205,89 @@ def test_as_json_it_is_one_document(shop: Folder) -> None:
 
     assert told["left"].keys() == {"users", "links", "offers"}
     assert told["lenses"][0]["leftOut"] == ["password_hash"]
+
+
+def test_what_cannot_be_read_is_left_with_its_reason_and_the_rest_is_written(
+    tmp_path: Path,
+) -> None:
+    with servers.database(servers.postgres_url()) as url:
+        role = "init_reads_little"
+        servers.execute(
+            url,
+            f"DROP ROLE IF EXISTS {role}",
+            f"CREATE ROLE {role} LOGIN",
+            "CREATE TABLE article (id int PRIMARY KEY, title text)",
+            "INSERT INTO article VALUES (1, 'a title of words')",
+            f"GRANT SELECT ON article TO {role}",
+            "CREATE TABLE salary (id int PRIMARY KEY, note text)",
+            "CREATE VIEW broken AS SELECT id, title, 1 / (id - 1) AS x FROM article",
+            f"GRANT SELECT ON broken TO {role}",
+        )
+        reader = make_url(url).set(username=role).render_as_string(hide_password=False)
+        folder = Folder(tmp_path)
+        try:
+            said = folder.run("init", "--connection", reader)
+        finally:
+            servers.execute(url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+    assert said.exit_code == 0, said.output
+    assert list(lenses(folder)) == ["article"]
+    assert "left  salary: this user may not read it" in said.stdout
+    assert "left  broken: it has no primary key" in said.stdout
+
+
+def test_a_view_over_what_is_gone_is_left_and_the_rest_is_written(tmp_path: Path) -> None:
+    with servers.database(servers.mariadb_url()) as url:
+        servers.execute(
+            url,
+            "CREATE TABLE article (id INT PRIMARY KEY, title TEXT)",
+            "INSERT INTO article VALUES (1, 'a title of words')",
+            "CREATE TABLE gone (id INT)",
+            "CREATE VIEW stale AS SELECT * FROM gone",
+            "DROP TABLE gone",
+        )
+        folder = Folder(tmp_path, {"DATABASE_URL": url})
+
+        said = folder.run("init")
+
+    assert said.exit_code == 0, said.output
+    assert list(lenses(folder)) == ["article"]
+    assert "left  stale: 'stale' cannot be read: it is a view over something" in said.stdout
+
+
+def test_a_broken_view_of_sqlite_is_left_and_the_rest_is_written(shop: Folder) -> None:
+    db = sqlite3.connect(shop.path / "shop.db")
+    db.executescript(
+        "CREATE TABLE gone (id); CREATE VIEW stale AS SELECT * FROM gone; DROP TABLE gone"
+    )
+    db.close()
+
+    said = shop.run("init", "--connection", "sqlite:///shop.db")
+
+    assert said.exit_code == 0, said.output
+    assert "left  stale: " in said.stdout
+    assert list(lenses(shop)) == ["products"]
+
+
+def test_tables_whose_names_are_one_to_dagster_get_lenses_that_are_not(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "shop.db")
+    for table in ("my-docs", "my_docs", "docs", "docs__published"):
+        db.execute(f'CREATE TABLE "{table}" (id INTEGER PRIMARY KEY, body TEXT)')
+        db.execute(f"INSERT INTO \"{table}\" VALUES (1, 'a body of words')")
+    db.commit()
+    db.close()
+    folder = Folder(tmp_path, {"SEMILAYER_DAGSTER_URL": "http://127.0.0.1:1"})
+
+    assert folder.run("init", "--connection", "sqlite:///shop.db").exit_code == 0
+    assert len(lenses(folder)) == 4
+    assert folder.run("push").exit_code == 0
+
+
+def test_a_database_that_does_not_answer_is_told_as_such(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+
+    said = folder.run("init", "--connection", "postgresql://nobody@127.0.0.1:1/shop")
+
+    assert said.exit_code == 4, said.output
+    assert "cannot be reached" in said.stderr
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,40 @@ def test_a_lens_is_the_same_after_the_registry_kept_it_as_json(
     assert not kept.fields["a"].undefined_is_filled
 
 
+@pytest.mark.parametrize(
+    ("connection", "url"),
+    [
+        ("postgresql://db/shop?user=x&password=hunter2", "http://h/v1"),
+        ("postgresql://u:${PW:-hunter2}@db/shop", "http://h/v1"),
+        ("${DB:-postgresql://u:hunter2@db/shop}", "http://h/v1"),
+        ("host=db password=hunter2", "http://h/v1"),
+        ("sqlite:///x", "https://models/v1?api-key=hunter2"),
+        ("sqlite:///x", "https://me:hunter2@models/v1"),
+        ("sqlite:///x", "https://hunter2@models/v1"),
+        ("sqlite:///x", "https://models/v1?key=${KEY:-hunter2}"),
+    ],
+)
+def test_a_literal_secret_of_any_form_is_refused_with_the_cure(
+    tmp_path: Path, connection: str, url: str
+) -> None:
+    text = (
+        f"stack: s\nsources:\n  main: {{bridge: sql, connection: '{connection}'}}\n"
+        "lenses:\n  a:\n    source: main\n    table: t\n"
+        f"    embedding: {{provider: openai, url: '{url}'}}\n"
+        "    fields: {a: {type: text, searchable: true}}\n"
+    )
+
+    (problem,) = refusal(tmp_path, text)
+
+    assert "hunter2" not in problem
+    assert "write ${VAR} in its place" in problem
+    assert problem.startswith(
+        "sl.config.yaml:3: sources.main.connection: "
+        if url == "http://h/v1"
+        else "sl.config.yaml:8: lenses.a.embedding.url: "
+    )
+
+
 def test_a_password_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
     path = tmp_path / "sl.config.yaml"
     path.write_text(
@@ -257,3 +292,69 @@ def test_a_password_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> N
 
     assert "hunter2" not in str(caught.value)
     assert "sl.config.yaml:3" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &a [*a]\nstack: s\n", "sl.config.yaml:1: this refers to itself"),
+        ("stack: s\nsources: &x\n  m: *x\n", "sl.config.yaml:2: this refers to itself"),
+        ("stack: s\nx: &a\n  y: &b\n    - *b\n", "sl.config.yaml:3: this refers to itself"),
+        ("stack: &a {<<: *a}\n", "sl.config.yaml:1: this refers to itself"),
+        ("stack: s\nx: " + "[" * 10_000, "sl.config.yaml:2: this is nested more than 50"),
+        ("x:\n" + "".join(f"{' ' * i}a:\n" for i in range(1, 80)), "nested more than 50"),
+        ("stack: 2024-99-99\n", "sl.config.yaml:1: this is no valid timestamp"),
+        (f"stack: s\nx: [{'9' * 5_000}]\n", "sl.config.yaml:2: this is no valid int"),
+        (f"stack: s\n# {'x' * 600_000}\n", "sl.config.yaml is longer than 500 kB"),
+        ("", "expected the keys"),
+    ],
+)
+def test_a_document_that_asks_for_too_much_is_refused_with_its_line(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (problem,) = refusal(tmp_path, text)[:1]
+
+    assert said in problem
+
+
+def test_aliases_that_multiply_are_refused_before_they_are_written_out(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
+
+    began = time.process_time()
+    (problem,) = refusal(tmp_path, "\n".join(lines))
+
+    assert "sl.config.yaml:6: this has more than 200,000 values" in problem
+    assert time.process_time() - began < 2
+
+
+def test_an_alias_that_is_used_as_meant_is_written_out(tmp_path: Path) -> None:
+    text = (
+        "stack: s\nsources: {m: {bridge: sql, connection: 'sqlite:///x'}}\nlenses:\n"
+        "  a: &a\n    source: m\n    table: t\n    fields: &f {a: {type: text, searchable: true}}\n"
+        "  b: *a\n  c: {source: m, table: u, fields: *f}\n"
+    )
+
+    project = load_config(written(tmp_path, text))
+
+    assert project.lenses["a"] == project.lenses["b"]
+    assert project.lenses["c"].fields == project.lenses["a"].fields
+
+
+@pytest.mark.parametrize(
+    "name", ["docs\\n", "\\ndocs", "do cs", "dócs", "docs\\0", "-docs", "a" * 64]
+)
+@pytest.mark.parametrize("kind", ["lens", "source", "field"])
+def test_a_name_is_letters_and_digits_to_its_last_character(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    lens, source, field = (
+        f'"{name}"' if one == kind else one for one in ("lens", "source", "field")
+    )
+    text = (
+        f"stack: s\nsources: {{{source}: {{bridge: sql, connection: 'sqlite:///x'}}}}\nlenses:\n"
+        f"  {lens}: {{source: {source}, table: t, fields: {{{field}: "
+        "{type: text, searchable: true}}}\n"
+    )
+
+    assert any("name" in problem and "letters" in problem for problem in refusal(tmp_path, text))

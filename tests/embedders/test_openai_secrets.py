@@ -51,10 +51,34 @@ def test_an_address_that_is_none_is_refused_when_opened(url: str) -> None:
 
 
 def test_a_password_in_the_address_is_refused_without_quoting_it() -> None:
-    with pytest.raises(ConfigError, match="user name or a password") as caught:
+    with pytest.raises(ValueError, match="holds a password"):
         Embedding("http://me:hunter2@host/v1")
 
+    made = Embedding("http://${WHO}host/v1")
+    made.environ["WHO"] = "me:hunter2@"
+    with pytest.raises(ConfigError, match="user name or a password") as caught:
+        made.embed(["abc"])
+
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_variable_in_the_address_is_filled_in_when_it_is_called(endpoint: Endpoint) -> None:
+    endpoint.replies.append(Reply(401, b"no"))
+    made = Embedding("${BASE}?api-key=${EMBED_KEY}")
+    made.environ["BASE"] = endpoint.url
+
+    with pytest.raises(ModelUnavailable) as caught:
+        made.embed(["abc"])
+
+    assert endpoint.paths[0].endswith(f"?api-key={KEY}")
+    assert KEY not in str(caught.value)
+
+
+def test_a_variable_in_the_address_that_is_not_set_is_named_at_the_first_use() -> None:
+    made = Embedding("${NO_BASE}/v1")
+
+    with pytest.raises(ConfigError, match="NO_BASE is not set"):
+        made.embed(["abc"])
 
 
 def test_the_fingerprint_is_the_model_and_not_its_address() -> None:

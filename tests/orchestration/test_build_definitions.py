@@ -299,3 +299,35 @@ def in_a_process(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=True,
     )
+
+
+def test_names_that_clash_in_the_registry_take_no_other_lens_down(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given: what a version without the check of names may have registered
+    push(project, "test", orders=1, fine=1)
+    with project.registry.begin() as db:
+        known = lenses.get(db, "test", "orders")
+        for name in ("orders__published", "fi-ne", "fi_ne", "docs\n"):
+            lenses.register(
+                db,
+                known.env_id,
+                name,
+                known.config,
+                needs=Needs.NOTHING,
+                origin=lenses.PUSH,
+                now=project.clock(),
+            )
+
+    # when
+    definitions = build_definitions(project)
+
+    # then
+    definitions.resolve_all_job_defs()
+    assert {"test/fi-ne", "test/fine", "test/orders"} <= keys(definitions)
+    assert not {"test/fi_ne", "test/orders__published", "test/docs\n"} & keys(definitions)
+    assert {"incremental_ingest_5m", "smart_sync_24h"} <= {
+        schedule.name for schedule in definitions.schedules or ()
+    }
+    for name in ("'fi_ne'", "'orders__published'", "'docs\\n'"):
+        assert f"{name} " in caplog.text

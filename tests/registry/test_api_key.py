@@ -10,7 +10,9 @@ import pytest
 from semilayer_pipelines.registry.api_key import KeyKind, hide_keys, new_key, parse_key, shown
 
 
-@pytest.mark.parametrize(("kind", "prefix"), [(KeyKind.INGEST, "ik_"), (KeyKind.SERVICE, "sk_")])
+@pytest.mark.parametrize(
+    ("kind", "prefix"), [(KeyKind.INGEST, "ik_"), (KeyKind.SEARCH, "qk_"), (KeyKind.SERVICE, "sk_")]
+)
 def test_a_key_says_what_it_may_do_and_where_and_can_be_taken_apart(
     kind: KeyKind, prefix: str
 ) -> None:
@@ -57,6 +59,7 @@ def test_no_single_wrong_character_goes_unnoticed() -> None:
         lambda text: text + "\n",
         lambda text: " " + text,
         lambda text: text.replace("ik_", "sk_"),
+        lambda text: text.replace("ik_", "qk_"),
         lambda text: text.replace("test", "tost"),
         lambda text: text.replace("ik_", "pk_"),
         lambda text: text.upper(),

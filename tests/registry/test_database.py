@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from semilayer_pipelines.errors import ConfigError, RegistryUnavailable
 from semilayer_pipelines.registry import environments, tables
 from semilayer_pipelines.registry.database import Registry
+from tests import servers
 from tests.registry.given import NOW
 from tests.registry.race import threads_at_once
 
@@ -207,8 +208,9 @@ def test_the_shown_url_hides_the_password() -> None:
     [
         ("mysql://root:s3cret@127.0.0.1/registry", "cannot live in 'mysql'"),
         ("sqlite://", "cannot live in memory"),
-        ("not a url with anna:s3cret", "Not a database URL"),
-        ("://anna:s3cret@host", "Not a database URL"),
+        ("not a url with anna:s3cret", "is not a database URL"),
+        ("://anna:s3cret@host", "is not a database URL"),
+        ("s3cret", "is not a database URL"),
     ],
 )
 def test_a_url_we_cannot_use_is_refused_with_the_forms_we_can(url: str, said: str) -> None:
@@ -232,3 +234,25 @@ def test_only_what_must_survive_a_loss_of_power_waits_for_the_disk(tmp_path: Pat
 
     normal, full = 1, 2
     assert levels == [full, normal, full, normal]
+
+
+def test_a_url_with_a_providers_parameters_opens_a_registry_in_its_schema() -> None:
+    with servers.database(servers.postgres_url()) as url:
+        servers.execute(url, 'CREATE SCHEMA "my app"')
+        plain = make_url(url).set(drivername="postgres").render_as_string(hide_password=False)
+
+        registry = Registry.open(
+            f"{plain}?schema=my%20app&pgbouncer=true&connection_limit=1&sslmode=prefer"
+        )
+
+        with registry.read() as db:
+            schemas = db.exec_driver_sql(
+                "SELECT DISTINCT schemaname::text FROM pg_tables WHERE tablename LIKE 'sl_%%'"
+            ).scalars()
+            assert list(schemas) == ["my app"]
+        registry.close()
+
+
+def test_a_parameter_that_is_not_known_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"SEMILAYER_REGISTRY_URL.*'sslmod'.*'sslmode'"):
+        Registry.open("postgresql://127.0.0.1:1/x?sslmod=require")

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 
+from semilayer_pipelines.config.edits import Edit, as_json, lines
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.registry.lenses import config_hash
-from semilayer_pipelines.registry.stored_config import lens_from_json, to_json
+from semilayer_pipelines.registry.stored_config import lens_from_json, source_from_json, to_json
 from tests.registry.given import lens_config
 
 RICH = lens_config(
@@ -85,3 +86,13 @@ def test_every_meaning_has_its_own_hash() -> None:
 
     assert len(hashes) == len(others)
     assert all(len(digest) == 64 and int(digest, 16) >= 0 for digest in hashes)
+
+
+def test_a_secret_that_an_older_version_stored_is_read_back_and_shown_to_nobody() -> None:
+    stored = {"bridge": "sql", "connection": "postgresql://u:hunter2@db/shop?password=hunter2"}
+
+    source = source_from_json(stored)
+    edit = Edit(("sources", "main", "connection"), source.connection, "${DATABASE_URL}")
+
+    assert source.connection == stored["connection"]
+    assert "hunter2" not in str([*lines([edit]), as_json(edit)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import subprocess
 import time
@@ -11,9 +12,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
-from tests.webhook.server import SEMILAYER, Place, Server
+from semilayer_pipelines.project import Project, Settings
+from semilayer_pipelines.registry.api_key import KeyKind, new_key
+from tests.webhook.server import ENV, SEMILAYER, Place, Server
 from tests.webhook.site import Site, error_of
+from webhook.app import build_app
+from webhook.operations import KEYED
 
 FULL = json.dumps({"mode": "full"})
 
@@ -201,6 +207,39 @@ def test_a_second_one_on_a_port_is_refused_and_the_first_serves_on(
     assert httpx.get(f"{server.url}/readyz").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://anna:s3cret@127.0.0.1:1/books",
+        "postgresql://127.0.0.1:1/books?user=anna&password=s3cret",
+        "postgresql://anna@s3cret.example/books?no_such_option=1",
+        "anna:s3cret@127.0.0.1/books",
+    ],
+)
+def test_no_answer_says_where_a_registry_is_that_does_not_answer(tmp_path: Path, url: str) -> None:
+    environ = {"SEMILAYER_ENV": ENV, "SEMILAYER_REGISTRY_URL": url}
+    project = Project(Settings.from_environ(environ, tmp_path), environ)
+    # Anybody can make a key whose checksum is right.
+    made_up = {
+        "authorization": f"Bearer {new_key(KeyKind.SERVICE, ENV, secrets.choice)}",
+        "content-type": "application/json",
+    }
+    with TestClient(build_app(project), raise_server_exceptions=False) as client:
+        for one in KEYED:
+            path = one.path.format(lens="items", id="j1")
+            answers = [
+                client.request(one.method, path, headers=headers, content="{}")
+                for headers in ({}, made_up)
+            ]
+            for answer in answers:
+                assert answer.status_code >= 400
+                shown = answer.text + str(answer.headers)
+                assert not [x for x in ("anna", "s3cret", "127.0.0.1", "books") if x in shown]
+            assert answers[1].status_code == 503
+        for open_ in ("/readyz", "/healthz", "/metrics", "/openapi.json"):
+            assert "s3cret" not in client.get(open_).text
+
+
 def test_a_service_whose_registry_does_not_answer_says_so_and_goes_on_when_it_does(
     tmp_path: Path,
 ) -> None:
@@ -232,3 +271,29 @@ def test_a_service_whose_registry_does_not_answer_says_so_and_goes_on_when_it_do
         (tmp_path / "aside").rename(tmp_path / "folder")
         assert httpx.get(f"{server.url}/readyz").status_code == 200
         assert call(server.url).status_code == 202
+
+
+def test_a_head_that_is_too_long_is_refused(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nx: " + b"y" * 70_000)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "unit", ["[],", "{},", '{"a":1},', "1,", '"",', "[" * 10 + "]" * 10 + ",", '"a":1,']
+)
+@pytest.mark.parametrize("path", ["/v1/ingest/items", "/v1/search/items"])
+def test_a_body_of_millions_of_values_is_refused_in_a_moment(
+    sqlite_site: Site, path: str, unit: str
+) -> None:
+    body = "[" + unit * (7_900_000 // len(unit))
+    headers = {"content-type": "application/json"}
+    sqlite_site.client.get("/healthz")
+
+    began = time.process_time()
+    response = sqlite_site.call("POST", path, content=body.encode(), headers=headers)
+
+    assert error_of(response)[:2] == (400, "bad_request")
+    assert "too many values" in response.json()["error"]["message"]
+    assert time.process_time() - began < 1

@@ -7,18 +7,40 @@ there twice, and costs no Python call for each of ten thousand objects.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from webhook.service.problems import bad_request
 
-__all__ = ["DEEPEST", "parse", "plain"]
+__all__ = ["CALL", "DEEPEST", "QUESTION", "Size", "parse", "plain"]
 
 DEEPEST = 50
 """How deep the body of a call other than ingest may be nested."""
 
 
-def parse(body: bytes) -> Any:
-    """Return the value; raises `Problem` for what is not JSON in UTF-8."""
+@dataclass(frozen=True)
+class Size:
+    """How much a body may hold, as far as its bytes tell: those in texts are counted too.
+
+    `openers` are `[` and `{`; `marks` are commas and quotation marks.
+    """
+
+    openers: int
+    marks: int
+
+
+CALL = Size(openers=100_000, marks=1_000_000)
+"""An ingest call: ten thousand changes with composite keys are a fifth of it."""
+
+QUESTION = Size(openers=20_000, marks=200_000)
+"""Any other call. Within it, reading takes hundredths of a second, and the loop waits for that."""
+
+
+def parse(body: bytes, size: Size = CALL) -> Any:
+    """Return the value; raises `Problem` for what is not JSON in UTF-8, or holds too many values."""
+    openers = body.count(b"[") + body.count(b"{")
+    if openers > size.openers or body.count(b",") + body.count(b'"') > size.marks:
+        raise bad_request("The body holds too many values.", "Send less in a call.")
     try:
         text = body.decode()
     except UnicodeDecodeError as error:

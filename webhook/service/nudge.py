@@ -13,8 +13,9 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from semilayer_pipelines.errors import NotFound, SemilayerError, redact
+from semilayer_pipelines.errors import NotFound, SemilayerError
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Job, JobStatus
 from semilayer_pipelines.registry.jobs.queries import NUDGE_GRACE

@@ -13,15 +13,16 @@ from semilayer_pipelines.control.accept import KeyRefused, RateLimited
 from semilayer_pipelines.errors import (
     NotFound,
     Refused,
+    RegistryUnavailable,
     SemilayerError,
     Transient,
     UserError,
-    redact,
 )
 from semilayer_pipelines.http.bodies import BodyFault, BodyLimits, BodyRefused
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.api_key import hide_keys
 
-__all__ = ["MB", "Code", "Problem", "bad_request", "from_error"]
+__all__ = ["MB", "Code", "Problem", "bad_request", "from_error", "registry_away"]
 
 
 class Code(Enum):
@@ -110,12 +111,25 @@ def from_error(error: Exception) -> Problem:
             return _of(Code.BAD_REQUEST, error)
         case Refused():
             return _of(Code.REFUSED, error)
+        case RegistryUnavailable():
+            # Its message names host and user, which are no caller's business.
+            return registry_away()
         case Transient():
             return _of(Code.UNAVAILABLE, error, {"retry-after": str(RETRY_AFTER_S)})
         case SemilayerError():
             return _of(Code.FAILED, error)
         case _:
             return Problem(Code.INTERNAL, "The service failed.", "Its log says why; try again.")
+
+
+def registry_away() -> Problem:
+    """Say that calls cannot be looked up or kept just now, and nothing of where they would be."""
+    return Problem(
+        Code.UNAVAILABLE,
+        "The service's registry does not answer.",
+        "Try again; the service's log says more.",
+        {"retry-after": str(RETRY_AFTER_S)},
+    )
 
 
 def _body_refused(fault: BodyFault, limits: BodyLimits) -> Problem:

@@ -22,7 +22,7 @@ from semilayer_pipelines.http.contract import (
     MAX_RESULTS,
     Action,
 )
-from webhook.service.json_text import parse, plain
+from webhook.service.json_text import QUESTION, parse, plain
 from webhook.service.problems import Problem, bad_request
 
 __all__ = [
@@ -150,7 +150,7 @@ def read_query(given: Mapping[str, str], model: type[Model]) -> Model:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    given = plain(parse(body))
+    given = plain(parse(body, QUESTION))
     if not isinstance(given, dict):
         raise bad_request("The body is not a JSON object.")
     return given

@@ -34,8 +34,8 @@ from semilayer_pipelines.errors import (
     StoreFull,
     StoreRefused,
     StoreUnavailable,
-    redact,
 )
+from semilayer_pipelines.redaction import redact
 
 __all__ = ["Answer", "Fault", "NoTenant", "fault_of", "gone", "store_errors"]
 

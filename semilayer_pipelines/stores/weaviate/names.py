@@ -16,6 +16,7 @@ from semilayer_pipelines.errors import ConfigError
 __all__ = ["alias_name", "check_lens_names", "collection_name", "exact_name", "property_name"]
 
 _INDEX = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_LIKE_AN_INDEX = re.compile(r".+[-_][0-9]+[-_]g[0-9]{6,}")
 _RESERVED = {"id", "vector"}
 _RESERVED_ENDINGS = (
     "_searchable",
@@ -42,17 +43,28 @@ def alias_name(prefix: str, env: str, lens: str) -> str:
     return _joined(prefix, env, lens)
 
 
-def check_lens_names(prefix: str, env: str, lenses: Iterable[str]) -> None:
-    """Raise `ConfigError` when two lenses of an environment would get the same alias."""
-    taken: dict[str, str] = {}
-    for lens in lenses:
+def check_lens_names(prefix: str, lenses: Iterable[tuple[str, str]]) -> None:
+    """Raise `ConfigError` when lenses (environment, name) would get an alias that is taken."""
+    taken: dict[str, tuple[str, str]] = {}
+    for env, lens in lenses:
         alias = alias_name(prefix, env, lens)
-        other = taken.setdefault(alias.lower(), lens)
-        if other != lens:
+        other = taken.setdefault(alias.lower(), (env, lens))
+        if other != (env, lens):
+            one, two = (
+                (repr(other[1]), repr(lens))
+                if other[0] == env
+                else (f"{other[1]!r} of {other[0]!r}", f"{lens!r} of {env!r}")
+            )
             raise ConfigError(
-                f"Weaviate cannot tell the lenses {other!r} and {lens!r} apart: both would be "
+                f"Weaviate cannot tell the lenses {one} and {two} apart: both would be "
                 f"found as {alias}.",
                 cure="Names that differ only in case, or in - and _, are one to it; rename one.",
+            )
+        if _LIKE_AN_INDEX.fullmatch(lens):
+            raise ConfigError(
+                f"The lens {lens!r} is named like an index of a lens, which Weaviate would take "
+                "for the same.",
+                cure="Rename it: a name may not end like -1-g000001.",
             )
 
 

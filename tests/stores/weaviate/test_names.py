@@ -56,13 +56,26 @@ def test_every_index_has_a_collection_that_the_server_takes(env: str, lens: str)
 
 @pytest.mark.parametrize(("one", "other"), [("items", "Items"), ("my-docs", "my_docs")])
 def test_lenses_that_weaviate_cannot_tell_apart_are_refused(one: str, other: str) -> None:
-    check_lens_names("", "production", [one, "unlike"])
+    env = "production"
+    check_lens_names("", [(env, one), (env, "unlike")])
     with pytest.raises(ConfigError, match=f"{one}.*{other}.*rename one"):
-        check_lens_names("", "production", [one, "unlike", other])
+        check_lens_names("", [(env, one), (env, "unlike"), (env, other)])
+
+
+def test_lenses_of_two_environments_that_weaviate_cannot_tell_apart_are_refused() -> None:
+    check_lens_names("", [("test", "items"), ("production", "items")])
+    with pytest.raises(ConfigError, match="'items' of 'pre-view' and 'items' of 'preview'"):
+        check_lens_names("", [("pre-view", "items"), ("preview", "items")])
+
+
+def test_a_lens_that_is_named_like_an_index_is_refused() -> None:
+    with pytest.raises(ConfigError, match="like an index"):
+        check_lens_names("", [("test", "items_1_g000001")])
 
 
 def test_a_store_that_tells_them_apart_takes_them() -> None:
-    check_names("lancedb", "production", ["items", "Items"])
+    names = [("production", "items"), ("production", "Items")]
+    check_names("lancedb", names)
     environ = {"WEAVIATE_URL": "http://localhost:8080"}
     with pytest.raises(ConfigError, match="apart"):
-        check_names("weaviate", "production", ["items", "Items"], environ=environ)
+        check_names("weaviate", names, environ=environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -243,3 +244,10 @@ def test_what_is_accepted_is_on_the_disk_when_the_answer_comes(site: Site) -> No
     [inserted] = [at for at, said in enumerate(told) if said.startswith("INSERT INTO sl_changes")]
     levels = [said for said in told[:inserted] if said.startswith("PRAGMA synchronous")]
     assert levels[-1] == "PRAGMA synchronous = FULL"
+
+
+def test_ten_thousand_changes_with_composite_keys_are_few_enough_values(sqlite_site: Site) -> None:
+    ids = [json.dumps(["eu, west", f"[{n}]", f'"{n}"']) for n in range(10_000)]
+    response = sqlite_site.push(*ids)
+
+    assert response.status_code == 202

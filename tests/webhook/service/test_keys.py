@@ -75,6 +75,47 @@ def test_an_ingest_key_may_ingest_and_nothing_else(sqlite_site: Site, operation:
         assert error_of(response)[:2] == (403, "forbidden")
 
 
+SEARCHES = {"/v1/search/{lens}": {"query": "a red scarf"}, "/v1/similar/{lens}": {"id": "1"}}
+
+
+@OPERATIONS
+def test_a_search_key_may_search_and_nothing_else(sqlite_site: Site, operation: Keyed) -> None:
+    qk = sqlite_site.new_key(KeyKind.SEARCH)
+    body = SEARCHES.get(operation.path, {"mode": "full"})
+
+    for _ in range(2):  # looked up, and then remembered
+        response = sqlite_site.call(operation.method, path_of(operation), body, key=qk)
+
+        if operation.path in SEARCHES:
+            # The lens of this site has no index, which is said only to who may search it.
+            assert error_of(response)[:2] == (409, "refused")
+        else:
+            assert error_of(response)[:2] == (403, "forbidden")
+            assert "A qk_ key can only search" in response.json()["error"]["message"]
+            assert "keys create --type" in response.json()["error"]["cure"]
+    assert not sqlite_site.jobs()
+
+
+def test_a_search_key_of_another_environment_finds_no_lens(sqlite_site: Site) -> None:
+    qk = sqlite_site.new_key(KeyKind.SEARCH, "elsewhere")
+
+    response = sqlite_site.call("POST", "/v1/search/items", {"query": "x"}, key=qk)
+
+    assert error_of(response)[:2] == (404, "lens_not_found")
+
+
+@OPERATIONS
+@pytest.mark.parametrize("text", ["pk_test_" + "a" * 46, "pk_live_x", "pk_"])
+def test_a_public_key_is_told_in_words_that_none_is_taken(
+    sqlite_site: Site, operation: Keyed, text: str
+) -> None:
+    response = sqlite_site.call(operation.method, path_of(operation), {}, key=text)
+
+    assert error_of(response)[:2] == (403, "forbidden")
+    assert "public one" in response.json()["error"]["message"]
+    assert "a" * 40 not in response.text
+
+
 @pytest.mark.parametrize("path", [*(one.path for one in OPEN), PATH])
 def test_what_is_open_needs_no_key_and_names_no_lens(sqlite_site: Site, path: str) -> None:
     sqlite_site.push("an-id-of-mine")

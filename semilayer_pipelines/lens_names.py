@@ -1,0 +1,44 @@
+"""What Dagster makes of the names of lenses, which decides what may stand beside what.
+
+Dagster turns the key of an asset into one word, and two lenses with one word keep its code location
+from loading: then no lens of the project has a schedule or an asset. Nothing here imports Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["LensName", "dagster_words", "distinct"]
+
+
+@dataclass(frozen=True, order=True)
+class LensName:
+    """A lens of an environment."""
+
+    env: str
+    lens: str
+
+    def beside(self, other: LensName) -> str:
+        """Name it so that it is told from `other`."""
+        return f"{self.lens!r}" if self.env == other.env else f"{self.lens!r} of {self.env!r}"
+
+
+def dagster_words(name: LensName) -> tuple[str, str]:
+    """Return the words that Dagster makes of a lens's two assets, its shards and its index in use."""
+    word = f"{name.env}__{name.lens}".replace("-", "_")
+    return word, f"{word}__published"
+
+
+def distinct(names: Iterable[LensName]) -> dict[LensName, LensName]:
+    """Return, for every name that Dagster cannot tell from an earlier one, that earlier one."""
+    taken: dict[str, LensName] = {}
+    clashes: dict[LensName, LensName] = {}
+    for name in names:
+        words = dagster_words(name)
+        earlier = next((taken[word] for word in words if taken.get(word, name) != name), None)
+        if earlier is not None:
+            clashes[name] = earlier
+        else:
+            taken |= dict.fromkeys(words, name)
+    return clashes
