@@ -25,7 +25,7 @@ class LensName:
 
 
 def dagster_words(name: LensName) -> tuple[str, str]:
-    """Return the words that Dagster makes of a lens's two assets, its shards and its index in use."""
+    """Return Dagster's words for a lens's two assets, its shards and its index in use."""
     word = f"{name.env}__{name.lens}".replace("-", "_")
     return word, f"{word}__published"
 

@@ -132,8 +132,8 @@ class Project:
         """Open the project in a folder, or the one of a configuration file.
 
         `env` is the environment that functions use when none is named; `SEMILAYER_ENV` by default.
-        All other settings come from the process's environment, then from the file `.env` there. Raises `ConfigError` for a path
-        that is no project; nothing is made there.
+        All other settings come from the process's environment, then from the file `.env` there.
+        Raises `ConfigError` for a path that is no project; nothing is made there.
         """
         given = Path(path).expanduser()
         file = given if given.is_file() else given / CONFIG_NAME

@@ -15,7 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 __all__ = ["DEEPEST", "LONGEST", "MOST_VALUES", "parsed"]
 
 LONGEST = 500_000
-"""Bytes, which are read in five seconds. Two hundred lenses of ten fields each are a fifth of it."""
+"""Bytes, read in five seconds. Two hundred lenses of ten fields each are a fifth of it."""
 
 DEEPEST = 50
 """Levels; a lens needs eight."""

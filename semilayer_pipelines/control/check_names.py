@@ -1,4 +1,4 @@
-"""Which names lenses may have beside each other: what Dagster and the store make of them decides."""
+"""Which names lenses may have beside each other, by what Dagster and the store make of them."""
 
 from __future__ import annotations
 

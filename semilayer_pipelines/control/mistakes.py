@@ -53,7 +53,7 @@ def _together(wrong: Mapping[str, SemilayerError]) -> SemilayerError:
 
 
 def _worst(errors: list[SemilayerError]) -> type[SemilayerError]:
-    """Return what decides the exit code: a mistake comes before a refusal, that before an outage."""
+    """Return what decides the exit code: a mistake before a refusal, that before an outage."""
     kinds = {type(error) for error in errors}
     if len(kinds) == 1 and kinds.pop().__init__ is SemilayerError.__init__:
         return type(errors[0])

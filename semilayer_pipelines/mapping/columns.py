@@ -50,7 +50,7 @@ def same_rows(one: LensConfig, other: LensConfig) -> bool:
 
 
 def tracking_column_of(config: LensConfig, table: Table) -> str | None:
-    """Return the column that moves with every change (docs/keeping-data-fresh.md: `updated_at` if there).
+    """Return the column that moves with every change (docs/keeping-data-fresh.md).
 
     Raises `SchemaMismatch` when the lens names one that does not exist or cannot be tracked.
     """

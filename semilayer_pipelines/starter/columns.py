@@ -100,7 +100,7 @@ def is_secret(name: str) -> bool:
 
 
 def is_personal(name: str) -> bool:
-    """Say whether a column tells how to reach a person; `email_subject` is none, `work_email` is."""
+    """Say whether a column tells how to reach a person: `work_email`, not `email_subject`."""
     words = list(words_of(name))
     while len(words) > 1 and words[-1] in _BEHIND:
         words.pop()

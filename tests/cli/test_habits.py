@@ -1,4 +1,4 @@
-"""What a person may expect of a command: found by any usual spelling, read from .env, copied whole."""
+"""A command is found by any usual spelling, reads .env, and is shown whole to be copied."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ QUESTION = Size(openers=20_000, marks=200_000)
 
 
 def parse(body: bytes, size: Size = CALL) -> Any:
-    """Return the value; raises `Problem` for what is not JSON in UTF-8, or holds too many values."""
+    """Return the value; raises `Problem` for no JSON in UTF-8, or one of too many values."""
     openers = body.count(b"[") + body.count(b"{")
     if openers > size.openers or body.count(b",") + body.count(b'"') > size.marks:
         raise bad_request("The body holds too many values.", "Send less in a call.")
