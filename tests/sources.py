@@ -10,8 +10,8 @@ from typing import Any, Literal
 import polars as pl
 from sqlalchemy import Engine, create_engine
 
+from semilayer_pipelines.bridges import row_key
 from semilayer_pipelines.bridges.protocol import Selection, SourcePage, Window
-from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.bridges.sql import SqlBridge
 
 Kind = Literal["sqlite", "postgres", "mariadb"]
@@ -110,7 +110,9 @@ class SourceDatabase:
             if pages[-1].cursor is None:
                 break
             window = Window(pages[-1].cursor, window.upto)
-        return pl.concat([page.frame for page in pages]), [page.frame.height for page in pages]
+        return pl.concat([page.frame for page in pages], how="diagonal"), [
+            page.frame.height for page in pages
+        ]
 
     def walk_changed(
         self,
@@ -130,10 +132,10 @@ class SourceDatabase:
             frames.append(page.frame)
             assert len(frames) < 1_000, "the walk does not end"
             if page.cursor is None:
-                return pl.concat(frames)
+                return pl.concat(frames, how="diagonal")
             cursor = page.cursor
 
 
 def key_texts(frame: pl.DataFrame, selection: Selection) -> list[str]:
     """Return the texts of the keys of a frame's rows."""
-    return frame.select(key_text_expr(selection.key)).to_series().to_list()
+    return row_key.key_texts(frame, selection.key).to_list()

@@ -1,9 +1,8 @@
 """Rows of a server as columns of a frame, by types decided beforehand.
 
 The types come from the table's description, never from the rows, so every page has the same ones. A
-column in which some value does not fit its type (PostgreSQL's `infinity`, MariaDB's `0000-00-00`)
-arrives as the database's text for that page: nothing is lost and no page is killed, and the mapping
-sets the bad row aside.
+value that does not fit its type (PostgreSQL's `infinity`, MariaDB's `0000-00-00`) stands as text in
+a column of its own, see `unfit`: nothing is lost and no page is killed.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from semilayer_pipelines.bridges.database import Query
+from semilayer_pipelines.bridges.unfit import unfit_name
 
 __all__ = ["frame_of"]
 
@@ -26,12 +26,11 @@ def frame_of(query: Query, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
     if not rows:
         return pl.DataFrame(schema=_schema(query))
     columns = zip(*rows, strict=True)
-    return pl.DataFrame(
-        [
-            _series(name, list(values), dtype)
-            for (name, dtype), values in zip(_schema(query).items(), columns, strict=False)
-        ]
-    )
+    made = [
+        _series(name, list(values), dtype)
+        for (name, dtype), values in zip(_schema(query).items(), columns, strict=False)
+    ]
+    return pl.DataFrame([*(typed for typed, _ in made), *(u for _, u in made if u is not None)])
 
 
 def _schema(query: Query) -> dict[str, pl.DataType]:
@@ -43,7 +42,8 @@ def _schema(query: Query) -> dict[str, pl.DataType]:
     return dtypes
 
 
-def _series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
+def _series(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series, pl.Series | None]:
+    """Return a column, and beside it the texts of the values that do not fit its type."""
     match dtype:
         case pl.Datetime():
             return _moments(name, values, zoned=dtype.time_zone is not None)
@@ -51,16 +51,16 @@ def _series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
             texts = pl.Series(name, values, dtype=pl.String)
             return _fitting(texts, texts.str.to_date(_DATE, strict=False))
         case pl.Boolean():
-            if all(value is None or value in (0, 1) for value in values):
-                return pl.Series(name, [None if v is None else bool(v) for v in values], dtype)
-            return pl.Series(name, [None if v is None else str(int(v)) for v in values], pl.String)
+            return pl.Series(name, [None if v is None else bool(v) for v in values], dtype), None
         case pl.String() if any(isinstance(value, bytes) for value in values):
-            return pl.Series(name, [v.hex() if isinstance(v, bytes) else v for v in values], dtype)
+            return pl.Series(
+                name, [v.hex() if isinstance(v, bytes) else v for v in values], dtype
+            ), None
         case _:
-            return pl.Series(name, values, dtype)
+            return pl.Series(name, values, dtype), None
 
 
-def _moments(name: str, values: list[Any], *, zoned: bool) -> pl.Series:
+def _moments(name: str, values: list[Any], *, zoned: bool) -> tuple[pl.Series, pl.Series | None]:
     texts = pl.Series(name, values, dtype=pl.String)
     # The session speaks UTC, so a zoned time ends in `+00` (PostgreSQL) or in nothing (MariaDB).
     bare = texts.str.strip_suffix("+00") if zoned else texts
@@ -68,5 +68,8 @@ def _moments(name: str, values: list[Any], *, zoned: bool) -> pl.Series:
     return _fitting(texts, typed.dt.replace_time_zone("UTC") if zoned else typed)
 
 
-def _fitting(texts: pl.Series, typed: pl.Series) -> pl.Series:
-    return typed if typed.null_count() == texts.null_count() else texts
+def _fitting(texts: pl.Series, typed: pl.Series) -> tuple[pl.Series, pl.Series | None]:
+    if typed.null_count() == texts.null_count():
+        return typed, None
+    unfit = texts.to_frame().select(pl.when(typed.is_null()).then(pl.first())).to_series()
+    return typed, unfit.alias(unfit_name(texts.name))

@@ -70,6 +70,8 @@ def typed(column: SourceColumn, text: str, *, nul_in_text: bool) -> Scalar:
     match column.column.kind:
         case "integer":
             return integer(text, column.lowest, column.highest)
+        case "boolean" if column.dtype.is_integer():
+            return integer(text, column.lowest, column.highest)
         case "uuid":
             return _uuid(text)
         case "boolean":

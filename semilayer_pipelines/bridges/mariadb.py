@@ -151,8 +151,9 @@ def _column(
         if data_type == "bigint":
             dtype = pl.UInt64()
     match data_type:
+        # Meant as a boolean, but the database has none: it holds any number that a byte can.
         case "tinyint" if column_type == "tinyint(1)":
-            kind, dtype = "boolean", pl.Boolean()
+            kind = "boolean"
         case "bit":
             lowest, highest, expression = 0, 2**64 - 1, f"{quoted} + 0"
             if column_type == "bit(1)":

@@ -101,6 +101,9 @@ class Window:
 class SourcePage:
     """Rows in order, and the encoded cursor after the last of them.
 
+    Each column of the frame has the same type on every page. What does not fit it stands beside it,
+    see `unfit`.
+
     `cursor` is `None` exactly when nothing follows. `last` is the encoded position of the last
     row, `None` when there is no row: where a walk that ended may go on another day.
     """

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-__all__ = ["key_parts", "key_text_expr"]
+from semilayer_pipelines.bridges.unfit import with_unfit
+
+__all__ = ["key_parts", "key_text_expr", "key_texts"]
 
 
 def key_parts(text: str, columns: int) -> tuple[str, ...]:
@@ -30,8 +32,16 @@ def key_parts(text: str, columns: int) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def key_texts(frame: pl.DataFrame, key: Sequence[str]) -> pl.Series:
+    """Return the key text of each row that a bridge gave; null where any part is null."""
+    return with_unfit(frame).select(key_text_expr(key)).to_series()
+
+
 def key_text_expr(columns: Sequence[str]) -> pl.Expr:
-    """Return the expression for the key text of a frame's rows; null where any part is null."""
+    """Return the expression for the key text of a frame's rows; null where any part is null.
+
+    For frames whose values fit their columns; `key_texts` is for those that a bridge gives.
+    """
     texts = [pl.col(column).cast(pl.String) for column in columns]
     if len(texts) == 1:
         return texts[0]

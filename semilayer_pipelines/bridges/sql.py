@@ -104,7 +104,8 @@ class SqlBridge:
         if not frames:
             nothing = Sql(f" FROM {self._from(selection)} WHERE 1 = 0")
             frames = [self._db.read(self._query(selection, nothing)).frame]
-        frame = _stacked(frames)
+        # A column of unfit values is only there where there are such values.
+        frame = pl.concat(frames, how="diagonal")
         if len(frames) > 1:
             # Under a collation that ignores case, two chunks may have found the same row.
             frame = frame.unique(selection.key, keep="first", maintain_order=True)
@@ -233,13 +234,3 @@ class SqlBridge:
     def _number(self, statement: Sql) -> int:
         row = self._db.scalars(statement)
         return int(row[0]) if row else 0
-
-
-def _stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    # A column that arrived as text in one chunk does so in all of them.
-    texts = [
-        name
-        for name, dtype in frames[0].schema.items()
-        if any(frame.schema[name] != dtype for frame in frames)
-    ]
-    return pl.concat([f.with_columns(pl.col(n).cast(pl.String) for n in texts) for f in frames])

@@ -34,9 +34,10 @@ from semilayer_pipelines.bridges.database import (
 )
 from semilayer_pipelines.bridges.failures import sqlite_failure
 from semilayer_pipelines.bridges.ids import integer, typed
-from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Table
+from semilayer_pipelines.bridges.protocol import Table
+from semilayer_pipelines.bridges.sqlite_page import SqlitePage
 from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
-from semilayer_pipelines.bridges.sqlite_types import as_text, fitted, revived, source_column
+from semilayer_pipelines.bridges.sqlite_types import as_text, source_column, split
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, nearest
 
@@ -105,63 +106,39 @@ class SqliteDatabase:
         return never_null(unique_keys(rows), columns)
 
     def read(self, query: Query) -> Fetched:
-        """Read a page; a second time, with some columns as text, when values did not fit."""
+        """Read a page; a second time when values did not fit, with these told apart by the file."""
         columns = {c.column.name: c for c in query.columns}
         for name in query.key:
             if columns[name].column.kind not in ("integer", "text"):
                 columns[name] = _textual(columns[name])
+        # The driver gives one type to texts among blobs.
+        apart = {name for name, c in columns.items() if isinstance(c.dtype, pl.Binary)}
         while True:
             read = [columns[c.column.name] for c in query.columns]
-            # The value itself keeps its type only if it was selected as it is.
-            bare = {c.column.name for c in read if c.expression == c.quoted}
-            retyped = [c for c in query.cursor if c.column.name not in bare]
-            page = self._table(query, read, retyped)
-            series = {c.column.name: fitted(c, page.column(i)) for i, c in enumerate(read)}
-            unfit = [name for name, values in series.items() if values is None]
+            page = self._table(query, read, apart)
+            unfit = page.unfit()
             if not unfit:
-                break
+                return page.fetched(query, self._name)
             # Read as a whole again: rows may have changed since. Ends, as each time fewer are left.
-            columns |= {name: _textual(columns[name]) for name in unfit}
-        frame = pl.DataFrame([values for values in series.values() if values is not None])
-        if query.shard is not None:
-            shards = pl.Series(SHARD_COLUMN, pl.from_arrow(page.column(len(read))))
-            frame = frame.with_columns(shards.cast(pl.Int32))
-        kept = page.num_rows if query.limit is None else min(page.num_rows, query.limit)
-        last = self._last(query, retyped, page, kept - 1) if kept else None
-        return Fetched(frame.head(kept), last, page.num_rows > kept)
+            for name in unfit:
+                if isinstance(columns[name].dtype, pl.String):
+                    columns[name] = _textual(columns[name])
+                else:
+                    apart.add(name)
 
-    def _table(
-        self, query: Query, read: Sequence[SourceColumn], retyped: Sequence[SourceColumn]
-    ) -> pa.Table:
-        select = Sql("SELECT " + ", ".join(column.expression for column in read))
+    def _table(self, query: Query, read: Sequence[SourceColumn], apart: set[str]) -> SqlitePage:
+        expressions: list[str] = []
+        for column in read:
+            expressions += split(column) if column.column.name in apart else [column.expression]
+        # The value itself keeps its type only if it was selected as it is.
+        bare = {c.column.name for c in read if c.expression == c.quoted} - apart
+        retyped = [c for c in query.cursor if c.column.name not in bare]
+        select = Sql("SELECT " + ", ".join(expressions))
         if query.shard is not None:
             select += Sql(", ") + query.shard
         for column in retyped:
             select += Sql(f", typeof({column.quoted}), {as_text(column.quoted)}")
-        return self._run(select + query.tail)
-
-    def _last(
-        self, query: Query, retyped: Sequence[SourceColumn], page: pa.Table, row: int
-    ) -> tuple[Scalar, ...]:
-        at = {c.column.name: i for i, c in enumerate(query.columns)}
-        first = page.num_columns - 2 * len(retyped)
-        pairs = {c.column.name: first + 2 * i for i, c in enumerate(retyped)}
-        try:
-            found: list[Scalar] = []
-            for name in (c.column.name for c in query.cursor):
-                i = pairs.get(name)
-                if i is None:
-                    found.append(page.column(at[name])[row].as_py())
-                else:
-                    kind, text = (page.column(j)[row].as_py() for j in (i, i + 1))
-                    found.append(revived(kind, str(text)))
-        except UnicodeDecodeError:
-            raise SourceRefused(
-                f"source {self._name!r}: a key or tracked value is not valid UTF-8 text, so there "
-                "is no telling which rows come after it.",
-                cure="Correct the value, or store it as a BLOB.",
-            ) from None
-        return tuple(found)
+        return SqlitePage(self._run(select + query.tail), read, apart, retyped)
 
     def scalars(self, statement: Sql) -> tuple[Scalar, ...] | None:
         """Return the first row of a statement."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from semilayer_pipelines.bridges.row_key import key_text_expr
+from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.retry import retrying
@@ -19,7 +19,7 @@ def absent(opened: OpenLens, keys: Sequence[str]) -> list[str]:
     """Return the keys that name no row of the source now; raises what the bridge raises."""
     just_keys = replace(opened.selection, columns=opened.selection.key)
     found = retrying(lambda: opened.bridge.read_rows(just_keys, keys), SourceUnreachable)
-    there = set(found.frame.select(key_text_expr(opened.selection.key)).to_series().to_list())
+    there = set(key_texts(found.frame, opened.selection.key).to_list())
     return [key for key in keys if key not in there]
 
 

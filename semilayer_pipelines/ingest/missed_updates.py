@@ -13,7 +13,7 @@ from decimal import Decimal
 import polars as pl
 
 from semilayer_pipelines.bridges.cursors import Scalar, decode
-from semilayer_pipelines.bridges.row_key import key_text_expr
+from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.ingest.incremental import goes_on_at
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.registry import cursors
@@ -61,7 +61,7 @@ class MissedUpdates:
         if bound is None:
             return 0
         before = rows.filter(pl.col(self._tracked) < bound)
-        keys = before.select(key_text_expr(self._key)).to_series()
+        keys = key_texts(before, self._key)
         return int(keys.is_in(differing.implode()).sum())
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 from sqlalchemy import Connection
 
-from semilayer_pipelines.bridges.row_key import key_text_expr
+from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.apply_page import apply_page
@@ -103,4 +103,4 @@ def apply_changes(
 
 
 def _keys(opened: OpenLens, rows: pl.DataFrame) -> list[str]:
-    return rows.select(key_text_expr(opened.selection.key)).to_series().to_list()
+    return key_texts(rows, opened.selection.key).to_list()

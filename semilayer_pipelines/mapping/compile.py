@@ -26,7 +26,7 @@ from semilayer_pipelines.stores.protocol import IndexField
 __all__ = ["compile_mapping"]
 
 _MEANING = 1
-"""Raise when equal configurations begin to give different rows; every lens then compares anew."""
+"""Raise when rows begin to differ where their hashes do not; every row is then written again."""
 
 
 def compile_mapping(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 import polars as pl
 
 from semilayer_pipelines.errors import ConfigError, nearest
+from semilayer_pipelines.mapping.typed import plain_text, settled
 
 __all__ = ["Applied", "Function", "apply_custom", "load_function"]
 
@@ -89,13 +91,31 @@ def _call(function: Function, values: pl.Series) -> pl.Series:
 
 
 def _row_by_row(function: Function, values: pl.Series) -> Applied:
-    results: list[object] = []
+    results: list[pl.Series] = []
     faults: dict[int, str] = {}
     # A loop, because only calls of one row each can tell which rows are at fault.
     for position in range(len(values)):
         try:
-            results.append(_call(function, values.slice(position, 1))[0])
+            results.append(_call(function, values.slice(position, 1)))
         except Exception as error:  # noqa: BLE001 - told to the user as the row's reason
-            results.append(None)
+            results.append(pl.Series([None]))
             faults[position] = f"{type(error).__name__}: {error}"
-    return Applied(pl.Series(values.name, results, strict=False), faults)
+    return Applied(_joined(results).alias(values.name), faults)
+
+
+def _joined(results: list[pl.Series]) -> pl.Series:
+    """Return one series of many; where they are of several types, of the plain texts of each."""
+    by_dtype: defaultdict[pl.DataType, list[int]] = defaultdict(list)
+    for position, series in enumerate(results):
+        if series.null_count() == 0:
+            by_dtype[series.dtype].append(position)
+    if len(by_dtype) <= 1:
+        dtype = next(iter(by_dtype), pl.Null())
+        return pl.concat([pl.Series([], dtype=dtype), *(s.cast(dtype) for s in results)])
+    # What a row becomes must not depend on the type that its neighbours have.
+    texts = pl.Series([None] * len(results), dtype=pl.String)
+    for positions in by_dtype.values():
+        alike = pl.concat([results[position] for position in positions]).alias("v")
+        text = plain_text(settled(pl.col("v"), alike.dtype))
+        texts = texts.scatter(positions, alike.to_frame().select(text).to_series())
+    return texts

@@ -1,21 +1,24 @@
 """A mapping applied to a page: mapped fields, the text to embed, both hashes.
 
-A row that cannot be mapped is set aside with its reason and the rest go on (invariant 8). Rows are
-treated one by one: where a page begins and ends changes nothing in them.
+A row that cannot be mapped is set aside with its reason and the rest go on (invariant 8). What a
+row becomes follows from its own values: where a page begins and ends changes nothing in it, nor do
+the other rows on it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from semilayer_pipelines.bridges.protocol import ColumnKind
+from semilayer_pipelines.bridges.unfit import unfit_columns, unfit_name
 from semilayer_pipelines.mapping.casts import complaint
 from semilayer_pipelines.mapping.hashes import digests
 from semilayer_pipelines.mapping.plan import (
+    POSITION,
     ROW_BYTES,
     TEXT,
     FieldPlan,
@@ -35,7 +38,7 @@ from semilayer_pipelines.stores.protocol import (
 __all__ = ["TEXT", "LensMapping", "Mapped"]
 
 _FAILED = {KEY: pl.String(), "field": pl.String(), "reason": pl.String()}
-_POSITION = "\0position"
+_ROW = "\0row"
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,31 @@ class LensMapping:
     plans: tuple[FieldPlan, ...] = field(repr=False)
     kinds: Mapping[str, ColumnKind] = field(repr=False)
     tenant: str | None = None
-    # One plan for each schema met: a loose source gives a column another dtype on another page.
+    # One plan for each schema met: a value that does not fit its column is read as text.
     _page_plans: dict[tuple[tuple[str, pl.DataType], ...], PagePlan] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     def apply(self, rows: pl.DataFrame) -> Mapped:
-        """Map a page of source rows (the columns of `columns`, perhaps SHARD_COLUMN)."""
+        """Map a page of source rows (the columns of `columns`, perhaps SHARD_COLUMN).
+
+        Rows with values that do not fit their columns (see `bridges.unfit`) are mapped by the text
+        of these, the others beside them by their types.
+        """
+        loose = unfit_columns(rows.columns)
+        parts = [self._mapped(part) for part in (_alike(rows, loose) if loose else [rows])]
+        frame = pl.concat([part for part, _ in parts])
+        failed = pl.concat([failed for _, failed in parts])
+        if loose:
+            frame = frame.sort(POSITION).drop(POSITION)
+        if frame[KEY].n_unique() < frame.height:
+            repeated = _repeated(frame)
+            frame = frame.unique(KEY, keep="last", maintain_order=True)
+            failed = pl.concat([failed, repeated])
+        return Mapped(frame, failed)
+
+    def _mapped(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the mapped rows, perhaps with POSITION, and those that were set aside."""
         prepared = prepare(rows, self.plans, self.kinds)
         plan = self._plan(prepared.frame.schema)
         cast = prepared.frame.select(plan.cast)
@@ -86,12 +107,7 @@ class LensMapping:
             positions = pl.Series(list(reasons), dtype=pl.UInt32)
             good = ~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(positions.implode())
             cast = cast.filter(good)
-        frame = self._finished(cast.with_columns(plan.derived))
-        if frame[KEY].n_unique() < frame.height:
-            repeated = _repeated(frame)
-            frame = frame.unique(KEY, keep="last", maintain_order=True)
-            failed = pl.concat([failed, repeated])
-        return Mapped(frame, failed)
+        return self._finished(cast.with_columns(plan.derived)), failed
 
     def _plan(self, schema: pl.Schema) -> PagePlan:
         known = tuple(schema.items())
@@ -106,9 +122,9 @@ class LensMapping:
             digests(derived[ROW_BYTES], self.row_seed).alias(ROW_HASH),
             digests(derived[TEXT], self.text_seed).alias(TEXT_HASH),
         ]
-        shard = [SHARD] if SHARD in derived.columns else []
+        passed = [name for name in (SHARD, POSITION) if name in derived.columns]
         fields = [plan.name for plan in self.plans]
-        return derived.with_columns(hashes).select(KEY, TEXT, ROW_HASH, TEXT_HASH, *shard, *fields)
+        return derived.with_columns(hashes).select(KEY, TEXT, ROW_HASH, TEXT_HASH, *passed, *fields)
 
     def _reasons(
         self,
@@ -143,18 +159,31 @@ class LensMapping:
     def _complaints(
         self, rows: pl.DataFrame, misfits: pl.Series, plan: PagePlan, planned: FieldPlan
     ) -> list[tuple[int, str]]:
-        bad = rows.with_row_index(_POSITION).filter(misfits)
+        bad = rows.with_row_index(_ROW).filter(misfits)
         values = bad.with_columns(
             plan.before_cast[planned.name].alias("\0value"),
             plan.resolved[planned.name].alias("\0source"),
         )
         found: list[tuple[int, str]] = []
-        for position, value, source in values.select(_POSITION, "\0value", "\0source").iter_rows():
+        for position, value, source in values.select(_ROW, "\0value", "\0source").iter_rows():
             # `toNumber` leaves NaN, which tells nothing: what it was made of does.
             shown = source if isinstance(value, float) and math.isnan(value) else value
             sentence = complaint(planned.name, planned.config, shown, integer=planned.integer)
             found.append((position, sentence))
         return found
+
+
+def _alike(rows: pl.DataFrame, loose: Sequence[str]) -> list[pl.DataFrame]:
+    """Part rows by which of their values do not fit; those stand in the place of their columns."""
+    unfit = [unfit_name(column) for column in loose]
+    marked = rows.with_row_index(POSITION).with_columns(pl.col(n).is_not_null() for n in unfit)
+    texts = {name: rows[name] for name in unfit}
+    parts: list[pl.DataFrame] = []
+    for part in marked.partition_by(unfit, maintain_order=True):
+        here = [(column, name) for column, name in zip(loose, unfit, strict=True) if part[name][0]]
+        replaced = [texts[name].gather(part[POSITION]).alias(column) for column, name in here]
+        parts.append(part.drop(unfit).with_columns(replaced))
+    return parts
 
 
 def _blank(values: pl.Series) -> pl.Series:

@@ -24,10 +24,12 @@ from semilayer_pipelines.mapping.transforms import apply_step
 from semilayer_pipelines.mapping.typed import Typed, settled
 from semilayer_pipelines.stores.protocol import KEY, SHARD
 
-__all__ = ["ROW_BYTES", "TEXT", "FieldPlan", "PagePlan", "page_plan", "prepared_name"]
+__all__ = ["POSITION", "ROW_BYTES", "TEXT", "FieldPlan", "PagePlan", "page_plan", "prepared_name"]
 
 TEXT = "_text"
 ROW_BYTES = "_row_bytes"
+POSITION = "\0position"
+"""Column of a page that is mapped in parts: the place of each row on it."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def page_plan(
         for f in fields
     }
     shard = [pl.col(SHARD_COLUMN).cast(pl.Int32).alias(SHARD)] if SHARD_COLUMN in schema else []
+    position = [pl.col(POSITION)] if POSITION in schema else []
     marks = {n: c.misfit.alias(misfit_name(n)) for n, c in casts.items() if c.misfit is not None}
     dtypes = {field.name: field.dtype for field in fields}
     by_name = sorted(dtypes.items())
@@ -100,6 +103,7 @@ def page_plan(
         cast=(
             key_text_expr(key).alias(KEY),
             *shard,
+            *position,
             *(c.expr.alias(name) for name, c in casts.items()),
             *marks.values(),
         ),

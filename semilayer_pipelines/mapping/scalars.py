@@ -69,6 +69,8 @@ def to_boolean(value: Typed) -> pl.Expr:
     """Return Boolean from booleans, 0 and 1, and the usual words in any case."""
     if value.family is Family.BOOLEAN:
         return value.expr
+    if value.family is Family.INTEGER:
+        return pl.when(value.expr == 1).then(True).when(value.expr == 0).then(False)
     word = plain_text(value).str.strip_chars().str.to_lowercase()
     return pl.when(word.is_in(_TRUE)).then(True).when(word.is_in(_FALSE)).then(False)
 

@@ -13,7 +13,8 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 
-from semilayer_pipelines.bridges.row_key import key_text_expr
+from semilayer_pipelines.bridges.row_key import key_texts
+from semilayer_pipelines.bridges.unfit import with_unfit
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
@@ -135,7 +136,7 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         failed = failed_rows.get(db, lens.id, id)
     with open_lens(project, as_indexed(project, lens)) as opened:
         found = opened.bridge.read_rows(opened.selection, [id])
-        rows = found.frame.filter(key_text_expr(opened.selection.key) == id)
+        rows = found.frame.filter(key_texts(found.frame, opened.selection.key) == id)
         applied = opened.mapping.apply(rows)
         index = opened.store.find(generation.index_name) if generation else None
         stored = index.get(id) if index else None
@@ -145,7 +146,7 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         return Explanation(
             lens=name,
             id=id,
-            row=rows.row(0, named=True) if rows.height else None,
+            row=with_unfit(rows).row(0, named=True) if rows.height else None,
             fault=fault,
             mapped=mapped,
             embedding=_embedding(opened.embedder, mapped.text, stored) if mapped else None,

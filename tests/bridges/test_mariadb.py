@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from semilayer_pipelines.bridges.protocol import Selection, Window
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.bridges.sql import SqlBridge
+from semilayer_pipelines.bridges.unfit import unfit_name
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
 from tests.sources import SourceDatabase
 
@@ -37,7 +38,8 @@ def _read(source: SourceDatabase, declared: str, *values: str) -> pl.Series:
         ("YEAR", "2024", pl.Int64(), 2024),
         ("BIT(8)", "b'10000001'", pl.UInt64(), 129),
         ("BIT(1)", "b'1'", pl.Boolean(), True),
-        ("BOOLEAN", "TRUE", pl.Boolean(), True),
+        ("BOOLEAN", "TRUE", pl.Int64(), 1),
+        ("TINYINT(1)", "-7", pl.Int64(), -7),
         ("FLOAT", "16777217", pl.Float64(), 16777216.0),
         ("DOUBLE", "0.1", pl.Float64(), 0.1),
         ("DECIMAL(40,2)", "12345678901234567890123456789012345678.90", pl.String(), None),
@@ -84,14 +86,22 @@ def test_each_type_arrives_whole_and_so_does_null(
     assert got.equals(wanted)
 
 
-def test_a_zero_date_comes_as_text(mariadb_source: SourceDatabase) -> None:
-    got = _read(mariadb_source, "DATE", "'2024-05-01'", "'0000-00-00'", "NULL")
+@pytest.mark.parametrize("zero", ["0000-00-00", "2024-00-00", "2024-02-30"])
+def test_a_date_that_is_none_stands_beside_the_others_as_text(
+    mariadb_source: SourceDatabase, zero: str
+) -> None:
+    with mariadb_source.engine.connect() as connection:
+        connection.exec_driver_sql("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'")
+        connection.exec_driver_sql("CREATE TABLE items (id INTEGER PRIMARY KEY, v DATE NULL)")
+        values = f"(1, '2024-05-01'), (2, '{zero}'), (3, NULL)"
+        connection.exec_driver_sql(f"INSERT INTO items VALUES {values}")
 
-    assert got.to_list() == ["2024-05-01", "0000-00-00", None]
+    frame = mariadb_source.bridge.read_page(
+        Selection("items", ("id",), ("id", "v")), Window(), 9
+    ).frame
 
-
-def test_a_boolean_that_is_neither_comes_as_text(mariadb_source: SourceDatabase) -> None:
-    assert _read(mariadb_source, "TINYINT(1)", "1", "7", "NULL").to_list() == ["1", "7", None]
+    assert frame["v"].to_list() == [date(2024, 5, 1), None, None]
+    assert frame[unfit_name("v")].to_list() == [None, zero, None]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +117,7 @@ def test_a_boolean_that_is_neither_comes_as_text(mariadb_source: SourceDatabase)
         ("ENUM('small','big','huge')", ["huge", "small", "big"]),
         ("BIT(9)", ["a", "b"]),
         ("YEAR", ["2024", "1999"]),
+        ("TINYINT(1)", ["0", "1", "7"]),
     ],
 )
 def test_keys_of_rarer_types_are_walked_and_found(

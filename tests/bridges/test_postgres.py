@@ -15,6 +15,7 @@ from semilayer_pipelines.bridges.database import Sql
 from semilayer_pipelines.bridges.protocol import Selection, Window
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.bridges.sql import SqlBridge
+from semilayer_pipelines.bridges.unfit import unfit_name
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, SourceUnreachable
 from tests import servers
@@ -23,11 +24,10 @@ from tests.sources import SourceDatabase
 ITEMS = Selection("items", ("id",), ("id",))
 
 
-def _read(source: SourceDatabase, declared: str, *values: str) -> pl.Series:
+def _frame(source: SourceDatabase, declared: str, *values: str) -> pl.DataFrame:
     source.run(f"CREATE TABLE items (id SERIAL PRIMARY KEY, v {declared})")
     source.run(*(f"INSERT INTO items (v) VALUES ({value})" for value in values))
-    frame = source.bridge.read_page(Selection("items", ("id",), ("id", "v")), Window(), 9).frame
-    return frame["v"]
+    return source.bridge.read_page(Selection("items", ("id",), ("id", "v")), Window(), 9).frame
 
 
 _UTC = pl.Datetime("us", "UTC")
@@ -80,7 +80,7 @@ def test_each_type_arrives_whole_and_so_does_null(
     dtype: pl.DataType,
     expected: object,
 ) -> None:
-    got = _read(postgres_source, declared, value, "NULL")
+    got = _frame(postgres_source, declared, value, "NULL")["v"]
 
     assert got.dtype == dtype
     wanted = pl.Series("v", [value if expected is None else expected, None], dtype=dtype)
@@ -88,12 +88,13 @@ def test_each_type_arrives_whole_and_so_does_null(
 
 
 @pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 00:00:00 BC"])
-def test_a_time_without_a_place_in_the_calendar_comes_as_text(
+def test_a_time_without_a_place_in_the_calendar_stands_beside_the_others_as_text(
     postgres_source: SourceDatabase, value: str
 ) -> None:
-    got = _read(postgres_source, "timestamp", "'2024-05-01 10:00:00'", f"'{value}'", "NULL")
+    frame = _frame(postgres_source, "timestamp", "'2024-05-01 10:00:00'", f"'{value}'", "NULL")
 
-    assert got.to_list() == ["2024-05-01 10:00:00", value, None]
+    assert frame["v"].to_list() == [datetime(2024, 5, 1, 10), None, None]
+    assert frame[unfit_name("v")].to_list() == [None, value, None]
 
 
 def test_an_infinite_time_is_tracked_in_its_place(postgres_source: SourceDatabase) -> None:

@@ -7,71 +7,112 @@ import pytest
 
 from semilayer_pipelines.bridges.cursors import encode
 from semilayer_pipelines.bridges.protocol import Selection, Window
-from semilayer_pipelines.bridges.row_key import key_text_expr
+from semilayer_pipelines.bridges.row_key import key_texts
+from semilayer_pipelines.bridges.unfit import unfit_name, with_unfit
 from semilayer_pipelines.errors import SourceRefused
 from tests.sources import SourceDatabase
 
 ITEMS = Selection("items", ("id",), ("id", "v"))
 
 
-def _values(source: SourceDatabase, declared: str, *values: str) -> pl.Series:
-    """Return the column of a table with these SQL literals in a column declared so."""
+def _frame(source: SourceDatabase, declared: str, *values: str) -> pl.DataFrame:
+    """Return the rows of a table with these SQL literals in a column `v` declared so."""
     source.run(f"CREATE TABLE items (id INTEGER PRIMARY KEY, v {declared})")
     source.run(*(f"INSERT INTO items (v) VALUES ({value})" for value in values))
-    frame = source.bridge.read_page(ITEMS, Window(), 100).frame
-    return frame["v"]
+    return source.bridge.read_page(ITEMS, Window(), 100).frame
 
 
 @pytest.mark.parametrize(
     ("declared", "values", "dtype", "expected"),
     [
         ("INTEGER", ["1", "NULL", "-9223372036854775808"], pl.Int64, [1, None, -(2**63)]),
-        ("INTEGER", ["1", "NULL", "'x'", "2.5"], pl.String, ["1", None, "x", "2.5"]),
-        ("INTEGER", ["9007199254740993", "0.1"], pl.String, ["9007199254740993", None]),
         ("REAL", ["1", "1e300", "NULL"], pl.Float64, [1.0, 1e300, None]),
-        ("REAL", ["0.1", "'x'"], pl.String, [None, "x"]),
         ("DECIMAL(20,2)", ["1", "1.5", "NULL"], pl.Float64, [1.0, 1.5, None]),
-        ("DECIMAL(20,2)", ["9007199254740993", "1.5"], pl.String, ["9007199254740993", "1.5"]),
-        ("BOOLEAN", ["1", "0", "NULL"], pl.Boolean, [True, False, None]),
-        ("BOOLEAN", ["1", "2"], pl.String, ["1", "2"]),
+        ("DECIMAL(20,2)", ["1e300", "1"], pl.Float64, [1e300, 1.0]),
+        ("BOOLEAN", ["1", "0", "NULL"], pl.Int64, [1, 0, None]),
+        ("BOOLEAN", ["1", "2"], pl.Int64, [1, 2]),
         ("TEXT", ["'a'", "5", "NULL", "''"], pl.String, ["a", "5", None, ""]),
         ("TEXT", ["'a'", "x'00ff'"], pl.String, ["a", "00ff"]),
+        ("TEXT", ["'a'", "x'6162'"], pl.String, ["a", "6162"]),
         ("BLOB", ["x'00ff'", "NULL", "x''"], pl.Binary, [b"\x00\xff", None, b""]),
-        ("BLOB", ["'a'", "'b'"], pl.String, ["a", "b"]),
         ("DATETIME", ["'2024-01-01'", "5", "x'00'"], pl.String, ["2024-01-01", "5", "00"]),
         ("JSON", ["'{\"a\": 1}'", "NULL"], pl.String, ['{"a": 1}', None]),
         ("", ["'a'", "5", "NULL", "1.5"], pl.String, ["a", "5", None, "1.5"]),
+        ("", ["9.9", "10.0", "0.1 + 0.2", "1e300"], pl.String, None),
     ],
 )
-def test_a_value_that_does_not_fit_its_column_is_neither_lost_nor_fatal(
+def test_a_column_has_the_type_it_was_declared_with(
     sqlite_source: SourceDatabase,
     declared: str,
     values: list[str],
     dtype: pl.DataType,
-    expected: list[object],
+    expected: list[object] | None,
 ) -> None:
-    got = _values(sqlite_source, declared, *values)
+    frame = _frame(sqlite_source, declared, *values)
 
-    assert got.dtype == dtype
-    if values[-1] == "0.1" or values[0] == "0.1":
-        # Reals are written with 17 digits, which read back as the same real.
-        texts = got.to_list()
-        assert float(texts[values.index("0.1")]) == 0.1
-        expected = [e if e is not None else t for e, t in zip(expected, texts, strict=True)]
-    assert got.to_list() == expected
+    assert frame.columns == ["id", "v"]
+    assert frame["v"].dtype == dtype
+    # A real among values of no type is written with as many digits as it takes, and no more.
+    shortest = ["9.9", "10", "0.30000000000000004", "1.0e+300"]
+    assert frame["v"].to_list() == (shortest if expected is None else expected)
 
 
-def test_a_clash_late_in_a_big_page_is_no_error(sqlite_source: SourceDatabase) -> None:
+@pytest.mark.parametrize(
+    ("declared", "values", "fit", "unfit"),
+    [
+        ("INTEGER", ["1", "NULL", "'x'", "2.5"], [1, None, None, None], [None, None, "x", "2.5"]),
+        ("INTEGER", ["9007199254740993", "0.1"], [2**53 + 1, None], [None, "0.1"]),
+        ("INTEGER", ["'x'", "NULL"], [None, None], ["x", None]),
+        ("REAL", ["0.1", "'x'"], [0.1, None], [None, "x"]),
+        ("DECIMAL(20,2)", ["9007199254740993", "1.5"], [None, 1.5], ["9007199254740993", None]),
+        ("DECIMAL(20,2)", ["1e300", "'n/a'"], [1e300, None], [None, "n/a"]),
+        ("BOOLEAN", ["1", "'yes'", "0.5"], [1, None, None], [None, "yes", "0.5"]),
+        ("BLOB", ["x'00ff'", "'a'", "7"], [b"\x00\xff", None, None], [None, "a", "7"]),
+        ("BLOB", ["'a'", "'b'"], [None, None], ["a", "b"]),
+    ],
+)
+def test_a_value_that_does_not_fit_its_column_stands_beside_it_as_text(
+    sqlite_source: SourceDatabase,
+    declared: str,
+    values: list[str],
+    fit: list[object],
+    unfit: list[str | None],
+) -> None:
+    frame = _frame(sqlite_source, declared, *values)
+
+    assert frame["v"].to_list() == fit
+    assert frame[unfit_name("v")].to_list() == unfit
+    assert frame[unfit_name("v")].dtype == pl.String
+
+
+def test_a_clash_late_in_a_big_page_changes_no_other_row(sqlite_source: SourceDatabase) -> None:
     sqlite_source.run("CREATE TABLE items (id INTEGER PRIMARY KEY, v INTEGER)")
     sqlite_source.insert("items", [(n, n) for n in range(5_000)] + [(5_000, "late")])
 
-    page = sqlite_source.bridge.read_page(ITEMS, Window(), 10_000)
+    frame = sqlite_source.bridge.read_page(ITEMS, Window(), 10_000).frame
 
-    assert page.frame["v"].to_list() == [*(str(n) for n in range(5_000)), "late"]
+    assert frame["v"].to_list() == [*range(5_000), None]
+    assert frame[unfit_name("v")].drop_nulls().to_list() == ["late"]
+
+
+def test_numbers_among_the_texts_of_a_view_keep_their_digits(
+    sqlite_source: SourceDatabase,
+) -> None:
+    sqlite_source.run(
+        "CREATE TABLE named (id INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE priced (id INTEGER PRIMARY KEY, price REAL)",
+        "INSERT INTO named VALUES (1, 'a')",
+        "INSERT INTO priced VALUES (2, 0.123456789012)",
+        "CREATE VIEW items AS SELECT id, name AS v FROM named UNION ALL SELECT * FROM priced",
+    )
+
+    frame = sqlite_source.bridge.read_page(ITEMS, Window(), 9).frame
+
+    assert with_unfit(frame)["v"].to_list() == ["a", "0.123456789012"]
 
 
 def test_text_that_is_not_utf8_is_shown_with_its_bytes(sqlite_source: SourceDatabase) -> None:
-    got = _values(sqlite_source, "TEXT", "CAST(x'61ff' AS TEXT)", "'b'")
+    got = _frame(sqlite_source, "TEXT", "CAST(x'61ff' AS TEXT)", "'b'")["v"]
 
     assert got.to_list() == ["a\\xff", "b"]
 
@@ -97,7 +138,7 @@ def test_keys_of_mixed_types_are_walked_once_each(
     frame, _ = sqlite_source.walk(ITEMS, limit)
 
     order = ["-1", "1.5", "9", "10", str(2**60), "9", "a", "00ff"]
-    assert frame.select(key_text_expr(["id"])).to_series().to_list() == order
+    assert key_texts(frame, ["id"]).to_list() == order
 
 
 def test_ids_find_keys_of_a_column_without_a_type(sqlite_source: SourceDatabase) -> None:
