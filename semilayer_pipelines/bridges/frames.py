@@ -28,12 +28,20 @@ def frame_of(query: Query, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
     columns = zip(*rows, strict=True)
     made = [
         _series(name, list(values), dtype)
-        for (name, dtype), values in zip(_schema(query).items(), columns, strict=False)
+        for (name, dtype), values in zip(_types(query).items(), columns, strict=False)
     ]
     return pl.DataFrame([*(typed for typed, _ in made), *(u for _, u in made if u is not None)])
 
 
 def _schema(query: Query) -> dict[str, pl.DataType]:
+    # Frames hold doubles: a filter for 19.99 would not find the single that is nearest to it.
+    return {
+        name: pl.Float64() if isinstance(dtype, pl.Float32) else dtype
+        for name, dtype in _types(query).items()
+    }
+
+
+def _types(query: Query) -> dict[str, pl.DataType]:
     dtypes = query.dtypes()
     for name in query.key:
         # Key text must be text, so bytes in a key are written as hexadecimal digits.
@@ -52,6 +60,10 @@ def _series(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series
             return _fitting(texts, texts.str.to_date(_DATE, strict=False))
         case pl.Boolean():
             return pl.Series(name, [None if v is None else bool(v) for v in values], dtype), None
+        case pl.Float32():
+            # The double of the same value has digits that nobody wrote: 19.989999771118164.
+            shortest = pl.Series(name, values, pl.Float64).cast(dtype).cast(pl.String)
+            return shortest.cast(pl.Float64), None
         case pl.String() if any(isinstance(value, bytes) for value in values):
             return pl.Series(
                 name, [v.hex() if isinstance(v, bytes) else v for v in values], dtype

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import struct
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -79,7 +80,7 @@ def typed(column: SourceColumn, text: str, *, nul_in_text: bool) -> Scalar:
                 raise ValueError("not 'true' or 'false'")
             return int(text == "true")
         case "number":
-            return _number(text, exact=not isinstance(column.dtype, pl.Float64))
+            return _number(text, column.dtype)
         case "date":
             return date.fromisoformat(text).isoformat()
         case "datetime":
@@ -100,14 +101,23 @@ def _uuid(text: str) -> str:
     return text
 
 
-def _number(text: str, *, exact: bool) -> Scalar:
+def _number(text: str, dtype: pl.DataType) -> Scalar:
     try:
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError("not a number") from None
     if not value.is_finite():
         raise ValueError("not a finite number")
-    return value if exact else float(value)
+    if not dtype.is_float():
+        return value
+    if isinstance(dtype, pl.Float64):
+        return float(value)
+    try:
+        # Compared as a double, the single nearest to 0.1 is not 0.1.
+        (single,) = struct.unpack("f", struct.pack("f", value))
+    except OverflowError:
+        raise ValueError("out of range for the key column") from None
+    return float(single)
 
 
 def _moment(text: str) -> str:

@@ -27,7 +27,7 @@ _BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64,
 _TYPES: dict[str, tuple[ColumnKind, pl.DataType]] = {
     **dict.fromkeys(_BITS, ("integer", pl.Int64())),
     "bit": ("integer", pl.UInt64()),
-    "float": ("number", pl.Float64()),
+    "float": ("number", pl.Float32()),
     "double": ("number", pl.Float64()),
     # As text: Polars' decimals hold 38 digits, MariaDB's 65.
     "decimal": ("number", pl.String()),
@@ -46,6 +46,9 @@ _TYPES: dict[str, tuple[ColumnKind, pl.DataType]] = {
     ),
 }
 _GEOMETRY = re.compile("geometry|point|linestring|polygon|multi|geomcollection")
+
+# A CHAR comes without the blanks that fill it up, whatever the server's setting.
+_SQL_MODE = "REPLACE(@@SESSION.sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', '')"
 
 _COLUMNS = """
 SELECT column_name, data_type, column_type, is_nullable = 'YES'
@@ -83,7 +86,7 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         )
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
-            cursor.execute(f"SET SESSION {limit}, time_zone = '+00:00'")
+            cursor.execute(f"SET SESSION {limit}, time_zone = '+00:00', sql_mode = {_SQL_MODE}")
 
     return Dialect(
         engine={

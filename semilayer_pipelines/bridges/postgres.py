@@ -26,7 +26,7 @@ _TYPES: dict[str, tuple[ColumnKind, pl.DataType]] = {
     "int2": ("integer", pl.Int64()),
     "int4": ("integer", pl.Int64()),
     "int8": ("integer", pl.Int64()),
-    "float4": ("number", pl.Float64()),
+    "float4": ("number", pl.Float32()),
     "float8": ("number", pl.Float64()),
     # As text: Polars' decimals hold 38 digits, PostgreSQL's 131,072.
     "numeric": ("number", pl.String()),
@@ -157,7 +157,11 @@ def _column(
     kind, dtype = _TYPES.get(base, ("other", pl.String()))
     expression = quoted
     if category == "A":
-        kind, expression = "json", f"CAST(to_json({quoted}) AS text)"
+        elements = f"CAST({quoted} AS text[])" if base == "_bpchar" else quoted
+        kind, expression = "json", f"CAST(to_json({elements}) AS text)"
+    elif base == "bpchar":
+        # Without the blanks that fill char(n) up: for the server they are no part of the value.
+        expression = f"CAST({quoted} AS text)"
     elif kind == "other":
         expression = f"CAST({quoted} AS text)"
     bits = _BITS.get(base, 63)

@@ -41,6 +41,10 @@ def _read(source: SourceDatabase, declared: str, *values: str) -> pl.Series:
         ("BOOLEAN", "TRUE", pl.Int64(), 1),
         ("TINYINT(1)", "-7", pl.Int64(), -7),
         ("FLOAT", "16777217", pl.Float64(), 16777216.0),
+        ("FLOAT", "19.99", pl.Float64(), 19.99),
+        ("FLOAT(7,2)", "1234.56", pl.Float64(), 1234.56),
+        ("CHAR(5)", "'DE'", pl.String(), "DE"),
+        ("VARCHAR(5)", "'DE  '", pl.String(), "DE  "),
         ("DOUBLE", "0.1", pl.Float64(), 0.1),
         ("DECIMAL(40,2)", "12345678901234567890123456789012345678.90", pl.String(), None),
         ("VARCHAR(20) CHARACTER SET latin1", "'é'", pl.String(), "é"),
@@ -131,9 +135,21 @@ def test_keys_of_rarer_types_are_walked_and_found(
     ids = frame.select(key_text_expr(selection.key)).to_series().to_list()
 
     assert len(set(ids)) == len(values)
-    if not declared.startswith("FLOAT"):
-        found = mariadb_source.bridge.read_rows(selection, ids)
-        assert (found.frame.height, found.malformed) == (len(values), {})
+    found = mariadb_source.bridge.read_rows(selection, ids)
+    assert (found.frame.height, found.malformed) == (len(values), {})
+
+
+def test_a_server_that_pads_its_texts_gives_them_without_the_blanks(
+    mariadb_source: SourceDatabase,
+) -> None:
+    mariadb_source.run("CREATE TABLE items (id CHAR(8) PRIMARY KEY)")
+    mariadb_source.insert("items", [("AB12",), ("B",)])
+    url = f"{mariadb_source.url}?sql_mode=PAD_CHAR_TO_FULL_LENGTH,STRICT_TRANS_TABLES"
+    bridge = SqlBridge(url, timeout_ms=1_000, name="shop")
+
+    assert bridge.read_page(ITEMS, Window(), 9).frame["id"].to_list() == ["AB12", "B"]
+    assert bridge.read_rows(ITEMS, ["AB12"]).frame["id"].to_list() == ["AB12"]
+    bridge.close()
 
 
 def test_a_key_that_ignores_case_is_found_and_keeps_its_own_text(

@@ -39,12 +39,21 @@ _UTC = pl.Datetime("us", "UTC")
         ("smallint", "-32768", pl.Int64(), -32768),
         ("bigint", "9223372036854775807", pl.Int64(), 2**63 - 1),
         ("real", "0.1", pl.Float64(), 0.1),
+        ("real", "19.99", pl.Float64(), 19.99),
+        ("real", "'-infinity'", pl.Float64(), float("-inf")),
+        ("real", "'NaN'", pl.Float64(), float("nan")),
+        ("real", "16777217", pl.Float64(), 16777216.0),
+        ("real", "1e-45", pl.Float64(), 1e-45),
         ("double precision", "'NaN'", pl.Float64(), float("nan")),
         ("numeric(40,2)", "12345678901234567890123456789012345678.90", pl.String(), None),
         ("numeric", "'NaN'", pl.String(), "NaN"),
         ("boolean", "true", pl.Boolean(), True),
         ("text", "'é\U0001f389'", pl.String(), "é\U0001f389"),
-        ("char(4)", "'ab'", pl.String(), "ab  "),
+        ("char(4)", "'ab'", pl.String(), "ab"),
+        ("char(4)", "'    '", pl.String(), ""),
+        ("char(4)", "' a b'", pl.String(), " a b"),
+        ("varchar(4)", "'ab  '", pl.String(), "ab  "),
+        ("char(4)[]", "ARRAY['ab',NULL]", pl.String(), '["ab",null]'),
         (
             "timestamptz",
             "'2024-05-01 12:00:00.123456+02'",
@@ -153,6 +162,7 @@ def test_an_upper_case_uuid_is_not_its_key(postgres_source: SourceDatabase) -> N
         ("date", ["2024-05-01", "0001-01-01"]),
         ("numeric", ["1.10", "-12345678901234567890.5"]),
         ("real", ["0.1", "16777216", "-0.3"]),
+        ("char(8)", ["AB12", "AB1", "ab12"]),
         ("boolean", ["t", "f"]),
     ],
 )
@@ -169,6 +179,25 @@ def test_keys_of_rarer_types_are_walked_and_found(
     assert len(set(ids)) == len(values)
     found = postgres_source.bridge.read_rows(selection, ids)
     assert (found.frame.height, found.malformed) == (len(values), {})
+
+
+def test_a_padded_text_is_the_same_without_its_blanks_wherever_it_stands(
+    postgres_source: SourceDatabase,
+) -> None:
+    postgres_source.run(
+        "CREATE DOMAIN land AS char(5)",
+        "CREATE TABLE items (id char(8) PRIMARY KEY, v land, at char(14))",
+        "INSERT INTO items VALUES ('AB12', 'DE', '2024-05-01'), ('B', 'F', '2024-05-02')",
+    )
+    selection = Selection("items", ("id",), ("id", "v"))
+
+    frame, _ = postgres_source.walk(selection, 1)
+
+    assert frame.rows() == [("AB12", "DE"), ("B", "F")]
+    assert postgres_source.bridge.read_rows(selection, ["AB12"]).frame.rows() == [("AB12", "DE")]
+    assert postgres_source.walk_changed(selection, "at", 1)["id"].to_list() == ["AB12", "B"]
+    assert postgres_source.bridge.high_water(selection, "at") == encode(["2024-05-02"])
+    assert postgres_source.bridge.bounds(selection, 2) == (encode(["AB12"]),)
 
 
 def test_json_cannot_be_a_key_or_tracked(postgres_source: SourceDatabase) -> None:
