@@ -171,7 +171,7 @@ def _column(
             geometry = _GEOMETRY.match(data_type)
             expression = f"ST_AsText({quoted})" if geometry else f"CAST({quoted} AS CHAR)"
     return SourceColumn(
-        Column(name, kind, bool(nullable), column_type),
+        Column(name, kind, bool(nullable), column_type, highest if bits < 64 else None),
         quoted,
         expression,
         order,

@@ -165,8 +165,9 @@ def _column(
     elif kind == "other":
         expression = f"CAST({quoted} AS text)"
     bits = _BITS.get(base, 63)
+    highest = 2**bits - 1 if bits < 63 else None
     return SourceColumn(
-        Column(name, kind, nullable, type_name, enum=category == "E"),
+        Column(name, kind, nullable, type_name, highest, enum=category == "E"),
         quoted,
         expression,
         # Bare, ORDER BY would take the selected expression of that name and sort an enum as text.

@@ -47,6 +47,7 @@ SHARD_COLUMN = "_shard"
 class Column:
     """One column of a source table, as the database describes it.
 
+    `highest` is the largest integer that fits, `None` where it is not known to be below 64 bits.
     `enum`: its values are labels of a list of the database's own.
     """
 
@@ -54,6 +55,7 @@ class Column:
     kind: ColumnKind
     nullable: bool
     database_type: str
+    highest: int | None = None
     enum: bool = False
 
 

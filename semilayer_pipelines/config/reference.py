@@ -57,10 +57,15 @@ For every field and row, in this order:
 | --- | --- |
 | `number` | numbers and texts of numbers; not NaN and infinity |
 | `boolean` | booleans, 0 and 1, and `true`, `yes`, `on`, `false`, `no`, `off` in any case |
-| `date` | dates, ISO 8601 texts (UTC without a zone) and epoch milliseconds |
+| `date` | dates, ISO 8601 texts (UTC without a zone) and numbers |
 | `json` | any JSON text |
 | `enum` | the texts in `values` |
 | with `array` | lists, texts of JSON arrays, PostgreSQL array literals; null elements are dropped |
+
+A number that stands for a date counts from 1970 on, in UTC. An integer column of 32 bits or fewer
+counts seconds: in milliseconds it would end in January 1970. Any other column counts milliseconds.
+`transform: {type: toDate, unit: seconds}` says otherwise. `semilayer push` looks at some rows of
+such a column. It refuses numbers that would be nobody's dates.
 
 The text that is embedded is made of the searchable fields, in the order of the file. Each field
 has a line of its own, which is repeated `weight` times. An empty field leaves no line.
@@ -231,7 +236,7 @@ def _transforms() -> str:
 def _setting(key: str, model: type[BaseModel]) -> str:
     field = model.model_fields[key]
     name = f"`{field.alias or key}`"
-    return name if field.is_required() else f"{name} (`{field.default}`)"
+    return name if field.is_required() or field.default is None else f"{name} (`{field.default}`)"
 
 
 if __name__ == "__main__":

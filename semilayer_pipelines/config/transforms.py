@@ -12,6 +12,7 @@ from semilayer_pipelines.config.base import ConfigModel
 __all__ = [
     "Custom",
     "Default",
+    "EpochUnit",
     "Join",
     "Lowercase",
     "Replace",
@@ -47,10 +48,19 @@ class ToBoolean(ConfigModel):
     type: Literal["toBoolean"]
 
 
+EpochUnit = Literal["seconds", "milliseconds", "microseconds", "nanoseconds"]
+"""What a number counts that stands for a time, from 1970 on in UTC."""
+
+
 class ToDate(ConfigModel):
-    """Date read from ISO 8601 text or epoch milliseconds; anything else becomes null."""
+    """Date read from ISO 8601 text or a number; anything else becomes null.
+
+    `unit` says what a number counts since 1970: `seconds`, `milliseconds`, `microseconds` or
+    `nanoseconds`. With it, texts of numbers are read too.
+    """
 
     type: Literal["toDate"]
+    unit: Annotated[EpochUnit | None, Field(description="What a number counts since 1970.")] = None
 
 
 class Round(ConfigModel):

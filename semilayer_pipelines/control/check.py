@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from semilayer_pipelines.bridges.protocol import Bridge
+from semilayer_pipelines.bridges.protocol import Bridge, Selection, Table, Window
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError
 from semilayer_pipelines.mapping.columns import (
@@ -19,12 +19,15 @@ from semilayer_pipelines.mapping.columns import (
     tracking_column_of,
 )
 from semilayer_pipelines.mapping.compile import compile_mapping
+from semilayer_pipelines.mapping.epochs import check_epochs, is_assumed
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Needs
 
 __all__ = ["LensCheck", "lens_check"]
+
+SAMPLE_ROWS = 200
 
 
 @contextmanager
@@ -76,13 +79,30 @@ class LensCheck:
                 f"{DEFAULT_TRACKING_COLUMN!r}.",
                 cure="Name one as 'changeTrackingColumn', or use 'smartSyncInterval'.",
             )
-        return compile_mapping(
+        mapping = compile_mapping(
             lens,
             table,
             key=key_of(lens, table),
             model_fingerprint=self.project.embedder(lens.embedding).fingerprint,
             project_dir=self.project.settings.root,
         )
+        self._check_dates(lens, table, mapping)
+        return mapping
+
+    def _check_dates(self, lens: LensConfig, table: Table, mapping: LensMapping) -> None:
+        """Raise `ConfigError` for a date whose numbers do not say what they count."""
+        dates = {
+            plan.name: [column for column in table.columns if column.name in plan.columns]
+            for plan in mapping.plans
+            if is_assumed(plan.config)
+        }
+        names = {column.name for columns in dates.values() for column in columns}
+        if not names:
+            return
+        wanted = Selection(lens.table, mapping.key, (*mapping.key, *sorted(names - {*mapping.key})))
+        rows = self._bridge(lens.source).read_page(wanted, Window(), SAMPLE_ROWS).frame
+        for name, columns in dates.items():
+            check_epochs(name, lens.fields[name], columns, rows)
 
     def _bridge(self, source: str) -> Bridge:
         if source not in self.bridges:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
+from semilayer_pipelines.config.transforms import EpochUnit
 from semilayer_pipelines.mapping.lists import parse_lists
 from semilayer_pipelines.mapping.scalars import to_boolean, to_float, to_integer, to_moment
 from semilayer_pipelines.mapping.typed import MOMENT, Family, Typed, inner, plain_text
@@ -44,14 +45,21 @@ def _scalar_dtype(kind: FieldType, integer: bool) -> pl.DataType:
             return pl.String()
 
 
-def cast(field: FieldConfig, value: Typed, *, integer: bool, valid_json: bool = False) -> Cast:
-    """Return the value in the field's type.
+def cast(
+    field: FieldConfig,
+    value: Typed,
+    *,
+    integer: bool,
+    valid_json: bool = False,
+    unit: EpochUnit | None = None,
+) -> Cast:
+    """Return the value in the field's type; `unit` is what numbers count that stand for times.
 
     `valid_json` says that the source itself guarantees JSON, which spares a pass over the texts.
     """
     if field.array:
-        return _list(field, value, integer)
-    expr = _scalar(field, value, integer, valid_json)
+        return _list(field, value, integer, unit)
+    expr = _scalar(field, value, integer, valid_json, unit)
     sure = _always_fits(field.type, value, integer, valid_json)
     dtype = dtype_of(field, integer=integer)
     misfit = None if sure else value.expr.is_not_null() & expr.is_null()
@@ -72,7 +80,9 @@ def _always_fits(kind: FieldType, value: Typed, integer: bool, valid_json: bool)
             return False
 
 
-def _scalar(field: FieldConfig, value: Typed, integer: bool, valid_json: bool) -> pl.Expr:
+def _scalar(
+    field: FieldConfig, value: Typed, integer: bool, valid_json: bool, unit: EpochUnit | None
+) -> pl.Expr:
     match field.type:
         case FieldType.TEXT:
             return plain_text(value)
@@ -81,7 +91,7 @@ def _scalar(field: FieldConfig, value: Typed, integer: bool, valid_json: bool) -
         case FieldType.BOOLEAN:
             return to_boolean(value)
         case FieldType.DATE:
-            return to_moment(value)
+            return to_moment(value, unit)
         case FieldType.JSON:
             return _json(value, valid_json)
         case FieldType.ENUM:
@@ -109,7 +119,7 @@ def _json(value: Typed, valid_json: bool) -> pl.Expr:
             return plain_text(value)
 
 
-def _list(field: FieldConfig, value: Typed, integer: bool) -> Cast:
+def _list(field: FieldConfig, value: Typed, integer: bool, unit: EpochUnit | None) -> Cast:
     if value.family is Family.TEXT:
         as_json = field.type is FieldType.JSON
         source = Typed(parse_lists(value.expr, as_json=as_json), pl.List(pl.String()))
@@ -118,7 +128,7 @@ def _list(field: FieldConfig, value: Typed, integer: bool) -> Cast:
     else:
         nothing = pl.lit(None, dtype=pl.List(pl.String))
         source = Typed(pl.when(False).then(nothing), pl.List(pl.String()))
-    element = _scalar(field, Typed(pl.element(), inner(source.dtype)), integer, False)
+    element = _scalar(field, Typed(pl.element(), inner(source.dtype)), integer, False, unit)
     # Null elements are dropped: no store can keep them, and they say nothing.
     before = source.expr.list.drop_nulls()
     after = before.list.eval(element.cast(_scalar_dtype(field.type, integer))).list.drop_nulls()

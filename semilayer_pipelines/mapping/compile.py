@@ -17,6 +17,7 @@ from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.config.transforms import Custom, Default, Replace, Round, ToNumber
 from semilayer_pipelines.errors import ConfigError, SchemaMismatch, nearest
 from semilayer_pipelines.mapping.custom import load_function
+from semilayer_pipelines.mapping.epochs import epoch_unit
 from semilayer_pipelines.mapping.hashes import fingerprint, seed
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.mapping.plan import FieldPlan
@@ -122,6 +123,7 @@ def _field_plan(name: str, field: FieldConfig, table: Table, project_dir: Path |
             and not field.transform
             and field.null_as is None
         ),
+        unit=epoch_unit(field, columns),
     )
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, ColumnKind
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.config.fields import FieldConfig
-from semilayer_pipelines.config.transforms import Custom
+from semilayer_pipelines.config.transforms import Custom, EpochUnit
 from semilayer_pipelines.mapping.casts import Cast, cast, dtype_of
 from semilayer_pipelines.mapping.custom import Function
 from semilayer_pipelines.mapping.embedded_text import embedded_text
@@ -37,7 +37,7 @@ class FieldPlan:
     """One field with what is known about it before any page: its columns and its functions.
 
     `columns` are the source columns that exist; `functions` the callables of its custom steps, in
-    their order.
+    their order; `unit` is what the numbers of its columns count where they stand for times.
     """
 
     name: str
@@ -46,6 +46,7 @@ class FieldPlan:
     functions: tuple[Function, ...]
     integer: bool
     valid_json: bool
+    unit: EpochUnit | None = None
 
     @property
     def dtype(self) -> pl.DataType:
@@ -91,7 +92,9 @@ def page_plan(
     values = {field.name: _before_cast(field, schema, kinds) for field in fields}
     resolved = {f.name: resolve(f.config, f.columns, schema, kinds).expr for f in fields}
     casts: dict[str, Cast] = {
-        f.name: cast(f.config, values[f.name], integer=f.integer, valid_json=f.valid_json)
+        f.name: cast(
+            f.config, values[f.name], integer=f.integer, valid_json=f.valid_json, unit=f.unit
+        )
         for f in fields
     }
     shard = [pl.col(SHARD_COLUMN).cast(pl.Int32).alias(SHARD)] if SHARD_COLUMN in schema else []
@@ -127,5 +130,5 @@ def _before_cast(
         value = resolve(field.config, field.columns, schema, kinds)
     for step in field.config.transform[field.steps_after_custom :]:
         assert not isinstance(step, Custom)
-        value = apply_step(step, value)
+        value = apply_step(step, value, field.unit)
     return value

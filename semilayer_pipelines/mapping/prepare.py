@@ -77,7 +77,7 @@ def _customised(
     series = pl.Series(name, [], dtype=pl.Null)
     for step in plan.config.transform[: plan.steps_after_custom]:
         if not isinstance(step, Custom):
-            value = apply_step(step, value)
+            value = apply_step(step, value, plan.unit)
             continue
         # with_columns and not select, so that a constant has as many values as there are rows.
         given = frame.with_columns(value.expr.alias(name))[name].alias(plan.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from semilayer_pipelines.config.transforms import EpochUnit
 from semilayer_pipelines.mapping.dates import parse_moments
 from semilayer_pipelines.mapping.typed import MOMENT, Family, Typed, plain_text
 
@@ -16,8 +17,15 @@ __all__ = ["to_boolean", "to_float", "to_integer", "to_moment", "to_number"]
 _TRUE = ["true", "t", "yes", "y", "1", "on"]
 _FALSE = ["false", "f", "no", "n", "0", "off"]
 
-# Epoch milliseconds of the years 1 to 9999; Polars panics on what no calendar can name.
-_CALENDAR = (-62_135_596_800_000, 253_402_300_799_999)
+# Seconds since 1970 of the years 1 to 9999; Polars panics on what no calendar can name.
+_CALENDAR = (-62_135_596_800, 253_402_300_799)
+_MICROSECONDS = 1_000_000
+_PER_SECOND: dict[EpochUnit, int] = {
+    "seconds": 1,
+    "milliseconds": 1_000,
+    "microseconds": 1_000_000,
+    "nanoseconds": 1_000_000_000,
+}
 
 
 def to_number(value: Typed) -> Typed:
@@ -75,16 +83,47 @@ def to_boolean(value: Typed) -> pl.Expr:
     return pl.when(word.is_in(_TRUE)).then(True).when(word.is_in(_FALSE)).then(False)
 
 
-def to_moment(value: Typed) -> pl.Expr:
-    """Return Datetime[us, UTC] from dates, ISO 8601 texts and epoch milliseconds."""
+def to_moment(value: Typed, unit: EpochUnit | None = None) -> pl.Expr:
+    """Return Datetime[us, UTC] from dates, ISO 8601 texts and numbers.
+
+    `unit` is what a number counts since 1970. Without one it is milliseconds, and a text of a
+    number is no date.
+    """
     match value.family:
         case Family.DATE | Family.MOMENT:
             return value.expr.cast(MOMENT, strict=False)
+        case Family.TEXT if unit is not None:
+            return pl.coalesce(parse_moments(value.expr), _from_digits(value.expr, unit))
         case Family.TEXT:
             return parse_moments(value.expr)
-        case Family.INTEGER | Family.FLOAT | Family.DECIMAL:
-            milliseconds = value.expr.cast(pl.Float64).round(0).cast(pl.Int64, strict=False)
-            named = pl.when(milliseconds.is_between(*_CALENDAR)).then(milliseconds)
-            return named.cast(pl.Datetime("ms", "UTC")).cast(MOMENT)
+        case Family.INTEGER:
+            return _from_whole(value.expr, unit or "milliseconds")
+        case Family.FLOAT | Family.DECIMAL:
+            return _from_fraction(value.expr, unit or "milliseconds")
         case Family.BOOLEAN | Family.LIST:
             return pl.when(False).then(pl.lit(None, dtype=MOMENT))
+
+
+def _from_digits(texts: pl.Expr, unit: EpochUnit) -> pl.Expr:
+    digits = texts.str.strip_chars()
+    # As an integer first: a float in between would round nanoseconds.
+    return pl.coalesce(
+        _from_whole(digits.cast(pl.Int64, strict=False), unit),
+        _from_fraction(digits.cast(pl.Float64, strict=False), unit),
+    )
+
+
+def _from_whole(number: pl.Expr, unit: EpochUnit) -> pl.Expr:
+    per_second = _PER_SECOND[unit]
+    lowest, highest = (bound * per_second for bound in _CALENDAR)
+    whole = number.cast(pl.Int64, strict=False)
+    named = pl.when(whole.is_between(max(lowest, -(2**63)), min(highest, 2**63 - 1))).then(whole)
+    if per_second > _MICROSECONDS:
+        return (named // (per_second // _MICROSECONDS)).cast(MOMENT)
+    return (named * (_MICROSECONDS // per_second)).cast(MOMENT)
+
+
+def _from_fraction(number: pl.Expr, unit: EpochUnit) -> pl.Expr:
+    seconds = number.cast(pl.Float64) / _PER_SECOND[unit]
+    named = pl.when(seconds.is_between(*_CALENDAR)).then(seconds)
+    return (named * _MICROSECONDS).round(0).cast(pl.Int64).cast(MOMENT)

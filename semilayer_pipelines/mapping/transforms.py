@@ -14,6 +14,7 @@ import re
 import polars as pl
 
 from semilayer_pipelines.config import transforms as m
+from semilayer_pipelines.config.transforms import EpochUnit
 from semilayer_pipelines.mapping.scalars import to_moment, to_number
 from semilayer_pipelines.mapping.typed import MOMENT, Family, Typed, filled, inner, plain_text
 
@@ -36,8 +37,8 @@ BuiltIn = (
 )
 
 
-def apply_step(step: BuiltIn, value: Typed) -> Typed:
-    """Return the value after one transform."""
+def apply_step(step: BuiltIn, value: Typed, unit: EpochUnit | None = None) -> Typed:
+    """Return the value after one transform; `unit` is what numbers count that stand for times."""
     is_list = value.family is Family.LIST
     match step:
         case m.Default():
@@ -52,13 +53,13 @@ def apply_step(step: BuiltIn, value: Typed) -> Typed:
         case m.Split() if is_list:
             return value
         case _ if is_list:
-            element = apply_step(step, Typed(pl.element(), inner(value.dtype)))
+            element = apply_step(step, Typed(pl.element(), inner(value.dtype)), unit)
             return Typed(value.expr.list.eval(element.expr), pl.List(element.dtype))
         case _:
-            return _scalar(step, value)
+            return _scalar(step, value, unit)
 
 
-def _scalar(step: BuiltIn, value: Typed) -> Typed:
+def _scalar(step: BuiltIn, value: Typed, unit: EpochUnit | None) -> Typed:
     match step:
         case m.ToNumber():
             return _number_or_nan(value)
@@ -66,7 +67,7 @@ def _scalar(step: BuiltIn, value: Typed) -> Typed:
             word = plain_text(value).str.to_lowercase()
             return Typed(word.is_in(["true", "1", "yes"]).fill_null(False), pl.Boolean())
         case m.ToDate():
-            return Typed(to_moment(value), MOMENT)
+            return Typed(to_moment(value, step.unit or unit), MOMENT)
         case m.Round():
             return _rounded(step, _number_or_nan(value))
         case m.Trim():

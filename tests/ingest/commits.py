@@ -30,6 +30,10 @@ DRAWN: dict[str, tuple[str, Draw]] = {
     "date": ("DATE", lambda now, _: f"{now:%Y-%m-%d}"),
     "ISO text": ("text", lambda now, _: f"{now:%Y-%m-%dT%H:%M:%S.%f}Z"),
     "number": ("BIGINT", lambda _, number: number),
+    "epoch seconds": ("INTEGER", lambda now, _: int(now.timestamp())),
+    "decimal epoch": ("DECIMAL(20,3)", lambda now, _: f"{now.timestamp():.3f}"),
+    "float epoch": ("DOUBLE PRECISION", lambda now, _: now.timestamp()),
+    "text epoch": ("text", lambda now, _: f"{now.timestamp():.0f}"),
     "binary version": ("binary", lambda _, number: number.to_bytes(8, "big")),
 }
 """Kinds of tracked columns: the type (see `SourceDatabase.type`) and how a value is drawn."""
