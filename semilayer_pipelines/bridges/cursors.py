@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from decimal import Decimal
 
-__all__ = ["Scalar", "decode", "encode", "shown", "tracked"]
+__all__ = ["Scalar", "decode", "encode", "shown", "shown_key", "tracked"]
 
 Scalar = int | float | str | bytes | Decimal
 """A key value as it is bound to a statement."""
@@ -64,5 +64,9 @@ def tracked(cursor: str) -> str:
 
 def shown(cursor: str) -> str:
     """Return the tracked value of a cursor as a person reads it; bytes are hexadecimal."""
-    value = decode(cursor)[0]
-    return value.hex() if isinstance(value, bytes) else str(value)
+    return shown_key(decode(cursor)[:1])
+
+
+def shown_key(values: Sequence[Scalar]) -> str:
+    """Return the values of a position as a person reads them."""
+    return ", ".join(v.hex() if isinstance(v, bytes) else str(v) for v in values)

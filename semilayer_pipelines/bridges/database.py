@@ -7,6 +7,7 @@ which rows are read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -96,11 +97,19 @@ class Query:
 
 @dataclass(frozen=True)
 class Fetched:
-    """Up to `limit` rows, the cursor values of the last, and whether there was one more."""
+    """Up to `limit` rows, the cursor values of each, and whether there was one more.
+
+    `position` takes the number of a row, from 0; it may raise `SourceRefused`.
+    """
 
     frame: pl.DataFrame
-    last: tuple[Scalar, ...] | None
+    position: Callable[[int], tuple[Scalar, ...]]
     more: bool
+
+    @property
+    def last(self) -> tuple[Scalar, ...] | None:
+        """Cursor values of the last row; `None` when there is no row."""
+        return self.position(self.frame.height - 1) if self.frame.height else None
 
 
 class Database(Protocol):

@@ -1,8 +1,9 @@
 """Database errors in the words of our own tree.
 
-Three answers matter to a caller: may it pass (`SourceUnreachable`), did the source say no
-(`SourceRefused`), or is something named that does not exist (`SchemaMismatch`)? No message may hold
-a password: drivers' texts go through `redact`, connection strings are never quoted.
+Four answers matter to a caller: may it pass (`SourceUnreachable`), did the source say no
+(`SourceRefused`), was it a single value (`ValueRefused`), or is something named that does not exist
+(`SchemaMismatch`)? No message may hold a password: drivers' texts go through `redact`, connection
+strings are never quoted.
 """
 
 from __future__ import annotations
@@ -19,8 +20,39 @@ __all__ = ["ValueRefused", "mariadb_failure", "postgres_failure", "sqlite_failur
 
 
 class ValueRefused(SourceRefused):
-    """The database cannot read a value that was bound; look-ups use it to find the bad id."""
+    """The database cannot work with a value: one that was bound, or one that a row holds.
 
+    Another statement, without that id or that row, may go through; `said` is what was wrong.
+    """
+
+    def __init__(self, source: str, said: str) -> None:
+        super().__init__(
+            f"source {source!r} cannot use a value: {_sentence(said)}",
+            cure="Correct the row, or the view that computes it.",
+        )
+        self.said = said
+
+
+_POSTGRES_DATA = ("21", "22", "2F", "38", "39", "P0")
+"""Classes of what one row can bring about: its values, its sub-select, a function over it."""
+
+_POSTGRES_DATA_STATES = ("54000", "54001", "XX001")
+"""A value too large or too deep, and a value that is damaged on disk."""
+
+_MARIADB_DATA = (
+    *(1242, 1264, 1265, 1292, 1365, 1366, 1367, 1406, 1411, 1416, 1426, 1441, 1525, 1644, 1690),
+    *(1267, 1270, 1271, 1918, 1919, 3037, 3064, 3140, 3141, 3143, 3146, 3156, 3157, 3854, 4078),
+)
+"""Sub-selects of several rows, values out of range, truncated or of no calendar, bad JSON, bad
+geometry, collations that do not mix, and what a function signals."""
+
+_SQLITE_NO_DATA = (
+    "interrupted",
+    "out of memory",
+    "disk i/o error",
+    "is full",
+    "schema has changed",
+)
 
 _POSTGRES_CONNECT_REFUSALS = (
     "password authentication failed",
@@ -56,8 +88,8 @@ def postgres_failure(error: BaseException, source: str, timeout_ms: int) -> Semi
             return _gone(source, said)
         case "42501" | "3D000" | "25006" | "28000" | "28P01":
             return _refused(source, said)
-        case state if state[:2] == "22":
-            return ValueRefused(f"source {source!r} cannot use a value: {said}")
+        case state if state[:2] in _POSTGRES_DATA or state in _POSTGRES_DATA_STATES:
+            return ValueRefused(source, said)
         # Connection, resources, operator intervention, system error, rollback: each may pass.
         case state if state[:2] in ("08", "53", "57", "58", "40"):
             return _unreachable(source, said)
@@ -81,8 +113,8 @@ def mariadb_failure(error: BaseException, source: str, timeout_ms: int) -> Semil
             return _too_slow(source, said, timeout_ms)
         case 1146 | 1054 | 1356:
             return _gone(source, said)
-        case 1267 | 1270 | 1271 | 1292 | 1366 | 1525 | 3854 | 4078:
-            return ValueRefused(f"source {source!r} cannot use a value: {said}")
+        case code if code in _MARIADB_DATA:
+            return ValueRefused(source, said)
         # 0: PyMySQL's own "connection already closed".
         case 0 | 1040 | 1053 | 1077 | 1079 | 1129 | 1158 | 1159 | 1160 | 1161 | 1203 | 1213 | 1927:
             return _unreachable(source, said)
@@ -106,8 +138,12 @@ def sqlite_failure(error: BaseException, source: str, path: str) -> SemilayerErr
             cure="Check the permissions; a database in WAL mode needs a folder that may be "
             "written to.",
         )
-    if "not a database" in lowered or "malformed" in lowered:
+    if "not a database" in lowered or "image is malformed" in lowered:
         return SourceRefused(f"source {source!r}: {path!r} is no SQLite database ({said}).")
+    # Prepared, but stopped at a row: a cast, a function or a sum that its values do not allow.
+    _, at_a_row, why = said.partition("Failed to step query: ")
+    if at_a_row and not any(phrase in lowered for phrase in _SQLITE_NO_DATA):
+        return ValueRefused(source, why)
     return _refused(source, said)
 
 

@@ -7,7 +7,7 @@ what it cannot deliver it names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -108,11 +108,15 @@ class SourcePage:
 
     `cursor` is `None` exactly when nothing follows. `last` is the encoded position of the last
     row, `None` when there is no row: where a walk that ended may go on another day.
+
+    `refused` are the rows between those of the frame that the database cannot read, a view that
+    divides by zero for instance: their key texts, and why.
     """
 
     frame: pl.DataFrame
     cursor: str | None
     last: str | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,15 @@ class Untracked:
 
 @dataclass(frozen=True)
 class LookedUp:
-    """Rows found by id, and the ids that can never name a row of this table (with the reason)."""
+    """Rows found by id.
+
+    `malformed` are the ids that can never name a row of this table, and why. `refused` are the rows
+    that are there and that the database cannot read: their key texts, and why.
+    """
 
     frame: pl.DataFrame
     malformed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 class Bridge(Protocol):

@@ -27,10 +27,11 @@ from semilayer_pipelines.bridges.database import (
     Sql,
     split_name,
 )
+from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.frames import frame_of
 from semilayer_pipelines.bridges.ids import typed
 from semilayer_pipelines.bridges.protocol import Table
-from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceRefused, nearest
+from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, nearest
 
 __all__ = ["Dialect", "Run", "ServerDatabase"]
 
@@ -126,8 +127,11 @@ class ServerDatabase:
         with self._transaction() as run:
             rows = run(select.text, tuple(map(self._dialect.bind, select.params)))
         kept = rows[: query.limit]
-        last = self._cursor(query, hidden, kept[-1]) if kept else None
-        return Fetched(frame_of(query, kept), last, len(rows) > len(kept))
+        return Fetched(
+            frame_of(query, kept),
+            lambda row: self._cursor(query, hidden, kept[row]),
+            len(rows) > len(kept),
+        )
 
     def _cursor(
         self, query: Query, hidden: list[SourceColumn], row: tuple[Any, ...]
@@ -172,10 +176,8 @@ class ServerDatabase:
             cause = error.orig or error
             raise self._dialect.failure(cause, self._name, self._timeout_ms) from None
         except UnicodeDecodeError as error:
-            raise SourceRefused(
-                f"source {self._name!r} holds text that is not valid {error.encoding}.",
-                cure="Give the database's encoding in the connection, or leave the column out.",
-            ) from None
+            said = f"a text is not valid {error.encoding} (byte {error.object[error.start]:#04x})"
+            raise ValueRefused(self._name, said) from None
         except (SQLAlchemyError, RuntimeError) as error:
             raise self._dialect.failure(error, self._name, self._timeout_ms) from None
 

@@ -8,17 +8,16 @@ between calls, and asks for a table's description once, not once a page.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-
-import polars as pl
 
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.backends import open_database
 from semilayer_pipelines.bridges.catalogue import Catalogue
-from semilayer_pipelines.bridges.cursors import Scalar, decode, encode
-from semilayer_pipelines.bridges.database import Query, SourceColumn, Sql
-from semilayer_pipelines.bridges.failures import ValueRefused
+from semilayer_pipelines.bridges.cursors import decode, encode
+from semilayer_pipelines.bridges.database import Query, Sql
 from semilayer_pipelines.bridges.ids import parse_ids
+from semilayer_pipelines.bridges.pages import Pages
 from semilayer_pipelines.bridges.protocol import (
     LookedUp,
     Selection,
@@ -31,8 +30,6 @@ from semilayer_pipelines.bridges.protocol import (
 __all__ = ["SqlBridge"]
 
 _WHOLE = Window()
-# Below SQLite's limit of 1,000 nested conditions and MariaDB's of 1,000 listed values.
-_IDS_A_STATEMENT = 500
 
 
 class SqlBridge:
@@ -44,6 +41,7 @@ class SqlBridge:
     def __init__(self, url: str, *, timeout_ms: int, name: str) -> None:
         self._db = open_database(url, timeout_ms=timeout_ms, name=name)
         self._catalogue = Catalogue(self._db, name)
+        self._pages = Pages(self._db, self._catalogue, name)
 
     def tables(self) -> list[str]:
         """Return the names of all tables and views, sorted."""
@@ -91,25 +89,13 @@ class SqlBridge:
     def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
         """Read up to `limit` rows of the window in key order."""
         key = self._catalogue.key(selection)
-        return self._page(selection, key, self._rows_in(selection, window), limit, shard=None)
+        return self._pages.read(selection, key, self._within(selection, window), limit, shard=None)
 
     def read_rows(self, selection: Selection, ids: Sequence[str]) -> LookedUp:
         """Read the rows whose key, as text, is one of `ids`."""
         wanted, malformed = parse_ids(self._db, self._catalogue.key(selection), ids)
-        names = list(wanted)
-        frames: list[pl.DataFrame] = []
-        for start in range(0, len(names), _IDS_A_STATEMENT):
-            chunk = {name: wanted[name] for name in names[start : start + _IDS_A_STATEMENT]}
-            frames += self._look_up(selection, chunk, malformed)
-        if not frames:
-            nothing = Sql(f" FROM {self._from(selection)} WHERE 1 = 0")
-            frames = [self._db.read(self._query(selection, nothing)).frame]
-        # A column of unfit values is only there where there are such values.
-        frame = pl.concat(frames, how="diagonal")
-        if len(frames) > 1:
-            # Under a collation that ignores case, two chunks may have found the same row.
-            frame = frame.unique(selection.key, keep="first", maintain_order=True)
-        return LookedUp(frame, malformed)
+        found = self._pages.look_up(selection, wanted, self._shard(selection))
+        return replace(found, malformed=malformed | found.malformed)
 
     def read_changed(
         self,
@@ -133,8 +119,7 @@ class SqlBridge:
         end = None if upto is None else st.upto(self._db, (column,), decode(upto))
         split = None if horizon is None else self._db.in_the_future(column, horizon)
         conditions = [st.complete(order), start, end, split.upto if split else None]
-        tail = Sql(f" FROM {self._from(selection)}") + st.both(conditions)
-        return self._page(selection, order, tail, limit, shard=self._shard(selection))
+        return self._pages.read(selection, order, conditions, limit, shard=self._shard(selection))
 
     def high_water(
         self, selection: Selection, tracked: str, horizon: datetime | None = None
@@ -169,57 +154,13 @@ class SqlBridge:
         return self._catalogue.table(selection).quoted
 
     def _rows_in(self, selection: Selection, window: Window) -> Sql:
+        return Sql(f" FROM {self._from(selection)}") + st.both(self._within(selection, window))
+
+    def _within(self, selection: Selection, window: Window) -> list[Sql | None]:
         key = self._catalogue.key(selection)
         after = None if window.after is None else st.after(self._db, key, decode(window.after))
         upto = None if window.upto is None else st.upto(self._db, key, decode(window.upto))
-        where = st.both([st.complete(key), after, upto])
-        return Sql(f" FROM {self._from(selection)}") + where
-
-    def _page(
-        self,
-        selection: Selection,
-        order: tuple[SourceColumn, ...],
-        tail: Sql,
-        limit: int,
-        *,
-        shard: Sql | None,
-    ) -> SourcePage:
-        # One row more than asked for tells whether anything follows.
-        tail += st.order_by(order) + Sql(f" LIMIT {limit + 1}")
-        columns = self._catalogue.columns(selection)
-        fetched = self._db.read(Query(columns, order, selection.key, tail, limit, shard))
-        last = None if fetched.last is None else encode(fetched.last)
-        return SourcePage(fetched.frame, last if fetched.more else None, last)
-
-    def _look_up(
-        self,
-        selection: Selection,
-        wanted: dict[str, list[tuple[Scalar, ...]]],
-        malformed: dict[str, str],
-    ) -> list[pl.DataFrame]:
-        values = [value for options in wanted.values() for value in options]
-        where = st.both([st.one_of(self._db, self._catalogue.key(selection), values)])
-        tail = Sql(f" FROM {self._from(selection)}") + where
-        try:
-            return [self._db.read(self._query(selection, tail)).frame]
-        except ValueRefused as refusal:
-            # Well formed for us, not for the database (no such enum value, no such character):
-            # halve until the id is alone, so that it fails nothing but itself.
-            names = list(wanted)
-            if len(names) == 1:
-                malformed[names[0]] = refusal.message
-                return []
-            half = len(names) // 2
-            return [
-                frame
-                for part in (names[:half], names[half:])
-                for frame in self._look_up(selection, {n: wanted[n] for n in part}, malformed)
-            ]
-
-    def _query(self, selection: Selection, tail: Sql) -> Query:
-        """Return the query for all rows of `tail`, in no order."""
-        columns = self._catalogue.columns(selection)
-        return Query(columns, (), selection.key, tail, None, self._shard(selection))
+        return [st.complete(key), after, upto]
 
     def _shard(self, selection: Selection) -> Sql | None:
         if not selection.bounds:

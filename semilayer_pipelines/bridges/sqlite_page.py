@@ -50,8 +50,11 @@ class SqlitePage:
         """Return the page without the one row more that tells whether anything follows."""
         rows: int = self.table.num_rows
         kept = rows if query.limit is None else min(rows, query.limit)
-        last = self._last(query, kept - 1, source) if kept else None
-        return Fetched(self._frame(query).head(kept), last, rows > kept)
+        return Fetched(
+            self._frame(query).head(kept),
+            lambda row: self._position(query, row, source),
+            rows > kept,
+        )
 
     def _places(self) -> Iterator[tuple[SourceColumn, int]]:
         at = 0
@@ -77,7 +80,7 @@ class SqlitePage:
             made.append(pl.Series(SHARD_COLUMN, shards).cast(pl.Int32))
         return pl.DataFrame([*made, *beside])
 
-    def _last(self, query: Query, row: int, source: str) -> tuple[Scalar, ...]:
+    def _position(self, query: Query, row: int, source: str) -> tuple[Scalar, ...]:
         places = {column.column.name: at for column, at in self._places()}
         first = self.table.num_columns - 2 * len(self.retyped)
         pairs = {c.column.name: first + 2 * i for i, c in enumerate(self.retyped)}

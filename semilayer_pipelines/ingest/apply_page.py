@@ -30,7 +30,7 @@ from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.vectors import PendingVectors, Vectorised, begin_vectors
-from semilayer_pipelines.mapping.mapped import Mapped
+from semilayer_pipelines.mapping.mapped import Mapped, why_failed
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, SHARD, Index
 
@@ -71,8 +71,8 @@ def begin_page(
     opened: OpenLens, target: Target, page: Page, choice: RowChoice, embed: Embed
 ) -> Begun:
     """Map and compare a page, and have its vectors made; nothing is written."""
-    mapped = opened.mapping.apply(page.rows)
-    _refuse_mass_failure(mapped, page.rows.height)
+    mapped = opened.mapping.apply(page.rows).without(page.refused)
+    _refuse_mass_failure(mapped, page.height)
     states = choice.compare(page, mapped)
     actions = decide(states, sole_writer=target.sole_writer)
     written = actions != Action.SKIP
@@ -163,7 +163,7 @@ def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
         first = mapped.failed.row(0, named=True)
         raise TooManyFailures(
             f"{failed} of {rows} rows cannot be mapped; the first, {first[KEY]}: "
-            f"field {first['field']}: {first['reason']}.",
+            f"{why_failed(first)}.",
             cure="Mend the field in the lens and push it again.",
         )
 
@@ -185,7 +185,7 @@ def _newer(opened: OpenLens, keys: pl.Series, seq: int) -> list[str]:
 def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int, rejected: int) -> Counts:
     changed = ready.rows.height + len(ready.rejected)
     return Counts(
-        read=page.rows.height,
+        read=page.height,
         unchanged=mapped.frame.height - changed,
         embedded=ready.embedded,
         reused=ready.reused,
@@ -207,9 +207,11 @@ def _commit(
 ) -> None:
     mapped, cover = begun.mapped, choice.cover
     failed = {
-        row[KEY]: ("mapping", f"field {row['field']}: {row['reason']}")
+        row[KEY]: ("mapping", why_failed(row))
         for row in mapped.failed.iter_rows(named=True)  # few: most of a page failing was refused
-    } | dict(rejected)
+    }
+    failed |= {key: ("reading", reason) for key, reason in begun.page.refused.items()}
+    failed |= rejected
     if not failed and not run.had_failed_rows and cover is None:
         return
     with opened.registry.begin() as db:

@@ -19,7 +19,7 @@ def absent(opened: OpenLens, keys: Sequence[str]) -> list[str]:
     """Return the keys that name no row of the source now; raises what the bridge raises."""
     just_keys = replace(opened.selection, columns=opened.selection.key)
     found = retrying(lambda: opened.bridge.read_rows(just_keys, keys), SourceUnreachable)
-    there = set(key_texts(found.frame, opened.selection.key).to_list())
+    there = {*key_texts(found.frame, opened.selection.key), *found.refused}
     return [key for key in keys if key not in there]
 
 

@@ -108,7 +108,7 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
         # Rows that moved past the end meanwhile: one that moves all the time would never be seen.
         # The cursor stays, as among them it could pass rows that are committed late.
         page = next(_walk(opened, selection, column, after=last, horizon=began + HORIZON))
-        if page.rows.height and not run.paused():
+        if page.height and not run.paused():
             apply_page(opened, run, target, page, ByKey(target))
     return True
 

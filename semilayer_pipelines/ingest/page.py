@@ -7,8 +7,8 @@ modes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import polars as pl
@@ -27,7 +27,8 @@ class Page:
 
     `shard` is `None` when the rows carry their shard in a column. `started` is a monotonic time.
     `cursor` is where its walk goes on, `None` after the last page; `last` is the position of the
-    last row in a walk by tracked value.
+    last row in a walk by tracked value. `refused` are the keys of rows that are there and that the
+    source cannot read, and why.
     """
 
     rows: pl.DataFrame
@@ -36,6 +37,12 @@ class Page:
     started: float
     cursor: str | None = None
     last: str | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def height(self) -> int:
+        """How many rows the source has here, whether they can be read or not."""
+        return self.rows.height + len(self.refused)
 
 
 Cover = Callable[[Connection, Page, Counts], None]

@@ -52,7 +52,7 @@ class ClaimedRows:
 
     def cover(self, db: Connection, page: Page, counts: Counts) -> None:
         """Acknowledge the changes of the page's rows."""
-        self.acknowledge(db, _keys(self.opened, page.rows))
+        self.acknowledge(db, _keys(self.opened, page))
 
     def acknowledge(self, db: Connection, keys: Sequence[str]) -> None:
         """Acknowledge the changes of these keys."""
@@ -92,15 +92,16 @@ def apply_changes(
         seq = changes.latest_seq(db, opened.lens.id)
     upserts = [change.key for change in batch if change.action is Action.UPSERT]
     selection = replace(opened.selection, bounds=target.generation.bounds)
-    found = retrying(lambda: opened.bridge.read_rows(selection, upserts), SourceUnreachable).frame
-    gone = sorted({change.key for change in batch} - set(_keys(opened, found)))
-    if found.height:
-        shard = None if target.generation.bounds else 0
-        apply_page(opened, run, target, Page(found, shard, seq, started), choice)
+    found = retrying(lambda: opened.bridge.read_rows(selection, upserts), SourceUnreachable)
+    shard = None if target.generation.bounds else 0
+    page = Page(found.frame, shard, seq, started, refused=found.refused)
+    gone = sorted({change.key for change in batch} - set(_keys(opened, page)))
+    if page.height:
+        apply_page(opened, run, target, page, choice)
     if gone:
         commit = (lambda db: acknowledge(db, gone)) if acknowledge else None
         delete_keys(opened, run, target, gone, change_seq=seq, commit=commit)
 
 
-def _keys(opened: OpenLens, rows: pl.DataFrame) -> list[str]:
-    return key_texts(rows, opened.selection.key).to_list()
+def _keys(opened: OpenLens, page: Page) -> list[str]:
+    return [*key_texts(page.rows, opened.selection.key), *page.refused]

@@ -59,7 +59,7 @@ def pages(
         with opened.registry.read() as db:
             seq = changes.latest_seq(db, opened.lens.id)
         found = retrying(partial(read, after, limit), SourceUnreachable)
-        yield Page(found.frame, shard, seq, started, found.cursor, found.last)
+        yield Page(found.frame, shard, seq, started, found.cursor, found.last, found.refused)
         if found.cursor is None:
             return
         own_size.took(found.frame.height, time.monotonic() - started)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -35,7 +35,7 @@ from semilayer_pipelines.stores.protocol import (
     IndexField,
 )
 
-__all__ = ["TEXT", "LensMapping", "Mapped"]
+__all__ = ["TEXT", "LensMapping", "Mapped", "why_failed"]
 
 _FAILED = {KEY: pl.String(), "field": pl.String(), "reason": pl.String()}
 _ROW = "\0row"
@@ -53,6 +53,13 @@ class Mapped:
 
     frame: pl.DataFrame
     failed: pl.DataFrame
+
+    def without(self, refused: Mapping[str, str]) -> Mapped:
+        """Return the page with rows set aside that the source could not read: key and reason."""
+        if not refused:
+            return self
+        rows = {KEY: list(refused), "field": [""] * len(refused), "reason": list(refused.values())}
+        return replace(self, failed=pl.concat([self.failed, pl.DataFrame(rows, schema=_FAILED)]))
 
 
 @dataclass(frozen=True)
@@ -171,6 +178,13 @@ class LensMapping:
             sentence = complaint(planned.name, planned.config, shown, integer=planned.integer)
             found.append((position, sentence))
         return found
+
+
+def why_failed(row: Mapping[str, str]) -> str:
+    """Return why a row of `Mapped.failed` was set aside, with the field where it is a field's."""
+    field, reason = row["field"], row["reason"]
+    prefix = f"field {field}: "
+    return reason if not field or reason.startswith(prefix) else prefix + reason
 
 
 def _alike(rows: pl.DataFrame, loose: Sequence[str]) -> list[pl.DataFrame]:

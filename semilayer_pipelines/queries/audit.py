@@ -129,7 +129,7 @@ class _Auditor:
         rows = 0
         for number in range(shards):
             for page in walk(self._opened, shard_window(bounds, number), number):
-                rows += page.rows.height
+                rows += page.height
                 self._compare(known, page)
                 report(rows)
         if self._index:
@@ -147,7 +147,7 @@ class _Auditor:
         )
 
     def _compare(self, known: KnownRows, page: Page) -> None:
-        mapped = self._opened.mapping.apply(page.rows)
+        mapped = self._opened.mapping.apply(page.rows).without(page.refused)
         states = known.compare(mapped.frame)
         known.mark_seen(mapped.failed[KEY])
         self._note(Kind.SET_ASIDE, mapped.failed[KEY].to_list())

@@ -18,7 +18,7 @@ from semilayer_pipelines.bridges.unfit import with_unfit
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
-from semilayer_pipelines.mapping.mapped import TEXT
+from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log
 from semilayer_pipelines.registry.changes import Change
@@ -142,7 +142,8 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         stored = index.get(id) if index else None
         mapped = _mapped(applied.frame)
         why = applied.failed.row(0, named=True) if applied.failed.height else None
-        fault = f"field {why['field']}: {why['reason']}" if why else found.malformed.get(id)
+        unread = found.refused.get(id) or found.malformed.get(id)
+        fault = why_failed(why) if why else unread
         return Explanation(
             lens=name,
             id=id,

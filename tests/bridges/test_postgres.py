@@ -336,3 +336,40 @@ def test_what_to_do_about_a_refusal_is_a_sentence_of_its_own(postgres_database: 
         open_bridge(config, name="shop", environ={"SHOP_URL": shop}).tables()
 
     assert ". Check the user, its password" in str(failure.value)
+
+
+@pytest.fixture
+def raw_bytes() -> Iterator[SourceDatabase]:
+    """A database that checks no text: whatever bytes an old program wrote are in it."""
+    server = servers.postgres_url()
+    name = "semilayer_test_ascii"
+    how = "ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    servers.execute(server, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} {how}")
+    url = make_url(server).set(database=name, query={"client_encoding": "utf8"})
+    yield from SourceDatabase.opened("postgres", url.render_as_string(hide_password=False))
+    servers.execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_bytes_that_are_no_text_cost_their_own_row(raw_bytes: SourceDatabase) -> None:
+    raw_bytes.run(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)",
+        r"INSERT INTO items SELECT n, CASE n WHEN 5 THEN E'a\xff' ELSE 'fine' END "
+        "FROM generate_series(1, 9) n",
+    )
+    selection = Selection("items", ("id",), ("id", "v"))
+
+    page = raw_bytes.bridge.read_page(selection, Window(), 9)
+
+    assert page.frame["id"].to_list() == [1, 2, 3, 4, 6, 7, 8, 9]
+    assert list(page.refused) == ["5"]
+    assert "0xff" in page.refused["5"]
+
+
+def test_a_key_that_is_no_text_is_told_with_its_neighbours(raw_bytes: SourceDatabase) -> None:
+    raw_bytes.run(
+        "CREATE TABLE items (id TEXT PRIMARY KEY)",
+        r"INSERT INTO items VALUES ('a'), ('b'), ('c'), (E'c\xff'), ('d'), ('e')",
+    )
+
+    with pytest.raises(SourceRefused, match="even read id of a row of 'items', between c and d: "):
+        raw_bytes.bridge.read_page(ITEMS, Window(), 6)
