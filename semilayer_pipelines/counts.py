@@ -20,8 +20,9 @@ class Counts:
     `untracked` and `in_the_future` are rows that incremental ingest cannot place and leaves to
     smart sync: without a tracked value, or with a time in the future. `missed_updates` are rows
     that smart sync found new or changed though their tracked value had not moved: incremental
-    ingest never sees them. `tokens` counts what the model read of the embedded rows; 0 where it
-    does not tell.
+    ingest never sees them. `nulled` counts values, not rows: they did not fit a field that is only
+    metadata, and were left empty. `tokens` counts what the model read of the embedded rows; 0 where
+    it does not tell.
     """
 
     read: int = 0
@@ -35,6 +36,7 @@ class Counts:
     untracked: int = 0
     in_the_future: int = 0
     missed_updates: int = 0
+    nulled: int = 0
     tokens: int = 0
 
     def __add__(self, other: Counts) -> Counts:

@@ -27,7 +27,13 @@ def audit_json(audit: Audit) -> dict[str, object]:
         _camel(kind.value): {"count": found.count, "ids": list(found.ids)}
         for kind, found in audit.found.items()
     }
-    return {"rows": audit.rows, "objects": audit.objects, **kinds, "problems": audit.problems}
+    return {
+        "rows": audit.rows,
+        "objects": audit.objects,
+        **kinds,
+        "nulled": dict(audit.nulled),
+        "problems": audit.problems,
+    }
 
 
 def reporting(tell: Callable[[str], None], lens: str) -> Callable[[int], None]:

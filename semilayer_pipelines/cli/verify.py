@@ -152,9 +152,14 @@ def _lines(result: _Result) -> list[str]:
         f"{result.lens}: {verdict} ({counts})",
         *(f"  {problem}" for problem in found.problems),
         *found_lines(found, _WORDS),
+        *([f"  left empty: values that do not fit  {_by_field(found)}"] if found.nulled else []),
     ]
     if result.job:
         lines.append(f"{result.lens}: {result.job.mode.value} queued, job {result.job.id[:8]}.")
     elif not found.in_line:
         lines.append(f"  mend it: semilayer verify --lens {result.lens} --heal")
     return lines
+
+
+def _by_field(found: Audit) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in sorted(found.nulled.items()))

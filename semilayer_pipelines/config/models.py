@@ -23,6 +23,7 @@ __all__ = [
     "SYNC_INTERVALS",
     "Bridge",
     "LensConfig",
+    "OnMisfit",
     "ProjectConfig",
     "Rebuild",
     "SourceConfig",
@@ -50,6 +51,14 @@ class Rebuild(StrEnum):
 
     SHADOW = "shadow"
     IN_PLACE = "in_place"
+
+
+class OnMisfit(StrEnum):
+    """What becomes of a value that does not fit its field, where the field is only metadata."""
+
+    NULL_DATES = "nullDates"
+    NULL = "null"
+    FAIL = "fail"
 
 
 class Bridge(StrEnum):
@@ -122,6 +131,15 @@ class LensConfig(ConfigModel):
             "`30%` or 0.3.",
         ),
     ] = 0.3
+    on_misfit: Annotated[
+        OnMisfit,
+        Field(
+            description="What becomes of a value that does not fit a field that is not searchable. "
+            "`nullDates` leaves a time empty that no calendar has, such as a zero date or "
+            "`infinity`, and sets the row aside for any other; `null` leaves each empty; `fail` "
+            "always sets the row aside."
+        ),
+    ] = OnMisfit.NULL_DATES
     embedding: Annotated[EmbeddingConfig, Field(description="The model.")] = EmbeddingConfig()
     fields: Annotated[
         dict[str, FieldConfig], Field(min_length=1, description="Field name to field.")
@@ -139,6 +157,12 @@ class LensConfig(ConfigModel):
     @classmethod
     def _one_or_many_columns(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("on_misfit", mode="before")
+    @classmethod
+    def _written_null(cls, value: Any) -> Any:
+        # YAML reads a bare null as no value.
+        return OnMisfit.NULL if value is None else value
 
     @field_validator("guard", mode="before")
     @classmethod

@@ -53,6 +53,10 @@ For every field and row, in this order:
    enum does not list. Then the row is set aside with its reason. It is not written, the other rows
    are, and the next sync retries it. A null fits every type.
 
+A field that is not `searchable` is only there to filter by. The lens's `onMisfit` may leave such a
+value empty instead, so that the row is still found. Each job counts these values as `nulled`. A
+searchable field, the key and the tenant always have to fit.
+
 | type | accepts |
 | --- | --- |
 | `number` | numbers and texts of numbers; not NaN and infinity |

@@ -192,6 +192,7 @@ def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int, rejecte
         written=written,
         failed=mapped.failed.height + rejected,
         truncated=ready.truncated,
+        nulled=sum(mapped.nulled.values()),
         tokens=ready.tokens,
     )
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from semilayer_pipelines.bridges.protocol import Table
 from semilayer_pipelines.config.fields import FieldConfig, FieldType, Merge
-from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.config.models import LensConfig, OnMisfit
 from semilayer_pipelines.config.transforms import Custom, Default, Replace, Round, ToNumber
 from semilayer_pipelines.errors import ConfigError, SchemaMismatch, nearest
 from semilayer_pipelines.mapping.custom import load_function
@@ -64,6 +64,7 @@ def compile_mapping(
         plans=plans,
         kinds={column.name: column.kind for column in table.columns},
         tenant=config.tenant,
+        on_misfit=config.on_misfit,
     )
 
 
@@ -173,5 +174,14 @@ def _fingerprint(config: LensConfig, key: tuple[str, ...]) -> str:
         for name, field in config.fields.items()
     }
     searchable = [name for name, field in config.fields.items() if field.searchable]
-    parts = {"meaning": _MEANING, "key": key, "fields": fields, "searchable": searchable}
-    return fingerprint(parts | ({"tenant": config.tenant} if config.tenant else {}))
+    parts: dict[str, object] = {
+        "meaning": _MEANING,
+        "key": key,
+        "fields": fields,
+        "searchable": searchable,
+    }
+    if config.tenant:
+        parts["tenant"] = config.tenant
+    if config.on_misfit is not OnMisfit.NULL_DATES:
+        parts["onMisfit"] = config.on_misfit.value
+    return fingerprint(parts)

@@ -8,6 +8,7 @@ the other rows on it.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,10 @@ import polars as pl
 
 from semilayer_pipelines.bridges.protocol import ColumnKind
 from semilayer_pipelines.bridges.unfit import unfit_columns, unfit_name
+from semilayer_pipelines.config.fields import FieldType
+from semilayer_pipelines.config.models import OnMisfit
 from semilayer_pipelines.mapping.casts import complaint
+from semilayer_pipelines.mapping.dates import NO_DATE
 from semilayer_pipelines.mapping.hashes import digests
 from semilayer_pipelines.mapping.plan import (
     POSITION,
@@ -38,7 +42,7 @@ from semilayer_pipelines.stores.protocol import (
 __all__ = ["TEXT", "LensMapping", "Mapped", "why_failed"]
 
 _FAILED = {KEY: pl.String(), "field": pl.String(), "reason": pl.String()}
-_ROW = "\0row"
+_ROW, _VALUE = "\0row", "\0value"
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,13 @@ class Mapped:
     `frame` has KEY, TEXT (String), ROW_HASH, TEXT_HASH (Binary, 16 bytes), SHARD (Int32, when the
     page had it) and the fields in the order of the configuration, with distinct keys. `failed` has
     KEY, `field` and `reason` (String), one row for each source row that was set aside; a key that
-    is null reads `NULL`.
+    is null reads `NULL`. `nulled` says of how many rows a field's value did not fit and was left
+    empty.
     """
 
     frame: pl.DataFrame
     failed: pl.DataFrame
+    nulled: Mapping[str, int] = field(default_factory=dict)
 
     def without(self, refused: Mapping[str, str]) -> Mapped:
         """Return the page with rows set aside that the source could not read: key and reason."""
@@ -63,12 +69,22 @@ class Mapped:
 
 
 @dataclass(frozen=True)
+class _Misfits:
+    """The rows whose value does not fit a field (Boolean): those set aside, those left empty."""
+
+    of: FieldPlan
+    fail: pl.Series
+    empty: pl.Series
+
+
+@dataclass(frozen=True)
 class LensMapping:
     """A lens's fields, compiled; made by `compile_mapping`.
 
     `columns` are the source columns to read, key first. `fingerprint` names the meaning of the
     mapping: fields, weights, key and tenant, and neither the model nor cadence, shards or guard.
     `tenant` is the field that says whose a row is; a row that leaves it empty is set aside.
+    `on_misfit` says what becomes of a value that does not fit a field that is only metadata.
     """
 
     columns: tuple[str, ...]
@@ -80,6 +96,7 @@ class LensMapping:
     plans: tuple[FieldPlan, ...] = field(repr=False)
     kinds: Mapping[str, ColumnKind] = field(repr=False)
     tenant: str | None = None
+    on_misfit: OnMisfit = OnMisfit.NULL_DATES
     # One plan for each schema met: a value that does not fit its column is read as text.
     _page_plans: dict[tuple[tuple[str, pl.DataType], ...], PagePlan] = field(
         default_factory=dict, repr=False, compare=False
@@ -93,28 +110,31 @@ class LensMapping:
         """
         loose = unfit_columns(rows.columns)
         parts = [self._mapped(part) for part in (_alike(rows, loose) if loose else [rows])]
-        frame = pl.concat([part for part, _ in parts])
-        failed = pl.concat([failed for _, failed in parts])
+        frame = pl.concat([part.frame for part in parts])
+        failed = pl.concat([part.failed for part in parts])
+        nulled = sum((Counter(part.nulled) for part in parts), Counter[str]())
         if loose:
             frame = frame.sort(POSITION).drop(POSITION)
         if frame[KEY].n_unique() < frame.height:
             repeated = _repeated(frame)
             frame = frame.unique(KEY, keep="last", maintain_order=True)
             failed = pl.concat([failed, repeated])
-        return Mapped(frame, failed)
+        return Mapped(frame, failed, nulled)
 
-    def _mapped(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the mapped rows, perhaps with POSITION, and those that were set aside."""
+    def _mapped(self, rows: pl.DataFrame) -> Mapped:
+        """Map rows whose values fit their columns, perhaps with POSITION; keys may repeat."""
         prepared = prepare(rows, self.plans, self.kinds)
         plan = self._plan(prepared.frame.schema)
         cast = prepared.frame.select(plan.cast)
-        reasons = self._reasons(prepared.frame, cast, plan, prepared.faults)
+        misfits = self._misfits(prepared.frame, cast, plan)
+        reasons = self._reasons(prepared.frame, cast, plan, prepared.faults, misfits)
         failed = _failures(cast, reasons)
         if reasons:
             positions = pl.Series(list(reasons), dtype=pl.UInt32)
             good = ~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(positions.implode())
             cast = cast.filter(good)
-        return self._finished(cast.with_columns(plan.derived)), failed
+        nulled = {n: int(found.empty.sum()) for n, found in misfits.items() if found.empty.any()}
+        return Mapped(self._finished(cast.with_columns(plan.derived)), failed, nulled)
 
     def _plan(self, schema: pl.Schema) -> PagePlan:
         known = tuple(schema.items())
@@ -133,12 +153,42 @@ class LensMapping:
         fields = [plan.name for plan in self.plans]
         return derived.with_columns(hashes).select(KEY, TEXT, ROW_HASH, TEXT_HASH, *passed, *fields)
 
+    def _misfits(
+        self, rows: pl.DataFrame, cast: pl.DataFrame, plan: PagePlan
+    ) -> dict[str, _Misfits]:
+        """Return the values that do not fit, by the fields that have any."""
+        found: dict[str, _Misfits] = {}
+        for name in plan.misfits:
+            all_of_them = cast[misfit_name(name)]
+            if all_of_them.any():
+                planned = next(one for one in self.plans if one.name == name)
+                empty = self._left_empty(rows, all_of_them, plan, planned)
+                found[name] = _Misfits(planned, all_of_them & ~empty, empty)
+        return found
+
+    def _left_empty(
+        self, rows: pl.DataFrame, misfits: pl.Series, plan: PagePlan, planned: FieldPlan
+    ) -> pl.Series:
+        """Return which misfits cost just the value, and not the row."""
+        must_fit = planned.config.searchable is not None or planned.name == self.tenant
+        match self.on_misfit:
+            case OnMisfit.NULL if not must_fit:
+                return misfits
+            case OnMisfit.NULL_DATES if not must_fit and planned.config.type is FieldType.DATE:
+                value = rows.with_columns(plan.before_cast[planned.name].alias(_VALUE))[_VALUE]
+                if value.dtype == pl.String:
+                    return misfits & value.str.contains(NO_DATE).fill_null(False)
+                return misfits if value.dtype.is_numeric() else misfits & False
+            case _:
+                return misfits & False
+
     def _reasons(
         self,
         rows: pl.DataFrame,
         cast: pl.DataFrame,
         plan: PagePlan,
         faults: dict[int, tuple[str, str]],
+        misfits: Mapping[str, _Misfits],
     ) -> dict[int, tuple[str, str]]:
         """Return field and reason of every row to set aside, by position."""
         reasons: dict[int, tuple[str, str]] = {}
@@ -147,15 +197,10 @@ class LensMapping:
             nulls = cast[KEY].is_null().arg_true()
             reasons |= dict.fromkeys(nulls.to_list(), (name, "the key is null"))
         reasons |= {position: why for position, why in faults.items() if position not in reasons}
-        for planned in self.plans:
-            if planned.name not in plan.misfits:
-                continue
-            misfits = cast[misfit_name(planned.name)]
-            if not misfits.any():
-                continue
+        for name, found in misfits.items():
             # A loop over the rows that fail, which are few: each needs a sentence of its own.
-            for position, sentence in self._complaints(rows, misfits, plan, planned):
-                reasons.setdefault(position, (planned.name, sentence))
+            for position, sentence in self._complaints(rows, found.fail, plan, found.of):
+                reasons.setdefault(position, (name, sentence))
         if self.tenant is not None:
             for position in _blank(cast[self.tenant]).arg_true().to_list():
                 reasons.setdefault(
@@ -168,11 +213,11 @@ class LensMapping:
     ) -> list[tuple[int, str]]:
         bad = rows.with_row_index(_ROW).filter(misfits)
         values = bad.with_columns(
-            plan.before_cast[planned.name].alias("\0value"),
+            plan.before_cast[planned.name].alias(_VALUE),
             plan.resolved[planned.name].alias("\0source"),
         )
         found: list[tuple[int, str]] = []
-        for position, value, source in values.select(_ROW, "\0value", "\0source").iter_rows():
+        for position, value, source in values.select(_ROW, _VALUE, "\0source").iter_rows():
             # `toNumber` leaves NaN, which tells nothing: what it was made of does.
             shown = source if isinstance(value, float) and math.isnan(value) else value
             sentence = complaint(planned.name, planned.config, shown, integer=planned.integer)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import polars as pl
@@ -81,7 +81,8 @@ class Audit:
     """What an audit found.
 
     `rows` were read from the source, `objects` are in the index. `problems` concern the index as a
-    whole; `rebuild` says that only a rebuild mends them. `seconds` is how long it took.
+    whole; `rebuild` says that only a rebuild mends them. `nulled` says by field how many values do
+    not fit and are left empty. `seconds` is how long it took.
     """
 
     rows: int
@@ -91,6 +92,7 @@ class Audit:
     rebuild: bool
     to_embed: ToEmbed
     seconds: float
+    nulled: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def in_line(self) -> bool:
@@ -117,6 +119,7 @@ class _Auditor:
         self._generation = generation
         self._index = opened.store.find(generation.index_name) if generation else None
         self._counts: Counter[Kind] = Counter()
+        self._nulled: Counter[str] = Counter()
         self._ids: defaultdict[Kind, list[str]] = defaultdict(list)
         self._texts = self._characters = 0
         self._sample: list[str] = []
@@ -144,10 +147,12 @@ class _Auditor:
             rebuild=rebuild,
             to_embed=ToEmbed(self._texts, self._characters, tuple(self._sample)),
             seconds=time.monotonic() - started,
+            nulled=dict(self._nulled),
         )
 
     def _compare(self, known: KnownRows, page: Page) -> None:
         mapped = self._opened.mapping.apply(page.rows).without(page.refused)
+        self._nulled.update(mapped.nulled)
         states = known.compare(mapped.frame)
         known.mark_seen(mapped.failed[KEY])
         self._note(Kind.SET_ASIDE, mapped.failed[KEY].to_list())

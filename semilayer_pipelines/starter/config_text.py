@@ -30,6 +30,10 @@ def starter(stack: str, connection: str, found: Iterable[Candidate]) -> str:
     written = io.StringIO()
     yaml = YAML()
     yaml.width = 1 << 20
+    # Otherwise written as nothing at all, which looks like a slip of the pen.
+    yaml.representer.add_representer(
+        type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     yaml.dump(document, written)
     return re.sub(r"^#\s*$", "", written.getvalue(), flags=re.MULTILINE)
 
@@ -44,6 +48,8 @@ def _lens(one: Candidate) -> CommentedMap:
         lens.yaml_add_eol_comment(f"rows whose {one.tracking} moved", "syncInterval")
     lens["smartSyncInterval"] = SMART_SYNC
     lens.yaml_add_eol_comment("a full compare; sees deletes, too", "smartSyncInterval")
+    lens["onMisfit"] = None
+    lens.yaml_add_eol_comment("a value that does not fit is left empty; the row stays", "onMisfit")
     lens["fields"] = CommentedMap({field.name: _field(field) for field in one.fields})
     about = "searchable: embedded. The others are kept beside the vector, to filter by."
     if one.left_out:

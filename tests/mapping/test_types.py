@@ -143,7 +143,7 @@ def test_dates_are_read_from_every_iso_form_alone_and_in_company(
 
 @pytest.mark.parametrize("text", ["soon", "", "2024-13-01", "0000-00-00", "01/02/2024", "20240501"])
 def test_what_is_no_date_is_set_aside(text: str) -> None:
-    result = mapped({"type": "date"}, ["2024-05-01", text])
+    result = mapped({"type": "date", "searchable": True}, ["2024-05-01", text])
 
     assert result.frame["v"].to_list() == [utc(2024, 5, 1)]
     assert reasons(result) == [f"field v: {text!r} is not a date"]
@@ -161,7 +161,7 @@ def test_dates_come_from_typed_columns_with_and_without_a_zone() -> None:
 
 
 def test_a_number_that_no_calendar_can_name_is_set_aside() -> None:
-    result = mapped({"type": "date"}, [1e300, -1e17, 0.0], "number")
+    result = mapped({"type": "date", "searchable": True}, [1e300, -1e17, 0.0], "number")
 
     assert result.frame["v"].to_list() == [utc(1970, 1, 1)]
     assert len(reasons(result)) == 2
