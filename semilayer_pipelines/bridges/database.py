@@ -79,7 +79,8 @@ class Query:
     """One page to read: columns, then `shard` as `SHARD_COLUMN`, then `tail` (FROM and so on).
 
     `cursor` names the columns whose values in the last row make up the cursor. Columns in `key`
-    arrive in a form whose text is the key's. At most `limit` rows are kept.
+    arrive in a form whose text is the key's. At most `limit` rows are kept, and no more than weigh
+    `PAGE_BYTES`.
     """
 
     columns: tuple[SourceColumn, ...]
@@ -94,10 +95,15 @@ class Query:
         found: dict[str, pl.DataType] = {c.column.name: c.dtype for c in self.columns}
         return found | ({SHARD_COLUMN: pl.Int32()} if self.shard else {})
 
+    def heavy(self) -> list[int]:
+        """Return the places of the columns whose values may weigh anything."""
+        unbounded = (pl.String, pl.Binary)
+        return [i for i, c in enumerate(self.columns) if isinstance(c.dtype, unbounded)]
+
 
 @dataclass(frozen=True)
 class Fetched:
-    """Up to `limit` rows, the cursor values of each, and whether there was one more.
+    """Rows, the cursor values of each, and whether there was one more.
 
     `position` takes the number of a row, from 0; it may raise `SourceRefused`.
     """

@@ -8,7 +8,7 @@ floating point and lose keys beyond 2^53.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from decimal import Decimal
 from typing import Any
 
@@ -108,7 +108,27 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         describe=_describe,
         names=_NAMES,
         failure=mariadb_failure,
+        stream=_stream,
+        mends_itself=False,
     )
+
+
+def _stream(
+    connection: Any, text: str, params: tuple[Any, ...], at_a_time: int
+) -> Generator[tuple[Any, ...], None, None]:
+    from pymysql.cursors import SSCursor
+
+    cursor = connection.cursor(SSCursor)
+    cursor.execute(text, params)
+    try:
+        while rows := cursor.fetchmany(at_a_time):
+            yield from rows
+    finally:
+        # To close it, the driver would read all rows that are left; the connection is dropped
+        # instead. Of a stream that has ended there are none.
+        if connection._result is not None:
+            connection._result.unbuffered_active = False
+        cursor.connection = None
 
 
 def _conversions() -> dict[Any, Any]:

@@ -18,7 +18,7 @@ from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.cursors import Scalar, encode, shown_key
 from semilayer_pipelines.bridges.database import Database, Fetched, Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
-from semilayer_pipelines.bridges.protocol import LookedUp, Selection, SourcePage
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, LookedUp, Selection, SourcePage
 from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.errors import SourceRefused
 
@@ -38,6 +38,10 @@ class _Collected:
     frames: list[pl.DataFrame] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     malformed: dict[str, str] = field(default_factory=dict)
+
+    def weigh(self) -> int:
+        """Return the bytes of the frames."""
+        return sum(int(frame.estimated_size()) for frame in self.frames)
 
     def refuse(self, keys: Iterable[str], refusal: ValueRefused, *, source: str) -> None:
         """Set rows aside; raises `SourceRefused` when that is what becomes of most."""
@@ -95,14 +99,17 @@ class Pages:
         columns = self._catalogue.columns(selection)
         collected = _Collected([self._nothing(selection, shard)])
         waiting = [(0, rows)] if rows else []
-        while waiting:
+        end_at: Fetched | None = None
+        while waiting and end_at is None:
             begin, end = waiting.pop()
             after = st.after(self._db, order, keys.position(begin - 1)) if begin else None
             upto = st.upto(self._db, order, keys.position(end - 1))
             tail = self._tail(selection, order, [*conditions, after, upto], None)
             try:
-                query = Query(columns, order, selection.key, tail, None, shard)
-                collected.frames.append(self._db.read(query).frame)
+                part = self._db.read(Query(columns, order, selection.key, tail, None, shard))
+                collected.frames.append(part.frame)
+                if part.more or (waiting and collected.weigh() >= PAGE_BYTES):
+                    end_at = part
             except ValueRefused as refusal:
                 if end - begin == 1:
                     collected.refuse([texts[begin]], refusal, source=self._name)
@@ -110,8 +117,10 @@ class Pages:
                 middle = (begin + end) // 2
                 waiting += [(middle, end), (begin, middle)]
         frame = pl.concat(collected.frames, how="diagonal")
-        last = None if keys.last is None else encode(keys.last)
-        return SourcePage(frame, last if keys.more else None, last, collected.refused)
+        last = (end_at or keys).last
+        cursor = None if last is None else encode(last)
+        more = keys.more or end_at is not None
+        return SourcePage(frame, cursor if more else None, cursor, collected.refused)
 
     def _keys(
         self,
@@ -166,17 +175,22 @@ class Pages:
             for start in range(0, len(names), _IDS_A_STATEMENT)
         ]
         waiting.reverse()
-        while waiting:
+        while waiting and collected.weigh() < PAGE_BYTES:
             ids = waiting.pop()
             values = [value for name in ids for value in wanted[name]]
             columns = self._catalogue.columns(selection)
+            middle = len(ids) // 2
             try:
-                collected.frames.append(self._having(selection, columns, values, shard))
+                found = self._having(selection, columns, values, shard)
+                if found.more and len(ids) > 1:
+                    # There is no telling which ids the rows are of that came before it was full.
+                    waiting += [ids[middle:], ids[:middle]]
+                else:
+                    collected.frames.append(found.frame)
             except ValueRefused as refusal:
                 # An id that is well formed for us and not for the database (no such enum value, no
                 # such character), or a row that it cannot read: halved until it is alone.
                 if len(ids) > 1:
-                    middle = len(ids) // 2
                     waiting += [ids[middle:], ids[:middle]]
                 else:
                     self._name_fault(selection, ids[0], values, refusal, collected)
@@ -186,7 +200,8 @@ class Pages:
         if len(frames) > 1:
             # Under a collation that ignores case, two chunks may have found the same row.
             frame = frame.unique(selection.key, keep="first", maintain_order=True)
-        return LookedUp(frame, collected.malformed, collected.refused)
+        left = tuple(id for ids in reversed(waiting) for id in ids)
+        return LookedUp(frame, collected.malformed, collected.refused, left)
 
     def _name_fault(
         self,
@@ -202,7 +217,7 @@ class Pages:
         except ValueRefused:
             collected.malformed[id] = refusal.message
             return
-        collected.refuse(key_texts(keys, selection.key), refusal, source=self._name)
+        collected.refuse(key_texts(keys.frame, selection.key), refusal, source=self._name)
 
     def _having(
         self,
@@ -210,10 +225,10 @@ class Pages:
         columns: tuple[SourceColumn, ...],
         values: Sequence[tuple[Scalar, ...]],
         shard: Sql | None,
-    ) -> pl.DataFrame:
+    ) -> Fetched:
         condition = st.one_of(self._db, self._catalogue.key(selection), values)
         tail = self._tail(selection, (), [condition], None)
-        return self._db.read(Query(columns, (), selection.key, tail, None, shard)).frame
+        return self._db.read(Query(columns, (), selection.key, tail, None, shard))
 
     def _nothing(self, selection: Selection, shard: Sql | None) -> pl.DataFrame:
         """Return no rows, with the columns of all."""

@@ -7,7 +7,7 @@ texts that the server reads back as the column's type.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import polars as pl
@@ -113,6 +113,9 @@ def postgres_dialect(timeout_ms: int) -> Dialect:
         describe=_describe,
         names=_NAMES,
         failure=postgres_failure,
+        stream=_stream,
+        # A stream that is closed asks the server to cancel the statement.
+        mends_itself=True,
     )
 
 
@@ -121,6 +124,19 @@ def _set_up(connection: Any) -> None:
 
     for name in _AS_TEXT:
         connection.adapters.register_loader(name, TextLoader)
+
+
+def _stream(
+    connection: Any, text: str, params: tuple[Any, ...], at_a_time: int
+) -> Generator[tuple[Any, ...], None, None]:
+    from psycopg import capabilities
+
+    # A client library older than 17 hands rows over one by one.
+    size = at_a_time if capabilities.has_stream_chunked() else 1
+    stream: Generator[tuple[Any, ...], None, None] = connection.cursor().stream(
+        text, params, size=size
+    )
+    return stream
 
 
 def _bind(value: Scalar) -> object:

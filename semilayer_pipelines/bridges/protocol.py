@@ -16,6 +16,7 @@ import polars as pl
 
 __all__ = [
     "NO_KEYS",
+    "PAGE_BYTES",
     "SHARD_COLUMN",
     "UNTRACKABLE",
     "Bridge",
@@ -38,6 +39,13 @@ NO_KEYS: tuple[ColumnKind, ...] = ("json",)
 
 UNTRACKABLE: tuple[ColumnKind, ...] = ("json", "boolean")
 """Kinds whose values have no order that follows changes."""
+
+PAGE_BYTES = 32 * 2**20
+"""Texts and bytes that a page holds before it ends; one row more may be on it, whatever it weighs.
+
+A page is held several times over: as the driver's objects, as a frame, as mapped fields and as the
+texts to embed. While one is written, the next is read.
+"""
 
 SHARD_COLUMN = "_shard"
 """Int32 column added to rows whose `Selection` has bounds: the number of the shard, from 0."""
@@ -132,12 +140,14 @@ class LookedUp:
     """Rows found by id.
 
     `malformed` are the ids that can never name a row of this table, and why. `refused` are the rows
-    that are there and that the database cannot read: their key texts, and why.
+    that are there and that the database cannot read: their key texts, and why. `left` are the ids
+    that were not looked up, because the rows before them weigh `PAGE_BYTES`.
     """
 
     frame: pl.DataFrame
     malformed: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
 
 class Bridge(Protocol):
@@ -172,11 +182,13 @@ class Bridge(Protocol):
         ...
 
     def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
-        """Read up to `limit` rows of the window in key order."""
+        """Read up to `limit` rows of the window in key order, fewer when they weigh too much."""
         ...
 
     def read_rows(self, selection: Selection, ids: Sequence[str]) -> LookedUp:
         """Read the rows whose key, as text, is one of `ids` (any number; chunked inside).
+
+        Ends early when the rows weigh `PAGE_BYTES`: the ids that are `left` are asked for again.
 
         A composite key's text is the JSON array of its parts' texts. One malformed id fails
         nothing but itself. Absent ids are simply not in the frame.
@@ -194,7 +206,7 @@ class Bridge(Protocol):
         upto: str | None = None,
         horizon: datetime | None = None,
     ) -> SourcePage:
-        """Read up to `limit` rows ordered by (tracked, key), after `cursor`.
+        """Read up to `limit` rows ordered by (tracked, key), after `cursor`; by weight, fewer.
 
         Without a cursor the walk starts at `since` or, when that is `None` too, at the smallest
         value; it ends at `upto`. Both are inclusive, encoded tracked values as `high_water` gives

@@ -7,10 +7,11 @@ away and the next verb opens another. Nothing here ever writes or keeps a snapsh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import create_engine, event
@@ -30,10 +31,13 @@ from semilayer_pipelines.bridges.database import (
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.frames import frame_of
 from semilayer_pipelines.bridges.ids import typed
-from semilayer_pipelines.bridges.protocol import Table
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Table
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, nearest
 
 __all__ = ["Dialect", "Run", "ServerDatabase"]
+
+# As many as cost little time, and few enough to be held beside a page that is full.
+_ROWS_AT_A_TIME = 16
 
 Run = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
 """Runs a statement with its parameters and returns all rows."""
@@ -46,7 +50,9 @@ class Dialect:
     `begin` opens the transaction (empty: the driver does); `set_up` prepares a new connection;
     `bind` turns a cursor's value into the driver's; `scalar` turns a raw value of a column into a
     cursor's; `nul_in_text` says that a text may hold U+0000; `describe` finds a table (schema or
-    `None`, name) or returns `None`; `names` lists what there is.
+    `None`, name) or returns `None`; `names` lists what there is. `stream` runs a statement and
+    yields its rows while they arrive, so many at a time; a stream that is closed early may leave a
+    connection that is no longer of use, which `mends_itself` denies.
     """
 
     engine: dict[str, Any]
@@ -62,6 +68,8 @@ class Dialect:
     ]
     names: str
     failure: Callable[[BaseException, str, int], SemilayerError]
+    stream: Callable[[Any, str, tuple[Any, ...], int], Generator[tuple[Any, ...], None, None]]
+    mends_itself: bool
 
 
 class ServerDatabase:
@@ -81,6 +89,7 @@ class ServerDatabase:
             hide_parameters=True,
             **dialect.engine,
         )
+        self._at_a_time = _ROWS_AT_A_TIME
         self._quote = self._engine.dialect.identifier_preparer.quote_identifier
         event.listen(self._engine, "connect", lambda raw, _: dialect.set_up(raw))
 
@@ -124,14 +133,38 @@ class ServerDatabase:
         if query.shard is not None:
             select += Sql(", ") + query.shard
         select += Sql("".join(f", {column.expression}" for column in hidden)) + query.tail
-        with self._transaction() as run:
-            rows = run(select.text, tuple(map(self._dialect.bind, select.params)))
+        rows, cut = self._some(select, query.heavy())
         kept = rows[: query.limit]
         return Fetched(
             frame_of(query, kept),
             lambda row: self._cursor(query, hidden, kept[row]),
-            len(rows) > len(kept),
+            cut or len(rows) > len(kept),
         )
+
+    def _some(self, select: Sql, heavy: list[int]) -> tuple[list[tuple[Any, ...]], bool]:
+        """Return rows until they weigh `PAGE_BYTES`, and whether there were more."""
+        params = tuple(map(self._dialect.bind, select.params))
+        rows: list[tuple[Any, ...]] = []
+        weight, cut = 0, False
+        with self._connected() as connection:
+            driver = connection.connection.driver_connection
+            stream = self._dialect.stream(driver, select.text, params, self._at_a_time)
+            ended = False
+            try:
+                while weight < PAGE_BYTES and (few := list(islice(stream, self._at_a_time))):
+                    rows += few
+                    for i in heavy:
+                        weight += sum(len(row[i]) for row in few if row[i])
+                # One row more tells whether anything follows.
+                cut = next(stream, None) is not None
+                ended = not cut
+            finally:
+                stream.close()
+                if not ended and not self._dialect.mends_itself:
+                    connection.invalidate()
+        # Rows that follow heavy ones are likely to be heavy, too.
+        self._at_a_time = 1 if cut else _ROWS_AT_A_TIME
+        return rows, cut
 
     def _cursor(
         self, query: Query, hidden: list[SourceColumn], row: tuple[Any, ...]
@@ -167,11 +200,24 @@ class ServerDatabase:
 
     @contextmanager
     def _transaction(self) -> Iterator[Run]:
+        with self._connected() as connection:
+            yield lambda text, params: _rows(connection, text, params)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Lend a connection in a transaction; what goes wrong in it is told in our own words."""
         try:
             with self._engine.connect() as connection:
                 if self._dialect.begin:
                     connection.exec_driver_sql(self._dialect.begin)
-                yield lambda text, params: _rows(connection, text, params)
+                try:
+                    yield connection
+                except self._engine.dialect.loaded_dbapi.Error as error:
+                    # Of a stream, which is the driver's own: SQLAlchemy has not seen it.
+                    driver = connection.connection.driver_connection
+                    if self._engine.dialect.is_disconnect(error, driver, None):
+                        connection.invalidate()
+                    raise self._dialect.failure(error, self._name, self._timeout_ms) from None
         except DBAPIError as error:
             cause = error.orig or error
             raise self._dialect.failure(cause, self._name, self._timeout_ms) from None

@@ -34,7 +34,7 @@ from semilayer_pipelines.bridges.database import (
 )
 from semilayer_pipelines.bridges.failures import sqlite_failure
 from semilayer_pipelines.bridges.ids import integer, typed
-from semilayer_pipelines.bridges.protocol import Table
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Table
 from semilayer_pipelines.bridges.sqlite_page import SqlitePage
 from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
 from semilayer_pipelines.bridges.sqlite_types import as_text, source_column, split
@@ -113,12 +113,13 @@ class SqliteDatabase:
                 columns[name] = _textual(columns[name])
         # The driver gives one type to texts among blobs.
         apart = {name for name, c in columns.items() if isinstance(c.dtype, pl.Binary)}
+        fits = self._rows_that_fit(query)
         while True:
             read = [columns[c.column.name] for c in query.columns]
-            page = self._table(query, read, apart)
+            page = self._table(query, read, apart, fits)
             unfit = page.unfit()
             if not unfit:
-                return page.fetched(query, self._name)
+                return page.fetched(query, self._name, cut=fits is not None)
             # Read as a whole again: rows may have changed since. Ends, as each time fewer are left.
             for name in unfit:
                 if isinstance(columns[name].dtype, pl.String):
@@ -126,7 +127,24 @@ class SqliteDatabase:
                 else:
                     apart.add(name)
 
-    def _table(self, query: Query, read: Sequence[SourceColumn], apart: set[str]) -> SqlitePage:
+    def _rows_that_fit(self, query: Query) -> int | None:
+        """Return how many of the rows weigh `PAGE_BYTES`, `None` when they do not.
+
+        SQLite knows the length of a value without reading it; the driver reads whole pages.
+        """
+        heavy = [query.columns[i].quoted for i in query.heavy()]
+        if not heavy:
+            return None
+        weight = " + ".join(f"COALESCE(octet_length({name}), 0)" for name in heavy)
+        weights = self._run(Sql(f"SELECT {weight}") + query.tail).column(0).to_numpy()
+        total = weights.cumsum()
+        if not total.size or total[-1] <= PAGE_BYTES:
+            return None
+        return max(1, int(total.searchsorted(PAGE_BYTES, side="right")))
+
+    def _table(
+        self, query: Query, read: Sequence[SourceColumn], apart: set[str], fits: int | None
+    ) -> SqlitePage:
         expressions: list[str] = []
         for column in read:
             expressions += split(column) if column.column.name in apart else [column.expression]
@@ -138,7 +156,10 @@ class SqliteDatabase:
             select += Sql(", ") + query.shard
         for column in retyped:
             select += Sql(f", typeof({column.quoted}), {as_text(column.quoted)}")
-        return SqlitePage(self._run(select + query.tail), read, apart, retyped)
+        select += query.tail
+        if fits is not None:
+            select = Sql("SELECT * FROM (") + select + Sql(f") LIMIT {fits}")
+        return SqlitePage(self._run(select), read, apart, retyped)
 
     def scalars(self, statement: Sql) -> tuple[Scalar, ...] | None:
         """Return the first row of a statement."""

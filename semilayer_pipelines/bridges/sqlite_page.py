@@ -46,14 +46,17 @@ class SqlitePage:
         """Return the columns of which some value may not fit."""
         return [name for name, series in self._whole.items() if series is None]
 
-    def fetched(self, query: Query, source: str) -> Fetched:
-        """Return the page without the one row more that tells whether anything follows."""
+    def fetched(self, query: Query, source: str, *, cut: bool) -> Fetched:
+        """Return the page without the one row more that tells whether anything follows.
+
+        `cut` says that more rows follow than the statement gave.
+        """
         rows: int = self.table.num_rows
         kept = rows if query.limit is None else min(rows, query.limit)
         return Fetched(
             self._frame(query).head(kept),
             lambda row: self._position(query, row, source),
-            rows > kept,
+            cut or rows > kept,
         )
 
     def _places(self) -> Iterator[tuple[SourceColumn, int]]:

@@ -7,8 +7,9 @@ records").
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 from sqlalchemy import Connection
@@ -87,20 +88,33 @@ def apply_changes(
     `acknowledge` commits that keys are deleted, as `choice` does for the rows that are written.
     Raises what `apply_page`, `delete_keys` and the bridge raise.
     """
-    started = time.monotonic()
     with opened.registry.read() as db:
         seq = changes.latest_seq(db, opened.lens.id)
-    upserts = [change.key for change in batch if change.action is Action.UPSERT]
-    selection = replace(opened.selection, bounds=target.generation.bounds)
-    found = retrying(lambda: opened.bridge.read_rows(selection, upserts), SourceUnreachable)
-    shard = None if target.generation.bounds else 0
-    page = Page(found.frame, shard, seq, started, refused=found.refused)
-    gone = sorted({change.key for change in batch} - set(_keys(opened, page)))
-    if page.height:
+    gone = {change.key for change in batch}
+    for page in _looked_up(opened, target, batch, seq):
+        gone -= {*_keys(opened, page)}
         apply_page(opened, run, target, page, choice)
     if gone:
-        commit = (lambda db: acknowledge(db, gone)) if acknowledge else None
-        delete_keys(opened, run, target, gone, change_seq=seq, commit=commit)
+        keys = sorted(gone)
+        commit = (lambda db: acknowledge(db, keys)) if acknowledge else None
+        delete_keys(opened, run, target, keys, change_seq=seq, commit=commit)
+
+
+def _looked_up(
+    opened: OpenLens, target: Target, batch: Sequence[Change], seq: int
+) -> Iterator[Page]:
+    """Yield the rows that the batch inserts or updates and the source has, by weight in pages."""
+    selection = replace(opened.selection, bounds=target.generation.bounds)
+    shard = None if target.generation.bounds else 0
+    waiting: Sequence[str] = [c.key for c in batch if c.action is Action.UPSERT]
+    while waiting:
+        started = time.monotonic()
+        read = partial(opened.bridge.read_rows, selection, waiting)
+        found = retrying(read, SourceUnreachable)
+        page = Page(found.frame, shard, seq, started, refused=found.refused)
+        if page.height:
+            yield page
+        waiting = found.left
 
 
 def _keys(opened: OpenLens, page: Page) -> list[str]:

@@ -185,12 +185,12 @@ def _sample(opened: OpenLens, generation: Generation, index: Index | None, seed:
     missed = MissedUpdates(opened, generation)
     reading = missed.reading(opened)
     keys = _drawn(index, seed)
-    looked_up = reading.bridge.read_rows(reading.selection, keys).frame
+    found = reading.bridge.read_rows(reading.selection, keys)
     window = shard_window(generation.bounds, seed % generation.shard_count)
     page = reading.bridge.read_page(
         reading.selection, Window(window.after, window.upto), SAMPLE_ROWS
     ).frame
-    rows = pl.concat([looked_up, page], how="diagonal_relaxed").unique(
+    rows = pl.concat([found.frame, page], how="diagonal_relaxed").unique(
         list(opened.selection.key), maintain_order=True
     )
     mapped = opened.mapping.apply(rows)
@@ -214,7 +214,7 @@ def _sample(opened: OpenLens, generation: Generation, index: Index | None, seed:
             "compared": mapped.frame.height,
             "differing": differing.len(),
             "wrong": wrong,
-            "gone": len(keys) - looked_up.height,
+            "gone": len(keys) - found.frame.height - len(found.refused) - len(found.left),
         },
     )
 
