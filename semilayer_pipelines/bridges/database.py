@@ -131,6 +131,11 @@ class Database(Protocol):
         """Say whether `(a, b) > (x, y)` is an index range here."""
         ...
 
+    @property
+    def types_values(self) -> bool:
+        """Say whether it types values and not columns, so that any column may hold texts."""
+        ...
+
     def names(self) -> list[str]:
         """Return the names of all tables and views."""
         ...

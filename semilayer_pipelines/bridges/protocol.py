@@ -228,6 +228,13 @@ class Bridge(Protocol):
         """Count the rows that a walk in tracked order cannot place."""
         ...
 
+    def out_of_order(self, selection: Selection, tracked: str) -> str | None:
+        """Return a value that shows that a tracked column does not sort by time.
+
+        `None` when a few of its smallest and largest values do. Only texts are looked at.
+        """
+        ...
+
     def close(self) -> None:
         """Give back every connection."""
         ...

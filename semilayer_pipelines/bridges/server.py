@@ -76,6 +76,7 @@ class ServerDatabase:
     """A `Database` over an SQLAlchemy engine; safe to use from several threads."""
 
     mark = "%s"
+    types_values = False
 
     def __init__(self, url: URL, dialect: Dialect, *, name: str, timeout_ms: int) -> None:
         self._name = name

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import polars as pl
+
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.backends import open_database
 from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.cursors import decode, encode
 from semilayer_pipelines.bridges.database import Query, Sql
 from semilayer_pipelines.bridges.ids import parse_ids
+from semilayer_pipelines.bridges.order import ORDERED_TYPES, out_of_order
 from semilayer_pipelines.bridges.pages import Pages
 from semilayer_pipelines.bridges.protocol import (
     LookedUp,
@@ -26,10 +29,13 @@ from semilayer_pipelines.bridges.protocol import (
     Untracked,
     Window,
 )
+from semilayer_pipelines.bridges.unfit import unfit_columns, with_unfit
 
 __all__ = ["SqlBridge"]
 
 _WHOLE = Window()
+_TEXTS = ("text", "uuid", "other")
+_LOOKED_AT = 100
 
 
 class SqlBridge:
@@ -145,6 +151,24 @@ class SqlBridge:
         row = self._db.scalars(Sql("SELECT ") + asked[0] + Sql(", ") + asked[1])
         assert row is not None
         return Untracked(missing=int(row[0]), in_the_future=int(row[1]))
+
+    def out_of_order(self, selection: Selection, tracked: str) -> str | None:
+        """Return a value that shows that a tracked column does not sort by time."""
+        column = self._catalogue.tracked(selection, tracked)
+        loose = self._db.types_values
+        if not loose and column.column.kind not in _TEXTS:
+            return None
+        if column.column.database_type in ORDERED_TYPES:
+            return None
+        found: list[str] = []
+        for direction in ("", " DESC"):
+            tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete([column])])
+            tail += Sql(f" ORDER BY {column.order}{direction} LIMIT {_LOOKED_AT}")
+            frame = self._db.read(Query((column,), (), (), tail, None)).frame
+            if frame[tracked].dtype != pl.String and not unfit_columns(frame.columns):
+                return None  # numbers or bytes throughout, as the column says
+            found += with_unfit(frame)[tracked].cast(pl.String).to_list()
+        return out_of_order(found, both_notations=loose)
 
     def close(self) -> None:
         """Give back every connection."""

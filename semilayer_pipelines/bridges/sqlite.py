@@ -62,6 +62,7 @@ class SqliteDatabase:
 
     mark = "?"
     row_values = True
+    types_values = True
 
     def __init__(self, path: str, *, name: str, timeout_ms: int) -> None:
         self._path = path

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["is_time", "start_before"]
+__all__ = ["is_time", "start_before", "zone_of"]
 
 _TIME = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
@@ -21,6 +21,12 @@ _TIME = re.compile(
 def is_time(text: str) -> bool:
     """Say whether a text is an ISO date, or a date and a time."""
     return _TIME.fullmatch(text) is not None
+
+
+def zone_of(text: str) -> str | None:
+    """Return the zone that an ISO date or time is written with, empty without; `None` of no time."""
+    parts = _TIME.fullmatch(text)
+    return None if parts is None else parts["zone"] or ""
 
 
 def start_before(text: str, now: datetime, by: timedelta) -> str:

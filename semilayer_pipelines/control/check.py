@@ -53,7 +53,8 @@ class LensCheck:
         vectors of equal texts when the model is the same); another way to fill the same fields, or
         another database under the same name (`moved`), a smart sync.
         """
-        mapping = self._compiled(lens)
+        table = self._bridge(lens.source).table(lens.table)
+        mapping = self._compiled(lens, table)
         if active is None:
             return Needs.NOTHING
         if not lens.embedding.same_model(active.config.embedding):
@@ -63,15 +64,25 @@ class LensCheck:
         if mapping.fingerprint == active.mapping_fingerprint:
             return Needs.SMART_SYNC if moved else Needs.NOTHING
         try:
-            indexed = self._compiled(active.config)
+            indexed = self._compiled(active.config, table)
             same_shape = (mapping.fields, mapping.tenant) == (indexed.fields, indexed.tenant)
         except SemilayerError:
             # The table no longer has what the old configuration read.
             same_shape = False
         return Needs.SMART_SYNC if same_shape else Needs.REBUILD
 
-    def _compiled(self, lens: LensConfig) -> LensMapping:
+    def refuse_values(self, lens: LensConfig) -> None:
+        """Look at some rows, and refuse what the table's description alone cannot tell.
+
+        Raises `ConfigError` for dates whose numbers do not say what they count, `SchemaMismatch`
+        for a tracked column that does not sort by time.
+        """
         table = self._bridge(lens.source).table(lens.table)
+        mapping = self._compiled(lens, table)
+        self._check_dates(lens, table, mapping)
+        self._check_order(lens, table, mapping)
+
+    def _compiled(self, lens: LensConfig, table: Table) -> LensMapping:
         if tracking_column_of(lens, table) is None and lens.sync_interval is not None:
             raise SchemaMismatch(
                 f"'syncInterval' reads what changed since the last time, which needs a column that "
@@ -79,18 +90,15 @@ class LensCheck:
                 f"{DEFAULT_TRACKING_COLUMN!r}.",
                 cure="Name one as 'changeTrackingColumn', or use 'smartSyncInterval'.",
             )
-        mapping = compile_mapping(
+        return compile_mapping(
             lens,
             table,
             key=key_of(lens, table),
             model_fingerprint=self.project.embedder(lens.embedding).fingerprint,
             project_dir=self.project.settings.root,
         )
-        self._check_dates(lens, table, mapping)
-        return mapping
 
     def _check_dates(self, lens: LensConfig, table: Table, mapping: LensMapping) -> None:
-        """Raise `ConfigError` for a date whose numbers do not say what they count."""
         dates = {
             plan.name: [column for column in table.columns if column.name in plan.columns]
             for plan in mapping.plans
@@ -103,6 +111,21 @@ class LensCheck:
         rows = self._bridge(lens.source).read_page(wanted, Window(), SAMPLE_ROWS).frame
         for name, columns in dates.items():
             check_epochs(name, lens.fields[name], columns, rows)
+
+    def _check_order(self, lens: LensConfig, table: Table, mapping: LensMapping) -> None:
+        tracked = tracking_column_of(lens, table)
+        if tracked is None or (lens.change_tracking_column or lens.sync_interval) is None:
+            return
+        selection = Selection(lens.table, mapping.key, mapping.key)
+        value = self._bridge(lens.source).out_of_order(selection, tracked)
+        if value is not None:
+            raise SchemaMismatch(
+                f"The tracked column {tracked!r} of table {table.name!r} holds texts that do not "
+                f"sort by time, such as {value!r}: rows would be passed by without a word.",
+                cure="Track a time, a number, or ISO 8601 texts of one zone, such as "
+                "2024-05-01T10:00:00Z. Without 'changeTrackingColumn' and 'syncInterval', "
+                "'smartSyncInterval' finds every change.",
+            )
 
     def _bridge(self, source: str) -> Bridge:
         if source not in self.bridges:

@@ -155,6 +155,7 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     moved = seen.moved(lens.source, source)
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
         return LensPush(name, PushAction.UNCHANGED, lens, known.needs)
+    check.refuse_values(lens)
     needs = check.needs(lens, seen.active.get(name), moved=moved)
     if known is None:
         return LensPush(name, PushAction.CREATED, lens, needs)

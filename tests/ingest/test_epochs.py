@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def push(lab: Lab, **created: object) -> None:
     )
 
 
-def dates(lab: Lab) -> list[datetime | None]:
+def dates(lab: Lab) -> list[Any]:
     found = [lab.index.get(key) for key in sorted(lab.indexed()["_key"].to_list())]
     return [one["created"] for one in found if one is not None]
 

@@ -52,7 +52,7 @@ def applied(field: dict[str, Any], kind: ColumnKind, values: list[Any], **config
 def test_a_misfit_sets_its_row_aside_unless_the_lens_leaves_it_empty(
     field: dict[str, Any], kind: ColumnKind, value: Any
 ) -> None:
-    for said in ({}, {"onMisfit": "fail"}):
+    for said in ({}, {"onMisfit": "fail"}):  # type: dict[str, Any]
         result = applied(field, kind, [None, value], **said)
         assert (result.frame.height, len(reasons(result)), result.nulled) == (1, 1, {})
 
