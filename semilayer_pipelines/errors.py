@@ -19,6 +19,7 @@ __all__ = [
     "DimensionChanged",
     "EmbedderUnavailable",
     "EmbeddingRejected",
+    "EmptySource",
     "Fenced",
     "GuardStopped",
     "ModelUnavailable",
@@ -99,6 +100,10 @@ class GuardStopped(Refused):
     """A sweep or a switch would take away more rows than the lens's guard allows (invariant 5)."""
 
 
+class EmptySource(GuardStopped):
+    """A guard stopped because the source showed no row, which is more likely a moment's fault."""
+
+
 class Overtaken(Refused):
     """Somebody changed the same thing between the look and the write; nothing was written."""
 
@@ -117,6 +122,10 @@ class EmbedderUnavailable(Transient):
 
 class StoreUnavailable(Transient):
     """The vector store did not answer, or lost a commit race it can win next time."""
+
+
+class StoreFull(Transient):
+    """The vector store has no room or is read-only."""
 
 
 class RegistryUnavailable(Transient):
@@ -156,10 +165,6 @@ class EmbeddingRejected(Terminal):
 
 class DimensionChanged(Terminal):
     """The embedder's vectors do not fit the generation they should be written to."""
-
-
-class StoreFull(Terminal):
-    """The vector store has no room or is read-only."""
 
 
 class StoreRefused(Terminal):

@@ -92,6 +92,7 @@ KEYED = (
             Code.TOO_MANY_CHANGES,
             Code.INVALID_ACTION,
             Code.LENS_NOT_FOUND,
+            Code.REFUSED,
             Code.RATE_LIMITED,
         ),
         body=IngestRequest,

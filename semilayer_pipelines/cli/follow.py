@@ -15,6 +15,7 @@ from semilayer_pipelines.errors import Refused, Terminal
 from semilayer_pipelines.http.contract import TERMINAL_STATUSES
 from semilayer_pipelines.orchestration.remote.diagnose import why_waiting
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.failing import wait_told
 from semilayer_pipelines.registry import generations, jobs, lenses, page_log, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
@@ -32,7 +33,8 @@ Tell = Callable[[str], None]
 def follow(project: Project, job_ids: Sequence[str], *, tell: Tell = say) -> None:
     """Show how the jobs get on until all have ended.
 
-    Raises `Terminal` when one did not complete and `Refused` when its lens was paused meanwhile.
+    Raises `Terminal` when one did not complete, or failed and waits to be tried again later, and
+    `Refused` when its lens was paused meanwhile.
     """
     for job_id in job_ids:
         try:
@@ -41,6 +43,13 @@ def follow(project: Project, job_ids: Sequence[str], *, tell: Tell = say) -> Non
             tell(f"\nThe job goes on without a follower: semilayer jobs {job_id[:8]}")
             raise click.exceptions.Exit(INTERRUPTED) from None
         tell(describe(job))
+        if job.status is JobStatus.QUEUED:
+            again = wait_told(job.due_at, project.clock())
+            raise Terminal(
+                f"The {job.mode.value} job {job.id[:8]} failed and is {again}: {job.error}",
+                cure=job.cure or "",
+                lens=job.lens,
+            )
         if job.status is not JobStatus.COMPLETED:
             raise Terminal(
                 f"The {job.mode.value} job {job.id[:8]} ended {job.status.value}: "
@@ -138,10 +147,12 @@ def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
         while True:
             with project.registry.read() as db:
                 job = jobs.get(db, job_id)
-                paused = lenses.by_id(db, job.lens_id).status is LensStatus.PAUSED
-            if job.status in TERMINAL_STATUSES:
+                status = lenses.by_id(db, job.lens_id).status
+            # One that is told as an error waits for minutes and hours, its follower for seconds.
+            waits_long = job.status is JobStatus.QUEUED and job.failing
+            if job.status in TERMINAL_STATUSES or (waits_long and status is LensStatus.ERROR):
                 return job
-            if job.status is JobStatus.QUEUED and paused:
+            if job.status is JobStatus.QUEUED and status is LensStatus.PAUSED:
                 raise Refused(
                     "It was paused; the job keeps its place.",
                     cure=f"Go on with: semilayer resume --lens {job.lens}",

@@ -14,7 +14,7 @@ from semilayer_pipelines.cli.context import Here, console, env_option, json_opti
 from semilayer_pipelines.cli.lens_selection import takes_lens
 from semilayer_pipelines.cli.status_document import LensLine, StatusDocument, status_of
 from semilayer_pipelines.cli.tables import table_of
-from semilayer_pipelines.counts import span
+from semilayer_pipelines.counts import span, utc_text
 
 if TYPE_CHECKING:
     from semilayer_pipelines.queries.source_lag import SourceLag
@@ -89,6 +89,10 @@ def _notes(line: LensLine) -> list[str]:
         found.append(f"\n{line.name}: {line.next}")
     if line.error:
         found.append(f"\n{line.name}: {line.error} {line.cure or ''}")
+    if line.outlook:
+        since = line.failing.since if line.failing else None
+        failing = f", failing since {utc_text(since)}" if since else ""
+        found.append(f"\n{line.name}: {line.outlook}{failing}.")
     if line.buffered:
         found.append(f"\n{line.name}: the oldest change waits for {span(line.lag_seconds)}.")
     return found

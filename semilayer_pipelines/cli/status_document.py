@@ -11,6 +11,7 @@ from semilayer_pipelines.cli.follow import progress_of
 from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.failing import Failing
 from semilayer_pipelines.queries.state import LensState, lens_state
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.cursors import IncrementalCursor
@@ -30,7 +31,8 @@ class LensLine:
     """How one lens stands.
 
     `behind_seconds` is the age of `as_of`, both `None` before the first walk. `next` is what a
-    person may do, empty when there is nothing.
+    person may do, empty when there is nothing. `failing` is `None` unless the lens is in error,
+    `outlook` says in words what comes next then.
     """
 
     name: str
@@ -50,6 +52,8 @@ class LensLine:
     next: str
     error: str | None
     cure: str | None
+    failing: Failing | None
+    outlook: str | None
 
     def as_json(self) -> dict[str, object]:
         """Return the line as it is printed with `--json`."""
@@ -71,6 +75,18 @@ class LensLine:
             "next": self.next,
             "error": self.error,
             "cure": self.cure,
+            **self._failing_json(),
+        }
+
+    def _failing_json(self) -> dict[str, object]:
+        failing = self.failing
+        since = failing.since if failing else None
+        next_try = failing.next_try if failing else None
+        return {
+            "failingSince": utc_text(since) if since else None,
+            "needsYou": failing.needs_you if failing else False,
+            "triedAgainAt": utc_text(next_try) if next_try else None,
+            "outlook": self.outlook,
         }
 
 
@@ -146,9 +162,11 @@ def _line(project: Project, lens: Lens) -> LensLine:
         rows_per_second=round(state.rate, 1),
         cursor=_cursor(state.cursor),
         needs=lens.needs,
-        next=_next(lens),
+        next=_next(lens, state.failing, now),
         error=lens.error,
         cure=lens.cure,
+        failing=state.failing,
+        outlook=state.failing.told(now) if state.failing else None,
     )
 
 
@@ -166,7 +184,9 @@ def _cursor(cursor: IncrementalCursor | None) -> str | None:
     return None if seen is None else shown(seen)
 
 
-def _next(lens: Lens) -> str:
+def _next(lens: Lens, failing: Failing | None, now: datetime) -> str:
+    if failing is not None and not failing.needs_you:
+        return failing.told(now)
     match lens.needs, lens.status:
         case Needs.REBUILD, _:
             return f"needs a rebuild: semilayer resume --lens {lens.name}"

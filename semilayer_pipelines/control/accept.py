@@ -18,6 +18,7 @@ from semilayer_pipelines.registry import api_keys, call_log, changes, jobs, lens
 from semilayer_pipelines.registry.api_key import PresentedKey
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.environments import CALLS_PER_MINUTE
+from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens
 
@@ -106,8 +107,8 @@ def accept(
     """Accept calls in their order; return for each what became of it.
 
     `nudged`: the caller launches the `NUDGED` jobs that this queues. An outcome is `Accepted`,
-    `KeyRefused`, `RateLimited` or `NotFound` (no such lens). Nothing counts until the caller's
-    transaction is committed.
+    `KeyRefused`, `RateLimited`, `NotFound` (no such lens) or `Refused` (what it asks for cannot be
+    done). Nothing counts until the caller's transaction is committed.
     """
     outcomes: dict[int, Outcome] = {}
     keys = api_keys.check(db, {call.key.digest: call.key for call in calls}.values())
@@ -126,12 +127,33 @@ def accept(
         except NotFound:
             outcomes |= dict.fromkeys(places, _no_lens(env, name))
     # By number, so that two processes which hold several lenses at once cannot wait for each other.
-    for lens, places in sorted(found, key=lambda one: one[0].id):
+    for lens, of_lens_at in sorted(found, key=lambda one: one[0].id):
+        places = []
+        for at in of_lens_at:
+            wrong = _why_not(db, lens, calls[at].mode)
+            if wrong is None:
+                places.append(at)
+            else:
+                outcomes[at] = wrong
+        if not places:
+            continue
         limit = CALLS_PER_MINUTE[keys[calls[places[0]].key.digest].env_tier]
         mine = [calls[at] for at in places]
         of_lens = _accept_for(db, lens, mine, limit, clock, new_id, nudged)
         outcomes |= dict(zip(places, of_lens, strict=True))
     return [outcomes[at] for at in range(len(calls))]
+
+
+def _why_not(db: Connection, lens: Lens, mode: Mode) -> Refused | None:
+    """Return why a lens cannot do what a call asks, as far as the registry knows; else `None`."""
+    if mode is not Mode.INCREMENTAL or in_force(db, lens).tracked != "":
+        return None
+    return Refused(
+        "Its table has no column that tells what changed, so there is nothing to go by.",
+        cure="Name one as 'changeTrackingColumn' and push, or use mode `records`, mode `full` or "
+        "a smart sync.",
+        lens=lens.name,
+    )
 
 
 def _accept_for(

@@ -71,6 +71,10 @@ class LensCheck:
             same_shape = False
         return Needs.SMART_SYNC if same_shape else Needs.REBUILD
 
+    def tracked(self, lens: LensConfig) -> str:
+        """Return the column that tells what changed in the table of a lens, empty without one."""
+        return tracking_column_of(lens, self._bridge(lens.source).table(lens.table)) or ""
+
     def refuse_values(self, lens: LensConfig) -> None:
         """Look at some rows, and refuse what the table's description alone cannot tell.
 

@@ -16,6 +16,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import require_syncable
 from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
@@ -56,6 +57,9 @@ def resume(project: Project, env: str, name: str, *, confirmed: bool = False) ->
         status = LensStatus.INDEXING if mode is Mode.FULL else LensStatus.READY
         lenses.set_status(db, lens.id, status, now=now)
         lens = lenses.get(db, env, name)
+        for one in jobs.queued(db, lens.id):
+            if one.failing:
+                jobs.hasten(db, one.id, now)
         held = tuple(jobs.queued(db, lens.id))
         if mode is None:
             return Resumed(lens, None, held)
@@ -74,9 +78,9 @@ def catch_up(project: Project, env: str, name: str) -> Resumed:
         return resumed
     with project.registry.begin(durable=True) as db:
         lens = require_syncable(db, env, name)
-        at = cursors.get(db, lens.id)
-        followed = at is not None and at.position is not None
-        if not followed and lens.config.change_tracking_column is None:
+        at, current = cursors.get(db, lens.id), in_force(db, lens)
+        followed = current.tracked != "" and at is not None and at.position is not None
+        if not followed and current.config.change_tracking_column is None:
             return resumed
         job = _request(db, project, lens, Mode.INCREMENTAL, "push", confirmed=False)
     return replace(resumed, job=job)
@@ -150,6 +154,9 @@ def _what_is_left(db: Connection, lens: Lens) -> Mode | None:
         return Mode.FULL
     if lens.needs is Needs.SMART_SYNC:
         return Mode.SMART_SYNC
+    failing = [job for job in jobs.queued(db, lens.id) if job.failing]
+    if failing:
+        return _whole(failing[0].mode)
     done = jobs.recent(db, lens_id=lens.id)
     if lens.status is LensStatus.ERROR:
         # Jobs of another kind may have gone through since; what failed is still to be done.
@@ -158,18 +165,27 @@ def _what_is_left(db: Connection, lens: Lens) -> Mode | None:
     again = {JobStatus.FAILED, JobStatus.CANCELED}
     if last is None or last.status not in again:
         return None
-    return Mode.SMART_SYNC if last.mode is Mode.REPAIR else last.mode
+    return _whole(last.mode)
+
+
+def _whole(mode: Mode) -> Mode:
+    return Mode.SMART_SYNC if mode is Mode.REPAIR else mode
 
 
 def _request(
     db: Connection, project: Project, lens: Lens, mode: Mode, origin: str, confirmed: bool
 ) -> Job:
-    return jobs.request(
+    now = project.clock()
+    asked = jobs.request(
         db,
         lens,
         mode,
         job_id=uuid4().hex,
         origin=origin,
-        now=project.clock(),
+        now=now,
         confirmed=confirmed,
-    ).job
+    )
+    if not asked.deduplicated:
+        return asked.job
+    jobs.hasten(db, asked.job.id, now)
+    return jobs.get(db, asked.job.id)

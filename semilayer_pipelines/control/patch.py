@@ -55,6 +55,7 @@ def change_lens(
                 needs=lens.needs,
                 origin=origin,
                 now=project.clock(),
+                tracked=lens.tracked,
             )
     with project.registry.read() as db:
         return lenses.get(db, env, name)

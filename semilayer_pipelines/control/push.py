@@ -48,13 +48,17 @@ class PushAction(StrEnum):
 
 @dataclass(frozen=True)
 class LensPush:
-    """One lens in a push. `config` is `None` for a deleted one; `edits` are those of an update."""
+    """One lens in a push. `config` is `None` for a deleted one; `edits` are those of an update.
+
+    `tracked` is the change-tracking column that was found (see `lenses.Lens`).
+    """
 
     name: str
     change: PushAction
     config: LensConfig | None
     needs: Needs
     edits: tuple[Edit, ...] = ()
+    tracked: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,8 +161,9 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
         return LensPush(name, PushAction.UNCHANGED, lens, known.needs)
     check.refuse_values(lens)
     needs = check.needs(lens, seen.active.get(name), moved=moved)
+    tracked = check.tracked(lens)
     if known is None:
-        return LensPush(name, PushAction.CREATED, lens, needs)
+        return LensPush(name, PushAction.CREATED, lens, needs, tracked=tracked)
     if needs is Needs.NOTHING and known.needs is Needs.SMART_SYNC:
         # What was taken back may have been brought in for some rows already.
         needs = Needs.SMART_SYNC
@@ -166,7 +171,7 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     if moved:
         before = seen.sources[lens.source].connection
         found.append(Edit(("sources", lens.source, "connection"), before, source.connection))
-    return LensPush(name, PushAction.UPDATED, lens, needs, tuple(found))
+    return LensPush(name, PushAction.UPDATED, lens, needs, tuple(found), tracked)
 
 
 def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> None:
@@ -200,7 +205,14 @@ def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> No
                     if known is not None and _cursor_is_void(held, plan, known, config):
                         cursors.remove(db, known.id)
                     lenses.register(
-                        db, env.id, push.name, config, needs=push.needs, origin=origin, now=now
+                        db,
+                        env.id,
+                        push.name,
+                        config,
+                        needs=push.needs,
+                        origin=origin,
+                        now=now,
+                        tracked=push.tracked,
                     )
         for name, source in plan.sources.items():
             if held.sources.get(name) != source:

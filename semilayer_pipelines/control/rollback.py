@@ -21,6 +21,7 @@ from semilayer_pipelines.ingest.retention import KEEP_RETIRED
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, jobs, lenses, sources
 from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens, Needs
 
@@ -78,8 +79,8 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
         )
         lenses.set_needs(db, lens.id, needs, now)
         # What came since may be only in the index that is left.
-        in_force = previous.config if needs is Needs.REBUILD else lens.config
-        begin_walks(db, previous, followed=in_force.change_tracking_column, now=now)
+        followed = in_force(db, lenses.by_id(db, lens.id)).config.change_tracking_column
+        begin_walks(db, previous, followed=followed, now=now)
         asked = jobs.request(
             db,
             lens,

@@ -22,7 +22,7 @@ from semilayer_pipelines.bridges.cursors import decode, encode
 from semilayer_pipelines.bridges.protocol import Selection, SourcePage
 from semilayer_pipelines.bridges.times import is_time, start_before
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import SchemaMismatch, SourceUnreachable
+from semilayer_pipelines.errors import Refused, SchemaMismatch, SourceUnreachable
 from semilayer_pipelines.ingest.apply_page import apply_page
 from semilayer_pipelines.ingest.by_key import ByKey, compare_by_key
 from semilayer_pipelines.ingest.open_lens import OpenLens
@@ -77,9 +77,14 @@ class MovedRows:
 
 
 def _require_tracking_column(opened: OpenLens) -> str:
-    """Return the change-tracking column; raise `SchemaMismatch` when the lens has none."""
+    """Return the change-tracking column.
+
+    Without one, raises `Refused`, or `SchemaMismatch` where the lens asks for incremental ingest
+    itself: its table had one when it was pushed.
+    """
     if opened.tracked is None:
-        raise SchemaMismatch(
+        kind = Refused if opened.lens.config.sync_interval is None else SchemaMismatch
+        raise kind(
             "Incremental ingest needs a column that moves with every change; "
             f"table {opened.selection.table!r} has no {DEFAULT_TRACKING_COLUMN!r} "
             "and the lens names none.",

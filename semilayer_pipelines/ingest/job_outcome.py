@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import Fenced, SemilayerError, Transient
+from semilayer_pipelines.errors import Fenced, SemilayerError
 from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.ingest.outlook import MOMENT, Outlook, outlook_of
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode, endings
-from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
 __all__ = [
@@ -36,8 +35,7 @@ __all__ = [
     "stopped_by_a_person",
 ]
 
-RETRY_WAITS = (timedelta(seconds=10), timedelta(seconds=60))
-"""Waits before the second and the third attempt of a job that failed for a passing reason."""
+_KEEPS_ITS_PLACE = frozenset({Mode.FULL, Mode.INCREMENTAL, Mode.RECORDS})
 
 
 class RunEnd(StrEnum):
@@ -137,6 +135,8 @@ def _is_ready(db: Connection, lens: Lens, job: Job) -> bool:
             return True
         case LensStatus.INDEXING, _:
             return generations.building(db, lens.id) is None
+        case LensStatus.ERROR, _ if any(other.failing for other in jobs.queued(db, lens.id)):
+            return False
         case LensStatus.ERROR, Mode.SMART_SYNC:
             return generations.building(db, lens.id) is None
         case LensStatus.ERROR, _:
@@ -148,18 +148,42 @@ def _is_ready(db: Connection, lens: Lens, job: Job) -> bool:
 
 
 def record_failure(project: Project, run: Run, job: Job, error: SemilayerError) -> None:
-    """Queue a job that met what may pass again; fail it, and its lens, for the last time."""
-    now = project.clock()
-    message, cure = redact(error.message), redact(error.cure)
+    """Queue a job that failed again, or end it where only a person can mend what is wrong."""
+    now, outlook = project.clock(), outlook_of(error)
+    message, cure, counts = redact(error.message), redact(error.cure), run.progress.counts
     with project.registry.begin() as db:
         if not jobs.holds(db, job.id, job.lease):
             return  # the job is another run's by now, or has ended
         changes.release(db, job.id)
-        if isinstance(error, Transient) and job.attempt < MAX_ATTEMPTS:
-            wait = RETRY_WAITS[min(job.attempt, len(RETRY_WAITS)) - 1]
-            jobs.retry(db, job.id, lease=job.lease, due_at=now + wait, error=message, now=now)
-            return
-        endings.fail(db, job, counts=run.progress.counts, error=message, cure=cure, now=now)
+        match outlook:
+            case Outlook.REFUSED:
+                endings.refuse(db, job, counts=counts, error=message, cure=cure, now=now)
+                endings.let_rest(db, job.lens_id, now)
+            case Outlook.STOPPED:
+                endings.fail(db, job, counts=counts, error=message, cure=cure, now=now)
+            case Outlook.HICCUP | Outlook.MAY_PASS | Outlook.PERSON:
+                since = lenses.by_id(db, job.lens_id).failing_since
+                lasting = since is not None and now - since > MOMENT
+                endings.try_again(
+                    db,
+                    job,
+                    failures=1 if _got_on(run, job) else job.attempt,
+                    hiccup=outlook is Outlook.HICCUP,
+                    error=message,
+                    cure=cure,
+                    needs_you=outlook is Outlook.PERSON
+                    or (outlook is Outlook.MAY_PASS and lasting),
+                    now=now,
+                )
+
+
+def _got_on(run: Run, job: Job) -> bool:
+    """Say whether a run did a part that is never done again: what stopped it is another failure.
+
+    A rebuild of three days may lose its source every night; that is no reason to wait for hours.
+    """
+    counts = run.progress.counts
+    return job.mode in _KEEPS_ITS_PLACE and counts.written + counts.deleted > 0
 
 
 def stopped_by_a_person(interrupt: BaseException, was_cancelled: Callable[[], bool] | None) -> bool:

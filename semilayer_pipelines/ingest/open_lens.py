@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from semilayer_pipelines.bridges.protocol import Bridge, Selection
 from semilayer_pipelines.embedders.protocol import Embedder
@@ -12,9 +12,10 @@ from semilayer_pipelines.mapping.columns import key_of, tracking_column_of
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Clock, Project
-from semilayer_pipelines.registry import generations, sources
+from semilayer_pipelines.registry import sources
 from semilayer_pipelines.registry.database import Registry
-from semilayer_pipelines.registry.lenses import Lens, Needs
+from semilayer_pipelines.registry.in_force import in_force
+from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.stores.protocol import Store
 
 __all__ = ["OpenLens", "as_indexed", "open_lens"]
@@ -72,13 +73,6 @@ def open_lens(project: Project, lens: Lens) -> Iterator[OpenLens]:
 
 
 def as_indexed(project: Project, lens: Lens) -> Lens:
-    """Return the lens with the configuration that its index is kept in step by.
-
-    Until a rebuild that a push made necessary, that is the one it was built with, so that it never
-    holds two (invariant 9).
-    """
-    if lens.needs is not Needs.REBUILD:
-        return lens
+    """Return the lens with the configuration by which it is kept in sync (`registry.in_force`)."""
     with project.registry.read() as db:
-        active = generations.active(db, lens.id)
-    return replace(lens, config=active.config) if active else lens
+        return in_force(db, lens)

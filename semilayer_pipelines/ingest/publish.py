@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from semilayer_pipelines.errors import GuardStopped
+from semilayer_pipelines.errors import EmptySource, GuardStopped
 from semilayer_pipelines.ingest.by_key import ByKey
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
@@ -142,7 +142,7 @@ def _refuse_a_loss(opened: OpenLens, run: Run, target: Target, old: Generation |
     before, after = _indexed(Target(opened, old)), _indexed(target)
     lost = before - after
     if before and (not after or lost > max(GUARD_ROWS, before * opened.lens.config.guard)):
-        raise GuardStopped(
+        raise (GuardStopped if after else EmptySource)(
             f"The rebuilt index holds {after:,} rows, the one in use {before:,}; it was not put in "
             f"its place.",
             cure="If the rows are really gone from the source, confirm: "

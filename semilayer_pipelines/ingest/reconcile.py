@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import GuardStopped
+from semilayer_pipelines.errors import EmptySource, GuardStopped
 from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.delete import delete_keys
@@ -117,7 +117,9 @@ def sweep(
     with opened.registry.read() as db:
         seq = changes.latest_seq(db, opened.lens.id)
     limit = None if guard is None else guard.limit(len(known), rows_read)
-    tombstones = _tombstones(opened, known.unseen(index.scan(shard=shard)), limit, len(known))
+    unseen = known.unseen(index.scan(shard=shard))
+    stop = GuardStopped if rows_read else EmptySource
+    tombstones = _tombstones(opened, unseen, limit, len(known), stop)
     for keys in in_chunks(tombstones):
         if run.paused():
             return False
@@ -126,17 +128,21 @@ def sweep(
 
 
 def _tombstones(
-    opened: OpenLens, unseen: Iterable[pl.Series], limit: int | None, indexed: int
+    opened: OpenLens,
+    unseen: Iterable[pl.Series],
+    limit: int | None,
+    indexed: int,
+    stop: type[GuardStopped],
 ) -> list[str]:
     """Return the unseen keys that the source does not have on a second look either.
 
-    Raises `GuardStopped` as soon as there are more than `limit`.
+    Raises `stop` as soon as there are more than `limit`.
     """
     confirmed: list[str] = []
     for keys in in_chunks(key for part in unseen for key in part.to_list()):
         confirmed += absent(opened, keys)
         if limit is not None and len(confirmed) > limit:
-            raise GuardStopped(
+            raise stop(
                 f"The sweep would delete more than {limit:,} of {indexed:,} indexed rows, among "
                 f"them {', '.join(confirmed[:SHOWN_KEYS])}. Nothing was deleted.",
                 cure="If the rows are really gone from the source, confirm: "

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.embedders.rate import keep_rate
-from semilayer_pipelines.errors import Fenced, NotFound, Refused, SemilayerError, Terminal
+from semilayer_pipelines.errors import Fenced, NotFound, Refused, SemilayerError, Transient
 from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.incremental import run_incremental
@@ -22,6 +22,7 @@ from semilayer_pipelines.ingest.job_outcome import Outcome, RunEnd
 from semilayer_pipelines.ingest.lease import Lease
 from semilayer_pipelines.ingest.lens_watch import LensWatch, StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
+from semilayer_pipelines.ingest.outlook import unexpected
 from semilayer_pipelines.ingest.progress import PageDone, Progress
 from semilayer_pipelines.ingest.reconcile import Guard, sweep
 from semilayer_pipelines.ingest.records import run_records
@@ -29,11 +30,10 @@ from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.one_model import require_dimension, require_model
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
-from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.registry.lenses import LensStatus, Needs
 
 __all__ = ["Outcome", "RunEnd", "run_job"]
 
@@ -80,7 +80,7 @@ def run_job(
     except Fenced:
         raise
     except Exception as error:  # noqa: BLE001 - recorded on the job, then raised
-        known = error if isinstance(error, SemilayerError) else _unexpected(error)
+        known = error if isinstance(error, SemilayerError) else unexpected(error)
         known.lens = known.lens or job.lens
         job_outcome.record_failure(project, run, job, known)
         raise known from (None if known is error else error)
@@ -115,6 +115,7 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
         if job.mode is not Mode.FULL:
             lens = as_indexed(project, lens)
         with open_lens(project, lens) as opened:
+            _note_tracked(opened)
             try:
                 outcome = _dispatch(opened, run, job, shard)
             except StartOver:
@@ -128,11 +129,19 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
                 seconds=took.seconds,
             )
             return outcome
-    raise Refused(
+    raise Transient(
         "The lens was pushed or its index switched again and again during this run.",
-        cure=f"`semilayer resume --lens {job.lens}` once that is over.",
+        cure="It is tried again once that is over.",
         lens=job.lens,
     )
+
+
+def _note_tracked(opened: OpenLens) -> None:
+    """Let the registry know the tracked column, which it tells callers without asking a source."""
+    found = opened.tracked or ""
+    if opened.lens.needs is not Needs.REBUILD and opened.lens.tracked != found:
+        with opened.registry.begin() as db:
+            lenses.note_tracked(db, opened.lens.id, found)
 
 
 def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcome:
@@ -226,10 +235,3 @@ def _beat(db: Connection, project: Project, run: Run, job: Job) -> bool:
     # Another shard's run may have queued a full ingest again, or completed it: that stops nobody.
     stopped = (JobStatus.CANCELED, JobStatus.FAILED)
     return jobs.beat(db, job.id, now) or jobs.get(db, job.id).status not in stopped
-
-
-def _unexpected(error: Exception) -> SemilayerError:
-    return Terminal(
-        f"{type(error).__name__}: {redact(str(error))}",
-        cure="This is a fault in semilayer-pipelines; the run's log has the whole story.",
-    )

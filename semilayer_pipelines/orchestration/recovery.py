@@ -70,7 +70,7 @@ def launches_of(instance: dg.DagsterInstance, job_ids: Collection[str]) -> Launc
 
 
 def close_silent(instance: dg.DagsterInstance, project: Project, job: Job) -> None:
-    """Queue a silent job again; end it when a person cancelled it, and the third time.
+    """Queue a silent job again, or end it when a person cancelled it.
 
     Dagster may believe that its runs are at work. They are reported failed, which frees their tags.
     """
@@ -112,9 +112,14 @@ def _decide(project: Project, job: Job, runs: Sequence[dg.DagsterRun]) -> str | 
         if job.attempt < MAX_ATTEMPTS:
             jobs.retry(db, job.id, lease=job.lease, due_at=now, error=LOST, now=now)
             return "queued again"
-        cure = f"Look for the cause in the run's log, then `semilayer resume --lens {job.lens}`."
-        endings.fail(db, job, counts=job.counts, error=LOST, cure=cure, now=now)
-        return f"failed, after {job.attempt} attempts"
+        cure = (
+            "It is tried again. Look for the cause in the run's log; at once: "
+            f"`semilayer resume --lens {job.lens}`."
+        )
+        endings.try_again(
+            db, job, failures=job.attempt, hiccup=True, error=LOST, cure=cure, now=now
+        )
+        return f"tried again later, after {job.attempt} attempts"
 
 
 def _resting(db: Connection, job: Job) -> bool:

@@ -5,7 +5,7 @@ spread over part of the interval, so that two hundred lenses do not start togeth
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 from zlib import crc32
 
@@ -17,9 +17,11 @@ from semilayer_pipelines.errors import RegistryUnavailable
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.failing import failing_of, wait_told
 from semilayer_pipelines.queries.state import WALKS
 from semilayer_pipelines.registry import failed_rows, generations, jobs, lenses, sources
-from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.in_force import in_force
+from semilayer_pipelines.registry.jobs import Mode, Requested
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
 __all__ = ["CRON", "cadence_schedules", "make_due_jobs", "spread"]
@@ -78,15 +80,17 @@ def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.Schedul
 def make_due_jobs(project: Project, mode: Mode, interval: str) -> str:
     """Make the jobs that are due at this interval; return what was made and what was not, and why.
 
-    A lens is skipped while it is paused, in error or without an index. It is skipped as well while
-    its last job of this mode waits or runs, and when nothing can have changed since.
+    A lens is skipped while it is paused or has no index, and while a person has to act before it
+    can work. It is skipped as well while its last job of this mode waits or runs, and when nothing
+    can have changed since. What failed and may pass waits as a job of its own, longer each time.
     """
     made: list[str] = []
     passed: list[str] = []
     now = project.clock()
     with project.registry.begin() as db:
         for lens in lenses.list_all(db):
-            if _interval(lens.config, mode) != interval:
+            current = in_force(db, lens)
+            if _interval(current.config, mode) != interval:
                 continue
             why = _why_not(db, project, lens, mode)
             if why is None:
@@ -94,7 +98,7 @@ def make_due_jobs(project: Project, mode: Mode, interval: str) -> str:
                 asked = jobs.request(
                     db, lens, mode, job_id=uuid4().hex, origin="schedule", now=now, due_at=due_at
                 )
-                why = "the last one still waits" if asked.deduplicated else None
+                why = _why_waiting(asked, now)
             if why is None:
                 made.append(f"{lens.env}/{lens.name}")
             else:
@@ -115,8 +119,11 @@ def _interval(config: LensConfig, mode: Mode) -> str | None:
 
 
 def _why_not(db: Connection, project: Project, lens: Lens, mode: Mode) -> str | None:
-    if lens.status in (LensStatus.PAUSED, LensStatus.ERROR):
-        return lens.status.value
+    if lens.status is LensStatus.PAUSED:
+        return "paused"
+    failing = failing_of(db, lens)
+    if failing is not None and failing.stopped:
+        return f"needs you: {lens.error}"
     if generations.active(db, lens.id) is None:
         return "no index yet"
     if any(job.mode is mode for job in jobs.running(db, lens.id)):
@@ -124,6 +131,14 @@ def _why_not(db: Connection, project: Project, lens: Lens, mode: Mode) -> str | 
     if _nothing_changed(db, project, lens, mode):
         return "nothing was written to its source since the last one"
     return None
+
+
+def _why_waiting(asked: Requested, now: datetime) -> str | None:
+    if not asked.deduplicated:
+        return None
+    if not asked.job.failing:
+        return "the last one still waits"
+    return f"the last one failed and is {wait_told(asked.job.due_at, now)}: {asked.job.error}"
 
 
 def _nothing_changed(db: Connection, project: Project, lens: Lens, mode: Mode) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.failing import Failing, failing_of
 from semilayer_pipelines.registry import (
     changes,
     cursors,
@@ -61,7 +62,8 @@ class LensState:
     its running jobs, which read `rate` rows a second; `last` is the newest of all its jobs.
 
     `as_of`: whatever the source had then, a completed walk has brought in; of an incremental walk,
-    all but deletes and rows whose tracked value did not move. `None` before the first.
+    all but deletes and rows whose tracked value did not move. `None` before the first. `failing`
+    tells of a lens in `error` what comes next.
     """
 
     lens: Lens
@@ -74,6 +76,7 @@ class LensState:
     last: Job | None
     as_of: datetime | None
     rate: float
+    failing: Failing | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         last=next(iter(jobs.recent(db, lens_id=lens.id, limit=1)), None),
         as_of=jobs.last_began(db, lens.id, WALKS),
         rate=page_log.rate(db, [job.id for job in running], now - RATE_OVER) if running else 0.0,
+        failing=failing_of(db, lens),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.errors import NotFound, nearest
@@ -28,9 +28,11 @@ __all__ = [
     "get",
     "list_all",
     "mark_pushed",
+    "note_tracked",
     "pushed_configs",
     "register",
     "remove",
+    "set_failing",
     "set_needs",
     "set_status",
 ]
@@ -68,7 +70,10 @@ class Lens:
     """One lens of one environment.
 
     `origin` says who registered it last (a push, the console), `pushed_at` when; `changed_at` is
-    when anything of it last changed, its status included. `error` and `cure` go with the status.
+    when anything of it last changed, its status included. `error` and `cure` go with the status;
+    `failing_since` is when the first of the failures in a row was, and `needs_you` says that a
+    person has to act. `tracked` is the change-tracking column that the last push found in the
+    table: empty when there is none, `None` when that was never looked at.
     """
 
     id: int
@@ -84,6 +89,9 @@ class Lens:
     origin: str
     pushed_at: datetime
     changed_at: datetime
+    failing_since: datetime | None = None
+    needs_you: bool = False
+    tracked: str | None = None
 
 
 def config_hash(config: LensConfig) -> str:
@@ -100,8 +108,12 @@ def register(
     needs: Needs,
     origin: str,
     now: datetime,
+    tracked: str | None = None,
 ) -> Lens:
-    """Add a lens, paused, or give the existing one this configuration; its status stays."""
+    """Add a lens, paused, or give the existing one this configuration; its status stays.
+
+    `tracked`: what is known of its change-tracking column now (see `Lens`).
+    """
     told: dict[str, Any] = {
         "config": to_json(config),
         "config_hash": config_hash(config),
@@ -109,6 +121,7 @@ def register(
         "origin": origin,
         "pushed_at": now,
         "changed_at": now,
+        "tracked": tracked,
     }
     if origin == PUSH:
         told["pushed_config"] = told["config"]
@@ -172,6 +185,11 @@ def mark_pushed(db: Connection, lens: Lens) -> None:
     )
 
 
+def note_tracked(db: Connection, lens_id: int, tracked: str) -> None:
+    """Note the change-tracking column that a run found: the table may have changed since a push."""
+    db.execute(update(tables.lenses).where(_lenses.id == lens_id).values(tracked=tracked))
+
+
 def remove(db: Connection, lens_id: int) -> None:
     """Remove a lens and every row about it; its indexes are the caller's to drop, before."""
     db.execute(delete(tables.lenses).where(_lenses.id == lens_id))
@@ -186,11 +204,33 @@ def set_status(
     cure: str | None = None,
     now: datetime,
 ) -> None:
-    """Set the status; `error` and `cure` replace what was there, also by nothing."""
+    """Set the status; `error` and `cure` replace what was there, also by nothing.
+
+    A lens that is indexing has not shown yet that it is well: it is failing since when it was.
+    """
+    since = {} if status in (LensStatus.INDEXING, LensStatus.ERROR) else {"failing_since": None}
     db.execute(
         update(tables.lenses)
         .where(_lenses.id == lens_id)
-        .values(status=status, error=error, cure=cure, changed_at=now)
+        .values(status=status, error=error, cure=cure, needs_you=False, changed_at=now, **since)
+    )
+
+
+def set_failing(
+    db: Connection, lens_id: int, *, error: str, cure: str, needs_you: bool, now: datetime
+) -> None:
+    """Put a lens in `error`, failing since `now` if it was not before; a paused one stays so."""
+    db.execute(
+        update(tables.lenses)
+        .where(_lenses.id == lens_id, _lenses.status != LensStatus.PAUSED)
+        .values(
+            status=LensStatus.ERROR,
+            error=error,
+            cure=cure,
+            needs_you=needs_you,
+            failing_since=func.coalesce(_lenses.failing_since, now),
+            changed_at=now,
+        )
     )
 
 
@@ -216,4 +256,7 @@ def _lens(row: Row[Any]) -> Lens:
         origin=row.origin,
         pushed_at=row.pushed_at,
         changed_at=row.changed_at,
+        failing_since=row.failing_since,
+        needs_you=row.needs_you,
+        tracked=row.tracked,
     )

@@ -109,6 +109,9 @@ lenses = Table(
     Column("changed_at", UtcDateTime, nullable=False),
     Column("last_generation", Integer, nullable=False, server_default=text("0")),
     Column("pushed_config", JSON(none_as_null=True)),
+    Column("failing_since", UtcDateTime),
+    Column("needs_you", Boolean, nullable=False, server_default=false()),
+    Column("tracked", Text),
     UniqueConstraint("env_id", "name"),
     # The id of a removed lens must not come back: it stands in store locks and in old logs.
     sqlite_autoincrement=True,

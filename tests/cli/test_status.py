@@ -9,6 +9,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from semilayer_pipelines.errors import SchemaMismatch
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry import jobs, lenses
 from semilayer_pipelines.registry.lenses import LensStatus
@@ -179,6 +182,34 @@ def test_an_error_is_told_whole_however_long_it_is(folder: Folder) -> None:
         )
 
     assert f"items: {message} Ask [it] why." in folder.run("status").stdout
+
+
+def test_status_says_whether_a_failure_is_tried_again_or_needs_a_person(folder: Folder) -> None:
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+
+    # given a table that is away for a moment
+    with sqlite3.connect(folder.database) as db:
+        db.execute("ALTER TABLE items RENAME TO goods")
+    folder.run("sync", "--lens", "items")
+    with pytest.raises(SchemaMismatch):
+        run_queued(folder)
+
+    # then a person has nothing to do, and reads so
+    told = folder.json("status")["lenses"][0]
+    assert (told["status"], told["needsYou"]) == ("error", False)
+    assert told["next"].startswith("tried again in ")
+    assert told["failingSince"] < told["triedAgainAt"]
+    assert "failing since" in folder.run("status").stdout
+
+    # and one who is needed reads what to do
+    with folder.project.registry.begin() as db:
+        lens = lenses.get(db, "development", "items")
+        now = folder.project.clock()
+        lenses.set_failing(db, lens.id, error="No.", cure="Do it.", needs_you=True, now=now)
+    told = folder.json("status")["lenses"][0]
+    assert told["needsYou"]
+    assert told["outlook"].startswith("needs you")
 
 
 def test_watching_shows_it_again_and_again_until_ctrl_c(folder: Folder) -> None:

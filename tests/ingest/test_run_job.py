@@ -20,6 +20,7 @@ from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.push import plan_push
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import (
+    ConfigError,
     DimensionChanged,
     GuardStopped,
     ModelUnavailable,
@@ -37,6 +38,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs.waits import FIRST_WAIT
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
@@ -60,26 +62,52 @@ def job_now(lab: Lab, job: Job) -> Job:
 
 
 def failing(lab: Lab, job: Job, kind: type[SemilayerError], project: Project | None = None) -> str:
-    """Run a job that must fail for good with this error; return what is told of it."""
+    """Run a job that must fail with this error, and wait to be tried again; return what is told."""
     with pytest.raises(kind) as raised:
         run_job(project or lab.project, job.id)
     now = job_now(lab, job)
-    assert now.status is JobStatus.FAILED
+    assert (now.status, now.attempt) == (JobStatus.QUEUED, 2)
+    assert now.due_at > lab.project.clock() + FIRST_WAIT / 2
     assert now.error == raised.value.message
     assert (lab.lens.status, lab.lens.error) == (LensStatus.ERROR, now.error)
     assert raised.value.lens == "items"
     return str(raised.value)
 
 
-def test_what_will_not_pass_fails_the_job_at_once(lab: Lab) -> None:
+def test_a_no_is_told_at_once_and_asked_for_again_after_a_while(lab: Lab) -> None:
     def refuse(_: Sequence[str]) -> None:
         raise ModelUnavailable("The key was refused.", cure="Check the key.")
 
     job = lab.request(Mode.SMART_SYNC)
     failing(lab, job, ModelUnavailable, Meddled.of(lab.project, refuse))
 
-    assert job_now(lab, job).attempt == 1
     assert lab.lens.cure == "Check the key."
+    assert not lab.lens.needs_you
+
+
+def test_a_configuration_that_cannot_work_stops_the_lens_until_a_person_corrects_it(
+    tmp_path: Path,
+) -> None:
+    # given a source whose variable is set nowhere any more
+    file = f"sqlite:///{tmp_path}/source.db"
+    lab = Lab.at(tmp_path, rows=5)
+    lab.connection = "${SHOP}"
+    lab.project = Project(lab.project.settings, {"SHOP": file})
+    lab.push()
+    lab.full()
+    job = lab.request(Mode.SMART_SYNC)
+
+    # when
+    with pytest.raises(ConfigError, match="SHOP"):
+        run_job(Project(lab.project.settings, {}), job.id)
+
+    # then
+    assert job_now(lab, job).status is JobStatus.FAILED
+    assert (lab.lens.status, lab.lens.needs_you) == (LensStatus.ERROR, True)
+    resumed = lifecycle.resume(lab.project, ENV, "items").job
+    assert resumed is not None
+    lab.run(resumed)
+    assert (lab.lens.status, lab.lens.needs_you) == (LensStatus.READY, False)
 
 
 def test_a_fault_of_ours_fails_with_its_type_and_message_and_no_password(lab: Lab) -> None:
@@ -227,9 +255,14 @@ def test_a_table_or_column_that_went_is_named_with_what_there_is(
 def test_a_sync_before_the_first_ingest_is_refused_with_what_to_do(tmp_path: Path) -> None:
     lab = Lab.at(tmp_path, rows=5)
 
-    told = failing(lab, lab.request(Mode.SMART_SYNC), Refused)
+    job = lab.request(Mode.SMART_SYNC)
 
-    assert "semilayer resume --lens items" in told
+    with pytest.raises(Refused, match="semilayer resume --lens items"):
+        run_job(lab.project, job.id)
+
+    # and that is the request's fault alone
+    assert job_now(lab, job).status is JobStatus.FAILED
+    assert lab.lens.status is LensStatus.PAUSED
 
 
 def test_rows_that_can_all_not_be_mapped_fail_the_job_with_the_first_as_an_example(
@@ -269,6 +302,7 @@ def test_a_dimension_that_changed_is_an_error_that_asks_for_a_rebuild(lab: Lab) 
     assert "8" in told
     assert "384" in told
     assert "rebuild" in told
+    assert lab.lens.needs_you
     assert lab.index.count() == 300
 
 
@@ -347,7 +381,7 @@ except StoreFull as full:
 """
 
 
-def test_a_full_disk_fails_the_job_and_the_next_one_makes_up_for_it(tmp_path: Path) -> None:
+def test_a_full_disk_fails_the_attempt_and_the_next_one_makes_up_for_it(tmp_path: Path) -> None:
     lab = Lab.at(tmp_path, rows=2_000)
     lab.full()
     with lab.source() as db:
@@ -363,8 +397,8 @@ def test_a_full_disk_fails_the_job_and_the_next_one_makes_up_for_it(tmp_path: Pa
     )
 
     assert "Free disk space" in done.stdout, done.stderr
-    assert job_now(lab, job).status is JobStatus.FAILED
-    assert (lab.lens.status, lab.index.count()) == (LensStatus.ERROR, 2_000)
+    assert job_now(lab, job).status is JobStatus.QUEUED
+    assert lab.index.count() == 2_000
     lab.sync()
     assert lab.audit().clean
 

@@ -13,12 +13,16 @@ from dagster._core.remote_representation.handle import RepositoryHandle
 
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.errors import ConfigError, SemilayerError, SourceRefused
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.orchestration.names import LOCATION
 from semilayer_pipelines.orchestration.schedules import CRON, make_due_jobs, spread
 from semilayer_pipelines.registry import jobs
-from semilayer_pipelines.registry.jobs import JobStatus, Mode
+from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
+from tests.meddling import Meddled
 
 
 @pytest.fixture
@@ -82,6 +86,59 @@ def test_a_lens_that_cannot_sync_is_passed_over_with_the_reason(lab: Lab) -> Non
         jobs.take(db, running.id, lease="held", run_id=None, now=lab.project.clock())
     told = make_due_jobs(lab.project, Mode.INCREMENTAL, "5m")
     assert "test/items (the last one is still running)" in told
+
+
+def failed(lab: Lab, mode: Mode, error: SemilayerError) -> Job:
+    """Have a job of a lens fail."""
+
+    def fail(_: str) -> None:
+        raise error
+
+    job = lab.request(mode)
+    with pytest.raises(type(error)):
+        run_job(Meddled.of(lab.project, before=fail), job.id)
+    return job
+
+
+def test_what_failed_and_may_pass_is_no_reason_to_pass_a_lens_over(lab: Lab) -> None:
+    # given a lens whose smart sync failed
+    lab.full()
+    failed(lab, Mode.SMART_SYNC, SourceRefused("The grant was revoked."))
+    assert lab.lens.status is LensStatus.ERROR
+
+    # then its own ticks say when it is tried again, and other kinds go on
+    assert "test/items (the last one failed and is tried again in 60 s: The grant" in (
+        make_due_jobs(lab.project, Mode.SMART_SYNC, "24h")
+    )
+    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m") == "Queued: test/items."
+
+    # and without a job that waits, the next tick makes one
+    with lab.project.registry.begin() as db:
+        [waiting] = [job for job in jobs.queued(db, lab.lens.id) if job.mode is Mode.SMART_SYNC]
+        jobs.cancel(db, waiting.id, lab.project.clock())
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Queued: test/items."
+
+
+def test_a_lens_that_needs_a_person_is_passed_over_with_the_reason(lab: Lab) -> None:
+    lab.full()
+    failed(lab, Mode.SMART_SYNC, ConfigError("${SHOP} is not set."))
+
+    told = make_due_jobs(lab.project, Mode.INCREMENTAL, "5m")
+
+    assert told == "Nothing queued. Passed over: test/items (needs you: ${SHOP} is not set.)."
+
+
+def test_a_cadence_of_a_new_table_waits_for_the_rebuild_that_the_table_needs(lab: Lab) -> None:
+    # given a lens that is moved to a table with a tracked column of its own
+    lab.full()
+    with lab.source() as db:
+        db.execute("CREATE TABLE goods AS SELECT id, name, category, price FROM items")
+    fields = {"name": {"type": "text", "searchable": True}}
+    lab.push(table="goods", primaryKey="id", fields=fields, smartSyncInterval="1h")
+
+    # then nothing is walked by a configuration that the index does not have
+    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m") == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "1h") == "Queued: test/items."
 
 
 def test_the_spread_is_the_same_at_every_tick_and_within_half_the_interval(lab: Lab) -> None:

@@ -170,6 +170,11 @@ class LensResponse(_Response):
     needs: Annotated[Needs, Field(description="What would bring the index in sync.")]
     error: str | None
     cure: str | None
+    failing_since: Annotated[datetime | None, Field(description="The first failure in a row.")]
+    needs_you: Annotated[bool, Field(description="A person should act; `cure` says how.")]
+    tried_again_at: Annotated[
+        datetime | None, Field(description="When what failed is tried again by itself.")
+    ]
     buffered: Annotated[int, Field(description="Changes that are not applied yet.")]
     lag_seconds: Annotated[float, Field(description="Age of the oldest of them.")]
     failed: Annotated[int, Field(description="Rows that are set aside.")]
@@ -188,12 +193,16 @@ class LensResponse(_Response):
     def of(cls, state: LensState) -> LensResponse:
         """Return it as it is sent."""
         lens, active, cursor = state.lens, state.active, state.cursor
+        failing = state.failing
         return cls(
             name=lens.name,
             status=lens.status,
             needs=lens.needs,
             error=lens.error,
             cure=lens.cure,
+            failing_since=failing.since if failing else None,
+            needs_you=failing is not None and failing.needs_you,
+            tried_again_at=failing.next_try if failing else None,
             buffered=state.buffered,
             lag_seconds=state.lag_seconds,
             failed=state.failed,

@@ -26,7 +26,14 @@ from semilayer_pipelines.registry.jobs.queries import (
     running,
     silent,
 )
-from semilayer_pipelines.registry.jobs.queue import Requested, cancel, postpone, relaunch, request
+from semilayer_pipelines.registry.jobs.queue import (
+    Requested,
+    cancel,
+    hasten,
+    postpone,
+    relaunch,
+    request,
+)
 from semilayer_pipelines.registry.jobs.steps import beat, heartbeat, join, take
 
 __all__ = [
@@ -43,6 +50,7 @@ __all__ = [
     "find",
     "finish",
     "get",
+    "hasten",
     "heartbeat",
     "holds",
     "is_due",

@@ -1,28 +1,41 @@
 """How a job ends in the registry; what a run makes of how it ended: `ingest.job_outcome`.
 
-A job ends well or badly (`finish`, `fail`, `cancel`), or goes back to the queue (`retry`,
+A job ends well or badly (`finish`, `fail`, `cancel`), or goes back to the queue (`try_again`,
 `requeue`). Both the run itself and the sensor that finds the run dead end a job this way. Each is a
 compare-and-set: a job that is another run's by now stays as it is, and so does its lens.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, and_, case, literal, or_
 from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.http.contract import TERMINAL_STATUSES, JobStatus
 from semilayer_pipelines.registry import generations, lenses, tables
 from semilayer_pipelines.registry.jobs.job import Job
+from semilayer_pipelines.registry.jobs.queries import get
 from semilayer_pipelines.registry.jobs.steps import held, move
+from semilayer_pipelines.registry.jobs.waits import wait_before_retry
 from semilayer_pipelines.registry.lenses import LensStatus
 
-__all__ = ["MAX_ATTEMPTS", "cancel", "fail", "finish", "let_rest", "requeue", "retry"]
+__all__ = [
+    "MAX_ATTEMPTS",
+    "cancel",
+    "fail",
+    "finish",
+    "let_rest",
+    "refuse",
+    "requeue",
+    "retry",
+    "try_again",
+]
 
 MAX_ATTEMPTS = 3
-"""A job that failed for a passing reason is tried this often before its lens says `error`."""
+"""A job that met something that did not answer fails this often before its lens says `error`."""
 
 SUPERSEDED = "A newer job of the same kind was queued meanwhile and does its work."
 
@@ -60,16 +73,84 @@ def finish(
 
 
 def retry(
-    db: Connection, job_id: str, *, lease: str | None, due_at: datetime, error: str, now: datetime
+    db: Connection,
+    job_id: str,
+    *,
+    lease: str | None,
+    due_at: datetime,
+    error: str,
+    cure: str | None = None,
+    failures: int | None = None,
+    now: datetime,
 ) -> bool:
     """Queue a running job for another attempt; `False`: fenced.
 
-    Where a newer job of its kind waits already, that one does the work and this one is `canceled`.
+    `failures` is how many there were in a row, `None` for one more than before. Where a newer job
+    of its kind waits already, that one does the work and this one is `canceled`; it waits as long
+    as this one would have.
     """
-    mine = held(job_id, lease)
-    return _queue_again(
-        db, mine, now, due_at=due_at, error=error, cure=None, attempt=_jobs.attempt + 1
+    job = get(db, job_id)
+    again = _Again((job.attempt if failures is None else failures) + 1, due_at, error, cure)
+    queued = _queue_again(db, held(job_id, lease), now, **asdict(again))
+    if queued and get(db, job_id).status is not JobStatus.QUEUED:
+        _pass_on(db, job, again)
+    return queued
+
+
+@dataclass(frozen=True)
+class _Again:
+    attempt: int
+    due_at: datetime
+    error: str
+    cure: str | None
+
+
+def _pass_on(db: Connection, job: Job, again: _Again) -> None:
+    """Let the job that waits in a failed one's place count its failures: it would meet the same.
+
+    Callers that never rest would otherwise have what is broken asked every few seconds.
+    """
+    move(
+        db,
+        and_(_jobs.slot == job.singleton, _jobs.status == JobStatus.QUEUED),
+        due_at=case((_jobs.due_at < again.due_at, again.due_at), else_=_jobs.due_at),
+        attempt=case((_jobs.attempt < again.attempt, again.attempt), else_=_jobs.attempt),
+        confirmed=or_(_jobs.confirmed, literal(job.confirmed)),
+        error=again.error,
+        cure=again.cure,
     )
+
+
+def try_again(
+    db: Connection,
+    job: Job,
+    *,
+    failures: int,
+    hiccup: bool,
+    error: str,
+    cure: str,
+    needs_you: bool = False,
+    now: datetime,
+) -> bool:
+    """Queue a job that failed again, and say so on its lens; `False`: it is another run's.
+
+    It waits longer after each failure (`jobs.waits`). The lens says `error` at once, or for a
+    `hiccup` after `MAX_ATTEMPTS` of them.
+    """
+    due_at = now + wait_before_retry(failures, hiccup=hiccup)
+    queued = retry(
+        db,
+        job.id,
+        lease=job.lease,
+        due_at=due_at,
+        error=error,
+        cure=cure,
+        failures=failures,
+        now=now,
+    )
+    if queued and (not hiccup or failures >= MAX_ATTEMPTS):
+        lenses.set_failing(db, job.lens_id, error=error, cure=cure, needs_you=needs_you, now=now)
+    return queued
 
 
 def requeue(db: Connection, job_id: str, *, lease: str | None, now: datetime) -> bool:
@@ -81,8 +162,18 @@ def requeue(db: Connection, job_id: str, *, lease: str | None, now: datetime) ->
 
 
 def fail(db: Connection, job: Job, *, counts: Counts, error: str, cure: str, now: datetime) -> bool:
-    """End a running job as failed and put its lens in `error`; `False`: it is another run's."""
-    ended = finish(
+    """End a running job that only a person can mend, and stop its lens; `False`: not this run's."""
+    ended = refuse(db, job, counts=counts, error=error, cure=cure, now=now)
+    if ended:
+        lenses.set_failing(db, job.lens_id, error=error, cure=cure, needs_you=True, now=now)
+    return ended
+
+
+def refuse(
+    db: Connection, job: Job, *, counts: Counts, error: str, cure: str, now: datetime
+) -> bool:
+    """End a running job that cannot be done, which is no fault of its lens; `False`: fenced."""
+    return finish(
         db,
         job.id,
         lease=job.lease,
@@ -92,9 +183,6 @@ def fail(db: Connection, job: Job, *, counts: Counts, error: str, cure: str, now
         cure=cure,
         now=now,
     )
-    if ended:
-        lenses.set_status(db, job.lens_id, LensStatus.ERROR, error=error, cure=cure, now=now)
-    return ended
 
 
 def cancel(db: Connection, job: Job, *, counts: Counts, now: datetime) -> bool:

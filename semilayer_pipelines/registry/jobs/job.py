@@ -67,6 +67,11 @@ class Job:
     attempt: int
     confirmed: bool
 
+    @property
+    def failing(self) -> bool:
+        """Whether its last attempt failed and it is not done yet."""
+        return self.attempt > 1 and self.status in (JobStatus.QUEUED, JobStatus.RUNNING)
+
 
 def singleton_key(mode: Mode, env: str, lens: str, shard: int | None = None) -> str:
     """Return the key of which there is one of a kind, such as `inc:production:products`."""

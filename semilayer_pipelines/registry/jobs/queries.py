@@ -89,8 +89,9 @@ def _not_found(message: str) -> NotFound:
 def due(db: Connection, now: datetime, limit: int = 100) -> list[Job]:
     """Return the jobs to launch now, oldest first: queued, their time come, a run could take them.
 
-    Left out: jobs of paused lenses, every sweep of a lens but the next, while none runs, and what
-    was due less than `NUDGE_GRACE` ago and is launched by the service that queued it.
+    Left out: jobs of paused lenses, every sweep of a lens but the next, while none runs and there
+    is an index, and what was due less than `NUDGE_GRACE` ago and is launched by the service that
+    queued it.
     """
     rows = db.execute(
         SELECT_JOB.where(_to_launch(now)).order_by(_jobs.due_at, _jobs.id).limit(limit)
@@ -133,11 +134,18 @@ def _ready(now: datetime) -> ColumnElement[bool]:
         )
         .exists()
     )
+    # There is nothing to sweep while the first index is built, or another in the place of the last.
+    indexed = or_(
+        tables.lenses.c.status != LensStatus.INDEXING,
+        select(tables.generations.c.id)
+        .where(tables.generations.c.active_slot == _jobs.lens_id)
+        .exists(),
+    )
     return and_(
         _jobs.status == JobStatus.QUEUED,
         _jobs.due_at <= now,
         tables.lenses.c.status != LensStatus.PAUSED,
-        or_(_jobs.mode.not_in(EXCLUSIVE_MODES), ~in_the_way),
+        or_(_jobs.mode.not_in(EXCLUSIVE_MODES), and_(indexed, ~in_the_way)),
     )
 
 

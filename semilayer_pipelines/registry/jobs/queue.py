@@ -26,7 +26,7 @@ from semilayer_pipelines.registry.jobs.queries import get
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.registry.sql import insert
 
-__all__ = ["Requested", "cancel", "postpone", "relaunch", "request"]
+__all__ = ["Requested", "cancel", "hasten", "postpone", "relaunch", "request"]
 
 _jobs = tables.jobs.c
 _THERE = SELECT_JOB.where(
@@ -100,6 +100,13 @@ def postpone(db: Connection, job_id: str, due_at: datetime) -> bool:
     """Set when a queued job is due; return whether it was still queued."""
     later = update(tables.jobs).where(_queued(job_id)).values(due_at=due_at)
     return db.execute(later).rowcount == 1
+
+
+def hasten(db: Connection, job_id: str, now: datetime) -> bool:
+    """Make a queued job due because a person asks for it; its failures so far are forgotten."""
+    due_at = case((_jobs.due_at > now, now), else_=_jobs.due_at)
+    sooner = update(tables.jobs).where(_queued(job_id)).values(due_at=due_at, attempt=1)
+    return db.execute(sooner).rowcount == 1
 
 
 def relaunch(db: Connection, job_id: str, now: datetime) -> Job:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
-from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry import jobs, lenses
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.webhook.site import Site, error_of
@@ -251,3 +251,31 @@ def test_ten_thousand_changes_with_composite_keys_are_few_enough_values(sqlite_s
     response = sqlite_site.push(*ids)
 
     assert response.status_code == 202
+
+
+def tell_tracked(site: Site, tracked: str) -> None:
+    """Note what a push found in the table of the lens."""
+    with site.project.registry.begin() as db:
+        lenses.note_tracked(db, lenses.get(db, "test", "items").id, tracked)
+
+
+def test_a_request_that_the_lens_cannot_do_is_the_callers(site: Site) -> None:
+    # given a lens whose table has nothing that tells what changed
+    tell_tracked(site, "")
+
+    # when
+    response = site.ingest({"mode": "incremental"})
+
+    # then the caller is told what would help, and nothing else came of it
+    status, code, message = error_of(response)
+    assert (status, code) == (409, "refused")
+    assert "no column that tells what changed" in message
+    assert "changeTrackingColumn" in response.json()["error"]["cure"]
+    assert site.jobs() == []
+    assert site.lens().error is None
+
+    # and the other modes are none the worse
+    assert site.push("1").status_code == 202
+    assert site.ingest({"mode": "full"}).status_code == 202
+    tell_tracked(site, "updated_at")
+    assert site.ingest({"mode": "incremental"}).status_code == 202
