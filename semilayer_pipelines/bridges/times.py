@@ -24,7 +24,7 @@ def is_time(text: str) -> bool:
 
 
 def zone_of(text: str) -> str | None:
-    """Return the zone that an ISO date or time is written with, empty without; `None` of no time."""
+    """Return the zone of an ISO date or time, empty without one; `None` of what is no time."""
     parts = _TIME.fullmatch(text)
     return None if parts is None else parts["zone"] or ""
 
