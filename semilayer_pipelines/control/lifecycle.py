@@ -76,7 +76,7 @@ def catch_up(project: Project, env: str, name: str) -> Resumed:
         lens = require_syncable(db, env, name)
         at = cursors.get(db, lens.id)
         followed = at is not None and at.position is not None
-        if not followed and lens.config.change_tracking_column is None:
+        if not followed and not lens.config.change_tracking_column:
             return resumed
         job = _request(db, project, lens, Mode.INCREMENTAL, "push", confirmed=False)
     return replace(resumed, job=job)
