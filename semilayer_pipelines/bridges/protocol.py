@@ -237,6 +237,13 @@ class Bridge(Protocol):
         """
         ...
 
+    def hides_rows(self, table: str) -> str | None:
+        """Return in a sentence why the source may hide rows of a table from this user.
+
+        `None` when it shows all of them. A table that looks empty may only be closed.
+        """
+        ...
+
     def close(self) -> None:
         """Give back every connection."""
         ...

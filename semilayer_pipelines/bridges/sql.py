@@ -209,6 +209,10 @@ class SqlBridge:
                 found += texts.to_list()
         return found
 
+    def hides_rows(self, table: str) -> str | None:
+        """Return in a sentence why the source may hide rows of a table from this user."""
+        return self._db.hides_rows(table)
+
     def close(self) -> None:
         """Give back every connection."""
         self._db.close()
