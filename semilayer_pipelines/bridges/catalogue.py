@@ -5,6 +5,8 @@ A name that does not exist is an error that says what does, never a filter or a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from semilayer_pipelines.bridges.database import Database, Described, SourceColumn
 from semilayer_pipelines.bridges.protocol import (
     NO_KEYS,
@@ -13,6 +15,7 @@ from semilayer_pipelines.bridges.protocol import (
     Selection,
     Table,
 )
+from semilayer_pipelines.bridges.tracked import Tracked
 from semilayer_pipelines.errors import SchemaMismatch, nearest
 
 __all__ = ["Catalogue"]
@@ -66,17 +69,19 @@ class Catalogue:
         names = dict.fromkeys((*selection.columns, *selection.key))
         return tuple(self._column(selection, name, "fields") for name in names)
 
-    def tracked(self, selection: Selection, name: str) -> SourceColumn:
-        """Return the change-tracking column."""
-        column = self._column(selection, name, "changeTrackingColumn")
-        if column.column.kind in UNTRACKABLE:
-            raise SchemaMismatch(
-                f"source {self._name!r}: {selection.table}.{name} is "
-                f"{column.column.database_type}, which has no order that follows changes.",
-                cure="Track a time, a date, or a number or binary version that grows with "
-                "every change.",
-            )
-        return column
+    def tracked(self, selection: Selection, names: str | Sequence[str]) -> Tracked:
+        """Return the change-tracking column, or several of which the first that is set counts."""
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+        columns = tuple(self._column(selection, name, "changeTrackingColumn") for name in wanted)
+        for column in (one.column for one in columns):
+            if column.kind in UNTRACKABLE:
+                raise SchemaMismatch(
+                    f"source {self._name!r}: {selection.table}.{column.name} is "
+                    f"{column.database_type}, which has no order that follows changes.",
+                    cure="Track a time, a date, or a number or binary version that grows with "
+                    "every change.",
+                )
+        return Tracked(columns)
 
     def _column(self, selection: Selection, name: str, role: str) -> SourceColumn:
         columns = self.table(selection).columns

@@ -144,6 +144,10 @@ class Database(Protocol):
         """Find a table or view and its columns; raises `SchemaMismatch` when there is none."""
         ...
 
+    def hides_rows(self, name: str) -> str | None:
+        """Return why rows of a table may be hidden from this user, or `None`."""
+        ...
+
     def read(self, query: Query) -> Fetched:
         """Read a page in one short read-only transaction."""
         ...

@@ -107,6 +107,7 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         scalar=_scalar,
         describe=_describe,
         names=_NAMES,
+        hidden=lambda run, schema, table: None,
         failure=mariadb_failure,
         stream=_stream,
         mends_itself=False,

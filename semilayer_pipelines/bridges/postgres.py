@@ -16,6 +16,7 @@ from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import SourceColumn
 from semilayer_pipelines.bridges.failures import postgres_failure
 from semilayer_pipelines.bridges.protocol import Column, ColumnKind
+from semilayer_pipelines.bridges.row_security import hidden_by_policy
 from semilayer_pipelines.bridges.server import Dialect, Run
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
 
@@ -112,6 +113,7 @@ def postgres_dialect(timeout_ms: int) -> Dialect:
         scalar=_scalar,
         describe=_describe,
         names=_NAMES,
+        hidden=lambda run, schema, table: hidden_by_policy(run, _as_value(schema, table)),
         failure=postgres_failure,
         stream=_stream,
         # A stream that is closed asks the server to cancel the statement.
@@ -148,12 +150,15 @@ def _scalar(column: SourceColumn, value: Any) -> Scalar:
     return value if isinstance(value, bytes) else str(value)
 
 
+def _as_value(schema: str | None, table: str) -> str:
+    # Quoted without the doubled percent signs, because here it is a value.
+    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, table) if part)
+
+
 def _describe(
     run: Run, quote: Callable[[str], str], schema: str | None, table: str
 ) -> tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
-    # Quoted without the doubled percent signs, because here it is a value.
-    name = ".".join('"' + part.replace('"', '""') + '"' for part in (schema, table) if part)
-    found = run(_FIND, (name,))
+    found = run(_FIND, (_as_value(schema, table),))
     if not found:
         return None
     oid, nspname, relname, relkind = found[0]

@@ -198,7 +198,7 @@ class Bridge(Protocol):
     def read_changed(
         self,
         selection: Selection,
-        tracked: str,
+        tracked: str | Sequence[str],
         cursor: str | None,
         limit: int,
         *,
@@ -211,12 +211,12 @@ class Bridge(Protocol):
         Without a cursor the walk starts at `since` or, when that is `None` too, at the smallest
         value; it ends at `upto`. Both are inclusive, encoded tracked values as `high_water` gives
         them. Times after `horizon` are left out as there. Rows whose tracked value is NULL are
-        never returned.
+        never returned. `tracked` may be several columns of one type: the first that is set counts.
         """
         ...
 
     def high_water(
-        self, selection: Selection, tracked: str, horizon: datetime | None = None
+        self, selection: Selection, tracked: str | Sequence[str], horizon: datetime | None = None
     ) -> str | None:
         """Return the largest tracked value, encoded; `None` when there is none.
 
@@ -224,14 +224,23 @@ class Bridge(Protocol):
         """
         ...
 
-    def untracked(self, selection: Selection, tracked: str, horizon: datetime) -> Untracked:
+    def untracked(
+        self, selection: Selection, tracked: str | Sequence[str], horizon: datetime
+    ) -> Untracked:
         """Count the rows that a walk in tracked order cannot place."""
         ...
 
-    def out_of_order(self, selection: Selection, tracked: str) -> str | None:
+    def out_of_order(self, selection: Selection, tracked: str | Sequence[str]) -> str | None:
         """Return a value that shows that a tracked column does not sort by time.
 
         `None` when a few of its smallest and largest values do. Only texts are looked at.
+        """
+        ...
+
+    def hides_rows(self, table: str) -> str | None:
+        """Return in a sentence why the source may hide rows of a table from this user.
+
+        `None` when it shows all of them. A table that looks empty may only be closed.
         """
         ...
 

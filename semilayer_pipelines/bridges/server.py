@@ -50,7 +50,8 @@ class Dialect:
     `begin` opens the transaction (empty: the driver does); `set_up` prepares a new connection;
     `bind` turns a cursor's value into the driver's; `scalar` turns a raw value of a column into a
     cursor's; `nul_in_text` says that a text may hold U+0000; `describe` finds a table (schema or
-    `None`, name) or returns `None`; `names` lists what there is. `stream` runs a statement and
+    `None`, name) or returns `None`; `names` lists what there is; `hidden` tells why rows of a table
+    may be hidden. `stream` runs a statement and
     yields its rows while they arrive, so many at a time; a stream that is closed early may leave a
     connection that is no longer of use, which `mends_itself` denies.
     """
@@ -67,6 +68,7 @@ class Dialect:
         tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None,
     ]
     names: str
+    hidden: Callable[[Run, str | None, str], str | None]
     failure: Callable[[BaseException, str, int], SemilayerError]
     stream: Callable[[Any, str, tuple[Any, ...], int], Generator[tuple[Any, ...], None, None]]
     mends_itself: bool
@@ -124,6 +126,15 @@ class ServerDatabase:
             f"source {self._name!r} has no table or view {name!r}{nearest(name, names)}.",
             cure=f"There are: {', '.join(sorted(names)[:50]) or 'none that this user may see'}.",
         )
+
+    def hides_rows(self, name: str) -> str | None:
+        """Return why rows of a table may be hidden from this user, or `None`."""
+        with self._transaction() as run:
+            for schema, table in split_name(name):
+                hidden = self._dialect.hidden(run, schema, table)
+                if hidden is not None:
+                    return hidden
+        return None
 
     def read(self, query: Query) -> Fetched:
         """Read a page."""

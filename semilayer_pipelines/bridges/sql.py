@@ -17,7 +17,7 @@ from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.backends import open_database
 from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.cursors import decode, encode
-from semilayer_pipelines.bridges.database import Query, Sql
+from semilayer_pipelines.bridges.database import Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.ids import parse_ids
 from semilayer_pipelines.bridges.order import ORDERED_TYPES, out_of_order
 from semilayer_pipelines.bridges.pages import Pages
@@ -29,7 +29,7 @@ from semilayer_pipelines.bridges.protocol import (
     Untracked,
     Window,
 )
-from semilayer_pipelines.bridges.unfit import unfit_columns, with_unfit
+from semilayer_pipelines.bridges.unfit import with_unfit
 
 __all__ = ["SqlBridge"]
 
@@ -106,7 +106,7 @@ class SqlBridge:
     def read_changed(
         self,
         selection: Selection,
-        tracked: str,
+        tracked: str | Sequence[str],
         cursor: str | None,
         limit: int,
         *,
@@ -115,60 +115,103 @@ class SqlBridge:
         horizon: datetime | None = None,
     ) -> SourcePage:
         """Read up to `limit` rows ordered by (tracked, key), after `cursor` or from `since`."""
-        column = self._catalogue.tracked(selection, tracked)
-        order = (column, *self._catalogue.key(selection))
-        start = None
+        followed = self._catalogue.tracked(selection, tracked)
+        order = (followed.value, *self._catalogue.key(selection))
+        conditions = [st.complete(order)]
         if cursor is not None:
-            start = st.after(self._db, order, decode(cursor))
-        elif since is not None:
-            start = self._db.since(column, decode(since)[0])
-        end = None if upto is None else st.upto(self._db, (column,), decode(upto))
-        split = None if horizon is None else self._db.in_the_future(column, horizon)
-        conditions = [st.complete(order), start, end, split.upto if split else None]
+            conditions.append(st.after(self._db, order, decode(cursor)))
+        begin = cursor or since
+        if begin is not None and (cursor is None or len(followed.columns) > 1):
+            # Beside a cursor it is for the columns' own indexes.
+            value = decode(begin)[0]
+            conditions.append(followed.having(lambda column: self._db.since(column, value)))
+        if upto is not None:
+            conditions.append(st.upto(self._db, (followed.value,), decode(upto)))
+        split = None if horizon is None else self._db.in_the_future(followed.value, horizon)
+        conditions.append(split.upto if split else None)
         return self._pages.read(selection, order, conditions, limit, shard=self._shard(selection))
 
     def high_water(
-        self, selection: Selection, tracked: str, horizon: datetime | None = None
+        self, selection: Selection, tracked: str | Sequence[str], horizon: datetime | None = None
     ) -> str | None:
         """Return the largest tracked value that is no time after `horizon`, as `since` takes it."""
-        column = self._catalogue.tracked(selection, tracked)
-        split = None if horizon is None else self._db.in_the_future(column, horizon)
-        conditions = [st.complete([column]), split.upto if split else None]
-        tail = Sql(f" FROM {self._from(selection)}") + st.both(conditions)
-        tail += Sql(f" ORDER BY {column.order} DESC LIMIT 1")
-        largest = self._db.read(Query((column,), (column,), (), tail, 1)).last
-        return None if largest is None else encode(largest)
+        followed = self._catalogue.tracked(selection, tracked)
+        largest = [
+            self._largest(selection, column, is_first, horizon)
+            for column, is_first in followed.parts()
+        ]
+        value, tail = followed.value, largest[0]
+        if len(largest) > 1:
+            # Each by the index of its column; the largest of them is the database's to find.
+            tail = Sql(" FROM (")
+            for number, (column, part) in enumerate(zip(followed.columns, largest, strict=True)):
+                tail += Sql(f"{' UNION ALL ' if number else ''}SELECT * FROM (")
+                tail += Sql(f"SELECT {column.expression} AS tracked") + part
+                tail += Sql(f") part{number}")
+            tail += Sql(") parts ORDER BY tracked DESC LIMIT 1")
+            value = replace(value, quoted="tracked", expression="tracked", order="tracked")
+        found = self._db.read(Query((value,), (value,), (), tail, 1)).last
+        return None if found is None else encode(found)
 
-    def untracked(self, selection: Selection, tracked: str, horizon: datetime) -> Untracked:
+    def _largest(
+        self,
+        selection: Selection,
+        column: SourceColumn,
+        condition: Sql | None,
+        horizon: datetime | None,
+    ) -> Sql:
+        split = None if horizon is None else self._db.in_the_future(column, horizon)
+        where = st.both([condition, split.upto if split else None])
+        order = Sql(f" ORDER BY {column.order} DESC LIMIT 1")
+        return Sql(f" FROM {self._from(selection)}") + where + order
+
+    def untracked(
+        self, selection: Selection, tracked: str | Sequence[str], horizon: datetime
+    ) -> Untracked:
         """Count the rows whose tracked value is NULL, and those with a time after `horizon`."""
-        column = self._catalogue.tracked(selection, tracked)
-        split = self._db.in_the_future(column, horizon)
-        missing = Sql(f"{column.quoted} IS NULL") if column.column.nullable else None
+        followed = self._catalogue.tracked(selection, tracked)
+        beyond = [self._db.in_the_future(column, horizon) for column in followed.columns]
+        later = (
+            followed.having(lambda column: self._beyond(column, horizon)) if all(beyond) else None
+        )
         asked = [
             Sql("0") if condition is None else self._counted(selection, condition)
-            for condition in (missing, split.beyond if split else None)
+            for condition in (followed.missing(), later)
         ]
         row = self._db.scalars(Sql("SELECT ") + asked[0] + Sql(", ") + asked[1])
         assert row is not None
         return Untracked(missing=int(row[0]), in_the_future=int(row[1]))
 
-    def out_of_order(self, selection: Selection, tracked: str) -> str | None:
+    def _beyond(self, column: SourceColumn, horizon: datetime) -> Sql:
+        split = self._db.in_the_future(column, horizon)
+        return Sql("1 = 0") if split is None else split.beyond
+
+    def out_of_order(self, selection: Selection, tracked: str | Sequence[str]) -> str | None:
         """Return a value that shows that a tracked column does not sort by time."""
-        column = self._catalogue.tracked(selection, tracked)
-        loose = self._db.types_values
-        if not loose and column.column.kind not in _TEXTS:
-            return None
+        found: list[str] = []
+        for column in self._catalogue.tracked(selection, tracked).columns:
+            found += self._texts_of(selection, column)
+        return out_of_order(found, both_notations=self._db.types_values)
+
+    def _texts_of(self, selection: Selection, column: SourceColumn) -> list[str]:
+        """Return the smallest and largest texts of a column; nothing of numbers, times or bytes."""
+        if not self._db.types_values and column.column.kind not in _TEXTS:
+            return []
         if column.column.database_type in ORDERED_TYPES:
-            return None
+            return []
         found: list[str] = []
         for direction in ("", " DESC"):
             tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete([column])])
             tail += Sql(f" ORDER BY {column.order}{direction} LIMIT {_LOOKED_AT}")
             frame = self._db.read(Query((column,), (), (), tail, None)).frame
-            if frame[tracked].dtype != pl.String and not unfit_columns(frame.columns):
-                return None  # numbers or bytes throughout, as the column says
-            found += with_unfit(frame)[tracked].cast(pl.String).to_list()
-        return out_of_order(found, both_notations=loose)
+            texts = with_unfit(frame)[column.column.name]
+            if texts.dtype == pl.String:
+                found += texts.to_list()
+        return found
+
+    def hides_rows(self, table: str) -> str | None:
+        """Return in a sentence why the source may hide rows of a table from this user."""
+        return self._db.hides_rows(table)
 
     def close(self) -> None:
         """Give back every connection."""

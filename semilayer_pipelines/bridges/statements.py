@@ -11,7 +11,17 @@ from collections.abc import Iterable, Sequence
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import Database, SourceColumn, Sql
 
-__all__ = ["after", "both", "complete", "one_of", "order_by", "shard_number", "upto"]
+__all__ = [
+    "after",
+    "all_of",
+    "any_of",
+    "both",
+    "complete",
+    "one_of",
+    "order_by",
+    "shard_number",
+    "upto",
+]
 
 
 def both(conditions: Iterable[Sql | None]) -> Sql:
@@ -22,6 +32,25 @@ def both(conditions: Iterable[Sql | None]) -> Sql:
     return Sql(
         " WHERE " + " AND ".join(f"({c.text})" for c in present),
         tuple(param for c in present for param in c.params),
+    )
+
+
+def all_of(conditions: Sequence[Sql]) -> Sql:
+    """Return that every condition holds."""
+    return _joined(conditions, " AND ")
+
+
+def any_of(conditions: Sequence[Sql]) -> Sql:
+    """Return that one of the conditions holds."""
+    return _joined(conditions, " OR ")
+
+
+def _joined(conditions: Sequence[Sql], word: str) -> Sql:
+    if len(conditions) == 1:
+        return conditions[0]
+    return Sql(
+        word.join(f"({c.text})" for c in conditions),
+        tuple(param for c in conditions for param in c.params),
     )
 
 

@@ -24,7 +24,7 @@ def is_time(text: str) -> bool:
 
 
 def zone_of(text: str) -> str | None:
-    """Return the zone that an ISO date or time has, empty without one; `None` if it is no time."""
+    """Return the zone of an ISO date or time, empty without one; `None` of what is no time."""
     parts = _TIME.fullmatch(text)
     return None if parts is None else parts["zone"] or ""
 

@@ -102,7 +102,12 @@ def _source_note(source: SourceLag) -> str:
     if source.error:
         return f"\nsource: {source.error}"
     lag = "" if source.seconds is None else f", {span(source.seconds)} behind"
+    waiting = (
+        f" {source.untracked:,} rows have no value there: only a smart sync brings them in."
+        if source.untracked
+        else ""
+    )
     return (
         f"\n{source.column}: {source.latest or 'no value'} in the source, incremental has come to "
-        f"{source.cursor or 'none'}{lag}."
+        f"{source.cursor or 'none'}{lag}.{waiting}"
     )

@@ -11,7 +11,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
 
 from semilayer_pipelines.config.base import ConfigModel, no_secret
 from semilayer_pipelines.config.embedding import EmbeddingConfig
@@ -99,12 +99,13 @@ class LensConfig(ConfigModel):
         Field(description="Key column, or a list in key order; the table's own by default."),
     ] = ()
     change_tracking_column: Annotated[
-        str | None,
+        tuple[str, ...],
         Field(
-            description="Column that moves with every change; by default `updated_at`, if it "
-            "exists."
+            description="Column that moves with every change, or several of which the first that "
+            "is set counts; by default `updated_at`, if it exists, and `created_at` while that is "
+            "NULL."
         ),
-    ] = None
+    ] = ()
     sync_interval: Annotated[
         SyncInterval | None, Field(description="How often incremental ingest runs.")
     ] = None
@@ -153,10 +154,16 @@ class LensConfig(ConfigModel):
         ),
     ] = None
 
-    @field_validator("primary_key", mode="before")
+    @field_validator("primary_key", "change_tracking_column", mode="before")
     @classmethod
-    def _one_or_many_columns(cls, value: Any) -> Any:
+    def _one_or_many_columns(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.field_name == "change_tracking_column":
+            return ()
         return (value,) if isinstance(value, str) else value
+
+    @field_serializer("change_tracking_column")
+    def _one_as_written(self, names: tuple[str, ...]) -> str | list[str] | None:
+        return list(names) if len(names) > 1 else next(iter(names), None)
 
     @field_validator("on_misfit", mode="before")
     @classmethod

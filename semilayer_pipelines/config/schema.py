@@ -25,6 +25,7 @@ def json_schema() -> dict[str, Any]:
     lens = models["LensConfig"]["properties"]
     field = models["FieldConfig"]["properties"]
     _also(lens, "primaryKey", {"type": "string"})
+    _also(lens, "changeTrackingColumn", {"type": "string"})
     _also(lens, "onMisfit", {"type": "null"})
     _also(lens, "guard", {"type": "string", "pattern": _PERCENT})
     _also(field, "from", {"type": "string"})

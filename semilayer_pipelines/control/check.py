@@ -15,8 +15,9 @@ from semilayer_pipelines.errors import SchemaMismatch, SemilayerError
 from semilayer_pipelines.mapping.columns import (
     DEFAULT_TRACKING_COLUMN,
     key_of,
+    names_of,
     same_rows,
-    tracking_column_of,
+    tracking_columns_of,
 )
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.epochs import check_epochs, is_assumed
@@ -72,8 +73,9 @@ class LensCheck:
         return Needs.SMART_SYNC if same_shape else Needs.REBUILD
 
     def tracked(self, lens: LensConfig) -> str:
-        """Return the column that tells what changed in the table of a lens, empty without one."""
-        return tracking_column_of(lens, self._bridge(lens.source).table(lens.table)) or ""
+        """Return the columns that tell what changed in the table of a lens, empty without one."""
+        table = self._bridge(lens.source).table(lens.table)
+        return ", ".join(tracking_columns_of(lens, table))
 
     def refuse_values(self, lens: LensConfig) -> None:
         """Look at some rows, and refuse what the table's description alone cannot tell.
@@ -87,7 +89,7 @@ class LensCheck:
         self._check_order(lens, table, mapping)
 
     def _compiled(self, lens: LensConfig, table: Table) -> LensMapping:
-        if tracking_column_of(lens, table) is None and lens.sync_interval is not None:
+        if not tracking_columns_of(lens, table) and lens.sync_interval is not None:
             raise SchemaMismatch(
                 f"'syncInterval' reads what changed since the last time, which needs a column that "
                 f"moves with every change, and table {table.name!r} has no "
@@ -117,14 +119,14 @@ class LensCheck:
             check_epochs(name, lens.fields[name], columns, rows)
 
     def _check_order(self, lens: LensConfig, table: Table, mapping: LensMapping) -> None:
-        tracked = tracking_column_of(lens, table)
-        if tracked is None or (lens.change_tracking_column or lens.sync_interval) is None:
+        tracked = tracking_columns_of(lens, table)
+        if not tracked or not (lens.change_tracking_column or lens.sync_interval):
             return
         selection = Selection(lens.table, mapping.key, mapping.key)
         value = self._bridge(lens.source).out_of_order(selection, tracked)
         if value is not None:
             raise SchemaMismatch(
-                f"The tracked column {tracked!r} of table {table.name!r} holds texts that do not "
+                f"The tracked column {names_of(tracked)} of {table.name!r} holds texts that do not "
                 f"sort by time, such as {value!r}: rows would be passed by without a word.",
                 cure="Track a time, a number, or ISO 8601 texts of one zone, such as "
                 "2024-05-01T10:00:00Z. Without 'changeTrackingColumn' and 'syncInterval', "

@@ -80,7 +80,7 @@ def catch_up(project: Project, env: str, name: str) -> Resumed:
         lens = require_syncable(db, env, name)
         at, current = cursors.get(db, lens.id), in_force(db, lens)
         followed = current.tracked != "" and at is not None and at.position is not None
-        if not followed and current.config.change_tracking_column is None:
+        if not followed and not current.config.change_tracking_column:
             return resumed
         job = _request(db, project, lens, Mode.INCREMENTAL, "push", confirmed=False)
     return replace(resumed, job=job)

@@ -6,7 +6,8 @@ never end, and get ever further from where it began to look for rows that are co
 page of what came meanwhile is applied too, without the cursor.
 
 Deleted rows, rows whose tracked value did not move, and rows without a value or with one from the
-future are not seen: smart sync is there for them.
+future are not seen: smart sync is there for them. A lens may track several columns, of which the
+first that is set counts, so that rows which have no time of a change yet are followed by another.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from semilayer_pipelines.registry import cursors
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["OVERLAP", "goes_on_at", "run_incremental"]
+__all__ = ["HORIZON", "OVERLAP", "goes_on_at", "run_incremental", "surveyed"]
 
 OVERLAP = timedelta(seconds=30)
 """How long a transaction may stay open: of one that took longer, rows may be missed."""
@@ -76,13 +77,13 @@ class MovedRows:
             cursors.completed(db, lens_id, self.end, began=self.began, open_for=OVERLAP)
 
 
-def _require_tracking_column(opened: OpenLens) -> str:
-    """Return the change-tracking column.
+def _require_tracking_columns(opened: OpenLens) -> None:
+    """Refuse a lens that has no column that tells what changed.
 
-    Without one, raises `Refused`, or `SchemaMismatch` where the lens asks for incremental ingest
-    itself: its table had one when it was pushed.
+    Raises `Refused`, or `SchemaMismatch` where the lens asks for incremental ingest itself: its
+    table had one when it was pushed.
     """
-    if opened.tracked is None:
+    if not opened.tracked:
         kind = Refused if opened.lens.config.sync_interval is None else SchemaMismatch
         raise kind(
             "Incremental ingest needs a column that moves with every change; "
@@ -91,20 +92,25 @@ def _require_tracking_column(opened: OpenLens) -> str:
             cure="Set 'changeTrackingColumn', or use smart sync.",
             lens=opened.lens.name,
         )
-    return opened.tracked
 
 
 def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
     """Apply every row past the cursor; return False when paused on the way."""
-    column, began = _require_tracking_column(opened), opened.clock()
+    _require_tracking_columns(opened)
+    began = opened.clock()
     with opened.registry.read() as db:
         at = cursors.get(db, opened.lens.id)
-    end = _survey(opened, run, column, began + HORIZON)
+    tracked, end = surveyed(opened, began + HORIZON)
+    missed = retrying(
+        lambda: opened.bridge.untracked(opened.selection, tracked, began + HORIZON),
+        SourceUnreachable,
+    )
+    run.progress.add(Counts(untracked=missed.missing, in_the_future=missed.in_the_future))
     if end is None:
         return True
     selection, last = _with_bounds(opened, target), None
     choice = MovedRows(opened, target, end, began)
-    for page in _walk(opened, selection, column, since=goes_on_at(at, began), upto=end):
+    for page in _walk(opened, selection, tracked, since=goes_on_at(at, began), upto=end):
         last = page.last
         if run.paused():
             return False
@@ -112,16 +118,35 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
     if last is not None:
         # Rows that moved past the end meanwhile: one that moves all the time would never be seen.
         # The cursor stays, as among them it could pass rows that are committed late.
-        page = next(_walk(opened, selection, column, after=last, horizon=began + HORIZON))
+        page = next(_walk(opened, selection, tracked, after=last, horizon=began + HORIZON))
         if page.height and not run.paused():
             apply_page(opened, run, target, page, ByKey(target))
     return True
 
 
+def surveyed(opened: OpenLens, horizon: datetime) -> tuple[tuple[str, ...], str | None]:
+    """Return the columns to follow now, and the largest value; `None` when there is no row.
+
+    As long as no row has NULL in the first column, the others cost nothing. The largest value is
+    asked for before that is looked at: a row that comes with NULL in between is behind it.
+    """
+    bridge, selection = opened.bridge, opened.selection
+
+    def largest(tracked: tuple[str, ...]) -> str | None:
+        return retrying(lambda: bridge.high_water(selection, tracked, horizon), SourceUnreachable)
+
+    first = opened.tracked[:1]
+    end = largest(first)
+    if first == opened.tracked:
+        return first, end
+    found = retrying(lambda: bridge.untracked(selection, first, horizon), SourceUnreachable)
+    return (first, end) if not found.missing else (opened.tracked, largest(opened.tracked))
+
+
 def _walk(
     opened: OpenLens,
     selection: Selection,
-    column: str,
+    tracked: tuple[str, ...],
     *,
     since: str | None = None,
     after: str | None = None,
@@ -132,21 +157,10 @@ def _walk(
 
     def read(after: str | None, limit: int) -> SourcePage:
         return opened.bridge.read_changed(
-            selection, column, after, limit, since=since, upto=upto, horizon=horizon
+            selection, tracked, after, limit, since=since, upto=upto, horizon=horizon
         )
 
     return pages(opened, read, shard=None if selection.bounds else 0, after=after)
-
-
-def _survey(opened: OpenLens, run: Run, column: str, horizon: datetime) -> str | None:
-    """Count what the walk cannot place, and return where it ends; `None` when there is no row."""
-    found = retrying(
-        lambda: opened.bridge.untracked(opened.selection, column, horizon), SourceUnreachable
-    )
-    run.progress.add(Counts(untracked=found.missing, in_the_future=found.in_the_future))
-    return retrying(
-        lambda: opened.bridge.high_water(opened.selection, column, horizon), SourceUnreachable
-    )
 
 
 def goes_on_at(at: IncrementalCursor | None, now: datetime) -> str | None:
@@ -166,7 +180,5 @@ def goes_on_at(at: IncrementalCursor | None, now: datetime) -> str | None:
 
 
 def _with_bounds(opened: OpenLens, target: Target) -> Selection:
-    columns = opened.selection.columns
-    if opened.tracked and opened.tracked not in columns:
-        columns = (*columns, opened.tracked)
-    return replace(opened.selection, columns=columns, bounds=target.generation.bounds)
+    columns = dict.fromkeys((*opened.selection.columns, *opened.tracked))
+    return replace(opened.selection, columns=tuple(columns), bounds=target.generation.bounds)

@@ -40,11 +40,12 @@ class MissedUpdates:
             self._since = None
 
     def reading(self, opened: OpenLens) -> OpenLens:
-        """Return the opened lens with the tracked column among what is read, where it is needed."""
+        """Return the opened lens with the tracked columns among what is read, where needed."""
         columns = opened.selection.columns
-        if self._since is None or self._tracked is None or self._tracked in columns:
+        added = tuple(name for name in self._tracked if name not in columns)
+        if self._since is None or not added:
             return opened
-        selection = replace(opened.selection, columns=(*columns, self._tracked))
+        selection = replace(opened.selection, columns=(*columns, *added))
         return replace(opened, selection=selection)
 
     def count(self, rows: pl.DataFrame, differing: pl.Series) -> int:
@@ -52,15 +53,15 @@ class MissedUpdates:
 
         A tracked value that is NULL is not counted: incremental reports those itself.
         """
-        if self._since is None or self._tracked is None or not differing.len():
+        if self._since is None or not self._tracked or not differing.len():
             return 0
         try:
-            bound = _bound(self._since, rows.schema[self._tracked])
+            bound = _bound(self._since, rows.schema[self._tracked[0]])
         except ValueError:
             return 0  # a time that no calendar has, such as MariaDB's zero date
         if bound is None:
             return 0
-        before = rows.filter(pl.col(self._tracked) < bound)
+        before = rows.filter(pl.coalesce(self._tracked) < bound)
         keys = key_texts(before, self._key)
         return int(keys.is_in(differing.implode()).sum())
 

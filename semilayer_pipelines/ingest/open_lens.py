@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from semilayer_pipelines.bridges.protocol import Bridge, Selection
 from semilayer_pipelines.embedders.protocol import Embedder
-from semilayer_pipelines.mapping.columns import key_of, tracking_column_of
+from semilayer_pipelines.mapping.columns import key_of, tracking_columns_of
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Clock, Project
@@ -23,13 +23,13 @@ __all__ = ["OpenLens", "as_indexed", "open_lens"]
 
 @dataclass(frozen=True)
 class OpenLens:
-    """One lens, opened. `tracked` is its change-tracking column, if it has one."""
+    """One lens, opened. `tracked` are its change-tracking columns: the first that is set counts."""
 
     lens: Lens
     registry: Registry
     bridge: Bridge
     selection: Selection
-    tracked: str | None
+    tracked: tuple[str, ...]
     mapping: LensMapping
     embedder: Embedder
     store: Store
@@ -62,7 +62,7 @@ def open_lens(project: Project, lens: Lens) -> Iterator[OpenLens]:
             registry=project.registry,
             bridge=bridge,
             selection=Selection(lens.config.table, key, mapping.columns),
-            tracked=tracking_column_of(lens.config, table),
+            tracked=tracking_columns_of(lens.config, table),
             mapping=mapping,
             embedder=embedder,
             store=project.store(lens.env),

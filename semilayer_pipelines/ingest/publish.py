@@ -92,12 +92,12 @@ def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation 
 
 
 def begin_walks(
-    db: Connection, generation: Generation, *, followed: str | None, now: datetime
+    db: Connection, generation: Generation, *, followed: tuple[str, ...], now: datetime
 ) -> None:
     """Let incremental ingest go on from where a generation was begun.
 
-    `followed` is the tracking column that the lens names now. Where the generation was built with
-    another, what was seen of that one means nothing, and the next walk starts at the beginning.
+    `followed` are the tracking columns that the lens names now. Where the generation was built with
+    others, what was seen of those means nothing, and the next walk starts at the beginning.
     """
     if generation.config.change_tracking_column != followed:
         cursors.remove(db, generation.lens_id)

@@ -138,7 +138,7 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
 
 def _note_tracked(opened: OpenLens) -> None:
     """Let the registry know the tracked column, which it tells callers without asking a source."""
-    found = opened.tracked or ""
+    found = ", ".join(opened.tracked)
     if opened.lens.needs is not Needs.REBUILD and opened.lens.tracked != found:
         with opened.registry.begin() as db:
             lenses.note_tracked(db, opened.lens.id, found)

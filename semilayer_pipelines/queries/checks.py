@@ -22,6 +22,7 @@ from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.walk import shard_window
+from semilayer_pipelines.mapping.columns import names_of
 from semilayer_pipelines.one_model import REBUILD, not_of_one_model
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
@@ -199,12 +200,12 @@ def _sample(opened: OpenLens, generation: Generation, index: Index | None, seed:
         seq = changes.latest_seq(db, opened.lens.id)
         waiting = changes.waiting(db, opened.lens.id, differing.to_list(), seq)
     differing = differing.filter(~differing.is_in([change.key for change in waiting]))
-    comes = opened.tracked is not None or opened.lens.config.smart_sync_interval is not None
+    comes = bool(opened.tracked) or opened.lens.config.smart_sync_interval is not None
     wrong = missed.count(rows, differing) if comes else differing.len()
     same = mapped.frame.height - differing.len()
     told = f"{same:,} of {mapped.frame.height:,} rows are indexed as they are"
     if wrong and opened.tracked:
-        told += f"; {wrong:,} changed without moving {opened.tracked!r}"
+        told += f"; {wrong:,} changed without moving {names_of(opened.tracked)}"
     elif wrong:
         told += f"; no interval brings the other {wrong:,} in"
     return Verdict(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from semilayer_pipelines.bridges.cursors import Scalar, decode, shown
 from semilayer_pipelines.bridges.times import is_time
 from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.ingest.incremental import HORIZON
+from semilayer_pipelines.ingest.incremental import HORIZON, surveyed
 from semilayer_pipelines.ingest.open_lens import as_indexed, open_lens
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
@@ -22,13 +22,15 @@ __all__ = ["SourceLag", "source_lag"]
 class SourceLag:
     """The latest value of the tracked column in the source, and the one incremental has come to.
 
-    `seconds` lie between them where they are times. `error` says why the source was not asked.
+    `seconds` lie between them where they are times. `untracked` rows have no value, so that only a
+    smart sync brings them in. `error` says why the source was not asked.
     """
 
     column: str | None = None
     latest: str | None = None
     cursor: str | None = None
     seconds: float | None = None
+    untracked: int = 0
     error: str | None = None
 
 
@@ -42,12 +44,12 @@ def source_lag(project: Project, lens: Lens) -> SourceLag | None:
     seen = None if at is None else at.position
     try:
         with open_lens(project, as_indexed(project, lens)) as parts:
-            if parts.tracked is None:
+            if not parts.tracked:
                 return None
-            latest = parts.bridge.high_water(
-                parts.selection, parts.tracked, parts.clock() + HORIZON
-            )
-            column = parts.tracked
+            horizon = parts.clock() + HORIZON
+            _, latest = surveyed(parts, horizon)
+            left = parts.bridge.untracked(parts.selection, parts.tracked, horizon)
+            column = " or ".join(parts.tracked)
     except SemilayerError as error:
         return SourceLag(cursor=seen and shown(seen), error=redact(str(error)))
     return SourceLag(
@@ -55,6 +57,7 @@ def source_lag(project: Project, lens: Lens) -> SourceLag | None:
         latest=latest and shown(latest),
         cursor=seen and shown(seen),
         seconds=_seconds(seen, latest),
+        untracked=left.missing,
     )
 
 

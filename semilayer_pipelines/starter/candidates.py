@@ -22,6 +22,7 @@ from semilayer_pipelines.bridges.protocol import (
 )
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import SemilayerError, SourceRefused
+from semilayer_pipelines.mapping.columns import created_beside
 from semilayer_pipelines.starter.columns import (
     holds_dates,
     is_personal,
@@ -81,7 +82,7 @@ class Candidate:
     table: str
     key: tuple[str, ...]
     own_key: bool
-    tracking: str | None
+    tracking: tuple[str, ...]
     fields: tuple[CandidateField, ...]
     left_out: tuple[str, ...]
     personal: tuple[str, ...] = ()
@@ -122,13 +123,20 @@ def candidate(
         table=table.name,
         key=identity,
         own_key=bool(table.key),
-        tracking=tracking_column(
-            c for c in columns if c.kind in ("datetime", "date", "integer") or c.name in dates
+        tracking=_tracking(
+            table,
+            [c for c in columns if c.kind in ("datetime", "date", "integer") or c.name in dates],
         ),
         fields=_fields(columns, dates, prose or [_longest(sample, texts)]),
         left_out=tuple(c.name for c in table.columns if is_secret(c.name)),
         personal=personal,
     )
+
+
+def _tracking(table: Table, columns: Iterable[Column]) -> tuple[str, ...]:
+    name = tracking_column(columns)
+    column = None if name is None else table.column(name)
+    return () if column is None else (column.name, *created_beside(column, table))
 
 
 def why_left(error: SemilayerError) -> str:

@@ -42,10 +42,11 @@ def _lens(one: Candidate) -> CommentedMap:
     lens = CommentedMap(source=SOURCE, table=one.table)
     if not one.own_key:
         lens["primaryKey"] = one.key[0] if len(one.key) == 1 else _flow(list(one.key))
-    if one.tracking is not None:
-        lens["changeTrackingColumn"] = one.tracking
+    if one.tracking:
+        several = len(one.tracking) > 1
+        lens["changeTrackingColumn"] = _flow(list(one.tracking)) if several else one.tracking[0]
         lens["syncInterval"] = SYNC
-        lens.yaml_add_eol_comment(f"rows whose {one.tracking} moved", "syncInterval")
+        lens.yaml_add_eol_comment(f"rows whose {one.tracking[0]} moved", "syncInterval")
     lens["smartSyncInterval"] = SMART_SYNC
     lens.yaml_add_eol_comment("a full compare; sees deletes, too", "smartSyncInterval")
     lens["onMisfit"] = None

@@ -1,4 +1,4 @@
-"""A page of any SQL source ends where its rows weigh too much, and the walk goes on there."""
+"""A page of every SQL source ends where its rows weigh too much; the walk goes on from there."""
 
 from __future__ import annotations
 

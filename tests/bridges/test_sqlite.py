@@ -184,7 +184,7 @@ def test_the_walk_from_a_time_uses_the_index(sqlite_source: SourceDatabase) -> N
     sqlite_source.run(
         "CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)", "CREATE INDEX tracked ON items (v)"
     )
-    described = sqlite_source.bridge._catalogue.tracked(ITEMS, "v")
+    described = sqlite_source.bridge._catalogue.tracked(ITEMS, "v").value
     condition = sqlite_source.bridge._db.since(described, "2024-05-01T10:00:00Z")
 
     with sqlite_source.engine.connect() as connection:

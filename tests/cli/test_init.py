@@ -59,7 +59,7 @@ def test_what_is_written_says_what_the_database_shows_and_pushes(shop: Folder) -
     assert products.fields["updated_at"].type is FieldType.DATE
     assert products.fields["in_stock"].type is FieldType.BOOLEAN
     assert not {"password_hash", "picture"} & products.fields.keys()
-    assert (products.change_tracking_column, products.sync_interval) == ("updated_at", "5m")
+    assert (products.change_tracking_column, products.sync_interval) == (("updated_at",), "5m")
     for why in (
         "users: its texts are codes",
         "links: it has no column of texts",
@@ -106,7 +106,7 @@ def test_named_tables_are_taken_with_what_they_have_and_a_key_that_is_told(shop:
     assert [lens["table"] for lens in told["lenses"]] == ["users", "offers"]
     found = lenses(shop)
     assert searchable(found["users"]) == ["code"]
-    assert found["users"].change_tracking_column == "last_modified"
+    assert found["users"].change_tracking_column == ("last_modified",)
     assert found["offers"].primary_key == ("offer",)
     assert shop.run("push").exit_code == 0
 
@@ -175,7 +175,7 @@ def test_a_server_may_be_named_by_a_variable_that_the_file_then_names(
 
     assert told["connection"] == "${MY_DATABASE}"
     (lens,) = lenses(folder).values()
-    assert (searchable(lens), lens.change_tracking_column) == (["body"], "modified_at")
+    assert (searchable(lens), lens.change_tracking_column) == (["body"], ("modified_at",))
     assert folder.run("push").exit_code == 0
 
 

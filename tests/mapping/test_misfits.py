@@ -52,13 +52,13 @@ def applied(field: dict[str, Any], kind: ColumnKind, values: list[Any], **config
 def test_a_misfit_sets_its_row_aside_unless_the_lens_leaves_it_empty(
     field: dict[str, Any], kind: ColumnKind, value: Any
 ) -> None:
-    unless: tuple[dict[str, Any], ...] = ({}, {"onMisfit": "fail"})
-    for said in unless:
+    strict: tuple[dict[str, Any], ...] = ({}, {"onMisfit": "fail"})
+    lenient: tuple[dict[str, Any], ...] = ({"onMisfit": "null"}, {"onMisfit": None})
+    for said in strict:
         result = applied(field, kind, [None, value], **said)
         assert (result.frame.height, len(reasons(result)), result.nulled) == (1, 1, {})
 
-    empty: tuple[dict[str, Any], ...] = ({"onMisfit": "null"}, {"onMisfit": None})
-    for said in empty:
+    for said in lenient:
         result = applied(field, kind, [None, value, value], **said)
         assert (result.frame.height, reasons(result)) == (3, [])
         assert result.frame["v"].to_list() == [None] * 3
