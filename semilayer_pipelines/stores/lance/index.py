@@ -20,6 +20,7 @@ from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance import upkeep
 from semilayer_pipelines.stores.lance.errors import is_conflict, store_errors
 from semilayer_pipelines.stores.lance.filter import keys_sql, where_sql
+from semilayer_pipelines.stores.lance.nearest import DISTANCE, nearest
 from semilayer_pipelines.stores.lance.schema import arrow_table, index_schema
 from semilayer_pipelines.stores.lock import WriterLock
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, VECTOR, IndexSchema
@@ -35,8 +36,6 @@ _MERGE_BY_INDEX_ROWS = 5_000  # above, a hash join over all keys beats the key i
 _ASKED_BY_KEY = 1_000  # as many are always asked for by key: a page
 # Share of the table from which reading all of it beats asking by key, without and with vectors.
 _SCAN_SHARE = {False: 1 / 50, True: 1 / 6}
-_PROBED_PARTITIONS = 40
-_REFINE = 4
 
 
 class LanceIndex:
@@ -155,21 +154,18 @@ class LanceIndex:
     ) -> pl.DataFrame:
         """Return the nearest objects: KEY, SCORE (cosine similarity in [-1, 1]) and the fields.
 
-        Exact until the table is large enough for an index. Raises `ConfigError` for a condition
-        that does not fit the fields, `DimensionChanged` for a vector of another length.
+        There are `limit` of them, or as many as match. They are the nearest until the table is
+        large enough for an index, and almost always from then on. Raises `ConfigError` for a
+        condition that does not fit the fields, `DimensionChanged` for a vector of another length.
         """
         require_dimension(len(vector), self.dimension, giver="The query has")
         names = [field.name for field in self._schema.fields]
         condition = where_sql(where, self._schema.fields)
         with self._errors():
-            query = self._table.search(
-                [float(number) for number in vector], vector_column_name=VECTOR, query_type="vector"
-            ).distance_type("cosine")
-            query = query.nprobes(_PROBED_PARTITIONS).refine_factor(_REFINE).limit(limit)
-            if condition is not None:
-                query = query.where(condition, prefilter=True)
-            found = pl.DataFrame(pl.from_arrow(query.select([KEY, *names, "_distance"]).to_arrow()))
-        score = (1 - pl.col("_distance")).clip(-1, 1).cast(pl.Float32).alias(SCORE)
+            found = nearest(
+                self._table, vector, limit=limit, columns=[KEY, *names], condition=condition
+            )
+        score = (1 - pl.col(DISTANCE)).clip(-1, 1).cast(pl.Float32).alias(SCORE)
         ranked = found.with_columns(score).sort(SCORE, KEY, descending=[True, False])
         return ranked.select(KEY, SCORE, *names)
 
