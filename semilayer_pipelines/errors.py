@@ -21,6 +21,7 @@ __all__ = [
     "EmbeddingRejected",
     "Fenced",
     "GuardStopped",
+    "IndexDamaged",
     "ModelUnavailable",
     "NotFound",
     "ObjectsRejected",
@@ -156,6 +157,10 @@ class EmbeddingRejected(Terminal):
 
 class DimensionChanged(Terminal):
     """The embedder's vectors do not fit the generation they should be written to."""
+
+
+class IndexDamaged(Terminal):
+    """An index that was written cannot be read, or is gone; a rebuild makes it again."""
 
 
 class StoreFull(Terminal):

@@ -27,6 +27,7 @@ from semilayer_pipelines.ingest.reconcile import Guard, sweep
 from semilayer_pipelines.ingest.records import run_records
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.one_model import require_dimension, require_model
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
@@ -156,6 +157,9 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
     require_model(generation.model_fingerprint, opened.embedder.fingerprint, lens=opened.lens.name)
     target = Target(opened, generation)
     _refuse_another_dimension(target)
+    if job.mode is not Mode.SMART_SYNC and generation.source_rows:
+        # A few rows in a new index would pass for all of them. Only a whole walk fills it again.
+        written_index(opened.registry, opened.store, generation)
     try:
         complete = _choose_rows(opened, run, job, target)
     except NotFound:

@@ -26,9 +26,13 @@ _SMALLEST = -(2**63)  # which Lance reads as a float
 _COMPARED = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
 
 
-def keys_sql(keys: Sequence[str]) -> str:
-    """Return the condition that a row has one of these keys (at least one)."""
-    return f"`{KEY}` IN ({', '.join(map(_quoted, keys))})"
+def keys_sql(keys: Sequence[str], *, indexed: bool = True) -> str:
+    """Return the condition that a row has one of these keys (at least one).
+
+    Without `indexed` it is written so that Lance looks at the rows and not into the key index.
+    """
+    column = f"`{KEY}`" if indexed else f"concat(`{KEY}`, '')"
+    return f"{column} IN ({', '.join(map(_quoted, keys))})"
 
 
 def where_sql(where: Sequence[Condition], fields: Iterable[IndexField]) -> str | None:

@@ -31,16 +31,21 @@ def nearest(
     limit: int,
     columns: Sequence[str],
     condition: str | None,
+    indexed: bool = True,
 ) -> pl.DataFrame:
     """Return `columns` and DISTANCE (cosine, 0 to 2) of the nearest rows under an SQL condition.
 
-    There are `limit` of them, or as many as match. What no index covers is compared row by row.
+    There are `limit` of them, or as many as match. Without `indexed` the vector index is not
+    asked; what no index covers is compared row by row anyway.
     """
     query = table.search(
         [float(number) for number in vector], vector_column_name=VECTOR, query_type="vector"
     ).distance_type("cosine")
-    query = query.minimum_nprobes(_EVERY_PARTITION).maximum_nprobes(_NO_MAXIMUM)
-    query = query.refine_factor(_RANKED_AGAIN)
+    if indexed:
+        query = query.minimum_nprobes(_EVERY_PARTITION).maximum_nprobes(_NO_MAXIMUM)
+        query = query.refine_factor(_RANKED_AGAIN)
+    else:
+        query = query.bypass_vector_index()
     if condition is not None:
         query = query.where(condition, prefilter=True)
     found = query.limit(limit).select([*columns, DISTANCE]).to_arrow()

@@ -18,9 +18,19 @@ from typing import Any
 
 from lancedb.index import BTree, IvfRq, IvfSq
 
+from semilayer_pipelines.errors import IndexDamaged
+from semilayer_pipelines.stores.lance.errors import store_errors
 from semilayer_pipelines.stores.protocol import KEY, VECTOR
 
-__all__ = ["Bounds", "build_indexes", "is_scattered", "lacks_index", "maintain"]
+__all__ = [
+    "Bounds",
+    "broken_indexes",
+    "build_indexes",
+    "drop_broken_indexes",
+    "is_scattered",
+    "lacks_index",
+    "maintain",
+]
 
 
 _SAMPLE_RATE = 64  # vectors a partition is trained on; with four times as many nothing is gained
@@ -77,6 +87,34 @@ def build_indexes(table: Any, bounds: Bounds = Bounds()) -> None:
     """
     for column, config in _due_indexes(table, table.count_rows(), bounds):
         table.create_index(column, config=config, replace=True)
+
+
+def broken_indexes(table: Any) -> list[str]:
+    """Return the names of the indexes that cannot be asked; a few milliseconds."""
+    return [index.name for index in table.list_indices() if not _answers(table, index.columns[0])]
+
+
+def drop_broken_indexes(table: Any) -> bool:
+    """Drop the indexes that cannot be asked; say whether there were any."""
+    broken = broken_indexes(table)
+    for name in broken:
+        table.drop_index(name)
+    return bool(broken)
+
+
+def _answers(table: Any, column: str) -> bool:
+    if column == VECTOR:
+        dimension = table.schema.field(VECTOR).type.list_size
+        query = table.search([1.0] * dimension, vector_column_name=VECTOR, query_type="vector")
+        query = query.distance_type("cosine").nprobes(1).fast_search().select([KEY, "_distance"])
+    else:
+        query = table.search().where(f"`{column}` = ''").select([KEY])
+    try:
+        with store_errors("asking an index", reading=True):
+            query.limit(1).to_arrow()
+    except IndexDamaged:
+        return False
+    return True
 
 
 def _due_indexes(table: Any, rows: int, bounds: Bounds) -> list[tuple[str, Any]]:
