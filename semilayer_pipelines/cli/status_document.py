@@ -137,7 +137,7 @@ def _line(project: Project, lens: Lens) -> LensLine:
         vectors = index.count() if index else 0
     except IndexDamaged as found:
         damage = found
-    error, cure = _wrong(lens, damage)
+    error, cure = _wrong(lens, state, damage)
     behind = (now - state.as_of).total_seconds() if state.as_of else None
     return LensLine(
         name=lens.name,
@@ -160,10 +160,15 @@ def _line(project: Project, lens: Lens) -> LensLine:
     )
 
 
-def _wrong(lens: Lens, damage: IndexDamaged | None) -> tuple[str | None, str | None]:
+def _wrong(
+    lens: Lens, state: LensState, damage: IndexDamaged | None
+) -> tuple[str | None, str | None]:
     """Return what a person has to know, and the cure: the worst of what is wrong."""
     if damage is not None:
         return redact(damage.message), redact(damage.cure)
+    if lens.error is None and state.completed is not None:
+        # The upkeep of the index, which is tried again with every job.
+        return state.completed.error, state.completed.cure
     return lens.error, lens.cure
 
 

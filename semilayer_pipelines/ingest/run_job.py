@@ -7,6 +7,7 @@ says what is left to do, and running the job again does it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -14,7 +15,14 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.embedders.rate import keep_rate
-from semilayer_pipelines.errors import Fenced, NotFound, Refused, SemilayerError, Terminal
+from semilayer_pipelines.errors import (
+    Fenced,
+    NotFound,
+    Refused,
+    SemilayerError,
+    Terminal,
+    Transient,
+)
 from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.incremental import run_incremental
@@ -35,8 +43,11 @@ from semilayer_pipelines.registry import changes, failed_rows, generations, jobs
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.stores.protocol import Index
 
 __all__ = ["Outcome", "RunEnd", "run_job"]
+
+logger = logging.getLogger(__name__)
 
 MAX_STARTS = 5
 """A run starts over this often at most: each time somebody pushed or published meanwhile."""
@@ -209,8 +220,7 @@ def _outcome(
     published: bool = False,
 ) -> Outcome:
     index = Target(opened, generation).index if generation else None
-    if index is not None and ended is RunEnd.COMPLETED:
-        index.maintain()
+    overdue = _upkeep(index) if index is not None and ended is RunEnd.COMPLETED else None
     rows = index.count() if index else None
     return Outcome(
         ended,
@@ -220,7 +230,22 @@ def _outcome(
         published=published,
         index_rows=rows,
         seconds=run.progress.seconds,
+        overdue=overdue,
     )
+
+
+def _upkeep(index: Index) -> SemilayerError | None:
+    """Maintain an index; return what kept it from that, as the rows are written all the same."""
+    try:
+        index.maintain()
+    except (Transient, Terminal) as error:
+        overdue = Terminal(
+            f"The rows are written, but the upkeep of the index is overdue: {error.message}",
+            cure=f"{error.cure} The next job tries it again.",
+        )
+        logger.warning("%s", overdue)
+        return overdue
+    return None
 
 
 def _beat(db: Connection, project: Project, run: Run, job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""Files that came to harm: a damaged table is told with the cure, a broken index over it is mended."""
+"""Files that came to harm: damage to a table is told with the cure, a broken index is mended."""
 
 from __future__ import annotations
 
