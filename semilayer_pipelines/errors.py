@@ -22,6 +22,7 @@ __all__ = [
     "EmptySource",
     "Fenced",
     "GuardStopped",
+    "IndexDamaged",
     "ModelUnavailable",
     "NotFound",
     "ObjectsRejected",
@@ -165,6 +166,10 @@ class EmbeddingRejected(Terminal):
 
 class DimensionChanged(Terminal):
     """The embedder's vectors do not fit the generation they should be written to."""
+
+
+class IndexDamaged(Terminal):
+    """An index that was written cannot be read, or is gone; a rebuild makes it again."""
 
 
 class StoreRefused(Terminal):

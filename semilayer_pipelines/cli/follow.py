@@ -57,6 +57,8 @@ def follow(project: Project, job_ids: Sequence[str], *, tell: Tell = say) -> Non
                 cure=job.cure or "",
                 lens=job.lens,
             )
+        if job.error:
+            tell(f"{job.lens}: {job.error} {job.cure or ''}")
 
 
 def progress_of(project: Project, job: Job) -> tuple[Counts, int | None]:

@@ -10,9 +10,12 @@ from semilayer_pipelines.bridges.cursors import shown
 from semilayer_pipelines.cli.follow import progress_of
 from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.counts import utc_text
+from semilayer_pipelines.errors import IndexDamaged
+from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import Failing
 from semilayer_pipelines.queries.state import LensState, lens_state
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.jobs import QueueCounts
@@ -144,13 +147,18 @@ def _line(project: Project, lens: Lens) -> LensLine:
     now = project.clock()
     with project.registry.read() as db:
         state = lens_state(db, lens, now)
-    active = state.active
-    index = project.store(lens.env).find(active.index_name) if active else None
+    active, vectors, damage = state.active, 0, None
+    try:
+        index = active and written_index(project.registry, project.store(lens.env), active)
+        vectors = index.count() if index else 0
+    except IndexDamaged as found:
+        damage = found
+    error, cure = _wrong(lens, state, damage)
     behind = (now - state.as_of).total_seconds() if state.as_of else None
     return LensLine(
         name=lens.name,
         status=lens.status,
-        vectors=index.count() if index else 0,
+        vectors=vectors,
         generation=active.number if active else None,
         embedded_by=tuple(active.embedded_by) if active else (),
         failed=state.failed,
@@ -163,11 +171,23 @@ def _line(project: Project, lens: Lens) -> LensLine:
         cursor=_cursor(state.cursor),
         needs=lens.needs,
         next=_next(lens, state.failing, now),
-        error=lens.error,
-        cure=lens.cure,
+        error=error,
+        cure=cure,
         failing=state.failing,
         outlook=state.failing.told(now) if state.failing else None,
     )
+
+
+def _wrong(
+    lens: Lens, state: LensState, damage: IndexDamaged | None
+) -> tuple[str | None, str | None]:
+    """Return what a person has to know, and the cure: the worst of what is wrong."""
+    if damage is not None:
+        return redact(damage.message), redact(damage.cure)
+    if lens.error is None and state.completed is not None:
+        # The upkeep of the index, which is tried again with every job.
+        return state.completed.error, state.completed.cure
+    return lens.error, lens.cure
 
 
 def _progress(project: Project, state: LensState) -> str | None:

@@ -6,6 +6,7 @@ in the shard already is compared, not appended again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import Fenced
+from semilayer_pipelines.errors import Fenced, IndexDamaged
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.lease import LEASE
 from semilayer_pipelines.ingest.open_lens import OpenLens
@@ -32,6 +33,8 @@ from semilayer_pipelines.registry.shards import Shard
 from semilayer_pipelines.stores.protocol import Index
 
 __all__ = ["claim", "fill"]
+
+logger = logging.getLogger(__name__)
 
 
 def claim(opened: OpenLens, run: Run, generation: Generation, number: int | None) -> Shard | None:
@@ -158,4 +161,8 @@ def _active_index(opened: OpenLens) -> Index | None:
         active = generations.active(db, opened.lens.id)
     if active is None or active.model_fingerprint != opened.embedder.fingerprint:
         return None
-    return Target(opened, active).index
+    try:
+        return Target(opened, active).index
+    except IndexDamaged as error:
+        logger.warning("%s Its vectors cannot be taken over.", error.message)
+        return None

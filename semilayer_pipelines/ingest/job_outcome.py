@@ -49,7 +49,10 @@ class RunEnd(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did in how many seconds. `generation` is the one it published or wrote to."""
+    """What a run did in how many seconds. `generation` is the one it published or wrote to.
+
+    `overdue` is what kept the index from its upkeep after all rows were written.
+    """
 
     ended: RunEnd
     job_id: str
@@ -58,6 +61,7 @@ class Outcome:
     published: bool = False
     index_rows: int | None = None
     seconds: float = 0.0
+    overdue: SemilayerError | None = None
 
 
 def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
@@ -70,8 +74,16 @@ def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
                     # It may be queued again: the run of a shard met something that passed.
                     jobs.join(db, job.id, run_id=run.run_id, now=now)
                 counts = _all_shards(db, outcome) if job.mode is Mode.FULL else run.progress.counts
+                overdue = outcome.overdue
                 if not jobs.finish(
-                    db, job.id, lease=job.lease, status=JobStatus.COMPLETED, counts=counts, now=now
+                    db,
+                    job.id,
+                    lease=job.lease,
+                    status=JobStatus.COMPLETED,
+                    counts=counts,
+                    error=redact(overdue.message) if overdue else None,
+                    cure=redact(overdue.cure) if overdue else None,
+                    now=now,
                 ):
                     if job.lease is None and jobs.get(db, job.id).status is JobStatus.COMPLETED:
                         return  # the runs of the last two shards ended at the same moment

@@ -16,6 +16,7 @@ from semilayer_pipelines.errors import (
     DimensionChanged,
     EmptySource,
     GuardStopped,
+    IndexDamaged,
     Refused,
     SemilayerError,
     StoreUnavailable,
@@ -49,7 +50,7 @@ def outlook_of(error: SemilayerError) -> Outlook:
             return Outlook.HICCUP
         case EmptySource():
             return Outlook.MAY_PASS
-        case GuardStopped() | DimensionChanged():
+        case GuardStopped() | DimensionChanged() | IndexDamaged():
             return Outlook.PERSON
         case ConfigError():
             return Outlook.STOPPED

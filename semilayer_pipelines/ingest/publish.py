@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from semilayer_pipelines.errors import EmptySource, GuardStopped
+from semilayer_pipelines.errors import EmptySource, GuardStopped, IndexDamaged
 from semilayer_pipelines.ingest.by_key import ByKey
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
@@ -24,7 +24,7 @@ from semilayer_pipelines.registry import changes, cursors, failed_rows, generati
 from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
-from semilayer_pipelines.stores.protocol import Store
+from semilayer_pipelines.stores.protocol import Index, Store
 
 __all__ = ["announce", "begin_walks", "locked", "publish"]
 
@@ -54,9 +54,6 @@ def publish(opened: OpenLens, run: Run, generation: Generation) -> Generation | 
         while published is None:
             seq = _replay(opened, run, target, seq)
             published = _switch(opened, run, target, seq)
-    index = target.index
-    if index is not None:
-        index.maintain()
     return published
 
 
@@ -139,7 +136,8 @@ def _failed(opened: OpenLens) -> int:
 def _refuse_a_loss(opened: OpenLens, run: Run, target: Target, old: Generation | None) -> None:
     if old is None or run.confirmed:
         return
-    before, after = _indexed(Target(opened, old)), _indexed(target)
+    in_use = _readable(opened.store, old)
+    before, after = in_use.count() if in_use else 0, _indexed(target)
     lost = before - after
     if before and (not after or lost > max(GUARD_ROWS, before * opened.lens.config.guard)):
         raise (GuardStopped if after else EmptySource)(
@@ -153,5 +151,13 @@ def _refuse_a_loss(opened: OpenLens, run: Run, target: Target, old: Generation |
 
 def locked(store: Store, active: Generation | None) -> AbstractContextManager[None]:
     """Hold the write lock of the index in use, if there is one: nobody writes to it meanwhile."""
-    index = None if active is None else store.find(active.index_name)
+    index = _readable(store, active) if active else None
     return nullcontext() if index is None else index.lock()
+
+
+def _readable(store: Store, generation: Generation) -> Index | None:
+    """Return an index, or `None` when it is gone or damaged: then nobody else can write to it."""
+    try:
+        return store.find(generation.index_name)
+    except IndexDamaged:
+        return None

@@ -7,6 +7,7 @@ says what is left to do, and running the job again does it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -14,7 +15,14 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.embedders.rate import keep_rate
-from semilayer_pipelines.errors import Fenced, NotFound, Refused, SemilayerError, Transient
+from semilayer_pipelines.errors import (
+    Fenced,
+    NotFound,
+    Refused,
+    SemilayerError,
+    Terminal,
+    Transient,
+)
 from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.incremental import run_incremental
@@ -28,14 +36,18 @@ from semilayer_pipelines.ingest.reconcile import Guard, sweep
 from semilayer_pipelines.ingest.records import run_records
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.one_model import require_dimension, require_model
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
+from semilayer_pipelines.stores.protocol import Index
 
 __all__ = ["Outcome", "RunEnd", "run_job"]
+
+logger = logging.getLogger(__name__)
 
 MAX_STARTS = 5
 """A run starts over this often at most: each time somebody pushed or published meanwhile."""
@@ -165,6 +177,9 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
     require_model(generation.model_fingerprint, opened.embedder.fingerprint, lens=opened.lens.name)
     target = Target(opened, generation)
     _refuse_another_dimension(target)
+    if job.mode is not Mode.SMART_SYNC and generation.source_rows:
+        # A few rows in a new index would pass for all of them. Only a whole walk fills it again.
+        written_index(opened.registry, opened.store, generation)
     try:
         complete = _choose_rows(opened, run, job, target)
     except NotFound:
@@ -214,8 +229,7 @@ def _outcome(
     published: bool = False,
 ) -> Outcome:
     index = Target(opened, generation).index if generation else None
-    if index is not None and ended is RunEnd.COMPLETED:
-        index.maintain()
+    overdue = _upkeep(index) if index is not None and ended is RunEnd.COMPLETED else None
     rows = index.count() if index else None
     return Outcome(
         ended,
@@ -225,7 +239,22 @@ def _outcome(
         published=published,
         index_rows=rows,
         seconds=run.progress.seconds,
+        overdue=overdue,
     )
+
+
+def _upkeep(index: Index) -> SemilayerError | None:
+    """Maintain an index; return what kept it from that, as the rows are written all the same."""
+    try:
+        index.maintain()
+    except (Transient, Terminal) as error:
+        overdue = Terminal(
+            f"The rows are written, but the upkeep of the index is overdue: {error.message}",
+            cure=f"{error.cure} The next job tries it again.",
+        )
+        logger.warning("%s", overdue)
+        return overdue
+    return None
 
 
 def _beat(db: Connection, project: Project, run: Run, job: Job) -> bool:

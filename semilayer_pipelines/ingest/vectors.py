@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
+from semilayer_pipelines.errors import IndexDamaged
 from semilayer_pipelines.ingest.decision import kept_vectors
 from semilayer_pipelines.ingest.embed import Embed, EmbeddedPage
 from semilayer_pipelines.mapping.mapped import TEXT
@@ -17,6 +19,8 @@ from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, VECTOR, Index
 
 __all__ = ["PendingVectors", "Vectorised", "begin_vectors"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,12 @@ def _taken_over(
     asked = changed.select(KEY, TEXT_HASH).with_row_index("at").filter(may_have)
     if have is None or not asked.height:
         return nothing
-    found = have.fetch(asked[KEY].to_list())
+    try:
+        found = have.fetch(asked[KEY].to_list())
+    except IndexDamaged as error:
+        # A rebuild is what mends it, so it must not fail on the index that it replaces.
+        logger.warning("%s These texts are embedded again.", error.message)
+        return nothing
     # Matched without the vectors, which are then copied once and not at every step.
     matches = kept_vectors(asked, found)
     if not matches.height:

@@ -15,12 +15,14 @@ from enum import StrEnum
 
 import polars as pl
 
+from semilayer_pipelines.errors import IndexDamaged
 from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.walk import shard_window, walk
+from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.one_model import not_of_one_model
 from semilayer_pipelines.project import Project
@@ -108,7 +110,24 @@ def audit(project: Project, lens: Lens, report: Callable[[int], None] = lambda _
     with open_lens(project, as_indexed(project, lens)) as opened:
         with project.registry.read() as db:
             generation = generations.active(db, lens.id)
-        return _Auditor(opened, generation).run(lens, report)
+        try:
+            return _Auditor(opened, generation).run(lens, report)
+        except IndexDamaged as error:
+            return _damaged(opened, error)
+
+
+def _damaged(opened: OpenLens, error: IndexDamaged) -> Audit:
+    """Return what is known of an index that cannot be read: that only a rebuild mends it."""
+    started = time.monotonic()
+    return Audit(
+        rows=opened.bridge.count(opened.selection),
+        objects=0,
+        found={kind: Found(0, ()) for kind in Kind},
+        problems=(f"{error.message} {error.cure}",),
+        rebuild=True,
+        to_embed=ToEmbed(0, 0, ()),
+        seconds=time.monotonic() - started,
+    )
 
 
 class _Auditor:
@@ -117,7 +136,9 @@ class _Auditor:
     def __init__(self, opened: OpenLens, generation: Generation | None) -> None:
         self._opened = opened
         self._generation = generation
-        self._index = opened.store.find(generation.index_name) if generation else None
+        self._index = (
+            written_index(opened.registry, opened.store, generation) if generation else None
+        )
         self._counts: Counter[Kind] = Counter()
         self._nulled: Counter[str] = Counter()
         self._ids: defaultdict[Kind, list[str]] = defaultdict(list)

@@ -5,14 +5,16 @@ A lens with tenants is searched one tenant at a time, whatever the store: the ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 import polars as pl
 
-from semilayer_pipelines.errors import NotFound, Refused
+from semilayer_pipelines.errors import IndexDamaged, NotFound, Refused
 from semilayer_pipelines.http.contract import MAX_RESULTS
+from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.generations import Generation
@@ -46,18 +48,19 @@ def search(
     `{"category": "shoes", "price": {"$lt": 50}}`.
 
     Raises `NotFound` (no such lens), `Refused` (nothing indexed yet), `ConfigError` (`where` names
-    what does not exist, or no tenant) and what embedder and store raise.
+    what does not exist, or no tenant) and what embedder and store raise, `IndexDamaged` for one.
     """
     env = env or project.settings.env
     active = _active(project, env, lens)
     conditions = parse_where(where or {}, active.config.fields)
     if active.config.tenant is not None:
         tenant_condition(conditions, active.config.tenant)
-    index = _index(project, env, active)
-    if index is None:
-        return []
-    vector = project.embedder(active.config.embedding).embed([text]).vectors[0]
-    found = index.search(vector.tolist(), limit=min(limit, MAX_RESULTS), where=conditions)
+    with _said_of(lens):
+        index = _index(project, env, active)
+        if index is None:
+            return []
+        vector = project.embedder(active.config.embedding).embed([text]).vectors[0]
+        found = index.search(vector.tolist(), limit=min(limit, MAX_RESULTS), where=conditions)
     return _hits(found, active)
 
 
@@ -78,8 +81,9 @@ def similar(
     env = env or project.settings.env
     active = _active(project, env, lens)
     conditions = parse_where(where or {}, active.config.fields)
-    index = _index(project, env, active)
-    row = index.get(id) if index is not None else None
+    with _said_of(lens):
+        index = _index(project, env, active)
+        row = index.get(id) if index is not None else None
     tenant = active.config.tenant
     if row is not None and tenant is not None:
         if all(condition.field != tenant for condition in conditions):
@@ -98,7 +102,8 @@ def similar(
     vector = [float(number) for number in cast("list[float]", row[VECTOR])]
     limit = min(limit, MAX_RESULTS)
     # One more, because the row is the nearest to itself, unless `where` leaves it out.
-    found = index.search(vector, limit=limit + 1, where=conditions)
+    with _said_of(lens):
+        found = index.search(vector, limit=limit + 1, where=conditions)
     return _hits(found.filter(pl.col(KEY) != id).head(limit), active)
 
 
@@ -118,7 +123,19 @@ def _active(project: Project, env: str, lens_name: str) -> Generation:
 
 def _index(project: Project, env: str, active: Generation) -> Index | None:
     """Return the index, `None` when nothing was ever written to it."""
-    return None if active.dimension is None else project.store(env).find(active.index_name)
+    if active.dimension is None:
+        return None
+    return written_index(project.registry, project.store(env), active)
+
+
+@contextmanager
+def _said_of(lens_name: str) -> Iterator[None]:
+    """Let the error of a damaged index name the lens, which the store does not know."""
+    try:
+        yield
+    except IndexDamaged as error:
+        error.lens = lens_name
+        raise
 
 
 def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:

@@ -59,7 +59,8 @@ class LensState:
     """A lens and what goes on about it.
 
     `lag_seconds` is the age of the oldest change that is not applied, 0 when all are. `running` are
-    its running jobs, which read `rate` rows a second; `last` is the newest of all its jobs.
+    its running jobs, which read `rate` rows a second; `last` is the newest of all its jobs, and
+    `completed` the newest that completed.
 
     `as_of`: whatever the source had then, a completed walk has brought in; of an incremental walk,
     all but deletes and rows whose tracked value did not move. `None` before the first. `failing`
@@ -74,6 +75,7 @@ class LensState:
     cursor: IncrementalCursor | None
     running: tuple[Job, ...]
     last: Job | None
+    completed: Job | None
     as_of: datetime | None
     rate: float
     failing: Failing | None = None
@@ -110,6 +112,7 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         cursor=cursors.get(db, lens.id),
         running=tuple(running),
         last=next(iter(jobs.recent(db, lens_id=lens.id, limit=1)), None),
+        completed=jobs.last_completed(db, lens.id),
         as_of=jobs.last_began(db, lens.id, WALKS),
         rate=page_log.rate(db, [job.id for job in running], now - RATE_OVER) if running else 0.0,
         failing=failing_of(db, lens),

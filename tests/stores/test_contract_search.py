@@ -27,6 +27,7 @@ FIELDS = (
     IndexField("raw", FieldType.JSON),
     IndexField("tags", FieldType.TEXT, array=True),
     IndexField("sizes", FieldType.NUMBER, array=True, integer=True),
+    IndexField("shares", FieldType.NUMBER, array=True),
     IndexField("days", FieldType.DATE, array=True),
 )
 DAY = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
@@ -48,6 +49,7 @@ def shelf(shared_place: Place) -> Index:
         "raw": pl.Series(['{"a":1}', "[]", "null", None], dtype=pl.String),
         "tags": pl.Series([["x", "it's"], ["y"], [], None], dtype=pl.List(pl.String)),
         "sizes": pl.Series([[1, 2], [2, 3], [], None], dtype=pl.List(pl.Int64)),
+        "shares": pl.Series([[0.0], [-0.0, 1.5], [], None], dtype=pl.List(pl.Float64)),
         "days": pl.Series([DAY[:2], DAY[2:], [], None], dtype=pl.List(dates)),
     }
     frame = objects(["a", "b", "c", "z"]).drop("title").with_columns(**columns)
@@ -106,6 +108,22 @@ def shelf(shared_place: Place) -> Index:
         ({"tags": {"$empty": False}}, "ab"),
         ({"score": {"$empty": True}}, "z"),
         ({"madeAt": {"$empty": False}}, "abc"),
+        # The empty text is an empty field, in every store and under every operator.
+        ({"title": ""}, "cz"),
+        ({"title": {"$ne": ""}}, "ab"),
+        ({"title": ["", "b"]}, "bcz"),
+        ({"title": {"$nin": ["", "b"]}}, "a"),
+        ({"title": {"$gte": ""}}, "ab"),
+        ({"title": {"$lt": "c"}}, "b"),
+        ({"title": {"$lte": ""}}, ""),
+        ({"section": ""}, "z"),
+        ({"tags": ""}, "cz"),
+        ({"tags": {"$ne": ""}}, "ab"),
+        ({"tags": ["", "y"]}, "bcz"),
+        ({"shares": 0}, "ab"),
+        ({"shares": -0.0}, "ab"),
+        ({"shares": {"$ne": 0}}, "cz"),
+        ({"order": {"$gt": -2, "$ne": 2}}, "ac"),
     ],
     ids=str,
 )
@@ -128,6 +146,10 @@ def test_a_filter_finds_exactly_what_it_says(
         ({"isOpen": {"$gt": True}}, "boolean"),
         ({"madeAt": "yesterday"}, "2026-01-31"),
         ({"tags": {"$gt": "x"}}, "list of text"),
+        ({"score": ""}, "number"),
+        ({"madeAt": ""}, "date"),
+        ({"isOpen": ["", True]}, "boolean"),
+        ({"raw": {"$gt": "a"}}, "cannot order"),
     ],
     ids=str,
 )

@@ -139,8 +139,12 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
         if near:
             rows = self._nearest(collection, request, limit)
         elif filtered:
-            ids = self._matching(collection, request.filters)[:limit]
-            rows = [(id_, collection.objects[id_], None) for id_ in ids]
+            ids = self._matching(collection, request.filters)
+            some = ids[request.offset : request.offset + limit]
+            rows = [(id_, collection.objects[id_], None) for id_ in some]
+        elif request.offset:
+            past = collection.after(None, request.offset + limit)[request.offset :]
+            rows = [(id_, stored, None) for id_, stored in past]
         else:
             after = uuid.UUID(request.after).bytes if request.after else None
             rows = [(id_, stored, None) for id_, stored in collection.after(after, limit)]
@@ -157,7 +161,8 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
             if request.HasField("filters")
             else list(collection.objects)
         )
-        kept = [(id_, collection.objects[id_]) for id_ in ids]
+        searchable = (id_ for id_ in ids if id_ not in collection.unsearchable)
+        kept = [(id_, collection.objects[id_]) for id_ in searchable]
         kept = [(id_, stored) for id_, stored in kept if stored.vector is not None]
         if not kept:
             return []
@@ -194,7 +199,12 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
 
     def _count(self, request: Any) -> Any:
         collection = self._asked(request)
-        single = aggregate_pb2.AggregateReply.Single(objects_count=len(collection.objects))
+        counted = (
+            self._matching(collection, request.filters)
+            if request.HasField("filters")
+            else collection.objects
+        )
+        single = aggregate_pb2.AggregateReply.Single(objects_count=len(counted))
         return aggregate_pb2.AggregateReply(took=0.0, single_result=single)
 
 

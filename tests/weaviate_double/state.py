@@ -36,6 +36,7 @@ class Collection:
     stuck: bool = False
     tenants: dict[str, Collection] = field(default_factory=dict)
     active: bool = True
+    unsearchable: set[bytes] = field(default_factory=set)  # lost by the vector index in a crash
     _sorted: list[bytes] | None = None
 
     def tenant(self, name: str, *, create: bool = False) -> Collection:
@@ -80,6 +81,7 @@ class Collection:
         self.objects[id_] = stored
 
     def remove(self, id_: bytes) -> None:
+        self.unsearchable.discard(id_)
         if self.objects.pop(id_, None) is not None:
             self._sorted = None
 

@@ -42,7 +42,8 @@ class Job:
 
     `lease` is what the run that has it proves itself with; a full ingest has none, because several
     runs fill its shards. `attempt` counts from 1. `confirmed`: a person allowed the guard to be
-    passed. `error` of a queued job is why its last attempt ended.
+    passed. `error` of a queued job is why its last attempt ended, that of a completed one why the
+    index is overdue for upkeep.
     """
 
     id: str

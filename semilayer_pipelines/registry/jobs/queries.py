@@ -31,6 +31,7 @@ __all__ = [
     "holds",
     "is_due",
     "last_began",
+    "last_completed",
     "queue_counts",
     "queued",
     "recent",
@@ -202,6 +203,13 @@ def recent(
     if lens_id is not None:
         query = query.where(_jobs.lens_id == lens_id)
     return [job_of(row) for row in db.execute(query)]
+
+
+def last_completed(db: Connection, lens_id: int) -> Job | None:
+    """Return the newest job of a lens that completed; `None` without one."""
+    query = SELECT_JOB.where(_jobs.lens_id == lens_id, _jobs.status == JobStatus.COMPLETED)
+    row = db.execute(query.order_by(_jobs.created_at.desc(), _jobs.id.desc()).limit(1)).first()
+    return job_of(row) if row else None
 
 
 def last_began(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetime | None:

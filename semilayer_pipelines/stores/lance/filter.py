@@ -2,7 +2,8 @@
 
 Values come from callers and keys from tables: every text is a quoted literal, every column a quoted
 identifier, and nothing else of either reaches the expression. `$ne` and `$nin` are the opposites
-of `$eq` and `$in`, so that they hold for an empty field, where plain SQL would say neither.
+of `$eq` and `$in`, so that they hold for an empty field, where plain SQL would say neither. The
+empty text is no value of its own but an empty field.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ _SMALLEST = -(2**63)  # which Lance reads as a float
 _COMPARED = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
 
 
-def keys_sql(keys: Sequence[str]) -> str:
-    """Return the condition that a row has one of these keys (at least one)."""
-    return f"`{KEY}` IN ({', '.join(map(_quoted, keys))})"
+def keys_sql(keys: Sequence[str], *, indexed: bool = True) -> str:
+    """Return the condition that a row has one of these keys (at least one).
+
+    Without `indexed` it is written so that Lance looks at the rows and not into the key index.
+    """
+    column = f"`{KEY}`" if indexed else f"concat(`{KEY}`, '')"
+    return f"{column} IN ({', '.join(map(_quoted, keys))})"
 
 
 def where_sql(where: Sequence[Condition], fields: Iterable[IndexField]) -> str | None:
@@ -57,12 +62,23 @@ def _condition(field: IndexField, condition: Condition) -> str:
 
 
 def _any_of(field: IndexField, column: str, values: Sequence[Scalar]) -> str:
-    literals = [text for text in (_literal(field, value) for value in values) if text is not None]
-    if not literals:
-        return "false"
+    literals = [text for value in values if value != "" for text in _literals(field, value)]
+    parts = [_empty(field, column, True)] if "" in values and _literals(field, "") else []
     if field.array:
-        return " OR ".join(f"array_has({column}, {literal})" for literal in literals)
-    return f"{column} IN ({', '.join(literals)})"
+        parts += [f"array_has({column}, {literal})" for literal in literals]
+    elif literals:
+        parts.append(f"{column} IN ({', '.join(literals)})")
+    return " OR ".join(parts) or "false"
+
+
+def _literals(field: IndexField, value: Scalar) -> list[str]:
+    """Return the literals that one value may be stored as: none, one, or zero with either sign."""
+    literal = _literal(field, value)
+    if literal is None:
+        return []
+    # Lance compares the numbers of a list bit by bit.
+    zeros = ["0.0", "-0.0"]
+    return zeros if field.array and literal in zeros else [literal]
 
 
 def _empty(field: IndexField, column: str, wanted: bool) -> str:
@@ -82,7 +98,8 @@ def _compared(field: IndexField, column: str, operator: Operator, value: Scalar)
     if literal is None:
         # A fraction, or beyond 64 bits: compare as floats, which Lance will not do by itself.
         return f"CAST({column} AS double) {_COMPARED[operator]} {float(value)!r}"
-    return f"{column} {_COMPARED[operator]} {literal}"
+    compared = f"{column} {_COMPARED[operator]} {literal}"
+    return f"{compared} AND {column} <> ''" if field.type is FieldType.TEXT else compared
 
 
 def _literal(field: IndexField, value: Scalar) -> str | None:

@@ -7,19 +7,21 @@ believed before Lance's own numbers and the row count agree.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 import pyarrow as pa
 
-from semilayer_pipelines.errors import NotFound, StoreUnavailable
+from semilayer_pipelines.errors import IndexDamaged, NotFound, StoreUnavailable
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance import upkeep
 from semilayer_pipelines.stores.lance.errors import is_conflict, store_errors
 from semilayer_pipelines.stores.lance.filter import keys_sql, where_sql
+from semilayer_pipelines.stores.lance.nearest import DISTANCE, nearest
 from semilayer_pipelines.stores.lance.schema import arrow_table, index_schema
 from semilayer_pipelines.stores.lock import WriterLock
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, VECTOR, IndexSchema
@@ -28,6 +30,10 @@ from semilayer_pipelines.stores.where import Condition
 
 __all__ = ["LanceIndex"]
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 _ATTEMPTS = 3
 _KEYS_AT_ONCE = 10_000  # one condition; 7 µs a key, and a few MB of text with long keys
 _SCAN_ROWS = 65_536
@@ -35,8 +41,6 @@ _MERGE_BY_INDEX_ROWS = 5_000  # above, a hash join over all keys beats the key i
 _ASKED_BY_KEY = 1_000  # as many are always asked for by key: a page
 # Share of the table from which reading all of it beats asking by key, without and with vectors.
 _SCAN_SHARE = {False: 1 / 50, True: 1 / 6}
-_PROBED_PARTITIONS = 40
-_REFINE = 4
 
 
 class LanceIndex:
@@ -140,14 +144,23 @@ class LanceIndex:
                 for frame in self._read(columns, None)
             ]
             return pl.concat([none, *found])
-        asked = (self._read(columns, keys_sql(chunk)) for chunk in _chunks(wanted.to_list()))
+        asked = (self._of_keys(columns, chunk) for chunk in _chunks(wanted.to_list()))
         return pl.concat([none, *(frame for frames in asked for frame in frames)])
+
+    def _of_keys(self, columns: list[str], keys: list[str]) -> list[pl.DataFrame]:
+        return self._despite_indexes(
+            lambda indexed: list(self._read(columns, keys_sql(keys, indexed=indexed)))
+        )
 
     def get(self, key: str) -> dict[str, object] | None:
         """Return one object's columns, vector included, or `None`."""
-        with self._errors():
-            query = self._table.search().where(keys_sql([key])).limit(1)
+
+        def asked(indexed: bool) -> list[dict[str, object]]:
+            query = self._table.search().where(keys_sql([key], indexed=indexed)).limit(1)
             found: list[dict[str, object]] = query.to_arrow().to_pylist()
+            return found
+
+        found = self._despite_indexes(asked)
         return found[0] if found else None
 
     def search(
@@ -155,21 +168,24 @@ class LanceIndex:
     ) -> pl.DataFrame:
         """Return the nearest objects: KEY, SCORE (cosine similarity in [-1, 1]) and the fields.
 
-        Exact until the table is large enough for an index. Raises `ConfigError` for a condition
-        that does not fit the fields, `DimensionChanged` for a vector of another length.
+        There are `limit` of them, or as many as match. They are the nearest until the table is
+        large enough for an index, and almost always from then on. Raises `ConfigError` for a
+        condition that does not fit the fields, `DimensionChanged` for a vector of another length.
         """
         require_dimension(len(vector), self.dimension, giver="The query has")
         names = [field.name for field in self._schema.fields]
         condition = where_sql(where, self._schema.fields)
-        with self._errors():
-            query = self._table.search(
-                [float(number) for number in vector], vector_column_name=VECTOR, query_type="vector"
-            ).distance_type("cosine")
-            query = query.nprobes(_PROBED_PARTITIONS).refine_factor(_REFINE).limit(limit)
-            if condition is not None:
-                query = query.where(condition, prefilter=True)
-            found = pl.DataFrame(pl.from_arrow(query.select([KEY, *names, "_distance"]).to_arrow()))
-        score = (1 - pl.col("_distance")).clip(-1, 1).cast(pl.Float32).alias(SCORE)
+        found = self._despite_indexes(
+            lambda indexed: nearest(
+                self._table,
+                vector,
+                limit=limit,
+                columns=[KEY, *names],
+                condition=condition,
+                indexed=indexed,
+            )
+        )
+        score = (1 - pl.col(DISTANCE)).clip(-1, 1).cast(pl.Float32).alias(SCORE)
         ranked = found.with_columns(score).sort(SCORE, KEY, descending=[True, False])
         return ranked.select(KEY, SCORE, *names)
 
@@ -183,6 +199,11 @@ class LanceIndex:
 
     def maintain(self, *, force: bool = False) -> None:
         """Compact, clean up and index when the table is worn, or when forced; takes the lock."""
+        with self._errors():
+            broken = bool(upkeep.broken_indexes(self._table))
+        if broken:
+            with self.lock(), self._errors("maintaining"):
+                upkeep.drop_broken_indexes(self._table)
         with self._errors():
             rewrite = force or upkeep.is_scattered(self._table, self._folder)
             due = rewrite or upkeep.lacks_index(self._table)
@@ -199,8 +220,35 @@ class LanceIndex:
         if not self._lock.held_by_this_thread:
             raise RuntimeError(f"index {self._name}: writes belong inside `with index.lock()`")
 
+    def _despite_indexes(self, ask: Callable[[bool], T]) -> T:
+        """Ask with the indexes of the table and, where one of them cannot be read, without.
+
+        They only save time: the rows have it all. Maintenance builds a broken one again.
+        """
+        try:
+            with self._errors():
+                return ask(True)
+        except IndexDamaged as error:
+            with self._errors():
+                answer = ask(False)
+            logger.warning(
+                "%s The rows can be read, so they were asked one by one. The next job that "
+                "completes builds the index of the vectors or keys again.",
+                error.message,
+            )
+            return answer
+
     def _write(self, doing: str, write: Callable[[Any], Any]) -> tuple[Any, int]:
         """Write; return Lance's result and by how many rows the table grew."""
+        try:
+            return self._attempt(doing, write)
+        except IndexDamaged:
+            with self._errors(doing):
+                if not upkeep.drop_broken_indexes(self._table):
+                    raise
+            return self._attempt(doing, write)
+
+    def _attempt(self, doing: str, write: Callable[[Any], Any]) -> tuple[Any, int]:
         with self._errors(doing):
             for attempt in range(1, _ATTEMPTS + 1):
                 before = int(self._table.count_rows())
@@ -232,10 +280,10 @@ class LanceIndex:
     @contextmanager
     def _errors(self, doing: str = "reading") -> Iterator[None]:
         try:
-            with store_errors(f"index {self._name}: {doing}"):
+            with store_errors(f"index {self._name}: {doing}", reading=doing == "reading"):
                 yield
-        except (StoreUnavailable, ValueError):
-            if (self._folder / "_versions").is_dir():
+        except (IndexDamaged, StoreUnavailable, ValueError):
+            if self._folder.is_dir():
                 raise
             raise NotFound(
                 f"the index {self._name} was dropped.", cure="Open the lens's active generation."

@@ -26,7 +26,7 @@ spare_memory()
 with without_rest_client():
     import lancedb
 
-from semilayer_pipelines.errors import NotFound, StoreUnavailable, nearest
+from semilayer_pipelines.errors import IndexDamaged, NotFound, StoreUnavailable, nearest
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance.errors import store_errors
 from semilayer_pipelines.stores.lance.index import LanceIndex
@@ -74,14 +74,14 @@ class LanceStore:
         if not self.exists(name):
             return None
         try:
-            with store_errors(f"index {name}: opening"):
+            with store_errors(f"index {name}: opening", reading=True):
                 return LanceIndex(
                     name,
                     self._table_folder(name),
                     self._lock(name),
                     lambda: self._connection.open_table(name),
                 )
-        except (StoreUnavailable, ValueError):
+        except (IndexDamaged, StoreUnavailable):
             # Lance has no error of its own for a table that is gone.
             if self.exists(name):
                 raise

@@ -16,11 +16,24 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lancedb.index import BTree, IvfSq
+from lancedb.index import BTree, IvfRq, IvfSq
 
+from semilayer_pipelines.errors import IndexDamaged
+from semilayer_pipelines.stores.lance.errors import store_errors
 from semilayer_pipelines.stores.protocol import KEY, VECTOR
 
-__all__ = ["Bounds", "build_indexes", "is_scattered", "lacks_index", "maintain"]
+__all__ = [
+    "Bounds",
+    "broken_indexes",
+    "build_indexes",
+    "drop_broken_indexes",
+    "is_scattered",
+    "lacks_index",
+    "maintain",
+]
+
+
+_SAMPLE_RATE = 64  # vectors a partition is trained on; with four times as many nothing is gained
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,7 @@ class Bounds:
     stale_versions: int = 20
     key_index_rows: int = 20_000  # below, reading all keys is as fast as asking an index
     ann_rows: int = 500_000  # exact search takes about 0.4 s there
-    ann_partition_rows: int = 4_096
+    ann_partition_rows: int = 16_384  # all are searched; so few keep the training short
     ann_unindexed_rows: int = 100_000  # searched one by one until folded in: 0.08 s
     ann_parts: int = 20  # each folding-in adds one, and a search asks them all
     copies: int = 4  # a compaction rewrites a table below a million rows in full
@@ -76,16 +89,53 @@ def build_indexes(table: Any, bounds: Bounds = Bounds()) -> None:
         table.create_index(column, config=config, replace=True)
 
 
-def _due_indexes(table: Any, rows: int, bounds: Bounds) -> list[tuple[str, BTree | IvfSq]]:
+def broken_indexes(table: Any) -> list[str]:
+    """Return the names of the indexes that cannot be asked; a few milliseconds."""
+    return [index.name for index in table.list_indices() if not _answers(table, index.columns[0])]
+
+
+def drop_broken_indexes(table: Any) -> bool:
+    """Drop the indexes that cannot be asked; say whether there were any."""
+    broken = broken_indexes(table)
+    for name in broken:
+        table.drop_index(name)
+    return bool(broken)
+
+
+def _answers(table: Any, column: str) -> bool:
+    if column == VECTOR:
+        dimension = table.schema.field(VECTOR).type.list_size
+        query = table.search([1.0] * dimension, vector_column_name=VECTOR, query_type="vector")
+        query = query.distance_type("cosine").nprobes(1).fast_search().select([KEY, "_distance"])
+    else:
+        query = table.search().where(f"`{column}` = ''").select([KEY])
+    try:
+        with store_errors("asking an index", reading=True):
+            query.limit(1).to_arrow()
+    except IndexDamaged:
+        return False
+    return True
+
+
+def _due_indexes(table: Any, rows: int, bounds: Bounds) -> list[tuple[str, Any]]:
     """Return the indexes to be built: missing, or in so many parts that a new one is better."""
     parts = {index.columns[0]: index.num_segments for index in table.list_indices()}
-    due: list[tuple[str, BTree | IvfSq]] = []
+    due: list[tuple[str, Any]] = []
     if rows >= bounds.key_index_rows and KEY not in parts:
         due.append((KEY, BTree()))
     if rows >= bounds.ann_rows and not 0 < parts.get(VECTOR, 0) < bounds.ann_parts:
         partitions = max(1, rows // bounds.ann_partition_rows)
-        due.append((VECTOR, IvfSq(distance_type="cosine", num_partitions=partitions)))
+        due.append((VECTOR, _vector_index(table, partitions)))
     return due
+
+
+def _vector_index(table: Any, partitions: int) -> IvfRq | IvfSq:
+    """Return four bits a number where Lance can, which searches ten times as fast as eight."""
+    if table.schema.field(VECTOR).type.list_size % 8:
+        return IvfSq(distance_type="cosine", num_partitions=partitions)
+    return IvfRq(
+        distance_type="cosine", num_partitions=partitions, num_bits=4, sample_rate=_SAMPLE_RATE
+    )
 
 
 def _many_small(fragments: dict[str, Any], bounds: Bounds) -> bool:

@@ -156,7 +156,8 @@ class WeaviateIndex:
     ) -> pl.DataFrame:
         """Return the nearest objects: KEY, SCORE (cosine similarity in [-1, 1]) and the fields.
 
-        As exact as the collection's vector index. Raises `ConfigError` for a condition that does
+        There are `limit` of them, or as many as match; they are as near as the collection's vector
+        index finds. Raises `ConfigError` for a condition that does
         not fit the fields and when none names the tenant, `DimensionChanged` for a vector of
         another length.
         """
@@ -263,7 +264,8 @@ class WeaviateIndex:
         condition = where_filter(where, self._schema.fields)
         if part is None or condition is False:
             return []
-        return self._reads(part).nearest(vector, limit, None if condition is True else condition)
+        condition = None if condition is True else condition
+        return self._reads(part).nearest(vector, limit, condition, self._distance)
 
     def _require_lock(self) -> None:
         if not self._lock.held_by_this_thread:

@@ -23,11 +23,13 @@ from semilayer_pipelines.stores.protocol import (
     VECTOR,
     IndexSchema,
 )
+from semilayer_pipelines.stores.weaviate.compared import MOST_COMPARED, compared
 from semilayer_pipelines.stores.weaviate.connection import T, ask_index
 from semilayer_pipelines.stores.weaviate.errors import NoTenant
 from semilayer_pipelines.stores.weaviate.found import fields_of, known_frame, own_columns
 from semilayer_pipelines.stores.weaviate.objects import object_id, property_names
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME
+from semilayer_pipelines.stores.weaviate.settings import Distance
 
 __all__ = ["IDS_AT_ONCE", "SCAN_PAGE", "Reads"]
 
@@ -50,9 +52,9 @@ class Reads:
     schema: IndexSchema
     collection: Any
 
-    def count(self) -> int:
-        """Count the objects."""
-        counted = partial(self.collection.aggregate.over_all, total_count=True)
+    def count(self, condition: Any = None) -> int:
+        """Count the objects, or those under a filter of the client's."""
+        counted = partial(self.collection.aggregate.over_all, filters=condition, total_count=True)
         return int(self._ask(lambda: counted().total_count, None) or 0)
 
     def scan(self, shard: int | None) -> Iterator[pl.DataFrame]:
@@ -110,8 +112,38 @@ class Reads:
         fields = fields_of([found], self.schema.fields).row(0, named=True)
         return own_columns(found.properties) | {VECTOR: found.vector[VECTOR_NAME]} | fields
 
-    def nearest(self, vector: Sequence[float], limit: int, condition: Any) -> Sequence[Any]:
-        """Return the nearest objects as the client receives them; `condition` is its filter."""
+    def nearest(
+        self, vector: Sequence[float], limit: int, condition: Any, distance: Distance
+    ) -> Sequence[Any]:
+        """Return the nearest objects as the client receives them; `condition` is its filter.
+
+        There are `limit` of them, or as many as match.
+        """
+        found = self._near(vector, limit, condition)
+        if len(found) >= limit:
+            return found
+        matching = self.count(condition)
+        if len(found) >= matching:
+            return found
+        if matching > MOST_COMPARED:
+            # The more are asked for, the farther the server looks.
+            return self._near(vector, MOST_COMPARED, condition)[:limit]
+        return compared(self, vector, limit, condition, distance)
+
+    def page_of(self, condition: Any, start: int, rows: int) -> Sequence[Any]:
+        """Return some of the objects that match, as the client receives them, with vectors."""
+        return self._objects(
+            partial(
+                self.collection.query.fetch_objects,
+                filters=condition,
+                offset=start,
+                limit=rows,
+                include_vector=True,
+                return_properties=self._asked,
+            )
+        )
+
+    def _near(self, vector: Sequence[float], limit: int, condition: Any) -> Sequence[Any]:
         return self._objects(
             partial(
                 self.collection.query.near_vector,

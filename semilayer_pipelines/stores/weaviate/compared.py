@@ -1,0 +1,60 @@
+"""A search without the vector index: every object that matches is fetched and compared here.
+
+The index of a server may know fewer objects than the collection holds: after a crash it has lost
+the last ones, and under a condition it may not reach all. A search that comes back short is made
+up for by this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME
+from semilayer_pipelines.stores.weaviate.settings import Distance
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.stores.weaviate.reads import Reads
+
+__all__ = ["MOST_COMPARED", "compared"]
+
+MOST_COMPARED = 10_000
+"""Objects that a server lets one page through."""
+
+_PAGE = 1_000  # a few MB, as the client makes a Python list of each vector
+
+
+def compared(
+    reads: Reads, vector: Sequence[float], limit: int, condition: Any, distance: Distance
+) -> Sequence[Any]:
+    """Return the nearest of at most `MOST_COMPARED` objects, each with its distance noted."""
+    query = np.array(vector, dtype=np.float32)
+    best: list[Any] = []
+    for start in range(0, MOST_COMPARED, _PAGE):
+        page = reads.page_of(condition, start, _PAGE)
+        if not page:
+            break
+        vectors = np.array([each.vector[VECTOR_NAME] for each in page], dtype=np.float32)
+        for each, far in zip(page, _distances(vectors, query, distance).tolist(), strict=True):
+            each.metadata.distance = far
+        best = sorted([*best, *page], key=lambda each: float(each.metadata.distance))[:limit]
+    return best
+
+
+def _distances(
+    vectors: NDArray[np.float32], query: NDArray[np.float32], distance: Distance
+) -> NDArray[np.float32]:
+    dots = vectors @ query
+    match distance:
+        case Distance.COSINE:
+            lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+            return (1 - dots / np.where(lengths, lengths, 1)).astype(np.float32)
+        case Distance.DOT:
+            return (-dots).astype(np.float32)
+        case Distance.L2_SQUARED:
+            apart = vectors - query
+            squares: NDArray[np.float32] = np.einsum("ij,ij->i", apart, apart)
+            return squares

@@ -1,0 +1,160 @@
+"""Every example of docs/searching.md, run against LanceDB and against Weaviate.
+
+Weaviate is our double unless `WEAVIATE_URL` names a server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from ruamel.yaml import YAML
+from starlette.testclient import TestClient
+
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.search import search
+from tests.cli.conftest import run_queued
+from tests.cli.project import Folder
+from tests.weaviate_double.server import Double
+from webhook.app import build_app
+
+PAGE = (Path(__file__).parents[1] / "docs" / "searching.md").read_text(encoding="utf-8")
+ENV, LENS = "development", "articles"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def table_under(title: str) -> list[tuple[str, str]]:
+    """Return condition and expectation of each row of the table with these titles."""
+    body = PAGE.split(f"| `where` | {title} |", 1)[1]
+    rows = re.findall(r"^\| `(\{.*\})` \| (.*?) \|", body.split("\n\n", 1)[0], re.MULTILINE)
+    assert len(rows) > 10
+    return rows
+
+
+EXAMPLES, REFUSED = table_under("rows"), table_under("message")
+
+
+@pytest.fixture(scope="module", params=["lancedb", "weaviate"])
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Folder]:
+    """Return a project with the page's table and lens, indexed."""
+    here = Folder.at(tmp_path_factory.mktemp("page"))
+    with closing(sqlite3.connect(here.database)) as db:
+        db.executescript(blocks("sql")[0])
+    lens = YAML(typ="safe").load(blocks("yaml")[0])[LENS]
+    here.write(lenses={LENS: lens | {"embedding": {"provider": "hash"}}})
+    if request.param == "lancedb":
+        yield indexed(here)
+        return
+    here.environ |= {"SEMILAYER_STORE": "weaviate", "WEAVIATE_PREFIX": f"T{uuid4().hex[:10]}"}
+    if "WEAVIATE_URL" in os.environ:
+        yield indexed(here)
+        store = here.project.store(ENV)
+        for name in store.names():
+            store.drop(name)
+        return
+    with Double.serving() as double:
+        here.environ |= {k: v for k, v in double.environ.items() if k != "WEAVIATE_PREFIX"}
+        yield indexed(here)
+
+
+def indexed(folder: Folder) -> Folder:
+    done = folder.run("push", "--resume-ingest")
+    assert done.exit_code == 0, done.output
+    run_queued(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(folder: Folder) -> Project:
+    return folder.project
+
+
+@pytest.mark.parametrize(("condition", "rows"), EXAMPLES, ids=[each for each, _ in EXAMPLES])
+def test_an_example_finds_the_rows_that_the_page_says(
+    project: Project, condition: str, rows: str
+) -> None:
+    expected = [] if rows == "none" else rows.split(", ")
+
+    found = search(project, LENS, "anything", where=json.loads(condition))
+    two = search(project, LENS, "anything", limit=2, where=json.loads(condition))
+
+    assert sorted(hit.id for hit in found) == expected
+    assert len(two) == min(2, len(expected))
+
+
+@pytest.mark.parametrize(("condition", "message"), REFUSED, ids=[each for each, _ in REFUSED])
+def test_a_condition_that_does_not_fit_is_refused_in_the_words_of_the_page(
+    project: Project, condition: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        search(project, LENS, "anything", where=json.loads(condition))
+
+
+def test_every_operator_stands_in_the_page_and_among_its_examples() -> None:
+    from semilayer_pipelines.stores.where import Operator
+
+    told = PAGE.split("| operator |", 1)[1].split("\n\n", 1)[0]
+    for operator in Operator:
+        assert f"`{operator}`" in told
+        assert any(f'"{operator}"' in condition for condition, _ in EXAMPLES), operator
+
+
+def lines_of(command: str) -> list[list[str]]:
+    text = "\n".join(blocks("console")).replace("\\\n", " ")
+    found = [line[2:] for line in text.splitlines() if line.startswith(f"$ {command} ")]
+    assert found
+    return [shlex.split(line) for line in found]
+
+
+def test_the_commands_of_the_page_run(folder: Folder) -> None:
+    for words in lines_of("semilayer"):
+        done = folder.run(*words[1:])
+        assert done.exit_code == 0, done.output
+        assert {line.split()[1] for line in done.stdout.splitlines()} == {"1", "3"}
+
+
+def test_the_calls_of_the_page_are_answered(folder: Folder) -> None:
+    key = folder.run("keys", "create", "--type", "service", "--name", "page").stdout.split()[-1]
+    with TestClient(build_app(folder.project)) as client:
+        found = [
+            [hit["id"] for hit in answer.json()["results"]]
+            for words in lines_of("curl")
+            for answer in [
+                client.post(
+                    "/v1/" + words[2].split("/v1/", 1)[1],
+                    headers={"authorization": f"Bearer {key}"},
+                    json=json.loads(words[words.index("-d") + 1]),
+                )
+            ]
+        ]
+    assert sorted(found[0]) == ["1", "3"]
+    assert found[1] == ["2"]
+
+
+def test_the_program_of_the_page_runs(folder: Folder) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", blocks("python")[0]],
+        cwd=folder.path,
+        env=folder.full_environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split()[0] == "1"
