@@ -130,7 +130,16 @@ class StoreFull(Transient):
 
 
 class RegistryUnavailable(Transient):
-    """The registry's database did not answer."""
+    """The registry's database did not answer.
+
+    `lost`: the connection is gone or was never there, so nothing of the transaction was kept.
+    """
+
+    def __init__(
+        self, message: str, *, cure: str = "", lens: str | None = None, lost: bool = False
+    ) -> None:
+        super().__init__(message, cure=cure, lens=lens)
+        self.lost = lost
 
 
 class Terminal(SemilayerError):

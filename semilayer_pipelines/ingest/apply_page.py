@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import polars as pl
+from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable, TooManyFailures
@@ -215,7 +216,8 @@ def _commit(
     failed |= rejected
     if not failed and not run.had_failed_rows and cover is None:
         return
-    with opened.registry.begin() as db:
+
+    def commit(db: Connection) -> None:
         # Once more: a page that found nothing to write was compared without the lock, and what it
         # was compared with may have been replaced since.
         target.check_current(db)
@@ -227,3 +229,5 @@ def _commit(
             failed_rows.record(db, opened.lens.id, failed, job_id=run.job_id, now=opened.clock())
         if cover is not None:
             cover(db, begun.page, counts)
+
+    opened.registry.transact(commit)

@@ -59,10 +59,13 @@ def _commit(
 ) -> None:
     if commit is None and not run.had_failed_rows:
         return
-    with opened.registry.begin() as db:
+
+    def told(db: Connection) -> None:
         target.check_current(db)
         run.lease.check(db)
         if run.had_failed_rows:
             failed_rows.clear(db, opened.lens.id, gone)
         if commit is not None:
             commit(db)
+
+    opened.registry.transact(told)

@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 def claim(opened: OpenLens, run: Run, generation: Generation, number: int | None) -> Shard | None:
     """Take a shard that nobody fills, the one of this number or the first; `None` without one."""
     now = opened.clock()
-    with opened.registry.begin() as db:
-        return shards.claim(
+    return opened.registry.transact(
+        lambda db: shards.claim(
             db,
             generation.id,
             number=number,
@@ -50,6 +50,7 @@ def claim(opened: OpenLens, run: Run, generation: Generation, number: int | None
             now=now,
             stale_before=now - LEASE,
         )
+    )
 
 
 def fill(opened: OpenLens, run: Run, generation: Generation, shard: Shard) -> None:
@@ -94,6 +95,7 @@ class ShardRows:
         self._known = known
         self._reuse = reuse
         self._finished = finished
+        self._covered: Page | None = None
 
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the rows up among what earlier runs wrote."""
@@ -107,7 +109,8 @@ class ShardRows:
         """Move the shard's cursor to the end of the page, or note that it is filled."""
         of = (db, self._shard.generation_id, self._shard.number)
         lease, now = self._run.lease.token, self._opened.clock()
-        self._counts += counts
+        if page is not self._covered:  # a commit whose connection was lost is made again
+            self._covered, self._counts = page, self._counts + counts
         if page.cursor is None:
             held = shards.finish(*of, lease=lease, counts=self._counts, now=now)
         else:

@@ -67,7 +67,8 @@ class Outcome:
 def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
     """Note how a run ended: its job, its lens, and what is to be done next."""
     now = opened.clock()
-    with opened.registry.begin() as db:
+
+    def end(db: Connection) -> None:
         match outcome.ended:
             case RunEnd.COMPLETED:
                 if job.mode is Mode.FULL:
@@ -93,6 +94,8 @@ def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
                 jobs.requeue(db, job.id, lease=job.lease, now=now)
             case RunEnd.SHARE_DONE | RunEnd.TAKEN:
                 pass
+
+    opened.registry.transact(end)
 
 
 def _all_shards(db: Connection, outcome: Outcome) -> Counts:
@@ -163,7 +166,8 @@ def record_failure(project: Project, run: Run, job: Job, error: SemilayerError) 
     """Queue a job that failed again, or end it where only a person can mend what is wrong."""
     now, outlook = project.clock(), outlook_of(error)
     message, cure, counts = redact(error.message), redact(error.cure), run.progress.counts
-    with project.registry.begin() as db:
+
+    def fail(db: Connection) -> None:
         if not jobs.holds(db, job.id, job.lease):
             return  # the job is another run's by now, or has ended
         changes.release(db, job.id)
@@ -188,6 +192,8 @@ def record_failure(project: Project, run: Run, job: Job, error: SemilayerError) 
                     now=now,
                 )
 
+    project.registry.transact(fail)
+
 
 def _got_on(run: Run, job: Job) -> bool:
     """Say whether a run did a part that is never done again: what stopped it is another failure.
@@ -209,18 +215,24 @@ def stopped_by_a_person(interrupt: BaseException, was_cancelled: Callable[[], bo
 def record_cancel(project: Project, run: Run, job: Job) -> None:
     """End a job that a person stopped; its lens goes on serving what it has."""
     now = project.clock()
-    with project.registry.begin() as db:
+
+    def cancel(db: Connection) -> None:
         if not jobs.holds(db, job.id, job.lease):
             return
         changes.release(db, job.id)
         endings.cancel(db, job, counts=run.progress.counts, now=now)
 
+    project.registry.transact(cancel)
+
 
 def record_interrupt(project: Project, run: Run, job: Job) -> None:
     """Queue a job again whose machine is shutting down."""
     now = project.clock()
-    with project.registry.begin() as db:
+
+    def interrupt(db: Connection) -> None:
         if not jobs.holds(db, job.id, job.lease):
             return
         changes.release(db, job.id)
         jobs.requeue(db, job.id, lease=job.lease, now=now)
+
+    project.registry.transact(interrupt)

@@ -90,8 +90,8 @@ class Progress:
         """Add a page, keep it in the registry's log and report it."""
         self.counts += counts
         self._pages += 1
-        with self._registry.begin() as db:
-            page_log.record(
+        self._registry.transact(
+            lambda db: page_log.record(
                 db,
                 self._job_id,
                 shard=shard,
@@ -102,6 +102,7 @@ class Progress:
                 cursor=cursor,
                 now=self._clock(),
             )
+        )
         self._report(
             PageDone(
                 self._job_id,

@@ -73,7 +73,8 @@ def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation 
     A records run that finds nothing to write, or no index yet, needs no lock of the old index.
     """
     now, generation = opened.clock(), target.generation
-    with opened.registry.begin() as db:
+
+    def switch(db: Connection) -> Generation | None:
         target.check_current(db)
         run.lease.check(db)
         if changes.latest_seq(db, opened.lens.id) > seq:
@@ -86,6 +87,8 @@ def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation 
         followed = opened.lens.config.change_tracking_column
         begin_walks(db, generation, followed=followed, now=now)
         return generations.active(db, opened.lens.id)
+
+    return opened.registry.transact(switch)
 
 
 def begin_walks(

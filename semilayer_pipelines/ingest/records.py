@@ -64,10 +64,11 @@ def run_records(opened: OpenLens, run: Run, target: Target) -> bool:
     """Claim and apply changes until the buffer is empty; return False when paused on the way."""
     choice = ClaimedRows(opened, run, target)
     while not run.paused():
-        with opened.registry.begin() as db:
-            claimed = changes.claim(
+        claimed = opened.registry.transact(
+            lambda db: changes.claim(
                 db, opened.lens.id, job_id=run.job_id, limit=CLAIM_ROWS, now=opened.clock()
             )
+        )
         if not claimed:
             return True
         apply_changes(opened, run, target, claimed, choice, acknowledge=choice.acknowledge)

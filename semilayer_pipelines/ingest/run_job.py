@@ -72,6 +72,18 @@ def run_job(
     the job queued for another attempt. An interrupt leaves the job `canceled` or, when nobody
     cancelled it, queued to go on.
     """
+    with project.registry.patiently():
+        return _run_job(project, job_id, run_id, shard, report, cancelled)
+
+
+def _run_job(
+    project: Project,
+    job_id: str,
+    run_id: str | None,
+    shard: int | None,
+    report: Callable[[PageDone], None],
+    cancelled: Callable[[], bool],
+) -> Outcome:
     job = _take(project, job_id, run_id)
     if job is None:
         return Outcome(RunEnd.TAKEN, job_id, Counts(), None)
@@ -108,7 +120,8 @@ def run_job(
 
 def _take(project: Project, job_id: str, run_id: str | None) -> Job | None:
     now = project.clock()
-    with project.registry.begin() as db:
+
+    def take(db: Connection) -> Job | None:
         if jobs.get(db, job_id).mode is not Mode.FULL:
             return jobs.take(db, job_id, lease=uuid4().hex, run_id=run_id, now=now)
         job = jobs.join(db, job_id, run_id=run_id, now=now)
@@ -116,6 +129,8 @@ def _take(project: Project, job_id: str, run_id: str | None) -> Job | None:
         if job and lenses.by_id(db, job.lens_id).status is not LensStatus.PAUSED:
             lenses.set_status(db, job.lens_id, LensStatus.INDEXING, now=now)
         return job
+
+    return project.registry.transact(take)
 
 
 def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outcome:

@@ -110,9 +110,12 @@ class Target:
                 held.enter_context(index.lock())
             except NotFound:
                 raise StartOver from None
-            with self._opened.registry.begin() as db:
+
+            def mine(db: Connection) -> None:
                 self.check_current(db)
                 run.lease.check(db)
+
+            self._opened.registry.transact(mine)
             yield
 
     def check_current(self, db: Connection) -> None:

@@ -3,13 +3,19 @@
 Everything else in this folder is functions over the `Connection` that `begin` or `read` gives, so
 that callers compose them into one transaction. It must never leak a driver's error: what the
 database says comes out as `RegistryUnavailable`, without the password.
+
+A server that restarts or fails over takes every connection with it. A run that holds hours of work
+waits for it (`patiently`): for a connection, and for whatever `transact` can safely do again.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import (
@@ -26,7 +32,19 @@ from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.engine import DURABLE, WRITES, make_engine
 from semilayer_pipelines.registry.migrate import migrate as to_this_version
 
-__all__ = ["Registry"]
+__all__ = ["PATIENCE_SECONDS", "Registry"]
+
+PATIENCE_SECONDS = 20.0
+"""How long a run waits for a registry that went away; shorter than a lease, which is 30 s."""
+
+_FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 2.0
+_MADE_UNDONE = {"40001", "40P01"}
+"""What PostgreSQL says of a transaction that it ended for another's sake, and rolled back."""
+
+_patience: ContextVar[float] = ContextVar("registry_patience", default=0.0)
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -65,22 +83,66 @@ class Registry:
         What was committed survives the end of this process, and with `durable` a loss of power as
         well; PostgreSQL sees to that by itself.
         """
-        engine = self._durable if durable else self._writing
-        with self._errors_translated(), engine.begin() as db:
+        with self._connected(self._writer(durable)) as db, self._errors_translated(), db.begin():
             yield db
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Begin a transaction that only reads; what it would write is rolled back."""
-        with self._errors_translated(), self.engine.connect() as db:
+        with self._connected(self.engine) as db, self._errors_translated():
             yield db
+
+    def transact(self, action: Callable[[Connection], T], *, durable: bool = False) -> T:
+        """Do something in a transaction as `begin` does, again when the connection is lost in it.
+
+        Only a patient caller waits (`patiently`). `action` changes nothing but the registry. What
+        was lost while it was being committed is not done again: it may have been kept.
+        """
+        waits = _Waits()
+        while True:
+            committing = False
+            try:
+                with self.begin(durable=durable) as db:
+                    result = action(db)
+                    committing = True
+                return result
+            except RegistryUnavailable as error:
+                if committing or not error.lost or not waits.again():
+                    raise
+
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        """Within the block, this thread waits `PATIENCE_SECONDS` for a registry that went away."""
+        before = _patience.set(PATIENCE_SECONDS)
+        try:
+            yield
+        finally:
+            _patience.reset(before)
 
     def close(self) -> None:
         """Give back every connection; the registry opens new ones if it is used again."""
         self.engine.dispose()
 
+    def _writer(self, durable: bool) -> Engine:
+        return self._durable if durable else self._writing
+
     @contextmanager
-    def _errors_translated(self) -> Iterator[None]:
+    def _connected(self, engine: Engine) -> Iterator[Connection]:
+        """Give a connection; nothing was done on it yet, so a lost one costs a wait only."""
+        waits = _Waits()
+        while True:
+            try:
+                with self._errors_translated(connecting=True):
+                    db = engine.connect()
+                break
+            except RegistryUnavailable as error:
+                if not error.lost or not waits.again():
+                    raise
+        with db:
+            yield db
+
+    @contextmanager
+    def _errors_translated(self, *, connecting: bool = False) -> Iterator[None]:
         try:
             yield
         except (IntegrityError, ProgrammingError, DataError, NotSupportedError):
@@ -93,9 +155,11 @@ class Registry:
         except DBAPIError as error:
             if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
                 raise  # SQLite's word for wrong SQL, so ours too
-            raise self._unavailable(error) from error
+            server = self.engine.dialect.name != "sqlite"
+            lost = server and (connecting or error.connection_invalidated or _was_undone(error))
+            raise self._unavailable(error, lost=lost) from error
 
-    def _unavailable(self, error: DBAPIError) -> RegistryUnavailable:
+    def _unavailable(self, error: DBAPIError, *, lost: bool) -> RegistryUnavailable:
         said = redact(str(error.orig).strip().splitlines()[0] if str(error.orig) else "no answer")
         if self.engine.dialect.name == "sqlite":
             locked = "locked" in said or "busy" in said
@@ -106,4 +170,26 @@ class Registry:
             )
         else:
             cure = "Check that the server runs, and the host, user and password in the URL."
-        return RegistryUnavailable(f"The registry at {self.url_shown} failed: {said}.", cure=cure)
+        told = f"The registry at {self.url_shown} failed: {said}."
+        return RegistryUnavailable(told, cure=cure, lost=lost)
+
+
+class _Waits:
+    """The waits of one caller: longer each time, and together no longer than its patience."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _patience.get()
+        self._next = _FIRST_WAIT_SECONDS
+
+    def again(self) -> bool:
+        """Wait, unless the patience is over; say whether to try once more."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(self._next, left))
+        self._next = min(2 * self._next, _LONGEST_WAIT_SECONDS)
+        return True
+
+
+def _was_undone(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _MADE_UNDONE

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,11 @@ _SETTINGS = (
     "SET LOCAL tcp_keepalives_interval = 5",
     "SET LOCAL tcp_keepalives_count = 4",
 )
+
+RECONNECT_S = 20.0
+"""How long a server that restarts or fails over is waited for before the lock is asked for."""
+
+_RECONNECT_WAIT_S = 0.5
 
 _held = threading.local()
 
@@ -85,10 +91,7 @@ class SharedLock:
         """Do nothing: it leaves nothing behind."""
 
     def _acquired(self) -> Connection:
-        try:
-            db = self._engine.connect()
-        except DBAPIError as error:
-            raise self._unavailable("cannot be asked for", error) from error
+        db = self._connected()
         try:
             for setting in _SETTINGS:
                 db.execute(text(setting))
@@ -106,6 +109,17 @@ class SharedLock:
             db.close()
             raise
         return db
+
+    def _connected(self) -> Connection:
+        """Connect, also to a server that is back within a moment: nothing is held yet."""
+        until = time.monotonic() + RECONNECT_S
+        while True:
+            try:
+                return self._engine.connect()
+            except DBAPIError as error:
+                if time.monotonic() > until:
+                    raise self._unavailable("cannot be asked for", error) from error
+                time.sleep(_RECONNECT_WAIT_S)
 
     def _unavailable(self, what: str, error: DBAPIError) -> StoreUnavailable:
         said = redact(str(error.orig).strip().partition("\n")[0])
