@@ -121,11 +121,24 @@ def _no_project(message: str) -> ConfigError:
 
 @dataclass(frozen=True)
 class Project:
-    """The parts of a project, each opened when it is first asked for."""
+    """The parts of a project, each opened when it is first asked for.
+
+    `clock` is the registry's, unless another one is given.
+    """
 
     settings: Settings
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     clock: Clock = utc_now
+
+    def __post_init__(self) -> None:
+        """Go by the registry's clock: those of several machines differ."""
+        if self.clock is utc_now:
+            object.__setattr__(self, "clock", self._registry_time)
+
+    def _registry_time(self) -> datetime:
+        # Whoever asks before the registry is open has nothing to compare the time with.
+        opened: Registry | None = self.__dict__.get("registry")
+        return utc_now() if opened is None else opened.time()
 
     @classmethod
     def at(cls, path: str | Path, *, env: str | None = None) -> Project:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, or_, select
 
 from semilayer_pipelines.registry import tables
 
@@ -39,8 +39,9 @@ def admit(db: Connection, lens_id: int, *, calls: int, limit: int, now: datetime
     The caller holds the lens's place in the queue of appends (`changes.append`), without which two
     processes could both take the last place.
     """
-    outside = now - WINDOW
-    db.execute(delete(tables.calls).where(_calls.lens_id == lens_id, _calls.at <= outside))
+    # What is noted for the time after the next window was noted by a clock that was set back since.
+    outside = or_(_calls.at <= now - WINDOW, _calls.at > now + WINDOW)
+    db.execute(delete(tables.calls).where(_calls.lens_id == lens_id, outside))
     # At most `limit` rows, unless the limit was lowered a moment ago.
     times = list(db.scalars(select(_calls.at).where(_calls.lens_id == lens_id).order_by(_calls.at)))
     admitted = max(0, min(calls, limit - len(times)))

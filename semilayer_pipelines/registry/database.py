@@ -31,6 +31,7 @@ from semilayer_pipelines.errors import RegistryUnavailable
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.engine import DURABLE, WRITES, make_engine
 from semilayer_pipelines.registry.migrate import migrate as to_this_version
+from semilayer_pipelines.registry.time import RegistryTime
 
 __all__ = ["PATIENCE_SECONDS", "Registry"]
 
@@ -50,11 +51,14 @@ T = TypeVar("T")
 class Registry:
     """An open registry; use one a process, from as many threads as you like.
 
+    `time` tells what time it is by the registry's clock.
+
     After a fork the child opens connections of its own; a spawned process opens its own registry.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.time = RegistryTime()
         self._writing = engine.execution_options(**{WRITES: True})
         self._durable = engine.execution_options(**{WRITES: True, DURABLE: True})
 
@@ -134,12 +138,21 @@ class Registry:
             try:
                 with self._errors_translated(connecting=True):
                     db = engine.connect()
+                    self._tell_time(db)
                 break
             except RegistryUnavailable as error:
                 if not error.lost or not waits.again():
                     raise
         with db:
             yield db
+
+    def _tell_time(self, db: Connection) -> None:
+        if self.engine.dialect.name != "sqlite" and self.time.is_due():
+            try:
+                self.time.measure(db)
+            except BaseException:
+                db.close()
+                raise
 
     @contextmanager
     def _errors_translated(self, *, connecting: bool = False) -> Iterator[None]:

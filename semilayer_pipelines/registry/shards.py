@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, 
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry.time import AHEAD
 
 __all__ = [
     "Shard",
@@ -74,7 +75,14 @@ def claim(
     """
     free = or_(
         _shards.status == ShardStatus.PENDING,
-        and_(_shards.status == ShardStatus.RUNNING, _shards.heartbeat_at < stale_before),
+        and_(
+            _shards.status == ShardStatus.RUNNING,
+            # One from the future was given by a clock that was wrong.
+            or_(
+                _shards.heartbeat_at < stale_before,
+                _shards.heartbeat_at > stale_before + 2 * AHEAD,
+            ),
+        ),
     )
     candidates = select(_shards.number).where(_shards.generation_id == generation_id, free)
     if number is not None:

@@ -19,6 +19,7 @@ from semilayer_pipelines.registry.jobs.job import (
     job_of,
 )
 from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.registry.time import AHEAD
 
 __all__ = [
     "NUDGE_GRACE",
@@ -144,7 +145,8 @@ def _ready(now: datetime) -> ColumnElement[bool]:
     )
     return and_(
         _jobs.status == JobStatus.QUEUED,
-        _jobs.due_at <= now,
+        # Queued in the future: the clock was set back since, and would keep the job for as long.
+        or_(_jobs.due_at <= now, _jobs.created_at > now + AHEAD),
         tables.lenses.c.status != LensStatus.PAUSED,
         or_(_jobs.mode.not_in(EXCLUSIVE_MODES), and_(indexed, ~in_the_way)),
     )
@@ -165,12 +167,17 @@ def due_of(db: Connection, lens_id: int, mode: Mode, now: datetime) -> Job | Non
 
 
 def silent(db: Connection, before: datetime) -> list[Job]:
-    """Return running jobs that gave no sign of life since `before`."""
+    """Return running jobs that gave no sign of life since `before`.
+
+    One that comes from the future was given by a clock that was wrong, and says nothing.
+    """
     return [job_of(row) for row in db.execute(_silent(before))]
 
 
 def _silent(before: datetime) -> Select[Any]:
-    return SELECT_JOB.where(_jobs.status == JobStatus.RUNNING, _jobs.heartbeat_at < before)
+    beat = _jobs.heartbeat_at
+    silent = or_(beat < before, beat > before + 2 * AHEAD)
+    return SELECT_JOB.where(_jobs.status == JobStatus.RUNNING, silent)
 
 
 def queued(db: Connection, lens_id: int) -> list[Job]:
