@@ -73,7 +73,7 @@ def run_job(
     cancelled it, queued to go on.
     """
     with project.registry.patiently():
-        return _run_job(project, job_id, run_id, shard, report, cancelled)
+        return _run_job(project, job_id, run_id, shard, report, was_cancelled)
 
 
 def _run_job(
@@ -82,7 +82,7 @@ def _run_job(
     run_id: str | None,
     shard: int | None,
     report: Callable[[PageDone], None],
-    cancelled: Callable[[], bool],
+    was_cancelled: Callable[[], bool] | None,
 ) -> Outcome:
     job = _take(project, job_id, run_id)
     if job is None:

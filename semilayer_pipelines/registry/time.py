@@ -1,8 +1,8 @@
 """The registry's time, by which leases, heartbeats, due times and rate windows are counted.
 
-Several machines write to a registry on a server, and the clock of one may be an hour off. So its own
-clock is asked now and then, and this process's steady one, which nobody sets, counts in between. A
-SQLite file has no other clock than the machine's.
+Several machines write to a registry on a server, and the clock of one may be an hour off. So its
+own clock is asked now and then. This process's steady clock, which nobody sets, counts in between.
+A SQLite file has no other clock than the machine's.
 """
 
 from __future__ import annotations

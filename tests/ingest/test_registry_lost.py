@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 
 from semilayer_pipelines.control import lifecycle
@@ -187,7 +187,7 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(server_url: str) -> No
     tried: list[int] = []
 
     def tell() -> None:
-        def action(db: module.Connection) -> None:
+        def action(db: Connection) -> None:
             tried.append(1)
             db.execute(text("INSERT INTO told VALUES (1)"))
 

@@ -84,8 +84,8 @@ def test_a_run_that_died_on_a_machine_ahead_is_noticed_as_soon_as_any(
 
     # and one that is alive, by a clock that is a little ahead, is left alone
     with registry.begin() as db:
-        lease = {"lease": "l", "counts": jobs.get(db, "job-1").counts}
-        assert jobs.heartbeat(db, "job-1", now=at(90), **lease)
+        counts = jobs.get(db, "job-1").counts
+        assert jobs.heartbeat(db, "job-1", lease="l", counts=counts, now=at(90))
     with registry.read() as db:
         assert jobs.silent(db, at(60) - SILENCE) == []
 

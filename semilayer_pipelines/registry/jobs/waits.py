@@ -10,7 +10,10 @@ SOON = timedelta(seconds=10)
 """The wait after the first failure of what did not answer: most outages are a hiccup."""
 
 FIRST_WAIT = timedelta(minutes=1)
+"""The wait before a job that failed is tried again; it doubles with each failure in a row."""
+
 LONGEST_WAIT = timedelta(hours=1)
+"""No job that failed waits longer than this before it is tried again."""
 
 
 def wait_before_retry(failures: int, *, hiccup: bool) -> timedelta:
