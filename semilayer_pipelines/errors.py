@@ -98,7 +98,7 @@ class Refused(SemilayerError):
 
 
 class GuardStopped(Refused):
-    """A sweep or a switch would take away more rows than the lens's guard allows (invariant 5)."""
+    """A sync or a switch would take away more rows than the lens's guard allows (invariant 5)."""
 
 
 class EmptySource(GuardStopped):

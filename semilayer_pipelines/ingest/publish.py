@@ -16,7 +16,7 @@ from semilayer_pipelines.errors import EmptySource, GuardStopped, IndexDamaged
 from semilayer_pipelines.ingest.by_key import ByKey
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.reconcile import GUARD_ROWS, sweep
+from semilayer_pipelines.ingest.reconcile import GUARD_ROWS, reconcile
 from semilayer_pipelines.ingest.records import apply_changes
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
@@ -40,9 +40,9 @@ def publish(opened: OpenLens, run: Run, generation: Generation) -> Generation | 
     """
     target = Target(opened, generation)
     seq = _replay(opened, run, target, generation.change_seq)
-    if _indexed(target) + _failed(opened) != opened.bridge.count(opened.selection) and not sweep(
-        opened, run, target, shard=None, guard=None
-    ):
+    if _indexed(target) + _failed(opened) != opened.bridge.count(
+        opened.selection
+    ) and not reconcile(opened, run, target, shard=None, guard=None):
         return None
     with opened.registry.read() as db:
         old = generations.active(db, opened.lens.id)

@@ -1,8 +1,8 @@
-"""A sweep: every row of the source against every object of the index, or of one shard of both.
+"""Every row of the source is compared with every object of the index, or of one shard of both.
 
-Smart sync is a sweep of the active generation, repair is one of a shard, and a rebuild whose counts
-do not add up is swept before it is published. Nothing is deleted on absence alone (invariant 5):
-what the walk did not show is looked up in the source once more, and a sweep that would take away
+Smart sync reconciles the active generation, repair one of its shards. A rebuild whose counts
+do not add up is reconciled before it is published. Nothing is deleted on absence alone (invariant 5):
+what the walk did not show is looked up in the source once more, and a sync that would take away
 too much stops.
 """
 
@@ -31,17 +31,17 @@ from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import KEY, Index
 
-__all__ = ["GUARD_ROWS", "Guard", "sweep"]
+__all__ = ["GUARD_ROWS", "Guard", "reconcile"]
 
 GUARD_ROWS = 100
-"""A guard never stops a sweep that deletes no more rows than this."""
+"""A guard never stops a sync that deletes no more rows than this."""
 
 SHOWN_KEYS = 10
 
 
 @dataclass(frozen=True)
 class Guard:
-    """How many tombstones a sweep may act upon unasked: a share of the index, from 0 to 1."""
+    """How many tombstones a sync may act upon unasked: a share of the index, from 0 to 1."""
 
     share: float
 
@@ -55,7 +55,7 @@ class Guard:
 
 @dataclass(frozen=True)
 class ComparedRows:
-    """Every row of the source, beside everything that the index had when the sweep began."""
+    """Every row of the source, beside everything that the index had when the walk began."""
 
     run: Run
     target: Target
@@ -78,12 +78,12 @@ class ComparedRows:
         return self.target.index
 
 
-def sweep(
+def reconcile(
     opened: OpenLens, run: Run, target: Target, *, shard: int | None, guard: Guard | None
 ) -> bool:
-    """Bring the generation in line with the source; return False when paused on the way.
+    """Bring the generation in sync with the source; return False when paused on the way.
 
-    A sweep that stopped keeps no place: going over rows that are in line already costs a
+    A run that stopped keeps no place: going over rows that are in sync already costs a
     comparison each, and only a whole walk may delete. Raises `GuardStopped` after the writes and
     before any delete, and what `apply_page` and the bridge raise.
     """
@@ -143,7 +143,7 @@ def _tombstones(
         confirmed += absent(opened, keys)
         if limit is not None and len(confirmed) > limit:
             raise stop(
-                f"The sweep would delete more than {limit:,} of {indexed:,} indexed rows, among "
+                f"The sync would delete more than {limit:,} of {indexed:,} indexed rows, among "
                 f"them {', '.join(confirmed[:SHOWN_KEYS])}. Nothing was deleted.",
                 cure="If the rows are really gone from the source, confirm: "
                 f"`semilayer sync --lens {opened.lens.name} --confirm-deletes`.",

@@ -32,7 +32,7 @@ from semilayer_pipelines.ingest.lens_watch import LensWatch, StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.outlook import unexpected
 from semilayer_pipelines.ingest.progress import PageDone, Progress
-from semilayer_pipelines.ingest.reconcile import Guard, sweep
+from semilayer_pipelines.ingest.reconcile import Guard, reconcile
 from semilayer_pipelines.ingest.records import run_records
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
@@ -230,7 +230,7 @@ def _choose_rows(opened: OpenLens, run: Run, job: Job, target: Target) -> bool:
             return run_incremental(opened, run, target)
         case Mode.SMART_SYNC | Mode.REPAIR:
             guard = None if job.confirmed else Guard(opened.lens.config.guard)
-            return sweep(opened, run, target, shard=job.shard, guard=guard)
+            return reconcile(opened, run, target, shard=job.shard, guard=guard)
         case Mode.FULL:
             raise AssertionError("a full ingest chooses its generation itself")
 

@@ -142,7 +142,7 @@ def materialise_shard(
         job = job_for(project, env, lens_name, mode, shard=None if filling else shard)
         outcome = execute(context, project, job, shard=shard, shards=shards)
         while outcome.ended is RunEnd.TAKEN and _waits_for_a_sweep(project, job):
-            context.log.info("Another sweep of this lens is running; waiting for it to end.")
+            context.log.info("Another sync of this lens is running; waiting for it to end.")
             _wait(context, project, job)
             outcome = execute(context, project, job, shard=shard, shards=shards)
         if outcome.ended is RunEnd.COMPLETED or (filling and is_filled(project, lens.id, shard)):

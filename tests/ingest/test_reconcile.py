@@ -1,4 +1,4 @@
-"""A sweep deletes what is surely gone, and nothing else (invariant 5)."""
+"""A smart sync deletes what is surely gone, and nothing else (invariant 5)."""
 
 from __future__ import annotations
 

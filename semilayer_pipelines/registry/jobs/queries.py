@@ -91,9 +91,9 @@ def _not_found(message: str) -> NotFound:
 def due(db: Connection, now: datetime, limit: int = 100) -> list[Job]:
     """Return the jobs to launch now, oldest first: queued, their time come, a run could take them.
 
-    Left out: jobs of paused lenses, every sweep of a lens but the next, while none runs and there
-    is an index, and what was due less than `NUDGE_GRACE` ago and is launched by the service that
-    queued it.
+    Left out: jobs of paused lenses, all exclusive jobs of a lens but the next, while none runs
+    and there is an index, and what was due less than `NUDGE_GRACE` ago and is launched by the
+    service that queued it.
     """
     rows = db.execute(
         SELECT_JOB.where(_to_launch(now)).order_by(_jobs.due_at, _jobs.id).limit(limit)
@@ -136,7 +136,7 @@ def _ready(now: datetime) -> ColumnElement[bool]:
         )
         .exists()
     )
-    # There is nothing to sweep while the first index is built, or another in the place of the last.
+    # There is nothing to sync while the first index is built, or another in the place of the last.
     indexed = or_(
         tables.lenses.c.status != LensStatus.INDEXING,
         select(tables.generations.c.id)

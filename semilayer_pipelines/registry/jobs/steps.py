@@ -31,9 +31,9 @@ def take(
 ) -> Job | None:
     """Start a queued job under a lease, and free its slot unless it is a full ingest.
 
-    Returns `None` when it is not queued, or is a sweep and another sweep of the lens is running.
+    Returns `None` when it is not queued, or another exclusive job of its lens runs.
     """
-    sweeps = _jobs.mode.in_(EXCLUSIVE_MODES)
+    exclusive = _jobs.mode.in_(EXCLUSIVE_MODES)
     try:
         with db.begin_nested():
             taken = move(
@@ -45,7 +45,7 @@ def take(
                 started_at=now,
                 heartbeat_at=now,
                 slot=case((_jobs.mode == Mode.FULL, _jobs.slot), else_=null()),
-                sweep_slot=case((sweeps, _jobs.lens_id), else_=null()),
+                sweep_slot=case((exclusive, _jobs.lens_id), else_=null()),
             )
     except IntegrityError:
         return None  # the sweep slot is unique and taken
