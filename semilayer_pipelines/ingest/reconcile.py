@@ -1,9 +1,9 @@
 """Every row of the source is compared with every object of the index, or of one shard of both.
 
-Smart sync reconciles the active generation, repair one of its shards. A rebuild whose counts
-do not add up is reconciled before it is published. Nothing is deleted on absence alone (invariant 5):
-what the walk did not show is looked up in the source once more, and a sync that would take away
-too much stops.
+Smart sync reconciles the active generation, repair one of its shards. A rebuild whose counts do not
+add up is reconciled before it is published. Nothing is deleted on absence alone (invariant 5). The
+source is asked once more for what the walk did not show, and a sync that would delete too much
+stops.
 """
 
 from __future__ import annotations
