@@ -53,6 +53,10 @@ LENS_KEYS = [
     "next",
     "error",
     "cure",
+    "failingSince",
+    "needsYou",
+    "triedAgainAt",
+    "outlook",
 ]
 
 
@@ -64,7 +68,8 @@ def test_the_keys_of_the_document_are_those_that_programs_read(indexed: Folder) 
     assert list(every["queue"]) == ["active", "pending", "failed", "completed24h"]
     assert list(every["lenses"][0]) == LENS_KEYS
     assert list(one["lenses"][0]) == [*LENS_KEYS, "source"]
-    assert list(one["lenses"][0]["source"]) == ["column", "latest", "cursor", "seconds", "error"]
+    source = one["lenses"][0]["source"]
+    assert list(source) == ["column", "latest", "cursor", "seconds", "untracked", "error"]
 
 
 def test_the_values_of_the_document_are_what_the_registry_and_the_index_say(
@@ -89,6 +94,10 @@ def test_the_values_of_the_document_are_what_the_registry_and_the_index_say(
         "next": "",
         "error": None,
         "cure": None,
+        "failingSince": None,
+        "needsYou": False,
+        "triedAgainAt": None,
+        "outlook": None,
     }
 
 
