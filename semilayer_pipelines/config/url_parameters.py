@@ -9,15 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from semilayer_pipelines.config.database_url import DatabaseUrl
+from semilayer_pipelines.config.url_words import (
+    CHOICES,
+    LEFT_OUT,
+    LIBPQ,
+    MYSQL_DRIVER,
+    MYSQL_TLS,
+    NUMBERS,
+    OF_SQLITE,
+    SSL_MODES,
+    TARGETS,
+    Tls,
+)
 from semilayer_pipelines.errors import ConfigError, nearest
 
 __all__ = ["Parameters", "Tls", "postgres_arguments", "read_parameters"]
-
-Tls = Literal["off", "encrypted", "trusted", "identified"]
-"""How far a MySQL server is checked: not at all, its certificate, its name in it as well."""
 
 
 @dataclass
@@ -37,271 +45,7 @@ class Parameters:
     notes: list[str] = field(default_factory=list)
 
 
-_LIBPQ = [
-    "application_name",
-    "channel_binding",
-    "connect_timeout",
-    "dbname",
-    "fallback_application_name",
-    "gssencmode",
-    "gsslib",
-    "host",
-    "hostaddr",
-    "keepalives",
-    "keepalives_count",
-    "keepalives_idle",
-    "keepalives_interval",
-    "krbsrvname",
-    "load_balance_hosts",
-    "options",
-    "passfile",
-    "port",
-    "require_auth",
-    "requirepeer",
-    "service",
-    "sslcert",
-    "sslcertmode",
-    "sslcrl",
-    "sslcrldir",
-    "sslkey",
-    "ssl_max_protocol_version",
-    "ssl_min_protocol_version",
-    "sslmode",
-    "sslnegotiation",
-    "sslpassword",
-    "sslrootcert",
-    "sslsni",
-    "target_session_attrs",
-    "tcp_user_timeout",
-]
-_NUMBERS = {
-    "connect_timeout",
-    "keepalives",
-    "keepalives_count",
-    "keepalives_idle",
-    "keepalives_interval",
-    "tcp_user_timeout",
-}
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-_CHOICES = {
-    "sslmode": _SSL_MODES,
-    "channel_binding": ("disable", "prefer", "require"),
-    "gssencmode": ("disable", "prefer", "require"),
-    "load_balance_hosts": ("disable", "random"),
-    "sslnegotiation": ("postgres", "direct"),
-    "sslcertmode": ("disable", "allow", "require"),
-    "target_session_attrs": (
-        "any",
-        "read-write",
-        "read-only",
-        "primary",
-        "standby",
-        "prefer-standby",
-    ),
-}
-_TARGETS = {
-    "master": "primary",
-    "primary": "primary",
-    "secondary": "standby",
-    "slave": "standby",
-    "prefersecondary": "prefer-standby",
-    "preferslave": "prefer-standby",
-    "preferprimary": "any",
-    "any": "any",
-}
-_MYSQL_DRIVER = ("connect_timeout", "unix_socket", "bind_address", "program_name")
-_MYSQL_TLS: dict[str, Tls | None] = {
-    "disabled": "off",
-    "disable": "off",
-    # Without a word the driver takes TLS where the server offers it.
-    "preferred": None,
-    "prefer": None,
-    "allow": None,
-    "required": "encrypted",
-    "require": "encrypted",
-    "trust": "encrypted",
-    "skip-verify": "encrypted",
-    "no-verify": "encrypted",
-    "acceptinvalidcerts": "encrypted",
-    "verifyca": "trusted",
-    "verifyidentity": "identified",
-    "verifyfull": "identified",
-    "strict": "identified",
-}
 _YES, _NO = {"true", "1", "yes", "on", ""}, {"false", "0", "no", "off"}
-
-_SESSION = "every session here has settings of its own"
-_POOL = "connections are pooled here in another way"
-_TIMEOUT = "the source's 'timeout' bounds a statement"
-_READ = "it changes nothing about reading rows"
-_LEFT_OUT: dict[str, str] = {
-    **dict.fromkeys(
-        [
-            "pgbouncer",
-            "connectionlimit",
-            "pooltimeout",
-            "statementcachesize",
-            "poolsize",
-            "maxconnections",
-            "pool",
-            "poolmode",
-            "maxpoolsize",
-            "minpoolsize",
-            "max",
-            "min",
-            "maxuses",
-            "idletimeout",
-            "idletimeoutmillis",
-            "connectionlifetime",
-            "maxidle",
-            "maxopen",
-            "reapingfrequency",
-            "checkouttimeout",
-            "supa",
-            "workaround",
-            "preparestatements",
-            "preparedstatements",
-            "preparethreshold",
-            "preparedstatementcachequeries",
-            "preparedstatementcachesize",
-            "preparedstatementcachesizemib",
-            "preparedstatementnamefunc",
-            "waitforconnections",
-            "queuelimit",
-            "keepalive",
-            "enablekeepalive",
-            "cacheprepstmts",
-            "prepstmtcachesize",
-            "prepstmtcachesqllimit",
-            "useserverprepstmts",
-            "serversideprepare",
-            "poolmaxconns",
-            "poolminconns",
-            "poolmaxconnlifetime",
-            "poolmaxconnidletime",
-            "poolhealthcheckperiod",
-            "defaultqueryexecmode",
-            "connmaxage",
-            "connhealthchecks",
-            "pooling",
-            "maximumpoolsize",
-            "minimumpoolsize",
-        ],
-        _POOL,
-    ),
-    **dict.fromkeys(
-        [
-            "sockettimeout",
-            "statementtimeout",
-            "locktimeout",
-            "idleintransactionsessiontimeout",
-            "querytimeout",
-            "readtimeout",
-            "writetimeout",
-            "timeout",
-            "commandtimeout",
-            "maxallowedpacket",
-            "acquiretimeout",
-        ],
-        _TIMEOUT,
-    ),
-    **dict.fromkeys(
-        [
-            "clientencoding",
-            "encoding",
-            "charset",
-            "characterencoding",
-            "useunicode",
-            "collation",
-            "connectioncollation",
-            "timezone",
-            "servertimezone",
-            "connectiontimezone",
-            "loc",
-            "datestyle",
-            "sqlmode",
-            "sessionvariables",
-            "initcommand",
-            "variables",
-            "strict",
-            "useaffectedrows",
-            "defaultauth",
-            "forceconnectiontimezonetosession",
-            "zerodatetimebehavior",
-            "tinyint1isbit",
-            "uselegacydatetimecode",
-            "parsetime",
-            "datestrings",
-            "supportbignumbers",
-            "bignumberstrings",
-            "decimalnumbers",
-            "noaccesstoprocedurebodies",
-            "flags",
-            "uselibpqcompat",
-        ],
-        _SESSION,
-    ),
-    **dict.fromkeys(
-        [
-            "rewritebatchedinserts",
-            "rewritebatchedstatements",
-            "stringtype",
-            "readonly",
-            "binarytransfer",
-            "defaultrowfetchsize",
-            "tcpkeepalive",
-            "autoreconnect",
-            "reconnect",
-            "failoverreadonly",
-            "allowpublickeyretrieval",
-            "allowmultiqueries",
-            "multistatements",
-            "multiplestatements",
-            "interpolateparams",
-            "usecursorfetch",
-            "nullcatalogmeanscurrent",
-            "permitmysqlscheme",
-            "usecompression",
-            "compress",
-            "localinfile",
-            "allowlocalinfile",
-            "replication",
-            "debug",
-            "logger",
-            "loggerlevel",
-            "loggerfile",
-            "profilesql",
-            "adapter",
-            "engine",
-            "serverversion",
-            "nodename",
-            "asyncfallback",
-            "libpqfallback",
-            "gssdelegation",
-            "sslcompression",
-            "mode",
-            "cache",
-            "checksamethread",
-            "journalmode",
-            "busytimeout",
-            "uri",
-            "foreignkeys",
-            "synchronous",
-            "immutable",
-        ],
-        _READ,
-    ),
-}
-_OF_SQLITE = [
-    "mode",
-    "cache",
-    "checksamethread",
-    "journalmode",
-    "uri",
-    "foreignkeys",
-    "synchronous",
-    "immutable",
-]
 
 
 def read_parameters(url: DatabaseUrl, *, where: str) -> Parameters:
@@ -320,8 +64,8 @@ def read_parameters(url: DatabaseUrl, *, where: str) -> Parameters:
             found.password = found.password if found.password is not None else value
         elif take(found, plain, name, value, where):
             continue
-        elif plain in _LEFT_OUT:
-            left_out.setdefault(_LEFT_OUT[plain], []).append(_shown(name))
+        elif plain in LEFT_OUT:
+            left_out.setdefault(LEFT_OUT[plain], []).append(_shown(name))
         else:
             raise _unknown(name, url, where)
     found.notes += [
@@ -355,31 +99,28 @@ def _postgres(found: Parameters, plain: str, name: str, value: str, where: str) 
             found.driver.setdefault("sslmode", "require")
             found.notes.append(f"{where}: {_shown(name)} is read as sslmode=require.")
         case "targetservertype":
-            target = _one_of(name, re.sub(r"[^a-z]", "", word), _TARGETS, where)
-            found.driver["target_session_attrs"] = _TARGETS[target]
+            target = _one_of(name, re.sub(r"[^a-z]", "", word), TARGETS, where)
+            found.driver["target_session_attrs"] = TARGETS[target]
         case "applicationname":
             found.driver["application_name"] = value
         case "logintimeout":
             found.driver["connect_timeout"] = _number(name, value, where)
         case "sslidentity":
-            raise ConfigError(
-                f"{where}: {_shown(name)} names a PKCS #12 file, which cannot be read here.",
-                cure="Take it apart with openssl, and write sslcert=… and sslkey=….",
-            )
+            raise _pkcs12(name, "sslcert=… and sslkey=…", where)
         case _:
-            known = {_plain(one): one for one in _LIBPQ}
+            known = {_plain(one): one for one in LIBPQ}
             if plain not in known:
                 return False
             driver = known[plain]
-            if driver in _CHOICES:
-                value = _one_of(name, word, _CHOICES[driver], where)
-            found.driver[driver] = _number(name, value, where) if driver in _NUMBERS else value
+            if driver in CHOICES:
+                value = _one_of(name, word, CHOICES[driver], where)
+            found.driver[driver] = _number(name, value, where) if driver in NUMBERS else value
     return True
 
 
 def _postgres_tls(found: Parameters, name: str, word: str, where: str) -> None:
     word = word.replace("_", "-")
-    if _plain(name) == "sslmode" and word in _SSL_MODES:
+    if _plain(name) == "sslmode" and word in SSL_MODES:
         found.driver["sslmode"] = word
         return
     match word:
@@ -395,7 +136,7 @@ def _postgres_tls(found: Parameters, name: str, word: str, where: str) -> None:
         case word if word in _NO:
             mode = "disable"
         case _:
-            mode = _one_of(name, word, _SSL_MODES, where)
+            mode = _one_of(name, word, SSL_MODES, where)
     found.driver["sslmode"] = mode
     found.notes.append(f"{where}: {_shown(name)} is read as sslmode={mode}.")
 
@@ -429,12 +170,9 @@ def _mysql(found: Parameters, plain: str, name: str, value: str, where: str) -> 
                 max(1, seconds // 1000 if seconds >= 500 else seconds)
             )
         case "sslidentity":
-            raise ConfigError(
-                f"{where}: {_shown(name)} names a PKCS #12 file, which cannot be read here.",
-                cure="Take it apart with openssl, and write ssl_cert=… and ssl_key=….",
-            )
+            raise _pkcs12(name, "ssl_cert=… and ssl_key=…", where)
         case _:
-            known = {_plain(one): one for one in _MYSQL_DRIVER}
+            known = {_plain(one): one for one in MYSQL_DRIVER}
             if plain not in known:
                 return False
             found.driver[known[plain]] = value
@@ -449,17 +187,24 @@ def _mysql_tls(name: str, word: str, where: str) -> Tls | None:
         return "encrypted"
     if word in _NO:
         return "off"
-    modes = {re.sub(r"[-_]", "", mode): mode for mode in _MYSQL_TLS}
+    modes = {re.sub(r"[-_]", "", mode): mode for mode in MYSQL_TLS}
     given = re.sub(r"[-_]", "", word)
     if given not in modes:
         _one_of(
             name, word, ["disabled", "preferred", "required", "verify_ca", "verify_identity"], where
         )
-    return _MYSQL_TLS[modes[given]]
+    return MYSQL_TLS[modes[given]]
 
 
 def _nothing(found: Parameters, plain: str, name: str, value: str, where: str) -> bool:
     return False
+
+
+def _pkcs12(name: str, instead: str, where: str) -> ConfigError:
+    return ConfigError(
+        f"{where}: {_shown(name)} names a PKCS #12 file, which cannot be read here.",
+        cure=f"Take it apart with openssl, and write {instead}.",
+    )
 
 
 def _number(name: str, value: str, where: str) -> str:
@@ -485,11 +230,11 @@ def _one_of(name: str, value: str, known: Iterable[str], where: str) -> str:
 def _unknown(name: str, url: DatabaseUrl, where: str) -> ConfigError:
     match url.kind:
         case "postgresql":
-            known = [*_LIBPQ, "schema", "currentSchema", "search_path", "ssl"]
+            known = [*LIBPQ, "schema", "currentSchema", "search_path", "ssl"]
         case "mysql":
-            known = [*_MYSQL_DRIVER, "ssl-mode", "ssl_ca", "ssl_cert", "ssl_key", "ssl"]
+            known = [*MYSQL_DRIVER, "ssl-mode", "ssl_ca", "ssl_cert", "ssl_key", "ssl"]
         case _:
-            known = _OF_SQLITE
+            known = OF_SQLITE
     return ConfigError(
         f"{where}: the URL has a parameter {_shown(name)}, which is not known here"
         f"{nearest(name, known)}.",
