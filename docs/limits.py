@@ -28,9 +28,11 @@ SECTIONS = {
         "ingest.FIRST_PAGE_ROWS",
         "ingest.MIN_PAGE_ROWS",
         "ingest.MAX_PAGE_ROWS",
+        "bridges.PAGE_BYTES",
         "ingest.TARGET_SECONDS",
     ],
     "Rows at fault, and deletes": [
+        "bridges.MANY_REFUSED",
         "ingest.MAX_TRIES",
         "ingest.MAX_REJECTED_ROWS",
         "ingest.MAX_REJECTED_SHARE",

@@ -1,4 +1,4 @@
-"""What the tables of a source look like, asked once, and the names a lens uses checked against it.
+"""The tables of a source as they were described once, and a check of the names a lens uses.
 
 A name that does not exist is an error that says what does, never a filter or a column left out.
 """

@@ -1,4 +1,4 @@
-"""What the SQL bridge needs of one kind of database.
+"""The part that one kind of database plays for the SQL bridge.
 
 `SqlBridge` writes statements once for all of them; what differs (quoting, placeholders, how rows
 become frames, how a session is made read-only) is behind this protocol. A database never decides

@@ -65,7 +65,7 @@ _POSTGRES_CONNECT_REFUSALS = (
     "is not currently accepting connections",
     "server does not support SSL",
     "certificate verify failed",
-    # Of the URL: libpq reads it anew for each connection.
+    # Of the URL: libpq reads it again for each connection.
     "invalid connection option",
     "invalid integer value",
     "invalid port number",
@@ -183,5 +183,5 @@ def _gone(source: str, said: str) -> SchemaMismatch:
 
 
 def _sentence(said: str) -> str:
-    # What to do about it follows, and drivers end their texts in any way.
+    # The cure follows, and drivers end their texts in any way.
     return said if said.endswith((".", "?", "!")) else f"{said}."

@@ -1,7 +1,7 @@
 """Whether texts sort by time, which a tracked column of texts has to.
 
 `10/15/2023` sorts before `11/01/2022`: a walk in that order would pass rows by and never come back.
-What provably sorts is accepted and nothing else: ISO 8601 in one zone, digits of one length, and
+Only texts that provably sort are accepted: ISO 8601 in one zone, digits of one length, and
 identifiers that begin with their time.
 """
 

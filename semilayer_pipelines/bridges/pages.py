@@ -33,7 +33,7 @@ _IDS_A_STATEMENT = 500
 
 @dataclass
 class _Collected:
-    """What was read so far, and the key texts of the rows that cannot be."""
+    """The rows read so far, and the key texts of those that cannot be read."""
 
     frames: list[pl.DataFrame] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)

@@ -1,8 +1,8 @@
-"""What a bridge is: a read-only way to the rows of a source.
+"""A bridge: a read-only way to the rows of a source.
 
 A bridge returns Polars frames whose columns are the source's columns, unmapped. It never writes,
-never compares keys itself (the database does, with its own collation) and never swallows a row:
-what it cannot deliver it names.
+never compares keys itself (the database does, with its own collation) and never swallows a row: it
+names each one that it cannot deliver.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ UNTRACKABLE: tuple[ColumnKind, ...] = ("json", "boolean")
 """Kinds whose values have no order that follows changes."""
 
 PAGE_BYTES = 32 * 2**20
-"""Texts and bytes that a page holds before it ends; one row more may be on it, whatever it weighs.
+"""Texts and bytes that a page holds before it ends; its last row may weigh more.
 
-A page is held several times over: as the driver's objects, as a frame, as mapped fields and as the
+A page is in memory several times: as the driver's objects, as a frame, as mapped fields and as the
 texts to embed. While one is written, the next is read.
 """
 
@@ -111,8 +111,8 @@ class Window:
 class SourcePage:
     """Rows in order, and the encoded cursor after the last of them.
 
-    Each column of the frame has the same type on every page. What does not fit it stands beside it,
-    see `unfit`.
+    Each column of the frame has the same type on every page. A value that does not fit it stands
+    beside it, see `unfit`.
 
     `cursor` is `None` exactly when nothing follows. `last` is the encoded position of the last
     row, `None` when there is no row: where a walk that ended may go on another day.

@@ -1,7 +1,7 @@
 """PostgreSQL's row-level security: whether policies hide rows of a table from a user.
 
-What such a table shows may be nothing, which looks like an empty table. A view reads with the
-rights of its owner and hides what is hidden from that role; with `security_invoker`, from whoever
+Such a table may show no row, and then looks empty. A view reads with the rights of its owner, so it
+hides the rows that are hidden from that role. With `security_invoker` the role is the one that
 asks, also behind another view.
 """
 

@@ -1,6 +1,6 @@
 """A database behind a network: PostgreSQL, MySQL or MariaDB, through SQLAlchemy's engine.
 
-What the two kinds do differently is in a `Dialect`, a table of values and small functions. Every
+A `Dialect` has what the two kinds do differently, as values and small functions. Every
 verb is one short read-only transaction on a pooled connection; a connection that broke is thrown
 away and the next verb opens another. Nothing here ever writes or keeps a snapshot open.
 """
@@ -45,7 +45,7 @@ Run = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Dialect:
-    """What tells one kind of server from another.
+    """The differences between kinds of servers.
 
     `begin` opens the transaction (empty: the driver does); `set_up` prepares a new connection;
     `bind` turns a cursor's value into the driver's; `scalar` turns a raw value of a column into a

@@ -2,7 +2,7 @@
 
 It reads pages by keyset, never by offset, so a row is neither skipped nor repeated while others
 come and go; comparing and sorting is left to the database. It never writes, keeps no snapshot open
-between calls, and asks for a table's description once, not once a page.
+between calls, and asks for a table's description once, not once per page.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ __all__ = ["SqlitePage"]
 
 @dataclass(frozen=True)
 class SqlitePage:
-    """What a statement gave: for each of `columns` one Arrow column, or two for those in `apart`.
+    """The answer to a statement: an Arrow column for each of `columns`, two for those in `apart`.
 
     Those are the values that fit and the texts of the others. Behind them come the shard, if the
     query asked for it, and type and text of each of the `retyped` cursor columns.

@@ -2,8 +2,8 @@
 
 Times are texts, and applications write them with `T` or with a blank between date and time, some
 with both in one column (ISO from the code, CURRENT_TIMESTAMP from a default). Compared as text, a
-blank sorts before `T`, so a later row of the same day would not be seen. What is asked here covers
-both.
+blank sorts before `T`, so a later row of the same day would not be seen. The conditions here cover
+both notations.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 PostgreSQL knows `infinity`, MariaDB `0000-00-00`, and SQLite types values, not columns. Each column
 of a frame has one type, which follows from the table's description alone. A value that does not fit
-it is null there and stands, as the database's own text, in a column of its own beside it. So what a
-value becomes never depends on its neighbours: not on the page, nor on the shard.
+it is null there and stands, as the database's own text, in a column of its own beside it. So a
+value never depends on its neighbours, its page or its shard.
 """
 
 from __future__ import annotations

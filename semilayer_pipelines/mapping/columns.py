@@ -1,4 +1,4 @@
-"""Which columns of a table a lens goes by: its key, and the one that moves with every change."""
+"""The columns of a table that a lens uses: its key, and those that move with every change."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _importable(folder: Path | None) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Applied:
-    """What a custom transform gave: as many values as rows, and the reason for each row at fault.
+    """The answer of a custom transform: a value for each row, and the reason for each row at fault.
 
     `faults` maps the row's position in the page to the message; its value is null.
     """
@@ -112,7 +112,7 @@ def _joined(results: list[pl.Series]) -> pl.Series:
     if len(by_dtype) <= 1:
         dtype = next(iter(by_dtype), pl.Null())
         return pl.concat([pl.Series([], dtype=dtype), *(s.cast(dtype) for s in results)])
-    # What a row becomes must not depend on the type that its neighbours have.
+    # A row must not depend on the types that its neighbours have.
     texts = pl.Series([None] * len(results), dtype=pl.String)
     for positions in by_dtype.values():
         alike = pl.concat([results[position] for position in positions]).alias("v")

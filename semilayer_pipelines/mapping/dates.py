@@ -13,7 +13,7 @@ from semilayer_pipelines.mapping.typed import MOMENT
 __all__ = ["NO_DATE", "parse_moments"]
 
 NO_DATE = r"(?i)^\s*(?:[-+]?infinity|\d{4,}-\d\d-\d\d(?:[ T].*)?)\s*$"
-"""What databases write for a time that no calendar has: zero dates, infinity, BC, year 10000."""
+"""The ways to write a time that no calendar has: zero dates, infinity, BC, the year 10000."""
 
 _TIMES = ("", " %H:%M:%S", "T%H:%M:%S", " %H:%M:%S%.f", "T%H:%M:%S%.f", " %H:%M", "T%H:%M")
 # `Z` has forms of its own beside those with any zone: as a plain letter it is read three times as

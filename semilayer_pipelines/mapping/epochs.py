@@ -1,7 +1,7 @@
-"""Numbers that stand for times: what they count, and whether they can.
+"""Numbers that stand for times, and the unit that they count.
 
-What a number counts is decided by its column and the configuration, never by its size: a column of
-seconds that holds a zero or a far future holds seconds there, too.
+Column and configuration decide over the unit, never the size of a number: a zero or a far future in
+a column of seconds is in seconds, too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Texts that hold a list, as databases without array types keep them.
 
-Two forms are read: a JSON array and PostgreSQL's array literal (`{a,"b c",NULL}`). What is neither
+Two forms are read: a JSON array and PostgreSQL's array literal (`{a,"b c",NULL}`). Any other text
 becomes null, never a list of one.
 """
 

@@ -1,8 +1,8 @@
 """A mapping applied to a page: mapped fields, the text to embed, both hashes.
 
-A row that cannot be mapped is set aside with its reason and the rest go on (invariant 8). What a
-row becomes follows from its own values: where a page begins and ends changes nothing in it, nor do
-the other rows on it.
+A row that cannot be mapped is set aside with its reason and the rest go on (invariant 8). A mapped
+row follows from its own values: neither the other rows of its page nor the ends of the page change
+anything in it.
 """
 
 from __future__ import annotations

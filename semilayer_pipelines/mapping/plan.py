@@ -29,7 +29,7 @@ __all__ = ["POSITION", "ROW_BYTES", "TEXT", "FieldPlan", "PagePlan", "page_plan"
 TEXT = "_text"
 ROW_BYTES = "_row_bytes"
 POSITION = "\0position"
-"""Column of a page that is mapped in parts: the place of each row on it."""
+"""Column with the place of each row on its page, of a page that is mapped in parts."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What has to happen to rows before expressions can: custom transforms and binary texts.
+"""The steps that rows need before expressions: custom transforms and binary texts.
 
 Both are Python over single values, so both can fail for single rows. Those are named here and
 their values are null from then on; nothing is dropped yet.

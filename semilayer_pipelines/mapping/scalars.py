@@ -1,7 +1,7 @@
 """Values to numbers, booleans and points in time, from whatever dtype they came in.
 
-Shared by the transforms and by the final cast. What does not convert is null here; whoever calls
-decides what that means.
+Shared by the transforms and by the final cast. A value that does not convert is null here; the
+caller decides what that means.
 """
 
 from __future__ import annotations
