@@ -64,7 +64,8 @@ def test_the_keys_of_the_document_are_those_that_programs_read(indexed: Folder) 
     assert list(every["queue"]) == ["active", "pending", "failed", "completed24h"]
     assert list(every["lenses"][0]) == LENS_KEYS
     assert list(one["lenses"][0]) == [*LENS_KEYS, "source"]
-    assert list(one["lenses"][0]["source"]) == ["column", "latest", "cursor", "seconds", "error"]
+    source = ["column", "latest", "cursor", "seconds", "untracked", "error"]
+    assert list(one["lenses"][0]["source"]) == source
 
 
 def test_the_values_of_the_document_are_what_the_registry_and_the_index_say(
