@@ -29,7 +29,7 @@ def object_columns(fields: Sequence[IndexField]) -> list[str]:
 
 
 def check_objects(objects: pl.DataFrame, columns: Sequence[str], dimension: int) -> None:
-    """Hold a frame against an index.
+    """Check a frame against an index.
 
     Raises `DimensionChanged` when the vectors have another length than the index's, and
     `ValueError` when columns are missing or unknown, a required value is null, or a key is there

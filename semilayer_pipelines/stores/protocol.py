@@ -130,8 +130,9 @@ class Index(Protocol):
     ) -> pl.DataFrame:
         """Return the nearest objects: KEY, SCORE (cosine similarity, Float32) and the fields.
 
-        Best first. `where` may name any declared field; all its conditions must hold. A store that
-        keeps tenants apart needs one by `tenant_condition`.
+        There are `limit` of them, or as many as match; the best comes first. `where` may name any
+        declared field, and all its conditions must hold. A store that keeps tenants apart needs one
+        by `tenant_condition`.
         """
         ...
 
@@ -181,7 +182,7 @@ class Store(Protocol):
     def point(self, lens: str, name: str) -> None:
         """Let the lens's public name in the store, where it has such names, lead to an index.
 
-        For those who search the store themselves; ours go by the registry, which decides. Safe to
-        repeat.
+        Other programs search the store by that name. Our searches use the registry, which decides.
+        Safe to repeat.
         """
         ...

@@ -1,8 +1,8 @@
 """One writer at a time to an index, across machines: a lock of the registry's PostgreSQL.
 
-It is held by a transaction on a connection of its own, so that it falls with its holder and needs
-no clock; and by the transaction rather than the session, which a pooler such as PgBouncer would
-hand to somebody else. The transaction does nothing, and so holds nothing back.
+A transaction on a connection of its own holds it, so it falls with its holder and needs no clock.
+The session would not do: a pooler such as PgBouncer would hand it to somebody else. The transaction
+does nothing, and so holds nothing back.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def to_the_end(write: Callable[[], T]) -> T:
-    """Run a write where an interrupt cannot reach it: the lock is not given up with it half done.
+    """Run a write where an interrupt cannot reach it, so that the lock outlasts it.
 
     The interrupt is raised as soon as the write has ended.
     """

@@ -1,4 +1,4 @@
-"""The value of a condition, held against the field that it is compared with."""
+"""Checks the value of a condition against the field that it is compared with."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Importing LanceDB without the client of its REST catalogue, which takes longer than the rest.
 
 The client is nine modules of requests that nothing here makes: databases are local folders. Every
-run is a process that imports LanceDB before it can write, so half a second of each is theirs. What
-was imported in full before stays as it is.
+run is a process that imports LanceDB before it can write, and they take half a second of that. A
+module that was imported in full before stays as it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One generation as a Lance table.
 
-Writes go through a handle opened inside the lock: a merge plans on its handle's version, and one on
-an older version writes rows twice without a word. Reads see the newest version. No write is
+Writes use a handle that was opened inside the lock. A merge plans on its handle's version, and one
+on an older version writes rows twice without a word. Reads see the newest version. No write is
 believed before Lance's own numbers and the row count agree.
 """
 
@@ -44,7 +44,7 @@ _SCAN_SHARE = {False: 1 / 50, True: 1 / 6}
 
 
 class LanceIndex:
-    """Implements `Index`; `opened` opens the table anew, `folder` is where it lies."""
+    """Implements `Index`; `opened` opens the table again, `folder` is where it lies."""
 
     def __init__(
         self, name: str, folder: Path, lock: WriterLock, opened: Callable[[], Any]

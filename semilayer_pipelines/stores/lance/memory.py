@@ -18,8 +18,8 @@ _M_ARENA_MAX = -8  # malloc.h
 def spare_memory() -> None:
     """Set what Lance reads when it starts; must be called before it is imported.
 
-    Whoever sets `LANCE_DEFAULT_FRAGMENT_READAHEAD` or `MALLOC_ARENA_MAX` knows better. Other
-    allocators than glibc's have no arenas to limit.
+    `LANCE_DEFAULT_FRAGMENT_READAHEAD` and `MALLOC_ARENA_MAX` are left alone where they are set.
+    Allocators other than glibc's have no arenas to limit.
     """
     os.environ.setdefault("LANCE_DEFAULT_FRAGMENT_READAHEAD", "1")
     if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:

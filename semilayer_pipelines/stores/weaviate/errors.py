@@ -2,7 +2,7 @@
 
 The server answers most faults with the status UNKNOWN and a sentence, so this is the one place that
 reads those sentences. Trouble of the store passes or needs a person; only what is known to be
-neither is held against the object.
+neither is the object's fault.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def store_errors(doing: str) -> Iterator[None]:
 
 
 def gone(index: str) -> NotFound:
-    """Return the error of whoever goes on using an index that was dropped."""
+    """Return the error for the use of an index that was dropped."""
     return NotFound(f"the index {index} was dropped.", cure="Open the lens's active generation.")
 
 

@@ -1,11 +1,11 @@
 """One generation as a Weaviate collection.
 
-Objects are found by an id that follows from their key, so that writing one twice is writing it once
-and no answer that was lost can double a row. Weaviate has neither transactions nor locks: a frame
-is written object by object, and only the lock handed in keeps two writers apart.
+An object's id follows from its key. So writing it twice is writing it once, and a lost answer
+doubles no row. Weaviate has neither transactions nor locks: a frame is written object by object,
+and only the lock handed in keeps two writers apart.
 
-Where rows are kept apart by tenants, an id is one's own in each of them, and whatever is not asked
-of one tenant is asked of all, one after the other.
+Where tenants keep rows apart, each tenant has ids of its own. A question that names no tenant is
+asked of all, one after the other.
 """
 
 from __future__ import annotations
@@ -102,9 +102,9 @@ class WeaviateIndex:
     def upsert(self, objects: pl.DataFrame) -> int:
         """Insert or replace objects by key, one by one; return how many.
 
-        A reader sees each object whole, old or new; a frame it may see half written. An object of
-        another tenant than before is written to the new one and then taken out of the old: who is
-        killed in between leaves both, and whoever writes or deletes it next leaves one or none.
+        A reader sees each object whole, old or new, but may see a frame half written. An object
+        that changes its tenant is written to the new one and then taken out of the old. A writer
+        that is killed in between leaves both; the next write or delete of it leaves one or none.
         Raises `ObjectsRejected` after everything else was written.
         """
         rejected = self._put(objects)
@@ -125,10 +125,9 @@ class WeaviateIndex:
     def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard, a page at a time.
 
-        With no snapshot: what comes into the index meanwhile may show or not, what stays in it
-        shows exactly once, but for an object that goes from one tenant to another meanwhile, which
-        may show in both or in neither. A shard costs as much as all of them: Weaviate does not
-        filter a scan.
+        There is no snapshot. An object that stays in the index shows exactly once. One that comes
+        meanwhile may show or not. One that goes to another tenant meanwhile may show in both or in
+        neither. A shard costs as much as all of them, as Weaviate does not filter a scan.
         """
         for part in self._parts():
             yield from self._reads(part).scan(shard)

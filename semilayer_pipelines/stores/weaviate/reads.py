@@ -1,7 +1,7 @@
 """Reading one collection, or one tenant's part of one.
 
-A tenant that is not there holds nothing: it is made with its first object. Should a node only not
-know of it yet, rows look new that are not, and are written once more.
+A tenant that is not there holds nothing: it is made with its first object. A node may not know of
+it yet. Then its rows look new and are written once more.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Reads:
     def scan(self, shard: int | None) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of all objects, or of a shard, in the order of the ids.
 
-        With no snapshot: what comes into the collection meanwhile may show or not, what stays in it
-        shows exactly once.
+        There is no snapshot. An object that stays in the collection shows exactly once, and one
+        that comes meanwhile may show or not.
         """
         last: str | None = None
         while True:

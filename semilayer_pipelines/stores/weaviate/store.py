@@ -1,14 +1,15 @@
 """Weaviate: the store for production. One collection an index, one alias a lens.
 
-**The write lock.** Weaviate has no lock, no transaction and no conditional write, so two writers of
-one collection are kept apart outside it, by whatever the project's machines share: its registry.
-With a registry in PostgreSQL the lock is one of PostgreSQL's, held by a connection of its own, so
-that it holds across machines and falls when its holder dies. A registry in SQLite is on one
-machine, and so are all writers: there the lock is a file, as LanceDB has it. Leases in a table
-would need a clock to expire by, and a paused writer that wakes up late would not know. What neither
-can stop is the last request of a killed writer, which a server may still carry out a moment later:
-objects are replaced whole and by key, so it can at worst bring back an older row, which the next
-sync mends.
+**The write lock.** Weaviate has no lock, no transaction and no conditional write. So the registry,
+which all machines of a project share, keeps two writers of one collection apart. In PostgreSQL the
+lock is held by a connection of its own: it holds across machines and falls when its holder dies. A
+registry in SQLite is on one machine, and so are all writers: there the lock is a file, as for
+LanceDB. Leases in a table would need a clock to expire by, and a paused writer that wakes up late
+would not know.
+
+No lock stops the last request of a killed writer, which a server may still carry out a moment
+later. Objects are replaced whole and by key. So it can at worst bring back an older row, and the
+next sync mends that.
 """
 
 from __future__ import annotations
