@@ -2,8 +2,8 @@
 
 Left to right, after `nullAs` and before the field's type. Each says in its row of the configuration
 reference how it treats null: the text transforms give an empty text, the others leave null alone.
-On a list every step but `join`, `default` and `toString` works on the elements, so that `split`
-then `trim` does what it says. `custom` is not here: it needs rows, see `custom.py`.
+On a list every step but `join`, `default` and `toString` works on the elements, so `split` and then
+`trim` do what they say. `custom` is not here: it needs rows, see `custom.py`.
 """
 
 from __future__ import annotations

@@ -25,11 +25,11 @@ def lab_of(source: SourceDatabase, folder: Path, declared: str, *values: object)
     return lab
 
 
-def push(lab: Lab, **created: object) -> None:
+def push(lab: Lab, *, tracked: str | None = None, **created: object) -> None:
     name = {"type": "text", "searchable": True}
     lab.push(
         fields={"name": name, "created": {"type": "date", **created}},
-        changeTrackingColumn="created",
+        changeTrackingColumn=tracked,
     )
 
 
@@ -63,7 +63,7 @@ def test_a_tracked_column_of_seconds_brings_in_what_changed(
     source: SourceDatabase, tmp_path: Path, declared: str
 ) -> None:
     lab = lab_of(source, tmp_path / "p", declared, 1_700_000_000, 1_700_000_001)
-    push(lab, transform=SECONDS)
+    push(lab, tracked="created", transform=SECONDS)
     lab.full()
 
     source.run("UPDATE items SET name = 'changed', created = 1700000100 WHERE id = 0")
