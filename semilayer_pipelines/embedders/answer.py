@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, ModelUnavailable
+from semilayer_pipelines.errors import (
+    DimensionChanged,
+    EmbedderUnavailable,
+    EmbeddingRejected,
+    ModelUnavailable,
+)
 
 __all__ = ["error_text", "read_answer"]
 
@@ -30,10 +35,16 @@ def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
     texts; without it none counts as cut. It also adds `by`, what computed the vectors. `endpoint`
     is only named in messages.
 
-    Raises `ModelUnavailable` when this is no embedding answer at all, `EmbeddingRejected` when
-    vectors are missing, doubled or unreadable, and `DimensionChanged` when their lengths differ.
+    Raises `EmbedderUnavailable` for what is no JSON, as a proxy or a captive portal answers,
+    `ModelUnavailable` when this is no embedding answer, `EmbeddingRejected` when vectors are
+    missing, doubled or unreadable, and `DimensionChanged` when their lengths differ.
     """
     answer = _parsed(body)
+    if answer is None:
+        raise EmbedderUnavailable(
+            f"Something else answers in place of {endpoint}: {error_text(body)!r}.",
+            cure="Check the network's proxy, and 'embedding.url'; it is tried again.",
+        )
     items = _items(answer, body, endpoint)
     if len(items) != count:
         raise EmbeddingRejected(
@@ -67,11 +78,11 @@ def error_text(body: bytes) -> str:
     return line if len(line) <= _MAX_ERROR_TEXT else f"{line[:_MAX_ERROR_TEXT]}…"
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def _parsed(body: bytes) -> dict[str, Any] | None:
     try:
         answer = json.loads(body)
     except ValueError:
-        return {}
+        return None
     return answer if isinstance(answer, dict) else {}
 
 

@@ -72,9 +72,7 @@ def test_vectors_of_two_lengths_are_two_models() -> None:
         read_answer(body, 2, ENDPOINT)
 
 
-@pytest.mark.parametrize(
-    "body", [b"<html>Sign in</html>", b'{"error": {"message": "no"}}', b"[]", b'{"data": [1]}']
-)
+@pytest.mark.parametrize("body", [b'{"error": {"message": "no"}}', b"[]", b'{"data": [1]}'])
 def test_what_is_no_embedding_answer_names_the_endpoint(body: bytes) -> None:
     with pytest.raises(ModelUnavailable, match="localhost:1") as caught:
         read_answer(body, 1, ENDPOINT)
