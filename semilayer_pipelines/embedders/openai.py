@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from urllib.parse import SplitResult
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.variables import filled
@@ -117,7 +118,8 @@ class OpenAIEmbedder:
         return Embedded(
             np.concatenate([part.vectors for part in parts]),
             np.concatenate([part.truncated for part in parts]),
-            by=parts[0].by,
+            _together([part.tokens for part in parts]),
+            parts[0].by,
         )
 
     @cached_property
@@ -241,6 +243,11 @@ def _address(url: str) -> SplitResult:
             cure="Take it out and give the key as 'apiKey: ${VAR}'.",
         )
     return address._replace(path=f"{address.path.rstrip('/')}/embeddings", fragment="")
+
+
+def _together(tokens: list[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:
+    known = [part for part in tokens if part is not None]
+    return np.concatenate(known) if len(known) == len(tokens) else None
 
 
 def _batches(texts: list[str]) -> Iterator[list[str]]:

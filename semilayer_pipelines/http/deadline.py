@@ -1,4 +1,7 @@
-"""A bound for a whole call: HTTP libraries bound each wait for bytes, and bytes may drip for ever."""
+"""A bound for a whole call.
+
+HTTP libraries bound each wait for bytes, and bytes may drip for ever.
+"""
 
 from __future__ import annotations
 

@@ -77,14 +77,16 @@ def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
     rejected: dict[int, str] = {}
     pending = [(0, len(texts), 1)] if texts else []
     alone: set[int] = set()
-    asked = False
+    asked, tokens = False, 0
     while pending:
         if not (done or asked) and len(alone) >= SUSPECT_ROWS:
             _require_a_working(embedder)
             asked = True
         start, stop, tries = pending.pop()
         try:
-            done.append((start, embedder.embed(texts[start:stop])))
+            made = embedder.embed(texts[start:stop])
+            done.append((start, made))
+            tokens += _tokens_read(texts[start:stop], made)
         except EmbeddingRejected as error:
             if stop - start > 1:
                 pending += _split(start, stop, error.positions)
@@ -100,7 +102,15 @@ def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
                 f"the last one: {next(reversed(rejected.values()))}",
                 cure="Check the model and its endpoint, then resume the lens.",
             )
-    return _assemble(done, rejected, time.monotonic() - started)
+    return _assemble(done, rejected, tokens, time.monotonic() - started)
+
+
+def _tokens_read(texts: Sequence[str], made: Embedded) -> int:
+    """Return how many tokens the embedder read; equal texts are embedded, and paid for, once."""
+    if made.tokens is None:
+        return 0
+    places = list({text: at for at, text in enumerate(texts)}.values())
+    return int(made.tokens[places].sum())
 
 
 def _require_a_working(embedder: Embedder) -> None:
@@ -127,7 +137,7 @@ def _split(start: int, stop: int, positions: Sequence[int]) -> list[tuple[int, i
 
 
 def _assemble(
-    done: list[tuple[int, Embedded]], rejected: dict[int, str], seconds: float
+    done: list[tuple[int, Embedded]], rejected: dict[int, str], tokens: int, seconds: float
 ) -> EmbeddedPage:
     done.sort(key=lambda part: part[0])
     kept = [np.arange(start, start + len(part.vectors)) for start, part in done]
@@ -138,7 +148,7 @@ def _assemble(
         vectors=vectors[0] if len(vectors) == 1 else np.concatenate(vectors),
         truncated=sum(int(part.truncated.sum()) for _, part in done),
         rejected=rejected,
-        tokens=sum(int(part.tokens.sum()) for _, part in done if part.tokens is not None),
+        tokens=tokens,
         seconds=seconds,
         by=next((part.by for _, part in done), None),
     )
