@@ -49,6 +49,7 @@ SECTIONS = {
         "registry.SOON",
         "registry.FIRST_WAIT",
         "registry.LONGEST_WAIT",
+        "ingest.MOMENT",
         "ingest.LEASE",
         "orchestration.SILENCE",
         "ingest.MAX_STARTS",
@@ -85,6 +86,8 @@ SECTIONS = {
         "registry.NAME_LENGTH",
     ],
     "Registry": [
+        "registry.PATIENCE_SECONDS",
+        "registry.AHEAD",
         "registry.SQLITE_WAIT_SECONDS",
         "registry.CONNECT_SECONDS",
         "registry.POOL_SIZE",
@@ -95,6 +98,9 @@ SECTIONS = {
         "embedders.MAX_BATCH_CHARACTERS",
         "embedders.MAX_ATTEMPTS",
         "embedders.MAX_WAIT_S",
+        "embedders.ANSWER_S",
+        "embedders.MAX_LATE",
+        "ingest.SUSPECT_ROWS",
         "embedder_service.MAX_TEXTS",
     ],
     "Stores": [
@@ -105,7 +111,13 @@ SECTIONS = {
         "stores.IDS_AT_ONCE",
         "stores.WAITS_S",
     ],
-    "Checks": ["queries.TICK_GRACE", "queries.SHOWN_IDS", "queries.MAX_FAILED"],
+    "Checks": [
+        "queries.ANSWER_MS",
+        "queries.TICK_SECONDS",
+        "queries.TICK_GRACE",
+        "queries.SHOWN_IDS",
+        "queries.MAX_FAILED",
+    ],
 }
 
 

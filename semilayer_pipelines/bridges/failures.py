@@ -128,7 +128,7 @@ def sqlite_failure(error: BaseException, source: str, path: str) -> SemilayerErr
     """Translate an error of the ADBC driver, which knows only texts."""
     said = _said(error).split("\nquery:")[0]
     lowered = said.lower()
-    if "locked" in lowered or "busy" in lowered:
+    if any(word in lowered for word in ("locked", "busy", "disk is full", "disk i/o error")):
         return _unreachable(source, said)
     if "no such table" in lowered or "no such column" in lowered:
         return _gone(source, said)

@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["is_time", "start_before", "zone_of"]
+__all__ = ["is_over", "is_time", "start_before", "zone_of"]
+
+_SECOND, _MINUTE, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+_ZONES = timedelta(hours=14)
+"""How far a clock on the wall may be from UTC, somewhere."""
 
 _TIME = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
@@ -27,6 +31,26 @@ def zone_of(text: str) -> str | None:
     """Return the zone of an ISO date or time, empty without one; `None` of what is no time."""
     parts = _TIME.fullmatch(text)
     return None if parts is None else parts["zone"] or ""
+
+
+def is_over(text: str, now: datetime, by: timedelta) -> bool:
+    """Say whether nobody's clock can still show the time in `text`, since `by` at least.
+
+    A date lasts a day, a time without seconds a minute. Without a zone it may be a time of any
+    zone; for one with seconds that is left to the caller. A time that no calendar has is over.
+    """
+    parts = _TIME.fullmatch(text)
+    if parts is None:
+        raise ValueError(f"not an ISO time: {text!r}")
+    lasts = _SECOND if parts["seconds"] else _MINUTE if parts["time"] else _DAY
+    if parts["zone"] is None and not parts["seconds"]:
+        lasts += _ZONES
+    try:
+        zone = parts["zone"] or "+00:00"
+        begins = datetime.fromisoformat(f"{parts['date']}T{parts['time'] or '00:00'}{zone}")
+        return begins + lasts + by <= now
+    except (ValueError, OverflowError):
+        return True
 
 
 def start_before(text: str, now: datetime, by: timedelta) -> str:

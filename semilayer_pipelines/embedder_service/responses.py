@@ -1,4 +1,4 @@
-"""Vectors as the JSON that OpenAI's clients read, with two fields more: `truncated` and `by`.
+"""Vectors as the JSON that OpenAI's clients read, with more fields: `truncated`, `tokens`, `by`.
 
 The vectors are written as they are; float32 survives both forms without loss.
 """
@@ -25,7 +25,7 @@ def write_embeddings(request: EmbeddingsRequest, done: Embedded, model: ServedMo
             rows = done.vectors.astype("<f4", copy=False)
             vectors = [base64.b64encode(row.tobytes()).decode() for row in rows]
     tokens = _tokens(request, done)
-    body = {
+    body: dict[str, object] = {
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": vector}
@@ -36,6 +36,8 @@ def write_embeddings(request: EmbeddingsRequest, done: Embedded, model: ServedMo
         "truncated": done.truncated.tolist(),
         "by": model.backend.as_json(),
     }
+    if done.tokens is not None:
+        body["tokens"] = done.tokens.tolist()
     return json.dumps(body, separators=(",", ":")).encode()
 
 

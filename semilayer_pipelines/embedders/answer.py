@@ -15,11 +15,17 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, ModelUnavailable
+from semilayer_pipelines.errors import (
+    DimensionChanged,
+    EmbedderUnavailable,
+    EmbeddingRejected,
+    ModelUnavailable,
+)
 
 __all__ = ["error_text", "read_answer"]
 
 _MAX_ERROR_TEXT = 300
+_USAGE = ("prompt_tokens", "total_tokens", "input_tokens")
 
 
 def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
@@ -27,13 +33,20 @@ def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
 
     Vectors may be lists of numbers or base64 of little-endian float32, in any order when they carry
     an `index`. `semilayer embedder` adds `truncated`, a boolean for each text in the order of the
-    texts; without it none counts as cut. It also adds `by`, what computed the vectors. `endpoint`
-    is only named in messages.
+    texts; without it none counts as cut. It also adds `tokens`, a number for each text, and `by`,
+    what computed the vectors. Others tell in `usage` what they charge for: it is divided evenly
+    among the texts, so that the sum is right. `endpoint` is only named in messages.
 
-    Raises `ModelUnavailable` when this is no embedding answer at all, `EmbeddingRejected` when
-    vectors are missing, doubled or unreadable, and `DimensionChanged` when their lengths differ.
+    Raises `EmbedderUnavailable` for what is no JSON, as a proxy or a captive portal answers,
+    `ModelUnavailable` when this is no embedding answer, `EmbeddingRejected` when vectors are
+    missing, doubled or unreadable, and `DimensionChanged` when their lengths differ.
     """
     answer = _parsed(body)
+    if answer is None:
+        raise EmbedderUnavailable(
+            f"Something else answers in place of {endpoint}: {error_text(body)!r}.",
+            cure="Check the network's proxy, and 'embedding.url'; it is tried again.",
+        )
     items = _items(answer, body, endpoint)
     if len(items) != count:
         raise EmbeddingRejected(
@@ -48,7 +61,12 @@ def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
         )
     vectors = np.empty((count, lengths.pop() if lengths else 0), dtype=np.float32)
     vectors[_places(items, count, endpoint)] = rows
-    return Embedded(vectors, _truncated(answer, count), by=Backend.of_json(answer.get("by")))
+    return Embedded(
+        vectors,
+        _truncated(answer, count),
+        _tokens(answer, count),
+        Backend.of_json(answer.get("by")),
+    )
 
 
 def error_text(body: bytes) -> str:
@@ -67,11 +85,11 @@ def error_text(body: bytes) -> str:
     return line if len(line) <= _MAX_ERROR_TEXT else f"{line[:_MAX_ERROR_TEXT]}…"
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def _parsed(body: bytes) -> dict[str, Any] | None:
     try:
         answer = json.loads(body)
     except ValueError:
-        return {}
+        return None
     return answer if isinstance(answer, dict) else {}
 
 
@@ -80,6 +98,23 @@ def _truncated(answer: dict[str, Any], count: int) -> NDArray[np.bool_]:
     if isinstance(said, list) and len(said) == count and all(type(cut) is bool for cut in said):
         return np.array(said, np.bool_)
     return np.zeros(count, np.bool_)
+
+
+def _tokens(answer: dict[str, Any], count: int) -> NDArray[np.int64] | None:
+    said = answer.get("tokens")
+    if isinstance(said, list) and len(said) == count and all(map(_is_number, said)):
+        return np.array(said, np.int64)
+    usage = answer.get("usage")
+    named = usage if isinstance(usage, dict) else {}
+    total = next((named[name] for name in _USAGE if _is_number(named.get(name))), None)
+    if total is None or not count:
+        return None
+    shares: NDArray[np.int64] = np.diff(np.arange(count + 1, dtype=np.int64) * total // count)
+    return shares
+
+
+def _is_number(said: object) -> bool:
+    return type(said) is int and 0 <= said < 2**31
 
 
 def _items(answer: dict[str, Any], body: bytes, endpoint: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from urllib.parse import SplitResult
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.variables import filled
@@ -32,6 +33,7 @@ from semilayer_pipelines.errors import (
     ModelUnavailable,
 )
 from semilayer_pipelines.http.address import http_address
+from semilayer_pipelines.http.deadline import within
 from semilayer_pipelines.http.retry_after import retry_after
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ MAX_BATCH_TEXTS = 128
 
 MAX_BATCH_CHARACTERS = 100_000
 """Keeps a request under the 300,000 tokens that OpenAI takes, even at three tokens a character."""
+
+ANSWER_S = 120.0
+"""How long a whole answer may take; each wait for bytes of it is bounded by 60 s."""
 
 _TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
@@ -113,7 +118,8 @@ class OpenAIEmbedder:
         return Embedded(
             np.concatenate([part.vectors for part in parts]),
             np.concatenate([part.truncated for part in parts]),
-            by=parts[0].by,
+            _together([part.tokens for part in parts]),
+            parts[0].by,
         )
 
     @cached_property
@@ -123,16 +129,13 @@ class OpenAIEmbedder:
         return _address(url).geturl()
 
     def _post(self, batch: list[str]) -> bytes:
-        client = self._open()
         body: dict[str, object] = {"model": self._config.model, "input": batch}
         if self._config.dimensions:
             body["dimensions"] = self._config.dimensions
         if self._encoding:
             body["encoding_format"] = self._encoding
         try:
-            return send(
-                partial(self._attempt, client, body), sleep=self._sleep, random=self._random
-            )
+            return send(partial(self._attempt, body), sleep=self._sleep, random=self._random)
         except GivenUp as failed:
             raise EmbedderUnavailable(
                 f"{self._endpoint} did not embed {len(batch)} texts in {failed.attempts} attempts; "
@@ -140,13 +143,19 @@ class OpenAIEmbedder:
                 cure="Check that the endpoint is up and its rate limit fits, then run again.",
             ) from None
 
-    def _attempt(self, client: httpx.Client, body: dict[str, object]) -> bytes:
+    def _attempt(self, body: dict[str, object]) -> bytes:
         """Send one request; raise `MayPass` when it may be sent again."""
         import httpx
 
         try:
-            response = client.post(self._url, json=body)
-        except httpx.RequestError as error:
+            client = self._open()
+            response = within(
+                ANSWER_S, lambda: client.post(self._url, json=body), give_up=self.close
+            )
+        except TimeoutError as error:
+            raise MayPass(str(error), late=True) from error
+        except (httpx.RequestError, RuntimeError) as error:
+            # A client that another thread gave up, and closed, says so by a RuntimeError.
             raise MayPass(self._clean(f"{type(error).__name__}: {error}")) from error
         if response.status_code == httpx.codes.OK:
             return response.content
@@ -234,6 +243,11 @@ def _address(url: str) -> SplitResult:
             cure="Take it out and give the key as 'apiKey: ${VAR}'.",
         )
     return address._replace(path=f"{address.path.rstrip('/')}/embeddings", fragment="")
+
+
+def _together(tokens: list[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:
+    known = [part for part in tokens if part is not None]
+    return np.concatenate(known) if len(known) == len(tokens) else None
 
 
 def _batches(texts: list[str]) -> Iterator[list[str]]:

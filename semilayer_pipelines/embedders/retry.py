@@ -11,10 +11,21 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type
 
-__all__ = ["MAX_ATTEMPTS", "MAX_WAIT_S", "GivenUp", "MayPass", "send", "wait_before_retry"]
+__all__ = [
+    "MAX_ATTEMPTS",
+    "MAX_LATE",
+    "MAX_WAIT_S",
+    "GivenUp",
+    "MayPass",
+    "send",
+    "wait_before_retry",
+]
 
 MAX_ATTEMPTS = 6
 """How often one request is sent at most."""
+
+MAX_LATE = 2
+"""How often at most, when its answer does not end in time: each attempt costs minutes then."""
 
 MAX_WAIT_S = 60.0
 """The longest wait between two attempts; an endpoint that asks for more is given up at once."""
@@ -25,12 +36,16 @@ T = TypeVar("T")
 
 
 class MayPass(Exception):
-    """An attempt failed and may be repeated; the endpoint `asked` to wait so many seconds."""
+    """An attempt failed and may be repeated; the endpoint `asked` to wait so many seconds.
 
-    def __init__(self, reason: str, asked: float | None = None) -> None:
+    `late`: its answer was not whole after the longest time that one may take.
+    """
+
+    def __init__(self, reason: str, asked: float | None = None, *, late: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.asked = asked
+        self.late = late
 
 
 class GivenUp(Exception):
@@ -78,7 +93,9 @@ def wait_before_retry(failures: int, asked: float | None, random: Callable[[], f
 
 
 def _hopeless(state: RetryCallState) -> bool:
-    return state.attempt_number >= MAX_ATTEMPTS or _asks_too_much(_failure(state))
+    failure = _failure(state)
+    attempts = MAX_LATE if failure.late else MAX_ATTEMPTS
+    return state.attempt_number >= attempts or _asks_too_much(failure)
 
 
 def _asks_too_much(failure: MayPass) -> bool:

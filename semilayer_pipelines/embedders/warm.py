@@ -20,8 +20,9 @@ from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.embedders.retry import wait_before_retry
-from semilayer_pipelines.errors import ConfigError, ModelUnavailable
+from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable, ModelUnavailable
 from semilayer_pipelines.http.address import http_address
+from semilayer_pipelines.http.deadline import within
 
 __all__ = ["KEY_VARIABLE", "URL_VARIABLE", "WarmEmbedder"]
 
@@ -31,6 +32,7 @@ KEY_VARIABLE = "SEMILAYER_EMBEDDER_KEY"
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 10.0
+_ANSWER_S = 20.0
 _LOADING_ATTEMPTS = (
     7  # about 20 s: longer than a model takes to load, shorter than a run's patience
 )
@@ -70,8 +72,8 @@ class WarmEmbedder:
         """Embed the texts; raises what the protocol names.
 
         The first call decides between the service and the local model, which is taken when nobody
-        answers or the service has another one. It raises `ConfigError` when something else answers
-        at the address, or refuses the key.
+        answers or the service has another one. It raises when something else answers at the
+        address, or refuses the key.
         """
         if not texts:
             return embed_once(texts, self._local.embed, dimension=self._config.dimensions)
@@ -142,8 +144,10 @@ class WarmEmbedder:
         ) as client:
             for failures in range(1, _LOADING_ATTEMPTS + 1):
                 try:
-                    response = client.get(f"{self._url}/models")
-                except httpx.RequestError as error:
+                    response = within(
+                        _ANSWER_S, lambda: client.get(f"{self._url}/models"), give_up=client.close
+                    )
+                except (httpx.RequestError, TimeoutError) as error:
                     return None, type(error).__name__
                 if response.status_code != 503 or failures == _LOADING_ATTEMPTS:
                     break
@@ -151,15 +155,24 @@ class WarmEmbedder:
         return response.status_code, response.text
 
     def _served(self, status: int, body: str) -> list[str]:
-        """Return the fingerprints of its models; raise `ConfigError` for what is no embedder."""
+        """Return the fingerprints of its models.
+
+        Raises `EmbedderUnavailable` for what is no JSON, as a proxy or a captive portal answers,
+        and `ModelUnavailable` for another service and when the key is refused.
+        """
         if status in (401, 403):
-            raise ConfigError(
+            raise ModelUnavailable(
                 f"The embedder at {self._url} refuses the key.",
                 cure=f"Set {KEY_VARIABLE} to the key that the service was started with.",
             )
         entries = _entries(body) if status == 200 else None
+        if entries is None and status == 200 and not _is_json(body):
+            raise EmbedderUnavailable(
+                f"Something else answers in place of the embedder at {self._url}.",
+                cure=f"Check the network's proxy, and {URL_VARIABLE}; it is tried again.",
+            )
         if entries is None:
-            raise ConfigError(
+            raise ModelUnavailable(
                 f"{self._url} answers (HTTP {status}), but is no `semilayer embedder`.",
                 cure=f"Correct {URL_VARIABLE}, or unset it to load the model here. Another "
                 "OpenAI-compatible endpoint is configured as 'embedding.provider: openai'.",
@@ -177,6 +190,14 @@ def _base(url: str) -> str:
         )
     path = parts.path.rstrip("/").removesuffix("/v1")
     return parts._replace(path=f"{path}/v1").geturl()
+
+
+def _is_json(body: str) -> bool:
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 def _entries(body: str) -> list[dict[str, Any]] | None:

@@ -2,7 +2,8 @@
 
 A call that the embedder rejects is halved until the row at fault is alone; that row gets three
 tries and is then set aside with its reason (invariant 8). Many at once mean that the embedder is at
-fault, not the rows.
+fault, not the rows. One that rejects whatever it gets is found out after some calls: it is given a
+plain word, which no embedder that works can reject.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
-from semilayer_pipelines.errors import EmbeddingRejected, TooManyFailures
+from semilayer_pipelines.errors import EmbeddingRejected, ModelUnavailable, TooManyFailures
 
 __all__ = ["MAX_TRIES", "Embed", "EmbeddedPage", "embed_now", "embed_page"]
 
 MAX_TRIES = 3
 """A text that the embedder rejects when it is alone is set aside after so many tries."""
+
+SUSPECT_ROWS = 3
+"""So many rows rejected alone, and none embedded so far, raise the question who is at fault."""
+
+PLAIN_TEXT = "word"
 
 MAX_REJECTED_ROWS = 20
 """Rejected rows of one page beyond which the job fails: the embedder is at fault then."""
@@ -62,23 +68,32 @@ def embed_now(embedder: Embedder, texts: Sequence[str]) -> Future[EmbeddedPage]:
 def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
     """Embed the texts of a page; set aside what the embedder rejects.
 
-    Raises `TooManyFailures` beyond 20 rows or 5 % of the page, whichever is more, and whatever else
-    the embedder raises.
+    Raises `TooManyFailures` beyond 20 rows or 5 % of the page, whichever is more,
+    `ModelUnavailable` when it rejects whatever it gets, and whatever else the embedder raises.
     """
     started = time.monotonic()
     limit = max(MAX_REJECTED_ROWS, int(len(texts) * MAX_REJECTED_SHARE))
     done: list[tuple[int, Embedded]] = []
     rejected: dict[int, str] = {}
     pending = [(0, len(texts), 1)] if texts else []
+    alone: set[int] = set()
+    asked, tokens = False, 0
     while pending:
+        if not (done or asked) and len(alone) >= SUSPECT_ROWS:
+            _require_a_working(embedder)
+            asked = True
         start, stop, tries = pending.pop()
         try:
-            done.append((start, embedder.embed(texts[start:stop])))
+            made = embedder.embed(texts[start:stop])
+            done.append((start, made))
+            tokens += _tokens_read(texts[start:stop], made)
         except EmbeddingRejected as error:
             if stop - start > 1:
                 pending += _split(start, stop, error.positions)
-            elif tries < MAX_TRIES:
-                pending.append((start, stop, tries + 1))
+            elif tries < MAX_TRIES and not asked:
+                alone.add(start)
+                # Last: the others show first whether it is the row.
+                pending.insert(0, (start, stop, tries + 1))
             else:
                 rejected[start] = error.message
         if len(rejected) > limit:
@@ -87,7 +102,26 @@ def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
                 f"the last one: {next(reversed(rejected.values()))}",
                 cure="Check the model and its endpoint, then resume the lens.",
             )
-    return _assemble(done, rejected, time.monotonic() - started)
+    return _assemble(done, rejected, tokens, time.monotonic() - started)
+
+
+def _tokens_read(texts: Sequence[str], made: Embedded) -> int:
+    """Return how many tokens the embedder read; equal texts are embedded, and paid for, once."""
+    if made.tokens is None:
+        return 0
+    places = list({text: at for at, text in enumerate(texts)}.values())
+    return int(made.tokens[places].sum())
+
+
+def _require_a_working(embedder: Embedder) -> None:
+    """Raise `ModelUnavailable` when an embedder rejects even a plain word."""
+    try:
+        embedder.embed([PLAIN_TEXT])
+    except EmbeddingRejected as error:
+        raise ModelUnavailable(
+            f"The embedder rejects every text, also a plain word: {error.message}",
+            cure="Check the model and its endpoint; it is tried again.",
+        ) from error
 
 
 def _split(start: int, stop: int, positions: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -103,7 +137,7 @@ def _split(start: int, stop: int, positions: Sequence[int]) -> list[tuple[int, i
 
 
 def _assemble(
-    done: list[tuple[int, Embedded]], rejected: dict[int, str], seconds: float
+    done: list[tuple[int, Embedded]], rejected: dict[int, str], tokens: int, seconds: float
 ) -> EmbeddedPage:
     done.sort(key=lambda part: part[0])
     kept = [np.arange(start, start + len(part.vectors)) for start, part in done]
@@ -114,7 +148,7 @@ def _assemble(
         vectors=vectors[0] if len(vectors) == 1 else np.concatenate(vectors),
         truncated=sum(int(part.truncated.sum()) for _, part in done),
         rejected=rejected,
-        tokens=sum(int(part.tokens.sum()) for _, part in done if part.tokens is not None),
+        tokens=tokens,
         seconds=seconds,
         by=next((part.by for _, part in done), None),
     )

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from sqlalchemy import Connection
+
 from semilayer_pipelines.config.models import Rebuild
+from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.ingest.fill_shard import claim, fill
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
@@ -48,11 +51,28 @@ def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | N
         complete = shards.all_done(db, generation.id)
     if not complete or run.paused():
         return None
+    _note_taken_over(opened, generation)
     published = publish(opened, run, generation)
     if published is not None:
         announce(opened.store, opened.lens, published)
     drop_retired(opened.registry, lambda _: opened.store, opened.clock(), lens_id=opened.lens.id)
     return published
+
+
+def _note_taken_over(opened: OpenLens, generation: Generation) -> None:
+    """Let a generation tell what made the vectors that it took over from the one in use."""
+
+    def note(db: Connection) -> None:
+        active = generations.active(db, opened.lens.id)
+        taken = any(shard.counts.reused for shard in shards.list_all(db, generation.id))
+        if active is not None and taken:
+            for by in active.embedded_by:
+                generations.note_embedder(db, generation.id, by)
+
+    try:
+        opened.registry.transact(note)
+    except NotFound:
+        raise StartOver from None
 
 
 def _published_before(opened: OpenLens, run: Run) -> Generation | None:

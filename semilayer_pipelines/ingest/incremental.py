@@ -20,8 +20,8 @@ import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.cursors import decode, encode
-from semilayer_pipelines.bridges.protocol import Selection, SourcePage
-from semilayer_pipelines.bridges.times import is_time, start_before
+from semilayer_pipelines.bridges.protocol import Bridge, Selection, SourcePage
+from semilayer_pipelines.bridges.times import is_over, is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Refused, SchemaMismatch, SourceUnreachable
 from semilayer_pipelines.ingest.apply_page import apply_page
@@ -38,10 +38,21 @@ from semilayer_pipelines.registry import cursors
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["HORIZON", "OVERLAP", "goes_on_at", "run_incremental", "surveyed"]
+__all__ = [
+    "HORIZON",
+    "OVERLAP",
+    "goes_on_at",
+    "nothing_moved",
+    "run_incremental",
+    "survey",
+    "surveyed",
+]
 
 OVERLAP = timedelta(seconds=30)
 """How long a transaction may stay open: of one that took longer, rows may be missed."""
+
+TICK = timedelta(seconds=1)
+"""How long a value may be drawn by others after it was seen: clocks in tables have seconds."""
 
 HORIZON = timedelta(hours=14)
 """A time further ahead is no time of a change: no clock on earth is further ahead of UTC."""
@@ -74,7 +85,7 @@ class MovedRows:
         lens_id = self.opened.lens.id
         cursors.put(db, lens_id, page.last, self.opened.clock())
         if page.cursor is None:
-            cursors.completed(db, lens_id, self.end, began=self.began, open_for=OVERLAP)
+            cursors.completed(db, lens_id, self.end, began=self.began, open_for=OVERLAP + TICK)
 
 
 def _require_tracking_columns(opened: OpenLens) -> None:
@@ -106,11 +117,14 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
         SourceUnreachable,
     )
     run.progress.add(Counts(untracked=missed.missing, in_the_future=missed.in_the_future))
-    if end is None:
+    if end is None or (at is not None and nothing_moved(at, end, began)):
         return True
     selection, last = _with_bounds(opened, target), None
     choice = MovedRows(opened, target, end, began)
-    for page in _walk(opened, selection, tracked, since=goes_on_at(at, began), upto=end):
+    # Where nothing can come before the cursor any more, nothing is looked at twice.
+    after = at.cursor if at is not None and _is_settled(at, began) else None
+    since = None if after is not None else goes_on_at(at, began)
+    for page in _walk(opened, selection, tracked, since=since, after=after, upto=end):
         last = page.last
         if run.paused():
             return False
@@ -125,22 +139,30 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
 
 
 def surveyed(opened: OpenLens, horizon: datetime) -> tuple[tuple[str, ...], str | None]:
+    """Survey the table of a lens; a source that does not answer is asked again."""
+    return retrying(
+        lambda: survey(opened.bridge, opened.selection, opened.tracked, horizon), SourceUnreachable
+    )
+
+
+def survey(
+    bridge: Bridge, selection: Selection, tracked: tuple[str, ...], horizon: datetime
+) -> tuple[tuple[str, ...], str | None]:
     """Return the columns to follow now, and the largest value; `None` when there is no row.
 
     As long as no row has NULL in the first column, the others cost nothing. The largest value is
     asked for before that is looked at: a row that comes with NULL in between is behind it.
     """
-    bridge, selection = opened.bridge, opened.selection
-
-    def largest(tracked: tuple[str, ...]) -> str | None:
-        return retrying(lambda: bridge.high_water(selection, tracked, horizon), SourceUnreachable)
-
-    first = opened.tracked[:1]
-    end = largest(first)
-    if first == opened.tracked:
+    first = tracked[:1]
+    end = bridge.high_water(selection, first, horizon)
+    if first == tracked:
         return first, end
-    found = retrying(lambda: bridge.untracked(selection, first, horizon), SourceUnreachable)
-    return (first, end) if not found.missing else (opened.tracked, largest(opened.tracked))
+    found = bridge.untracked(selection, first, horizon)
+    return (
+        (first, end)
+        if not found.missing
+        else (tracked, bridge.high_water(selection, tracked, horizon))
+    )
 
 
 def _walk(
@@ -177,6 +199,29 @@ def goes_on_at(at: IncrementalCursor | None, now: datetime) -> str | None:
     if isinstance(value, str) and is_time(value):
         return encode([start_before(value, now, OVERLAP)])
     return at.settled
+
+
+def nothing_moved(at: IncrementalCursor, end: str, now: datetime) -> bool:
+    """Say whether a walk that would end at `end` would read only what earlier ones have read."""
+    if at.position is None or not _is_settled(at, now):
+        return False
+    return decode(at.position)[0] == decode(end)[0]
+
+
+def _is_settled(at: IncrementalCursor, now: datetime) -> bool:
+    """Say whether no row can still come at the value where the cursor stands, or before it.
+
+    That is so once a whole walk began when that value had been seen for `OVERLAP`: whoever drew a
+    smaller one had committed it by then. A time ahead of our clock says nothing about what is
+    written now.
+    """
+    if at.position is None or at.settled is None:
+        return False
+    stands_at = decode(at.position)[0]
+    if stands_at != decode(at.settled)[0]:
+        return False
+    is_moment = isinstance(stands_at, str) and is_time(stands_at)
+    return not is_moment or is_over(str(stands_at), now, OVERLAP)
 
 
 def _with_bounds(opened: OpenLens, target: Target) -> Selection:

@@ -42,7 +42,7 @@ def build_definitions(
         asset_checks=checks,
         jobs=[*jobs, retention_job],
         sensors=[due_jobs_sensor(jobs)],
-        schedules=[*cadence_schedules(entries, jobs), *check_schedules, retention_schedule],
+        schedules=[*cadence_schedules(jobs), *check_schedules, retention_schedule],
         resources={RESOURCE: project},
         executor=executor,
     )

@@ -1,7 +1,9 @@
-"""The cadences: one schedule per mode and interval that some lens asks for.
+"""The cadences: one schedule per mode and interval that a lens may ask for.
 
-A tick makes job rows and launches nothing itself; the sensor does that. The jobs of one tick are
-spread over part of the interval, so that two hundred lenses do not start together.
+All of them are there from the start: an interval that is changed while Dagster runs takes effect at
+its next tick, without a reload. A tick makes job rows and launches nothing itself; the sensor does
+that. The jobs of one tick are spread over part of the interval, so that two hundred lenses do not
+start together.
 """
 
 from collections.abc import Iterable
@@ -13,8 +15,7 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
-from semilayer_pipelines.errors import RegistryUnavailable
-from semilayer_pipelines.orchestration.catalogue import LensEntry
+from semilayer_pipelines.errors import NotFound, RegistryUnavailable
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import failing_of, wait_told
@@ -39,22 +40,19 @@ CRON = {
 CLOCKS_APART = timedelta(seconds=60)
 """How far the clock that dates a file may be from ours."""
 
+NOTHING_MOVED = "nothing moved in its table since the last one"
+
 SPREAD_SHARE = 0.5
 """Part of an interval over which its jobs are spread; the rest is for them to end in."""
 
 
-def cadence_schedules(
-    entries: Iterable[LensEntry], targets: Iterable[dg.JobDefinition]
-) -> list[dg.ScheduleDefinition]:
-    """Return the schedules that these lenses ask for, each under a name that stays the same."""
+def cadence_schedules(targets: Iterable[dg.JobDefinition]) -> list[dg.ScheduleDefinition]:
+    """Return the schedules of all intervals, each under a name that stays the same."""
     by_name = {job.name: job for job in targets}
-    wanted = {(Mode.INCREMENTAL, entry.sync_interval) for entry in entries} | {
-        (Mode.SMART_SYNC, entry.smart_sync_interval) for entry in entries
-    }
     return [
         _schedule(mode, interval, by_name[JOB_NAMES[mode]])
-        for mode, interval in sorted(wanted, key=str)
-        if interval is not None
+        for mode in (Mode.INCREMENTAL, Mode.SMART_SYNC)
+        for interval in CRON
     ]
 
 
@@ -84,28 +82,64 @@ def make_due_jobs(project: Project, mode: Mode, interval: str) -> str:
     can work. It is skipped as well while its last job of this mode waits or runs, and when nothing
     can have changed since. What failed and may pass waits as a job of its own, longer each time.
     """
-    made: list[str] = []
-    passed: list[str] = []
     now = project.clock()
-    with project.registry.begin() as db:
-        for lens in lenses.list_all(db):
-            current = in_force(db, lens)
-            if _interval(current.config, mode) != interval:
-                continue
-            why = _why_not(db, project, lens, mode)
+    with project.registry.read() as db:
+        due, passed = _candidates(db, project, mode, interval)
+    if mode is Mode.INCREMENTAL and due:
+        # Outside of the transaction: a source may take its time.
+        from semilayer_pipelines.queries.unmoved import unmoved
+
+        quiet = unmoved(project, due)
+        passed |= {lens.id: (lens, NOTHING_MOVED) for lens in due if lens.id in quiet}
+    made: list[Lens] = []
+    for lens in due:
+        if lens.id not in passed:
+            why = _request(project, lens, mode, now, now + spread(lens, interval))
             if why is None:
-                due_at = now + spread(lens, interval)
-                asked = jobs.request(
-                    db, lens, mode, job_id=uuid4().hex, origin="schedule", now=now, due_at=due_at
-                )
-                why = _why_waiting(asked, now)
-            if why is None:
-                made.append(f"{lens.env}/{lens.name}")
+                made.append(lens)
             else:
-                passed.append(f"{lens.env}/{lens.name} ({why})")
-    told = [f"Queued: {', '.join(made)}." if made else "Nothing queued."]
-    told += [f"Passed over: {', '.join(passed)}."] if passed else []
+                passed[lens.id] = (lens, why)
+    told = [f"Queued: {', '.join(map(_name, made))}." if made else "Nothing queued."]
+    if passed:
+        told.append(
+            f"Passed over: {', '.join(f'{_name(one)} ({why})' for one, why in passed.values())}."
+        )
     return " ".join(told)
+
+
+def _candidates(
+    db: Connection, project: Project, mode: Mode, interval: str
+) -> tuple[list[Lens], dict[int, tuple[Lens, str]]]:
+    """Return the lenses to make a job for, as they are in force, and the others with the reason."""
+    due, passed = list[Lens](), dict[int, tuple[Lens, str]]()
+    for registered in lenses.list_all(db):
+        lens = in_force(db, registered)
+        if _interval(lens.config, mode) != interval:
+            continue
+        why = _why_not(db, project, lens, mode)
+        if why is None:
+            due.append(lens)
+        else:
+            passed[lens.id] = (lens, why)
+    return due, passed
+
+
+def _request(
+    project: Project, lens: Lens, mode: Mode, now: datetime, due_at: datetime
+) -> str | None:
+    """Queue the job of a lens; return why there is nothing to queue."""
+    try:
+        with project.registry.begin() as db:
+            asked = jobs.request(
+                db, lens, mode, job_id=uuid4().hex, origin="schedule", now=now, due_at=due_at
+            )
+    except NotFound:
+        return "it was removed"
+    return _why_waiting(asked, now)
+
+
+def _name(lens: Lens) -> str:
+    return f"{lens.env}/{lens.name}"
 
 
 def spread(lens: Lens, interval: str) -> timedelta:

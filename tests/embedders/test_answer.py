@@ -17,6 +17,11 @@ def answer(*items: dict[str, Any]) -> bytes:
     return json.dumps({"object": "list", "data": list(items)}).encode()
 
 
+def saying(more: dict[str, Any]) -> bytes:
+    """Return the answer for two texts that says more than the vectors."""
+    return json.dumps(json.loads(answer({"embedding": [1]}, {"embedding": [2]})) | more).encode()
+
+
 def test_vectors_are_put_in_the_order_of_their_index() -> None:
     body = answer({"index": 1, "embedding": [3, 4]}, {"index": 0, "embedding": [1, 2]})
 
@@ -72,9 +77,7 @@ def test_vectors_of_two_lengths_are_two_models() -> None:
         read_answer(body, 2, ENDPOINT)
 
 
-@pytest.mark.parametrize(
-    "body", [b"<html>Sign in</html>", b'{"error": {"message": "no"}}', b"[]", b'{"data": [1]}']
-)
+@pytest.mark.parametrize("body", [b'{"error": {"message": "no"}}', b"[]", b'{"data": [1]}'])
 def test_what_is_no_embedding_answer_names_the_endpoint(body: bytes) -> None:
     with pytest.raises(ModelUnavailable, match="localhost:1") as caught:
         read_answer(body, 1, ENDPOINT)
@@ -94,3 +97,29 @@ def test_what_is_no_embedding_answer_names_the_endpoint(body: bytes) -> None:
 )
 def test_the_endpoints_own_words_fit_on_one_line(body: bytes, said: str) -> None:
     assert error_text(body) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "tokens"),
+    [
+        ({"tokens": [3, 4]}, [3, 4]),
+        ({"tokens": [3, 4], "usage": {"prompt_tokens": 9}}, [3, 4]),
+        ({"usage": {"prompt_tokens": 9, "total_tokens": 9}}, [4, 5]),
+        ({"usage": {"total_tokens": 4}}, [2, 2]),
+        ({"usage": {"prompt_tokens": 0}}, [0, 0]),
+    ],
+)
+def test_tokens_are_read_from_the_answer(said: dict[str, Any], tokens: list[int]) -> None:
+    read = read_answer(saying(said), 2, ENDPOINT)
+
+    assert read.tokens is not None
+    assert read.tokens.tolist() == tokens
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"usage": None}, {"usage": {"prompt_tokens": True}}, {"usage": {"prompt_tokens": "9"}},
+     {"tokens": [1]}, {"tokens": [1, -1]}],
+)  # fmt: skip
+def test_an_answer_without_usage_tells_no_tokens(said: dict[str, Any]) -> None:
+    assert read_answer(saying(said), 2, ENDPOINT).tokens is None

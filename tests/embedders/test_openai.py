@@ -1,13 +1,19 @@
 """The HTTP embedder, against a real server: what it sends, what it retries, what it refuses."""
 
+import contextlib
 import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
+from semilayer_pipelines.embedders import openai
 from semilayer_pipelines.embedders.openai import MAX_BATCH_CHARACTERS, MAX_BATCH_TEXTS
-from semilayer_pipelines.embedders.retry import MAX_ATTEMPTS
+from semilayer_pipelines.embedders.retry import MAX_ATTEMPTS, MAX_LATE
 from semilayer_pipelines.errors import (
     DimensionChanged,
     EmbedderUnavailable,
@@ -146,7 +152,7 @@ def test_refused_texts_are_left_to_be_halved(
         (Reply(402), "billing"),
         (Reply(429, b'{"error": {"code": "insufficient_quota", "message": "pay"}}'), "billing"),
         (Reply(308, headers={"Location": "http://127.0.0.1:9/"}), "embedding.url"),
-        (Reply(200, b"<html>welcome</html>"), "embedding.url"),
+        (Reply(200, b'{"welcome": true}'), "embedding.url"),
     ],
 )
 def test_what_will_not_pass_is_not_tried_again(
@@ -191,3 +197,59 @@ def test_nan_and_zero_vectors_are_refused(
         embedding.embed(["abc"])
 
     assert caught.value.positions == (0,)
+
+
+def test_the_page_of_a_captive_portal_may_pass(endpoint: Endpoint, embedding: Embedding) -> None:
+    endpoint.replies.append(Reply(200, b"<html>Sign in to the guest network</html>"))
+
+    with pytest.raises(EmbedderUnavailable, match=r"Something else answers.*Sign in"):
+        embedding.embed(["abc"])
+
+    assert len(endpoint.bodies) == 1
+
+
+@contextmanager
+def dripping(head: bytes) -> Iterator[tuple[str, list[float]]]:
+    """Serve an endpoint that sends `head`, and then a blank every tenth of a second for ever."""
+    listener, asked = socket.create_server(("127.0.0.1", 0)), list[float]()
+
+    def drip(client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            client.recv(65_536)
+            asked.append(time.monotonic())
+            client.sendall(head)
+            while True:
+                client.sendall(b" ")
+                time.sleep(0.1)
+
+    def serve_all() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=drip, args=(client,), daemon=True).start()
+
+    threading.Thread(target=serve_all, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", asked
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{", b"HTTP/1.1 200 OK\r\nx-drip: "],
+    ids=["body", "head"],
+)
+def test_an_endpoint_that_drips_its_answer_is_given_up(
+    head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "ANSWER_S", 0.5)
+    with dripping(head) as (url, asked):
+        started = time.monotonic()
+
+        with pytest.raises(EmbedderUnavailable, match=r"no whole answer within 0\.5 s"):
+            Embedding(url).embed(["abc"])
+
+    assert len(asked) == MAX_LATE
+    assert time.monotonic() - started < 5

@@ -176,7 +176,7 @@ def test_a_replica_with_another_model_never_answers_in_its_place() -> None:
 def test_what_is_no_embedder_service_is_refused() -> None:
     with (
         running(WatchedEmbedder().opened) as service,
-        pytest.raises(ConfigError, match=r"HTTP 404.*no `semilayer embedder`"),
+        pytest.raises(ModelUnavailable, match=r"HTTP 404.*no `semilayer embedder`"),
     ):
         warm(f"{service.url}/elsewhere", Local()).embed(["a"])
 
@@ -187,7 +187,7 @@ def test_the_key_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -> No
     with running(WatchedEmbedder().opened, key=KEY) as service:
         wait_until_ready_with(service, KEY)
         warm(service.url, local, SEMILAYER_EMBEDDER_KEY=KEY).embed(["a"])
-        with pytest.raises(ConfigError, match="refuses the key") as caught:
+        with pytest.raises(ModelUnavailable, match="refuses the key") as caught:
             warm(service.url, local, SEMILAYER_EMBEDDER_KEY=f"{KEY}x").embed(["a"])
 
     assert local.calls == 0

@@ -8,7 +8,7 @@ import pytest
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.errors import EmbeddingRejected, TooManyFailures
+from semilayer_pipelines.errors import EmbeddingRejected, ModelUnavailable, TooManyFailures
 from semilayer_pipelines.ingest.embed import MAX_TRIES, embed_page
 
 
@@ -47,6 +47,43 @@ def test_one_poison_text_costs_one_row(at: int) -> None:
 def test_an_embedder_that_rejects_everything_fails_the_page() -> None:
     with pytest.raises(TooManyFailures, match="21 rows of one page of 100"):
         embed_page(Picky(), ["poison"] * 100)
+
+
+class Broken:
+    """Rejects whatever it gets, or all but a plain word; counts its calls."""
+
+    fingerprint = "broken"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        self.calls += 1
+        raise EmbeddingRejected("HTTP 400: no such deployment")
+
+
+@pytest.mark.parametrize("rows", [30, 1_000, 2_000])
+def test_an_embedder_that_is_plainly_broken_is_found_out_within_twenty_calls(rows: int) -> None:
+    embedder = Broken()
+
+    with pytest.raises(ModelUnavailable, match=r"also a plain word.*no such deployment"):
+        embed_page(embedder, [f"text {n}" for n in range(rows)])
+
+    assert embedder.calls <= 20
+
+
+@pytest.mark.parametrize("poison", [range(20), range(980, 1000), range(490, 510)])
+def test_poison_rows_side_by_side_do_not_pass_for_a_broken_embedder(poison: range) -> None:
+    texts = [f"poison {n}" if n in poison else f"text {n}" for n in range(1_000)]
+
+    page = embed_page(Picky(), texts)
+
+    assert sorted(page.rejected) == list(poison)
+    assert len(page.kept) == 980
+
+
+def test_a_page_of_poison_alone_is_set_aside() -> None:
+    assert sorted(embed_page(Picky(), ["poison"] * 5).rejected) == [0, 1, 2, 3, 4]
 
 
 def test_no_texts_need_no_embedder() -> None:

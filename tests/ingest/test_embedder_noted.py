@@ -1,5 +1,6 @@
 """What made the vectors is recorded with the generation, and how fast, with the machine."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.rate import known_rate
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.registry import generations
+from tests.embedders.endpoint import Reply, serve
 from tests.lab import Lab
 
 SERVER = Backend("torch", "float16", "cuda")
@@ -68,3 +70,40 @@ def test_a_long_load_leaves_the_machines_rate(tmp_path: Path, runs_on: dict[str,
     assert rate.tokens_per_second == pytest.approx(10 * rate.texts_per_second)
     assert pages[0].speed.left is not None
     assert pages[-1].speed.left == 0
+
+
+def test_a_rebuild_that_takes_all_vectors_over_tells_what_made_them(
+    tmp_path: Path, runs_on: dict[str, Backend]
+) -> None:
+    lab = Lab.at(tmp_path, rows=50)
+    lab.full()
+    runs_on["now"] = LAPTOP
+
+    done = lab.full()
+
+    assert (done.counts.embedded, done.counts.reused) == (0, 50)
+    assert embedded_by(lab) == ("torch float16 on cuda",)
+
+
+def test_equal_texts_are_paid_for_once(tmp_path: Path, runs_on: dict[str, Backend]) -> None:
+    lab = Lab.at(tmp_path, rows=20)
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'same', description = 'same'")
+
+    assert lab.full().counts.tokens == 10
+
+
+def test_what_an_endpoint_charges_for_stands_on_the_job(tmp_path: Path) -> None:
+    # given an endpoint that tells its usage, which a page of 300 texts asks three times
+    usage = {"prompt_tokens": 1_001, "total_tokens": 1_001}
+
+    def answer(texts: int) -> Reply:
+        data = [{"index": at, "embedding": [at + 1.0, 1.0]} for at in range(texts)]
+        return Reply(200, json.dumps({"data": data, "usage": usage}).encode())
+
+    with serve() as endpoint:
+        endpoint.replies.extend([answer(128), answer(128), answer(44)])
+        embedding = {"provider": "openai", "model": "m", "url": endpoint.url}
+        lab = Lab.at(tmp_path, rows=300, embedding=embedding)
+
+        assert lab.full().counts.tokens == 3_003

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.errors import SchemaMismatch
+from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.registry import changes, cursors, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
@@ -219,7 +219,7 @@ def test_incremental_without_a_column_that_moves_is_refused_with_the_reason(
     lab.push(fields={k: v for k, v in FIELDS.items() if k != "updated_at"})
     lab.full()
 
-    with pytest.raises(SchemaMismatch, match="changeTrackingColumn"):
+    with pytest.raises(Refused, match="changeTrackingColumn"):
         lab.run(lab.request(Mode.INCREMENTAL))
 
 

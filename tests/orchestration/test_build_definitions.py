@@ -17,6 +17,7 @@ from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.orchestration.checks import CHECK_JOB
+from semilayer_pipelines.orchestration.schedules import CRON
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import environments, generations, lenses
 from semilayer_pipelines.registry.lenses import Needs
@@ -84,10 +85,10 @@ def test_two_lenses_in_two_environments_are_all_there(project: Project) -> None:
     assert named == JOBS
     assert [sensor.name for sensor in repository.sensor_defs] == ["due_jobs"]
     assert {schedule.name for schedule in repository.schedule_defs} == {
-        "incremental_ingest_5m",
         "lens_checks_hourly",
         "retention_hourly",
-        "smart_sync_24h",
+        *(f"incremental_ingest_{interval}" for interval in CRON),
+        *(f"smart_sync_{interval}" for interval in CRON),
     }
     papers = definitions.resolve_assets_def(dg.AssetKey(["production", "papers"]))
     assert papers.partitions_def

@@ -13,6 +13,7 @@ from dagster._core.remote_representation.handle import RepositoryHandle
 
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.control.patch import change_lens
 from semilayer_pipelines.errors import ConfigError, SemilayerError, SourceRefused
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
@@ -40,14 +41,14 @@ def test_every_interval_that_a_lens_may_name_has_a_cadence() -> None:
     assert CRON.keys() == SYNC_INTERVALS.keys()
 
 
-def test_each_distinct_cadence_and_kind_has_one_schedule(lab: Lab) -> None:
+def test_every_interval_of_each_kind_has_one_schedule_from_the_start(lab: Lab) -> None:
     repository = build_definitions(lab.project).get_repository_def()
 
     schedules = {s.name: s.cron_schedule for s in repository.schedule_defs}
 
     assert schedules == {
-        "incremental_ingest_5m": "*/5 * * * *",
-        "smart_sync_24h": "0 0 * * *",
+        **{f"incremental_ingest_{interval}": cron for interval, cron in CRON.items()},
+        **{f"smart_sync_{interval}": cron for interval, cron in CRON.items()},
         "lens_checks_hourly": "47 * * * *",
         "retention_hourly": "17 * * * *",
     }
@@ -194,6 +195,20 @@ def as_the_ui_sees_it(lab: Lab, name: str) -> RemoteSchedule:
     handle = RepositoryHandle.for_test(location_name=LOCATION, repository_name=repository.name)
     snapshot = RepositorySnap.from_def(repository)
     return RemoteRepository(snapshot, handle, auto_materialize_use_sensors=True).get_schedule(name)
+
+
+def test_an_interval_that_is_changed_elsewhere_takes_effect_without_a_reload(lab: Lab) -> None:
+    # given definitions that were loaded before
+    names = {s.name for s in build_definitions(lab.project).get_repository_def().schedule_defs}
+    lab.full()
+
+    # when
+    change_lens(lab.project, ENV, "items", {"smartSyncInterval": "1h"}, origin="api")
+
+    # then the new one ticks and the old one leaves the lens alone
+    assert "smart_sync_1h" in names
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Nothing queued."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "1h") == "Queued: test/items."
 
 
 @pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`")
