@@ -16,7 +16,7 @@ from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.batches import Batch
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.graph import Graph
-from semilayer_pipelines.embedders.local.openvino_runtime import openvino
+from semilayer_pipelines.embedders.local.openvino_runtime import core, openvino
 from semilayer_pipelines.embedders.local.probe import holds
 from semilayer_pipelines.embedders.local.token_engine import TokenEngine
 
@@ -64,7 +64,7 @@ class OpenVinoForward:
 
 def choose_openvino(graph: Graph) -> Engine | None:
     """Return the graph in the fastest precision that gives the model's own vectors, if any does."""
-    native = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    native = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     for precision in ("bfloat16", "float32") if "BF16" in native else ("float32",):
         engine = in_precision(graph, precision)
         if engine is not None and holds(engine, graph.probes, graph.reference):
@@ -80,7 +80,7 @@ def in_precision(graph: Graph, precision: str) -> Engine | None:
     }
     backend = Backend("openvino", precision, "cpu")
     try:
-        compiled = openvino.Core().compile_model(str(graph.file), "CPU", options)
+        compiled = core().compile_model(str(graph.file), "CPU", options)
     # OpenVINO has one exception for all that can be wrong with a file or a processor.
     except RuntimeError as error:
         logger.warning("%s cannot be used: %s", backend, str(error).splitlines()[0])

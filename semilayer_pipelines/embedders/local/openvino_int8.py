@@ -13,7 +13,7 @@ from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.graph import Graph
 from semilayer_pipelines.embedders.local.openvino_engine import OpenVinoForward
-from semilayer_pipelines.embedders.local.openvino_runtime import openvino
+from semilayer_pipelines.embedders.local.openvino_runtime import core, openvino
 from semilayer_pipelines.embedders.local.probe import INT8, closeness
 from semilayer_pipelines.embedders.local.token_engine import TokenEngine
 from semilayer_pipelines.errors import ModelUnavailable
@@ -31,9 +31,8 @@ def open_int8(graph: Graph) -> Engine | None:
     Raises `ModelUnavailable` when there is nothing to round, or what is rounded is not close enough
     to the model's own vectors.
     """
-    core = openvino.Core()
     try:
-        model = core.read_model(graph.file)
+        model = core().read_model(graph.file)
     # OpenVINO's one exception; a graph that is damaged is made anew.
     except RuntimeError:
         return None
@@ -45,7 +44,7 @@ def open_int8(graph: Graph) -> Engine | None:
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(_GROUP),
     }
     try:
-        compiled = core.compile_model(model, "CPU", options)
+        compiled = core().compile_model(model, "CPU", options)
         forward = OpenVinoForward(compiled, graph.reference.shape[1])
         engine = TokenEngine(graph.tokeniser, forward, Backend("openvino", "int8", "cpu"))
         close = closeness(engine.embed(list(graph.probes)).vectors, graph.reference)

@@ -6,9 +6,10 @@ Take `openvino` from here, only where the extra `fast` is installed.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
-__all__ = ["openvino"]
+__all__ = ["core", "openvino"]
 
 _TELEMETRY = "openvino_telemetry"
 
@@ -22,3 +23,14 @@ try:
 finally:
     if _modules[_TELEMETRY] is None:
         del _modules[_TELEMETRY]
+
+
+@cache
+def core() -> openvino.Core:
+    """Return this process's only core; it lives as long as the process.
+
+    The first model of a core makes its thread take signals on a stack of the core's own. A core
+    that goes in another thread, or after a younger one, takes that stack away and leaves the thread
+    pointing at it: the next signal, a Ctrl-C for instance, kills the process.
+    """
+    return openvino.Core()

@@ -35,6 +35,39 @@ engine = open_engine(find_model(sys.argv[1], None))
 vectors = engine.embed(["keeps rows in step"]).vectors.tolist()
 print(json.dumps([engine.backend.library, vectors, [n for n in WATCHED if sys.modules.get(n)]]))
 """
+SIGNALLED = """
+import os, signal, sys, threading
+from semilayer_pipelines.embedders.local import engines
+from semilayer_pipelines.embedders.local.model_source import find_model
+
+def opened(path):
+    return engines.open_engine(find_model(path, None))
+
+def signalled(by):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    print("still here after", by, flush=True)
+
+signal.signal(signal.SIGUSR1, lambda *_: None)
+first = opened(sys.argv[1])
+assert first.backend.library == "openvino"
+signalled("the first model")
+
+def leave():
+    global first
+    engines._opened.clear()
+    del first
+
+leaving = threading.Thread(target=leave)
+leaving.start()
+leaving.join()
+signalled("one that left in another thread")
+
+older, younger = opened(sys.argv[1]), opened(sys.argv[2])
+engines._opened.clear()
+del older
+del younger
+signalled("two that left, the older first")
+"""
 WATCHED = "WATCHED = ['torch', 'transformers', 'openvino', 'openvino_telemetry']\n"
 
 
@@ -186,3 +219,18 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     assert engine.backend.library == "openvino"
     assert closeness(engine.embed(TEXTS).vectors, own(model)).holds
     assert "every start exports anew" in caplog.text
+
+
+def test_a_signal_is_taken_whichever_models_were_opened_and_left(model: Path) -> None:
+    # given graphs of two models, so that no other library has to run
+    open_engine(find_model(str(model), None))
+    copy = shutil.copytree(model, model.parent / "copy")
+
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, str(model), str(copy)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout.count("still here")) == (0, 3), done.stderr
