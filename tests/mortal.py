@@ -114,6 +114,13 @@ class _MortalRegistry:
             yield db
 
 
+    def transact(self, action: Callable[[Connection], Any], *, durable: bool = False) -> Any:
+        self._life.at("registry.begin")
+        result = self._inner.transact(action, durable=durable)
+        self._life.at("registry.committed")
+        return result
+
+
 class _MortalEmbedder:
     def __init__(self, inner: Embedder, life: Life) -> None:
         self._inner, self._life = inner, life
