@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import EmptySource, GuardStopped, IndexDamaged
 from semilayer_pipelines.ingest.by_key import ByKey
+from semilayer_pipelines.ingest.guard import GUARD_ROWS
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.reconcile import GUARD_ROWS, reconcile
+from semilayer_pipelines.ingest.reconcile import reconcile
 from semilayer_pipelines.ingest.records import apply_changes
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target

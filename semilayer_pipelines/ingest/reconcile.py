@@ -18,6 +18,7 @@ from semilayer_pipelines.errors import EmptySource, GuardStopped
 from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.delete import delete_keys
+from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens
@@ -31,26 +32,9 @@ from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import KEY, Index
 
-__all__ = ["GUARD_ROWS", "Guard", "reconcile"]
-
-GUARD_ROWS = 100
-"""A guard never stops a sync that deletes no more rows than this."""
+__all__ = ["reconcile"]
 
 SHOWN_KEYS = 10
-
-
-@dataclass(frozen=True)
-class Guard:
-    """How many tombstones a sync may act upon unasked: a share of the index, from 0 to 1."""
-
-    share: float
-
-    def limit(self, indexed: int, rows_read: int) -> int:
-        """Return the largest number of deletes that needs nobody's word.
-
-        A source that showed no row at all is more likely broken than empty.
-        """
-        return max(GUARD_ROWS, int(indexed * self.share)) if rows_read else 0
 
 
 @dataclass(frozen=True)

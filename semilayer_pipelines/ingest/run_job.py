@@ -25,6 +25,7 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.full import run_full
+from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.incremental import run_incremental
 from semilayer_pipelines.ingest.job_outcome import Outcome, RunEnd
 from semilayer_pipelines.ingest.lease import Lease
@@ -32,7 +33,7 @@ from semilayer_pipelines.ingest.lens_watch import LensWatch, StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.outlook import unexpected
 from semilayer_pipelines.ingest.progress import PageDone, Progress
-from semilayer_pipelines.ingest.reconcile import Guard, reconcile
+from semilayer_pipelines.ingest.reconcile import reconcile
 from semilayer_pipelines.ingest.records import run_records
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target

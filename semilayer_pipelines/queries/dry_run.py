@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.open_lens import as_indexed
-from semilayer_pipelines.ingest.reconcile import Guard
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.audit import Audit, Kind, audit
 from semilayer_pipelines.queries.estimate import Estimate, estimate
