@@ -117,8 +117,13 @@ class Index(Protocol):
         """
         ...
 
-    def fetch(self, keys: Sequence[str], *, vectors: bool = True) -> pl.DataFrame:
-        """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist."""
+    def fetch(
+        self, keys: Sequence[str], *, vectors: bool = True, also: Sequence[str] = ()
+    ) -> pl.DataFrame:
+        """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist.
+
+        `also` names more columns to return: INDEXED_AT, or mapped fields.
+        """
         ...
 
     def get(self, key: str) -> dict[str, object] | None:

@@ -133,9 +133,11 @@ class LanceIndex:
         condition = None if shard is None else f"`_shard` = {int(shard)}"
         yield from self._read([KEY, ROW_HASH, TEXT_HASH], condition)
 
-    def fetch(self, keys: Sequence[str], *, vectors: bool = True) -> pl.DataFrame:
-        """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist."""
-        columns = [KEY, ROW_HASH, TEXT_HASH, *([VECTOR] if vectors else [])]
+    def fetch(
+        self, keys: Sequence[str], *, vectors: bool = True, also: Sequence[str] = ()
+    ) -> pl.DataFrame:
+        """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist, and `also`."""
+        columns = [KEY, ROW_HASH, TEXT_HASH, *([VECTOR] if vectors else []), *also]
         wanted = pl.Series(KEY, list(dict.fromkeys(keys)), dtype=pl.String)
         none = pl.DataFrame(schema=_polars_schema(self._columns, columns))
         if len(wanted) > _ASKED_BY_KEY and len(wanted) > self.count() * _SCAN_SHARE[vectors]:

@@ -26,8 +26,18 @@ from semilayer_pipelines.stores.weaviate.settings import Distance
 __all__ = ["fields_of", "known_frame", "own_columns", "ranked"]
 
 
-def known_frame(found: Sequence[Any], dimension: int, *, vectors: bool) -> pl.DataFrame:
-    """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of objects as the client received them."""
+def known_frame(
+    found: Sequence[Any],
+    dimension: int,
+    *,
+    vectors: bool,
+    fields: Sequence[IndexField] = (),
+    when: bool = False,
+) -> pl.DataFrame:
+    """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of objects as the client received them.
+
+    `when` adds INDEXED_AT; the fields come last.
+    """
     columns: dict[str, pl.Series] = {KEY: _texts(found, KEY)}
     for name in (ROW_HASH, TEXT_HASH):
         columns[name] = _texts(found, name).str.decode("hex")
@@ -35,7 +45,10 @@ def known_frame(found: Sequence[Any], dimension: int, *, vectors: bool) -> pl.Da
         numbers = [each.vector[VECTOR_NAME] for each in found]
         array = np.array(numbers, dtype=np.float32).reshape(len(found), dimension)
         columns[VECTOR] = pl.Series(array, dtype=pl.Array(pl.Float32, dimension))
-    return pl.DataFrame(columns)
+    if when:
+        moments = [each.properties[INDEXED_AT] for each in found]
+        columns[INDEXED_AT] = pl.Series(moments, dtype=pl.Datetime("us", "UTC"))
+    return pl.DataFrame(columns | {field.name: _field_series(found, field) for field in fields})
 
 
 def fields_of(found: Sequence[Any], fields: Sequence[IndexField]) -> pl.DataFrame:

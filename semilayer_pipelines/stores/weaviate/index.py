@@ -132,12 +132,17 @@ class WeaviateIndex:
         for part in self._parts():
             yield from self._reads(part).scan(shard)
 
-    def fetch(self, keys: Sequence[str], *, vectors: bool = True) -> pl.DataFrame:
-        """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist."""
-        frames = [known_frame([], self.dimension, vectors=vectors)]
+    def fetch(
+        self, keys: Sequence[str], *, vectors: bool = True, also: Sequence[str] = ()
+    ) -> pl.DataFrame:
+        """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist, and `also`."""
+        fields = [field for field in self._schema.fields if field.name in also]
+        when = INDEXED_AT in also
+        frames = [known_frame([], self.dimension, vectors=vectors, fields=fields, when=when)]
         if keys:
             for part in self._parts():
-                frames += self._reads(part).fetch(keys, vectors=vectors)
+                reads = self._reads(part)
+                frames += reads.fetch(keys, vectors=vectors, fields=fields, when=when)
         return pl.concat(frames)
 
     def get(self, key: str) -> dict[str, object] | None:

@@ -21,6 +21,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TEXT_HASH,
     VECTOR,
+    IndexField,
     IndexSchema,
 )
 from semilayer_pipelines.stores.weaviate.compared import MOST_COMPARED, compared
@@ -80,8 +81,12 @@ class Reads:
             if found.height:
                 yield found.select(KEY, pl.col(ROW_HASH, TEXT_HASH).str.decode("hex"))
 
-    def fetch(self, keys: Sequence[str], *, vectors: bool) -> Iterator[pl.DataFrame]:
-        """Yield (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist."""
+    def fetch(
+        self, keys: Sequence[str], *, vectors: bool, fields: Sequence[IndexField], when: bool
+    ) -> Iterator[pl.DataFrame]:
+        """Yield (KEY, ROW_HASH, TEXT_HASH[, VECTOR][, INDEXED_AT], fields) of existing objects."""
+        asked = [KEY, ROW_HASH, TEXT_HASH, *([INDEXED_AT] if when else ())]
+        asked += [name for field in fields for name in property_names(field)]
         dimension = self.schema.dimension
         ids = [object_id(key) for key in dict.fromkeys(keys)]
         at_once = min(IDS_AT_ONCE, max(1, _FETCH_BYTES // (4 * dimension)))
@@ -93,9 +98,10 @@ class Reads:
                 filters=Filter.by_id().contains_any(part),
                 limit=len(part),
                 include_vector=vectors,
-                return_properties=[KEY, ROW_HASH, TEXT_HASH],
+                return_properties=asked,
             )
-            yield known_frame(self._objects(by_ids), dimension, vectors=vectors)
+            found = self._objects(by_ids)
+            yield known_frame(found, dimension, vectors=vectors, fields=fields, when=when)
 
     def get(self, key: str) -> dict[str, object] | None:
         """Return one object's columns, vector included, or `None`."""
