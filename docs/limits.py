@@ -34,6 +34,8 @@ SECTIONS = {
     "Rows at fault, and deletes": [
         "bridges.MANY_REFUSED",
         "ingest.MAX_TRIES",
+        "embedders.MAX_HALVINGS",
+        "embedders.SHORT_CHARACTERS",
         "ingest.MAX_REJECTED_ROWS",
         "ingest.MAX_REJECTED_SHARE",
         "ingest.MANY_FAILURES",

@@ -25,6 +25,7 @@ from semilayer_pipelines.embedders.answer import error_text, read_answer
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.retry import GivenUp, MayPass, send
+from semilayer_pipelines.embedders.too_long import Shortening, TooLong, names_a_length
 from semilayer_pipelines.errors import (
     ConfigError,
     DimensionChanged,
@@ -84,6 +85,7 @@ class OpenAIEmbedder:
         self._sleep = sleep
         self._random = random
         self._client: httpx.Client | None = None
+        self._shortening = Shortening(self._answer)
         self._opening = threading.Lock()
         # The address is no part of the space: a model may move to another server and stay itself.
         revision = f"@{config.revision}" if config.revision else ""
@@ -93,6 +95,7 @@ class OpenAIEmbedder:
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts; `truncated` is false where the endpoint does not say.
 
+        A text that the endpoint finds too long is cut, and `truncated` says so.
         Raises `ConfigError` when the key's variable is not set, and what the protocol names.
         """
         return embed_once(texts, self._embed, dimension=self._config.dimensions)
@@ -105,9 +108,18 @@ class OpenAIEmbedder:
             client.close()
 
     def _embed(self, texts: list[str]) -> Embedded:
-        parts = [
-            read_answer(self._post(batch), len(batch), self._endpoint) for batch in _batches(texts)
-        ]
+        parts: list[Embedded] = []
+        done = 0
+        for batch in _batches(texts):
+            try:
+                parts += self._shortening.embed(batch)
+            except EmbeddingRejected as error:
+                raise EmbeddingRejected(
+                    error.message,
+                    cure=error.cure,
+                    positions=[done + position for position in error.positions],
+                ) from None
+            done += len(batch)
         lengths = {part.vectors.shape[1] for part in parts}
         if len(lengths) > 1:
             raise DimensionChanged(
@@ -121,6 +133,9 @@ class OpenAIEmbedder:
             _together([part.tokens for part in parts]),
             parts[0].by,
         )
+
+    def _answer(self, batch: list[str]) -> Embedded:
+        return read_answer(self._post(batch), len(batch), self._endpoint)
 
     @cached_property
     def _url(self) -> str:
@@ -167,6 +182,8 @@ class OpenAIEmbedder:
         """Return why this answer may pass; raise when it will not."""
         status = response.status_code
         said = self._clean(f"HTTP {status}: {error_text(response.content)}")
+        if names_a_length(status, response.content):
+            raise TooLong(f"{self._endpoint} refuses the texts: {said}")
         if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in response.content):
             return said
         if status in _TEXTS_REFUSED:

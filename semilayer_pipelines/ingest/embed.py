@@ -59,9 +59,15 @@ Embed = Callable[[Sequence[str]], "Future[EmbeddedPage]"]
 
 
 def embed_now(embedder: Embedder, texts: Sequence[str]) -> Future[EmbeddedPage]:
-    """Embed the texts of a page at once, on the caller's thread; raises like `embed_page`."""
+    """Embed the texts of a page at once, on the caller's thread.
+
+    As with a page that is embedded aside, an error waits in the future.
+    """
     done: Future[EmbeddedPage] = Future()
-    done.set_result(embed_page(embedder, texts))
+    try:
+        done.set_result(embed_page(embedder, texts))
+    except Exception as error:  # noqa: BLE001 - raised where the vectors are asked for
+        done.set_exception(error)
     return done
 
 
@@ -95,6 +101,9 @@ def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
                 # Last: the others show first whether it is the row.
                 pending.insert(0, (start, stop, tries + 1))
             else:
+                if not (done or asked):
+                    _require_a_working(embedder)
+                    asked = True
                 rejected[start] = error.message
         if len(rejected) > limit:
             raise TooManyFailures(

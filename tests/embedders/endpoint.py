@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,12 +23,13 @@ class Reply:
 class Endpoint:
     """What was asked (`bodies`, `headers`, `paths`) and what is answered next (`replies`).
 
-    With no reply left, each text gets the vector (length, number of the text in the request, 1),
-    the last text first.
+    With no reply left, and none by the `rule` for the texts, each text gets the vector (length,
+    number of the text in the request, 1), the last text first.
     """
 
     url: str = ""
     replies: deque[Reply] = field(default_factory=deque)
+    rule: Callable[[list[str]], Reply | None] = lambda texts: None
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -59,9 +60,8 @@ def serve() -> Iterator[Endpoint]:
             endpoint.bodies.append(body)
             endpoint.headers.append({k.lower(): v for k, v in self.headers.items()})
             endpoint.paths.append(self.path)
-            reply = (
-                endpoint.replies.popleft() if endpoint.replies else Reply(200, vectors_for(body))
-            )
+            reply = endpoint.replies.popleft() if endpoint.replies else endpoint.rule(body["input"])
+            reply = reply or Reply(200, vectors_for(body))
             if reply.status is None:
                 self.close_connection = True
                 return
