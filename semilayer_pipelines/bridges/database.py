@@ -15,7 +15,7 @@ from typing import Protocol
 import polars as pl
 
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Column, Table
+from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Column, HiddenRows, Table
 
 __all__ = [
     "Database",
@@ -144,7 +144,7 @@ class Database(Protocol):
         """Find a table or view and its columns; raises `SchemaMismatch` when there is none."""
         ...
 
-    def hides_rows(self, name: str) -> str | None:
+    def hides_rows(self, name: str) -> HiddenRows | None:
         """Return why rows of a table may be hidden from this user, or `None`."""
         ...
 

@@ -22,6 +22,7 @@ __all__ = [
     "Bridge",
     "Column",
     "ColumnKind",
+    "HiddenRows",
     "LookedUp",
     "Selection",
     "SourcePage",
@@ -150,6 +151,18 @@ class LookedUp:
     left: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class HiddenRows:
+    """Why a source may hide rows of a table from this user: a sentence, and the cure in another.
+
+    `all_of_them`: no row can be seen, whatever the table holds.
+    """
+
+    reason: str
+    cure: str
+    all_of_them: bool
+
+
 class Bridge(Protocol):
     """Read-only adapter to one source.
 
@@ -237,8 +250,8 @@ class Bridge(Protocol):
         """
         ...
 
-    def hides_rows(self, table: str) -> str | None:
-        """Return in a sentence why the source may hide rows of a table from this user.
+    def hides_rows(self, table: str) -> HiddenRows | None:
+        """Return why the source may hide rows of a table or view from this user.
 
         `None` when it shows all of them. A table that looks empty may only be closed.
         """

@@ -31,7 +31,7 @@ from semilayer_pipelines.bridges.database import (
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.frames import frame_of
 from semilayer_pipelines.bridges.ids import typed
-from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Table
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, nearest
 
 __all__ = ["Dialect", "Run", "ServerDatabase"]
@@ -68,7 +68,7 @@ class Dialect:
         tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None,
     ]
     names: str
-    hidden: Callable[[Run, str | None, str], str | None]
+    hidden: Callable[[Run, str | None, str], HiddenRows | None]
     failure: Callable[[BaseException, str, int], SemilayerError]
     stream: Callable[[Any, str, tuple[Any, ...], int], Generator[tuple[Any, ...], None, None]]
     mends_itself: bool
@@ -127,7 +127,7 @@ class ServerDatabase:
             cure=f"There are: {', '.join(sorted(names)[:50]) or 'none that this user may see'}.",
         )
 
-    def hides_rows(self, name: str) -> str | None:
+    def hides_rows(self, name: str) -> HiddenRows | None:
         """Return why rows of a table may be hidden from this user, or `None`."""
         with self._transaction() as run:
             for schema, table in split_name(name):

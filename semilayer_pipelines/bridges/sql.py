@@ -22,6 +22,7 @@ from semilayer_pipelines.bridges.ids import parse_ids
 from semilayer_pipelines.bridges.order import ORDERED_TYPES, out_of_order
 from semilayer_pipelines.bridges.pages import Pages
 from semilayer_pipelines.bridges.protocol import (
+    HiddenRows,
     LookedUp,
     Selection,
     SourcePage,
@@ -209,8 +210,8 @@ class SqlBridge:
                 found += texts.to_list()
         return found
 
-    def hides_rows(self, table: str) -> str | None:
-        """Return in a sentence why the source may hide rows of a table from this user."""
+    def hides_rows(self, table: str) -> HiddenRows | None:
+        """Return why the source may hide rows of a table from this user."""
         return self._db.hides_rows(table)
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ from semilayer_pipelines.bridges.database import (
 )
 from semilayer_pipelines.bridges.failures import sqlite_failure
 from semilayer_pipelines.bridges.ids import integer, typed
-from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Table
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table
 from semilayer_pipelines.bridges.sqlite_page import SqlitePage
 from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
 from semilayer_pipelines.bridges.sqlite_types import as_text, source_column, split
@@ -106,7 +106,7 @@ class SqliteDatabase:
         rows = self._rows(Sql(_UNIQUE.format(where, where), asked))
         return never_null(unique_keys(rows), columns)
 
-    def hides_rows(self, name: str) -> str | None:
+    def hides_rows(self, name: str) -> HiddenRows | None:
         """Return `None`: who may read a file may read all of it."""
         return None
 

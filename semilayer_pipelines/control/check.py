@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from semilayer_pipelines.bridges.protocol import Bridge, Selection, Table, Window
+from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError
 from semilayer_pipelines.mapping.columns import (
@@ -71,6 +71,10 @@ class LensCheck:
             # The table no longer has what the old configuration read.
             same_shape = False
         return Needs.SMART_SYNC if same_shape else Needs.REBUILD
+
+    def hidden(self, lens: LensConfig) -> HiddenRows | None:
+        """Return why the source may hide rows of the lens's table; `None` when it shows all."""
+        return self._bridge(lens.source).hides_rows(lens.table)
 
     def tracked(self, lens: LensConfig) -> str:
         """Return the columns that tell what changed in the table of a lens, empty without one."""

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from semilayer_pipelines.bridges.protocol import HiddenRows
 from semilayer_pipelines.config.edits import Edit, edits
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.control.check import LensCheck, lens_check
@@ -50,7 +51,8 @@ class PushAction(StrEnum):
 class LensPush:
     """One lens in a push. `config` is `None` for a deleted one; `edits` are those of an update.
 
-    `tracked` is the change-tracking column that was found (see `lenses.Lens`).
+    `tracked` is the change-tracking column that was found (see `lenses.Lens`). `hidden` says why
+    the source may hide rows of the table; an unchanged lens was not looked at.
     """
 
     name: str
@@ -59,6 +61,7 @@ class LensPush:
     needs: Needs
     edits: tuple[Edit, ...] = ()
     tracked: str | None = None
+    hidden: HiddenRows | None = None
 
 
 @dataclass(frozen=True)
@@ -161,9 +164,9 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
         return LensPush(name, PushAction.UNCHANGED, lens, known.needs)
     check.refuse_values(lens)
     needs = check.needs(lens, seen.active.get(name), moved=moved)
-    tracked = check.tracked(lens)
+    tracked, hidden = check.tracked(lens), check.hidden(lens)
     if known is None:
-        return LensPush(name, PushAction.CREATED, lens, needs, tracked=tracked)
+        return LensPush(name, PushAction.CREATED, lens, needs, tracked=tracked, hidden=hidden)
     if needs is Needs.NOTHING and known.needs is Needs.SMART_SYNC:
         # What was taken back may have been brought in for some rows already.
         needs = Needs.SMART_SYNC
@@ -171,7 +174,7 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     if moved:
         before = seen.sources[lens.source].connection
         found.append(Edit(("sources", lens.source, "connection"), before, source.connection))
-    return LensPush(name, PushAction.UPDATED, lens, needs, tuple(found), tracked)
+    return LensPush(name, PushAction.UPDATED, lens, needs, tuple(found), tracked, hidden)
 
 
 def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> None:
