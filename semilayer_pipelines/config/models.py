@@ -23,6 +23,7 @@ __all__ = [
     "SYNC_INTERVALS",
     "Bridge",
     "LensConfig",
+    "OnFailure",
     "OnMisfit",
     "ProjectConfig",
     "Rebuild",
@@ -59,6 +60,13 @@ class OnMisfit(StrEnum):
     NULL_DATES = "nullDates"
     NULL = "null"
     FAIL = "fail"
+
+
+class OnFailure(StrEnum):
+    """What becomes of the vector that a row had before it was set aside."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
 
 
 class Bridge(StrEnum):
@@ -141,6 +149,14 @@ class LensConfig(ConfigModel):
             "always sets the row aside."
         ),
     ] = OnMisfit.NULL_DATES
+    on_failure: Annotated[
+        OnFailure,
+        Field(
+            description="What becomes of the vector that a row had before it was set aside. `keep` "
+            "leaves it until the row can be indexed again or is gone; `remove` takes it out. A row "
+            "that is another tenant's now leaves the old one in any case."
+        ),
+    ] = OnFailure.KEEP
     embedding: Annotated[EmbeddingConfig, Field(description="The model.")] = EmbeddingConfig()
     fields: Annotated[
         dict[str, FieldConfig], Field(min_length=1, description="Field name to field.")

@@ -72,7 +72,8 @@ counts seconds: in milliseconds it would end in January 1970. Any other column c
 such a column. It refuses numbers that would be nobody's dates.
 
 The text that is embedded is made of the searchable fields, in the order of the file. Each field
-has a line of its own, which is repeated `weight` times. An empty field leaves no line.
+has a line of its own, which is repeated `weight` times. An empty field leaves no line. A row whose
+text is empty, blank or invisible is left out of the search, and counted as `textless`.
 """
 
 _CUSTOM = """\

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
-from semilayer_pipelines.config.models import LensConfig, SourceConfig
+from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError
 from semilayer_pipelines.mapping.columns import (
     DEFAULT_TRACKING_COLUMN,
@@ -63,7 +63,12 @@ class LensCheck:
         if not same_rows(lens, active.config):
             return Needs.REBUILD
         if mapping.fingerprint == active.mapping_fingerprint:
-            return Needs.SMART_SYNC if moved else Needs.NOTHING
+            # Vectors of rows that were set aside before.
+            left_behind = (
+                lens.on_failure is OnFailure.REMOVE
+                and active.config.on_failure is not OnFailure.REMOVE
+            )
+            return Needs.SMART_SYNC if moved or left_behind else Needs.NOTHING
         try:
             indexed = self._compiled(active.config, table)
             same_shape = (mapping.fields, mapping.tenant) == (indexed.fields, indexed.tenant)
