@@ -10,6 +10,8 @@ import re
 from enum import StrEnum
 
 __all__ = [
+    "HAS_VECTOR",
+    "INDEXED_AT",
     "INGEST_MODES",
     "INGEST_PATH",
     "JOB_PATH",
@@ -28,6 +30,9 @@ __all__ = [
 
 INGEST_PATH = "/v1/ingest/{lens}"
 JOB_PATH = "/v1/jobs/{id}"
+
+HAS_VECTOR, INDEXED_AT = "hasVector", "indexedAt"
+"""Names beside a failed row: does the index still have what it was before, and since when?"""
 
 LENS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 """A lens's name, which is a part of addresses; match it in full."""

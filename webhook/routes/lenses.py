@@ -51,12 +51,19 @@ async def failed(service: Service, request: Request, key: PresentedKey) -> Faile
 
     def read() -> FailedResponse:
         with service.project.registry.read() as db:
-            lens_id = lenses.get(db, key.env, name).id
-            rows = failed_rows.list_all(db, lens_id, query.limit)
-            total = failed_rows.count(db, lens_id)
-        return FailedResponse(total=total, failed=[FailedRowEntry.of(row) for row in rows])
+            lens = lenses.get(db, key.env, name)
+            rows = failed_rows.list_all(db, lens.id, query.limit)
+            total = failed_rows.count(db, lens.id)
+        if not rows:
+            return FailedResponse(total=total, failed=[])
+        # Loads a store, which the webhook must not need when it starts.
+        from semilayer_pipelines.queries.old_vectors import old_vectors
 
-    return await service.in_thread(read)
+        old = old_vectors(service.project, lens, rows)
+        return FailedResponse(total=total, failed=[FailedRowEntry.of(row, old) for row in rows])
+
+    # In the pool for slow work: the index is asked.
+    return await service.in_search(read)
 
 
 async def pause(service: Service, request: Request, key: PresentedKey) -> LensResponse:

@@ -107,6 +107,25 @@ def test_failed_rows_are_listed_the_latest_first(site: Site) -> None:
     assert error_of(site.call("GET", "/v1/failed/items?limit=0"))[1] == "bad_request"
 
 
+def test_a_failed_row_tells_whether_a_search_still_finds_what_it_was(lab_site: LabSite) -> None:
+    lab = lab_site.lab
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET price = 'none' WHERE id = 1")
+        db.execute(
+            "INSERT INTO items SELECT 900, name, description, 'none', category, updated_at "
+            "FROM items WHERE id = 1"
+        )
+    lab.sync()
+
+    rows = lab_site.call("GET", "/v1/failed/items").json()["failed"]
+
+    told = {row["id"]: (row["hasVector"], row["indexedAt"]) for row in rows}
+    assert told["900"] == (False, None)
+    assert told["1"][0]
+    assert told["1"][1].endswith("Z")
+
+
 def test_a_lens_is_paused_and_resumed(site: Site) -> None:
     paused = site.call("POST", "/v1/lenses/items/pause").json()
     still = site.call("POST", "/v1/lenses/items/pause").json()
