@@ -21,8 +21,9 @@ class Counts:
     smart sync: without a tracked value, or with a time in the future. `missed_updates` are rows
     that smart sync found new or changed though their tracked value had not moved: incremental
     ingest never sees them. `nulled` counts values, not rows: they did not fit a field that is only
-    metadata, and were left empty. `tokens` counts what the model read of the embedded rows; 0 where
-    it does not tell.
+    metadata, and were left empty. `textless` are rows without a text, which are left out of the
+    search: nothing is wrong with them, and there is nothing to embed. `tokens` counts what the
+    model read of the embedded rows; 0 where it does not tell.
     """
 
     read: int = 0
@@ -37,6 +38,7 @@ class Counts:
     in_the_future: int = 0
     missed_updates: int = 0
     nulled: int = 0
+    textless: int = 0
     tokens: int = 0
 
     def __add__(self, other: Counts) -> Counts:

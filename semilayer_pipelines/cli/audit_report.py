@@ -32,6 +32,7 @@ def audit_json(audit: Audit) -> dict[str, object]:
         "objects": audit.objects,
         **kinds,
         "nulled": dict(audit.nulled),
+        "hidden": audit.hidden and audit.hidden.reason,
         "problems": audit.problems,
     }
 

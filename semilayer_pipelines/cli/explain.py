@@ -141,6 +141,7 @@ def _mapped_json(mapped: MappedRow) -> dict[str, object]:
     return {
         "fields": mapped.fields,
         "text": mapped.text,
+        "textless": mapped.textless,
         "rowHash": mapped.row_hash,
         "textHash": mapped.text_hash,
     }

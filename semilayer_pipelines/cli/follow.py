@@ -85,6 +85,7 @@ def describe(job: Job) -> str:
         f"{c.unchanged:,} unchanged, {c.embedded:,} embedded, {c.reused:,} vectors reused, "
         f"{c.written:,} written, {c.deleted:,} deleted, {c.failed:,} set aside"
         + (f", {c.truncated:,} cut by the model" if c.truncated else "")
+        + (f", {c.textless:,} left out without a text" if c.textless else "")
         + (f", {c.nulled:,} values left empty that do not fit" if c.nulled else "")
         + (
             f", {c.missed_updates:,} changed without moving the tracked column"

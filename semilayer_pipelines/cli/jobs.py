@@ -93,6 +93,7 @@ def _story(state: JobState, pages: Sequence[LoggedPage], dagster_url: str) -> No
             f"  {page.at:%H:%M:%S}  page {page.page}, shard {page.shard}: {page.rows:,} rows in "
             f"{page.seconds:.2f} s, {c.embedded:,} embedded, {c.reused:,} vectors reused, "
             f"{c.unchanged:,} unchanged, {c.written:,} written, {c.failed:,} set aside"
+            + (f", {c.textless:,} without a text" if c.textless else "")
         )
 
 

@@ -78,6 +78,8 @@ def _shown(told: StatusDocument) -> Group:
     notes = [note for line in told.lenses for note in _notes(line)]
     if told.source:
         notes.append(_source_note(told.source))
+    if told.hidden:
+        notes.append(f"\nsource: {told.hidden.reason} {told.hidden.cure}")
     return Group(table, *map(Text, notes), Text(last))
 
 
@@ -93,6 +95,8 @@ def _notes(line: LensLine) -> list[str]:
         since = line.failing.since if line.failing else None
         failing = f", failing since {utc_text(since)}" if since else ""
         found.append(f"\n{line.name}: {line.outlook}{failing}.")
+    if line.textless:
+        found.append(f"\n{line.name}: {line.textless:,} rows have no text, and are left out.")
     if line.buffered:
         found.append(f"\n{line.name}: the oldest change waits for {span(line.lag_seconds)}.")
     return found

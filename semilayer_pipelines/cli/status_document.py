@@ -22,6 +22,7 @@ from semilayer_pipelines.registry.jobs import QueueCounts
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
 if TYPE_CHECKING:
+    from semilayer_pipelines.bridges.protocol import HiddenRows
     from semilayer_pipelines.queries.source_lag import SourceLag
 
 __all__ = ["LensLine", "StatusDocument", "status_of"]
@@ -44,6 +45,7 @@ class LensLine:
     generation: int | None
     embedded_by: tuple[str, ...]
     failed: int
+    textless: int
     buffered: int
     lag_seconds: float
     as_of: datetime | None
@@ -67,6 +69,7 @@ class LensLine:
             "generation": self.generation,
             "embeddedBy": list(self.embedded_by),
             "failed": self.failed,
+            "textless": self.textless,
             "buffered": self.buffered,
             "lagSeconds": self.lag_seconds,
             "asOf": utc_text(self.as_of) if self.as_of else None,
@@ -98,7 +101,7 @@ class StatusDocument:
     """An environment's lenses and its queue.
 
     `single`: one lens was asked for, so its source was asked too. `source` is `None` for a lens
-    that follows no column.
+    that follows no column. `hidden` says why that source may hide rows from us.
     """
 
     env: str
@@ -106,10 +109,14 @@ class StatusDocument:
     queue: QueueCounts
     single: bool
     source: SourceLag | None
+    hidden: HiddenRows | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the document as it is printed with `--json`."""
-        source = {"source": asdict(self.source) if self.source else None} if self.single else {}
+        source: dict[str, object] = {}
+        if self.single:
+            source["source"] = asdict(self.source) if self.source else None
+            source["hidden"] = self.hidden and self.hidden.reason
         return {
             "env": self.env,
             "lenses": [line.as_json() | source for line in self.lenses],
@@ -131,16 +138,20 @@ def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
         known = chosen_lenses(db, env, lens)
         queue = jobs.queue_counts(db, env, project.clock() - _DAY)
     lines = tuple(_line(project, one) for one in known)
-    return StatusDocument(
-        env, lines, queue, single=bool(lens), source=_source(project, known[0]) if lens else None
-    )
-
-
-def _source(project: Project, lens: Lens) -> SourceLag | None:
-    # Here, because it loads a bridge.
+    if not lens:
+        return StatusDocument(env, lines, queue, single=False, source=None)
+    # Here, because they load a bridge.
+    from semilayer_pipelines.queries.hidden_rows import hidden_rows
     from semilayer_pipelines.queries.source_lag import source_lag
 
-    return source_lag(project, lens)
+    return StatusDocument(
+        env,
+        lines,
+        queue,
+        single=True,
+        source=source_lag(project, known[0]),
+        hidden=hidden_rows(project, known[0]),
+    )
 
 
 def _line(project: Project, lens: Lens) -> LensLine:
@@ -162,6 +173,7 @@ def _line(project: Project, lens: Lens) -> LensLine:
         generation=active.number if active else None,
         embedded_by=tuple(active.embedded_by) if active else (),
         failed=state.failed,
+        textless=state.textless,
         buffered=state.buffered,
         lag_seconds=round(state.lag_seconds, 3),
         as_of=state.as_of,

@@ -24,6 +24,7 @@ _WORDS = {
     Kind.DOUBLED: "would make one of two vectors",
     Kind.ORPHAN: "would delete",
     Kind.PENDING: "left to accepted changes that wait",
+    Kind.TEXTLESS: "left out (no text)",
     Kind.SET_ASIDE: "would set aside (cannot be mapped)",
 }
 

@@ -36,9 +36,10 @@ _WORDS = {
     Kind.STALE: "stale: rows that changed since",
     Kind.WRONG_MODEL: "wrong model: vectors of another one",
     Kind.DOUBLED: "doubled: rows with two vectors",
-    Kind.ORPHAN: "orphan: vectors without a row",
+    Kind.ORPHAN: "orphan: vectors that no row should have",
     Kind.PENDING: "pending: an accepted change waits",
     Kind.SET_ASIDE: "set aside: rows that cannot be mapped",
+    Kind.TEXTLESS: "no text: rows left out of the search",
     Kind.NO_KEY: "no key: rows with NULL in it are left out",
 }
 
@@ -69,7 +70,7 @@ def verify(
     Exit code 0 when all indexes are in sync, and 3 when one is not. If one could not be compared,
     the exit code is that of its error. With --heal, 0 once the jobs are queued or, with --wait,
     have put all in sync. Rows that a buffered change will write, rows that cannot be mapped and
-    rows without a key do not count as differences.
+    rows without a text or a key do not count as differences.
     """
     project = here.project
     with project.registry.read() as db:
@@ -152,6 +153,7 @@ def _lines(result: _Result) -> list[str]:
         f"{result.lens}: {verdict} ({counts})",
         *(f"  {problem}" for problem in found.problems),
         *found_lines(found, _WORDS),
+        *([f"  note: {found.hidden.reason}"] if found.hidden and found.rows else []),
         *([f"  left empty: values that do not fit  {_by_field(found)}"] if found.nulled else []),
     ]
     if result.job:

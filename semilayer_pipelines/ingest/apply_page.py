@@ -8,7 +8,7 @@ index's write lock, so that a run may die at any instruction and be run again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,7 +16,12 @@ import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable, TooManyFailures
+from semilayer_pipelines.errors import (
+    ObjectsRejected,
+    SemilayerError,
+    StoreUnavailable,
+    TooManyFailures,
+)
 from semilayer_pipelines.ingest.decision import (
     Action,
     all_replaced,
@@ -25,6 +30,8 @@ from semilayer_pipelines.ingest.decision import (
     not_newer,
 )
 from semilayer_pipelines.ingest.embed import Embed, embed_now
+from semilayer_pipelines.ingest.leaving import Leaving, leaving, leaving_rejected, moved
+from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.retry import retrying
@@ -48,21 +55,24 @@ MANY_FAILURES_SHARE = 0.5
 class Begun:
     """A page that is mapped and compared.
 
-    `actions` are those of the rows that are written; `vectors` are theirs, under way.
+    `actions` are those of the rows that are written; `vectors` are theirs, under way. `leaving` are
+    the objects that go though their rows are there.
     """
 
     page: Page
     mapped: Mapped
     actions: pl.Series
     vectors: PendingVectors
+    leaving: Leaving
 
 
 def apply_page(opened: OpenLens, run: Run, target: Target, page: Page, choice: RowChoice) -> Counts:
-    """Bring the index in line with one page, then commit what covers it.
+    """Bring the index in sync with one page, then commit what covers it.
 
-    Raises `TooManyFailures` when most of the page cannot be mapped or embedded, `StartOver` when
-    the target is no longer current, `Fenced` when the run has lost its lease, and what embedder and
-    store raise.
+    Raises `TooManyFailures` when most of the page cannot be mapped or embedded, `GuardStopped` when
+    too many rows would leave the index, `StartOver` when the target is no longer current, `Fenced`
+    when the run has lost its lease, and what embedder and store raise. Rows that left their tenant
+    are out of it even then.
     """
     begun = begin_page(opened, target, page, choice, partial(embed_now, opened.embedder))
     return end_page(opened, run, target, begun, choice, since=page.started)
@@ -72,11 +82,12 @@ def begin_page(
     opened: OpenLens, target: Target, page: Page, choice: RowChoice, embed: Embed
 ) -> Begun:
     """Map and compare a page, and have its vectors made; nothing is written."""
-    mapped = opened.mapping.apply(page.rows).without(page.refused)
-    _refuse_mass_failure(mapped, page.height)
+    mapped = map_page(opened, page)
     states = choice.compare(page, mapped)
     actions = decide(states, sole_writer=target.sole_writer)
     written = actions != Action.SKIP
+    if _fails_as_a_whole(mapped, page.height):
+        written &= False  # the page is refused when it ends, so nothing of it is embedded
     rows, have = mapped.frame.filter(written), choice.reuse_from()
     # Only the index that was compared is known; another one may have a vector of any row.
     looked_for = (
@@ -85,7 +96,8 @@ def begin_page(
         else pl.repeat(True, rows.height, eager=True)
     )
     vectors = begin_vectors(embed, rows, have, looked_for)
-    return Begun(page, mapped, actions.filter(written), vectors)
+    out = leaving(opened, target.index, mapped, choice.may_hold)
+    return Begun(page, mapped, actions.filter(written), vectors, out)
 
 
 def end_page(
@@ -95,31 +107,84 @@ def end_page(
 
     `since` is the monotonic time from which on it is counted how long the page took.
     """
-    page, mapped, ready = begun.page, begun.mapped, begun.vectors.result()
-    actions = begun.actions.gather(ready.at)
-    objects = _stamped(opened, ready, page)
-    embedding = {key: ("embedding", reason) for key, reason in ready.rejected.items()}
-    if not objects.height:
-        counts = _counts(page, mapped, ready, 0, len(embedding))
-        _commit(opened, run, target, begun, choice, counts, embedding)
-    else:
-        index = target.require_index(ready.dimension)
+    page, mapped = begun.page, begun.mapped
+    try:
+        _refuse_mass_failure(mapped, page.height)
+        out = (*begun.leaving.at_once, *choice.take_out(begun.leaving.others))
+        ready = begun.vectors.result()
+        if ready.rows.height:
+            target.require_index(ready.dimension)
+    except SemilayerError:
+        _leave_at_once(opened, run, target, begun)
+        raise
+    counts = _counts(page, mapped, ready)
+    rejected = {key: ("embedding", reason) for key, reason in ready.rejected.items()}
+    out += leaving_rejected(opened, target.index, _of(mapped, rejected))
+    if ready.rows.height:
         target.note_embedder(ready.by)
-        with target.locked(index, run):
-            newer = _newer(opened, objects[KEY], page.change_seq)
-            if newer:
-                # Not without need: filtering copies the vectors, which are megabytes.
-                ours = not_newer(objects[KEY], newer)
-                objects, actions = objects.filter(ours), actions.filter(ours)
-            _part(index, objects[KEY].filter(actions == Action.PART))
-            written, refused = _write(target, index, objects, actions)
-            _refuse_mass_rejection(refused, objects.height)
-            rejected = embedding | {key: ("writing", reason) for key, reason in refused.items()}
-            counts = _counts(page, mapped, ready, written, len(rejected))
+    if target.index is None or not (ready.rows.height or out):
+        counts += Counts(failed=len(rejected))
+        _commit(opened, run, target, begun, choice, counts, rejected)
+    else:
+        with target.locked(target.index, run):
+            done, refused = _change(opened, target, target.index, begun, ready, out)
+            rejected |= {key: ("writing", reason) for key, reason in refused.items()}
+            counts += done + Counts(failed=len(rejected))
             _commit(opened, run, target, begun, choice, counts, rejected)
     run.progress.embedding.add(ready.embedded, ready.tokens, ready.seconds)
     run.progress.page_done(page.shard or 0, counts, time.monotonic() - since, page.cursor)
     return counts
+
+
+def _change(
+    opened: OpenLens,
+    target: Target,
+    index: Index,
+    begun: Begun,
+    ready: Vectorised,
+    out: Sequence[str],
+) -> tuple[Counts, dict[str, str]]:
+    """Take objects out and write others, under the lock; return what the store rejected, and why.
+
+    Keys that received a newer change since the page was read are left to the records job.
+    """
+    objects, actions = _stamped(opened, ready, begun.page), begun.actions.gather(ready.at)
+    newer = _newer(opened, [*objects[KEY], *out], begun.page.change_seq)
+    if newer:
+        # Not without need: filtering copies the vectors, which are megabytes.
+        ours = not_newer(objects[KEY], newer)
+        objects, actions = objects.filter(ours), actions.filter(ours)
+    deleted = _delete(index, [key for key in out if key not in newer])
+    _part(index, objects[KEY].filter(actions == Action.PART))
+    written, refused = _write(target, index, objects, actions) if objects.height else (0, {})
+    _refuse_mass_rejection(refused, objects.height)
+    if refused:
+        rows = _of(begun.mapped, refused)
+        deleted += _delete(index, leaving_rejected(opened, index, rows))
+    return Counts(written=written, deleted=deleted), refused
+
+
+def _leave_at_once(opened: OpenLens, run: Run, target: Target, begun: Begun) -> None:
+    """Take rows out of the tenant that they left, of a page that cannot be written.
+
+    Among them are those that are as they should be, and wait for their vectors.
+    """
+    index = target.index
+    keys = (*begun.leaving.at_once, *moved(opened, index, begun.mapped.frame))
+    if not keys or index is None:
+        return
+    with target.locked(index, run):
+        newer = _newer(opened, keys, begun.page.change_seq)
+        deleted = _delete(index, [key for key in keys if key not in newer])
+    run.progress.add(Counts(deleted=deleted))
+
+
+def _delete(index: Index, keys: Sequence[str]) -> int:
+    return retrying(lambda: index.delete(keys), StoreUnavailable) if keys else 0
+
+
+def _of(mapped: Mapped, keys: Collection[str]) -> pl.DataFrame:
+    return mapped.frame.filter(pl.col(KEY).is_in(list(keys))) if keys else mapped.frame.clear()
 
 
 def _part(index: Index, doubled: pl.Series) -> None:
@@ -127,8 +192,7 @@ def _part(index: Index, doubled: pl.Series) -> None:
 
     No store replaces two objects by one in a single step: for that moment a reader misses the row.
     """
-    if doubled.len():
-        retrying(lambda: index.delete(doubled.to_list()), StoreUnavailable)
+    _delete(index, doubled.to_list())
 
 
 def _write(
@@ -158,12 +222,16 @@ def _refuse_mass_rejection(refused: Mapping[str, str], rows: int) -> None:
         )
 
 
-def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
+def _fails_as_a_whole(mapped: Mapped, rows: int) -> bool:
     failed = mapped.failed.height
-    if failed > MANY_FAILURES and failed > rows * MANY_FAILURES_SHARE:
+    return failed > MANY_FAILURES and failed > rows * MANY_FAILURES_SHARE
+
+
+def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
+    if _fails_as_a_whole(mapped, rows):
         first = mapped.failed.row(0, named=True)
         raise TooManyFailures(
-            f"{failed} of {rows} rows cannot be mapped; the first, {first[KEY]}: "
+            f"{mapped.failed.height} of {rows} rows cannot be mapped; the first, {first[KEY]}: "
             f"{why_failed(first)}.",
             cure="Mend the field in the lens and push it again.",
         )
@@ -177,23 +245,24 @@ def _stamped(opened: OpenLens, ready: Vectorised, page: Page) -> pl.DataFrame:
     )
 
 
-def _newer(opened: OpenLens, keys: pl.Series, seq: int) -> list[str]:
+def _newer(opened: OpenLens, keys: Sequence[str], seq: int) -> set[str]:
     """Return the keys that received a newer change: the records job owns them (invariant 4)."""
     with opened.registry.read() as db:
-        return list(changes.newer_than(db, opened.lens.id, keys.to_list(), seq))
+        return set(changes.newer_than(db, opened.lens.id, keys, seq))
 
 
-def _counts(page: Page, mapped: Mapped, ready: Vectorised, written: int, rejected: int) -> Counts:
+def _counts(page: Page, mapped: Mapped, ready: Vectorised) -> Counts:
+    """Return what is known of a page before anything of it is written."""
     changed = ready.rows.height + len(ready.rejected)
     return Counts(
         read=page.height,
         unchanged=mapped.frame.height - changed,
         embedded=ready.embedded,
         reused=ready.reused,
-        written=written,
-        failed=mapped.failed.height + rejected,
+        failed=mapped.failed.height,
         truncated=ready.truncated,
         nulled=sum(mapped.nulled.values()),
+        textless=mapped.textless.height,
         tokens=ready.tokens,
     )
 
@@ -223,8 +292,8 @@ def _commit(
         target.check_current(db)
         run.lease.check(db)
         if run.had_failed_rows:
-            mended = mapped.frame[KEY].filter(~mapped.frame[KEY].is_in(list(rejected)))
-            failed_rows.clear(db, opened.lens.id, mended.to_list())
+            there = [*mapped.frame[KEY], *mapped.textless[KEY]]
+            failed_rows.clear(db, opened.lens.id, [key for key in there if key not in rejected])
         if failed:
             failed_rows.record(db, opened.lens.id, failed, job_id=run.job_id, now=opened.clock())
         if cover is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH, Index
 
-__all__ = ["ByKey", "compare_by_key"]
+__all__ = ["ByKey", "all_of", "compare_by_key"]
 
 _INDEXED = "_indexed"
 
@@ -29,9 +30,22 @@ class ByKey:
         """Look the keys of the page up in the generation's own index."""
         return compare_by_key(self.target.index, mapped)
 
+    def may_hold(self, keys: pl.Series) -> pl.Series:
+        """Say of every key that the index can have it."""
+        return all_of(keys)
+
+    def take_out(self, keys: Sequence[str]) -> Sequence[str]:
+        """Take all of them out."""
+        return keys
+
     def reuse_from(self) -> Index | None:
         """Take vectors over from the generation's own index."""
         return self.target.index
+
+
+def all_of(keys: pl.Series) -> pl.Series:
+    """Say yes of every key: without a look at the index, it can have any of them; Boolean."""
+    return pl.repeat(True, len(keys), eager=True)
 
 
 def compare_by_key(index: Index | None, mapped: Mapped) -> pl.Series:

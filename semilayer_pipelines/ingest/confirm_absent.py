@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.ingest.leaving import removes_failed
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.stores.protocol import KEY
 
-__all__ = ["absent", "in_chunks"]
+__all__ = ["Departed", "absent", "departed", "in_chunks"]
 
 LOOK_UP_ROWS = 1_000
+
+
+@dataclass(frozen=True)
+class Departed:
+    """Keys that no search may find any more.
+
+    `absent` name no row; the rows of `textless` have no text; those of `failed` cannot be mapped,
+    and the lens keeps no vector of such rows.
+    """
+
+    absent: tuple[str, ...] = ()
+    textless: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.absent, *self.textless, *self.failed)
 
 
 def absent(opened: OpenLens, keys: Sequence[str]) -> list[str]:
@@ -21,6 +42,32 @@ def absent(opened: OpenLens, keys: Sequence[str]) -> list[str]:
     found = retrying(lambda: opened.bridge.read_rows(just_keys, keys), SourceUnreachable)
     there = {*key_texts(found.frame, opened.selection.key), *found.refused}
     return [key for key in keys if key not in there]
+
+
+def departed(opened: OpenLens, keys: Sequence[str]) -> Departed:
+    """Return which of these keys no search may find now; raises what the bridge raises.
+
+    Most name no row, and the rows of the others are few: they are read whole, and mapped.
+    """
+    there: set[str] = set()
+    textless: list[str] = []
+    failed: list[str] = []
+    waiting = keys
+    while waiting:
+        look = partial(opened.bridge.read_rows, opened.selection, waiting)
+        read = retrying(look, SourceUnreachable)
+        mapped = opened.mapping.apply(read.frame).without(read.refused)
+        there |= {*key_texts(read.frame, opened.selection.key), *read.refused}
+        textless += mapped.textless[KEY].to_list()
+        failed += mapped.lost.to_list() if removes_failed(opened) else []
+        waiting = read.left
+    # In their order, and none that was found by another spelling of its key.
+    without_text, unmapped = set(textless), set(failed)
+    return Departed(
+        tuple(key for key in keys if key not in there),
+        tuple(key for key in keys if key in without_text),
+        tuple(key for key in keys if key in unmapped),
+    )
 
 
 def in_chunks(keys: Iterable[str]) -> Iterator[list[str]]:

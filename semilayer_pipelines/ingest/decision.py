@@ -10,12 +10,15 @@ A mode says what the index has of each mapped row (`Indexed`). The table says wh
 | a row | an object that is the same in both | SKIP | stays |
 | a row | two objects | PART: both are taken out, one is written | see below |
 | a row that cannot be mapped or embedded | anything | SKIP; it is set aside (invariant 8) | stays |
+| a row without a text | an object | DROP (see `leaving`) | goes |
 | no row, on a second look (invariant 5) | an object | DROP | goes |
 | a newer change of it waits | anything | SKIP; that change decides (invariant 4) | stays |
 
 A row that is written keeps the vector of an object with the same key and text hash, if the index
 that its mode reuses has one; otherwise its text is embedded. The text hash covers the model's
 fingerprint, so an equal hash means an equal vector.
+
+`leaving` says when a row that is set aside takes its object along all the same.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ in the shard already is compared, not appended again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 
@@ -100,6 +100,14 @@ class ShardRows:
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the rows up among what earlier runs wrote."""
         return self._known.compare(mapped.frame)
+
+    def may_hold(self, keys: pl.Series) -> pl.Series:
+        """Say which of the keys earlier runs wrote."""
+        return self._known.holds(keys)
+
+    def take_out(self, keys: Sequence[str]) -> Sequence[str]:
+        """Take all of them out: the index is not in use yet."""
+        return keys
 
     def reuse_from(self) -> Index | None:
         """Take vectors over from the index in use, which the new one will replace."""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.config.models import Rebuild
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.ingest.fill_shard import claim, fill
+from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.publish import announce, publish
@@ -100,6 +101,9 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
         opened.store.drop(building.index_name)
         with opened.registry.begin() as db:
             generations.forget(db, building.id)
+    rows = opened.bridge.count(opened.selection)
+    if not rows:
+        refuse_hidden(opened)  # before the index in use is given up
     if opened.lens.config.rebuild is Rebuild.IN_PLACE:
         _drop_active(opened, run)
     with opened.registry.read() as db:
@@ -108,7 +112,6 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
     tracked = opened.tracked
     high_water = opened.bridge.high_water(opened.selection, tracked) if tracked else None
     bounds = opened.bridge.bounds(opened.selection, opened.lens.config.shards)
-    rows = opened.bridge.count(opened.selection)
     with opened.registry.begin() as db:
         return generations.open_next(
             db,

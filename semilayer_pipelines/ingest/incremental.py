@@ -12,7 +12,7 @@ first that is set counts, so that rows which have no time of a change yet are fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -25,9 +25,11 @@ from semilayer_pipelines.bridges.times import is_over, is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Refused, SchemaMismatch, SourceUnreachable
 from semilayer_pipelines.ingest.apply_page import apply_page
-from semilayer_pipelines.ingest.by_key import ByKey, compare_by_key
+from semilayer_pipelines.ingest.by_key import ByKey, all_of, compare_by_key
+from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
+from semilayer_pipelines.ingest.removals import Removals
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
@@ -67,12 +69,21 @@ class MovedRows:
 
     opened: OpenLens
     target: Target
+    removals: Removals
     end: str
     began: datetime
 
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the keys of the page up in the index."""
         return compare_by_key(self.target.index, mapped)
+
+    def may_hold(self, keys: pl.Series) -> pl.Series:
+        """Say of every key that the index can have it."""
+        return all_of(keys)
+
+    def take_out(self, keys: Sequence[str]) -> Sequence[str]:
+        """Take all of them out, unless the job would take out too many."""
+        return self.removals.allowed(keys)
 
     def reuse_from(self) -> Index | None:
         """Take vectors over from the index itself."""
@@ -86,6 +97,17 @@ class MovedRows:
         cursors.put(db, lens_id, page.last, self.opened.clock())
         if page.cursor is None:
             cursors.completed(db, lens_id, self.end, began=self.began, open_for=OVERLAP + TICK)
+
+
+@dataclass(frozen=True)
+class LatelyMoved(ByKey):
+    """Rows that moved while the walk was under way; the cursor stays where it is."""
+
+    removals: Removals
+
+    def take_out(self, keys: Sequence[str]) -> Sequence[str]:
+        """Take all of them out, unless the job would take out too many."""
+        return self.removals.allowed(keys)
 
 
 def _require_tracking_columns(opened: OpenLens) -> None:
@@ -117,10 +139,13 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
         SourceUnreachable,
     )
     run.progress.add(Counts(untracked=missed.missing, in_the_future=missed.in_the_future))
+    if end is None:
+        refuse_hidden(opened)
     if end is None or (at is not None and nothing_moved(at, end, began)):
         return True
     selection, last = _with_bounds(opened, target), None
-    choice = MovedRows(opened, target, end, began)
+    removals = Removals.of(opened, run, target)
+    choice = MovedRows(opened, target, removals, end, began)
     # Where nothing can come before the cursor any more, nothing is looked at twice.
     after = at.cursor if at is not None and _is_settled(at, began) else None
     since = None if after is not None else goes_on_at(at, began)
@@ -134,7 +159,7 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
         # The cursor stays, as among them it could pass rows that are committed late.
         page = next(_walk(opened, selection, tracked, after=last, horizon=began + HORIZON))
         if page.height and not run.paused():
-            apply_page(opened, run, target, page, ByKey(target))
+            apply_page(opened, run, target, page, LatelyMoved(target, removals))
     return True
 
 

@@ -57,6 +57,11 @@ class KnownRows:
         where, found = self._locate(_hash_keys(keys))
         self._seen[where[found]] = True
 
+    def holds(self, keys: pl.Series) -> pl.Series:
+        """Say of which keys the index has an object; Boolean. A clash may say it of another."""
+        _, found = self._locate(_hash_keys(keys))
+        return pl.Series(found, dtype=pl.Boolean)
+
     def unseen(self, scan: Iterable[pl.DataFrame]) -> Iterator[pl.Series]:
         """Yield the keys of the index that no page showed, from a second scan of the same index.
 

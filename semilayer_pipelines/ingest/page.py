@@ -1,13 +1,13 @@
 """A page of source rows, and what the modes of ingest differ in.
 
-A mode only chooses rows: it reads pages and answers the three questions of `RowChoice`. Everything
+A mode only chooses rows: it reads pages and answers the questions of `RowChoice`. Everything
 else that happens to a page is `apply_page`'s, by the table of `decision`, and the same for all
 modes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -54,6 +54,17 @@ class RowChoice(Protocol):
 
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Say what the index has of the mapped rows of a page: a Series of `Indexed`."""
+        ...
+
+    def may_hold(self, keys: pl.Series) -> pl.Series:
+        """Say for which of these keys the index can have an object; Boolean."""
+        ...
+
+    def take_out(self, keys: Sequence[str]) -> Sequence[str]:
+        """Return which of these objects leave with the page, as their rows must not be found.
+
+        Raises `GuardStopped` where they are too many to go unasked.
+        """
         ...
 
     def reuse_from(self) -> Index | None:

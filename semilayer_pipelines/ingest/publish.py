@@ -15,13 +15,14 @@ from sqlalchemy import Connection
 from semilayer_pipelines.errors import EmptySource, GuardStopped, IndexDamaged
 from semilayer_pipelines.ingest.by_key import ByKey
 from semilayer_pipelines.ingest.guard import GUARD_ROWS
+from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.reconcile import reconcile
 from semilayer_pipelines.ingest.records import apply_changes
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
-from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, lenses
+from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, lenses, shards
 from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
@@ -41,9 +42,11 @@ def publish(opened: OpenLens, run: Run, generation: Generation) -> Generation | 
     """
     target = Target(opened, generation)
     seq = _replay(opened, run, target, generation.change_seq)
-    if _indexed(target) + _failed(opened) != opened.bridge.count(
-        opened.selection
-    ) and not reconcile(opened, run, target, shard=None, guard=None):
+    accounted_for = _indexed(target) + _failed(opened) + _textless(opened, generation)
+    shown = opened.bridge.count(opened.selection)
+    if not shown:
+        refuse_hidden(opened)
+    if accounted_for != shown and not reconcile(opened, run, target, shard=None, guard=None):
         return None
     with opened.registry.read() as db:
         old = generations.active(db, opened.lens.id)
@@ -137,6 +140,11 @@ def _failed(opened: OpenLens) -> int:
         return failed_rows.count(db, opened.lens.id)
 
 
+def _textless(opened: OpenLens, generation: Generation) -> int:
+    with opened.registry.read() as db:
+        return sum(shard.counts.textless for shard in shards.list_all(db, generation.id))
+
+
 def _refuse_a_loss(opened: OpenLens, run: Run, target: Target, old: Generation | None) -> None:
     if old is None or run.confirmed:
         return
@@ -144,9 +152,11 @@ def _refuse_a_loss(opened: OpenLens, run: Run, target: Target, old: Generation |
     before, after = in_use.count() if in_use else 0, _indexed(target)
     lost = before - after
     if before and (not after or lost > max(GUARD_ROWS, before * opened.lens.config.guard)):
-        raise (GuardStopped if after else EmptySource)(
+        textless = _textless(opened, target.generation)
+        why = f" {textless:,} rows have no text." if textless else ""
+        raise (GuardStopped if after or textless else EmptySource)(
             f"The rebuilt index holds {after:,} rows, the one in use {before:,}; it was not put in "
-            f"its place.",
+            f"its place.{why}",
             cure="If the rows are really gone from the source, confirm: "
             f"`semilayer resume --lens {opened.lens.name} --confirm-deletes`.",
             lens=opened.lens.name,

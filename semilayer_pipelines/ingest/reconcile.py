@@ -8,18 +8,20 @@ stops.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import EmptySource, GuardStopped
-from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
+from semilayer_pipelines.ingest.confirm_absent import absent, departed, in_chunks
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.guard import Guard
+from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.known_rows import KnownRows
+from semilayer_pipelines.ingest.leaving import removes_failed
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
@@ -45,6 +47,7 @@ class ComparedRows:
     target: Target
     known: KnownRows
     missed: MissedUpdates
+    removes_failed: bool
     cover = None
 
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
@@ -53,9 +56,19 @@ class ComparedRows:
         differing = mapped.frame[KEY].filter(states != Indexed.SAME)
         missed = self.missed.count(page.rows, differing)
         self.run.progress.add(Counts(missed_updates=missed))
-        # A row that cannot be mapped is there all the same: its old object stays.
-        self.known.mark_seen(mapped.failed[KEY])
+        # A row that cannot be mapped is there all the same: its old object stays, if the lens says
+        # so. That of a row without a text goes, with the tombstones, so that the guard counts it.
+        if not self.removes_failed:
+            self.known.mark_seen(mapped.failed[KEY])
         return states
+
+    def may_hold(self, keys: pl.Series) -> pl.Series:
+        """Say which of the keys the index had when the walk began."""
+        return self.known.holds(keys)
+
+    def take_out(self, keys: Sequence[str]) -> Sequence[str]:
+        """Leave them to the end of the walk, where the guard asks about all of them together."""
+        return ()
 
     def reuse_from(self) -> Index | None:
         """Take vectors over from the index itself."""
@@ -88,21 +101,23 @@ def reconcile(
                 reading, shard_window(target.generation.bounds, number), number, page_size
             )
         ),
-        ComparedRows(run, target, known, missed),
+        ComparedRows(run, target, known, missed, removes_failed(opened)),
         page_size=page_size,
     )
     if run.paused():
         return False
-    rows_read = done.read
+    if not done.read:
+        # Also where a person confirmed the deletes: they meant rows that are gone.
+        refuse_hidden(opened)
     if shard is None and run.had_failed_rows:
         _forget_failed(opened, run)
     if index is None:
         return True
     with opened.registry.read() as db:
         seq = changes.latest_seq(db, opened.lens.id)
-    limit = None if guard is None else guard.limit(len(known), rows_read)
+    limit = None if guard is None else guard.limit(len(known), done.read)
     unseen = known.unseen(index.scan(shard=shard))
-    stop = GuardStopped if rows_read else EmptySource
+    stop = GuardStopped if done.read else EmptySource
     tombstones = _tombstones(opened, unseen, limit, len(known), stop)
     for keys in in_chunks(tombstones):
         if run.paused():
@@ -118,17 +133,21 @@ def _tombstones(
     indexed: int,
     stop: type[GuardStopped],
 ) -> list[str]:
-    """Return the unseen keys that the source does not have on a second look either.
+    """Return the unseen keys that no search may find on a second look at the source either.
 
     Raises `stop` as soon as there are more than `limit`.
     """
     confirmed: list[str] = []
+    there = 0
     for keys in in_chunks(key for part in unseen for key in part.to_list()):
-        confirmed += absent(opened, keys)
+        found = departed(opened, keys)
+        confirmed += found.keys
+        there += len(found.textless) + len(found.failed)
         if limit is not None and len(confirmed) > limit:
+            why = f" Of {there:,} the row is there, without a text or set aside." if there else ""
             raise stop(
                 f"The sync would delete more than {limit:,} of {indexed:,} indexed rows, among "
-                f"them {', '.join(confirmed[:SHOWN_KEYS])}. Nothing was deleted.",
+                f"them {', '.join(confirmed[:SHOWN_KEYS])}.{why} Nothing was deleted.",
                 cure="If the rows are really gone from the source, confirm: "
                 f"`semilayer sync --lens {opened.lens.name} --confirm-deletes`.",
                 lens=opened.lens.name,

@@ -18,8 +18,9 @@ from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.apply_page import apply_page
-from semilayer_pipelines.ingest.by_key import compare_by_key
+from semilayer_pipelines.ingest.by_key import all_of, compare_by_key
 from semilayer_pipelines.ingest.delete import delete_keys
+from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.retry import retrying
@@ -46,6 +47,14 @@ class ClaimedRows:
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the keys of the page up in the index."""
         return compare_by_key(self.target.index, mapped)
+
+    def may_hold(self, keys: pl.Series) -> pl.Series:
+        """Say of every key that the index can have it."""
+        return all_of(keys)
+
+    def take_out(self, keys: Sequence[str]) -> Sequence[str]:
+        """Take all of them out: a caller named their rows, as with a delete."""
+        return keys
 
     def reuse_from(self) -> Index | None:
         """Take vectors over from the index itself."""
@@ -95,6 +104,9 @@ def apply_changes(
     for page in _looked_up(opened, target, batch, seq):
         gone -= {*_keys(opened, page)}
         apply_page(opened, run, target, page, choice)
+    if any(change.action is Action.UPSERT and change.key in gone for change in batch):
+        # A row that is hidden is not gone.
+        refuse_hidden(opened)
     if gone:
         keys = sorted(gone)
         commit = (lambda db: acknowledge(db, keys)) if acknowledge else None

@@ -20,6 +20,7 @@ from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.config.models import OnMisfit
 from semilayer_pipelines.mapping.casts import complaint
 from semilayer_pipelines.mapping.dates import NO_DATE
+from semilayer_pipelines.mapping.embedded_text import has_text
 from semilayer_pipelines.mapping.hashes import digests
 from semilayer_pipelines.mapping.plan import (
     POSITION,
@@ -42,6 +43,7 @@ from semilayer_pipelines.stores.protocol import (
 __all__ = ["TEXT", "LensMapping", "Mapped", "why_failed"]
 
 _FAILED = {KEY: pl.String(), "field": pl.String(), "reason": pl.String()}
+_NULL_KEY = "the key is null"
 _ROW, _VALUE = "\0row", "\0value"
 
 
@@ -50,15 +52,29 @@ class Mapped:
     """One page after mapping.
 
     `frame` has KEY, TEXT (String), ROW_HASH, TEXT_HASH (Binary, 16 bytes), SHARD (Int32, when the
-    page had it) and the fields in the order of the configuration, with distinct keys. `failed` has
-    KEY, `field` and `reason` (String), one row for each source row that was set aside; a key that
-    is null reads `NULL`. `nulled` says of how many rows a field's value did not fit and was left
-    empty.
+    page had it) and the fields in the order of the configuration, with distinct keys. `textless`
+    has the same columns: rows with nothing wrong whose text is empty, so that no search could find
+    them. `failed` has KEY, `field` and `reason` (String), one row for each source row that was set
+    aside; a key that is null reads `NULL`. `nulled` says of how many rows a field's value did not
+    fit and was left empty.
+
+    `whose` gives the tenant, as text, of the rows that were set aside, `None` for no tenant's. A
+    row that is not in it was not asked; in a lens without tenants that is every row.
     """
 
     frame: pl.DataFrame
+    textless: pl.DataFrame
     failed: pl.DataFrame
     nulled: Mapping[str, int] = field(default_factory=dict)
+    whose: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> pl.Series:
+        """Keys (String) of which every row was set aside; one that is not unique has others."""
+        kept = pl.concat([self.frame[KEY], self.textless[KEY]])
+        named = self.failed.filter(pl.col("reason") != _NULL_KEY)
+        keys = named[KEY].unique(maintain_order=True)
+        return keys.filter(~keys.is_in(kept.implode()))
 
     def without(self, refused: Mapping[str, str]) -> Mapped:
         """Return the page with rows set aside that the source could not read: key and reason."""
@@ -66,6 +82,19 @@ class Mapped:
             return self
         rows = {KEY: list(refused), "field": [""] * len(refused), "reason": list(refused.values())}
         return replace(self, failed=pl.concat([self.failed, pl.DataFrame(rows, schema=_FAILED)]))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a page: those that were mapped, whether they have a text or not, and the rest.
+
+    The other fields are those of `Mapped`.
+    """
+
+    frame: pl.DataFrame
+    failed: pl.DataFrame
+    nulled: Mapping[str, int]
+    whose: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -113,15 +142,37 @@ class LensMapping:
         frame = pl.concat([part.frame for part in parts])
         failed = pl.concat([part.failed for part in parts])
         nulled = sum((Counter(part.nulled) for part in parts), Counter[str]())
+        whose = {key: tenant for part in parts for key, tenant in part.whose.items()}
         if loose:
             frame = frame.sort(POSITION).drop(POSITION)
         if frame[KEY].n_unique() < frame.height:
             repeated = _repeated(frame)
             frame = frame.unique(KEY, keep="last", maintain_order=True)
             failed = pl.concat([failed, repeated])
-        return Mapped(frame, failed, nulled)
+        visible = has_text(frame[TEXT])
+        # Nearly every page has no row without a text: it is not copied.
+        shown = frame if visible.all() else frame.filter(visible)
+        return Mapped(shown, frame.filter(~visible), failed, nulled, whose)
 
-    def _mapped(self, rows: pl.DataFrame) -> Mapped:
+    def tenants(self, rows: pl.DataFrame) -> dict[str, str | None]:
+        """Return the tenant of each row by its key, as in `Mapped.whose`.
+
+        `rows` needs `tenant_columns` alone. A row whose tenant cannot be told is nobody's.
+        """
+        alone = tuple(plan for plan in self.plans if plan.name == self.tenant)
+        prepared = prepare(rows, alone, self.kinds)
+        plan = page_plan(alone, self.key, prepared.frame.schema, self.kinds)
+        cast = prepared.frame.select(plan.cast)
+        misfits = self._misfits(prepared.frame, cast, plan)
+        return self._whose(cast, [*range(cast.height)], {*prepared.faults}, misfits)
+
+    @property
+    def tenant_columns(self) -> tuple[str, ...]:
+        """The source columns that tell whose a row is, key first; empty without tenants."""
+        columns = [column for p in self.plans if p.name == self.tenant for column in p.columns]
+        return tuple(dict.fromkeys((*self.key, *columns))) if self.tenant else ()
+
+    def _mapped(self, rows: pl.DataFrame) -> _Part:
         """Map rows whose values fit their columns, perhaps with POSITION; keys may repeat."""
         prepared = prepare(rows, self.plans, self.kinds)
         plan = self._plan(prepared.frame.schema)
@@ -129,12 +180,34 @@ class LensMapping:
         misfits = self._misfits(prepared.frame, cast, plan)
         reasons = self._reasons(prepared.frame, cast, plan, prepared.faults, misfits)
         failed = _failures(cast, reasons)
+        faulty = {at for at, (name, _) in prepared.faults.items() if name == self.tenant}
+        whose = self._whose(cast, list(reasons), faulty, misfits)
         if reasons:
             positions = pl.Series(list(reasons), dtype=pl.UInt32)
             good = ~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(positions.implode())
             cast = cast.filter(good)
         nulled = {n: int(found.empty.sum()) for n, found in misfits.items() if found.empty.any()}
-        return Mapped(self._finished(cast.with_columns(plan.derived)), failed, nulled)
+        return _Part(self._finished(cast.with_columns(plan.derived)), failed, nulled, whose)
+
+    def _whose(
+        self,
+        cast: pl.DataFrame,
+        positions: list[int],
+        faulty: set[int],
+        misfits: Mapping[str, _Misfits],
+    ) -> dict[str, str | None]:
+        """Return the tenants of rows by their keys; nobody's where it is empty or does not fit."""
+        if self.tenant is None or not positions:
+            return {}
+        told, keys = cast[self.tenant].cast(pl.String), cast[KEY]
+        nobodys = _blank(cast[self.tenant])
+        if self.tenant in misfits:
+            nobodys |= misfits[self.tenant].fail
+        return {
+            keys[at]: None if nobodys[at] or at in faulty else told[at]
+            for at in positions
+            if keys[at] is not None
+        }
 
     def _plan(self, schema: pl.Schema) -> PagePlan:
         known = tuple(schema.items())
@@ -195,7 +268,7 @@ class LensMapping:
         if cast[KEY].null_count():
             name = ", ".join(self.key)
             nulls = cast[KEY].is_null().arg_true()
-            reasons |= dict.fromkeys(nulls.to_list(), (name, "the key is null"))
+            reasons |= dict.fromkeys(nulls.to_list(), (name, _NULL_KEY))
         reasons |= {position: why for position, why in faults.items() if position not in reasons}
         for name, found in misfits.items():
             # A loop over the rows that fail, which are few: each needs a sentence of its own.

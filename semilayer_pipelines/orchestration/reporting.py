@@ -97,6 +97,8 @@ def _page_line(done: PageDone, shards: int) -> str:
     ]
     if counts.failed:
         parts.append(f"{counts.failed:,} set aside")
+    if counts.textless:
+        parts.append(f"{counts.textless:,} without a text")
     so_far = f"{done.before + done.total.read:,}"
     if done.expected_rows:
         so_far += f" of {done.expected_rows:,}"

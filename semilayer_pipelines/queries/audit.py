@@ -15,10 +15,13 @@ from enum import StrEnum
 
 import polars as pl
 
+from semilayer_pipelines.bridges.protocol import HiddenRows
 from semilayer_pipelines.errors import IndexDamaged
-from semilayer_pipelines.ingest.confirm_absent import absent, in_chunks
+from semilayer_pipelines.ingest.confirm_absent import departed, in_chunks
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.known_rows import KnownRows
+from semilayer_pipelines.ingest.leaving import leaving, removes_failed
+from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.walk import shard_window, walk
@@ -51,9 +54,10 @@ class Kind(StrEnum):
     STALE = "stale"
     WRONG_MODEL = "wrong model"
     DOUBLED = "doubled"
-    ORPHAN = "orphan"
+    ORPHAN = "orphan"  # an object that no row should have
     PENDING = "pending"  # differs, and a change that was accepted will bring it in
     SET_ASIDE = "set aside"  # cannot be mapped, so there is nothing that it should be indexed as
+    TEXTLESS = "textless"  # nothing to embed, so it is left out of the search
     NO_KEY = "no key"  # NULL in a key column, so nothing can name it: counted, and without an id
 
 
@@ -84,7 +88,8 @@ class Audit:
 
     `rows` were read from the source, `objects` are in the index. `problems` concern the index as a
     whole; `rebuild` says that only a rebuild mends them. `nulled` says by field how many values do
-    not fit and are left empty. `seconds` is how long it took.
+    not fit and are left empty. `hidden` says why the source may hide rows from this user; where it
+    shows none at all, that is a problem. `seconds` is how long it took.
     """
 
     rows: int
@@ -95,6 +100,7 @@ class Audit:
     to_embed: ToEmbed
     seconds: float
     nulled: Mapping[str, int] = field(default_factory=dict)
+    hidden: HiddenRows | None = None
 
     @property
     def in_line(self) -> bool:
@@ -160,6 +166,10 @@ class _Auditor:
             self._look_for_orphans(known, self._index)
         self._counts[Kind.NO_KEY] = self._opened.bridge.null_keys(self._opened.selection)
         problems, rebuild = self._problems(lens)
+        hidden = self._opened.bridge.hides_rows(self._opened.selection.table)
+        if hidden is not None and not rows:
+            # What is hidden is not gone: the index is right about nothing.
+            problems = (*problems, f"The source shows no row: {hidden.reason} {hidden.cure}")
         return Audit(
             rows=rows,
             objects=len(known),
@@ -169,14 +179,21 @@ class _Auditor:
             to_embed=ToEmbed(self._texts, self._characters, tuple(self._sample)),
             seconds=time.monotonic() - started,
             nulled=dict(self._nulled),
+            hidden=hidden,
         )
 
     def _compare(self, known: KnownRows, page: Page) -> None:
-        mapped = self._opened.mapping.apply(page.rows).without(page.refused)
+        mapped = map_page(self._opened, page)
         self._nulled.update(mapped.nulled)
         states = known.compare(mapped.frame)
-        known.mark_seen(mapped.failed[KEY])
         self._note(Kind.SET_ASIDE, mapped.failed[KEY].to_list())
+        self._note(Kind.TEXTLESS, mapped.textless[KEY].to_list())
+        # What else a row must not have is found with the orphans.
+        elsewhere = leaving(self._opened, self._index, mapped, known.holds).at_once
+        self._note_orphans(elsewhere, page.change_seq)
+        known.mark_seen(pl.Series(KEY, elsewhere, dtype=pl.String))
+        if not removes_failed(self._opened):
+            known.mark_seen(mapped.failed[KEY])
         differing = mapped.frame.filter(states != Indexed.SAME)
         if not differing.height:
             return
@@ -194,10 +211,12 @@ class _Auditor:
             seq = changes.latest_seq(db, self._opened.lens.id)
         unseen = (key for part in known.unseen(index.scan()) for key in part.to_list())
         for keys in in_chunks(unseen):
-            gone = absent(self._opened, keys)
-            pending = set(self._pending(gone, seq))
-            self._note(Kind.PENDING, [key for key in gone if key in pending])
-            self._note(Kind.ORPHAN, [key for key in gone if key not in pending])
+            self._note_orphans(departed(self._opened, keys).keys, seq)
+
+    def _note_orphans(self, gone: Sequence[str], seq: int) -> None:
+        pending = set(self._pending(gone, seq))
+        self._note(Kind.PENDING, [key for key in gone if key in pending])
+        self._note(Kind.ORPHAN, [key for key in gone if key not in pending])
 
     def _pending(self, keys: Sequence[str], seq: int) -> list[str]:
         with self._opened.registry.read() as db:

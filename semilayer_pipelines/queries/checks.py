@@ -13,6 +13,7 @@ from enum import StrEnum
 from itertools import islice
 
 import polars as pl
+from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.config.models import SYNC_INTERVALS
@@ -25,6 +26,7 @@ from semilayer_pipelines.ingest.walk import shard_window
 from semilayer_pipelines.mapping.columns import names_of
 from semilayer_pipelines.one_model import REBUILD, not_of_one_model
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.state import WHOLE_WALKS
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs
 from semilayer_pipelines.registry.generations import Generation
@@ -102,22 +104,38 @@ def _rows(opened: OpenLens, index: Index | None) -> Verdict:
     """Compare the counts; rows that were set aside or whose changes wait may be the difference."""
     with opened.registry.read() as db:
         allowed = failed_rows.count(db, opened.lens.id) + changes.buffered(db, opened.lens.id)
+        textless = _textless(db, opened.lens)
+    hidden = opened.bridge.hides_rows(opened.selection.table)
     source, indexed = opened.bridge.count(opened.selection), index.count() if index else 0
     told = f"{indexed:,} vectors for {source:,} rows"
     if source != indexed and allowed:
         told += f"; {allowed:,} rows are set aside or have changes that wait"
+    if source != indexed and textless:
+        told += f"; up to {textless:,} rows have no text and are left out"
     if unnamed := opened.bridge.null_keys(opened.selection):
         told += f"; {unnamed:,} rows have no key and are left out"
+    if hidden is not None:
+        told += f"; {hidden.reason.removesuffix('.')}"
     return Verdict(
-        abs(source - indexed) <= allowed,
+        abs(source - indexed) <= allowed + textless and (source > 0 or hidden is None),
         f"{told}.",
         {
             "source_rows": source,
             "vectors": indexed,
-            "explained": allowed,
+            "explained": allowed + textless,
+            "rows_without_text": textless,
             "rows_without_key": unnamed,
         },
     )
+
+
+def _textless(db: Connection, lens: Lens) -> int:
+    """Return how many rows without a text there can be, as far as the jobs have met them.
+
+    The last walk over all rows counted them, and jobs since may have met others.
+    """
+    whole = jobs.last_completed(db, lens.id, WHOLE_WALKS)
+    return jobs.done_since(db, lens.id, whole.created_at).textless if whole else 0
 
 
 def _failed(project: Project, lens: Lens) -> Verdict:

@@ -17,7 +17,11 @@ from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.bridges.unfit import with_unfit
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.ingest.by_key import all_of
+from semilayer_pipelines.ingest.leaving import leaving
+from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
+from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log
@@ -42,12 +46,16 @@ _SAME_VECTOR = 0.9999
 
 @dataclass(frozen=True)
 class MappedRow:
-    """A row as the lens sees it; hashes are hexadecimal."""
+    """A row as the lens sees it; hashes are hexadecimal.
+
+    `textless`: its text is empty, so it is left out of the search.
+    """
 
     fields: Mapping[str, Any]
     text: str
     row_hash: str
     text_hash: str
+    textless: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,11 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything about one id. `fault` is why the row cannot be mapped, or the id be a row's."""
+    """Everything about one id. `fault` is why the row cannot be mapped, or the id be a row's.
+
+    `unread`: the row is there, and the source cannot read it. `leaves`: the index has an object
+    that the row must not have any more.
+    """
 
     lens: str
     id: str
@@ -91,26 +103,34 @@ class Explanation:
     indexed: Indexed | None
     pending: tuple[Change, ...]
     failed: FailedRow | None
+    unread: str | None = None
+    leaves: bool = False
 
     @property
     def verdict(self) -> str:
         """Say in a sentence how row and object stand to each other."""
         if self.pending:
             return "A change of it was accepted and waits to be applied."
-        match self.row, self.indexed:
+        match self.row or self.unread, self.indexed:
             case None, None:
                 return "Neither the source nor the index has it."
             case None, _:
                 return "It is gone from the source; a smart sync deletes its vector."
             case _, None if self.mapped is None:
                 return "It cannot be mapped, so it is not indexed."
+            case _, None if self.mapped and self.mapped.textless:
+                return "Its text is empty, so it is left out of the search."
             case _, None:
                 return "It is not indexed yet; the next sync adds it."
         return self._compared(self.mapped, cast(Indexed, self.indexed))
 
     def _compared(self, mapped: MappedRow | None, indexed: Indexed) -> str:
+        if mapped is None and self.leaves:
+            return "It cannot be mapped; the next sync takes out what it was before."
         if mapped is None:
             return "It cannot be mapped; the index keeps what it was before."
+        if mapped.textless:
+            return "Its text is empty now; the next sync takes its vector out."
         if indexed.objects > 1:
             return f"It has {indexed.objects} vectors; a smart sync makes them one."
         if mapped.row_hash != indexed.row_hash:
@@ -137,27 +157,32 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
     with open_lens(project, as_indexed(project, lens)) as opened:
         found = opened.bridge.read_rows(opened.selection, [id])
         rows = found.frame.filter(key_texts(found.frame, opened.selection.key) == id)
-        applied = opened.mapping.apply(rows)
+        unread = {key: why for key, why in found.refused.items() if key == id}
+        applied = map_page(opened, Page(rows, 0, 0, 0.0, refused=unread))
         index = opened.store.find(generation.index_name) if generation else None
         stored = index.get(id) if index else None
-        mapped = _mapped(applied.frame)
+        mapped = _mapped(applied.frame) or _mapped(applied.textless, textless=True)
+        left = leaving(opened, index, applied, all_of)
         why = applied.failed.row(0, named=True) if applied.failed.height else None
-        unread = found.refused.get(id) or found.malformed.get(id)
-        fault = why_failed(why) if why else unread
+        fault = why_failed(why) if why else found.malformed.get(id)
         return Explanation(
             lens=name,
             id=id,
             row=with_unfit(rows).row(0, named=True) if rows.height else None,
             fault=fault,
             mapped=mapped,
-            embedding=_embedding(opened.embedder, mapped.text, stored) if mapped else None,
+            embedding=_embedding(opened.embedder, mapped.text, stored)
+            if mapped and not mapped.textless
+            else None,
             indexed=_indexed(opened, id, index, generation, stored),
             pending=tuple(pending),
             failed=failed,
+            unread=unread.get(id),
+            leaves=id in (*left.at_once, *left.others),
         )
 
 
-def _mapped(frame: pl.DataFrame) -> MappedRow | None:
+def _mapped(frame: pl.DataFrame, *, textless: bool = False) -> MappedRow | None:
     if not frame.height:
         return None
     row = frame.row(0, named=True)
@@ -166,6 +191,7 @@ def _mapped(frame: pl.DataFrame) -> MappedRow | None:
         text=row[TEXT],
         row_hash=row[ROW_HASH].hex(),
         text_hash=row[TEXT_HASH].hex(),
+        textless=textless,
     )
 
 

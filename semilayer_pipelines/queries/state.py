@@ -30,6 +30,7 @@ from semilayer_pipelines.registry.lenses import Lens, LensStatus
 __all__ = [
     "AS_IT_WAS_BUILT",
     "WALKS",
+    "WHOLE_WALKS",
     "JobState",
     "LensState",
     "job_state",
@@ -46,6 +47,9 @@ AS_IT_WAS_BUILT = (
 
 WALKS = (Mode.FULL, Mode.INCREMENTAL, Mode.SMART_SYNC)
 """Modes that look at the whole table, each in its way."""
+
+WHOLE_WALKS = (Mode.FULL, Mode.SMART_SYNC)
+"""Modes that look at every row."""
 
 RATE_OVER = timedelta(seconds=60)
 """Pages that count for the rate of what is running."""
@@ -64,7 +68,8 @@ class LensState:
 
     `as_of`: whatever the source had then, a completed walk has brought in; of an incremental walk,
     all but deletes and rows whose tracked value did not move. `None` before the first. `failing`
-    tells of a lens in `error` what comes next.
+    tells of a lens in `error` what comes next. `textless` rows had no text when all were looked at
+    last, and are left out of the search.
     """
 
     lens: Lens
@@ -79,6 +84,7 @@ class LensState:
     as_of: datetime | None
     rate: float
     failing: Failing | None = None
+    textless: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
     """Return how a lens stands."""
     since = changes.waiting_since(db, lens.id)
     running = jobs.running(db, lens.id)
+    whole = jobs.last_completed(db, lens.id, WHOLE_WALKS)
     return LensState(
         lens=lens,
         active=generations.active(db, lens.id),
@@ -116,6 +123,7 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         as_of=jobs.last_began(db, lens.id, WALKS),
         rate=page_log.rate(db, [job.id for job in running], now - RATE_OVER) if running else 0.0,
         failing=failing_of(db, lens),
+        textless=whole.counts.textless if whole else 0,
     )
 
 

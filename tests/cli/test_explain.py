@@ -66,7 +66,7 @@ def test_the_keys_of_the_document_are_those_that_programs_read(served: Folder) -
         *("mapped", "embedding", "indexed", "pending", "failed"),
     ]
     assert list(failed) == list(whole)
-    assert list(whole["mapped"]) == ["fields", "text", "rowHash", "textHash"]
+    assert list(whole["mapped"]) == ["fields", "text", "textless", "rowHash", "textHash"]
     assert list(whole["embedding"]) == ["tokens", "cut", "similarity", "error"]
     assert list(whole["indexed"]) == [
         *("fields", "rowHash", "textHash", "at", "shard", "generation", "job", "objects"),

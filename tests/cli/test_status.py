@@ -42,6 +42,7 @@ LENS_KEYS = [
     "generation",
     "embeddedBy",
     "failed",
+    "textless",
     "buffered",
     "lagSeconds",
     "asOf",
@@ -67,7 +68,7 @@ def test_the_keys_of_the_document_are_those_that_programs_read(indexed: Folder) 
     assert list(every) == list(one) == ["env", "lenses", "queue"]
     assert list(every["queue"]) == ["active", "pending", "failed", "completed24h"]
     assert list(every["lenses"][0]) == LENS_KEYS
-    assert list(one["lenses"][0]) == [*LENS_KEYS, "source"]
+    assert list(one["lenses"][0]) == [*LENS_KEYS, "source", "hidden"]
     source = one["lenses"][0]["source"]
     assert list(source) == ["column", "latest", "cursor", "seconds", "untracked", "error"]
 
@@ -86,6 +87,7 @@ def test_the_values_of_the_document_are_what_the_registry_and_the_index_say(
         "generation": 1,
         "embeddedBy": [],
         "failed": 0,
+        "textless": 0,
         "buffered": 0,
         "lagSeconds": 0.0,
         "progress": None,
@@ -110,7 +112,7 @@ def test_a_lens_without_a_column_to_follow_has_no_source_to_be_behind(tmp_path: 
 
     (lens,) = folder.json("status", "--lens", "items")["lenses"]
 
-    assert list(lens) == [*LENS_KEYS, "source"]
+    assert list(lens) == [*LENS_KEYS, "source", "hidden"]
     assert lens["source"] is None
     assert (lens["generation"], lens["asOf"], lens["behindSeconds"]) == (None, None, None)
     assert lens["embeddedBy"] == []

@@ -11,6 +11,7 @@ from semilayer_pipelines.bridges.protocol import Column, ColumnKind, Table
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.mapped import LensMapping, Mapped
+from semilayer_pipelines.stores.protocol import KEY
 
 MODEL = "test-model"
 
@@ -56,6 +57,11 @@ def values_of(
     result = mapped(field, values, kind, dtype)
     assert result.failed["reason"].to_list() == []
     return result.frame["v"].to_list()
+
+
+def everything(result: Mapped) -> pl.DataFrame:
+    """Return the mapped rows of a small page, those without a text among them."""
+    return pl.concat([result.frame, result.textless]).sort(KEY)
 
 
 def reasons(result: Mapped) -> list[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.hashes import digests, fingerprint, row_bytes, seed
-from tests.mapping.making import lens, table
+from tests.mapping.making import everything, lens, table
 
 MOMENT = pl.Datetime("us", "UTC")
 SCHEMA = {
@@ -110,8 +110,9 @@ def test_a_seed_and_a_fingerprint_are_what_they_were() -> None:
 
 PINNED = """
 import datetime as dt, polars as pl
+from tests.mapping.making import everything
 from tests.mapping.test_hashes import pinned_mapping, PINNED_ROWS
-frame = pinned_mapping().apply(PINNED_ROWS).frame
+frame = everything(pinned_mapping().apply(PINNED_ROWS))
 for row in frame.select("_row_hash", "_text_hash").iter_rows():
     print(row[0].hex(), row[1].hex())
 """
@@ -155,7 +156,7 @@ def pinned_mapping() -> Any:
 
 
 def test_row_and_text_hashes_are_what_they_were() -> None:
-    frame = pinned_mapping().apply(PINNED_ROWS).frame
+    frame = everything(pinned_mapping().apply(PINNED_ROWS))
 
     found = [(r.hex(), t.hex()) for r, t in frame.select("_row_hash", "_text_hash").iter_rows()]
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.mapped import LensMapping
-from tests.mapping.making import lens, mapped, mapping, page, reasons, table
+from tests.mapping.making import everything, lens, mapped, mapping, page, reasons, table
 
 
 def texts(field: dict[str, Any], values: list[Any], kind: Any = "text") -> list[str]:
-    return mapped({**field, "searchable": True}, values, kind).frame["_text"].to_list()
+    return everything(mapped({**field, "searchable": True}, values, kind))["_text"].to_list()
 
 
 def test_the_frame_has_key_text_hashes_shard_and_the_fields_in_the_order_of_the_file() -> None:
@@ -70,7 +70,7 @@ def test_the_text_has_a_line_for_each_searchable_field_repeated_by_weight() -> N
         }
     )
 
-    assert compiled.apply(rows).frame["_text"].to_list() == ["B\nT\nT\nT", "B", "T\nT\nT", ""]
+    assert everything(compiled.apply(rows))["_text"].to_list() == ["B\nT\nT\nT", "B", "T\nT\nT", ""]
 
 
 def test_the_text_of_values_that_are_no_text_reads_plainly() -> None:

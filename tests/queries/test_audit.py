@@ -164,7 +164,12 @@ def test_a_lens_without_an_index_has_all_rows_missing(tmp_path: Path) -> None:
 
 
 def test_the_kinds_that_count_are_those_a_sync_mends() -> None:
-    assert set(Kind) - set(OUT_OF_LINE) == {Kind.PENDING, Kind.SET_ASIDE, Kind.NO_KEY}
+    assert set(Kind) - set(OUT_OF_LINE) == {
+        Kind.PENDING,
+        Kind.SET_ASIDE,
+        Kind.TEXTLESS,
+        Kind.NO_KEY,
+    }
 
 
 def test_an_empty_index_and_an_empty_source_are_in_line(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from semilayer_pipelines.http.contract import JobStatus, Mode, ReceiptStatus
+from semilayer_pipelines.http.contract import HAS_VECTOR, INDEXED_AT, JobStatus, Mode, ReceiptStatus
 from semilayer_pipelines.queries.state import JobState, LensState
 from semilayer_pipelines.registry.failed_rows import FailedRow
 from semilayer_pipelines.registry.jobs import Job
@@ -68,10 +69,21 @@ class FailedRowEntry(_Response):
     first_at: datetime
     last_at: datetime
     job_id: str
+    has_vector: Annotated[
+        bool | None,
+        Field(
+            alias=HAS_VECTOR,
+            description="Whether a search still finds what the row was before; `null` where the "
+            "index was not asked.",
+        ),
+    ] = None
+    indexed_at: Annotated[
+        datetime | None, Field(alias=INDEXED_AT, description="When that was indexed.")
+    ] = None
 
     @classmethod
-    def of(cls, row: FailedRow) -> FailedRowEntry:
-        """Return it as it is sent."""
+    def of(cls, row: FailedRow, old: Mapping[str, datetime] | None = None) -> FailedRowEntry:
+        """Return it as it is sent; `old` says when the rows that have a vector were indexed."""
         return cls(
             id=row.key,
             stage=row.stage,
@@ -80,6 +92,8 @@ class FailedRowEntry(_Response):
             first_at=row.first_at,
             last_at=row.last_at,
             job_id=row.job_id,
+            has_vector=None if old is None else row.key in old,
+            indexed_at=None if old is None else old.get(row.key),
         )
 
 
@@ -178,6 +192,9 @@ class LensResponse(_Response):
     buffered: Annotated[int, Field(description="Changes that are not applied yet.")]
     lag_seconds: Annotated[float, Field(description="Age of the oldest of them.")]
     failed: Annotated[int, Field(description="Rows that are set aside.")]
+    textless: Annotated[
+        int, Field(description="Rows without a text at the last look at all: left out.")
+    ]
     generation: GenerationSummary | None
     cursor: CursorSummary | None
     running: list[JobSummary]
@@ -206,6 +223,7 @@ class LensResponse(_Response):
             buffered=state.buffered,
             lag_seconds=state.lag_seconds,
             failed=state.failed,
+            textless=state.textless,
             generation=active
             and GenerationSummary(
                 number=active.number,

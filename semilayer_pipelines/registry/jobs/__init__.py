@@ -13,6 +13,7 @@ from semilayer_pipelines.registry.jobs.job import Job, singleton_key
 from semilayer_pipelines.registry.jobs.queries import (
     QueueCounts,
     anything_to_do,
+    done_since,
     due,
     due_of,
     find,
@@ -46,6 +47,7 @@ __all__ = [
     "anything_to_do",
     "beat",
     "cancel",
+    "done_since",
     "due",
     "due_of",
     "find",

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
 
+from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.registry import tables
@@ -25,6 +26,7 @@ __all__ = [
     "NUDGE_GRACE",
     "QueueCounts",
     "anything_to_do",
+    "done_since",
     "due",
     "due_of",
     "find",
@@ -212,11 +214,23 @@ def recent(
     return [job_of(row) for row in db.execute(query)]
 
 
-def last_completed(db: Connection, lens_id: int) -> Job | None:
-    """Return the newest job of a lens that completed; `None` without one."""
-    query = SELECT_JOB.where(_jobs.lens_id == lens_id, _jobs.status == JobStatus.COMPLETED)
+def last_completed(
+    db: Connection, lens_id: int, modes: Collection[Mode] = tuple(Mode)
+) -> Job | None:
+    """Return the newest job of a lens, of these modes, that completed; `None` without one."""
+    query = SELECT_JOB.where(
+        _jobs.lens_id == lens_id, _jobs.status == JobStatus.COMPLETED, _jobs.mode.in_(modes)
+    )
     row = db.execute(query.order_by(_jobs.created_at.desc(), _jobs.id.desc()).limit(1)).first()
     return job_of(row) if row else None
+
+
+def done_since(db: Connection, lens_id: int, since: datetime) -> Counts:
+    """Return what the jobs of a lens did together that were made at `since` or later."""
+    counts = db.scalars(
+        select(_jobs.counts).where(_jobs.lens_id == lens_id, _jobs.created_at >= since)
+    )
+    return sum(counts, Counts())
 
 
 def last_began(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetime | None:

@@ -1,0 +1,36 @@
+"""Mapping a page, with whose the rows are that the source cannot read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.ingest.page import Page
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.mapping.mapped import Mapped
+
+__all__ = ["map_page"]
+
+
+def map_page(opened: OpenLens, page: Page) -> Mapped:
+    """Map the rows of a page; those that the source refused are set aside with the others."""
+    mapped = opened.mapping.apply(page.rows).without(page.refused)
+    if not page.refused or opened.mapping.tenant is None:
+        return mapped
+    return replace(mapped, whose={**_whose(opened, [*page.refused]), **mapped.whose})
+
+
+def _whose(opened: OpenLens, keys: Sequence[str]) -> dict[str, str | None]:
+    """Ask for the tenants of rows alone: one column that cannot be computed keeps no other back."""
+    selection = replace(opened.selection, columns=opened.mapping.tenant_columns)
+    whose: dict[str, str | None] = {}
+    waiting = keys
+    while waiting:
+        look = partial(opened.bridge.read_rows, selection, waiting)
+        found = retrying(look, SourceUnreachable)
+        whose |= opened.mapping.tenants(found.frame)
+        waiting = found.left
+    return whose
