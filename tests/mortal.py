@@ -113,7 +113,6 @@ class _MortalRegistry:
         with self._inner.read() as db:
             yield db
 
-
     def transact(self, action: Callable[[Connection], Any], *, durable: bool = False) -> Any:
         self._life.at("registry.begin")
         result = self._inner.transact(action, durable=durable)
