@@ -62,19 +62,21 @@ def run_job(
     shard: int | None = None,
     report: Callable[[PageDone], None] = lambda _: None,
     was_cancelled: Callable[[], bool] | None = None,
+    taken: Callable[[Job], None] = lambda _: None,
 ) -> Outcome:
     """Run a queued job to its end, or to the lens being paused.
 
     `shard` limits a full ingest to one shard. `report` is called after every page. `was_cancelled`
     is asked when the run is interrupted, and only then: did a person stop this job, or is the
-    machine shutting down? Without it, Ctrl-C is a person and nothing else is.
+    machine shutting down? Without it, Ctrl-C is a person and nothing else is. `taken` is called
+    once the job is this run's, before anything is done for it.
 
     Raises the error that ended the run, after the job and the lens say so; a passing one leaves
     the job queued for another attempt. An interrupt leaves the job `canceled` or, when nobody
     cancelled it, queued to go on.
     """
     with project.registry.patiently():
-        return _run_job(project, job_id, run_id, shard, report, was_cancelled)
+        return _run_job(project, job_id, run_id, shard, report, was_cancelled, taken)
 
 
 def _run_job(
@@ -84,6 +86,7 @@ def _run_job(
     shard: int | None,
     report: Callable[[PageDone], None],
     was_cancelled: Callable[[], bool] | None,
+    taken: Callable[[Job], None],
 ) -> Outcome:
     job = _take(project, job_id, run_id)
     if job is None:
@@ -100,6 +103,7 @@ def _run_job(
         watch=LensWatch(project.registry, job.lens_id),
     )
     try:
+        taken(job)
         with run.lease.kept(lambda db: _beat(db, project, run, job)):
             outcome = _to_the_end(project, run, job, shard)
     except Fenced:

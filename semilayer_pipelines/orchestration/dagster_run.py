@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -28,7 +28,15 @@ from semilayer_pipelines.registry.shards import ShardStatus
 if TYPE_CHECKING:
     from semilayer_pipelines.ingest.run_job import Outcome
 
-__all__ = ["execute", "failure", "is_filled", "job_for", "materialise_shard"]
+__all__ = [
+    "execute",
+    "failure",
+    "is_filled",
+    "job_for",
+    "materialise_shard",
+    "perform",
+    "was_cancelled",
+]
 
 SWEEP_POLL_SECONDS = 2.0
 
@@ -70,25 +78,54 @@ def job_for(
 def execute(
     context: Context, project: Project, job: Job, *, shard: int | None = None, shards: int = 1
 ) -> Outcome:
-    """Run the job and translate what happens to Dagster.
+    """Run the job that this run is for; raises as `perform`."""
+    if context.run.tags.get(TAG_JOB_ID) != job.id:
+        # Launched from the UI: the queue's limits and the sensor use the tags of a run.
+        context.instance.add_run_tags(context.run.run_id, job_tags(job, shard))
+    outcome = perform(
+        context, project, job, shard, shards, cancelled=lambda: was_cancelled(context)
+    )
+    context.log.info(last_line(job, outcome))
+    return outcome
+
+
+def perform(
+    context: Context,
+    project: Project,
+    job: Job,
+    shard: int | None,
+    shards: int,
+    *,
+    cancelled: Callable[[], bool],
+    taken: Callable[[Job], None] = lambda _: None,
+) -> Outcome:
+    """Run a job and translate what happens to Dagster; `cancelled` and `taken` are `run_job`'s.
 
     Raises `dagster.Failure` with what failed and what to do next; nothing is retried by Dagster,
     because the registry decides about retries.
     """
-    if context.run.tags.get(TAG_JOB_ID) != job.id:
-        # Launched from the UI: the queue's limits and the sensor use the tags of a run.
-        context.instance.add_run_tags(context.run.run_id, job_tags(job, shard))
-    try:
+    from semilayer_pipelines.ingest.run_job import run_job
+
+    def begin(job: Job) -> None:
+        taken(job)
         _tell_of_rebuild(context, project, job)
-        outcome = _run(context, project, job, shard, shards)
+
+    try:
+        return run_job(
+            project,
+            job.id,
+            run_id=context.run.run_id,
+            shard=shard,
+            report=page_reporter(context, job, shards),
+            was_cancelled=cancelled,
+            taken=begin,
+        )
     except SemilayerError as error:
         if error.__cause__ is not None:
             # A fault of ours, which nobody can mend without the traceback.
             story = "".join(traceback.format_exception(error.__cause__))
             context.log.error(redact(story))
         raise failure(job, error) from None
-    context.log.info(last_line(job, outcome))
-    return outcome
 
 
 def _tell_of_rebuild(context: Context, project: Project, job: Job) -> None:
@@ -97,27 +134,6 @@ def _tell_of_rebuild(context: Context, project: Project, job: Job) -> None:
     if needs is Needs.REBUILD and job.mode is not Mode.FULL:
         cure = f"semilayer resume --lens {job.lens}"
         context.log.warning(f"{job.lens}: {AS_IT_WAS_BUILT} {cure}")
-
-
-def _run(context: Context, project: Project, job: Job, shard: int | None, shards: int) -> Outcome:
-    from semilayer_pipelines.ingest.records_loop import run_records_loop
-    from semilayer_pipelines.ingest.run_job import run_job
-
-    report = page_reporter(context, job, shards)
-    run_id = context.run.run_id
-    if job.mode is not Mode.RECORDS:
-        return run_job(
-            project,
-            job.id,
-            run_id=run_id,
-            shard=shard,
-            report=report,
-            was_cancelled=lambda: _cancelled(context),
-        )
-    stay = run_records_loop(
-        project, job.id, run_id=run_id, report=report, was_cancelled=lambda: _cancelled(context)
-    )
-    return replace(stay.last, counts=stay.counts)
 
 
 def materialise_shard(
@@ -174,13 +190,13 @@ def _wait(context: Context, project: Project, job: Job) -> None:
         time.sleep(SWEEP_POLL_SECONDS)
     except BaseException:
         # Dagster's interrupt is no Exception. Left queued, the job would be launched again.
-        if _cancelled(context):
+        if was_cancelled(context):
             with project.registry.begin() as db:
                 jobs.cancel(db, job.id, project.clock())
         raise
 
 
-def _cancelled(context: Context) -> bool:
+def was_cancelled(context: Context) -> bool:
     """Say whether a person cancelled this run; otherwise it is interrupted by a shutdown."""
     run = context.instance.get_run_by_id(context.run.run_id)
     return run is not None and run.status in (

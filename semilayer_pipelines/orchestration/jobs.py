@@ -14,6 +14,7 @@ from semilayer_pipelines.orchestration.reporting import (
     log_observation,
     log_published,
 )
+from semilayer_pipelines.orchestration.small_jobs import do_small_jobs
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.jobs import Job, Mode
@@ -72,17 +73,33 @@ def _job(mode: Mode, description: str) -> dg.JobDefinition:
             raise failure(None, error) from None
         shard = job.shard if mode is Mode.REPAIR else config.shard
         outcome = execute(context, semilayer, job, shard=shard, shards=shards)
-        if _materialised(semilayer, job, outcome, shard):
-            log_materialisations(context, job, outcome, shard, shards)
-        elif outcome.counts != Counts():
-            log_observation(context, job, outcome)
-        log_published(context, job.env, job.lens, outcome)
+        _report(context, semilayer, job, outcome, shard, shards)
+        if config.job_id is not None:
+            # A person who launched a run waits for what they asked for, and nothing else.
+            for other, done, of_shards in do_small_jobs(context, semilayer, job, outcome):
+                _report(context, semilayer, other, done, None, of_shards)
 
     @dg.job(name=name, description=description, executor_def=dg.in_process_executor)
     def lens_job() -> None:
         run_lens()
 
     return lens_job
+
+
+def _report(
+    context: dg.OpExecutionContext,
+    project: Project,
+    job: Job,
+    outcome: "Outcome",
+    shard: int | None,
+    shards: int,
+) -> None:
+    """Record in Dagster what a job did."""
+    if _materialised(project, job, outcome, shard):
+        log_materialisations(context, job, outcome, shard, shards)
+    elif outcome.counts != Counts():
+        log_observation(context, job, outcome)
+    log_published(context, job.env, job.lens, outcome)
 
 
 def _job_row(project: Project, mode: Mode, config: LensRun) -> Job:

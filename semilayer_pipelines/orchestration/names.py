@@ -5,7 +5,7 @@ The names are fixed: dashboards, saved views and programs that launch over Graph
 
 from __future__ import annotations
 
-from semilayer_pipelines.registry.jobs import Job, Mode
+from semilayer_pipelines.registry.jobs import PRIORITY, Job, Mode
 
 __all__ = [
     "CHECKS",
@@ -17,8 +17,10 @@ __all__ = [
     "TAG_JOB_ID",
     "asset_key",
     "job_tags",
+    "limit_tags",
     "published_key",
     "run_config",
+    "run_key",
     "shard_name",
     "shard_names",
     "shard_number",
@@ -28,9 +30,15 @@ LOCATION = "semilayer_pipelines"
 
 TAG_SINGLETON = "semilayer/singleton"
 TAG_SWEEP = "semilayer/sweep"
+TAG_WALK = "semilayer/walk"
+"""On every run but those of records: it may last hours. All shards of a rebuild have one value."""
+
 TAG_LENS = "semilayer/lens"
 TAG_MODE = "semilayer/mode"
 TAG_JOB_ID = "semilayer/job_id"
+
+TAG_PROJECT = "semilayer/project"
+"""On the sensor: which registry the definitions are of, so that nobody takes them for another's."""
 
 JOB_NAMES = {
     Mode.FULL: "full_ingest",
@@ -87,19 +95,33 @@ def shard_number(name: str) -> int:
 
 
 def job_tags(job: Job, shard: int | None = None) -> dict[str, str]:
-    """Return the tags of a run of this job, which the run queue's limits look at."""
-    # A repair's key has its shard already.
-    one_shard = job.mode is Mode.FULL and shard is not None
-    singleton = f"{job.singleton}:{shard}" if one_shard else job.singleton
-    tags = {
-        TAG_SINGLETON: singleton,
+    """Return the tags of a run that is launched for this job."""
+    return {
+        **limit_tags(job, shard),
         TAG_LENS: f"{job.env}:{job.lens}",
         TAG_MODE: job.mode.value,
         TAG_JOB_ID: job.id,
+        # Dagster's own name: where places are few, the greater number starts first.
+        "dagster/priority": str(PRIORITY[job.mode]),
     }
+
+
+def limit_tags(job: Job, shard: int | None = None) -> dict[str, str]:
+    """Return the tags that the limits of the run queue count: what the job may not run beside."""
+    # A repair's key has its shard already.
+    one_shard = job.mode is Mode.FULL and shard is not None
+    tags = {TAG_SINGLETON: f"{job.singleton}:{shard}" if one_shard else job.singleton}
     if job.mode in (Mode.INCREMENTAL, Mode.SMART_SYNC, Mode.REPAIR):
         tags[TAG_SWEEP] = f"{job.env}:{job.lens}"
+    if job.mode is not Mode.RECORDS:
+        tags[TAG_WALK] = job.singleton
     return tags
+
+
+def run_key(job: Job, shard: int | None = None) -> str:
+    """Return the name of one launch of a job, which Dagster makes at most once."""
+    part = "" if shard is None else f":{shard}"
+    return f"{job.id}:{job.due_at.timestamp():.3f}{part}"
 
 
 def run_config(job: Job, shard: int | None = None) -> dict[str, object]:

@@ -13,14 +13,27 @@ from datetime import timedelta
 import dagster as dg
 from sqlalchemy import Connection
 
-from semilayer_pipelines.orchestration.names import TAG_JOB_ID, TAG_SINGLETON
+from semilayer_pipelines.orchestration.names import (
+    TAG_JOB_ID,
+    TAG_LENS,
+    TAG_MODE,
+    TAG_SINGLETON,
+    TAG_SWEEP,
+)
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, generations, jobs, shards
 from semilayer_pipelines.registry.jobs import Job, Mode, endings
 from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.shards import ShardStatus
 
-__all__ = ["SILENCE", "Launches", "cancel_queued", "close_silent", "launches_of"]
+__all__ = [
+    "SILENCE",
+    "InFlight",
+    "cancel_queued",
+    "cancelled_launches",
+    "close_silent",
+    "in_flight",
+]
 
 SILENCE = timedelta(seconds=45)
 """A running job whose heartbeat is older has lost its process; nine missed beats."""
@@ -34,39 +47,52 @@ _WAITING = frozenset(
 )
 _CANCELLED = frozenset({dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED})
 _STARTED = frozenset({dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING})
+_EXCLUSIVE = (TAG_SINGLETON, TAG_SWEEP)
+"""Tags of which the queue lets one run of a value work."""
 
 LOST = "The run's process was lost."
 
 
 @dataclass(frozen=True)
-class Launches:
-    """What Dagster knows of the runs of some jobs.
+class InFlight:
+    """What Dagster knows of the runs that wait or work.
 
-    `in_flight` has (job id, singleton tag) of runs that wait or work, `cancelled` the run keys of
-    those that a person took out of the queue.
+    `launched` has (job id, singleton tag) of each. `coming_up` has (mode, job id) of those that
+    will work soon: nothing of their kind is at work.
     """
 
-    in_flight: frozenset[tuple[str, str]]
-    cancelled: frozenset[str]
+    launched: frozenset[tuple[str, str]]
+    coming_up: Sequence[tuple[str, str]]
 
 
-def launches_of(instance: dg.DagsterInstance, job_ids: Collection[str]) -> Launches:
-    """Look the runs of these jobs up, in one query."""
-    if not job_ids:
-        return Launches(frozenset(), frozenset())
-    runs = instance.get_runs(dg.RunsFilter(tags={TAG_JOB_ID: list(job_ids)}))
-    return Launches(
-        frozenset(
-            (run.tags[TAG_JOB_ID], run.tags.get(TAG_SINGLETON, ""))
+def in_flight(instance: dg.DagsterInstance) -> InFlight:
+    """Look up the runs that wait or work, in one query."""
+    found = instance.get_runs(dg.RunsFilter(statuses=list(_WAITING | _STARTED)))
+    runs = [run for run in found if TAG_JOB_ID in run.tags]
+    at_work = {kind for run in runs if run.status in _STARTED for kind in _kinds(run)}
+    return InFlight(
+        frozenset((run.tags[TAG_JOB_ID], run.tags.get(TAG_SINGLETON, "")) for run in runs),
+        [
+            (run.tags.get(TAG_MODE, ""), run.tags[TAG_JOB_ID])
             for run in runs
-            if run.status in _WAITING | _STARTED
-        ),
-        frozenset(
-            run.tags["dagster/run_key"]
-            for run in runs
-            if run.status is dg.DagsterRunStatus.CANCELED and "dagster/run_key" in run.tags
-        ),
+            if run.status in _WAITING and at_work.isdisjoint(_kinds(run))
+        ],
     )
+
+
+def _kinds(run: dg.DagsterRun) -> set[tuple[str, str]]:
+    return {(tag, run.tags[tag]) for tag in _EXCLUSIVE if tag in run.tags}
+
+
+def cancelled_launches(instance: dg.DagsterInstance, job_ids: Collection[str]) -> frozenset[str]:
+    """Return the run keys of these jobs' runs that a person took out of the queue."""
+    if not job_ids:
+        return frozenset()
+    cancelled = dg.RunsFilter(
+        tags={TAG_JOB_ID: list(job_ids)}, statuses=[dg.DagsterRunStatus.CANCELED]
+    )
+    tags = [run.tags for run in instance.get_runs(cancelled)]
+    return frozenset(of_run["dagster/run_key"] for of_run in tags if "dagster/run_key" in of_run)
 
 
 def close_silent(instance: dg.DagsterInstance, project: Project, job: Job) -> None:
@@ -74,13 +100,27 @@ def close_silent(instance: dg.DagsterInstance, project: Project, job: Job) -> No
 
     Dagster may believe that its runs are at work. They are reported failed, which frees their tags.
     """
-    runs = instance.get_runs(dg.RunsFilter(tags={TAG_JOB_ID: job.id}))
+    runs = _runs_of(instance, job)
     what_now = _decide(project, job, runs)
     if what_now is None:
         return
     for run in runs:
-        if run.status in _STARTED:
+        if run.status in _STARTED and not _does_another_job(project, run):
             instance.report_run_failed(run, f"{LOST} Job {job.id}: {what_now}.")
+
+
+def _runs_of(instance: dg.DagsterInstance, job: Job) -> list[dg.DagsterRun]:
+    """Return the runs that were launched for a job, and the one that has it."""
+    runs = list(instance.get_runs(dg.RunsFilter(tags={TAG_JOB_ID: job.id})))
+    if job.run_id is not None and all(run.run_id != job.run_id for run in runs):
+        has_it = instance.get_run_by_id(job.run_id)
+        return runs if has_it is None else [*runs, has_it]
+    return runs
+
+
+def _does_another_job(project: Project, run: dg.DagsterRun) -> bool:
+    with project.registry.read() as db:
+        return bool(jobs.of_run(db, run.run_id))
 
 
 def cancel_queued(project: Project, job: Job) -> None:
@@ -100,7 +140,7 @@ def _decide(project: Project, job: Job, runs: Sequence[dg.DagsterRun]) -> str | 
         if not jobs.holds(db, job.id, job.lease):
             return None
         changes.release(db, job.id)
-        if any(run.run_id == job.run_id and run.status in _CANCELLED for run in runs):
+        if any(_cancelled(run, job) for run in runs):
             endings.cancel(db, job, counts=job.counts, now=now)
             return "canceled"
         if job.mode is Mode.FULL and _resting(db, job):
@@ -120,6 +160,13 @@ def _decide(project: Project, job: Job, runs: Sequence[dg.DagsterRun]) -> str | 
             db, job, failures=job.attempt, hiccup=True, error=LOST, cure=cure, now=now
         )
         return f"tried again later, after {job.attempt} attempts"
+
+
+def _cancelled(run: dg.DagsterRun, job: Job) -> bool:
+    """Say whether a person cancelled the run that had the job, and meant the job by it."""
+    # A run that did this job for another lens was cancelled for its own.
+    meant = run.tags.get(TAG_LENS, f"{job.env}:{job.lens}") == f"{job.env}:{job.lens}"
+    return run.run_id == job.run_id and run.status in _CANCELLED and meant
 
 
 def _resting(db: Connection, job: Job) -> bool:

@@ -6,7 +6,8 @@ never keep the others waiting.
 """
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 from typing import TypeVar
 
@@ -16,21 +17,25 @@ from semilayer_pipelines.errors import RegistryUnavailable
 from semilayer_pipelines.orchestration.names import (
     JOB_NAMES,
     SENSOR,
+    TAG_PROJECT,
     TAG_SINGLETON,
     job_tags,
+    limit_tags,
     run_config,
+    run_key,
 )
 from semilayer_pipelines.orchestration.recovery import (
     SILENCE,
-    Launches,
+    InFlight,
     cancel_queued,
+    cancelled_launches,
     close_silent,
-    launches_of,
+    in_flight,
 )
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import generations, jobs, lenses, shards
-from semilayer_pipelines.registry.jobs import Job, Mode
+from semilayer_pipelines.registry.jobs import PRIORITY, RUNS_AHEAD, Job, Mode
 from semilayer_pipelines.registry.shards import ShardStatus
 
 __all__ = ["LAUNCH_LOST", "due_jobs_sensor"]
@@ -42,20 +47,28 @@ warnings.filterwarnings("ignore", r"Parameter `owners` of initializer `Sensor", 
 _T = TypeVar("_T")
 
 MAX_LAUNCHES = 50
-"""Jobs launched by one tick; the rest follow five seconds later."""
+"""Runs launched by one tick; the rest follow five seconds later."""
+
+MAX_LOOKED_AT = 500
+"""Jobs without a run that one tick looks at."""
 
 LAUNCH_LOST = timedelta(minutes=2)
 """A due job whose run neither exists nor took it after this long is launched again."""
 
+_ALL_CARED_FOR = "The runs that wait or start do what is due."
 
-def due_jobs_sensor(targets: list[dg.JobDefinition]) -> dg.SensorDefinition:
-    """Return the sensor; `targets` are the jobs that it may launch."""
+
+def due_jobs_sensor(
+    targets: list[dg.JobDefinition], *, identity: str | None = None
+) -> dg.SensorDefinition:
+    """Return the sensor; `targets` are the jobs that it may launch, `identity` the registry's."""
 
     @dg.sensor(
         name=SENSOR,
         description="Launches the jobs that are due in the registry, and takes care of runs whose "
         "process is gone.",
         jobs=targets,
+        tags={TAG_PROJECT: identity} if identity else None,
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
@@ -63,10 +76,6 @@ def due_jobs_sensor(targets: list[dg.JobDefinition]) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, semilayer: dg.ResourceParam[Project]
     ) -> dg.SensorResult | dg.SkipReason:
         instance = context.instance
-
-        def requests_of(job: Job) -> list[dg.RunRequest]:
-            return _requests(semilayer, launches, job)
-
         now = semilayer.clock()
         try:
             with semilayer.registry.read() as db:
@@ -74,15 +83,18 @@ def due_jobs_sensor(targets: list[dg.JobDefinition]) -> dg.SensorDefinition:
                     return dg.SkipReason("No job is due.")
                 silent = jobs.silent(db, now - SILENCE)
             _each(context, silent, lambda job: close_silent(instance, semilayer, job))
+            flying = in_flight(instance)
             with semilayer.registry.read() as db:
-                due = jobs.due(db, semilayer.clock(), limit=MAX_LAUNCHES)
-            launches = launches_of(instance, [job.id for job in due])
-            requests = _each(context, due, requests_of)
+                waiting = _not_launched(jobs.due(db, semilayer.clock()), flying)[:MAX_LOOKED_AT]
+                small = jobs.small_and_due(db, semilayer.clock())
+            cancelled = cancelled_launches(instance, [job.id for job in waiting])
+            launches = _Launches(semilayer, flying, cancelled, small)
+            _each(context, waiting, launches.add)
         except RegistryUnavailable as error:
             return dg.SkipReason(str(error))
-        if not due:
-            return dg.SkipReason("No job is due.")
-        return dg.SensorResult(run_requests=[one for several in requests for one in several])
+        if not launches.requests:
+            return dg.SkipReason(_ALL_CARED_FOR if waiting else "No job is due.")
+        return dg.SensorResult(run_requests=launches.requests[:MAX_LAUNCHES])
 
     return due_jobs
 
@@ -102,38 +114,63 @@ def _each(
     return done
 
 
-def _requests(project: Project, launches: Launches, job: Job) -> list[dg.RunRequest]:
-    """Return the launches of a job: one, or for a full ingest one per shard that is not filled."""
-    numbers = _open_shards(project, job) if job.mode is Mode.FULL else [None]
-    requests = [_request(job, number) for number in numbers]
-    if requests and all(request.run_key in launches.cancelled for request in requests):
-        cancel_queued(project, job)
-        return []
-    if project.clock() - job.due_at > LAUNCH_LOST and not any(
-        job_id == job.id for job_id, _ in launches.in_flight
-    ):
-        with project.registry.begin() as db:
-            job = jobs.relaunch(db, job.id, project.clock())
-        requests = [_request(job, number) for number in numbers]
-    return [
-        request
-        for number, request in zip(numbers, requests, strict=True)
-        if not _in_flight(launches, job, number)
-    ]
+def _not_launched(due: Iterable[Job], flying: InFlight) -> list[Job]:
+    """Return the jobs that no run is under way for, those of the first modes before the others.
+
+    A full ingest may be under way in part; its shards are looked at one by one.
+    """
+    left = [job for job in due if job.mode is Mode.FULL or not _launched(flying, job, None)]
+    return sorted(left, key=lambda job: -PRIORITY[job.mode])
 
 
-def _in_flight(launches: Launches, job: Job, shard: int | None) -> bool:
-    """Say whether a run does this already: one of this shard, or one of all shards."""
+def _launched(flying: InFlight, job: Job, shard: int | None) -> bool:
+    """Say whether a run is under way for this already: one of this shard, or one of all shards."""
     return any(
-        (job.id, job_tags(job, number)[TAG_SINGLETON]) in launches.in_flight
+        (job.id, limit_tags(job, number)[TAG_SINGLETON]) in flying.launched
         for number in {shard, None}
     )
 
 
+class _Launches:
+    """The launches of one tick."""
+
+    def __init__(
+        self, project: Project, flying: InFlight, cancelled: Collection[str], small: Collection[str]
+    ) -> None:
+        self._project = project
+        self._flying = flying
+        self._cancelled = cancelled
+        self._small = small
+        self._coming_up = Counter(mode for mode, job_id in flying.coming_up if job_id in small)
+        self.requests: list[dg.RunRequest] = []
+
+    def add(self, job: Job) -> None:
+        """Launch a job: one run, or for a full ingest one for each shard that is not filled.
+
+        A small job is left to the runs that come up, where there are enough of its mode.
+        """
+        small = job.id in self._small
+        numbers = _open_shards(self._project, job) if job.mode is Mode.FULL else [None]
+        if numbers and all(run_key(job, number) in self._cancelled for number in numbers):
+            cancel_queued(self._project, job)
+            return
+        if small and self._coming_up[job.mode] >= RUNS_AHEAD:
+            return
+        if self._project.clock() - job.due_at > LAUNCH_LOST and not any(
+            job_id == job.id for job_id, _ in self._flying.launched
+        ):
+            with self._project.registry.begin() as db:
+                job = jobs.relaunch(db, job.id, self._project.clock())
+        made = [
+            _request(job, number) for number in numbers if not _launched(self._flying, job, number)
+        ]
+        self._coming_up[job.mode] += len(made) if small else 0
+        self.requests += made
+
+
 def _request(job: Job, shard: int | None) -> dg.RunRequest:
-    part = "" if shard is None else f":{shard}"
     return dg.RunRequest(
-        run_key=f"{job.id}:{job.due_at.timestamp():.3f}{part}",
+        run_key=run_key(job, shard),
         job_name=JOB_NAMES[job.mode],
         run_config=run_config(job, shard),
         tags=job_tags(job, shard),

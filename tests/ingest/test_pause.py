@@ -181,7 +181,7 @@ def test_changes_of_a_cancelled_job_are_applied_with_the_next_sync_at_the_latest
 
     # then a job is queued for them, though nobody called again
     with lab.project.registry.read() as db:
-        asked = jobs.due_of(db, lab.lens.id, Mode.RECORDS, lab.project.clock())
+        asked = jobs.next_small(db, Mode.RECORDS, lab.project.clock())
     assert asked is not None
     lab.run(asked)
     with lab.project.registry.read() as db:

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from semilayer_pipelines.ingest import records_loop
+from semilayer_pipelines.ingest import further_jobs
 from tests.lab import Lab
 
 MakeLab = Callable[..., Lab]
@@ -27,7 +27,7 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that has done its job need not wait for twenty seconds for another."""
-    monkeypatch.setattr(records_loop, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(further_jobs, "IDLE_SECONDS", 0.3)
 
 
 @pytest.fixture

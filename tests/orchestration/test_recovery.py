@@ -235,3 +235,68 @@ def test_a_run_that_was_only_slow_can_write_nothing_more(
     with pytest.raises(Fenced):
         lab.run(job, report=seems_dead)
     assert job_row(lab, job.id).status is JobStatus.QUEUED
+
+
+def other_job(lab: Lab) -> Job:
+    """Return a queued job of another lens than the one that a run is named after."""
+    lab.push("others")
+    other = Lab(lab.project, lab.folder, name="others")
+    other.full()
+    return other.request(Mode.SMART_SYNC)
+
+
+def silent_in(
+    lab: Lab, instance: dg.DagsterInstance, named: Job, job: Job, status: dg.DagsterRunStatus
+) -> dg.DagsterRun:
+    """Let a run that was launched for `named` have died while it did `job`."""
+    run: dg.DagsterRun = create_run_for_test(
+        instance, job_name="some", status=status, tags=job_tags(named)
+    )
+    died = lab.project.clock() - SILENCE - timedelta(seconds=1)
+    with lab.project.registry.begin() as db:
+        assert jobs.take(db, job.id, lease="dead", run_id=run.run_id, now=died)
+    return run
+
+
+def test_a_job_that_died_in_another_ones_run_is_launched_again_and_that_run_closed(
+    synced: tuple[Lab, Job], instance: dg.DagsterInstance
+) -> None:
+    lab, named = synced
+    lab.run(named)
+    job = other_job(lab)
+    run = silent_in(lab, instance, named, job, STARTED)
+
+    (request,) = requests(lab, instance)
+
+    assert request.tags["semilayer/job_id"] == job.id
+    assert job_row(lab, job.id).attempt == 2
+    assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
+
+
+def test_who_cancelled_a_run_for_its_own_lens_did_not_mean_the_job_of_another(
+    synced: tuple[Lab, Job], instance: dg.DagsterInstance
+) -> None:
+    lab, named = synced
+    lab.run(named)
+    job = other_job(lab)
+    silent_in(lab, instance, named, job, dg.DagsterRunStatus.CANCELED)
+
+    requests(lab, instance)
+
+    assert job_row(lab, job.id).status is JobStatus.QUEUED
+
+
+def test_a_run_that_lost_one_job_and_does_another_is_not_closed(
+    synced: tuple[Lab, Job], instance: dg.DagsterInstance
+) -> None:
+    lab, named = synced
+    job = other_job(lab)
+    run = silent_in(lab, instance, named, job, STARTED)
+    with lab.project.registry.begin() as db:
+        now = lab.project.clock()
+        assert jobs.take(db, named.id, lease="alive", run_id=run.run_id, now=now)
+
+    requests(lab, instance)
+
+    assert job_row(lab, job.id).status is JobStatus.QUEUED
+    assert status_of(instance, run) is STARTED

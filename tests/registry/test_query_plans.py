@@ -15,6 +15,7 @@ from sqlalchemy import Connection, event
 from semilayer_pipelines.registry import changes, jobs, page_log, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Lens
 from tests.registry.given import NOW, at, make_lens
 
@@ -64,6 +65,9 @@ HOT: dict[str, Callable[[Connection, int], object]] = {
     "buffered": lambda db, lens: changes.buffered(db, lens),
     "heartbeat": lambda db, lens: jobs.beat(db, "j", NOW),
     "due": lambda db, lens: jobs.due(db, NOW),
+    "small_and_due": lambda db, lens: jobs.small_and_due(db, NOW),
+    "next_small": lambda db, lens: jobs.next_small(db, Mode.FULL, NOW),
+    "of_run": lambda db, lens: jobs.of_run(db, "run"),
     "anything_to_do": lambda db, lens: jobs.anything_to_do(db, NOW, NOW),
     "silent": lambda db, lens: jobs.silent(db, NOW),
     "running": lambda db, lens: jobs.running(db, lens),

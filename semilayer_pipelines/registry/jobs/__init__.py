@@ -9,19 +9,19 @@ one order.
 
 from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.registry.jobs.endings import finish, requeue, retry
-from semilayer_pipelines.registry.jobs.job import Job, singleton_key
+from semilayer_pipelines.registry.jobs.job import PRIORITY, Job, singleton_key
 from semilayer_pipelines.registry.jobs.queries import (
     QueueCounts,
     anything_to_do,
     done_since,
     due,
-    due_of,
     find,
     get,
     holds,
     is_due,
     last_began,
     last_completed,
+    of_run,
     queue_counts,
     queued,
     recent,
@@ -36,9 +36,12 @@ from semilayer_pipelines.registry.jobs.queue import (
     relaunch,
     request,
 )
+from semilayer_pipelines.registry.jobs.sharing import RUNS_AHEAD, next_small, small_and_due
 from semilayer_pipelines.registry.jobs.steps import beat, heartbeat, join, take
 
 __all__ = [
+    "PRIORITY",
+    "RUNS_AHEAD",
     "Job",
     "JobStatus",
     "Mode",
@@ -49,7 +52,6 @@ __all__ = [
     "cancel",
     "done_since",
     "due",
-    "due_of",
     "find",
     "finish",
     "get",
@@ -60,6 +62,8 @@ __all__ = [
     "join",
     "last_began",
     "last_completed",
+    "next_small",
+    "of_run",
     "postpone",
     "queue_counts",
     "queued",
@@ -71,5 +75,6 @@ __all__ = [
     "running",
     "silent",
     "singleton_key",
+    "small_and_due",
     "take",
 ]

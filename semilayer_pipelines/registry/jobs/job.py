@@ -17,6 +17,7 @@ from semilayer_pipelines.registry import tables
 
 __all__ = [
     "EXCLUSIVE_MODES",
+    "PRIORITY",
     "SELECT_JOB",
     "Job",
     "job_of",
@@ -26,6 +27,15 @@ __all__ = [
 
 EXCLUSIVE_MODES = frozenset({Mode.INCREMENTAL, Mode.SMART_SYNC, Mode.REPAIR})
 """Modes of which at most one job of a lens runs at a time."""
+
+PRIORITY = {
+    Mode.RECORDS: 4,
+    Mode.INCREMENTAL: 3,
+    Mode.REPAIR: 2,
+    Mode.SMART_SYNC: 1,
+    Mode.FULL: 0,
+}
+"""Which mode comes first where there is no place for all: the greater number."""
 
 _PREFIX = {
     Mode.FULL: "full",

@@ -28,15 +28,16 @@ __all__ = [
     "anything_to_do",
     "done_since",
     "due",
-    "due_of",
     "find",
     "get",
     "holds",
     "is_due",
     "last_began",
     "last_completed",
+    "of_run",
     "queue_counts",
     "queued",
+    "ready",
     "recent",
     "running",
     "silent",
@@ -90,16 +91,14 @@ def _not_found(message: str) -> NotFound:
     )
 
 
-def due(db: Connection, now: datetime, limit: int = 100) -> list[Job]:
+def due(db: Connection, now: datetime) -> list[Job]:
     """Return the jobs to launch now, oldest first: queued, their time come, a run could take them.
 
     Left out: jobs of paused lenses, all exclusive jobs of a lens but the next, while none runs
     and there is an index, and what was due less than `NUDGE_GRACE` ago and is launched by the
     service that queued it.
     """
-    rows = db.execute(
-        SELECT_JOB.where(_to_launch(now)).order_by(_jobs.due_at, _jobs.id).limit(limit)
-    )
+    rows = db.execute(SELECT_JOB.where(_to_launch(now)).order_by(_jobs.due_at, _jobs.id))
     return [job_of(row) for row in rows]
 
 
@@ -112,15 +111,16 @@ def anything_to_do(db: Connection, now: datetime, silent_before: datetime) -> bo
 def is_due(db: Connection, job_id: str, now: datetime) -> bool:
     """Say whether a job is queued, its time has come and a run could take it."""
     query = select(_jobs.id).select_from(tables.jobs.join(tables.lenses))
-    return db.execute(query.where(_jobs.id == job_id, _ready(now))).first() is not None
+    return db.execute(query.where(_jobs.id == job_id, ready(now))).first() is not None
 
 
 def _to_launch(now: datetime) -> ColumnElement[bool]:
     left_alone = and_(_jobs.nudged, _jobs.due_at > now - NUDGE_GRACE)
-    return and_(_ready(now), not_(left_alone))
+    return and_(ready(now), not_(left_alone))
 
 
-def _ready(now: datetime) -> ColumnElement[bool]:
+def ready(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a job is queued, its time has come and a run could take it."""
     other = tables.jobs.alias("other")
     sooner = or_(
         other.c.due_at < _jobs.due_at,
@@ -154,20 +154,6 @@ def _ready(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def due_of(db: Connection, lens_id: int, mode: Mode, now: datetime) -> Job | None:
-    """Return a lens's queued job of a mode when its time has come and the lens is not paused."""
-    row = db.execute(
-        SELECT_JOB.where(
-            _jobs.lens_id == lens_id,
-            _jobs.mode == mode,
-            _jobs.status == JobStatus.QUEUED,
-            _jobs.due_at <= now,
-            tables.lenses.c.status != LensStatus.PAUSED,
-        ).limit(1)
-    ).first()
-    return None if row is None else job_of(row)
-
-
 def silent(db: Connection, before: datetime) -> list[Job]:
     """Return running jobs that gave no sign of life since `before`.
 
@@ -189,6 +175,12 @@ def queued(db: Connection, lens_id: int) -> list[Job]:
             _jobs.due_at, _jobs.id
         )
     )
+    return [job_of(row) for row in rows]
+
+
+def of_run(db: Connection, run_id: str) -> list[Job]:
+    """Return the jobs that a run has at hand; a full ingest may be several runs'."""
+    rows = db.execute(SELECT_JOB.where(_jobs.status == JobStatus.RUNNING, _jobs.run_id == run_id))
     return [job_of(row) for row in rows]
 
 

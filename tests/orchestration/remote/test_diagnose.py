@@ -63,14 +63,24 @@ def test_records_that_cannot_be_read_are_no_reason_to_fail(root: Path) -> None:
     assert "semilayer dev" in why_waiting(root)
 
 
-def test_the_queue_is_limited_to_one_run_of_a_kind(instance: dg.DagsterInstance) -> None:
+def test_the_queue_keeps_places_free_for_what_a_long_run_must_not_hold_up(
+    instance: dg.DagsterInstance,
+) -> None:
     queue = instance.get_concurrency_config().run_queue_config
     assert queue
 
-    limits = {
-        limit["key"]: (limit["limit"], limit["value"]) for limit in queue.tag_concurrency_limits
-    }
-    unique = (1, {"applyLimitPerUniqueValue": True})
-    assert limits == {"semilayer/singleton": unique, "semilayer/sweep": unique}
+    limits = [
+        (limit["key"], limit.get("value"), limit["limit"]) for limit in queue.tag_concurrency_limits
+    ]
+    unique = {"applyLimitPerUniqueValue": True}
+    assert limits == [
+        ("semilayer/singleton", unique, 1),
+        ("semilayer/sweep", unique, 1),
+        ("semilayer/walk", None, 8),
+        ("semilayer/walk", unique, 4),
+        ("semilayer/mode", "full", 6),
+        ("dagster/backfill", unique, 4),
+    ]
+    assert queue.max_concurrent_runs == 10
     assert instance.run_monitoring_enabled
     assert not instance.telemetry_enabled
