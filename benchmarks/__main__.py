@@ -38,6 +38,7 @@ BENCHMARKS = {
     "webhook": ("benchmarks.webhook", "run"),
     "weaviate": ("benchmarks.weaviate", "run"),
     "freshness": ("benchmarks.freshness", "run"),
+    "fairness": ("benchmarks.fairness", "run"),
     "recall": ("benchmarks.recall", "run"),
     "memory": ("benchmarks.memory", "run_small"),
     "million": ("benchmarks.memory", "run_large"),

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +32,12 @@ from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.registry.page_log import LoggedPage
 
-__all__ = ["Dev", "Site"]
+__all__ = ["ENV", "Dev", "Site"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SAMPLE = _ROOT / "examples" / "debian" / "packages.parquet"
 _SEMILAYER = Path(sys.executable).with_name("semilayer")
-_ENV = "bench"
+ENV = "bench"
 _UP_SECONDS = 120.0
 _EVENTS = """
 import json, sys
@@ -66,12 +66,28 @@ class Site:
     service_key: str
 
     @classmethod
-    def at(cls, folder: Path, *, number: int, rows: int, provider: str) -> Site:
-        """Make the table and the lenses, and ingest them here, without Dagster."""
+    def at(
+        cls,
+        folder: Path,
+        *,
+        number: int,
+        rows: int,
+        provider: str,
+        others: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> Site:
+        """Make the table and the lenses, and ingest them here, without Dagster.
+
+        `others` are pushed besides, with these keys of their configuration changed.
+        """
         sample = pl.read_parquet(_SAMPLE, columns=["name", "summary", "description"]).head(rows)
         with closing(sqlite3.connect(folder / "source.db")) as table, table:
-            table.execute("CREATE TABLE packages (name TEXT PRIMARY KEY, summary TEXT, more TEXT)")
-            table.executemany("INSERT INTO packages VALUES (?, ?, ?)", sample.iter_rows())
+            table.execute(
+                "CREATE TABLE packages (name TEXT PRIMARY KEY, summary TEXT, more TEXT, "
+                "updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)"
+            )
+            table.executemany(
+                "INSERT INTO packages (name, summary, more) VALUES (?, ?, ?)", sample.iter_rows()
+            )
         text = {"type": "text", "searchable": True}
         lens = {
             "source": "main",
@@ -85,33 +101,37 @@ class Site:
         config = {
             "stack": "bench",
             "sources": {"main": source},
-            "lenses": dict.fromkeys(names, lens),
+            "lenses": dict.fromkeys(names, lens)
+            | {name: lens | dict(changes) for name, changes in (others or {}).items()},
         }
         (folder / "sl.config.yaml").write_text(json.dumps(config))
         for name in ("dagster.yaml", "workspace.yaml"):
             shutil.copy(_ROOT / name, folder / name)
-        project = Project(Settings.from_environ({"SEMILAYER_ENV": _ENV}, folder))
-        apply_push(project, plan_push(project, load_config(folder / "sl.config.yaml"), _ENV))
+        project = Project(Settings.from_environ({"SEMILAYER_ENV": ENV}, folder))
+        apply_push(project, plan_push(project, load_config(folder / "sl.config.yaml"), ENV))
         for name in names:
             _ingest(project, name)
         with project.registry.begin() as db:
             now = project.clock()
             _, key = api_keys.create(
-                db, _ENV, KeyKind.SERVICE, "bench", choose=secrets.choice, now=now
+                db, ENV, KeyKind.SERVICE, "bench", choose=secrets.choice, now=now
             )
         return cls(folder, project, sample["name"][0], names, key)
 
     def edit(self, text: str) -> None:
         """Give the row another text."""
         with closing(sqlite3.connect(self.folder / "source.db")) as table, table:
-            table.execute("UPDATE packages SET summary = ? WHERE name = ?", (text, self.key))
+            table.execute(
+                "UPDATE packages SET summary = ?, updated_at = CURRENT_TIMESTAMP WHERE name = ?",
+                (text, self.key),
+            )
 
     def shows(self, lens: str) -> object:
         """Return the row's text in the index."""
         with self.project.registry.read() as db:
-            active = generations.active(db, lenses.get(db, _ENV, lens).id)
+            active = generations.active(db, lenses.get(db, ENV, lens).id)
         assert active is not None
-        row = self.project.store(_ENV).open(active.index_name).get(self.key)
+        row = self.project.store(ENV).open(active.index_name).get(self.key)
         return row and row["summary"]
 
     def progress(self, job_id: str) -> tuple[Job, list[LoggedPage]]:
@@ -135,7 +155,7 @@ class Site:
     def environ(self) -> dict[str, str]:
         """The environment of everything that is started for it."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SEMILAYER_", "DAGSTER_"))}
-        return kept | {"SEMILAYER_ENV": _ENV, "PYTHONPATH": str(_ROOT)}
+        return kept | {"SEMILAYER_ENV": ENV, "PYTHONPATH": str(_ROOT)}
 
     @contextmanager
     def dev(self, *, ui: bool) -> Iterator[Dev]:
@@ -186,7 +206,7 @@ class Dev:
 
 def _ingest(project: Project, name: str) -> None:
     with project.registry.begin() as db:
-        now, lens = project.clock(), lenses.get(db, _ENV, name)
+        now, lens = project.clock(), lenses.get(db, ENV, name)
         lenses.set_status(db, lens.id, LensStatus.INDEXING, now=now)
         job = jobs.request(db, lens, Mode.FULL, job_id=uuid4().hex, origin="bench", now=now).job
     run_job(project, job.id)
