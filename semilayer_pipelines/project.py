@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.dev_addresses import DevAddresses, running_dev
 from semilayer_pipelines.env_file import with_env_file
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.private_files import private_folder
@@ -48,8 +49,7 @@ def utc_now() -> datetime:
 class Settings:
     """What the environment says; every setting has a default that works on one machine.
 
-    `env` is the environment of a person's own program, where it names none. `launch_url` is the web
-    server that the webhook launches runs through, where one was named.
+    `env` is the environment of a person's own program, where it names none.
     """
 
     root: Path
@@ -58,9 +58,8 @@ class Settings:
     env: str
     registry_url: str
     store: str
-    dagster_url: str
+    dagster_url: str | None = None
     embedder_url: str | None = None
-    launch_url: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], cwd: Path) -> Settings:
@@ -85,9 +84,8 @@ class Settings:
             env=environ.get("SEMILAYER_ENV", "development"),
             registry_url=environ.get("SEMILAYER_REGISTRY_URL", f"sqlite:///{home}/registry.db"),
             store=environ.get("SEMILAYER_STORE", "lancedb"),
-            dagster_url=environ.get("SEMILAYER_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/"),
+            dagster_url=(url := environ.get("SEMILAYER_DAGSTER_URL")) and url.rstrip("/"),
             embedder_url=environ.get("SEMILAYER_EMBEDDER_URL"),
-            launch_url=(url := environ.get("SEMILAYER_DAGSTER_URL")) and url.rstrip("/"),
         )
 
 
@@ -187,6 +185,18 @@ class Project:
         """Whether a configuration or the state of earlier commands shows that it was meant."""
         return self.settings.config.is_file() or self.settings.home.is_dir()
 
+    @property
+    def dev(self) -> DevAddresses | None:
+        """The `semilayer dev` that runs for this project now, on this machine."""
+        return running_dev(self.settings.home)
+
+    @property
+    def dagster_url(self) -> str | None:
+        """The address of Dagster's web server: the one that was named, else that of `dev`."""
+        if self.settings.dagster_url is not None:
+            return self.settings.dagster_url
+        return None if (dev := self.dev) is None else dev.dagster
+
     @cached_property
     def registry(self) -> Registry:
         """The registry, migrated to this code's version."""
@@ -258,13 +268,18 @@ class Project:
         """Return the embedder of a lens; its model loads at the first text.
 
         With `SEMILAYER_EMBEDDER_URL`, a sentence-transformers model is used there if it can be.
+        Without it, the one of a running `semilayer dev` is used where it is the same model.
         """
         from semilayer_pipelines.embedders import open_embedder
 
         # Kept, so that a long-lived process asks the service once and keeps its connections.
         if config not in self._embedders:
+            named, dev = self.settings.embedder_url, self.dev
             self._embedders[config] = open_embedder(
-                config, environ=self.environ, service=self.settings.embedder_url
+                config,
+                environ=self.environ,
+                service=named or (dev.embedder if dev else None),
+                named=named is not None,
             )
         return self._embedders[config]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections import Counter
@@ -31,6 +32,7 @@ from semilayer_pipelines.dev.dagster import (
     webhook_process,
 )
 from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port
+from semilayer_pipelines.dev_addresses import DevAddresses, forget_addresses, leave_addresses
 from semilayer_pipelines.errors import ConfigError, Terminal
 from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.project import Project
@@ -81,10 +83,14 @@ def dev(
     ended = None
     try:
         shown = errors if as_json else console
-        supervisor = _start(project, ui_port, webhook_port, shown, embedder=not no_embedder)
+        # One that was killed could not take its own away.
+        forget_addresses(project.settings.home)
+        supervisor, addresses = _start(
+            project, ui_port, webhook_port, shown, embedder=not no_embedder
+        )
+        leave_addresses(project.settings.home, addresses)
         if as_json:
-            dagster_url = None if ui_port is None else local_url(ui_port)
-            say_json({"dagster": dagster_url, "webhook": local_url(webhook_port)})
+            say_json({"dagster": addresses.dagster, "webhook": addresses.webhook})
         tell("\n  " + _welcome(project, ui_port, webhook_port) + "\n")
         while not (ended := supervisor.ended()):
             time.sleep(0.2)
@@ -98,6 +104,7 @@ def dev(
             with suppress(OSError):
                 tell("Stopping …")
             supervisor.stop()
+        forget_addresses(project.settings.home)
         for number, handler in before.items():
             signal.signal(number, handler)
         alone.release()
@@ -107,18 +114,23 @@ def dev(
 
 def _start(
     project: Project, ui_port: int | None, webhook_port: int, shown: Console, *, embedder: bool
-) -> Supervisor:
+) -> tuple[Supervisor, DevAddresses]:
     refuse_taken("--webhook-port", webhook_port)
     beside = [webhook_process(webhook_port)]
-    environ = {} if ui_port is None else {"SEMILAYER_DAGSTER_URL": local_url(ui_port)}
+    environ = {}
+    dagster_url = None if ui_port is None else local_url(ui_port)
+    if dagster_url is not None:
+        environ["SEMILAYER_DAGSTER_URL"] = dagster_url
     model = shared_model(project) if embedder and not project.settings.embedder_url else None
+    embedder_url = None
     if model is not None:
         embedder_port = free_port()
         beside.append(_embedder(model, embedder_port))
-        environ["SEMILAYER_EMBEDDER_URL"] = local_url(embedder_port)
-    return start_dagster(
+        embedder_url = environ["SEMILAYER_EMBEDDER_URL"] = local_url(embedder_port)
+    supervisor = start_dagster(
         project, ui_port=ui_port, say=partial(_say, shown), environ=environ, beside=beside
     )
+    return supervisor, DevAddresses(os.getpid(), dagster_url, local_url(webhook_port), embedder_url)
 
 
 def _refuse_a_second(project: Project) -> FileLock:
@@ -154,9 +166,9 @@ def _welcome(project: Project, ui_port: int | None, webhook_port: int) -> str:
     else:
         told = f"Dagster:  {local_url(ui_port)}   (Ctrl-C stops everything)"
     told += f"\n  Webhook:  {local_url(webhook_port)}/v1/ingest/LENS   (key: semilayer keys create)"
-    if ui_port is not None and local_url(ui_port) != project.settings.dagster_url:
-        setting = f"export SEMILAYER_DAGSTER_URL={local_url(ui_port)}"
-        told += f"\n  For `semilayer push` to find it: {setting}"
+    named = project.settings.dagster_url
+    if ui_port is not None and named not in (None, local_url(ui_port)):
+        told += f"\n  SEMILAYER_DAGSTER_URL names {named}; unset it for `push` to find this one."
     return told
 
 

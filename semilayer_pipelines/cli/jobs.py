@@ -40,9 +40,9 @@ def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: 
             state = job_state(db, jobs.find(db, env, job_id))
             pages = page_log.of_job(db, state.job.id, SHOWN_PAGES)
         if as_json:
-            say_json(_story_as_json(state, pages, project.settings.dagster_url))
+            say_json(_story_as_json(state, pages, project.dagster_url))
         else:
-            _story(state, pages, project.settings.dagster_url)
+            _story(state, pages, project.dagster_url)
         return
     with project.registry.read() as db:
         check_env(db, env)
@@ -68,7 +68,7 @@ def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: 
     console.print(table)
 
 
-def _story(state: JobState, pages: Sequence[LoggedPage], dagster_url: str) -> None:
+def _story(state: JobState, pages: Sequence[LoggedPage], dagster_url: str | None) -> None:
     job = state.job
     say(describe(replace(job, counts=state.counts)))
     say(f"id         {job.id}")
@@ -80,7 +80,7 @@ def _story(state: JobState, pages: Sequence[LoggedPage], dagster_url: str) -> No
     if job.status is JobStatus.QUEUED:
         say(f"due        {_when(job.due_at)}")
     if job.run_id:
-        say(f"run        {_url(job, dagster_url)}")
+        say(f"run        {_url(job, dagster_url) or job.run_id}")
     if job.error:
         say(f"error      {job.error} {job.cure or ''}")
     if state.failed:
@@ -101,12 +101,12 @@ def _when(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _url(job: Job, dagster_url: str) -> str | None:
-    return f"{dagster_url}/runs/{job.run_id}" if job.run_id else None
+def _url(job: Job, dagster_url: str | None) -> str | None:
+    return f"{dagster_url}/runs/{job.run_id}" if job.run_id and dagster_url else None
 
 
 def _story_as_json(
-    state: JobState, pages: Sequence[LoggedPage], dagster_url: str
+    state: JobState, pages: Sequence[LoggedPage], dagster_url: str | None
 ) -> dict[str, object]:
     job = state.job
     return {

@@ -14,12 +14,17 @@ __all__ = ["open_embedder"]
 
 
 def open_embedder(
-    config: EmbeddingConfig, *, environ: Mapping[str, str], service: str | None = None
+    config: EmbeddingConfig,
+    *,
+    environ: Mapping[str, str],
+    service: str | None = None,
+    named: bool = True,
 ) -> Embedder:
     """Return the embedder of a lens; `environ` holds the variable that `apiKey` names.
 
     `service` is the address of a `semilayer embedder`; a sentence-transformers model is used there
-    instead of being loaded here. Raises `ConfigError` for an unusable address. A missing key or
+    instead of being loaded here. It was `named` by a person, or else found: then whatever is wrong
+    there, the model is loaded here. Raises `ConfigError` for an unusable address. A missing key or
     model shows at the first use.
     """
     match config.provider:
@@ -33,7 +38,7 @@ def open_embedder(
                 return local
             from semilayer_pipelines.embedders.warm import WarmEmbedder
 
-            return WarmEmbedder(config, url=service, local=local, environ=environ)
+            return WarmEmbedder(config, url=service, local=local, environ=environ, named=named)
         case "openai":
             from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 

@@ -51,6 +51,7 @@ class WarmEmbedder:
         url: str,
         local: Embedder,
         environ: Mapping[str, str],
+        named: bool = True,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -58,10 +59,18 @@ class WarmEmbedder:
         self._url = _base(url)
         self._local = local
         self._environ = environ
+        self._named = named
+        # Nobody asked for one that was found by itself.
+        self._told = logging.WARNING if named else logging.INFO
         self._sleep = sleep
         self._random = random
         self._choosing = threading.Lock()
         self._chosen: Embedder | None = None
+
+    @property
+    def url(self) -> str:
+        """The service's address, up to and with `/v1`."""
+        return self._url
 
     @property
     def fingerprint(self) -> str:
@@ -72,8 +81,8 @@ class WarmEmbedder:
         """Embed the texts; raises what the protocol names.
 
         The first call decides between the service and the local model, which is taken when nobody
-        answers or the service has another one. It raises when something else answers at the
-        address, or refuses the key.
+        answers or the service has another one. It raises when something else answers at an address
+        that a person named, or refuses the key.
         """
         if not texts:
             return embed_once(texts, self._local.embed, dimension=self._config.dimensions)
@@ -94,15 +103,22 @@ class WarmEmbedder:
     def _choose(self) -> Embedder:
         status, body = self._ask()
         if status is None or status >= 500 or status == 429:
-            logger.warning(
+            logger.log(
+                self._told,
                 "The embedder at %s cannot be used (%s); the model is loaded here instead.",
                 self._url,
                 body if status is None else f"HTTP {status}",
             )
             return self._local
-        served = self._served(status, body)
+        try:
+            served = self._served(status, body)
+        except (EmbedderUnavailable, ModelUnavailable):
+            if self._named:
+                raise
+            return self._local
         if self.fingerprint not in served:
-            logger.warning(
+            logger.log(
+                self._told,
                 "The embedder at %s serves %s; this lens needs %s, which is loaded here instead.",
                 self._url,
                 ", ".join(served) or "nothing",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.orchestration.assets import assets_of_all
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
 from semilayer_pipelines.orchestration.checks import lens_checks
@@ -41,8 +42,16 @@ def build_definitions(
         assets=[asset for of_lens in assets.values() for asset in of_lens],
         asset_checks=checks,
         jobs=[*jobs, retention_job],
-        sensors=[due_jobs_sensor(jobs)],
+        sensors=[due_jobs_sensor(jobs, identity=_identity(project))],
         schedules=[*cadence_schedules(jobs), *check_schedules, retention_schedule],
         resources={RESOURCE: project},
         executor=executor,
     )
+
+
+def _identity(project: Project) -> str | None:
+    """Return whose definitions these are; `None` while the registry does not say."""
+    try:
+        return project.registry.identity()
+    except SemilayerError:
+        return None

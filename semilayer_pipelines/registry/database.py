@@ -10,11 +10,13 @@ waits for it (`patiently`): for a connection, and for whatever `transact` can sa
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -79,6 +81,20 @@ class Registry:
     def url_shown(self) -> str:
         """The URL with its password hidden."""
         return redact(self.engine.url.render_as_string(hide_password=True))
+
+    def identity(self) -> str:
+        """Return what tells this registry from every other one, as a word of 32 characters.
+
+        Two programs that reach the same database get the same word. Raises `RegistryUnavailable`.
+        """
+        if self.engine.dialect.name == "sqlite":
+            where = str(Path(self.engine.url.database or "").resolve())
+        else:
+            with self.read() as db:
+                server = "SELECT system_identifier FROM pg_control_system()"
+                row = db.exec_driver_sql(f"SELECT ({server}), current_database(), current_schema()")
+                where = " ".join(map(str, row.one()))
+        return hashlib.sha256(where.encode()).hexdigest()[:32]
 
     @contextmanager
     def begin(self, *, durable: bool = False) -> Iterator[Connection]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from semilayer_pipelines.cli.context import DEFAULT_ENV
 from tests.cli.project import Folder
 from tests.gate import alive
 from tests.orchestration.dev import Dev, kill, until
@@ -113,3 +116,36 @@ def test_ctrl_c_while_it_comes_up_leaves_nothing_behind(dev: Dev) -> None:
 
     assert dev.exit_code() == 0
     assert not [pid for pid in family if alive(pid)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_commands_find_it_and_never_reload_the_dagster_of_another_project(
+    dev: Dev, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # given a project whose Dagster is on a port that no setting names, and another project
+    del dev.folder.environ["SEMILAYER_DAGSTER_URL"]
+    other = Folder.at(tmp_path_factory.mktemp("other"), rows=3)
+    dev.start()
+    file = dev.folder.path / ".semilayer" / "dev.json"
+    told = json.loads(file.read_text())
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert told["dagster"] == f"http://127.0.0.1:{dev.port}"
+    assert told["webhook"] == f"http://127.0.0.1:{dev.webhook_port}"
+
+    # when both push
+    said = dev.folder.run("push").stdout
+    other.environ["SEMILAYER_DAGSTER_URL"] = told["dagster"]
+    of_other = other.run("push").stdout
+    del other.environ["SEMILAYER_DAGSTER_URL"]
+    of_none = other.run("push", "--force").stdout + other.run("push").stdout
+
+    # then only the first is shown
+    assert f"Dagster at {told['dagster']} shows them." in said
+    assert "is another project's; nothing was reloaded" in of_other
+    assert "127.0.0.1:3000" not in of_none
+    assert f"{DEFAULT_ENV}/items" in dev.graphql.asset_keys()
+
+    # and the file goes when it ends
+    dev.interrupt()
+    assert not file.exists()

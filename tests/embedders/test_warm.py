@@ -9,18 +9,25 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.dev_addresses import DevAddresses, leave_addresses
 from semilayer_pipelines.embedder_service import Opened, ServedModel
 from semilayer_pipelines.embedders import open_embedder
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.warm import WarmEmbedder
-from semilayer_pipelines.errors import ConfigError, EmbeddingRejected, ModelUnavailable
+from semilayer_pipelines.errors import (
+    ConfigError,
+    EmbedderUnavailable,
+    EmbeddingRejected,
+    ModelUnavailable,
+)
 from semilayer_pipelines.project import Project, Settings
 from tests.embedder_service.service import (
     CONFIG,
@@ -242,3 +249,54 @@ def test_a_run_with_a_service_imports_no_torch(tmp_path: Path) -> None:
         )
 
     assert done.stdout.split("\n")[:2] == [f"(1, {DIMENSION})", "[]"]
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Some other program that got the port."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>not an embedder</html>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_an_address_that_nobody_named_is_only_a_hint(caplog: pytest.LogCaptureFixture) -> None:
+    # given an address that was left behind, where another program answers by now
+    local = Local()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+
+    # when, then the model is used here, without a word
+    try:
+        found = WarmEmbedder(CONFIG, url=url, local=local, environ={}, named=False)
+        assert found.embed(["a"]).vectors.shape == (1, DIMENSION)
+        assert caplog.records == []
+        # and an address that a person named is a mistake that is told
+        with pytest.raises(EmbedderUnavailable):
+            warm(url, local).embed(["a"])
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert local.calls == 1
+
+
+def test_a_project_uses_the_embedder_of_its_running_dev(tmp_path: Path) -> None:
+    home = tmp_path / ".semilayer"
+    home.mkdir()
+    with running(WatchedEmbedder().opened) as service:
+        wait_until_ready(service)
+        leave_addresses(home, DevAddresses(os.getpid(), None, "http://127.0.0.1:1", service.url))
+        settings = Settings.from_environ({}, tmp_path)
+
+        used = Project(settings).embedder(EmbeddingConfig())
+        named = Settings.from_environ({"SEMILAYER_EMBEDDER_URL": unused_url()}, tmp_path)
+
+        assert isinstance(used, WarmEmbedder)
+        assert used.url == f"{service.url}/v1"
+        other = Project(named).embedder(EmbeddingConfig())
+        assert isinstance(other, WarmEmbedder)
+        assert other.url != used.url

@@ -160,7 +160,8 @@ def _sensor(sensor: dg.SensorDefinition) -> dict[str, Any]:
         "jobs": sorted(target.job_name for target in sensor.targets),
         "resources": sorted(sensor.required_resource_keys),
         "seconds": sensor.minimum_interval_seconds,
-        "tags": dict(sensor.tags),
+        # One of them has a value of its own in each project.
+        "tags": sorted(sensor.tags),
     }
 
 

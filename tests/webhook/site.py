@@ -56,13 +56,13 @@ class Site:
         folder: Path,
         *,
         clock: Callable[[], datetime] | None = None,
-        launch_url: str | None = None,
+        dagster_url: str | None = None,
     ) -> Iterator[Site]:
         """Yield a site that serves, and close it."""
         settings = replace(
             Settings.from_environ({"SEMILAYER_ENV": ENV}, folder),
             registry_url=registry_url,
-            launch_url=launch_url,
+            dagster_url=dagster_url,
         )
         clock, stopping = clock or Clock(), threading.Event()
         project = Project(settings, {}, clock)

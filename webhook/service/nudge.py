@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from semilayer_pipelines.errors import NotFound, SemilayerError
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import jobs
-from semilayer_pipelines.registry.jobs import Job, JobStatus
+from semilayer_pipelines.registry.jobs import RUNS_AHEAD, Job, JobStatus
 from semilayer_pipelines.registry.jobs.queries import NUDGE_GRACE
 
 if TYPE_CHECKING:
@@ -38,25 +39,32 @@ LAUNCH_SECONDS = 3.0
 
 LATEST = NUDGE_GRACE - timedelta(seconds=LAUNCH_SECONDS)
 MAX_LAUNCHES = 4
+START_SECONDS = 5.0
+"""A run that was launched is up after so long, and does the jobs of other lenses too."""
+
 QUIET_SECONDS = 30.0
 """After a launch that failed, jobs are left to the sensor for so long."""
 
 
 class Nudge:
-    """Watches jobs of one server process; does nothing without a web server's address."""
+    """Watches jobs of one server process; does nothing without a web server's address.
+
+    The address is a setting, or what a running `semilayer dev` left; either may be another's.
+    """
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._url = project.settings.launch_url
+        self._made_sure: str | None = None
         self._watching: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Semaphore(MAX_LAUNCHES)
         self._client: httpx.AsyncClient | None = None
         self._quiet_until = 0.0
+        self._launched = deque[float](maxlen=RUNS_AHEAD)
 
     def can_watch(self) -> bool:
         """Say whether a job that is queued now should be left to this process."""
         return (
-            self._url is not None
+            self._project.dagster_url is not None
             and len(self._watching) < MAX_WATCHED
             and time.monotonic() >= self._quiet_until
         )
@@ -90,11 +98,19 @@ class Nudge:
                     break
                 due_at = job.due_at  # more calls came, and put it off
             async with self._turn:
-                if self._project.clock() - job.due_at < LATEST:
+                if self._project.clock() - job.due_at < LATEST and self._is_wanted():
                     await self._launch(job)
         except SemilayerError as error:
             self._quiet_until = time.monotonic() + QUIET_SECONDS
             logger.warning("job %s is left to Dagster's sensor: %s", job_id, redact(str(error)))
+
+    def _is_wanted(self) -> bool:
+        """Say whether a run is to be launched: not while enough of them come up."""
+        now = time.monotonic()
+        if len(self._launched) == RUNS_AHEAD and now - self._launched[0] < START_SECONDS:
+            return False
+        self._launched.append(now)
+        return True
 
     def _look_up(self, job_id: str) -> Job | None:
         """Return the job while it waits, `None` when nothing is to be launched for it."""
@@ -108,16 +124,26 @@ class Nudge:
             return job if waits or jobs.is_due(db, job_id, now) else None
 
     async def _launch(self, job: Job) -> None:
-        assert self._url is not None
         # Here, because the service would be up a tenth of a second later for them.
         import httpx
 
-        from semilayer_pipelines.orchestration.remote.launch import NotLaunched, launch
+        from semilayer_pipelines.orchestration.remote.launch import (
+            NotLaunched,
+            launch,
+            make_sure,
+        )
 
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=LAUNCH_SECONDS)
         try:
             async with asyncio.timeout(LAUNCH_SECONDS):
-                await launch(self._client, self._url, job)
+                url = self._project.dagster_url
+                if url is None:
+                    raise NotLaunched("Dagster's web server has gone.")
+                if url != self._made_sure:
+                    identity = await asyncio.to_thread(self._project.registry.identity)
+                    await make_sure(self._client, url, identity)
+                    self._made_sure = url
+                await launch(self._client, url, job)
         except TimeoutError:
             raise NotLaunched(f"Dagster took longer than {LAUNCH_SECONDS} s.") from None

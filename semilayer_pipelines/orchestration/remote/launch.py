@@ -12,9 +12,10 @@ import httpx
 
 from semilayer_pipelines.errors import Transient
 from semilayer_pipelines.orchestration.names import JOB_NAMES, LOCATION, job_tags, run_config
+from semilayer_pipelines.orchestration.remote.identity import QUESTION, location_of
 from semilayer_pipelines.registry.jobs import Job
 
-__all__ = ["NotLaunched", "launch"]
+__all__ = ["NotLaunched", "launch", "make_sure"]
 
 _REPOSITORY = "__repository__"
 _MUTATION = """
@@ -31,6 +32,19 @@ mutation Launch($params: ExecutionParams!) {
 
 class NotLaunched(Transient):
     """The web server did not launch the run; the sensor will."""
+
+
+async def make_sure(client: httpx.AsyncClient, url: str, identity: str) -> None:
+    """Raise `NotLaunched` unless the Dagster at `url` shows the lenses of this registry."""
+    try:
+        response = await client.post(f"{url}/graphql", json=QUESTION)
+        location = location_of(response.json())
+    except httpx.HTTPError as error:
+        raise NotLaunched(f"The web server does not answer ({type(error).__name__}).") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise NotLaunched("What answers is not this project's Dagster.") from None
+    if location.identity != identity:
+        raise NotLaunched("What answers is another project's Dagster, or does not say whose.")
 
 
 async def launch(client: httpx.AsyncClient, url: str, job: Job) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 
 from semilayer_pipelines.orchestration.names import LOCATION
+from semilayer_pipelines.orchestration.remote.identity import QUESTION, location_of
+from semilayer_pipelines.project import Project
 
 __all__ = ["reload_definitions"]
 
@@ -24,23 +28,42 @@ mutation Reload($name: String!) {
 """
 
 
-def reload_definitions(url: str) -> str:
-    """Reload the code location of the web server at `url`.
+_LATER = "it will show the lenses when it starts."
+
+
+def reload_definitions(project: Project) -> str:
+    """Reload the code location of the project's Dagster, if it is the project's.
 
     Returns what to tell the user; a Dagster that is not running is no error, because it reads the
     registry when it starts.
     """
+    url, dev = project.dagster_url, project.dev
+    if url is None:
+        return f"No Dagster of this project is known here; {_LATER}"
     try:
-        response = httpx.post(
-            f"{url}/graphql",
-            json={"query": _MUTATION, "variables": {"name": LOCATION}},
-            timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=1.0),
-        )
-        answer = response.json()["data"]["reloadRepositoryLocation"]
+        location = location_of(_post(url, QUESTION))
+        if location.broken is not None and dev is not None and url == dev.dagster:
+            # Its own `semilayer dev` says that it is ours. What was pushed may be the cure.
+            return _reload(url)
+        if location.broken is not None:
+            return f"Dagster at {url} cannot load its lenses, so restart it: {location.broken}"
+        if location.identity is None:
+            return (
+                f"What answers at {url} does not say whose Dagster it is; nothing was reloaded. "
+                "If it is this project's, restart its code server."
+            )
+        if location.identity != project.registry.identity():
+            return f"Dagster at {url} is another project's; nothing was reloaded."
+        return _reload(url)
     except httpx.ConnectError:
-        return f"No Dagster at {url}; it will show the lenses when it starts."
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return f"No Dagster at {url}; {_LATER}"
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError):
         return f"What answers at {url} is not this project's Dagster; nothing was reloaded."
+
+
+def _reload(url: str) -> str:
+    mutation = {"query": _MUTATION, "variables": {"name": LOCATION}}
+    answer = _post(url, mutation)["data"]["reloadRepositoryLocation"]
     loaded = answer.get("locationOrLoadError") or {}
     if (
         answer["__typename"] == "WorkspaceLocationEntry"
@@ -48,3 +71,8 @@ def reload_definitions(url: str) -> str:
     ):
         return f"Dagster at {url} shows them."
     return f"Dagster at {url} could not reload: {loaded.get('message') or answer.get('message')}"
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
+    timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=1.0)
+    return httpx.post(f"{url}/graphql", json=body, timeout=timeout).json()

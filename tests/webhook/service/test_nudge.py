@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Dagster:
 
     url: str = ""
     answer: dict[str, Any] = field(default_factory=lambda: dict(LAUNCHED))
+    identity: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     @contextmanager
@@ -38,8 +40,12 @@ class Dagster:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                dagster.asked.append(body["variables"]["params"])
-                text = json.dumps({"data": dagster.answer}).encode()
+                if "params" in body["variables"]:
+                    dagster.asked.append(body["variables"]["params"])
+                    told = dagster.answer
+                else:
+                    told = dagster.said_of_itself()
+                text = json.dumps({"data": told}).encode()
                 self.send_response(200)
                 self.send_header("content-length", str(len(text)))
                 self.end_headers()
@@ -56,6 +62,11 @@ class Dagster:
         finally:
             server.shutdown()
             server.server_close()
+
+    def said_of_itself(self) -> dict[str, Any]:
+        tags = [{"key": "semilayer/project", "value": self.identity}]
+        location = {"repositories": [{"sensors": [{"name": "due_jobs", "tags": tags}]}]}
+        return {"workspaceLocationEntryOrError": {"locationOrLoadError": location}}
 
     def asked_for(self, lens: str) -> list[dict[str, Any]]:
         return [
@@ -75,7 +86,9 @@ def dagster() -> Iterator[Dagster]:
 @pytest.fixture
 def nudging(dagster: Dagster, tmp_path: Path) -> Iterator[Site]:
     url = f"sqlite:///{tmp_path}/registry.db"
-    yield from Site.opened(url, tmp_path, clock=utc_now, launch_url=dagster.url)
+    for site in Site.opened(url, tmp_path, clock=utc_now, dagster_url=dagster.url):
+        dagster.identity = site.project.registry.identity()
+        yield site
 
 
 def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
@@ -113,6 +126,26 @@ def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
     assert len(dagster.asked) == 2
 
 
+def test_a_burst_of_lenses_launches_two_runs_which_do_all_of_their_jobs(
+    nudging: Site, dagster: Dagster
+) -> None:
+    # given
+    names = [f"lens{number}" for number in range(6)]
+    for name in names:
+        nudging.add_lens(name)
+
+    # when
+    for name in names:
+        nudging.push("1", lens=name)
+    time.sleep(4.0)
+
+    # then the sensor has what those two leave
+    assert len(dagster.asked) == 2
+    with nudging.project.registry.read() as db:
+        later = utc_now() + timedelta(seconds=10)
+        assert {job.lens for job in jobs.due(db, later)} == set(names)
+
+
 def test_after_a_launch_that_failed_jobs_are_left_to_the_sensor(
     nudging: Site, dagster: Dagster
 ) -> None:
@@ -133,6 +166,15 @@ def test_after_a_launch_that_failed_jobs_are_left_to_the_sensor(
     with nudging.project.registry.read() as db:
         due = [job.lens for job in jobs.due(db, utc_now())]
     assert due == ["orders"]
+
+
+def test_nothing_is_launched_in_another_projects_dagster(nudging: Site, dagster: Dagster) -> None:
+    dagster.identity = "of another registry"
+
+    nudging.push("1")
+    time.sleep(3.0)
+
+    assert not dagster.asked
 
 
 def test_without_a_web_server_every_job_is_the_sensors(site: Site) -> None:
