@@ -20,7 +20,7 @@ from semilayer_pipelines.cli.context import (
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.lifecycle import queued_line, resumed_lines
 from semilayer_pipelines.config.edits import as_json as edit_json
-from semilayer_pipelines.config.edits import lines
+from semilayer_pipelines.config.edits import concern_embedding, lines
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.control.drift import Drift
 from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
@@ -38,11 +38,6 @@ _NEEDS = {
     Needs.NOTHING: None,
     Needs.SMART_SYNC: "semilayer sync --lens {name}",
     Needs.REBUILD: "semilayer resume --lens {name}",
-}
-_WHAT_CHANGED = {
-    Needs.NOTHING: "",
-    Needs.SMART_SYNC: "  what is indexed changed; a smart sync brings it in line: ",
-    Needs.REBUILD: "  what is embedded changed; its index needs a rebuild: ",
 }
 
 
@@ -107,7 +102,7 @@ def push(
     _tell(plan, tell)
     jobs = _started(project, plan, tell, rebuild=rebuild, resume_ingest=resume_ingest)
     if any(lens.change is not PushAction.UNCHANGED for lens in plan.lenses):
-        tell(reload_definitions(project.settings.dagster_url))
+        tell(reload_definitions(project))
     if not jobs and any(lens.change is PushAction.CREATED for lens in plan.lenses):
         tell("Nothing is ingested yet. Start it: semilayer resume")
     if as_json:
@@ -173,7 +168,17 @@ def _tell(plan: Plan, tell: Callable[[str], None]) -> None:
 
 def _next(lens: LensPush) -> str:
     cure = _NEEDS[lens.needs]
-    return "" if cure is None else _WHAT_CHANGED[lens.needs] + cure.format(name=lens.name)
+    if cure is None:
+        return ""
+    fields = lens.config.fields if lens.config else {}
+    searchable = {name for name, field in fields.items() if field.searchable}
+    if lens.needs is Needs.SMART_SYNC:
+        why = "what is indexed changed; a smart sync brings it in sync"
+    elif concern_embedding(lens.edits, searchable):
+        why = "what is embedded changed; its index needs a rebuild"
+    else:
+        why = "its index needs a rebuild"
+    return f"  {why}: {cure.format(name=lens.name)}"
 
 
 def _tell_drift(drift: Sequence[Drift], now: datetime, tell: Callable[[str], None]) -> None:

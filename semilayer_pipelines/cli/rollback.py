@@ -44,7 +44,7 @@ def rollback(here: Here, lens: str, env: str, as_json: bool) -> None:
         f"{lens}: generation {done.now.number} serves again; generation {done.before.number} is "
         f"kept until {done.kept_until:%Y-%m-%d %H:%M} UTC."
     )
-    say(f"A smart sync brings it in line with what changed meanwhile: job {done.sync.id[:8]}.")
+    say(f"A smart sync brings it in sync with what changed meanwhile: job {done.sync.id[:8]}.")
     if done.needs is Needs.REBUILD:
         say(
             "It was built with another configuration, and is kept in step by that one until the "

@@ -75,16 +75,18 @@ def sync(
 def _lines(lens: str, found: DryRun, confirmed: bool) -> list[str]:
     audit, takes = found.audit, found.embedding
     lines = [f"{lens}: {audit.rows:,} rows compared with {audit.objects:,} vectors; not written:"]
-    lines += found_lines(audit, _WORDS) or ["  nothing: the index is in line"]
+    lines += found_lines(audit, _WORDS) or ["  nothing: the index is in sync"]
     lines += [f"  {problem}" for problem in audit.problems]
     lines.append(
         f"  takes about {found.seconds:,.1f} s: {takes.texts:,} texts to embed, about "
         f"{takes.tokens:,} tokens" + ("" if takes.money is None else f" for {takes.money:,.6f}")
     )
     if found.guarded and not confirmed:
+        share = found.deletes / max(1, audit.objects)
         lines.append(
-            f"  the guard would stop it: it deletes more than {found.guard_limit:,}. If the rows "
-            f"are really gone: semilayer sync --lens {lens} --confirm-deletes"
+            f"  the guard would stop it: it deletes {found.deletes:,} ({share:.1%} of the index) "
+            f"and may delete {found.guard_limit:,}. If the rows are really gone: "
+            f"semilayer sync --lens {lens} --confirm-deletes"
         )
     return lines
 

@@ -147,7 +147,7 @@ def _lines(result: _Result) -> list[str]:
         return [f"{result.lens}: NOT COMPARED: {said}"]
     assert result.audit is not None
     found = result.audit
-    verdict = "in line" if found.in_line else "OUT OF LINE"
+    verdict = "in sync" if found.in_line else "OUT OF SYNC"
     counts = f"{found.rows:,} rows, {found.objects:,} vectors, {found.seconds:.1f} s"
     lines = [
         f"{result.lens}: {verdict} ({counts})",

@@ -6,13 +6,22 @@ Works on their JSON, so that paths are those of the file: `fields.title.searchab
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from semilayer_pipelines.redaction import redact
 
-__all__ = ["ABSENT", "FIELD_ORDER", "Edit", "as_json", "edits", "lines", "value_at"]
+__all__ = [
+    "ABSENT",
+    "FIELD_ORDER",
+    "Edit",
+    "as_json",
+    "concern_embedding",
+    "edits",
+    "lines",
+    "value_at",
+]
 
 ABSENT: Final = object()
 """Value of a key that does not exist; `None` is the value of a key that is null."""
@@ -37,6 +46,27 @@ def edits(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Edit]:
     if orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]):
         found.append(Edit(FIELD_ORDER, *orders))
     return found
+
+
+def concern_embedding(found: Iterable[Edit], searchable: Collection[str]) -> bool:
+    """Say whether an edit changes the texts that are embedded, or the model.
+
+    `searchable` are the names of the fields that are embedded after the edits.
+    """
+    return any(_concerns_embedding(edit, searchable) for edit in found)
+
+
+def _concerns_embedding(edit: Edit, searchable: Collection[str]) -> bool:
+    match edit.path:
+        case ("embedding", *_) | ("fields", _, "searchable", *_) | ("fields", "(order)"):
+            return True
+        case ("fields", name):
+            before = edit.before if isinstance(edit.before, Mapping) else {}
+            return name in searchable or bool(before.get("searchable"))
+        case ("fields", name, *_):
+            return name in searchable
+        case _:
+            return False
 
 
 def _edits(

@@ -1,4 +1,4 @@
-"""Holding a lens against its source at push, and saying what would bring its index in line.
+"""Holding a lens against its source at push, and saying what would bring its index in sync.
 
 A typo is an error here and not a silent full scan later (docs/push.md).
 """
@@ -48,7 +48,7 @@ class LensCheck:
     bridges: dict[str, Bridge] = field(default_factory=dict)
 
     def needs(self, lens: LensConfig, active: Generation | None, *, moved: bool) -> Needs:
-        """Check a lens, and return what brings its index in line with it (invariant 9).
+        """Check a lens, and return what brings its index in sync with it (invariant 9).
 
         Another model, key, table, tenant or set of fields needs a rebuild (which takes over the
         vectors of equal texts when the model is the same); another way to fill the same fields, or

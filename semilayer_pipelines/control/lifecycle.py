@@ -116,7 +116,7 @@ def request_rebuild(
 def request_heal(
     project: Project, env: str, name: str, *, rebuild: bool, confirmed: bool = False
 ) -> Job:
-    """Ask for what brings an index in line: a smart sync or, where it takes that, a rebuild.
+    """Ask for what brings an index in sync: a smart sync or, where it takes that, a rebuild.
 
     Raises `NotFound`, and `Refused` while the lens is paused.
     """
@@ -124,7 +124,7 @@ def request_heal(
         lens = lenses.get(db, env, name)
     if lens.status is LensStatus.PAUSED:
         raise Refused(
-            "It is paused, so nothing is brought in line.",
+            "It is paused, so nothing is brought in sync.",
             cure=f"`semilayer resume --lens {name}`",
             lens=name,
         )

@@ -1,6 +1,6 @@
 """Going back to the index that a rebuild replaced, while it is kept.
 
-One transaction in the registry switches back; a smart sync then brings the older index in line with
+One transaction in the registry switches back; a smart sync then brings the older index in sync with
 what changed meanwhile. The index that was in use is kept for as long as any replaced one, so that a
 rollback can be taken back by another.
 """
@@ -116,7 +116,7 @@ def _kept(project: Project, lens: Lens, retired: list[Generation]) -> Generation
 
 
 def _needs(project: Project, lens: Lens, previous: Generation) -> Needs:
-    """Return what brings the older index in line: a sync at least, for what changed meanwhile."""
+    """Return what brings the older index in sync: a sync at least, for what changed meanwhile."""
     with project.registry.read() as db:
         known = sources.list_all(db, lens.env_id)
     with ExitStack() as opened:

@@ -135,23 +135,27 @@ def _tombstones(
 ) -> list[str]:
     """Return the unseen keys that no search may find on a second look at the source either.
 
-    Raises `stop` as soon as there are more than `limit`.
+    Raises `stop` when there are more than `limit`, with how many.
     """
     confirmed: list[str] = []
-    there = 0
+    gone = there = 0
     for keys in in_chunks(key for part in unseen for key in part.to_list()):
         found = departed(opened, keys)
-        confirmed += found.keys
+        gone += len(found.keys)
         there += len(found.textless) + len(found.failed)
-        if limit is not None and len(confirmed) > limit:
-            why = f" Of {there:,} the row is there, without a text or set aside." if there else ""
-            raise stop(
-                f"The sync would delete more than {limit:,} of {indexed:,} indexed rows, among "
-                f"them {', '.join(confirmed[:SHOWN_KEYS])}.{why} Nothing was deleted.",
-                cure="If the rows are really gone from the source, confirm: "
-                f"`semilayer sync --lens {opened.lens.name} --confirm-deletes`.",
-                lens=opened.lens.name,
-            )
+        # Beyond the limit they are only counted: there may be millions.
+        if limit is None or gone <= limit or len(confirmed) < SHOWN_KEYS:
+            confirmed += found.keys
+    if limit is not None and gone > limit:
+        why = f" Of {there:,} the row is there, without a text or set aside." if there else ""
+        raise stop(
+            f"The sync would delete {gone:,} of {indexed:,} indexed rows ({gone / indexed:.1%}), "
+            f"among them {', '.join(confirmed[:SHOWN_KEYS])}.{why} Its guard allows {limit:,}. "
+            "Nothing was deleted.",
+            cure="If the rows are really gone from the source, confirm: "
+            f"`semilayer sync --lens {opened.lens.name} --confirm-deletes`.",
+            lens=opened.lens.name,
+        )
     return confirmed
 
 

@@ -93,7 +93,7 @@ def apply_changes(
     *,
     acknowledge: Callable[[Connection, Sequence[str]], None] | None = None,
 ) -> None:
-    """Bring the index in line with the named rows; `batch` has one change a key.
+    """Bring the index in sync with the named rows; `batch` has one change a key.
 
     `acknowledge` commits that keys are deleted, as `choice` does for the rows that are written.
     Raises what `apply_page`, `delete_keys` and the bridge raise.

@@ -1,6 +1,6 @@
 """Quick looks at a lens, for Dagster's asset checks: bounded, and nothing is written.
 
-A check that fails says that somebody should look; whether the index is in line to the last row is
+A check that fails says that somebody should look; whether the index is in sync to the last row is
 what an audit says (`ingest.audit`).
 """
 

@@ -34,9 +34,14 @@ class DryRun:
         return self.audit.seconds + self.embedding.seconds
 
     @property
+    def deletes(self) -> int:
+        """How many rows of the index it would delete."""
+        return self.audit.found[Kind.ORPHAN].count
+
+    @property
     def guarded(self) -> bool:
         """Say whether the guard would stop it (invariant 5)."""
-        return self.audit.found[Kind.ORPHAN].count > self.guard_limit
+        return self.deletes > self.guard_limit
 
 
 def dry_run(

@@ -152,7 +152,7 @@ def note_embedder(db: Connection, generation_id: int, by: str) -> None:
 def adopt(
     db: Connection, generation_id: int, *, mapping_fingerprint: str, config: LensConfig
 ) -> None:
-    """Note that every row of a generation was brought in line with this configuration."""
+    """Note that every row of a generation was brought in sync with this configuration."""
     db.execute(
         update(tables.generations)
         .where(_generations.id == generation_id)

@@ -58,7 +58,7 @@ class LensStatus(StrEnum):
 
 
 class Needs(StrEnum):
-    """What would bring the index in line with what was pushed (invariant 9)."""
+    """What would bring the index in sync with what was pushed (invariant 9)."""
 
     NOTHING = "nothing"
     SMART_SYNC = "smart_sync"
@@ -235,7 +235,7 @@ def set_failing(
 
 
 def set_needs(db: Connection, lens_id: int, needs: Needs, now: datetime) -> None:
-    """Note what would bring the index in line."""
+    """Note what would bring the index in sync."""
     db.execute(
         update(tables.lenses).where(_lenses.id == lens_id).values(needs=needs, changed_at=now)
     )

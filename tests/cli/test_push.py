@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.conftest import run_queued
 from tests.cli.project import SEMILAYER, Folder
+from tests.workload import FIELDS
 
 
 def names(folder: Folder) -> list[str]:
@@ -173,3 +174,28 @@ def test_a_push_that_starts_ingest_says_which_job_does_it(folder: Folder) -> Non
     line = f"items: full ingest queued, job {job['id'][:8]}."
     assert line in first.splitlines()
     assert line in again.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "embedded"),
+    [
+        ({"embedding": {"provider": "hash", "dimensions": 16}}, True),
+        ({"fields": FIELDS | {"category": {"type": "text", "searchable": True}}}, True),
+        ({"fields": {name: FIELDS[name] for name in list(FIELDS)[:-1]}}, False),
+    ],
+    ids=["another model", "one field more that is embedded", "one field less that was only kept"],
+)
+def test_a_push_says_that_what_is_embedded_changed_only_where_it_did(
+    change: dict[str, object], embedded: bool, folder: Folder
+) -> None:
+    # given an index
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+
+    # when
+    folder.write(lenses={"items": change})
+    said = folder.run("push").stdout
+
+    # then
+    assert ("what is embedded changed" in said) is embedded
+    assert "its index needs a rebuild: semilayer resume --lens items" in said

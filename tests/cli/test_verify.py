@@ -36,7 +36,7 @@ def test_an_index_in_line_ends_with_0(served: Folder) -> None:
     done = served.run("verify")
 
     assert done.exit_code == 0
-    assert "items: in line (200 rows, 200 vectors" in done.stdout
+    assert "items: in sync (200 rows, 200 vectors" in done.stdout
 
 
 def test_one_out_of_line_ends_with_3_and_names_the_rows(served: Folder) -> None:
@@ -46,7 +46,7 @@ def test_one_out_of_line_ends_with_3_and_names_the_rows(served: Folder) -> None:
     told = json.loads(served.run("verify", "--json").stdout)
 
     assert done.exit_code == 3
-    assert "OUT OF LINE" in done.stdout
+    assert "OUT OF SYNC" in done.stdout
     assert "semilayer verify --lens items --heal" in done.stdout
     assert not told["inLine"]
     (lens,) = told["lenses"]
@@ -72,7 +72,7 @@ def test_rows_without_a_key_are_counted_and_are_in_line(tmp_path: Path) -> None:
 
     # then
     assert done.exit_code == 0
-    assert "items: in line (10 rows, 10 vectors" in done.stdout
+    assert "items: in sync (10 rows, 10 vectors" in done.stdout
     assert done.stdout.splitlines()[1].split() == (
         ["no", "key:", "rows", "with", "NULL", "in", "it", "are", "left", "out", "6"]
     )
@@ -97,7 +97,7 @@ def test_a_lens_that_cannot_be_compared_keeps_no_other_from_it(tmp_path: Path) -
     # then
     assert done.exit_code == 2
     assert "first: NOT COMPARED" in done.stdout
-    assert "second: in line" in done.stdout
+    assert "second: in sync" in done.stdout
     assert [lens["inLine"] for lens in told["lenses"]] == [None, True]
 
 
@@ -175,10 +175,11 @@ def test_a_dry_run_says_when_the_guard_would_stop_it_and_a_word_lets_it_go_on(
 
     # when, then
     told = served.run("sync", "--lens", "items", "--dry-run").stdout
-    assert "the guard would stop it: it deletes more than 100" in told
+    assert "the guard would stop it: it deletes 150 (75.0% of the index) and may delete 100" in told
     assert served.json("sync", "--lens", "items", "--dry-run")["guardStops"]
     served.run("sync", "--lens", "items")
-    with pytest.raises(Exception, match="would delete more than 100"):
+    words = r"would delete 150 of 200 indexed rows \(75\.0%\), .* Its guard allows 100\. Nothing"
+    with pytest.raises(Exception, match=words):
         run_queued(served)
     assert served.json("status")["lenses"][0]["vectors"] == 200
 

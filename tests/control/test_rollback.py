@@ -1,4 +1,4 @@
-"""Rollback: the index that a rebuild replaced serves again, and is brought in line."""
+"""Rollback: the index that a rebuild replaced serves again, and is brought in sync."""
 
 from __future__ import annotations
 

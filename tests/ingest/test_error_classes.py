@@ -1,6 +1,6 @@
 """Every class of failure, made by breaking the real thing: what is said, tried again, and mended.
 
-The table has one entry a class. A case breaks something under a lens that is in line, and mends it.
+The table has one entry a class. A case breaks something under a lens that is in sync, and mends it.
 """
 
 from __future__ import annotations

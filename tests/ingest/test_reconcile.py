@@ -137,7 +137,7 @@ def test_the_repair_of_a_shard_touches_nothing_else(lab: Lab) -> None:
     # when one is repaired
     counts = lab.run(lab.request(Mode.REPAIR, shard=0)).counts
 
-    # then that one is in line, and the other as it was
+    # then that one is in sync, and the other as it was
     assert (counts.read, counts.written, counts.deleted) == (499, 2, 1)
     left = lab.audit()
     assert (left.missing, left.orphan, left.stale) == (1, 1, 1)
@@ -203,7 +203,7 @@ def test_objects_that_have_no_right_to_be_there_are_removed(lab: Lab) -> None:
     # when
     counts = lab.sync().counts
 
-    # then each is gone or in line, and nothing else was touched
+    # then each is gone or in sync, and nothing else was touched
     assert lab.audit().clean
     assert (counts.deleted, counts.written, counts.unchanged) == (3, 3, ROWS - 3)
 

@@ -83,7 +83,7 @@ def test_a_partition_of_a_published_lens_is_repaired_and_no_other(
     # when the first is materialised
     assert materialise(lab, instance, "s00").success
 
-    # then its half is in line, and the other half is not touched
+    # then its half is in sync, and the other half is not touched
     verdict = lab.audit()
     assert (verdict.orphan, verdict.stale) == (1, 1)
     assert materialise(lab, instance, "s03").success
