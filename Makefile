@@ -25,8 +25,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## The main job from end to end on real rows, in minutes
 	@$(BIN)/python examples/debian/demo.py
 
-dev: $(READY) ## Dagster UI and daemon in this terminal; Ctrl-C stops all of it
-	@$(BIN)/semilayer dev
+dev: $(READY) ## Dagster UI and daemon of the project here, else of the demo; Ctrl-C stops all of it
+	@if [ ! -f sl.config.yaml ] && [ -d examples/debian/.semilayer ]; then cd examples/debian; fi; \
+		"$(CURDIR)/$(BIN)/semilayer" dev
 
 test: $(READY) ## The test suite
 	@$(BIN)/python -m pytest -m 'not slow'

@@ -1,13 +1,15 @@
 """The main job from end to end: push, full ingest, search, sync, webhook, pause, resume, drift.
 
 Every step runs what a person would type, against the project's own Dagster instance, and is
-checked; a step that does not hold ends the demo with exit code 1.
+checked; a step that does not hold ends the demo with exit code 1. The demo is a project of its own,
+in this folder, so that nothing of it is in the way of another.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,8 +55,11 @@ def main() -> int:
     """Run the demo; return the exit code."""
     # A terminated demo must not leave Dagster behind: end through `finally` like everything else.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    os.chdir(ROOT)
-    os.environ["SEMILAYER_CONFIG"] = str(HERE / "sl.config.yaml")
+    os.chdir(HERE)
+    for name in ("SEMILAYER_CONFIG", "SEMILAYER_ROOT", "SEMILAYER_HOME", "SEMILAYER_REGISTRY_URL"):
+        os.environ.pop(name, None)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(ROOT / name, HERE / name)
     os.environ.setdefault("SEMILAYER_ENV", "development")
     project = Project.here()
     database = project.settings.home / "demo" / "packages.db"
@@ -74,7 +79,7 @@ def main() -> int:
         supervisor = start_dagster(
             project, ui_port=None, say=_log(project), beside=[webhook_process(port)]
         )
-        note("its log: .semilayer/demo/dagster.log")
+        note(f"its log: {(project.settings.home / 'demo' / 'dagster.log').relative_to(ROOT)}")
 
         step(3, "Register the lens. Nothing is ingested yet")
         semilayer("push", "--lens", LENS)
@@ -148,10 +153,10 @@ def main() -> int:
     console.print(f"\nAll of it held, in {time.monotonic() - started:.0f} s.", style="bold green")
     console.print(
         "\nNext:\n"
-        "  make dev                                          Dagster's UI at http://127.0.0.1:3000\n"
-        f'  .venv/bin/semilayer search {LENS} "draw diagrams"   ask it something else\n'
-        "  .venv/bin/semilayer status                        lenses, vectors, queue\n"
-        "  examples/debian/sl.config.yaml                    the lens; write your own beside it\n",
+        "  make dev                                    Dagster's UI at http://127.0.0.1:3000\n"
+        f"  cd {HERE.relative_to(ROOT)}                          the demo's project\n"
+        f'  {SEMILAYER} search {LENS} "draw diagrams"   ask it something else\n'
+        f"  {SEMILAYER} init                   in a folder of your own: a project of your own\n",
         markup=False,
     )
     return 0
@@ -233,7 +238,7 @@ def _held_by_dagster(project: Project) -> None:
     import dagster as dg
 
     run_id = last_job()["runId"]
-    os.environ["DAGSTER_HOME"] = str(ROOT)
+    os.environ["DAGSTER_HOME"] = str(HERE)
     with dg.DagsterInstance.get() as instance:
         for _ in range(50):
             run = instance.get_run_by_id(run_id)
