@@ -58,6 +58,8 @@ SECTIONS = {
         "ingest.IDLE_SECONDS",
         "ingest.POLL_SECONDS",
         "ingest.MAX_STAY_SECONDS",
+        "registry.SMALL_ROWS",
+        "registry.RUNS_AHEAD",
         "orchestration.MAX_LAUNCHES",
         "orchestration.LAUNCH_LOST",
         "orchestration.SPREAD_SHARE",
