@@ -31,6 +31,7 @@ from semilayer_pipelines.control.push import apply_push, plan_removal
 from semilayer_pipelines.dev.dagster import start_dagster, webhook_process
 from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.errors import NotFound, SemilayerError
+from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.project import Project
 
 LENS = "packages"
@@ -64,6 +65,7 @@ def main() -> int:
     project = Project.here()
     database = project.settings.home / "demo" / "packages.db"
     os.environ["DEMO_DATABASE_URL"] = f"sqlite:///{database}"
+    private_folder(project.settings.home)
     started = time.monotonic()
     supervisor = None
     try:
