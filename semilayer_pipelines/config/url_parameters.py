@@ -19,8 +19,8 @@ from semilayer_pipelines.config.url_words import (
     MYSQL_TLS,
     NUMBERS,
     OF_SQLITE,
-    SSL_MODES,
     TARGETS,
+    TLS_MODES,
     Tls,
 )
 from semilayer_pipelines.errors import ConfigError, nearest
@@ -120,7 +120,7 @@ def _postgres(found: Parameters, plain: str, name: str, value: str, where: str) 
 
 def _postgres_tls(found: Parameters, name: str, word: str, where: str) -> None:
     word = word.replace("_", "-")
-    if _plain(name) == "sslmode" and word in SSL_MODES:
+    if _plain(name) == "sslmode" and word in TLS_MODES:
         found.driver["sslmode"] = word
         return
     match word:
@@ -136,7 +136,7 @@ def _postgres_tls(found: Parameters, name: str, word: str, where: str) -> None:
         case word if word in _NO:
             mode = "disable"
         case _:
-            mode = _one_of(name, word, SSL_MODES, where)
+            mode = _one_of(name, word, TLS_MODES, where)
     found.driver["sslmode"] = mode
     found.notes.append(f"{where}: {_shown(name)} is read as sslmode={mode}.")
 

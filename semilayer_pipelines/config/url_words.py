@@ -15,8 +15,8 @@ __all__ = [
     "MYSQL_TLS",
     "NUMBERS",
     "OF_SQLITE",
-    "SSL_MODES",
     "TARGETS",
+    "TLS_MODES",
     "Tls",
 ]
 
@@ -68,9 +68,9 @@ NUMBERS = {
     "keepalives_interval",
     "tcp_user_timeout",
 }
-SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 CHOICES = {
-    "sslmode": SSL_MODES,
+    "sslmode": TLS_MODES,
     "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer", "require"),
     "load_balance_hosts": ("disable", "random"),
