@@ -92,6 +92,7 @@ def _run_job(
         failed = failed_rows.count(db, job.lens_id)
     run = Run(
         job_id=job.id,
+        mode=job.mode,
         run_id=run_id,
         confirmed=job.confirmed,
         had_failed_rows=failed > 0,
@@ -200,8 +201,7 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
         complete = _choose_rows(opened, run, job, target)
     except NotFound:
         # A rebuild in place may have dropped the index between two looks at it.
-        with opened.registry.read() as db:
-            target.check_current(db)
+        opened.registry.transact(target.check_current)
         raise
     return _outcome(opened, run, RunEnd.COMPLETED if complete else RunEnd.PAUSED, generation)
 

@@ -7,8 +7,9 @@ because two may bring the same row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import NoReturn
 
 import polars as pl
@@ -21,11 +22,15 @@ from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.one_model import require_dimension
-from semilayer_pipelines.registry import generations
+from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.generations import Generation, GenerationState
+from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.protocol import Index, IndexSchema
 
-__all__ = ["Target"]
+__all__ = ["LogKeys", "Target"]
+
+LogKeys = Callable[[Sequence[str]], None]
+"""Told the keys that a run is about to write or drop."""
 
 
 class Target:
@@ -99,8 +104,12 @@ class Target:
         self._noted = by
 
     @contextmanager
-    def locked(self, index: Index, run: Run) -> Iterator[None]:
+    def locked(self, index: Index, run: Run) -> Iterator[LogKeys]:
         """Hold the write lock, with the generation and the run's leases still what they were.
+
+        Yields what is told the keys that are about to be written or dropped. While another
+        generation is being built, it notes them in the change log, by which that one catches up.
+        Told before the write, because a run may die between the two.
 
         Raises `StartOver` when the generation was replaced or dropped meanwhile, `Fenced` when
         another run has taken over: whoever takes over takes the lease first and this lock after.
@@ -111,19 +120,36 @@ class Target:
             except NotFound:
                 raise StartOver from None
 
-            def mine(db: Connection) -> None:
+            def mine(db: Connection) -> bool:
                 self.check_current(db)
                 run.lease.check(db)
+                return generations.building(db, self._opened.lens.id) is not None
 
-            self._opened.registry.transact(mine)
-            yield
+            rebuilt = self._opened.registry.transact(mine)
+            # What a caller named is in the log already.
+            walks = not self._is_built and run.mode is not Mode.RECORDS
+            yield partial(self._log, run) if rebuilt and walks else _no_log
+
+    def _log(self, run: Run, keys: Sequence[str]) -> None:
+        lens_id, now = self._opened.lens.id, self._opened.clock()
+        if keys:
+            self._opened.registry.transact(
+                lambda db: changes.log(db, lens_id, keys, job_id=run.job_id, now=now)
+            )
+
+    @property
+    def _is_built(self) -> bool:
+        return self.generation.state is GenerationState.BUILDING
 
     def check_current(self, db: Connection) -> None:
-        """Raise `StartOver` unless the generation is what it was: the active or the built one."""
+        """Raise `StartOver` unless the generation is what it was: the active or the built one.
+
+        In a transaction that may write; the active one stays so until it ends.
+        """
         current = (
             generations.building(db, self._opened.lens.id)
-            if self.generation.state is GenerationState.BUILDING
-            else generations.active(db, self._opened.lens.id)
+            if self._is_built
+            else generations.active(db, self._opened.lens.id, held=True)
         )
         if current is None or current.id != self.generation.id:
             raise StartOver
@@ -153,6 +179,10 @@ class Target:
         if rejected:
             raise ObjectsRejected(rejected, written=written)
         return written
+
+
+def _no_log(_: Sequence[str]) -> None:
+    return None
 
 
 def _alike(one: IndexSchema, other: IndexSchema) -> bool:
