@@ -46,7 +46,12 @@ def calling(folder: Path, *, rows: int, calls_a_second: int) -> Iterator[None]:
 def main(folder: Path, rows: int, calls_a_second: int) -> None:
     lab, calls = Lab.opened(folder, {}), 0
     stop = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stop.set())).start()
+
+    def until_the_input_ends() -> None:
+        sys.stdin.read()
+        stop.set()
+
+    threading.Thread(target=until_the_input_ends).start()
     lens_id, started = lab.lens.id, time.monotonic()
     print("calling", flush=True)
     while not stop.is_set():

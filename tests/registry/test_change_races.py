@@ -181,31 +181,24 @@ def test_a_change_acknowledged_beside_a_switch_is_buffered_again_or_not_acknowle
     with registry.begin() as db:
         changes.append(db, lens.id, [("a", Action.UPSERT)], NOW)
         changes.claim(db, lens.id, job_id="records", limit=10, now=NOW)
-    in_the_middle, other_began = threading.Event(), threading.Event()
+    in_the_middle, switched = threading.Event(), threading.Event()
 
-    def acknowledge() -> bool:
+    def acknowledge() -> None:
         with registry.begin() as db:
-            if first == "switched":
-                other_began.set()
             current = generations.active(db, lens.id, held=True)
-            mine = current is not None and current.id == old.id
-            if first == "acknowledged":
-                in_the_middle.set()
-                other_began.wait(0.5)
-            if mine:
+            in_the_middle.set()
+            if current is not None and current.id == old.id:
+                # Unless it is held back, the switch is over by now.
+                switched.wait(0.5)
                 changes.ack(db, "records", ["a"], NOW)
-            return mine
 
     def switch() -> None:
         with registry.begin() as db:
-            if first == "acknowledged":
-                other_began.set()
             generations.publish(db, new.id, NOW)
-            if first == "switched":
-                in_the_middle.set()
-                other_began.wait(0.5)
-                time.sleep(0.2)
+            in_the_middle.set()
+            time.sleep(0.3 if first == "switched" else 0)
             changes.reopen(db, lens.id, 0)
+        switched.set()
 
     # when both happen at once, whichever comes first
     began, follows = (acknowledge, switch) if first == "acknowledged" else (switch, acknowledge)
