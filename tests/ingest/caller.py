@@ -57,8 +57,8 @@ def main(folder: Path, rows: int, calls_a_second: int) -> None:
     while not stop.is_set():
         calls += 1
         key = calls * 7 % rows + 1
-        with lab.source() as db:
-            db.execute("UPDATE items SET name = ? WHERE id = ?", (f"call {calls}", key))
+        with lab.source() as source:
+            source.execute("UPDATE items SET name = ? WHERE id = ?", (f"call {calls}", key))
         with lab.project.registry.begin() as db:
             changes.append(db, lens_id, [(str(key), Action.UPSERT)], lab.project.clock())
         stop.wait(max(0.0, started + calls / calls_a_second - time.monotonic()))
