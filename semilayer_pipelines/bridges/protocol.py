@@ -194,6 +194,10 @@ class Bridge(Protocol):
         """
         ...
 
+    def last_key(self, selection: Selection, window: Window = Window()) -> str | None:
+        """Return the largest key of the window in key order, encoded; `None` without a row."""
+        ...
+
     def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
         """Read up to `limit` rows of the window in key order, fewer when they weigh too much."""
         ...
