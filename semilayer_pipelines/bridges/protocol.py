@@ -167,7 +167,8 @@ class Bridge(Protocol):
     """Read-only adapter to one source.
 
     Every verb may raise `SourceUnreachable` (may pass), `SourceRefused` (will not) and
-    `SchemaMismatch` (table or column missing; the message lists what exists).
+    `SchemaMismatch` (table or column missing; the message lists what exists). Those that read rows
+    may raise `TableAltered`: the table is not as it was described.
     """
 
     def tables(self) -> list[str]:

@@ -42,7 +42,7 @@ _NEEDS = {
 _WHAT_CHANGED = {
     Needs.NOTHING: "",
     Needs.SMART_SYNC: "  what is indexed changed; a smart sync brings it in line: ",
-    Needs.REBUILD: "  what is embedded changed; its index needs a rebuild: ",
+    Needs.REBUILD: "  its index needs a rebuild: ",
 }
 
 

@@ -20,6 +20,7 @@ from semilayer_pipelines.errors import (
     NotFound,
     Refused,
     SemilayerError,
+    TableAltered,
     Terminal,
     Transient,
 )
@@ -36,6 +37,7 @@ from semilayer_pipelines.ingest.progress import PageDone, Progress
 from semilayer_pipelines.ingest.reconcile import reconcile
 from semilayer_pipelines.ingest.records import run_records
 from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.ingest.stored_fields import require_held
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.one_model import require_dimension, require_model
@@ -147,7 +149,7 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
             _note_tracked(opened)
             try:
                 outcome = _dispatch(opened, run, job, shard)
-            except StartOver:
+            except (StartOver, TableAltered):
                 continue
             job_outcome.record_end(opened, run, job, outcome)
             took = run.progress.embedding
@@ -159,7 +161,8 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
             )
             return outcome
     raise Transient(
-        "The lens was pushed or its index switched again and again during this run.",
+        "The lens was pushed, its index switched or its table altered again and again during this "
+        "run.",
         cure="It is tried again once that is over.",
         lens=job.lens,
     )
@@ -194,6 +197,8 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
     require_model(generation.model_fingerprint, opened.embedder.fingerprint, lens=opened.lens.name)
     target = Target(opened, generation)
     _refuse_another_dimension(target)
+    if target.index is not None:
+        require_held(opened.mapping.fields, target.index.schema, lens=opened.lens.name)
     if job.mode is not Mode.SMART_SYNC and generation.source_rows:
         # A few rows in a new index would pass for all of them. Only a whole walk fills it again.
         written_index(opened.registry, opened.store, generation)

@@ -21,6 +21,7 @@ from semilayer_pipelines.ingest.decision import Action
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.ingest.stored_fields import as_stored, require_held
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.generations import Generation, GenerationState
@@ -58,8 +59,9 @@ class Target:
     def require_index(self, dimension: int) -> Index:
         """Return the index for vectors of this dimension, made if need be.
 
-        Raises `DimensionChanged` when the generation holds vectors of another (invariant 9), and
-        `StartOver` when it is gone, or what lies in its place is not its own.
+        Raises `DimensionChanged` when the generation holds vectors of another (invariant 9),
+        `FieldsChanged` when it cannot hold the fields that the mapping gives, and `StartOver` when
+        it is gone, or what lies in its place is not its own.
         """
         mapping = self._opened.mapping
         schema = IndexSchema(mapping.fields, dimension, mapping.tenant)
@@ -70,7 +72,9 @@ class Target:
             if self.generation.state is GenerationState.ACTIVE:
                 # Published while it held nothing, and so without an index to point at.
                 self._opened.store.point(self._opened.lens.name, self.generation.index_name)
-        elif self.generation.state is GenerationState.BUILDING and not _alike(found.schema, schema):
+        elif not self._is_built:
+            require_held(mapping.fields, found.schema, lens=self._opened.lens.name)
+        elif not _alike(found.schema, schema):
             self._fix_dimension(dimension)
             self._leave_its_place()
         assert self._index is not None
@@ -85,9 +89,9 @@ class Target:
             raise StartOver from None
 
     def _leave_its_place(self) -> NoReturn:
-        # The generation holds what we would write, the index does not: it is of another generation
-        # that was given this number, before an older registry was restored. The next number is
-        # tried; the next `retention` drops the index.
+        # The generation holds what we would write, the index does not. A column was altered since
+        # it was begun, or the index is of another generation that was given this number before an
+        # older registry was restored. The next number is tried; the next `retention` drops it.
         with self._opened.registry.begin() as db:
             generations.forget(db, self.generation.id)
         raise StartOver
@@ -161,6 +165,7 @@ class Target:
         """
         if not objects.height:
             return 0
+        objects = as_stored(objects, index.schema)
         added = actions == Action.ADD
         if not added.any():
             return index.upsert(objects)

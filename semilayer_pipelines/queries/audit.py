@@ -24,6 +24,7 @@ from semilayer_pipelines.ingest.leaving import leaving, removes_failed
 from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
+from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT
@@ -240,7 +241,10 @@ class _Auditor:
         if generation is None:
             return ("There is no index yet.",), True
         found: list[str] = []
-        if lens.needs is Needs.REBUILD:
+        if index is not None and (reasons := unheld(self._opened.mapping.fields, index.schema)):
+            cure = f"It needs a rebuild: `semilayer push --rebuild --lens {lens.name}`."
+            found.append(" ".join([*reasons, cure]))
+        elif lens.needs is Needs.REBUILD:
             found.append("The lens was pushed with another model, key, table or fields.")
         found += not_of_one_model(
             built_with=generation.model_fingerprint,
