@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 AS_IT_WAS_BUILT = (
-    "its model, key, table, fields or the types of its columns changed, so its index needs a "
-    "rebuild and is kept as it was built until then:"
+    "its model, key, table, fields or the types of its columns changed, and its index is kept as "
+    "it was built. Rebuild it:"
 )
 """Said where rows are brought into an index that needs a rebuild (invariant 9)."""
 

@@ -15,6 +15,7 @@ from semilayer_pipelines.errors import FieldsChanged
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.audit import audit
+from semilayer_pipelines.queries.dry_run import dry_run
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
@@ -84,6 +85,8 @@ def needs_a_rebuild_everywhere(lab: Lab) -> None:
     found = audit(lab.project, lens)
     assert found.rebuild
     assert "semilayer push --rebuild --lens items" in found.problems[0]
+    with pytest.raises(FieldsChanged, match="semilayer push --rebuild --lens items"):
+        dry_run(lab.project, ENV, "items")
 
     # and what it advises heals
     resumed = lifecycle.resume(lab.project, ENV, "items")
