@@ -107,7 +107,7 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
     if opened.lens.config.rebuild is Rebuild.IN_PLACE:
         _drop_active(opened, run)
     with opened.registry.read() as db:
-        seq = changes.replay_from(db, opened.lens.id)
+        seq = changes.latest_seq(db, opened.lens.id)
         at = cursors.get(db, opened.lens.id)
     tracked = opened.tracked
     high_water = opened.bridge.high_water(opened.selection, tracked) if tracked else None

@@ -81,10 +81,10 @@ def announce(store: Store, lens: Lens, active: Generation) -> None:
 
 
 def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation | None:
-    """Switch, and buffer again the changes that only the old index has: those after `seq`.
+    """Switch, and buffer again the changes that only the old index may have.
 
-    They are few. A records run that finds nothing to write, or no index yet, needs no lock of the
-    old index.
+    Those after `seq` are few: a records run that finds nothing to write, or no index yet, needs no
+    lock of the old index. The others waited when the generation was begun.
     """
     now, generation = opened.clock(), target.generation
 
@@ -93,9 +93,15 @@ def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation 
         run.lease.check(db)
         generations.publish(db, generation.id, now)
         # Looked for after the old generation was replaced: who acknowledges changes holds it.
-        reopened = changes.reopen(db, opened.lens.id, seq)
+        reopened = changes.reopen(
+            db,
+            opened.lens.id,
+            seq,
+            begun_seq=generation.change_seq,
+            begun_at=generation.created_at,
+        )
         if reopened:
-            logger.info("%d changes came during the switch and are applied after it.", reopened)
+            logger.info("%d changes are applied once more, to the new index.", reopened)
         lenses.set_needs(db, opened.lens.id, Needs.NOTHING, now)
         # Looked at after its row was written to, and so locked: a push comes before or after.
         if lenses.by_id(db, opened.lens.id).config_hash != opened.lens.config_hash:

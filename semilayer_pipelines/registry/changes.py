@@ -58,7 +58,6 @@ __all__ = [
     "prune",
     "release",
     "reopen",
-    "replay_from",
     "since",
     "waiting",
     "waiting_since",
@@ -198,26 +197,29 @@ def log(db: Connection, lens_id: int, keys: Sequence[str], *, job_id: str, now: 
     db.execute(insert(db, tables.changes).from_select(names, noted.order_by(given.c.position)))
 
 
-def reopen(db: Connection, lens_id: int, after: int) -> int:
-    """Buffer again what was applied of the changes after number `after`; return how many."""
-    applied = and_(
-        _changes.lens_id == lens_id, _changes.seq > after, _changes.applied_at.is_not(None)
+def reopen(
+    db: Connection, lens_id: int, after: int, *, begun_seq: int = 0, begun_at: datetime
+) -> int:
+    """Buffer again what was applied of the changes after number `after`; return how many.
+
+    So is what waited at number `begun_seq`, when a copy was begun at `begun_at`, and was applied
+    since: nobody replayed it. The last change of a key alone, because an earlier one must not win.
+    """
+    waited = and_(
+        _changes.seq <= begun_seq,
+        _changes.applied_at >= begun_at,
+        _changes.seq == _last_seq(lens_id, _changes.key),
     )
-    opened = update(tables.changes).where(applied).values(applied_at=None, job_id=None)
+    missed = or_(and_(_changes.seq > after, _changes.applied_at.is_not(None)), waited)
+    opened = (
+        update(tables.changes)
+        .where(_changes.lens_id == lens_id, missed)
+        .values(applied_at=None, job_id=None)
+    )
     reopened = db.execute(opened).rowcount
     if reopened:
         _resize(db, lens_id, reopened)
     return reopened
-
-
-def replay_from(db: Connection, lens_id: int) -> int:
-    """Return the number after which a copy that is begun now has to replay changes.
-
-    What waits now is among them: it may be applied to the other index alone.
-    """
-    waits = and_(_changes.lens_id == lens_id, _changes.applied_at.is_(None))
-    first = db.scalar(select(_changes.seq).where(waits).order_by(_changes.seq).limit(1))
-    return latest_seq(db, lens_id) if first is None else first - 1
 
 
 def latest_seq(db: Connection, lens_id: int) -> int:

@@ -344,7 +344,13 @@ def test_a_delete_that_waited_when_the_rebuild_began_is_not_undone_by_it(tmp_pat
 
     # when it is applied to the old index, and then the rebuild ends with as many rows as there are
     assert lab.run(lab.request(Mode.RECORDS)).ended is RunEnd.COMPLETED
+    assert buffered(lab) == 0
     lab.run(job, shard=1)
 
-    # then
+    # then it is queued once more
+    with lab.project.registry.read() as db:
+        queued = jobs.due_of(db, lab.lens.id, Mode.RECORDS, lab.project.clock())
+    assert queued is not None
+    lab.run(queued)
     assert "4" not in set(lab.indexed()[KEY])
+    assert buffered(lab) == 0

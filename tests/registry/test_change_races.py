@@ -197,7 +197,7 @@ def test_a_change_acknowledged_beside_a_switch_is_buffered_again_or_not_acknowle
             generations.publish(db, new.id, NOW)
             in_the_middle.set()
             time.sleep(0.3 if first == "switched" else 0)
-            changes.reopen(db, lens.id, 0)
+            changes.reopen(db, lens.id, 0, begun_at=NOW)
         switched.set()
 
     # when both happen at once, whichever comes first
