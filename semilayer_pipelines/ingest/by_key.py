@@ -21,13 +21,9 @@ _INDEXED = "_indexed"
 
 @dataclass(frozen=True)
 class ByKey:
-    """The choice for a page that nothing has to be committed with.
-
-    Vectors are taken over from `vectors` where it is given.
-    """
+    """The choice for a page that nothing has to be committed with."""
 
     target: Target
-    vectors: Index | None = None
     cover = None
 
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
@@ -43,8 +39,8 @@ class ByKey:
         return keys
 
     def reuse_from(self) -> Index | None:
-        """Take vectors over, from the generation's own index if no other is given."""
-        return self.target.index if self.vectors is None else self.vectors
+        """Take vectors over from the generation's own index."""
+        return self.target.index
 
 
 def all_of(keys: pl.Series) -> pl.Series:

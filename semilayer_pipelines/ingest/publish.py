@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -39,6 +40,20 @@ __all__ = ["announce", "begin_walks", "locked", "publish"]
 REPLAY_ROWS = 1_000
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReplayedRows(ByKey):
+    """Rows that changed while the generation was built.
+
+    The index in use often has their vectors already, where it is of the same model.
+    """
+
+    in_use: Index | None
+
+    def reuse_from(self) -> Index | None:
+        """Take vectors over from the index in use or, without one, from the new one."""
+        return self.target.index if self.in_use is None else self.in_use
 
 
 def publish(opened: OpenLens, run: Run, generation: Generation) -> Generation | None:
@@ -157,7 +172,7 @@ def _replay(opened: OpenLens, run: Run, target: Target, since: int) -> tuple[int
     """
     with opened.registry.read() as db:
         end = changes.latest_seq(db, opened.lens.id)
-    choice, replayed = ByKey(target, active_index(opened)), 0
+    choice, replayed = ReplayedRows(target, active_index(opened)), 0
     while not run.paused():
         with opened.registry.read() as db:
             batch = changes.since(db, opened.lens.id, since, REPLAY_ROWS, upto=end)

@@ -92,7 +92,6 @@ class Audit:
     it, because columns have types that the index cannot hold. `nulled` says by field how many
     values do not fit and are left empty. `hidden` says why the source may hide rows from this user;
     where it shows none at all, that is a problem. `seconds` is how long it took.
-    values do not fit and are left empty. `seconds` is how long it took.
     """
 
     rows: int
