@@ -21,6 +21,7 @@ __all__ = [
     "EmbeddingRejected",
     "EmptySource",
     "Fenced",
+    "FieldsChanged",
     "GuardStopped",
     "IndexDamaged",
     "ModelUnavailable",
@@ -36,6 +37,7 @@ __all__ = [
     "StoreFull",
     "StoreRefused",
     "StoreUnavailable",
+    "TableAltered",
     "Terminal",
     "TooManyFailures",
     "Transient",
@@ -117,6 +119,10 @@ class SourceUnreachable(Transient):
     """The source did not answer in time or the connection broke."""
 
 
+class TableAltered(Transient):
+    """A table was altered while it was read; the next look reads it as it is then."""
+
+
 class EmbedderUnavailable(Transient):
     """The embedding endpoint is busy, down or rate limiting."""
 
@@ -175,6 +181,10 @@ class EmbeddingRejected(Terminal):
 
 class DimensionChanged(Terminal):
     """The embedder's vectors do not fit the generation they should be written to."""
+
+
+class FieldsChanged(Terminal):
+    """The columns of the table have other types now; only a rebuild makes fields for them."""
 
 
 class IndexDamaged(Terminal):

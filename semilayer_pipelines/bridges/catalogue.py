@@ -40,6 +40,13 @@ class Catalogue:
             self.look(selection.table)
         return self._described[selection.table]
 
+    def altered(self, selection: Selection) -> list[str]:
+        """Return the selected columns that the table has no more as they were described."""
+        known = self.table(selection).columns
+        now = self._db.describe(selection.table).columns
+        names = dict.fromkeys((*selection.columns, *selection.key))
+        return [name for name in names if now.get(name) != known.get(name)]
+
     def key(self, selection: Selection) -> tuple[SourceColumn, ...]:
         """Return the key columns, in key order."""
         if not selection.key:

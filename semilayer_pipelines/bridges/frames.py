@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from semilayer_pipelines.bridges.database import Query
-from semilayer_pipelines.bridges.unfit import unfit_name
+from semilayer_pipelines.bridges.unfit import RowsDoNotFit, unfit_name
 
 __all__ = ["frame_of"]
 
@@ -22,14 +22,20 @@ _DATE = "%Y-%m-%d"
 
 
 def frame_of(query: Query, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
-    """Return the frame of rows whose values stand in the order of the query's columns."""
+    """Return the frame of rows whose values stand in the order of the query's columns.
+
+    Raises `RowsDoNotFit` for values that a column of the described type cannot have.
+    """
     if not rows:
         return pl.DataFrame(schema=_schema(query))
     columns = zip(*rows, strict=True)
-    made = [
-        _series(name, list(values), dtype)
-        for (name, dtype), values in zip(_types(query).items(), columns, strict=False)
-    ]
+    try:
+        made = [
+            _series(name, list(values), dtype)
+            for (name, dtype), values in zip(_types(query).items(), columns, strict=False)
+        ]
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise RowsDoNotFit(str(error)) from error
     return pl.DataFrame([*(typed for typed, _ in made), *(u for _, u in made if u is not None)])
 
 
@@ -59,7 +65,7 @@ def _series(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series
             texts = pl.Series(name, values, dtype=pl.String)
             return _fitting(texts, texts.str.to_date(_DATE, strict=False))
         case pl.Boolean():
-            return pl.Series(name, [None if v is None else bool(v) for v in values], dtype), None
+            return pl.Series(name, [_boolean(value) for value in values], dtype), None
         case pl.Float32():
             # The double of the same value has digits that nobody wrote: 19.989999771118164.
             shortest = pl.Series(name, values, pl.Float64).cast(dtype).cast(pl.String)
@@ -70,6 +76,12 @@ def _series(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series
             ), None
         case _:
             return pl.Series(name, values, dtype), None
+
+
+def _boolean(value: Any) -> bool | None:
+    if value not in (None, 0, 1):
+        raise TypeError(f"{type(value).__name__} in a column of booleans")
+    return None if value is None else bool(value)
 
 
 def _moments(name: str, values: list[Any], *, zoned: bool) -> tuple[pl.Series, pl.Series | None]:

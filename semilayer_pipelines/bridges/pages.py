@@ -4,6 +4,9 @@ A view may divide by zero, cast a text that is no number, or hold bytes that are
 database refuses the statement as a whole. It is asked again for halves until the rows at fault are
 alone; they are named by their keys, which are read by themselves. Only what a row's values bring
 about is halved, so an outage costs the one statement that met it.
+
+Rows that do not fit the table's description are a reason to look at the table again: it may have
+been altered since.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from semilayer_pipelines.bridges.database import Database, Fetched, Query, Sourc
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, LookedUp, Selection, SourcePage
 from semilayer_pipelines.bridges.row_key import key_texts
-from semilayer_pipelines.errors import SourceRefused
+from semilayer_pipelines.bridges.unfit import RowsDoNotFit, unfit_columns
+from semilayer_pipelines.errors import SourceRefused, TableAltered
 
 __all__ = ["Pages"]
 
@@ -77,7 +81,9 @@ class Pages:
         # One row more than asked for tells whether anything follows.
         tail = self._tail(selection, order, conditions, limit + 1)
         try:
-            fetched = self._db.read(Query(columns, order, selection.key, tail, limit, shard))
+            fetched = self._read(
+                selection, Query(columns, order, selection.key, tail, limit, shard)
+            )
         except ValueRefused:
             return self._around(selection, order, conditions, limit, shard=shard)
         last = None if fetched.last is None else encode(fetched.last)
@@ -106,7 +112,9 @@ class Pages:
             upto = st.upto(self._db, order, keys.position(end - 1))
             tail = self._tail(selection, order, [*conditions, after, upto], None)
             try:
-                part = self._db.read(Query(columns, order, selection.key, tail, None, shard))
+                part = self._read(
+                    selection, Query(columns, order, selection.key, tail, None, shard)
+                )
                 collected.frames.append(part.frame)
                 if part.more or (waiting and collected.weigh() >= PAGE_BYTES):
                     end_at = part
@@ -133,7 +141,7 @@ class Pages:
         columns = tuple(dict.fromkeys((*order, *self._catalogue.key(selection))))
 
         def read(tail: Sql, rows: int) -> Fetched:
-            return self._db.read(Query(columns, order, selection.key, tail, rows, None))
+            return self._read(selection, Query(columns, order, selection.key, tail, rows, None))
 
         def position(offset: int) -> str | None:
             tail = self._tail(selection, order, conditions, 1) + Sql(f" OFFSET {offset}")
@@ -228,13 +236,33 @@ class Pages:
     ) -> Fetched:
         condition = st.one_of(self._db, self._catalogue.key(selection), values)
         tail = self._tail(selection, (), [condition], None)
-        return self._db.read(Query(columns, (), selection.key, tail, None, shard))
+        return self._read(selection, Query(columns, (), selection.key, tail, None, shard))
+
+    def _read(self, selection: Selection, query: Query) -> Fetched:
+        """Read; raises `TableAltered` when what comes does not fit, and was described before."""
+        try:
+            found = self._db.read(query)
+        except RowsDoNotFit:
+            self._refuse_altered(selection)
+            raise
+        if unfit_columns(found.frame.columns):
+            self._refuse_altered(selection)
+        return found
+
+    def _refuse_altered(self, selection: Selection) -> None:
+        altered = self._catalogue.altered(selection)
+        if altered:
+            raise TableAltered(
+                f"source {self._name!r}: {selection.table!r} was altered while it was read "
+                f"({', '.join(altered)}).",
+                cure="It is read again, as it is now.",
+            )
 
     def _nothing(self, selection: Selection, shard: Sql | None) -> pl.DataFrame:
         """Return no rows, with the columns of all."""
         tail = self._tail(selection, (), [Sql("1 = 0")], None)
         columns = self._catalogue.columns(selection)
-        return self._db.read(Query(columns, (), selection.key, tail, None, shard)).frame
+        return self._read(selection, Query(columns, (), selection.key, tail, None, shard)).frame
 
     def _tail(
         self,

@@ -167,7 +167,8 @@ class Bridge(Protocol):
     """Read-only adapter to one source.
 
     Every verb may raise `SourceUnreachable` (may pass), `SourceRefused` (will not) and
-    `SchemaMismatch` (table or column missing; the message lists what exists).
+    `SchemaMismatch` (table or column missing; the message lists what exists). Those that read rows
+    may raise `TableAltered`: the table is not as it was described.
     """
 
     def tables(self) -> list[str]:
@@ -192,6 +193,10 @@ class Bridge(Protocol):
         Ranges are near-equal in rows; fewer bounds come back when the table has fewer rows than
         shards.
         """
+        ...
+
+    def last_key(self, selection: Selection, window: Window = Window()) -> str | None:
+        """Return the largest key of the window in key order, encoded; `None` without a row."""
         ...
 
     def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:

@@ -32,6 +32,7 @@ from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.frames import frame_of
 from semilayer_pipelines.bridges.ids import typed
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table
+from semilayer_pipelines.bridges.unfit import RowsDoNotFit
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, nearest
 
 __all__ = ["Dialect", "Run", "ServerDatabase"]
@@ -165,8 +166,7 @@ class ServerDatabase:
             try:
                 while weight < PAGE_BYTES and (few := list(islice(stream, self._at_a_time))):
                     rows += few
-                    for i in heavy:
-                        weight += sum(len(row[i]) for row in few if row[i])
+                    weight += _weight(few, heavy)
                 # One row more tells whether anything follows.
                 cut = next(stream, None) is not None
                 ended = not cut
@@ -238,6 +238,13 @@ class ServerDatabase:
             raise ValueRefused(self._name, said) from None
         except (SQLAlchemyError, RuntimeError) as error:
             raise self._dialect.failure(error, self._name, self._timeout_ms) from None
+
+
+def _weight(rows: list[tuple[Any, ...]], heavy: list[int]) -> int:
+    try:
+        return sum(len(row[i]) for i in heavy for row in rows if row[i])
+    except TypeError as error:
+        raise RowsDoNotFit(str(error)) from error
 
 
 def _rows(connection: Connection, text: str, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:

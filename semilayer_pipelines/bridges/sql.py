@@ -93,6 +93,13 @@ class SqlBridge:
             found.append(encode(bound))
         return tuple(found)
 
+    def last_key(self, selection: Selection, window: Window = _WHOLE) -> str | None:
+        """Return the largest key of the window, as the database orders keys."""
+        key = self._catalogue.key(selection)
+        tail = self._rows_in(selection, window) + st.order_by(key, descending=True)
+        last = self._db.read(Query(key, key, selection.key, tail + Sql(" LIMIT 1"), 1)).last
+        return None if last is None else encode(last)
+
     def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
         """Read up to `limit` rows of the window in key order."""
         key = self._catalogue.key(selection)

@@ -54,9 +54,10 @@ def _joined(conditions: Sequence[Sql], word: str) -> Sql:
     )
 
 
-def order_by(columns: Sequence[SourceColumn]) -> Sql:
+def order_by(columns: Sequence[SourceColumn], *, descending: bool = False) -> Sql:
     """Return ` ORDER BY` the columns."""
-    return Sql(" ORDER BY " + ", ".join(column.order for column in columns))
+    direction = " DESC" if descending else ""
+    return Sql(" ORDER BY " + ", ".join(f"{column.order}{direction}" for column in columns))
 
 
 def complete(columns: Sequence[SourceColumn]) -> Sql | None:

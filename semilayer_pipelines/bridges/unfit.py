@@ -12,10 +12,14 @@ from collections.abc import Iterable
 
 import polars as pl
 
-__all__ = ["unfit_columns", "unfit_name", "with_unfit"]
+__all__ = ["RowsDoNotFit", "unfit_columns", "unfit_name", "with_unfit"]
 
 # A NUL cannot be part of a column name in any database, so nothing can be called the same.
 _PREFIX = "\0unfit "
+
+
+class RowsDoNotFit(Exception):
+    """Rows have values of another kind than their columns had when they were described."""
 
 
 def unfit_name(column: str) -> str:

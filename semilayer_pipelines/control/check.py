@@ -1,4 +1,4 @@
-"""Holding a lens against its source at push, and saying what would bring its index in sync.
+"""Checking a lens against its source at push, and saying what would bring its index in sync.
 
 A typo is an error here and not a silent full scan later (docs/push.md).
 """
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
-from semilayer_pipelines.errors import SchemaMismatch, SemilayerError
+from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceUnreachable
+from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.mapping.columns import (
     DEFAULT_TRACKING_COLUMN,
     key_of,
@@ -24,7 +25,8 @@ from semilayer_pipelines.mapping.epochs import check_epochs, is_assumed
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.generations import Generation
-from semilayer_pipelines.registry.lenses import Needs
+from semilayer_pipelines.registry.lenses import Lens, Needs
+from semilayer_pipelines.stores.protocol import IndexSchema
 
 __all__ = ["LensCheck", "lens_check"]
 
@@ -32,27 +34,35 @@ SAMPLE_ROWS = 200
 
 
 @contextmanager
-def lens_check(project: Project, sources: Mapping[str, SourceConfig]) -> Iterator[LensCheck]:
-    """Open what holds lenses against these sources: one connection each, made when it is needed."""
+def lens_check(
+    project: Project, env: str, sources: Mapping[str, SourceConfig]
+) -> Iterator[LensCheck]:
+    """Open what checks lenses against these sources: one connection each, made when needed."""
     with ExitStack() as opened:
-        yield LensCheck(project, sources, opened)
+        yield LensCheck(project, env, sources, opened)
 
 
 @dataclass(frozen=True)
 class LensCheck:
-    """Compiles lenses against their tables. Raises what bridges and mappings raise."""
+    """Compiles lenses of an environment against their tables.
+
+    Raises what bridges and mappings raise.
+    """
 
     project: Project
+    env: str
     sources: Mapping[str, SourceConfig]
     opened: ExitStack
     bridges: dict[str, Bridge] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
 
     def needs(self, lens: LensConfig, active: Generation | None, *, moved: bool) -> Needs:
         """Check a lens, and return what brings its index in sync with it (invariant 9).
 
         Another model, key, table, tenant or set of fields needs a rebuild (which takes over the
-        vectors of equal texts when the model is the same); another way to fill the same fields, or
-        another database under the same name (`moved`), a smart sync.
+        vectors of equal texts when the model is the same). So do columns whose types the index
+        cannot hold. Another way to fill the same fields, or another database under the same name
+        (`moved`), needs a smart sync.
         """
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
@@ -61,6 +71,9 @@ class LensCheck:
         if not lens.embedding.same_model(active.config.embedding):
             return Needs.REBUILD
         if not same_rows(lens, active.config):
+            return Needs.REBUILD
+        stored = self._stored(active)
+        if stored is not None and unheld(mapping.fields, stored):
             return Needs.REBUILD
         if mapping.fingerprint == active.mapping_fingerprint:
             # Vectors of rows that were set aside before.
@@ -80,6 +93,32 @@ class LensCheck:
     def hidden(self, lens: LensConfig) -> HiddenRows | None:
         """Return why the source may hide rows of the lens's table; `None` when it shows all."""
         return self._bridge(lens.source).hides_rows(lens.table)
+
+    def needs_still(self, lens: Lens, active: Generation | None) -> Needs:
+        """Return what a lens needs that is as it was: its table may have been altered since.
+
+        Says whether it needs a rebuild; otherwise, and where the source cannot say, what it needed
+        before. Raises nothing of that.
+        """
+        source = lens.config.source
+        if active is None or source in self.silent:
+            return lens.needs
+        try:
+            needs = self.needs(lens.config, active, moved=False)
+        except SourceUnreachable:
+            self.silent.add(source)  # waited for once
+            return lens.needs
+        except SemilayerError:
+            return lens.needs
+        return needs if Needs.REBUILD in (needs, lens.needs) else lens.needs
+
+    def _stored(self, active: Generation) -> IndexSchema | None:
+        """Return what an index holds; `None` without one, or while its store cannot say."""
+        try:
+            index = self.project.store(self.env).find(active.index_name)
+        except SemilayerError:
+            return None
+        return None if index is None else index.schema
 
     def tracked(self, lens: LensConfig) -> str:
         """Return the columns that tell what changed in the table of a lens, empty without one."""

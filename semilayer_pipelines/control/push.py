@@ -90,8 +90,9 @@ def plan_push(
 ) -> Plan:
     """Compare a configuration with the registry and its lenses with their sources.
 
-    `only` limits the push to these lenses; then nothing is deleted. A lens that is as it was is not
-    held against its source again. Raises `NotFound` for a name that the configuration does not
+    `only` limits the push to these lenses; then nothing is deleted. Of a lens that is as it was,
+    the source is asked only whether its index can still hold what comes; one that does not answer
+    is no mistake of the push. Raises `NotFound` for a name that the configuration does not
     have, `SchemaMismatch` for what the source does not have, and what the bridges raise: the
     mistakes of all lenses in one error.
     """
@@ -115,7 +116,7 @@ def plan_push(
         and lens.config.source in used
         and seen.moved(lens.config.source, used[lens.config.source])
     } | wanted
-    with lens_check(project, config.sources) as check:
+    with lens_check(project, env, config.sources) as check:
         pushes = for_each_lens(wanted, lambda name, lens: _compare(check, seen, name, lens))
     gone = [] if only else [name for name in seen.lenses if name not in config.lenses]
     pushes += [LensPush(name, PushAction.DELETED, None, Needs.NOTHING) for name in gone]
@@ -161,7 +162,8 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     source = check.sources[lens.source]
     moved = seen.moved(lens.source, source)
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
-        return LensPush(name, PushAction.UNCHANGED, lens, known.needs)
+        needs = check.needs_still(known, seen.active.get(name))
+        return LensPush(name, PushAction.UNCHANGED, lens, needs)
     check.refuse_values(lens)
     needs = check.needs(lens, seen.active.get(name), moved=moved)
     tracked, hidden = check.tracked(lens), check.hidden(lens)
@@ -204,6 +206,8 @@ def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> No
                     assert known is not None
                     if origin == lenses.PUSH and push.name in _changed_elsewhere(held):
                         lenses.mark_pushed(db, known)
+                    if push.needs is not known.needs:
+                        lenses.set_needs(db, known.id, push.needs, now)
                 case _, LensConfig() as config:
                     if known is not None and _cursor_is_void(held, plan, known, config):
                         cursors.remove(db, known.id)

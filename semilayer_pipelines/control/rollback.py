@@ -120,5 +120,6 @@ def _needs(project: Project, lens: Lens, previous: Generation) -> Needs:
     with project.registry.read() as db:
         known = sources.list_all(db, lens.env_id)
     with ExitStack() as opened:
-        needs = LensCheck(project, known, opened).needs(lens.config, previous, moved=False)
+        check = LensCheck(project, lens.env, known, opened)
+        needs = check.needs(lens.config, previous, moved=False)
     return Needs.SMART_SYNC if needs is Needs.NOTHING else needs

@@ -36,7 +36,7 @@ from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
-from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.target import LogKeys, Target
 from semilayer_pipelines.ingest.vectors import PendingVectors, Vectorised, begin_vectors
 from semilayer_pipelines.mapping.mapped import Mapped, why_failed
 from semilayer_pipelines.registry import changes, failed_rows
@@ -126,8 +126,8 @@ def end_page(
         counts += Counts(failed=len(rejected))
         _commit(opened, run, target, begun, choice, counts, rejected)
     else:
-        with target.locked(target.index, run):
-            done, refused = _change(opened, target, target.index, begun, ready, out)
+        with target.locked(target.index, run) as log:
+            done, refused = _change(opened, target, target.index, begun, ready, out, log)
             rejected |= {key: ("writing", reason) for key, reason in refused.items()}
             counts += done + Counts(failed=len(rejected))
             _commit(opened, run, target, begun, choice, counts, rejected)
@@ -143,6 +143,7 @@ def _change(
     begun: Begun,
     ready: Vectorised,
     out: Sequence[str],
+    log: LogKeys,
 ) -> tuple[Counts, dict[str, str]]:
     """Take objects out and write others, under the lock; return what the store rejected, and why.
 
@@ -154,7 +155,9 @@ def _change(
         # Not without need: filtering copies the vectors, which are megabytes.
         ours = not_newer(objects[KEY], newer)
         objects, actions = objects.filter(ours), actions.filter(ours)
-    deleted = _delete(index, [key for key in out if key not in newer])
+    gone = [key for key in out if key not in newer]
+    log([*objects[KEY], *gone])
+    deleted = _delete(index, gone)
     _part(index, objects[KEY].filter(actions == Action.PART))
     written, refused = _write(target, index, objects, actions) if objects.height else (0, {})
     _refuse_mass_rejection(refused, objects.height)
@@ -173,9 +176,11 @@ def _leave_at_once(opened: OpenLens, run: Run, target: Target, begun: Begun) -> 
     keys = (*begun.leaving.at_once, *moved(opened, index, begun.mapped.frame))
     if not keys or index is None:
         return
-    with target.locked(index, run):
+    with target.locked(index, run) as log:
         newer = _newer(opened, keys, begun.page.change_seq)
-        deleted = _delete(index, [key for key in keys if key not in newer])
+        gone = [key for key in keys if key not in newer]
+        log(gone)
+        deleted = _delete(index, gone)
     run.progress.add(Counts(deleted=deleted))
 
 

@@ -38,11 +38,12 @@ def delete_keys(
     if index is None:
         _commit(opened, run, target, keys, commit)
         return Counts()
-    with target.locked(index, run):
+    with target.locked(index, run) as log:
         with opened.registry.read() as db:
             newer = changes.newer_than(db, opened.lens.id, keys, change_seq)
         named = pl.Series(KEY, keys, dtype=pl.String)
         gone = named.filter(not_newer(named, newer)).to_list()
+        log(gone)
         deleted = retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
         _commit(opened, run, target, gone, commit)
     counts = Counts(deleted=deleted)

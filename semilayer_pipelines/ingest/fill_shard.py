@@ -32,7 +32,7 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.shards import Shard
 from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["claim", "fill"]
+__all__ = ["active_index", "claim", "fill"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def claim(opened: OpenLens, run: Run, generation: Generation, number: int | None
 def fill(opened: OpenLens, run: Run, generation: Generation, shard: Shard) -> None:
     """Walk a claimed shard from its cursor to its end, or until the lens is paused."""
     target = Target(opened, generation, sole_writer=True)
-    reuse = _active_index(opened)
+    reuse = active_index(opened)
     window = shard_window(generation.bounds, shard.number)
     window = Window(after=shard.cursor or window.after, upto=window.upto)
     finished = Event()
@@ -166,7 +166,7 @@ def _held(opened: OpenLens, run: Run, shard: Shard, finished: Event) -> Iterator
             )
 
 
-def _active_index(opened: OpenLens) -> Index | None:
+def active_index(opened: OpenLens) -> Index | None:
     """Return the index in use, when its vectors are of the same model and can be taken over."""
     with opened.registry.read() as db:
         active = generations.active(db, opened.lens.id)

@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import Fenced, SemilayerError
+from semilayer_pipelines.errors import Fenced, FieldsChanged, SemilayerError
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.outlook import MOMENT, Outlook, outlook_of
 from semilayer_pipelines.ingest.run_state import Run
@@ -171,6 +171,8 @@ def record_failure(project: Project, run: Run, job: Job, error: SemilayerError) 
         if not jobs.holds(db, job.id, job.lease):
             return  # the job is another run's by now, or has ended
         changes.release(db, job.id)
+        if isinstance(error, FieldsChanged):
+            lenses.set_needs(db, job.lens_id, Needs.REBUILD, now)
         match outlook:
             case Outlook.REFUSED:
                 endings.refuse(db, job, counts=counts, error=message, cure=cure, now=now)

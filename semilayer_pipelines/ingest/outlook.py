@@ -15,6 +15,7 @@ from semilayer_pipelines.errors import (
     ConfigError,
     DimensionChanged,
     EmptySource,
+    FieldsChanged,
     GuardStopped,
     IndexDamaged,
     Refused,
@@ -50,7 +51,7 @@ def outlook_of(error: SemilayerError) -> Outlook:
             return Outlook.HICCUP
         case EmptySource():
             return Outlook.MAY_PASS
-        case GuardStopped() | DimensionChanged() | IndexDamaged():
+        case GuardStopped() | DimensionChanged() | FieldsChanged() | IndexDamaged():
             return Outlook.PERSON
         case ConfigError():
             return Outlook.STOPPED

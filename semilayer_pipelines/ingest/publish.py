@@ -1,19 +1,26 @@
 """Publishing a generation: catching up with what changed meanwhile, then one switch.
 
-Searches see the whole old index until the switch and the whole new one after it. The old index's
-write lock is held during the last catch-up and the switch, so that no records run can write to the
-old one in between; one that comes too late finds the generation switched and starts over.
+Searches see the whole old index until the switch and the whole new one after it. The change log has
+what callers named, and what walks wrote to the old index since the generation was begun. It is
+replayed in rounds, each to the end that the log had at its start, so that changes which arrive all
+the time cannot put the switch off.
+
+The old index's write lock is held during the last round and the switch, so that nobody can write to
+the old one in between; who comes too late finds the generation switched and starts over.
 """
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import EmptySource, GuardStopped, IndexDamaged
 from semilayer_pipelines.ingest.by_key import ByKey
+from semilayer_pipelines.ingest.fill_shard import active_index
 from semilayer_pipelines.ingest.guard import GUARD_ROWS
 from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.lens_watch import StartOver
@@ -32,6 +39,22 @@ __all__ = ["announce", "begin_walks", "locked", "publish"]
 
 REPLAY_ROWS = 1_000
 
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReplayedRows(ByKey):
+    """Rows that changed while the generation was built.
+
+    The index in use often has their vectors already, where it is of the same model.
+    """
+
+    in_use: Index | None
+
+    def reuse_from(self) -> Index | None:
+        """Take vectors over from the index in use or, without one, from the new one."""
+        return self.target.index if self.in_use is None else self.in_use
+
 
 def publish(opened: OpenLens, run: Run, generation: Generation) -> Generation | None:
     """Make a filled generation the active one; return it, or `None` when paused on the way.
@@ -41,24 +64,25 @@ def publish(opened: OpenLens, run: Run, generation: Generation) -> Generation | 
     pushed anew: an index of the old configuration would pass for one of the new.
     """
     target = Target(opened, generation)
-    seq = _replay(opened, run, target, generation.change_seq)
+    seq = _catch_up(opened, run, target, generation.change_seq)
+    if run.paused():
+        return None
     accounted_for = _indexed(target) + _failed(opened) + _textless(opened, generation)
     shown = opened.bridge.count(opened.selection)
     if not shown:
         refuse_hidden(opened)
-    if accounted_for != shown and not reconcile(opened, run, target, shard=None, guard=None):
-        return None
+    if accounted_for != shown:
+        if not reconcile(opened, run, target, shard=None, guard=None):
+            return None
+        seq = _catch_up(opened, run, target, seq)
     with opened.registry.read() as db:
         old = generations.active(db, opened.lens.id)
     _refuse_a_loss(opened, run, target, old)
     if target.index is not None:
         target.index.settle()
     with locked(opened.store, old):
-        published = None
-        while published is None:
-            seq = _replay(opened, run, target, seq)
-            published = _switch(opened, run, target, seq)
-    return published
+        seq, _ = _replay(opened, run, target, seq)
+        return None if run.paused() else _switch(opened, run, target, seq)
 
 
 def announce(store: Store, lens: Lens, active: Generation) -> None:
@@ -72,18 +96,27 @@ def announce(store: Store, lens: Lens, active: Generation) -> None:
 
 
 def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation | None:
-    """Switch, unless a change came since `seq`: it may be applied to the old index only.
+    """Switch, and buffer again the changes that only the old index may have.
 
-    A records run that finds nothing to write, or no index yet, needs no lock of the old index.
+    Those after `seq` are few: a records run that finds nothing to write, or no index yet, needs no
+    lock of the old index. The others waited when the generation was begun.
     """
     now, generation = opened.clock(), target.generation
 
     def switch(db: Connection) -> Generation | None:
         target.check_current(db)
         run.lease.check(db)
-        if changes.latest_seq(db, opened.lens.id) > seq:
-            return None
         generations.publish(db, generation.id, now)
+        # Looked for after the old generation was replaced: who acknowledges changes holds it.
+        reopened = changes.reopen(
+            db,
+            opened.lens.id,
+            seq,
+            begun_seq=generation.change_seq,
+            begun_at=generation.created_at,
+        )
+        if reopened:
+            logger.info("%d changes are applied once more, to the new index.", reopened)
         lenses.set_needs(db, opened.lens.id, Needs.NOTHING, now)
         # Looked at after its row was written to, and so locked: a push comes before or after.
         if lenses.by_id(db, opened.lens.id).config_hash != opened.lens.config_hash:
@@ -116,19 +149,39 @@ def begin_walks(
     )
 
 
-def _replay(opened: OpenLens, run: Run, target: Target, since: int) -> int:
-    """Apply every change accepted after `since`, also those applied to the old index already.
+def _catch_up(opened: OpenLens, run: Run, target: Target, since: int) -> int:
+    """Replay in rounds until few changes are left, or until rounds stop getting shorter.
 
-    Returns the point in the change log up to which the new index is in line.
+    Returns the point in the change log up to which the new index is in sync. Ends early when the
+    lens is paused. While changes arrive faster than they are replayed, no round would be the last.
     """
-    while True:
+    before: int | None = None
+    while not run.paused():
+        since, replayed = _replay(opened, run, target, since)
+        if replayed <= REPLAY_ROWS or (before is not None and replayed > before / 2):
+            break
+        before = replayed
+    return since
+
+
+def _replay(opened: OpenLens, run: Run, target: Target, since: int) -> tuple[int, int]:
+    """Apply the changes after `since` that are in the log now, those applied to the old index too.
+
+    Returns the point in the log up to which the new index is in sync, and how many changes came
+    before it. Ends early when the lens is paused.
+    """
+    with opened.registry.read() as db:
+        end = changes.latest_seq(db, opened.lens.id)
+    choice, replayed = ReplayedRows(target, active_index(opened)), 0
+    while not run.paused():
         with opened.registry.read() as db:
-            batch = changes.since(db, opened.lens.id, since, REPLAY_ROWS)
+            batch = changes.since(db, opened.lens.id, since, REPLAY_ROWS, upto=end)
         if not batch:
-            return since
+            break
         last: dict[str, Change] = {change.key: change for change in batch}
-        apply_changes(opened, run, target, list(last.values()), ByKey(target))
-        since = batch[-1].seq
+        apply_changes(opened, run, target, list(last.values()), choice)
+        since, replayed = batch[-1].seq, replayed + len(batch)
+    return since, replayed
 
 
 def _indexed(target: Target) -> int:

@@ -20,6 +20,7 @@ from semilayer_pipelines.errors import (
     NotFound,
     Refused,
     SemilayerError,
+    TableAltered,
     Terminal,
     Transient,
 )
@@ -36,6 +37,7 @@ from semilayer_pipelines.ingest.progress import PageDone, Progress
 from semilayer_pipelines.ingest.reconcile import reconcile
 from semilayer_pipelines.ingest.records import run_records
 from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.ingest.stored_fields import require_held
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.one_model import require_dimension, require_model
@@ -95,6 +97,7 @@ def _run_job(
         failed = failed_rows.count(db, job.lens_id)
     run = Run(
         job_id=job.id,
+        mode=job.mode,
         run_id=run_id,
         confirmed=job.confirmed,
         had_failed_rows=failed > 0,
@@ -150,7 +153,7 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
             _note_tracked(opened)
             try:
                 outcome = _dispatch(opened, run, job, shard)
-            except StartOver:
+            except (StartOver, TableAltered):
                 continue
             job_outcome.record_end(opened, run, job, outcome)
             took = run.progress.embedding
@@ -162,7 +165,8 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
             )
             return outcome
     raise Transient(
-        "The lens was pushed or its index switched again and again during this run.",
+        "The lens was pushed, its index switched or its table altered again and again during this "
+        "run.",
         cure="It is tried again once that is over.",
         lens=job.lens,
     )
@@ -197,6 +201,8 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
     require_model(generation.model_fingerprint, opened.embedder.fingerprint, lens=opened.lens.name)
     target = Target(opened, generation)
     _refuse_another_dimension(target)
+    if target.index is not None:
+        require_held(opened.mapping.fields, target.index.schema, lens=opened.lens.name)
     if job.mode is not Mode.SMART_SYNC and generation.source_rows:
         # A few rows in a new index would pass for all of them. Only a whole walk fills it again.
         written_index(opened.registry, opened.store, generation)
@@ -204,8 +210,7 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
         complete = _choose_rows(opened, run, job, target)
     except NotFound:
         # A rebuild in place may have dropped the index between two looks at it.
-        with opened.registry.read() as db:
-            target.check_current(db)
+        opened.registry.transact(target.check_current)
         raise
     return _outcome(opened, run, RunEnd.COMPLETED if complete else RunEnd.PAUSED, generation)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from semilayer_pipelines.ingest.lease import Lease
 from semilayer_pipelines.ingest.lens_watch import LensWatch
 from semilayer_pipelines.ingest.progress import Progress
+from semilayer_pipelines.registry.jobs import Mode
 
 __all__ = ["Run"]
 
@@ -20,6 +21,7 @@ class Run:
     """
 
     job_id: str
+    mode: Mode
     run_id: str | None
     confirmed: bool
     had_failed_rows: bool

@@ -7,8 +7,9 @@ because two may bring the same row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import NoReturn
 
 import polars as pl
@@ -20,12 +21,17 @@ from semilayer_pipelines.ingest.decision import Action
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.ingest.stored_fields import as_stored, require_held
 from semilayer_pipelines.one_model import require_dimension
-from semilayer_pipelines.registry import generations
+from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.generations import Generation, GenerationState
+from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.protocol import Index, IndexSchema
 
-__all__ = ["Target"]
+__all__ = ["LogKeys", "Target"]
+
+LogKeys = Callable[[Sequence[str]], None]
+"""Told the keys that a run is about to write or drop."""
 
 
 class Target:
@@ -53,8 +59,9 @@ class Target:
     def require_index(self, dimension: int) -> Index:
         """Return the index for vectors of this dimension, made if need be.
 
-        Raises `DimensionChanged` when the generation holds vectors of another (invariant 9), and
-        `StartOver` when it is gone, or what lies in its place is not its own.
+        Raises `DimensionChanged` when the generation holds vectors of another (invariant 9),
+        `FieldsChanged` when it cannot hold the fields that the mapping gives, and `StartOver` when
+        it is gone, or what lies in its place is not its own.
         """
         mapping = self._opened.mapping
         schema = IndexSchema(mapping.fields, dimension, mapping.tenant)
@@ -65,7 +72,9 @@ class Target:
             if self.generation.state is GenerationState.ACTIVE:
                 # Published while it held nothing, and so without an index to point at.
                 self._opened.store.point(self._opened.lens.name, self.generation.index_name)
-        elif self.generation.state is GenerationState.BUILDING and not _alike(found.schema, schema):
+        elif not self._is_built:
+            require_held(mapping.fields, found.schema, lens=self._opened.lens.name)
+        elif not _alike(found.schema, schema):
             self._fix_dimension(dimension)
             self._leave_its_place()
         assert self._index is not None
@@ -80,9 +89,9 @@ class Target:
             raise StartOver from None
 
     def _leave_its_place(self) -> NoReturn:
-        # The generation holds what we would write, the index does not: it is of another generation
-        # that was given this number, before an older registry was restored. The next number is
-        # tried; the next `retention` drops the index.
+        # The generation holds what we would write, the index does not. A column was altered since
+        # it was begun, or the index is of another generation that was given this number before an
+        # older registry was restored. The next number is tried; the next `retention` drops it.
         with self._opened.registry.begin() as db:
             generations.forget(db, self.generation.id)
         raise StartOver
@@ -99,8 +108,12 @@ class Target:
         self._noted = by
 
     @contextmanager
-    def locked(self, index: Index, run: Run) -> Iterator[None]:
+    def locked(self, index: Index, run: Run) -> Iterator[LogKeys]:
         """Hold the write lock, with the generation and the run's leases still what they were.
+
+        Yields what is told the keys that are about to be written or dropped. While another
+        generation is being built, it notes them in the change log, by which that one catches up.
+        Told before the write, because a run may die between the two.
 
         Raises `StartOver` when the generation was replaced or dropped meanwhile, `Fenced` when
         another run has taken over: whoever takes over takes the lease first and this lock after.
@@ -111,19 +124,36 @@ class Target:
             except NotFound:
                 raise StartOver from None
 
-            def mine(db: Connection) -> None:
+            def mine(db: Connection) -> bool:
                 self.check_current(db)
                 run.lease.check(db)
+                return generations.building(db, self._opened.lens.id) is not None
 
-            self._opened.registry.transact(mine)
-            yield
+            rebuilt = self._opened.registry.transact(mine)
+            # What a caller named is in the log already.
+            walks = not self._is_built and run.mode is not Mode.RECORDS
+            yield partial(self._log, run) if rebuilt and walks else _no_log
+
+    def _log(self, run: Run, keys: Sequence[str]) -> None:
+        lens_id, now = self._opened.lens.id, self._opened.clock()
+        if keys:
+            self._opened.registry.transact(
+                lambda db: changes.log(db, lens_id, keys, job_id=run.job_id, now=now)
+            )
+
+    @property
+    def _is_built(self) -> bool:
+        return self.generation.state is GenerationState.BUILDING
 
     def check_current(self, db: Connection) -> None:
-        """Raise `StartOver` unless the generation is what it was: the active or the built one."""
+        """Raise `StartOver` unless the generation is what it was: the active or the built one.
+
+        In a transaction that may write; the active one stays so until it ends.
+        """
         current = (
             generations.building(db, self._opened.lens.id)
-            if self.generation.state is GenerationState.BUILDING
-            else generations.active(db, self._opened.lens.id)
+            if self._is_built
+            else generations.active(db, self._opened.lens.id, held=True)
         )
         if current is None or current.id != self.generation.id:
             raise StartOver
@@ -135,6 +165,7 @@ class Target:
         """
         if not objects.height:
             return 0
+        objects = as_stored(objects, index.schema)
         added = actions == Action.ADD
         if not added.any():
             return index.upsert(objects)
@@ -153,6 +184,10 @@ class Target:
         if rejected:
             raise ObjectsRejected(rejected, written=written)
         return written
+
+
+def _no_log(_: Sequence[str]) -> None:
+    return None
 
 
 def _alike(one: IndexSchema, other: IndexSchema) -> bool:

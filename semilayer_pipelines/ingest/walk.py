@@ -1,13 +1,19 @@
-"""Walking the source, page by page, in pages of the size that their speed allows."""
+"""Walking the source, page by page, in pages of the size that their speed allows.
+
+A walk in key order ends at the largest key that there was when it began. Of a table to which others
+add rows faster than they are read, it would never come to the end. What lies beyond is for the next
+walk; nobody concludes from this one that it is gone (`confirm_absent`).
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from semilayer_pipelines.bridges.protocol import SourcePage, Window
-from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.page_size import PageSize
@@ -32,11 +38,28 @@ def walk(
 
     The last page may be empty and has the cursor `None`.
     """
+    closed = _closed(opened, window)
 
     def read(after: str | None, limit: int) -> SourcePage:
-        return opened.bridge.read_page(opened.selection, Window(after, window.upto), limit)
+        if closed is not None:
+            return opened.bridge.read_page(opened.selection, Window(after, closed.upto), limit)
+        # There was no row at all. Those that came since are beyond the end, too.
+        page = opened.bridge.read_page(opened.selection, window, limit)
+        return replace(page, cursor=None)
 
-    return pages(opened, read, shard=shard, after=window.after, page_size=page_size)
+    yield from pages(opened, read, shard=shard, after=window.after, page_size=page_size)
+
+
+def _closed(opened: OpenLens, window: Window) -> Window | None:
+    """Return the window up to the largest key that it has now, `None` when it has no row."""
+    if window.upto is not None:
+        return window
+    try:
+        last = retrying(lambda: opened.bridge.last_key(opened.selection, window), SourceUnreachable)
+    except SourceRefused:
+        # Perhaps the key of one row cannot be read. The page that has it tells which one.
+        return window
+    return None if last is None else replace(window, upto=last)
 
 
 def pages(

@@ -24,6 +24,7 @@ from semilayer_pipelines.ingest.leaving import leaving, removes_failed
 from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
+from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT
@@ -87,9 +88,10 @@ class Audit:
     """What an audit found.
 
     `rows` were read from the source, `objects` are in the index. `problems` concern the index as a
-    whole; `rebuild` says that only a rebuild mends them. `nulled` says by field how many values do
-    not fit and are left empty. `hidden` says why the source may hide rows from this user; where it
-    shows none at all, that is a problem. `seconds` is how long it took.
+    whole; `rebuild` says that only a rebuild mends them, `outgrown` that no job can write before
+    it, because columns have types that the index cannot hold. `nulled` says by field how many
+    values do not fit and are left empty. `hidden` says why the source may hide rows from this user;
+    where it shows none at all, that is a problem. `seconds` is how long it took.
     """
 
     rows: int
@@ -101,6 +103,7 @@ class Audit:
     seconds: float
     nulled: Mapping[str, int] = field(default_factory=dict)
     hidden: HiddenRows | None = None
+    outgrown: bool = False
 
     @property
     def in_line(self) -> bool:
@@ -180,6 +183,7 @@ class _Auditor:
             seconds=time.monotonic() - started,
             nulled=dict(self._nulled),
             hidden=hidden,
+            outgrown=bool(self._unheld()),
         )
 
     def _compare(self, known: KnownRows, page: Page) -> None:
@@ -234,13 +238,21 @@ class _Auditor:
         room = min(SAMPLE_OF_A_PAGE, SAMPLE_TEXTS - len(self._sample))
         self._sample += texts.head(room).to_list()
 
+    def _unheld(self) -> list[str]:
+        """Return why the index cannot hold what the columns of the table give now."""
+        index = self._index
+        return unheld(self._opened.mapping.fields, index.schema) if index is not None else []
+
     def _problems(self, lens: Lens) -> tuple[tuple[str, ...], bool]:
         """Return what is wrong with the index as a whole, and whether only a rebuild mends it."""
         generation, index = self._generation, self._index
         if generation is None:
             return ("There is no index yet.",), True
         found: list[str] = []
-        if lens.needs is Needs.REBUILD:
+        if reasons := self._unheld():
+            cure = f"It needs a rebuild: `semilayer push --rebuild --lens {lens.name}`."
+            found.append(" ".join([*reasons, cure]))
+        elif lens.needs is Needs.REBUILD:
             found.append("The lens was pushed with another model, key, table or fields.")
         found += not_of_one_model(
             built_with=generation.model_fingerprint,

@@ -22,6 +22,7 @@ from semilayer_pipelines.ingest.by_key import compare_by_key
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
+from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.ingest.walk import shard_window
 from semilayer_pipelines.mapping.columns import names_of
 from semilayer_pipelines.one_model import REBUILD, not_of_one_model
@@ -183,9 +184,11 @@ def _model(opened: OpenLens, lens: Lens, generation: Generation, index: Index | 
         found=dimension,
     )
     wrong = [f"{why} {REBUILD}" for why in mixed]
+    if index is not None:
+        wrong += unheld(opened.mapping.fields, index.schema)
     match lens.needs:
         case Needs.REBUILD:
-            wrong.append(f"It was pushed anew: `semilayer resume --lens {lens.name}` rebuilds it.")
+            wrong.append(f"It needs a rebuild: `semilayer resume --lens {lens.name}`.")
         case Needs.SMART_SYNC:
             wrong.append(f"It was pushed anew: `semilayer sync --lens {lens.name}`.")
         case Needs.NOTHING:

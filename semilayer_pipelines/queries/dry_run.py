@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.errors import DimensionChanged, FieldsChanged
 from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.open_lens import as_indexed
 from semilayer_pipelines.project import Project
@@ -49,14 +49,16 @@ def dry_run(
 ) -> DryRun:
     """Compare, and embed a few texts to see what they take; writes nothing.
 
-    Raises `NotFound`, `Refused` for a lens that cannot be synced, `DimensionChanged` where only a
-    rebuild helps because the model changed under its name, and what bridge, store and embedder
-    raise.
+    Raises `NotFound`, `Refused` for a lens that cannot be synced, and what bridge, store and
+    embedder raise. Where only a rebuild helps it raises `FieldsChanged` (columns have types that
+    the index cannot hold) or `DimensionChanged` (the model changed under its name).
     """
     with project.registry.read() as db:
         lens = require_syncable(db, env, name)
     found = audit(project, lens, report)
     config = as_indexed(project, lens).config
+    if found.outgrown:
+        raise FieldsChanged(found.problems[0], lens=name)
     if found.rebuild and lens.needs is not Needs.REBUILD:
         raise DimensionChanged(
             found.problems[0], cure="Rebuild the lens: `semilayer push --rebuild`.", lens=name

@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 AS_IT_WAS_BUILT = (
-    "it was pushed with another model, key, table or fields, and its index is kept in step as it "
-    "was built. Rebuild it:"
+    "its model, key, table, fields or the types of its columns changed, and its index is kept as "
+    "it was built. Rebuild it:"
 )
 """Said where rows are brought into an index that needs a rebuild (invariant 9)."""
 

@@ -1,6 +1,7 @@
 """The change buffer and, until `prune`, the log of applied changes.
 
-A change is buffered until it is applied: claimed by a records job, written, acknowledged. Sequence
+A change is buffered until it is applied: claimed by a records job, written, acknowledged. While a
+generation is built, the log also has what walks write (`log`), so that it can catch up. Sequence
 numbers of one lens become visible in their order, so that "newer than" never misses one
 (invariants 2, 4 and 7). In a transaction that also makes jobs, append first (see `registry.jobs`).
 """
@@ -21,6 +22,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    literal,
     or_,
     select,
     update,
@@ -51,9 +53,11 @@ __all__ = [
     "buffered",
     "claim",
     "latest_seq",
+    "log",
     "newer_than",
     "prune",
     "release",
+    "reopen",
     "since",
     "waiting",
     "waiting_since",
@@ -173,6 +177,51 @@ def waiting(db: Connection, lens_id: int, keys: Sequence[str], after: int) -> li
     return [_change(*row) for row in rows]
 
 
+def log(db: Connection, lens_id: int, keys: Sequence[str], *, job_id: str, now: datetime) -> None:
+    """Note keys that a job is about to write or drop as changes that are applied already.
+
+    For whoever replays the log: it looks each of them up. Another `append` to the same lens waits
+    until this transaction ends.
+    """
+    _resize(db, lens_id, 0)
+    given = rows_of(db, key=keys)
+    noted = select(
+        literal(lens_id),
+        given.c.key,
+        literal(Action.UPSERT.value),
+        literal(now, UtcDateTime),
+        literal(job_id),
+        literal(now, UtcDateTime),
+    )
+    names = ["lens_id", "key", "action", "created_at", "job_id", "applied_at"]
+    db.execute(insert(db, tables.changes).from_select(names, noted.order_by(given.c.position)))
+
+
+def reopen(
+    db: Connection, lens_id: int, after: int, *, begun_seq: int = 0, begun_at: datetime
+) -> int:
+    """Buffer again what was applied of the changes after number `after`; return how many.
+
+    So is what waited at number `begun_seq`, when a copy was begun at `begun_at`, and was applied
+    since: nobody replayed it. The last change of a key alone, because an earlier one must not win.
+    """
+    waited = and_(
+        _changes.seq <= begun_seq,
+        _changes.applied_at >= begun_at,
+        _changes.seq == _last_seq(lens_id, _changes.key),
+    )
+    missed = or_(and_(_changes.seq > after, _changes.applied_at.is_not(None)), waited)
+    opened = (
+        update(tables.changes)
+        .where(_changes.lens_id == lens_id, missed)
+        .values(applied_at=None, job_id=None)
+    )
+    reopened = db.execute(opened).rowcount
+    if reopened:
+        _resize(db, lens_id, reopened)
+    return reopened
+
+
 def latest_seq(db: Connection, lens_id: int) -> int:
     """Return the number of a lens's last change, 0 when there is none."""
     return db.scalar(select(func.max(_changes.seq)).where(_changes.lens_id == lens_id)) or 0
@@ -188,18 +237,20 @@ def newer_than(db: Connection, lens_id: int, keys: Sequence[str], seq: int) -> s
     return set(db.scalars(select(given.c.key).where(_last_seq(lens_id, given.c.key) > seq)))
 
 
-def since(db: Connection, lens_id: int, seq: int, limit: int) -> list[Change]:
+def since(
+    db: Connection, lens_id: int, seq: int, limit: int, *, upto: int | None = None
+) -> list[Change]:
     """Return the changes after `seq`, applied or not, oldest first, at most `limit`.
 
-    A key may be among them more than once. The next ones are those after the last one's `seq`.
+    None comes after number `upto`. A key may be among them more than once. The next ones are those
+    after the last one's `seq`.
     """
-    rows = db.execute(
-        select(_changes.seq, _changes.key, _changes.action)
-        .where(_changes.lens_id == lens_id, _changes.seq > seq)
-        .order_by(_changes.seq)
-        .limit(limit)
+    asked = select(_changes.seq, _changes.key, _changes.action).where(
+        _changes.lens_id == lens_id, _changes.seq > seq
     )
-    return [_change(*row) for row in rows]
+    if upto is not None:
+        asked = asked.where(_changes.seq <= upto)
+    return [_change(*row) for row in db.execute(asked.order_by(_changes.seq).limit(limit))]
 
 
 def prune(db: Connection, applied_before: datetime, *, after: int, limit: int) -> Pruned:

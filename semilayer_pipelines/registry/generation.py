@@ -27,11 +27,11 @@ class GenerationState(StrEnum):
 class Generation:
     """One physical index of a lens, and the one configuration it holds (invariant 9).
 
-    `bounds` are the encoded upper keys of all shards but the last. `change_seq` is the point in the
-    change log, `high_water` the tracked value and `source_rows` the count of the source at which it
-    was begun, `settled` what was settled then (see `cursors.IncrementalCursor`). `dimension` is
-    `None` until the first vector. `embedded_by` tells backend, precision and device of whatever
-    made the vectors: they may differ between machines, the space does not.
+    `bounds` are the encoded upper keys of all shards but the last. It replays the changes after
+    `change_seq`. `high_water` is the tracked value and `source_rows` the count of the source at
+    which it was begun, `settled` what was settled then (see `cursors.IncrementalCursor`).
+    `dimension` is `None` until the first vector. `embedded_by` tells backend, precision and device
+    of whatever made the vectors: they may differ between machines, the space does not.
     """
 
     id: int

@@ -45,9 +45,12 @@ __all__ = [
 _generations = tables.generations.c
 
 
-def active(db: Connection, lens_id: int) -> Generation | None:
-    """Return the generation that queries are answered from."""
-    return _one(db, _generations.active_slot == lens_id)
+def active(db: Connection, lens_id: int, *, held: bool = False) -> Generation | None:
+    """Return the generation that queries are answered from.
+
+    It stays that one until the transaction ends, if it is to be `held`.
+    """
+    return _one(db, _generations.active_slot == lens_id, held=held)
 
 
 def building(db: Connection, lens_id: int) -> Generation | None:
@@ -305,8 +308,10 @@ def _by_id(db: Connection, generation_id: int) -> Generation:
     return found
 
 
-def _one(db: Connection, which: ColumnElement[bool]) -> Generation | None:
-    row = db.execute(select(tables.generations).where(which)).one_or_none()
+def _one(db: Connection, which: ColumnElement[bool], *, held: bool = False) -> Generation | None:
+    query = select(tables.generations).where(which)
+    # SQLite knows no such lock: there, whoever writes is alone anyway.
+    row = db.execute(query.with_for_update(read=True) if held else query).one_or_none()
     return None if row is None else generation_of(row)
 
 

@@ -151,3 +151,45 @@ def test_rows_without_a_complete_key_are_counted_and_left_out(source: SourceData
     assert key_texts(frame, selection) == ['["1","x"]', '["2","x"]']
     assert source.bridge.count(selection) == 2
     assert source.bridge.null_keys(selection) == 3
+
+
+def test_a_walk_to_the_largest_key_there_was_ends_however_many_rows_follow(
+    source: SourceDatabase, keyed: tuple[Selection, list[str]]
+) -> None:
+    # given a table of which each row but one was deleted, and its largest key then
+    selection, texts = keyed
+    last = source.bridge.last_key(selection)
+    everything, _ = source.walk(selection, 100)
+    source.run("CREATE TABLE others AS SELECT * FROM items", "DELETE FROM items")
+    assert source.bridge.last_key(selection) is None
+    assert last is not None
+    middle, _ = source.walk(selection, 100, Window(None, last))
+    assert middle.is_empty()
+    source.run("INSERT INTO items SELECT * FROM others")
+
+    # then it is the last row of a whole walk, and a walk up to it has every row
+    assert last == source.bridge.read_page(selection, Window(), 100).last
+    found, _ = source.walk(selection, 2, Window(None, last))
+    assert key_texts(found, selection) == key_texts(everything, selection)
+    assert sorted(key_texts(found, selection)) == sorted(texts)
+
+
+def test_the_largest_key_of_a_shard_is_its_own(
+    source: SourceDatabase, keyed: tuple[Selection, list[str]]
+) -> None:
+    selection, _ = keyed
+    bounds = source.bridge.bounds(selection, 3)
+
+    assert source.bridge.last_key(selection, Window(None, bounds[0])) == bounds[0]
+    assert source.bridge.last_key(selection, Window(bounds[0], bounds[1])) == bounds[1]
+    assert source.bridge.last_key(selection, Window(bounds[1])) == source.bridge.last_key(selection)
+
+
+def test_rows_without_a_key_are_never_the_largest(source: SourceDatabase) -> None:
+    source.run("CREATE TABLE items (id INTEGER)")
+    source.insert("items", [(1,), (None,), (2,), (None,)])
+    selection = Selection("items", ("id",), ("id",))
+
+    last = source.bridge.last_key(selection)
+
+    assert source.walk(selection, 9, Window(None, last))[0]["id"].to_list() == [1, 2]

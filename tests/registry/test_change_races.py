@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import pytest
 
-from semilayer_pipelines.registry import changes
+from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.changes import Action, Change
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import Lens
-from tests.registry.given import NOW
+from tests.registry.given import NOW, build
 from tests.registry.race import threads_at_once
 
 WRITERS, READERS, EACH = 3, 2, 30
@@ -165,3 +166,51 @@ def test_release_and_claim_at_once_lose_nothing(registry: Registry, lens: Lens, 
     parts = [*claimed, left]
     assert sum(len(part) for part in parts) == 20
     assert set().union(*parts) == set(keys)
+
+
+@pytest.mark.parametrize("first", ["acknowledged", "switched"])
+def test_a_change_acknowledged_beside_a_switch_is_buffered_again_or_not_acknowledged(
+    registry: Registry, lens: Lens, first: str
+) -> None:
+    """A run that found nothing to write acknowledges without the old index's lock."""
+    # given a lens with an index in use, another one about to take its place, and a claimed change
+    old = build(registry, lens)
+    with registry.begin() as db:
+        generations.publish(db, old.id, NOW)
+    new = build(registry, lens, job_id="job-2")
+    with registry.begin() as db:
+        changes.append(db, lens.id, [("a", Action.UPSERT)], NOW)
+        changes.claim(db, lens.id, job_id="records", limit=10, now=NOW)
+    in_the_middle, switched = threading.Event(), threading.Event()
+
+    def acknowledge() -> None:
+        with registry.begin() as db:
+            current = generations.active(db, lens.id, held=True)
+            in_the_middle.set()
+            if current is not None and current.id == old.id:
+                # Unless it is held back, the switch is over by now.
+                switched.wait(0.5)
+                changes.ack(db, "records", ["a"], NOW)
+
+    def switch() -> None:
+        with registry.begin() as db:
+            generations.publish(db, new.id, NOW)
+            in_the_middle.set()
+            time.sleep(0.3 if first == "switched" else 0)
+            changes.reopen(db, lens.id, 0, begun_at=NOW)
+        switched.set()
+
+    # when both happen at once, whichever comes first
+    began, follows = (acknowledge, switch) if first == "acknowledged" else (switch, acknowledge)
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(began)
+        in_the_middle.wait(10)
+        two = pool.submit(follows)
+        one.result(30)
+        two.result(30)
+
+    # then the change is not taken for applied: it may not be in the new index
+    with registry.begin() as db:
+        changes.release(db, "records")
+        left = changes.claim(db, lens.id, job_id="late", limit=10, now=NOW)
+    assert [change.key for change in left] == ["a"]

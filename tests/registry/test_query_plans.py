@@ -60,6 +60,8 @@ HOT: dict[str, Callable[[Connection, int], object]] = {
     "latest_seq": lambda db, lens: changes.latest_seq(db, lens),
     "newer_than": lambda db, lens: changes.newer_than(db, lens, KEYS, 0),
     "since": lambda db, lens: changes.since(db, lens, 0, 9),
+    "since, upto": lambda db, lens: changes.since(db, lens, 0, 9, upto=99),
+    "reopen": lambda db, lens: changes.reopen(db, lens, 0, begun_seq=9, begun_at=NOW),
     "prune": lambda db, lens: changes.prune(db, AFTER, after=0, limit=9),
     "prune pages": lambda db, lens: page_log.prune(db, AFTER, limit=9),
     "buffered": lambda db, lens: changes.buffered(db, lens),
