@@ -114,7 +114,7 @@ def test_rounds_of_catching_up_are_few_though_every_one_meets_new_changes(tmp_pa
     assert next(looked) <= 5
     assert buffered(lab) > 0
     with lab.project.registry.read() as db:
-        queued = jobs.due_of(db, lab.lens.id, Mode.RECORDS, lab.project.clock())
+        queued = jobs.next_small(db, Mode.RECORDS, lab.project.clock())
     assert queued is not None
     lab.run(queued)
     assert lab.audit().clean
@@ -204,7 +204,7 @@ def test_what_is_acknowledged_during_the_last_round_is_applied_once_more(tmp_pat
     assert (outcome.ended, acknowledged) == (RunEnd.COMPLETED, [RunEnd.COMPLETED])
     assert buffered(lab) == 1
     with lab.project.registry.read() as db:
-        queued = jobs.due_of(db, lab.lens.id, Mode.RECORDS, lab.project.clock())
+        queued = jobs.next_small(db, Mode.RECORDS, lab.project.clock())
     assert queued is not None
     lab.run(queued)
     assert buffered(lab) == 0
@@ -349,7 +349,7 @@ def test_a_delete_that_waited_when_the_rebuild_began_is_not_undone_by_it(tmp_pat
 
     # then it is queued once more
     with lab.project.registry.read() as db:
-        queued = jobs.due_of(db, lab.lens.id, Mode.RECORDS, lab.project.clock())
+        queued = jobs.next_small(db, Mode.RECORDS, lab.project.clock())
     assert queued is not None
     lab.run(queued)
     assert "4" not in set(lab.indexed()[KEY])
