@@ -31,6 +31,9 @@ _AT_ONCE = 100
 # Equal for a collation that ignores case, blanks, accents or how an accent is written.
 _LOOSE = (("a", "A"), ("a", "a "), ("a", "\u00e1"), ("\u00e9", "e\u0301"))
 
+# A name that no column of a table has: `Catalogue` sees to that.
+_TAG = SHARD_COLUMN
+
 _Wanted = dict[str, list[tuple[Scalar, ...]]]
 
 
@@ -124,7 +127,9 @@ class Naming:
         """Compare literals with literals."""
         key = self._catalogue.key(selection)
         names = ", ".join(f"theirs.{column.quoted}" for column in key)
-        joined = Sql(f"SELECT {names}, ours.tag * {len(theirs)} + theirs.tag AS tag FROM (")
+        joined = Sql(
+            f"SELECT {names}, ours.{_TAG} * {len(theirs)} + theirs.{_TAG} AS {_TAG} FROM ("
+        )
         joined += self._literals(selection, left, ours) + Sql(") ours JOIN (")
         joined += self._literals(selection, right, theirs) + Sql(") theirs ON ")
         joined += Sql(" AND ".join(f"ours.{c.quoted} = theirs.{c.quoted}" for c in key))
@@ -158,7 +163,7 @@ class Naming:
         """Read rows of the key columns and a `tag`, as a walk would read them."""
         tail = Sql(" FROM (") + tagged + Sql(") named")
         key = self._catalogue.key(selection)
-        query = Query(key, (), selection.key, tail, None, Sql("tag"))
+        query = Query(key, (), selection.key, tail, None, Sql(_TAG))
         return self._reader.read(selection, query).frame
 
     def _rows(self, selection: Selection, wanted: _Wanted, ids: list[str]) -> Sql:
@@ -168,7 +173,7 @@ class Naming:
 
         def of(tag: int) -> Sql:
             where = st.both([st.one_of(self._db, key, wanted[ids[tag]])])
-            return Sql(f"SELECT {names}, {tag} AS tag FROM {table.quoted}") + where
+            return Sql(f"SELECT {names}, {tag} AS {_TAG} FROM {table.quoted}") + where
 
         return _union(of(tag) for tag in range(len(ids)))
 
@@ -180,7 +185,7 @@ class Naming:
         key, table = self._catalogue.key(selection), self._catalogue.table(selection)
         names = ", ".join(column.quoted for column in key)
         marks = ", ".join(self._db.mark for _ in key)
-        typed = Sql(f"SELECT {names}, 0 AS tag FROM {table.quoted} WHERE 1 = 0")
+        typed = Sql(f"SELECT {names}, 0 AS {_TAG} FROM {table.quoted} WHERE 1 = 0")
         return _union(
             [
                 typed,
