@@ -33,6 +33,7 @@ SECTIONS = {
     ],
     "Rows at fault, and deletes": [
         "bridges.MANY_REFUSED",
+        "ingest.LOOKS_AGAIN",
         "ingest.MAX_TRIES",
         "embedders.MAX_HALVINGS",
         "embedders.SHORT_CHARACTERS",

@@ -20,10 +20,11 @@ class Counts:
     `untracked` and `in_the_future` are rows that incremental ingest cannot place and leaves to
     smart sync: without a tracked value, or with a time in the future. `missed_updates` are rows
     that smart sync found new or changed though their tracked value had not moved: incremental
-    ingest never sees them. `nulled` counts values, not rows: they did not fit a field that is only
-    metadata, and were left empty. `textless` are rows without a text, which are left out of the
-    search: nothing is wrong with them, and there is nothing to embed. `tokens` counts what the
-    model read of the embedded rows; 0 where it does not tell.
+    ingest never sees them. `not_found` are rows that a caller named and that were not there; they
+    are looked for again before they count as deleted. `nulled` counts values, not rows: they did
+    not fit a field that is only metadata, and were left empty. `textless` are rows without a text,
+    which are left out of the search: nothing is wrong with them, and there is nothing to embed.
+    `tokens` counts what the model read of the embedded rows; 0 where it does not tell.
     """
 
     read: int = 0
@@ -37,6 +38,7 @@ class Counts:
     untracked: int = 0
     in_the_future: int = 0
     missed_updates: int = 0
+    not_found: int = 0
     nulled: int = 0
     textless: int = 0
     tokens: int = 0

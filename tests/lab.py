@@ -20,7 +20,7 @@ from semilayer_pipelines.ingest.open_lens import open_lens
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import Outcome, run_job
 from semilayer_pipelines.project import Project, Settings
-from semilayer_pipelines.registry import generations, jobs, lenses
+from semilayer_pipelines.registry import changes, generations, jobs, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens
@@ -82,14 +82,14 @@ class Lab:
     def database(self) -> Path:
         return self.folder / "source.db"
 
-    def push(self, *others: str, **changes: object) -> None:
-        """Push the lens, with these keys of its configuration changed, and others just like it."""
+    def push(self, *others: str, **changed: object) -> None:
+        """Push the lens, with these keys of its configuration set, and others just like it."""
         lens = {
             "source": "main",
             "table": "items",
             "embedding": {"provider": "hash"},
             "fields": FIELDS,
-        } | changes
+        } | changed
         connection = self.connection or f"sqlite:///{self.database}"
         config = ProjectConfig.model_validate(
             {
@@ -151,6 +151,15 @@ class Lab:
     ) -> Outcome:
         return run_job(self.project, job.id, shard=shard, report=report)
 
+    def apply_all(self) -> None:
+        """Run records jobs, early ones too, until no change waits, not even for its row."""
+        for _ in range(20):
+            self.run(self.request(Mode.RECORDS))
+            with self.project.registry.read() as db:
+                if not changes.buffered(db, self.lens.id):
+                    return
+        raise AssertionError("changes wait for ever")
+
     def building(self) -> Generation | None:
         """Return the generation that is being filled."""
         with self.project.registry.read() as db:
@@ -207,10 +216,10 @@ class Lab:
         return Verdict(missing, orphan, int(other_row.sum()), doubled)
 
 
-def lens_config(**changes: object) -> LensConfig:
+def lens_config(**changed: object) -> LensConfig:
     """Return a lens over `items` with these keys changed."""
     base = {"source": "main", "table": "items", "embedding": {"provider": "hash"}, "fields": FIELDS}
-    return LensConfig.model_validate(base | changes)
+    return LensConfig.model_validate(base | changed)
 
 
 def as_environ(lab: Lab) -> dict[str, str]:

@@ -179,7 +179,7 @@ def _column(
         case "tinyint" if column_type == "tinyint(1)":
             kind = "boolean"
         case "bit":
-            lowest, highest, expression = 0, 2**64 - 1, f"{quoted} + 0"
+            lowest, highest, expression = 0, 2**64 - 1, f"CAST({quoted} AS UNSIGNED)"
             if column_type == "bit(1)":
                 kind, dtype = "boolean", pl.Boolean()
         # A FLOAT is shown with six digits unless it is made a DOUBLE.

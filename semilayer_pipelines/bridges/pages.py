@@ -1,62 +1,29 @@
-"""Rows of a table, page by page and by id, past those that the database cannot read.
+"""Rows of a table, page by page, past those that the database cannot read.
 
 A view may divide by zero, cast a text that is no number, or hold bytes that are no text: then the
 database refuses the statement as a whole. It is asked again for halves until the rows at fault are
 alone; they are named by their keys, which are read by themselves. Only what a row's values bring
 about is halved, so an outage costs the one statement that met it.
-
-Rows that do not fit the table's description are a reason to look at the table again: it may have
-been altered since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import polars as pl
 
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.catalogue import Catalogue
-from semilayer_pipelines.bridges.cursors import Scalar, encode, shown_key
+from semilayer_pipelines.bridges.collected import Collected, nothing
+from semilayer_pipelines.bridges.cursors import encode, shown_key
 from semilayer_pipelines.bridges.database import Database, Fetched, Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
-from semilayer_pipelines.bridges.protocol import PAGE_BYTES, LookedUp, Selection, SourcePage
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Selection, SourcePage
+from semilayer_pipelines.bridges.reader import Reader
 from semilayer_pipelines.bridges.row_key import key_texts
-from semilayer_pipelines.bridges.unfit import RowsDoNotFit, unfit_columns
-from semilayer_pipelines.errors import SourceRefused, TableAltered
+from semilayer_pipelines.errors import SourceRefused
 
 __all__ = ["Pages"]
-
-MANY_REFUSED = 100
-"""More refused rows than this, and more than half, are no fault of single rows."""
-
-# Below SQLite's limit of 1,000 nested conditions and MariaDB's of 1,000 listed values.
-_IDS_A_STATEMENT = 500
-
-
-@dataclass
-class _Collected:
-    """The rows read so far, and the key texts of those that cannot be read."""
-
-    frames: list[pl.DataFrame] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    malformed: dict[str, str] = field(default_factory=dict)
-
-    def weigh(self) -> int:
-        """Return the bytes of the frames."""
-        return sum(int(frame.estimated_size()) for frame in self.frames)
-
-    def refuse(self, keys: Iterable[str], refusal: ValueRefused, *, source: str) -> None:
-        """Set rows aside; raises `SourceRefused` when that is what becomes of most."""
-        self.refused |= dict.fromkeys(keys, f"the source cannot read it: {refusal.said}")
-        read = sum(frame.height for frame in self.frames)
-        if len(self.refused) > MANY_REFUSED and len(self.refused) > read:
-            raise SourceRefused(
-                f"source {source!r} cannot read most of the rows; the first, "
-                f"{next(iter(self.refused))}: {refusal.said}",
-                cure="Correct the view or the cast: so many rows are not at fault themselves.",
-            )
 
 
 class Pages:
@@ -66,6 +33,7 @@ class Pages:
         self._db = db
         self._catalogue = catalogue
         self._name = name
+        self._reader = Reader(db, catalogue, name)
 
     def read(
         self,
@@ -81,7 +49,7 @@ class Pages:
         # One row more than asked for tells whether anything follows.
         tail = self._tail(selection, order, conditions, limit + 1)
         try:
-            fetched = self._read(
+            fetched = self._reader.read(
                 selection, Query(columns, order, selection.key, tail, limit, shard)
             )
         except ValueRefused:
@@ -103,7 +71,7 @@ class Pages:
         rows = keys.frame.height
         texts = key_texts(keys.frame, selection.key)
         columns = self._catalogue.columns(selection)
-        collected = _Collected([self._nothing(selection, shard)])
+        collected = Collected([nothing(self._reader, selection, shard)])
         waiting = [(0, rows)] if rows else []
         end_at: Fetched | None = None
         while waiting and end_at is None:
@@ -112,7 +80,7 @@ class Pages:
             upto = st.upto(self._db, order, keys.position(end - 1))
             tail = self._tail(selection, order, [*conditions, after, upto], None)
             try:
-                part = self._read(
+                part = self._reader.read(
                     selection, Query(columns, order, selection.key, tail, None, shard)
                 )
                 collected.frames.append(part.frame)
@@ -141,7 +109,9 @@ class Pages:
         columns = tuple(dict.fromkeys((*order, *self._catalogue.key(selection))))
 
         def read(tail: Sql, rows: int) -> Fetched:
-            return self._read(selection, Query(columns, order, selection.key, tail, rows, None))
+            return self._reader.read(
+                selection, Query(columns, order, selection.key, tail, rows, None)
+            )
 
         def position(offset: int) -> str | None:
             tail = self._tail(selection, order, conditions, 1) + Sql(f" OFFSET {offset}")
@@ -172,98 +142,6 @@ class Pages:
             cure="Correct that row: without its key it can be neither indexed nor passed over.",
         )
 
-    def look_up(
-        self, selection: Selection, wanted: dict[str, list[tuple[Scalar, ...]]], shard: Sql | None
-    ) -> LookedUp:
-        """Read the rows that have one of the key values; `wanted` gives them by id."""
-        collected = _Collected()
-        names = list(wanted)
-        waiting = [
-            names[start : start + _IDS_A_STATEMENT]
-            for start in range(0, len(names), _IDS_A_STATEMENT)
-        ]
-        waiting.reverse()
-        while waiting and collected.weigh() < PAGE_BYTES:
-            ids = waiting.pop()
-            values = [value for name in ids for value in wanted[name]]
-            columns = self._catalogue.columns(selection)
-            middle = len(ids) // 2
-            try:
-                found = self._having(selection, columns, values, shard)
-                if found.more and len(ids) > 1:
-                    # There is no telling which ids the rows are of that came before it was full.
-                    waiting += [ids[middle:], ids[:middle]]
-                else:
-                    collected.frames.append(found.frame)
-            except ValueRefused as refusal:
-                # An id that is well formed for us and not for the database (no such enum value, no
-                # such character), or a row that it cannot read: halved until it is alone.
-                if len(ids) > 1:
-                    waiting += [ids[middle:], ids[:middle]]
-                else:
-                    self._name_fault(selection, ids[0], values, refusal, collected)
-        frames = collected.frames or [self._nothing(selection, shard)]
-        # A column of unfit values is only there where there are such values.
-        frame = pl.concat(frames, how="diagonal")
-        if len(frames) > 1:
-            # Under a collation that ignores case, two chunks may have found the same row.
-            frame = frame.unique(selection.key, keep="first", maintain_order=True)
-        left = tuple(id for ids in reversed(waiting) for id in ids)
-        return LookedUp(frame, collected.malformed, collected.refused, left)
-
-    def _name_fault(
-        self,
-        selection: Selection,
-        id: str,
-        values: Sequence[tuple[Scalar, ...]],
-        refusal: ValueRefused,
-        collected: _Collected,
-    ) -> None:
-        """Find out whether the id is at fault, or the row that it names."""
-        try:
-            keys = self._having(selection, self._catalogue.key(selection), values, None)
-        except ValueRefused:
-            collected.malformed[id] = refusal.message
-            return
-        collected.refuse(key_texts(keys.frame, selection.key), refusal, source=self._name)
-
-    def _having(
-        self,
-        selection: Selection,
-        columns: tuple[SourceColumn, ...],
-        values: Sequence[tuple[Scalar, ...]],
-        shard: Sql | None,
-    ) -> Fetched:
-        condition = st.one_of(self._db, self._catalogue.key(selection), values)
-        tail = self._tail(selection, (), [condition], None)
-        return self._read(selection, Query(columns, (), selection.key, tail, None, shard))
-
-    def _read(self, selection: Selection, query: Query) -> Fetched:
-        """Read; raises `TableAltered` when what comes does not fit, and was described before."""
-        try:
-            found = self._db.read(query)
-        except RowsDoNotFit:
-            self._refuse_altered(selection)
-            raise
-        if unfit_columns(found.frame.columns):
-            self._refuse_altered(selection)
-        return found
-
-    def _refuse_altered(self, selection: Selection) -> None:
-        altered = self._catalogue.altered(selection)
-        if altered:
-            raise TableAltered(
-                f"source {self._name!r}: {selection.table!r} was altered while it was read "
-                f"({', '.join(altered)}).",
-                cure="It is read again, as it is now.",
-            )
-
-    def _nothing(self, selection: Selection, shard: Sql | None) -> pl.DataFrame:
-        """Return no rows, with the columns of all."""
-        tail = self._tail(selection, (), [Sql("1 = 0")], None)
-        columns = self._catalogue.columns(selection)
-        return self._read(selection, Query(columns, (), selection.key, tail, None, shard)).frame
-
     def _tail(
         self,
         selection: Selection,
@@ -271,7 +149,4 @@ class Pages:
         conditions: Sequence[Sql | None],
         limit: int | None,
     ) -> Sql:
-        tail = Sql(f" FROM {self._catalogue.table(selection).quoted}") + st.both(conditions)
-        if order:
-            tail += st.order_by(order)
-        return tail if limit is None else tail + Sql(f" LIMIT {limit}")
+        return st.tail(self._catalogue.table(selection), order, conditions, limit)

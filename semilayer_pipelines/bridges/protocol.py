@@ -24,6 +24,7 @@ __all__ = [
     "ColumnKind",
     "HiddenRows",
     "LookedUp",
+    "NamedRows",
     "Selection",
     "SourcePage",
     "Table",
@@ -163,6 +164,20 @@ class HiddenRows:
     all_of_them: bool
 
 
+@dataclass(frozen=True)
+class NamedRows:
+    """Which rows ids name, in the database's own equality.
+
+    `rows` are the key texts of the rows that are there, by id. `forms` has the ids that name no
+    row, as the database would write them. `malformed` are the ids that can never name a row of this
+    table, and why.
+    """
+
+    rows: dict[str, str] = field(default_factory=dict)
+    forms: dict[str, str] = field(default_factory=dict)
+    malformed: dict[str, str] = field(default_factory=dict)
+
+
 class Bridge(Protocol):
     """Read-only adapter to one source.
 
@@ -208,8 +223,29 @@ class Bridge(Protocol):
 
         Ends early when the rows weigh `PAGE_BYTES`: the ids that are `left` are asked for again.
 
-        A composite key's text is the JSON array of its parts' texts. One malformed id fails
-        nothing but itself. Absent ids are simply not in the frame.
+        An id may be spelled in any way that is equal for the database; `name_rows` tells which row
+        it names then. A composite key's text is the JSON array of its parts' texts. One malformed
+        id fails nothing but itself. Absent ids are simply not in the frame.
+        """
+        ...
+
+    def name_rows(self, selection: Selection, ids: Sequence[str]) -> NamedRows:
+        """Return the key texts, as a walk gives them, of ids in any spelling (any number)."""
+        ...
+
+    def is_loose(self, selection: Selection) -> bool:
+        """Say whether keys of several texts may be equal: by collation, padding or notation.
+
+        Then the form of an id that names no row does not tell what its row was called.
+        """
+        ...
+
+    def same_keys(
+        self, selection: Selection, ids: Sequence[str], keys: Sequence[str]
+    ) -> list[tuple[str, str]]:
+        """Return the pairs of an id and a key text that are equal for the database.
+
+        Neither needs to be a row's. `keys` may be many: most are told apart without the database.
         """
         ...
 

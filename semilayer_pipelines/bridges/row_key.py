@@ -18,18 +18,21 @@ __all__ = ["key_parts", "key_text_expr", "key_texts"]
 
 
 def key_parts(text: str, columns: int) -> tuple[str, ...]:
-    """Take a key's text apart; raises `ValueError` saying what was expected."""
+    """Take a key's text apart, with blanks and with numbers that are not in quotes, too.
+
+    Raises `ValueError` saying what was expected.
+    """
     if columns == 1:
         return (text,)
     try:
-        parts = json.loads(text)
+        parts = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except ValueError:
         parts = None
     if not isinstance(parts, list) or len(parts) != columns:
         raise ValueError(f"not a JSON array of {columns} key parts")
-    if not all(isinstance(part, str) for part in parts):
-        raise ValueError("the parts of a composite key must be JSON strings")
-    return tuple(parts)
+    if not all(isinstance(part, str | bool) for part in parts):
+        raise ValueError("the parts of a composite key must be JSON strings or numbers")
+    return tuple(part if isinstance(part, str) else str(part).lower() for part in parts)
 
 
 def key_texts(frame: pl.DataFrame, key: Sequence[str]) -> pl.Series:

@@ -19,11 +19,14 @@ from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.cursors import decode, encode
 from semilayer_pipelines.bridges.database import Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.ids import parse_ids
+from semilayer_pipelines.bridges.lookup import Lookup
+from semilayer_pipelines.bridges.naming import Naming
 from semilayer_pipelines.bridges.order import ORDERED_TYPES, out_of_order
 from semilayer_pipelines.bridges.pages import Pages
 from semilayer_pipelines.bridges.protocol import (
     HiddenRows,
     LookedUp,
+    NamedRows,
     Selection,
     SourcePage,
     Table,
@@ -49,6 +52,8 @@ class SqlBridge:
         self._db = open_database(url, timeout_ms=timeout_ms, name=name)
         self._catalogue = Catalogue(self._db, name)
         self._pages = Pages(self._db, self._catalogue, name)
+        self._lookup = Lookup(self._db, self._catalogue, name)
+        self._naming = Naming(self._db, self._catalogue, name)
 
     def tables(self) -> list[str]:
         """Return the names of all tables and views, sorted."""
@@ -108,8 +113,22 @@ class SqlBridge:
     def read_rows(self, selection: Selection, ids: Sequence[str]) -> LookedUp:
         """Read the rows whose key, as text, is one of `ids`."""
         wanted, malformed = parse_ids(self._db, self._catalogue.key(selection), ids)
-        found = self._pages.look_up(selection, wanted, self._shard(selection))
+        found = self._lookup.read(selection, wanted, self._shard(selection))
         return replace(found, malformed=malformed | found.malformed)
+
+    def name_rows(self, selection: Selection, ids: Sequence[str]) -> NamedRows:
+        """Return the key texts of ids in any spelling."""
+        return self._naming.name(selection, ids)
+
+    def is_loose(self, selection: Selection) -> bool:
+        """Say whether keys of several texts may be equal."""
+        return self._naming.is_loose(selection)
+
+    def same_keys(
+        self, selection: Selection, ids: Sequence[str], keys: Sequence[str]
+    ) -> list[tuple[str, str]]:
+        """Return the pairs of an id and a key text that are equal for the database."""
+        return self._naming.same(selection, ids, keys)
 
     def read_changed(
         self,

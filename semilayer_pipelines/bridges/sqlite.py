@@ -33,7 +33,7 @@ from semilayer_pipelines.bridges.database import (
     split_name,
 )
 from semilayer_pipelines.bridges.failures import sqlite_failure
-from semilayer_pipelines.bridges.ids import integer, typed
+from semilayer_pipelines.bridges.ids import integer, is_number, typed
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table
 from semilayer_pipelines.bridges.sqlite_page import SqlitePage
 from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
@@ -53,7 +53,7 @@ WHERE l."unique" AND NOT l.partial ORDER BY l.seq, i.seqno
 """
 _SCHEMAS = "SELECT name FROM pragma_database_list"
 _SNIFFED_ROWS = 65_536
-_REAL = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?")
+_AS_WRITTEN = re.compile(r"-?(0|[1-9]\d*)(\.\d*[1-9])?|-?\d\.\d+e[+-]\d+", re.ASCII)
 _BLOB = re.compile(r"([0-9a-f]{2})+")
 
 
@@ -172,18 +172,28 @@ class SqliteDatabase:
         return rows[0] if rows else None
 
     def candidates(self, column: SourceColumn, text: str) -> tuple[Scalar, ...]:
-        """Return the values a key part may have: SQLite types values, not columns."""
+        """Return the values a key part may have, first the one that the column would store."""
         kind = column.column.kind
         if kind in ("integer", "text"):
             return (typed(column, text, nul_in_text=True),)
-        found: list[Scalar] = [text]
-        with contextlib.suppress(ValueError):
-            found.append(integer(text, column.lowest, column.highest))
-        if _REAL.fullmatch(text):
-            found.append(float(text))
-        if _BLOB.fullmatch(text):
-            found.append(bytes.fromhex(text))
-        return tuple(found)
+        numbers: list[Scalar] = []
+        if is_number(text):
+            with contextlib.suppress(ValueError):
+                numbers.append(integer(text, column.lowest, column.highest))
+            numbers.append(float(text))
+        blobs: list[Scalar] = [bytes.fromhex(text)] if _BLOB.fullmatch(text) else []
+        match kind:
+            case "boolean" if text.lower() in ("true", "false"):
+                return (int(text.lower() == "true"), text)
+            case "number" | "boolean":
+                return (*numbers, text, *blobs)
+            case "binary":
+                return (*blobs, text, *numbers)
+            case _ if _AS_WRITTEN.fullmatch(text):
+                return (text, *numbers, *blobs)
+            case _:
+                # Nothing makes the text '007' a number here: it would be another row's.
+                return (text, *blobs)
 
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.bridges.database import Database, SourceColumn, Sql
+from semilayer_pipelines.bridges.database import Database, Described, SourceColumn, Sql
 
 __all__ = [
     "after",
@@ -20,6 +20,7 @@ __all__ = [
     "one_of",
     "order_by",
     "shard_number",
+    "tail",
     "upto",
 ]
 
@@ -58,6 +59,19 @@ def order_by(columns: Sequence[SourceColumn], *, descending: bool = False) -> Sq
     """Return ` ORDER BY` the columns."""
     direction = " DESC" if descending else ""
     return Sql(" ORDER BY " + ", ".join(f"{column.order}{direction}" for column in columns))
+
+
+def tail(
+    table: Described,
+    order: Sequence[SourceColumn],
+    conditions: Sequence[Sql | None],
+    limit: int | None,
+) -> Sql:
+    """Return what comes behind the selected columns: ` FROM` and so on."""
+    found = Sql(f" FROM {table.quoted}") + both(conditions)
+    if order:
+        found += order_by(order)
+    return found if limit is None else found + Sql(f" LIMIT {limit}")
 
 
 def complete(columns: Sequence[SourceColumn]) -> Sql | None:

@@ -53,6 +53,8 @@ def explain(here: Here, words: tuple[str, ...], lens: str | None, env: str, as_j
 
 def _show(told: Explanation) -> None:
     say(f"{told.lens} {told.id}: {told.verdict}")
+    if told.key != told.id:
+        say(f"\nkey          {told.key}")
     _say_values("source row", told.row)
     if told.fault:
         say(f"\nfault        {told.fault}")
@@ -126,6 +128,7 @@ def _as_json(told: Explanation) -> dict[str, object]:
     return {
         "lens": told.lens,
         "id": told.id,
+        "key": told.key,
         "verdict": told.verdict,
         "row": told.row,
         "fault": told.fault,

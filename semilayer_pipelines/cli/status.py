@@ -99,6 +99,11 @@ def _notes(line: LensLine) -> list[str]:
         found.append(f"\n{line.name}: {line.textless:,} rows have no text, and are left out.")
     if line.buffered:
         found.append(f"\n{line.name}: the oldest change waits for {span(line.lag_seconds)}.")
+    if line.awaited:
+        found.append(
+            f"\n{line.name}: {line.awaited:,} changes name rows that were not found; these are "
+            "looked for again."
+        )
     return found
 
 

@@ -47,6 +47,7 @@ class LensLine:
     failed: int
     textless: int
     buffered: int
+    awaited: int
     lag_seconds: float
     as_of: datetime | None
     behind_seconds: float | None
@@ -71,6 +72,7 @@ class LensLine:
             "failed": self.failed,
             "textless": self.textless,
             "buffered": self.buffered,
+            "awaited": self.awaited,
             "lagSeconds": self.lag_seconds,
             "asOf": utc_text(self.as_of) if self.as_of else None,
             "behindSeconds": self.behind_seconds,
@@ -175,6 +177,7 @@ def _line(project: Project, lens: Lens) -> LensLine:
         failed=state.failed,
         textless=state.textless,
         buffered=state.buffered,
+        awaited=state.awaited,
         lag_seconds=round(state.lag_seconds, 3),
         as_of=state.as_of,
         behind_seconds=None if behind is None else round(max(0.0, behind), 3),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from uuid import uuid4
 
@@ -122,8 +123,22 @@ def _in_line(db: Connection, opened: OpenLens, job: Job, outcome: Outcome) -> No
         lenses.set_needs(db, lens.id, Needs.NOTHING, now)
     if _is_ready(db, lens, job):
         lenses.set_status(db, lens.id, LensStatus.READY, now=now)
-    if _left_in_the_buffer(db, lens, job):
-        jobs.request(db, lens, Mode.RECORDS, job_id=uuid4().hex, origin="publish", now=now)
+    due_at = _records_due(db, lens, job, now)
+    if due_at is not None:
+        new = uuid4().hex
+        jobs.request(db, lens, Mode.RECORDS, job_id=new, origin="publish", now=now, due_at=due_at)
+
+
+def _records_due(db: Connection, lens: Lens, job: Job, now: datetime) -> datetime | None:
+    """Return when a records job is due for changes that no other is left for; `None` for none."""
+    look = changes.next_look(db, lens.id)
+    if look is not None and (job.mode is Mode.RECORDS or _all_put_off(db, lens)):
+        return max(now, look)
+    return now if _left_in_the_buffer(db, lens, job) else None
+
+
+def _all_put_off(db: Connection, lens: Lens) -> bool:
+    return changes.awaited(db, lens.id) == changes.buffered(db, lens.id)
 
 
 def _left_in_the_buffer(db: Connection, lens: Lens, job: Job) -> bool:

@@ -19,6 +19,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from semilayer_pipelines.errors import EmptySource, GuardStopped, IndexDamaged
+from semilayer_pipelines.ingest.apply_changes import apply_changes
 from semilayer_pipelines.ingest.by_key import ByKey
 from semilayer_pipelines.ingest.fill_shard import active_index
 from semilayer_pipelines.ingest.guard import GUARD_ROWS
@@ -26,7 +27,6 @@ from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.reconcile import reconcile
-from semilayer_pipelines.ingest.records import apply_changes
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes, cursors, failed_rows, generations, lenses, shards

@@ -1,37 +1,27 @@
-"""Rows named by a caller: claimed from the change buffer, looked up, written or deleted.
-
-The last action an id wins; an upsert whose row is gone is a delete (spec: webhook, "Mode —
-records").
-"""
+"""Rows named by a caller: claimed from the change buffer, and applied (see `apply_changes`)."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import SourceUnreachable
-from semilayer_pipelines.ingest.apply_page import apply_page
+from semilayer_pipelines.ingest.apply_changes import apply_changes
 from semilayer_pipelines.ingest.by_key import all_of, compare_by_key
-from semilayer_pipelines.ingest.delete import delete_keys
-from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.page import Page, RowChoice
-from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.mapping.mapped import Mapped
-from semilayer_pipelines.registry import changes
-from semilayer_pipelines.registry.changes import Action, Change
+from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["CLAIM_ROWS", "apply_changes", "run_records"]
+__all__ = ["CLAIM_ROWS", "run_records"]
 
 CLAIM_ROWS = 1_000
 
@@ -43,6 +33,11 @@ class ClaimedRows:
     opened: OpenLens
     run: Run
     target: Target
+    due_at: datetime
+
+    def now(self) -> datetime:
+        """Return what counts as now: a job that is run early does what would be due with it."""
+        return max(self.opened.clock(), self.due_at)
 
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the keys of the page up in the index."""
@@ -62,73 +57,62 @@ class ClaimedRows:
 
     def cover(self, db: Connection, page: Page, counts: Counts) -> None:
         """Acknowledge the changes of the page's rows."""
-        self.acknowledge(db, _keys(self.opened, page))
+        keys = key_texts(page.rows, self.opened.selection.key)
+        self.acknowledge(db, [*keys, *page.refused])
 
     def acknowledge(self, db: Connection, keys: Sequence[str]) -> None:
         """Acknowledge the changes of these keys."""
         changes.ack(db, self.run.job_id, keys, self.opened.clock())
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Have the buffer know changes by the keys of their rows."""
 
-def run_records(opened: OpenLens, run: Run, target: Target) -> bool:
-    """Claim and apply changes until the buffer is empty; return False when paused on the way."""
-    choice = ClaimedRows(opened, run, target)
+        def rename(db: Connection) -> None:
+            self.run.lease.check(db)
+            changes.rename(db, self.run.job_id, names)
+
+        self.opened.registry.transact(rename)
+
+    def put_off(self, keys: Sequence[str], wait: timedelta) -> None:
+        """Give changes back whose rows are not there; nobody takes them before the wait is over."""
+        until = self.now() + wait
+
+        def put_off(db: Connection) -> None:
+            self.run.lease.check(db)
+            changes.put_off(db, self.run.job_id, keys, until)
+
+        self.opened.registry.transact(put_off)
+
+    def set_aside(self, reasons: Mapping[str, str]) -> None:
+        """Note changes that can name no row, and why, as failed rows."""
+        failed = {
+            id: ("reading", f"no row of the table can have this id: {why}")
+            for id, why in reasons.items()
+        }
+        lens_id, now = self.opened.lens.id, self.opened.clock()
+
+        def set_aside(db: Connection) -> None:
+            self.run.lease.check(db)
+            failed_rows.record(db, lens_id, failed, job_id=self.run.job_id, now=now)
+            self.acknowledge(db, list(failed))
+
+        self.opened.registry.transact(set_aside)
+
+
+def run_records(opened: OpenLens, run: Run, target: Target, *, due_at: datetime) -> bool:
+    """Claim and apply changes until none is due; return False when paused on the way."""
+    claimed_rows = ClaimedRows(opened, run, target, due_at)
     while not run.paused():
         claimed = opened.registry.transact(
             lambda db: changes.claim(
-                db, opened.lens.id, job_id=run.job_id, limit=CLAIM_ROWS, now=opened.clock()
+                db,
+                opened.lens.id,
+                job_id=run.job_id,
+                limit=CLAIM_ROWS,
+                now=claimed_rows.now(),
             )
         )
         if not claimed:
             return True
-        apply_changes(opened, run, target, claimed, choice, acknowledge=choice.acknowledge)
+        apply_changes(opened, run, target, claimed, claimed_rows, claimed_rows)
     return False
-
-
-def apply_changes(
-    opened: OpenLens,
-    run: Run,
-    target: Target,
-    batch: Sequence[Change],
-    choice: RowChoice,
-    *,
-    acknowledge: Callable[[Connection, Sequence[str]], None] | None = None,
-) -> None:
-    """Bring the index in sync with the named rows; `batch` has one change a key.
-
-    `acknowledge` commits that keys are deleted, as `choice` does for the rows that are written.
-    Raises what `apply_page`, `delete_keys` and the bridge raise.
-    """
-    with opened.registry.read() as db:
-        seq = changes.latest_seq(db, opened.lens.id)
-    gone = {change.key for change in batch}
-    for page in _looked_up(opened, target, batch, seq):
-        gone -= {*_keys(opened, page)}
-        apply_page(opened, run, target, page, choice)
-    if any(change.action is Action.UPSERT and change.key in gone for change in batch):
-        # A row that is hidden is not gone.
-        refuse_hidden(opened)
-    if gone:
-        keys = sorted(gone)
-        commit = (lambda db: acknowledge(db, keys)) if acknowledge else None
-        delete_keys(opened, run, target, keys, change_seq=seq, commit=commit)
-
-
-def _looked_up(
-    opened: OpenLens, target: Target, batch: Sequence[Change], seq: int
-) -> Iterator[Page]:
-    """Yield the rows that the batch inserts or updates and the source has, by weight in pages."""
-    selection = replace(opened.selection, bounds=target.generation.bounds)
-    shard = None if target.generation.bounds else 0
-    waiting: Sequence[str] = [c.key for c in batch if c.action is Action.UPSERT]
-    while waiting:
-        started = time.monotonic()
-        read = partial(opened.bridge.read_rows, selection, waiting)
-        found = retrying(read, SourceUnreachable)
-        page = Page(found.frame, shard, seq, started, refused=found.refused)
-        if page.height:
-            yield page
-        waiting = found.left
-
-
-def _keys(opened: OpenLens, page: Page) -> list[str]:
-    return [*key_texts(page.rows, opened.selection.key), *page.refused]

@@ -235,7 +235,7 @@ def _choose_rows(opened: OpenLens, run: Run, job: Job, target: Target) -> bool:
         case Mode.RECORDS:
             with opened.registry.begin() as db:
                 changes.release(db, job.id)
-            return run_records(opened, run, target)
+            return run_records(opened, run, target, due_at=job.due_at)
         case Mode.INCREMENTAL:
             return run_incremental(opened, run, target)
         case Mode.SMART_SYNC | Mode.REPAIR:

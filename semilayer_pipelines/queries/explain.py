@@ -22,6 +22,7 @@ from semilayer_pipelines.ingest.leaving import leaving
 from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
+from semilayer_pipelines.ingest.spelled import index_keys, name_rows
 from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log
@@ -88,14 +89,16 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything about one id. `fault` is why the row cannot be mapped, or the id be a row's.
+    """Everything about one id; `key` is how the source writes it.
 
-    `unread`: the row is there, and the source cannot read it. `leaves`: the index has an object
-    that the row must not have any more.
+    `fault` is why the row cannot be mapped, or the id be a row's. `unread`: the row is there, and
+    the source cannot read it. `leaves`: the index has an object that the row must not have any
+    more.
     """
 
     lens: str
     id: str
+    key: str
     row: Mapping[str, Any] | None
     fault: str | None
     mapped: MappedRow | None
@@ -109,6 +112,8 @@ class Explanation:
     @property
     def verdict(self) -> str:
         """Say in a sentence how row and object stand to each other."""
+        if any(change.looks for change in self.pending):
+            return "It was named and its row was not there; it is looked for again."
         if self.pending:
             return "A change of it was accepted and waits to be applied."
         match self.row or self.unread, self.indexed:
@@ -146,21 +151,23 @@ class Explanation:
 def explain(project: Project, env: str, name: str, id: str) -> Explanation:
     """Look a row up in source, mapping, model, index and registry.
 
-    Raises `NotFound` for the lens, and what bridge and store raise. A model that cannot be used is
-    told in the answer.
+    The id may be spelled in any way that the source takes for the same. Raises `NotFound` for the
+    lens, and what bridge and store raise. A model that cannot be used is told in the answer.
     """
     with project.registry.read() as db:
         lens = lenses.get(db, env, name)
         generation = generations.active(db, lens.id)
-        pending = changes.waiting(db, lens.id, [id], changes.latest_seq(db, lens.id))
-        failed = failed_rows.get(db, lens.id, id)
     with open_lens(project, as_indexed(project, lens)) as opened:
-        found = opened.bridge.read_rows(opened.selection, [id])
-        rows = found.frame.filter(key_texts(found.frame, opened.selection.key) == id)
-        unread = {key: why for key, why in found.refused.items() if key == id}
-        applied = map_page(opened, Page(rows, 0, 0, 0.0, refused=unread))
         index = opened.store.find(generation.index_name) if generation else None
-        stored = index.get(id) if index else None
+        found = opened.bridge.read_rows(opened.selection, [id])
+        key = _key(opened, index, id)
+        with project.registry.read() as db:
+            pending = changes.waiting(db, lens.id, [id, key], changes.latest_seq(db, lens.id))
+            failed = failed_rows.get(db, lens.id, key) or failed_rows.get(db, lens.id, id)
+        rows = found.frame.filter(key_texts(found.frame, opened.selection.key) == key)
+        unread = {one: why for one, why in found.refused.items() if one == key}
+        applied = map_page(opened, Page(rows, 0, 0, 0.0, refused=unread))
+        stored = index.get(key) if index else None
         mapped = _mapped(applied.frame) or _mapped(applied.textless, textless=True)
         left = leaving(opened, index, applied, all_of)
         why = applied.failed.row(0, named=True) if applied.failed.height else None
@@ -168,18 +175,26 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         return Explanation(
             lens=name,
             id=id,
+            key=key,
             row=with_unfit(rows).row(0, named=True) if rows.height else None,
             fault=fault,
             mapped=mapped,
             embedding=_embedding(opened.embedder, mapped.text, stored)
             if mapped and not mapped.textless
             else None,
-            indexed=_indexed(opened, id, index, generation, stored),
+            indexed=_indexed(opened, key, index, generation, stored),
             pending=tuple(pending),
             failed=failed,
-            unread=unread.get(id),
-            leaves=id in (*left.at_once, *left.others),
+            unread=unread.get(key),
+            leaves=key in (*left.at_once, *left.others),
         )
+
+
+def _key(opened: OpenLens, index: Index | None, id: str) -> str:
+    """Return the key text of the row that an id names, or of its object where there is no row."""
+    of = (opened.bridge, opened.selection)
+    named = name_rows(*of, [id]).rows
+    return named.get(id) or index_keys(*of, index, [id]).keys.get(id, (id,))[0]
 
 
 def _mapped(frame: pl.DataFrame, *, textless: bool = False) -> MappedRow | None:
@@ -215,7 +230,7 @@ def _embedding(embedder: Embedder, text: str, stored: Mapping[str, Any] | None) 
 
 def _indexed(
     opened: OpenLens,
-    id: str,
+    key: str,
     index: Index | None,
     generation: Generation | None,
     stored: Mapping[str, Any] | None,
@@ -232,5 +247,5 @@ def _indexed(
         shard=stored[SHARD],
         generation=generation.number,
         job_id=job_id,
-        objects=index.fetch([id], vectors=False).height,
+        objects=index.fetch([key], vectors=False).height,
     )

@@ -62,7 +62,8 @@ MAX_FAILED = 100
 class LensState:
     """A lens and what goes on about it.
 
-    `lag_seconds` is the age of the oldest change that is not applied, 0 when all are. `running` are
+    `buffered` are changes that are not applied; `awaited` of them named rows that were not there
+    and are looked for again. `lag_seconds` is the age of the oldest, 0 without one. `running` are
     its running jobs, which read `rate` rows a second; `last` is the newest of all its jobs, and
     `completed` the newest that completed.
 
@@ -75,6 +76,7 @@ class LensState:
     lens: Lens
     active: Generation | None
     buffered: int
+    awaited: int
     lag_seconds: float
     failed: int
     cursor: IncrementalCursor | None
@@ -114,6 +116,7 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         lens=lens,
         active=generations.active(db, lens.id),
         buffered=changes.buffered(db, lens.id),
+        awaited=changes.awaited(db, lens.id),
         lag_seconds=max(0.0, (now - since).total_seconds()) if since else 0.0,
         failed=failed_rows.count(db, lens.id),
         cursor=cursors.get(db, lens.id),

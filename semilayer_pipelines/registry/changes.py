@@ -4,12 +4,16 @@ A change is buffered until it is applied: claimed by a records job, written, ack
 generation is built, the log also has what walks write (`log`), so that it can catch up. Sequence
 numbers of one lens become visible in their order, so that "newer than" never misses one
 (invariants 2, 4 and 7). In a transaction that also makes jobs, append first (see `registry.jobs`).
+
+A change may name its row before the source shows it: it is put off, and nobody claims it before its
+time, unless a newer change of its key comes. One whose key is spelled otherwise than the source
+writes it is renamed by the job that found that out, so that the rest of the log knows it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,13 +54,18 @@ __all__ = [
     "Pruned",
     "ack",
     "append",
+    "awaited",
     "buffered",
     "claim",
     "latest_seq",
     "log",
     "newer_than",
+    "newest",
+    "next_look",
     "prune",
+    "put_off",
     "release",
+    "rename",
     "reopen",
     "since",
     "waiting",
@@ -68,11 +77,15 @@ _changes = tables.changes.c
 
 @dataclass(frozen=True)
 class Change:
-    """One change of a key; `seq` says where it stands in the log."""
+    """One change of a key; `seq` says where it stands in the log.
+
+    `looks`: how often its row was looked for in vain.
+    """
 
     seq: int
     key: str
     action: Action
+    looks: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,9 +119,9 @@ def append(
 def claim(db: Connection, lens_id: int, *, job_id: str, limit: int, now: datetime) -> list[Change]:
     """Claim for a job the keys of the `limit` oldest unclaimed changes; one change a key.
 
-    Every other unclaimed change of these keys is claimed with them, and the last one's action is
-    given: it wins. In order of the log. Another `claim` of, or `append` to, the same lens waits
-    until this transaction ends, and this one for theirs.
+    What is put off until after `now` is left out. Every other unclaimed change of these keys is
+    claimed with them, and the last one is given: it wins. In order of the log. Another `claim` of,
+    or `append` to, the same lens waits until this transaction ends, and this one for theirs.
     """
     # Waits for the buffer's row instead of skipping locked changes: all changes of a key have to go
     # to the same job, or an earlier action could be applied after a later one. Lenses do not wait
@@ -119,13 +132,14 @@ def claim(db: Connection, lens_id: int, *, job_id: str, limit: int, now: datetim
     unclaimed = and_(
         _changes.lens_id == lens_id, _changes.applied_at.is_(None), _changes.job_id.is_(None)
     )
-    oldest = select(_changes.key).where(unclaimed).order_by(_changes.seq).limit(limit)
+    due = or_(_changes.not_before.is_(None), _changes.not_before <= now)
+    oldest = select(_changes.key).where(unclaimed, due).order_by(_changes.seq).limit(limit)
     keys = list(dict.fromkeys(db.scalars(oldest)))
     claimed = db.execute(
         update(tables.changes)
         .where(unclaimed, among(db, _changes.key, keys))
         .values(job_id=job_id)
-        .returning(_changes.seq, _changes.key, _changes.action)
+        .returning(_changes.seq, _changes.key, _changes.action, _changes.looks)
     )
     # Ascending, so that of a key's changes the last one stays.
     last = {row.key: _change(*row) for row in sorted(claimed, key=lambda row: row.seq)}
@@ -152,6 +166,49 @@ def release(db: Connection, job_id: str) -> int:
     return db.execute(freed).rowcount
 
 
+def put_off(db: Connection, job_id: str, keys: Sequence[str], until: datetime) -> int:
+    """Give back changes of these keys whose rows were not there; return how many.
+
+    They are not claimed before `until`.
+    """
+    later = (
+        update(tables.changes)
+        .where(_claimed_by(job_id), among(db, _changes.key, keys))
+        .values(job_id=None, looks=_changes.looks + 1, not_before=until)
+    )
+    return db.execute(later).rowcount
+
+
+def rename(db: Connection, job_id: str, names: Mapping[str, str]) -> None:
+    """Give claimed changes the keys of their rows; `names` has them by the keys that were told."""
+    given = rows_of(db, key=list(names), name=list(names.values()))
+    name = select(given.c.name).where(given.c.key == _changes.key).scalar_subquery()
+    db.execute(
+        update(tables.changes)
+        .where(_claimed_by(job_id), among(db, _changes.key, list(names)))
+        .values(key=name)
+    )
+
+
+def awaited(db: Connection, lens_id: int) -> int:
+    """Return how many changes of a lens wait for rows that were not there."""
+    waits = select(func.count()).where(
+        _changes.lens_id == lens_id,
+        _changes.applied_at.is_(None),
+        _changes.not_before.is_not(None),
+    )
+    return db.scalar(waits) or 0
+
+
+def next_look(db: Connection, lens_id: int) -> datetime | None:
+    """Return when the first of the changes that were put off is due, `None` without one."""
+    first = select(func.min(_changes.not_before)).where(
+        _changes.lens_id == lens_id, _changes.applied_at.is_(None), _changes.job_id.is_(None)
+    )
+    found: datetime | None = db.scalar(first)
+    return found
+
+
 def buffered(db: Connection, lens_id: int) -> int:
     """Return how many changes of a lens are not applied yet, claimed or not."""
     size = select(tables.buffers.c.size).where(tables.buffers.c.lens_id == lens_id)
@@ -170,7 +227,7 @@ def waiting(db: Connection, lens_id: int, keys: Sequence[str], after: int) -> li
     """Return the changes of these keys that wait or came after `after`, the oldest first."""
     of_keys = and_(_changes.lens_id == lens_id, among(db, _changes.key, keys))
     rows = db.execute(
-        select(_changes.seq, _changes.key, _changes.action)
+        select(_changes.seq, _changes.key, _changes.action, _changes.looks)
         .where(of_keys, or_(_changes.applied_at.is_(None), _changes.seq > after))
         .order_by(_changes.seq)
     )
@@ -214,7 +271,7 @@ def reopen(
     opened = (
         update(tables.changes)
         .where(_changes.lens_id == lens_id, missed)
-        .values(applied_at=None, job_id=None)
+        .values(applied_at=None, job_id=None, not_before=None)
     )
     reopened = db.execute(opened).rowcount
     if reopened:
@@ -237,6 +294,19 @@ def newer_than(db: Connection, lens_id: int, keys: Sequence[str], seq: int) -> s
     return set(db.scalars(select(given.c.key).where(_last_seq(lens_id, given.c.key) > seq)))
 
 
+def newest(db: Connection, lens_id: int, keys: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of the last changes of these keys that callers told of, applied or not."""
+    given = rows_of(db, key=keys)
+    told = tables.changes.alias("told")
+    # What a walk noted was applied at that very moment.
+    by_callers = or_(told.c.applied_at.is_(None), told.c.applied_at != told.c.created_at)
+    last = select(func.max(told.c.seq)).where(
+        told.c.lens_id == lens_id, told.c.key == given.c.key, by_callers
+    )
+    rows = db.execute(select(given.c.key, last.scalar_subquery().label("seq")))
+    return {row.key: row.seq for row in rows if row.seq}
+
+
 def since(
     db: Connection, lens_id: int, seq: int, limit: int, *, upto: int | None = None
 ) -> list[Change]:
@@ -245,7 +315,7 @@ def since(
     None comes after number `upto`. A key may be among them more than once. The next ones are those
     after the last one's `seq`.
     """
-    asked = select(_changes.seq, _changes.key, _changes.action).where(
+    asked = select(_changes.seq, _changes.key, _changes.action, _changes.looks).where(
         _changes.lens_id == lens_id, _changes.seq > seq
     )
     if upto is not None:
@@ -318,5 +388,5 @@ def _claimed_by(job_id: str) -> ColumnElement[bool]:
     return and_(_changes.job_id == job_id, _changes.applied_at.is_(None))
 
 
-def _change(seq: int, key: str, action: str) -> Change:
-    return Change(seq, key, Action(action))
+def _change(seq: int, key: str, action: str, looks: int) -> Change:
+    return Change(seq, key, Action(action), looks)

@@ -225,6 +225,8 @@ changes = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("job_id", Text),
     Column("applied_at", UtcDateTime),
+    Column("looks", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", UtcDateTime),
     Index(None, "lens_id", "seq"),
     Index(None, "lens_id", "key", "seq"),
     # A sequence number must not come back after `prune`: "newer than" is decided by it.

@@ -43,9 +43,13 @@ def test_a_row_read_by_id_says_which_shard_it_is_in(
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ("007", "write it as '7'"),
-        ("+7", "write it as '7'"),
-        ("7.0", "not an integer"),
+        ("7.5", "not an integer"),
+        ("7e-1", "not an integer"),
+        ("7_0", "not an integer"),
+        ("７", "not an integer"),
+        ("0x7", "not an integer"),
+        ("NaN", "not an integer"),
+        ("9e999", "out of range"),
         ("seven", "not an integer"),
         ("", "not an integer"),
         ("7\0", "not an integer"),
@@ -67,7 +71,9 @@ def test_a_malformed_integer_id_fails_nothing_but_itself(
     assert reason in found.malformed[bad] or "NUL" in found.malformed[bad]
 
 
-@pytest.mark.parametrize("bad", ["7", "[7,8]", '["7"]', '["7","x","y"]', '["x","en"]', "[", "{}"])
+@pytest.mark.parametrize(
+    "bad", ["7", "[7]", '["7"]', '["7","x","y"]', '["x","en"]', "[", "{}", '[7,["en"]]', "[7,null]"]
+)
 def test_a_composite_id_of_another_shape_fails_nothing_but_itself(
     source: SourceDatabase, bad: str
 ) -> None:

@@ -142,18 +142,6 @@ def test_an_id_the_server_cannot_read_fails_nothing_but_itself(
     assert "NUL" in found.malformed["a\0b"]
 
 
-def test_an_upper_case_uuid_is_not_its_key(postgres_source: SourceDatabase) -> None:
-    key = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
-    postgres_source.run("CREATE TABLE items (id UUID PRIMARY KEY)")
-    postgres_source.insert("items", [(key,)])
-
-    found = postgres_source.bridge.read_rows(ITEMS, [key.upper(), "nope"])
-
-    assert found.frame.height == 0
-    assert key in found.malformed[key.upper()]
-    assert found.malformed["nope"] == "not a UUID"
-
-
 @pytest.mark.parametrize(
     ("declared", "values"),
     [

@@ -115,8 +115,8 @@ def test_a_named_row_that_cannot_be_read_is_no_deleted_row(
         "DELETE FROM raw WHERE id = 4",
     )
     with lab.project.registry.begin() as db:
-        named = [(key, Action.UPSERT) for key in ("3", "4", "15", "16")]
-        changes.append(db, lab.lens.id, named, lab.project.clock())
+        named = [(key, Action.UPSERT) for key in ("3", "15", "16")]
+        changes.append(db, lab.lens.id, [*named, ("4", Action.DELETE)], lab.project.clock())
 
     done = lab.run(lab.request(Mode.RECORDS))
 

@@ -38,6 +38,22 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
         store.drop(name)
 
 
+def test_an_id_in_another_spelling_finds_its_row_in_its_tenant(lab: Lab) -> None:
+    lab.full()
+    move(lab, [1, 2], "two words")
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id IN (5, 6)")
+    named = [("01", Action.UPSERT), ("2.0", Action.UPSERT), ("+5", Action.DELETE)]
+    with lab.project.registry.begin() as db:
+        told = [*named, ("006", Action.DELETE), ("x", Action.DELETE)]
+        changes.append(db, lab.lens.id, told, lab.project.clock())
+
+    counts = lab.run(lab.request(Mode.RECORDS)).counts
+
+    assert (counts.written, counts.deleted, counts.failed) == (2, 2, 1)
+    assert_in_line(lab)
+
+
 over_weaviate = pytest.mark.parametrize("lab", ["weaviate"], indirect=True)
 
 

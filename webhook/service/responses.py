@@ -190,7 +190,11 @@ class LensResponse(_Response):
         datetime | None, Field(description="When what failed is tried again by itself.")
     ]
     buffered: Annotated[int, Field(description="Changes that are not applied yet.")]
-    lag_seconds: Annotated[float, Field(description="Age of the oldest of them.")]
+    awaited: Annotated[
+        int,
+        Field(description="Of these, changes whose rows were not found and are looked for again."),
+    ]
+    lag_seconds: Annotated[float, Field(description="Age of the oldest buffered change.")]
     failed: Annotated[int, Field(description="Rows that are set aside.")]
     textless: Annotated[
         int, Field(description="Rows without a text at the last look at all: left out.")
@@ -221,6 +225,7 @@ class LensResponse(_Response):
             needs_you=failing is not None and failing.needs_you,
             tried_again_at=failing.next_try if failing else None,
             buffered=state.buffered,
+            awaited=state.awaited,
             lag_seconds=state.lag_seconds,
             failed=state.failed,
             textless=state.textless,

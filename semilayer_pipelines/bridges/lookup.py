@@ -1,0 +1,98 @@
+"""Rows of a table by their ids, past those that the database cannot read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from semilayer_pipelines.bridges import statements as st
+from semilayer_pipelines.bridges.catalogue import Catalogue
+from semilayer_pipelines.bridges.collected import Collected, nothing
+from semilayer_pipelines.bridges.cursors import Scalar
+from semilayer_pipelines.bridges.database import Database, Fetched, Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.failures import ValueRefused
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, LookedUp, Selection
+from semilayer_pipelines.bridges.reader import Reader
+from semilayer_pipelines.bridges.row_key import key_texts
+
+__all__ = ["Lookup"]
+
+# Below SQLite's limit of 1,000 nested conditions and MariaDB's of 1,000 listed values.
+_IDS_A_STATEMENT = 500
+
+
+class Lookup:
+    """Reads rows of one source's tables by id; `name` is the source's in messages."""
+
+    def __init__(self, db: Database, catalogue: Catalogue, name: str) -> None:
+        self._db = db
+        self._catalogue = catalogue
+        self._name = name
+        self._reader = Reader(db, catalogue, name)
+
+    def read(
+        self, selection: Selection, wanted: dict[str, list[tuple[Scalar, ...]]], shard: Sql | None
+    ) -> LookedUp:
+        """Read the rows that have one of the key values; `wanted` gives them by id."""
+        collected = Collected()
+        names = list(wanted)
+        waiting = [
+            names[start : start + _IDS_A_STATEMENT]
+            for start in range(0, len(names), _IDS_A_STATEMENT)
+        ]
+        waiting.reverse()
+        while waiting and collected.weigh() < PAGE_BYTES:
+            ids = waiting.pop()
+            values = [value for name in ids for value in wanted[name]]
+            columns = self._catalogue.columns(selection)
+            middle = len(ids) // 2
+            try:
+                found = self._having(selection, columns, values, shard)
+                if found.more and len(ids) > 1:
+                    # There is no telling which ids the rows are of that came before it was full.
+                    waiting += [ids[middle:], ids[:middle]]
+                else:
+                    collected.frames.append(found.frame)
+            except ValueRefused as refusal:
+                # An id that is well formed for us and not for the database (no such enum value, no
+                # such character), or a row that it cannot read: halved until it is alone.
+                if len(ids) > 1:
+                    waiting += [ids[middle:], ids[:middle]]
+                else:
+                    self._name_fault(selection, ids[0], values, refusal, collected)
+        frames = collected.frames or [nothing(self._reader, selection, shard)]
+        # A column of unfit values is only there where there are such values.
+        frame = pl.concat(frames, how="diagonal")
+        if len(frames) > 1:
+            # Under a collation that ignores case, two chunks may have found the same row.
+            frame = frame.unique(selection.key, keep="first", maintain_order=True)
+        left = tuple(id for ids in reversed(waiting) for id in ids)
+        return LookedUp(frame, collected.malformed, collected.refused, left)
+
+    def _name_fault(
+        self,
+        selection: Selection,
+        id: str,
+        values: Sequence[tuple[Scalar, ...]],
+        refusal: ValueRefused,
+        collected: Collected,
+    ) -> None:
+        """Find out whether the id is at fault, or the row that it names."""
+        try:
+            keys = self._having(selection, self._catalogue.key(selection), values, None)
+        except ValueRefused:
+            collected.malformed[id] = refusal.message
+            return
+        collected.refuse(key_texts(keys.frame, selection.key), refusal, source=self._name)
+
+    def _having(
+        self,
+        selection: Selection,
+        columns: tuple[SourceColumn, ...],
+        values: Sequence[tuple[Scalar, ...]],
+        shard: Sql | None,
+    ) -> Fetched:
+        condition = st.one_of(self._db, self._catalogue.key(selection), values)
+        tail = st.tail(self._catalogue.table(selection), (), [condition], None)
+        return self._reader.read(selection, Query(columns, (), selection.key, tail, None, shard))

@@ -1,0 +1,44 @@
+"""Reading by a table's description, as long as the table is as it was described.
+
+Rows that do not fit the description are a reason to look at the table again: it may have been
+altered since.
+"""
+
+from __future__ import annotations
+
+from semilayer_pipelines.bridges.catalogue import Catalogue
+from semilayer_pipelines.bridges.database import Database, Fetched, Query
+from semilayer_pipelines.bridges.protocol import Selection
+from semilayer_pipelines.bridges.unfit import RowsDoNotFit, unfit_columns
+from semilayer_pipelines.errors import TableAltered
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Reads from one source; `name` is the source's in messages."""
+
+    def __init__(self, db: Database, catalogue: Catalogue, name: str) -> None:
+        self._db = db
+        self.catalogue = catalogue
+        self._name = name
+
+    def read(self, selection: Selection, query: Query) -> Fetched:
+        """Read; raises `TableAltered` when what comes does not fit, and was described before."""
+        try:
+            found = self._db.read(query)
+        except RowsDoNotFit:
+            self._refuse_altered(selection)
+            raise
+        if unfit_columns(found.frame.columns):
+            self._refuse_altered(selection)
+        return found
+
+    def _refuse_altered(self, selection: Selection) -> None:
+        altered = self.catalogue.altered(selection)
+        if altered:
+            raise TableAltered(
+                f"source {self._name!r}: {selection.table!r} was altered while it was read "
+                f"({', '.join(altered)}).",
+                cure="It is read again, as it is now.",
+            )
