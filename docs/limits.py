@@ -56,6 +56,7 @@ SECTIONS = {
         "ingest.LEASE",
         "orchestration.SILENCE",
         "ingest.MAX_STARTS",
+        "ingest.SHARE_SECONDS",
         "ingest.IDLE_SECONDS",
         "ingest.POLL_SECONDS",
         "ingest.MAX_STAY_SECONDS",

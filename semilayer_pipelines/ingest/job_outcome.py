@@ -123,33 +123,28 @@ def _in_line(db: Connection, opened: OpenLens, job: Job, outcome: Outcome) -> No
         lenses.set_needs(db, lens.id, Needs.NOTHING, now)
     if _is_ready(db, lens, job):
         lenses.set_status(db, lens.id, LensStatus.READY, now=now)
-    due_at = _records_due(db, lens, job, now)
+    due_at = _records_due(db, lens, job, outcome, now)
     if due_at is not None:
         new = uuid4().hex
         jobs.request(db, lens, Mode.RECORDS, job_id=new, origin="publish", now=now, due_at=due_at)
 
 
-def _records_due(db: Connection, lens: Lens, job: Job, now: datetime) -> datetime | None:
-    """Return when a records job is due for changes that no other is left for; `None` for none."""
-    look = changes.next_look(db, lens.id)
-    if look is not None and (job.mode is Mode.RECORDS or _all_put_off(db, lens)):
-        return max(now, look)
-    return now if _left_in_the_buffer(db, lens, job) else None
+def _records_due(
+    db: Connection, lens: Lens, job: Job, outcome: Outcome, now: datetime
+) -> datetime | None:
+    """Return when a records job is due for changes that no other is left for; `None` for none.
 
-
-def _all_put_off(db: Connection, lens: Lens) -> bool:
-    return changes.awaited(db, lens.id) == changes.buffered(db, lens.id)
-
-
-def _left_in_the_buffer(db: Connection, lens: Lens, job: Job) -> bool:
-    """Say whether there are changes that no records job may be left for.
-
-    They waited for the first index, or somebody cancelled the job that had them (invariant 7).
+    They waited for the first index, came while a job had done its share, or somebody cancelled the
+    job that had them (invariant 7). A job that is queued already stays as it is.
     """
-    at_work = job.mode is Mode.RECORDS or any(
-        other.mode is Mode.RECORDS for other in jobs.running(db, lens.id)
-    )
-    return (job.mode is Mode.FULL or not at_work) and changes.buffered(db, lens.id) > 0
+    waiting = changes.buffered(db, lens.id)
+    if waiting == changes.awaited(db, lens.id):
+        look = changes.next_look(db, lens.id)
+        return None if look is None else max(now, look)
+    if job.mode is Mode.RECORDS and outcome.generation is None:
+        return None  # Publishing the first index asks for one.
+    at_work = any(other.mode is Mode.RECORDS for other in jobs.running(db, lens.id))
+    return now if job.mode is Mode.FULL or not at_work else None
 
 
 def _is_ready(db: Connection, lens: Lens, job: Job) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,9 +22,16 @@ from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["CLAIM_ROWS", "run_records"]
+__all__ = ["CLAIM_ROWS", "SHARE_SECONDS", "run_records"]
 
 CLAIM_ROWS = 1_000
+
+SHARE_SECONDS = 60.0
+"""A records job applies what comes meanwhile for so long; then the next job goes on with it.
+
+A lens that is called without a pause would otherwise have one job that never ends, and an index
+that nobody maintains.
+"""
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,12 @@ class ClaimedRows:
 
 
 def run_records(opened: OpenLens, run: Run, target: Target, *, due_at: datetime) -> bool:
-    """Claim and apply changes until none is due; return False when paused on the way."""
+    """Claim and apply changes until none is due; return False when paused on the way.
+
+    After `SHARE_SECONDS` the rest is left to the next job.
+    """
     claimed_rows = ClaimedRows(opened, run, target, due_at)
+    until = time.monotonic() + SHARE_SECONDS
     while not run.paused():
         claimed = opened.registry.transact(
             lambda db: changes.claim(
@@ -115,4 +127,6 @@ def run_records(opened: OpenLens, run: Run, target: Target, *, due_at: datetime)
         if not claimed:
             return True
         apply_changes(opened, run, target, claimed, claimed_rows, claimed_rows)
+        if time.monotonic() > until:
+            return True
     return False

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.ingest import records
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.registry import changes, cursors, jobs, lenses
 from semilayer_pipelines.registry.changes import Action
@@ -188,6 +189,30 @@ def test_rows_with_one_and_the_same_time_are_all_seen_across_pages(tmp_path: Pat
     counts = lab.run(lab.request(Mode.INCREMENTAL)).counts
 
     assert counts.written == 3_000
+    assert lab.audit().clean
+
+
+def test_a_job_that_did_its_share_leaves_the_rest_to_the_next(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given more changes than a job may take, as of a lens that is called without a pause
+    monkeypatch.setattr(records, "CLAIM_ROWS", 20)
+    monkeypatch.setattr(records, "SHARE_SECONDS", 0.0)
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id <= 50")
+    accept(lab, *((str(n), DELETE) for n in range(1, 51)))
+
+    # when one job after the other is done
+    following: jobs.Job | None = lab.request(Mode.RECORDS)
+    deleted = []
+    while following is not None:
+        deleted.append(lab.run(following).counts.deleted)
+        with lab.project.registry.read() as registry:
+            following = jobs.next_small(registry, Mode.RECORDS, lab.project.clock())
+
+    # then each of them ended, and together they did all
+    assert deleted == [20, 20, 10]
+    assert buffered(lab) == 0
     assert lab.audit().clean
 
 
