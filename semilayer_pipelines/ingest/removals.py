@@ -23,8 +23,9 @@ SHOWN_KEYS = 10
 class Removals:
     """How many objects a job has taken out, in all its attempts, and how many it may."""
 
-    def __init__(self, opened: OpenLens, *, done: int, limit: int) -> None:
+    def __init__(self, opened: OpenLens, *, indexed: int, done: int, limit: int) -> None:
         self._opened = opened
+        self._indexed = indexed
         self._done = done
         self._limit = limit
 
@@ -33,21 +34,27 @@ class Removals:
         """Begin with what earlier attempts of the job took out: its cursor has passed those."""
         with opened.registry.read() as db:
             done = page_log.total(db, run.job_id).deleted
-        indexed = target.index.count() if target.index else 0
-        limit = Guard(opened.lens.config.guard).limit(indexed + done, rows_read=1)
-        return cls(opened, done=done, limit=limit)
+        indexed = done + (target.index.count() if target.index else 0)
+        limit = Guard(opened.lens.config.guard).limit(indexed, rows_read=1)
+        return cls(opened, indexed=indexed, done=done, limit=limit)
 
     def allowed(self, keys: Sequence[str]) -> Sequence[str]:
-        """Count the keys and return them; raise `GuardStopped` when there were too many."""
-        if self._done + len(keys) > self._limit:
+        """Count the keys and return them; raise `GuardStopped` when there were too many.
+
+        Where none is to go there is nothing to stop: an earlier attempt may have taken out more
+        than is allowed now, because a sync that was confirmed made the index smaller.
+        """
+        out = self._done + len(keys)
+        if keys and out > self._limit:
             name = self._opened.lens.name
             raise GuardStopped(
-                f"Incremental ingest would take more than {self._limit:,} rows out of the index "
-                f"because they have no text or cannot be mapped, among them "
-                f"{', '.join(keys[:SHOWN_KEYS])}. These stay.",
+                f"Incremental ingest would take {out:,} or more of {self._indexed:,} indexed rows "
+                f"({out / self._indexed:.1%}) out of the index because they have no text or cannot "
+                f"be mapped, among them {', '.join(keys[:SHOWN_KEYS])}. Its guard allows "
+                f"{self._limit:,}. These stay.",
                 cure="If it is as it should be, confirm: "
                 f"`semilayer sync --lens {name} --confirm-deletes`.",
                 lens=name,
             )
-        self._done += len(keys)
+        self._done = out
         return keys

@@ -18,6 +18,7 @@ from semilayer_pipelines.queries.state import read_lens
 from semilayer_pipelines.registry import changes, failed_rows, jobs
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 
 ROWS = 300
@@ -209,6 +210,31 @@ def test_an_incremental_job_takes_out_no_more_than_the_guard_allows_however_ofte
     assert lab.index.count() >= 270 - 100
     lab.sync(confirmed=True)
     assert lab.run(job).counts.deleted == 0
+
+
+def test_an_incremental_job_that_the_guard_stopped_ends_once_a_person_has_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a job that has taken out some 200 of 1,000 rows when the guard stops it
+    monkeypatch.setattr("semilayer_pipelines.ingest.page_size.FIRST_PAGE_ROWS", 200)
+    monkeypatch.setattr("semilayer_pipelines.ingest.page_size.MAX_PAGE_ROWS", 200)
+    lab = Lab.at(tmp_path, rows=1000, fields=FIELDS)
+    lab.full()
+    empty(lab, range(1, 601))
+    job = lab.request(Mode.INCREMENTAL)
+    with pytest.raises(GuardStopped, match=r"or more of 1,000 indexed rows \(3.*allows 300\."):
+        lab.run(job)
+    left = lab.index.count()
+    assert 700 <= left < 850
+
+    # when a person confirms, and so few rows are left that 200 would be too many of them
+    assert lab.sync(confirmed=True).counts.deleted == left - 400
+
+    # then the job has nothing more to take out, and the rest is brought in
+    with lab.project.registry.begin() as db:
+        jobs.hasten(db, job.id, lab.project.clock())
+    assert lab.run(job).counts.deleted == 0
+    assert read_lens(lab.project, "items", env=ENV).lens.status is LensStatus.READY
 
 
 @over_lance
