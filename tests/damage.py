@@ -18,6 +18,10 @@ def _overwrite(file: Path) -> None:
     file.write_bytes(bytes(reversed(file.read_bytes())))
 
 
+def _zero(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
 def _become_a_folder(file: Path) -> None:
     # What reading without permission looks like, also to root: the file cannot be opened.
     file.unlink()
@@ -49,6 +53,8 @@ UNREADABLE: dict[str, Harm] = {
     "the newest manifest is empty": _to_one(
         "_versions/*.manifest", lambda file: os.truncate(file, 0)
     ),
+    # What a file system may leave of a new file when the power fails: its length, and no byte.
+    "all manifests are zeros": _to_all("_versions/*.manifest", _zero),
 }
 """The table is there, and not all of it can be read."""
 

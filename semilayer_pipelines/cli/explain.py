@@ -116,12 +116,9 @@ def _say_values(title: str, values: Mapping[str, Any] | None) -> None:
 
 
 def _say_hash(title: str, now: str | None, indexed: str | None) -> None:
-    same = (
-        f"{now or 'none'}, and so it is indexed"
-        if now == indexed
-        else f"{now or 'none'}, indexed {indexed or 'none'}"
-    )
-    say(f"{title:<12} {same}")
+    same = now is not None and now == indexed
+    told = "and so it is indexed" if same else f"indexed {indexed or 'none'}"
+    say(f"{title:<12} {now or 'none'}, {told}")
 
 
 def _as_json(told: Explanation) -> dict[str, object]:

@@ -91,7 +91,8 @@ class Audit:
     whole; `rebuild` says that only a rebuild mends them, `outgrown` that no job can write before
     it, because columns have types that the index cannot hold. `nulled` says by field how many
     values do not fit and are left empty. `hidden` says why the source may hide rows from this user;
-    where it shows none at all, that is a problem. `seconds` is how long it took.
+    where it shows none at all, that is a problem. `damage` is why the index cannot be read.
+    `seconds` is how long it took.
     """
 
     rows: int
@@ -104,6 +105,7 @@ class Audit:
     nulled: Mapping[str, int] = field(default_factory=dict)
     hidden: HiddenRows | None = None
     outgrown: bool = False
+    damage: IndexDamaged | None = None
 
     @property
     def in_line(self) -> bool:
@@ -136,6 +138,7 @@ def _damaged(opened: OpenLens, error: IndexDamaged) -> Audit:
         rebuild=True,
         to_embed=ToEmbed(0, 0, ()),
         seconds=time.monotonic() - started,
+        damage=error,
     )
 
 

@@ -50,13 +50,16 @@ def dry_run(
     """Compare, and embed a few texts to see what they take; writes nothing.
 
     Raises `NotFound`, `Refused` for a lens that cannot be synced, and what bridge, store and
-    embedder raise. Where only a rebuild helps it raises `FieldsChanged` (columns have types that
-    the index cannot hold) or `DimensionChanged` (the model changed under its name).
+    embedder raise. Where only a rebuild helps it raises `IndexDamaged`, `FieldsChanged` (columns
+    have types that the index cannot hold) or `DimensionChanged` (the model changed under its name).
     """
     with project.registry.read() as db:
         lens = require_syncable(db, env, name)
     found = audit(project, lens, report)
     config = as_indexed(project, lens).config
+    if found.damage is not None:
+        found.damage.lens = name
+        raise found.damage
     if found.outgrown:
         raise FieldsChanged(found.problems[0], lens=name)
     if found.rebuild and lens.needs is not Needs.REBUILD:

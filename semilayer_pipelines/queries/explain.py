@@ -23,6 +23,7 @@ from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.spelled import index_keys, name_rows
+from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log
@@ -152,13 +153,14 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
     """Look a row up in source, mapping, model, index and registry.
 
     The id may be spelled in any way that the source takes for the same. Raises `NotFound` for the
-    lens, and what bridge and store raise. A model that cannot be used is told in the answer.
+    lens, `IndexDamaged` for an index that is lost or damaged, and what bridge and store raise. A
+    model that cannot be used is told in the answer.
     """
     with project.registry.read() as db:
         lens = lenses.get(db, env, name)
         generation = generations.active(db, lens.id)
     with open_lens(project, as_indexed(project, lens)) as opened:
-        index = opened.store.find(generation.index_name) if generation else None
+        index = written_index(opened.registry, opened.store, generation) if generation else None
         found = opened.bridge.read_rows(opened.selection, [id])
         key = _key(opened, index, id)
         with project.registry.read() as db:

@@ -45,6 +45,12 @@ def test_a_search_is_an_error_with_a_cure_that_works(served: Folder, harm: Harm)
     assert verified.exit_code == 3
     assert "items: OUT OF SYNC (200 rows, 0 vectors" in verified.stdout
 
+    # and so do the others that would tell of a row, or of what a sync would do
+    for asked in (("explain", "items", "7"), ("sync", "items", "--dry-run")):
+        told = served.run(*asked)
+        assert told.exit_code == 1, asked
+        assert told.output.count("ebuild the lens") == 1, told.output
+
     # when the cure is taken
     healed = served.run("verify", "--heal")
     assert "items: full queued" in healed.stdout, healed.output

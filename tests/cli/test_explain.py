@@ -142,6 +142,13 @@ def test_a_row_that_cannot_be_mapped_is_listed_explained_and_tried_again(served:
     assert told["failed"]["reason"] in told["fault"] or "category" in told["fault"]
     assert told["verdict"] == "It cannot be mapped; the index keeps what it was before."
 
+    # and nothing is called indexed of a row that never was
+    execute(served, "INSERT INTO items (id, name, category) VALUES (99, 'new', '[bold]')")
+    never = served.run("explain", "items", "99").stdout
+    assert "It cannot be mapped, so it is not indexed." in never
+    assert "row hash     none, indexed none" in never
+    execute(served, "DELETE FROM items WHERE id = 99")
+
     # when it is mended and tried again
     execute(served, "UPDATE items SET category = 'books' WHERE id = 4")
     assert "1 set aside, tried again" in served.run("failed", "--retry").stdout

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from semilayer_pipelines.config.fields import FieldType
-from semilayer_pipelines.stores.frames import check_objects
+from semilayer_pipelines.stores.frames import OWN_COLUMNS, check_objects
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
     KEY,
@@ -49,7 +49,12 @@ def arrow_schema(schema: IndexSchema) -> pa.Schema:
 
 
 def index_schema(columns: pa.Schema) -> IndexSchema:
-    """Read back what `arrow_schema` wrote."""
+    """Read back what `arrow_schema` wrote.
+
+    Raises `ValueError` without the store's own columns: a manifest of zeros opens as no columns.
+    """
+    if missing := [name for name in OWN_COLUMNS if name not in columns.names]:
+        raise ValueError(f"the table lacks the columns {', '.join(missing)}")
     return IndexSchema(
         fields=tuple(
             _field(column) for column in columns if column.metadata and _TYPE in column.metadata
