@@ -167,9 +167,7 @@ async def _routing_refused(service: Service, request: Request, error: Exception)
 def _of_routing(error: HTTPException) -> Problem:
     match error.status_code:
         case 404:
-            return Problem(
-                Code.NOT_FOUND, "EmptyRequest is at this address.", f"{PATH} lists them all."
-            )
+            return Problem(Code.NOT_FOUND, "Nothing is at this address.", f"{PATH} lists them all.")
         case 405:
             return Problem(
                 Code.METHOD_NOT_ALLOWED,

@@ -56,7 +56,9 @@ def test_another_method_is_405_and_is_told_the_right_ones(
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/ingest", "/v1/ingest/items/", "/v2/lenses"])
 def test_an_unknown_address_is_404_in_the_same_shape(sqlite_site: Site, path: str) -> None:
-    assert error_of(sqlite_site.call("POST", path, {}))[:2] == (404, "not_found")
+    told = error_of(sqlite_site.call("POST", path, {}))
+
+    assert told == (404, "not_found", "Nothing is at this address.")
 
 
 @pytest.mark.parametrize(

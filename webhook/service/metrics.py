@@ -1,7 +1,7 @@
 """What this process has done.
 
 All numbers are written by the event loop's thread, so none needs a lock; those of the writer are
-read from it. EmptyRequest here holds a key, an id or the name of a lens.
+read from it. Nothing here holds a key, an id or the name of a lens.
 """
 
 from __future__ import annotations
