@@ -39,7 +39,7 @@ class Collected:
         if len(self.refused) > MANY_REFUSED and len(self.refused) > read:
             raise SourceRefused(
                 f"source {source!r} cannot read most of the rows; the first, "
-                f"{next(iter(self.refused))}: {refusal.said}",
+                f"{next(iter(self.refused))}: {refusal.said}.",
                 cure="Correct the view or the cast: so many rows are not at fault themselves.",
             )
 

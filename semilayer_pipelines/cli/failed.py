@@ -31,7 +31,13 @@ __all__ = ["failed"]
 
 @click.command()
 @takes_lens("Only this lens.")
-@click.option("--limit", default=20, show_default=True, help="How many rows per lens at most.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many rows per lens at most.",
+)
 @click.option("--retry", is_flag=True, help="Queue the job that retries them.")
 @click.option("--wait", is_flag=True, help="With --retry: follow the jobs to their end.")
 @env_option

@@ -106,7 +106,8 @@ def _nothing_found(left: Mapping[str, str]) -> SchemaMismatch:
 def _tell(found: Sequence[Candidate], left: Mapping[str, str]) -> None:
     for one in found:
         texts = ", ".join(field.name for field in one.fields if field.searchable)
-        follows = f"follows {one.tracking}" if one.tracking else "no column tells what changed"
+        tracking = " or ".join(one.tracking)
+        follows = f"follows {tracking}" if tracking else "no column tells what changed"
         aside = f"; not embedded, because personal: {', '.join(one.personal)}"
         say(f"lens  {one.table}: embeds {texts}; {follows}{aside if one.personal else ''}")
     for name, why in left.items():

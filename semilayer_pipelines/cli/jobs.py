@@ -25,7 +25,13 @@ SHOWN_PAGES = 10
 
 @click.command("jobs")
 @click.argument("job_id", required=False)
-@click.option("--limit", default=20, show_default=True, help="How many of the latest jobs.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many of the latest jobs.",
+)
 @env_option
 @json_option
 @click.pass_obj

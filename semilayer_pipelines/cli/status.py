@@ -86,7 +86,7 @@ def _shown(told: StatusDocument) -> Group:
 def _notes(line: LensLine) -> list[str]:
     """Return what does not fit the table: the last error, and how long changes wait."""
     found: list[str] = []
-    if line.next:
+    if line.next and line.next != line.outlook:
         # Not in the table, which has to fit a terminal: it is there to be copied.
         found.append(f"\n{line.name}: {line.next}")
     if line.error:

@@ -66,6 +66,7 @@ def test_what_is_written_says_what_the_database_shows_and_pushes(shop: Folder) -
         "offers: it has no",
     ):
         assert f"left  {why}" in said
+    assert "lens  products: embeds title, long_descr; follows updated_at\n" in said
     assert "created    products" in shop.run("push").stdout
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+import pytest
+
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry import jobs
 from tests.cli.project import Folder
@@ -24,6 +26,14 @@ def test_jobs_lists_and_a_few_characters_tell_ones_story(indexed: Folder) -> Non
     assert job.items() <= told.items()
     assert sum(page["rows"] for page in told["pages"]) == 300
     assert told["seconds"] > 0
+
+
+@pytest.mark.parametrize("command", ["jobs", "failed"])
+def test_fewer_than_one_line_cannot_be_asked_for(indexed: Folder, command: str) -> None:
+    for limit in ("0", "-1"):
+        told = indexed.run(command, "--limit", limit)
+        assert told.exit_code == 2
+        assert "--limit" in told.output
 
 
 def test_a_job_links_to_its_run_and_names_the_rows_it_set_aside(folder: Folder) -> None:

@@ -213,7 +213,9 @@ def test_status_says_whether_a_failure_is_tried_again_or_needs_a_person(folder: 
     assert (told["status"], told["needsYou"]) == ("error", False)
     assert told["next"].startswith("tried again in ")
     assert told["failingSince"] < told["triedAgainAt"]
-    assert "failing since" in folder.run("status").stdout
+    shown = folder.run("status").stdout
+    assert "failing since" in shown
+    assert shown.count("tried again in ") == 1
 
     # and one who is needed reads what to do
     with folder.project.registry.begin() as db:
