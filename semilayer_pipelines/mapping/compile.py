@@ -98,7 +98,8 @@ def _check_columns(config: LensConfig, table: Table, key: tuple[str, ...]) -> No
 def _check_tenant(config: LensConfig, plans: Sequence[FieldPlan]) -> None:
     plan = next((plan for plan in plans if plan.name == config.tenant), None)
     if plan is not None and plan.config.type is FieldType.NUMBER and not plan.integer:
-        raise ConfigError(
+        # The column's type decides it, and a column may be altered, and altered back.
+        raise SchemaMismatch(
             f"tenant: the numbers of field {plan.name!r} may have fractions, which are no names.",
             cure="Fill it from an integer column, or make it a field of type text.",
         )

@@ -11,7 +11,7 @@ from semilayer_pipelines.cli.status_document import status_of
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.push import PushAction, apply_push, plan_push
-from semilayer_pipelines.errors import FieldsChanged
+from semilayer_pipelines.errors import FieldsChanged, SchemaMismatch
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.audit import audit
@@ -335,3 +335,27 @@ def test_weaviate_says_so_as_well(
         store = Project(lab.project.settings, environ).store(ENV)
         for name in store.names():
             store.drop(name)
+
+
+def test_a_tenant_whose_column_gets_fractions_waits_and_goes_on_when_it_is_altered_back(
+    lab: Lab, source: SourceDatabase
+) -> None:
+    # given a lens whose tenant is a whole number, as long as its column is one
+    lab.push(fields=FIELDS, tenant="size")
+    lab.full()
+    altered(source, "size", "DOUBLE PRECISION")
+
+    # then its sync fails, and is tried again by itself
+    job = lab.request(Mode.SMART_SYNC)
+    with pytest.raises(SchemaMismatch, match="'size' may have fractions"):
+        lab.run(job)
+    with lab.project.registry.begin() as db:
+        assert jobs.get(db, job.id).status is JobStatus.QUEUED
+        jobs.hasten(db, job.id, lab.project.clock())
+    assert not lab.lens.needs_you
+
+    # and the next try succeeds
+    altered(source, "size", "INTEGER")
+    source.run("UPDATE items SET name = 'x' WHERE id = 8")
+    assert lab.run(job).counts.written == 1
+    assert lab.lens.status is LensStatus.READY

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from semilayer_pipelines.bridges.protocol import ColumnKind
-from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.errors import SchemaMismatch
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.mapped import LensMapping
 from tests.mapping.making import MODEL, lens, page, reasons, table
@@ -57,7 +57,7 @@ def test_a_field_of_no_tenant_may_be_empty() -> None:
 
 
 def test_numbers_that_may_have_fractions_are_no_tenants() -> None:
-    with pytest.raises(ConfigError, match="'v' may have fractions"):
+    with pytest.raises(SchemaMismatch, match="'v' may have fractions"):
         compiled({"type": "number"}, "number")
 
 
