@@ -122,6 +122,7 @@ SECTIONS = {
         "queries.TICK_SECONDS",
         "queries.TICK_GRACE",
         "queries.SHOWN_IDS",
+        "queries.MANY_SET_ASIDE",
         "queries.MAX_FAILED",
     ],
 }

@@ -40,6 +40,9 @@ __all__ = ["OUT_OF_LINE", "SHOWN_IDS", "Audit", "Found", "Kind", "ToEmbed", "aud
 SHOWN_IDS = 20
 """Ids kept of each kind; the rest are counted."""
 
+MANY_SET_ASIDE = 0.5
+"""A larger share of the rows set aside is a problem of the index, and not of those rows."""
+
 SAMPLE_TEXTS = 64
 SAMPLE_OF_A_PAGE = 16
 
@@ -176,6 +179,14 @@ class _Auditor:
         if hidden is not None and not rows:
             # What is hidden is not gone: the index is right about nothing.
             problems = (*problems, f"The source shows no row: {hidden.reason} {hidden.cure}")
+        set_aside = self._counts[Kind.SET_ASIDE]
+        if set_aside > rows * MANY_SET_ASIDE:
+            # A few rows are at fault themselves. Here the lens or its table is.
+            problems = (
+                *problems,
+                f"{set_aside:,} of {rows:,} rows are set aside, and a search finds none of them as "
+                f"they are now: `semilayer failed --lens {lens.name}` says why.",
+            )
         return Audit(
             rows=rows,
             objects=len(known),

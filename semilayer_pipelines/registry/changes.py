@@ -29,6 +29,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.exc import IntegrityError
@@ -73,6 +74,7 @@ __all__ = [
 ]
 
 _changes = tables.changes.c
+_told = _changes.noted.is_(False)
 
 
 @dataclass(frozen=True)
@@ -249,8 +251,9 @@ def log(db: Connection, lens_id: int, keys: Sequence[str], *, job_id: str, now: 
         literal(now, UtcDateTime),
         literal(job_id),
         literal(now, UtcDateTime),
+        true(),
     )
-    names = ["lens_id", "key", "action", "created_at", "job_id", "applied_at"]
+    names = ["lens_id", "key", "action", "created_at", "job_id", "applied_at", "noted"]
     db.execute(insert(db, tables.changes).from_select(names, noted.order_by(given.c.position)))
 
 
@@ -271,7 +274,7 @@ def reopen(
     opened = (
         update(tables.changes)
         .where(_changes.lens_id == lens_id, missed)
-        .values(applied_at=None, job_id=None, not_before=None)
+        .values(applied_at=None, job_id=None, not_before=None, noted=False)
     )
     reopened = db.execute(opened).rowcount
     if reopened:
@@ -285,25 +288,19 @@ def latest_seq(db: Connection, lens_id: int) -> int:
 
 
 def newer_than(db: Connection, lens_id: int, keys: Sequence[str], seq: int) -> set[str]:
-    """Return those of `keys` that have a change after `seq`, applied or not."""
-    newer = select(_changes.seq).where(_changes.lens_id == lens_id, _changes.seq > seq)
+    """Return those of `keys` that callers told a change of after `seq`, applied or not."""
+    newer = select(_changes.seq).where(_changes.lens_id == lens_id, _changes.seq > seq, _told)
     # Nearly always there is none, and the keys need not travel to the database.
     if db.execute(newer.limit(1)).first() is None:
         return set()
     given = rows_of(db, key=keys)
-    return set(db.scalars(select(given.c.key).where(_last_seq(lens_id, given.c.key) > seq)))
+    return set(db.scalars(select(given.c.key).where(_last_told(lens_id, given.c.key) > seq)))
 
 
 def newest(db: Connection, lens_id: int, keys: Sequence[str]) -> dict[str, int]:
     """Return the numbers of the last changes of these keys that callers told of, applied or not."""
     given = rows_of(db, key=keys)
-    told = tables.changes.alias("told")
-    # What a walk noted was applied at that very moment.
-    by_callers = or_(told.c.applied_at.is_(None), told.c.applied_at != told.c.created_at)
-    last = select(func.max(told.c.seq)).where(
-        told.c.lens_id == lens_id, told.c.key == given.c.key, by_callers
-    )
-    rows = db.execute(select(given.c.key, last.scalar_subquery().label("seq")))
+    rows = db.execute(select(given.c.key, _last_told(lens_id, given.c.key).label("seq")))
     return {row.key: row.seq for row in rows if row.seq}
 
 
@@ -374,6 +371,15 @@ def _resized(db: Connection) -> ReturningInsert[int]:
         index_elements=["lens_id"], set_={"size": buffers.c.size + new.excluded.size}
     )
     return grown.returning(buffers.c.size)
+
+
+def _last_told(lens_id: int, key: ColumnElement[str]) -> ColumnElement[int]:
+    # What a walk noted says that it wrote the row, and not that its row is the newer one.
+    told = tables.changes.alias("told")
+    last = select(func.max(told.c.seq)).where(
+        told.c.lens_id == lens_id, told.c.key == key, told.c.noted.is_(False)
+    )
+    return last.scalar_subquery()
 
 
 def _last_seq(lens_id: int, key: ColumnElement[str]) -> ColumnElement[int]:

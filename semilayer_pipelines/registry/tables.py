@@ -227,6 +227,7 @@ changes = Table(
     Column("applied_at", UtcDateTime),
     Column("looks", Integer, nullable=False, server_default=text("0")),
     Column("not_before", UtcDateTime),
+    Column("noted", Boolean, nullable=False, server_default=false()),
     Index(None, "lens_id", "seq"),
     Index(None, "lens_id", "key", "seq"),
     # A sequence number must not come back after `prune`: "newer than" is decided by it.

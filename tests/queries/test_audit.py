@@ -89,6 +89,21 @@ def test_every_kind_of_difference_is_found_with_its_ids_and_nothing_is_written(l
     assert audited(lab).in_line
 
 
+def test_an_index_of_which_most_rows_are_set_aside_is_not_in_sync(lab: Lab) -> None:
+    with lab.source() as db:
+        db.execute("UPDATE items SET category = 'unknown' WHERE id <= 300")
+    assert audited(lab).in_line
+
+    with lab.source() as db:
+        db.execute("UPDATE items SET category = 'unknown' WHERE id = 301")
+    found = audited(lab)
+
+    assert not found.in_line
+    [problem] = found.problems
+    assert problem.startswith("301 of 600 rows are set aside")
+    assert not found.rebuild
+
+
 def test_many_are_counted_and_the_first_named(lab: Lab) -> None:
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'other'")

@@ -351,7 +351,8 @@ def test_what_a_walk_writes_is_in_the_log_and_waits_for_nobody(
 
     with registry.read() as db:
         assert shown(changes.since(db, lens.id, seq, 10)) == ["+b", "+c"]
-        assert changes.newer_than(db, lens.id, ["a", "b", "c"], seq) == {"b", "c"}
+        # A walk may have read its row before the one that asks; only callers tell of newer ones.
+        assert changes.newer_than(db, lens.id, ["a", "b", "c"], seq) == set()
     assert buffered(registry, lens) == 1
     assert shown(claim(registry, lens)) == ["+a"]
 

@@ -1,4 +1,4 @@
-"""How often the row of a change was looked for in vain, and when it is looked for again."""
+"""How often the row of a change was looked for in vain, when it is looked for again, and notes."""
 
 from __future__ import annotations
 
@@ -15,3 +15,7 @@ def upgrade() -> None:
     looks: sa.Column[int] = sa.Column("looks", sa.Integer(), nullable=False, server_default="0")
     op.add_column("sl_changes", looks)
     op.add_column("sl_changes", sa.Column("not_before", sa.DateTime(timezone=True)))
+    noted: sa.Column[bool] = sa.Column(
+        "noted", sa.Boolean(), nullable=False, server_default=sa.false()
+    )
+    op.add_column("sl_changes", noted)
