@@ -53,7 +53,8 @@ class SourceColumn:
     """A column and how it is read.
 
     `quoted` is its name in SQL, `expression` what is selected, `order` what is compared and sorted
-    by; `dtype` is what it becomes. `lowest` and `highest` bound an integer column.
+    by; `dtype` is what it becomes. `lowest` and `highest` bound an integer column. `unset` is a
+    value, in SQL, that stands for none as NULL does.
     """
 
     column: Column
@@ -63,6 +64,7 @@ class SourceColumn:
     dtype: pl.DataType
     lowest: int = -(2**63)
     highest: int = 2**63 - 1
+    unset: str | None = None
 
 
 @dataclass(frozen=True)

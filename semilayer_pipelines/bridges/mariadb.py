@@ -163,6 +163,9 @@ def _describe(
     return ".".join(quote(part) for part in (schema, table) if part), columns, key, unique
 
 
+_DATED = frozenset({"date", "datetime", "timestamp"})
+
+
 def _column(
     quoted: str, name: str, data_type: str, column_type: str, nullable: object
 ) -> SourceColumn:
@@ -199,4 +202,7 @@ def _column(
         dtype,
         lowest,
         highest,
+        # The zero date, which a column has that is NOT NULL and was not set. A server that refuses
+        # it as a literal compares with the number.
+        unset="0" if data_type in _DATED else None,
     )

@@ -2,7 +2,7 @@
 
 Many tables leave `updated_at` empty until the first edit; `created_at` stands in for it. The value
 is then a COALESCE, which no index has, so each question is asked of the columns one by one: a row
-belongs to the first of them that is not NULL.
+belongs to the first of them that is set: neither NULL nor what else stands for none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Tracked:
         first = self.columns[0]
 
         def of(expressions: list[str]) -> str:
-            return f"COALESCE({', '.join(expressions)})"
+            pairs = zip(self.columns, expressions, strict=True)
+            return f"COALESCE({', '.join(_if_set(*pair) for pair in pairs)})"
 
         return replace(
             first,
@@ -49,9 +50,9 @@ class Tracked:
 
     def missing(self) -> Sql | None:
         """Return that none of the columns is set; `None` when one always is."""
-        if any(not column.column.nullable for column in self.columns):
+        if any(not column.column.nullable and column.unset is None for column in self.columns):
             return None
-        return st.all_of([_is_null(column) for column in self.columns])
+        return st.all_of([_is_unset(column) for column in self.columns])
 
     def parts(self) -> list[tuple[SourceColumn, Sql | None]]:
         """Return each column with the condition that it is the first that is set."""
@@ -63,10 +64,19 @@ class Tracked:
 
     def _cases(self) -> list[tuple[SourceColumn, list[Sql]]]:
         return [
-            (column, [_is_null(before) for before in self.columns[:i]])
+            (column, [_is_unset(before) for before in self.columns[:i]])
             for i, column in enumerate(self.columns)
         ]
 
 
-def _is_null(column: SourceColumn) -> Sql:
-    return Sql(f"{column.quoted} IS NULL")
+def _is_unset(column: SourceColumn) -> Sql:
+    is_null = f"{column.quoted} IS NULL"
+    if column.unset is None:
+        return Sql(is_null)
+    return Sql(f"({is_null} OR {column.quoted} = {column.unset})")
+
+
+def _if_set(column: SourceColumn, expression: str) -> str:
+    if column.unset is None:
+        return expression
+    return f"CASE WHEN {column.quoted} = {column.unset} THEN NULL ELSE {expression} END"

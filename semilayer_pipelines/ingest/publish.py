@@ -205,9 +205,11 @@ def _refuse_a_loss(opened: OpenLens, run: Run, target: Target, old: Generation |
     before, after = in_use.count() if in_use else 0, _indexed(target)
     lost = before - after
     if before and (not after or lost > max(GUARD_ROWS, before * opened.lens.config.guard)):
-        textless = _textless(opened, target.generation)
+        textless, failed = _textless(opened, target.generation), _failed(opened)
         why = f" {textless:,} rows have no text." if textless else ""
-        raise (GuardStopped if after or textless else EmptySource)(
+        if failed:
+            why += f" {failed:,} rows are set aside: `semilayer failed` says why."
+        raise (GuardStopped if after or textless or failed else EmptySource)(
             f"The rebuilt index holds {after:,} rows, the one in use {before:,}; it was not put in "
             f"its place.{why}",
             cure="If the rows are really gone from the source, confirm: "

@@ -182,11 +182,11 @@ class _Auditor:
         set_aside = self._counts[Kind.SET_ASIDE]
         if set_aside > rows * MANY_SET_ASIDE:
             # A few rows are at fault themselves. Here the lens or its table is.
-            problems = (
-                *problems,
+            problem = (
                 f"{set_aside:,} of {rows:,} rows are set aside, and a search finds none of them as "
-                f"they are now: `semilayer failed --lens {lens.name}` says why.",
+                f"they are now: `semilayer failed --lens {lens.name}` says why."
             )
+            problems = (*problems, problem)
         return Audit(
             rows=rows,
             objects=len(known),

@@ -102,6 +102,40 @@ def test_a_row_that_comes_after_all_had_a_value_is_not_missed(
     assert name_of(lab, "99") == "brand new"
 
 
+@pytest.mark.parametrize("tracked", [["updated_at"], ["updated_at", "created_at"]])
+def test_the_zero_date_of_mariadb_is_no_time_of_a_change(
+    mariadb_source: SourceDatabase, tmp_path: Path, tracked: list[str]
+) -> None:
+    # given a table whose rows have the zero date until they are edited, as one was
+    def run(*statements: str) -> None:
+        with mariadb_source.engine.begin() as connection:
+            connection.exec_driver_sql("SET SESSION sql_mode = ''")
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    run(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, created_at DATETIME NOT NULL, "
+        "updated_at DATETIME NOT NULL DEFAULT '0000-00-00 00:00:00', KEY (updated_at))",
+        "INSERT INTO items VALUES (1, 'edited', '2024-05-01 10:00:00', '2024-05-01 10:00:09')",
+    )
+    folder = tmp_path / "project"
+    folder.mkdir()
+    lab = Lab.opened(folder, {})
+    lab.connection = mariadb_source.url
+    lab.push(fields=FIELDS, changeTrackingColumn=tracked)
+    lab.full()
+    lab.run(lab.request(Mode.INCREMENTAL))
+
+    # when a row comes
+    run("INSERT INTO items (id, name, created_at) VALUES (2, 'new', '2024-05-01 11:00:00')")
+    counts = lab.run(lab.request(Mode.INCREMENTAL)).counts
+
+    # then it is brought in by the time it came, or counted as one that has none
+    with_fallback = len(tracked) == 2
+    assert (name_of(lab, "2") == "new") is with_fallback
+    assert counts.untracked == (0 if with_fallback else 1)
+
+
 def test_columns_of_different_types_are_refused_at_push(source: SourceDatabase, lab: Lab) -> None:
     with pytest.raises(SchemaMismatch, match="different types"):
         lab.push(fields=FIELDS, changeTrackingColumn=["updated_at", "id"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.errors import DimensionChanged, GuardStopped
 from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import Outcome, RunEnd, run_job
@@ -264,6 +264,16 @@ def test_a_model_replaced_under_its_name_is_refused_until_the_rebuild(tmp_path: 
         run_job(Meddled.of(lab.project, fingerprint="another"), job.id)
 
     assert lab.audit() == before
+
+
+def test_a_rebuild_that_lost_its_rows_to_a_mapping_says_so(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=40)
+    lab.full()
+    with lab.source() as db:
+        db.execute("UPDATE items SET category = 'unknown'")
+
+    with pytest.raises(GuardStopped, match="40 rows are set aside: `semilayer failed` says why"):
+        lab.full()
 
 
 def test_another_tracking_column_does_not_start_at_the_cursor_of_the_first(tmp_path: Path) -> None:
