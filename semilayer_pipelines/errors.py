@@ -138,7 +138,7 @@ class StoreFull(Transient):
 class RegistryUnavailable(Transient):
     """The registry's database did not answer.
 
-    `lost`: the connection is gone or was never there, so nothing of the transaction was kept.
+    `lost`: the connection is gone, and nobody has waited for another one yet.
     """
 
     def __init__(

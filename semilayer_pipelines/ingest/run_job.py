@@ -19,6 +19,7 @@ from semilayer_pipelines.errors import (
     Fenced,
     NotFound,
     Refused,
+    RegistryUnavailable,
     SemilayerError,
     TableAltered,
     Terminal,
@@ -53,7 +54,7 @@ __all__ = ["Outcome", "RunEnd", "run_job"]
 logger = logging.getLogger(__name__)
 
 MAX_STARTS = 5
-"""A run starts over this often at most: each time somebody pushed or published meanwhile."""
+"""A run starts over this often at most: somebody pushed or published, or a connection was lost."""
 
 
 def run_job(
@@ -142,34 +143,51 @@ def _take(project: Project, job_id: str, run_id: str | None) -> Job | None:
 
 
 def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outcome:
-    """Run the job by the lens as it is now; start over when what it went by has changed."""
+    """Run the job by the lens as it is now; start over when what it went by has changed.
+
+    A run may stop at any instruction and start over, so it does so as well when it loses its
+    connection to the registry. It waits for another one as long as `PATIENCE_SECONDS`.
+    """
+    why: SemilayerError
     for _ in range(MAX_STARTS):
-        with project.registry.read() as db:
-            lens = lenses.by_id(db, job.lens_id)
-        run.watch.begin(lens.config_hash)
-        if job.mode is not Mode.FULL:
-            lens = as_indexed(project, lens)
-        with open_lens(project, lens) as opened:
-            _note_tracked(opened)
-            try:
-                outcome = _dispatch(opened, run, job, shard)
-            except (StartOver, TableAltered):
-                continue
-            job_outcome.record_end(opened, run, job, outcome)
-            took = run.progress.embedding
-            keep_rate(
-                opened.embedder.fingerprint,
-                texts=took.texts,
-                tokens=took.tokens,
-                seconds=took.seconds,
+        try:
+            return _once(project, run, job, shard)
+        except (StartOver, TableAltered):
+            why = Transient(
+                "The lens was pushed, its index switched or its table altered again and again "
+                "during this run.",
+                cure="It is tried again once that is over.",
+                lens=job.lens,
             )
-            return outcome
-    raise Transient(
-        "The lens was pushed, its index switched or its table altered again and again during this "
-        "run.",
-        cure="It is tried again once that is over.",
-        lens=job.lens,
-    )
+        except RegistryUnavailable as error:
+            if not error.lost:
+                raise
+            why = error
+    raise why
+
+
+def _once(project: Project, run: Run, job: Job, shard: int | None) -> Outcome:
+    with project.registry.read() as db:
+        lens = lenses.by_id(db, job.lens_id)
+    run.watch.begin(lens.config_hash)
+    if job.mode is not Mode.FULL:
+        lens = as_indexed(project, lens)
+    with open_lens(project, lens) as opened:
+        _note_tracked(opened)
+        outcome = _dispatch(opened, run, job, shard)
+        try:
+            job_outcome.record_end(opened, run, job, outcome)
+        except RegistryUnavailable as error:
+            error.lost = False  # It may have been kept all the same.
+            raise
+        took = run.progress.embedding
+        keep_rate(
+            opened.embedder.fingerprint,
+            texts=took.texts,
+            tokens=took.tokens,
+            seconds=took.seconds,
+        )
+        return outcome
 
 
 def _note_tracked(opened: OpenLens) -> None:

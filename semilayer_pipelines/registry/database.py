@@ -158,9 +158,12 @@ class Registry:
                 break
             except RegistryUnavailable as error:
                 if not error.lost or not waits.again():
+                    error.lost = False  # Whoever asks again at once would only wait once more.
                     raise
-        with db:
+        try:
             yield db
+        finally:
+            _give_back(db)
 
     def _tell_time(self, db: Connection) -> None:
         if self.engine.dialect.name != "sqlite" and self.time.is_due():
@@ -201,6 +204,15 @@ class Registry:
             cure = "Check that the server runs, and the host, user and password in the URL."
         told = f"The registry at {self.url_shown} failed: {said}."
         return RegistryUnavailable(told, cure=cure, lost=lost)
+
+
+def _give_back(db: Connection) -> None:
+    try:
+        db.close()
+    except DBAPIError:
+        # It was lost after its work was done. There is nothing to roll back on the other side.
+        if not db.closed:
+            raise
 
 
 class _Waits:

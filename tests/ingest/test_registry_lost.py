@@ -21,6 +21,7 @@ from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import database as module
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.registry.engine import POOL_SIZE
 from semilayer_pipelines.registry.jobs import JobStatus
 from semilayer_pipelines.stores import shared_lock
 from tests import servers
@@ -57,6 +58,21 @@ def attempts(lab: Lab, job_id: str) -> tuple[JobStatus, int]:
     with lab.project.registry.read() as db:
         job = jobs.get(db, job_id)
     return job.status, job.attempt
+
+
+def test_a_connection_that_is_lost_after_its_read_fails_nobody(proxied: tuple[Lab, Proxy]) -> None:
+    lab, proxy = proxied
+    registry = lab.project.registry
+
+    # As often as there are connections in the pool: one that was lost goes back as well.
+    for _ in range(3 * POOL_SIZE):
+        with registry.read() as db:
+            assert db.scalar(text("SELECT 1")) == 1
+            proxy.cut()
+        proxy.mend()
+
+    with registry.patiently(), registry.begin() as db:
+        assert db.scalar(text("SELECT 1")) == 1
 
 
 def test_a_failover_between_pages_costs_no_attempt(proxied: tuple[Lab, Proxy]) -> None:
