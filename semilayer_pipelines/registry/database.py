@@ -90,10 +90,13 @@ class Registry:
         if self.engine.dialect.name == "sqlite":
             where = str(Path(self.engine.url.database or "").resolve())
         else:
-            with self.read() as db:
-                server = "SELECT system_identifier FROM pg_control_system()"
-                row = db.exec_driver_sql(f"SELECT ({server}), current_database(), current_schema()")
-                where = " ".join(map(str, row.one()))
+            server = "SELECT system_identifier FROM pg_control_system()"
+            asked = f"SELECT ({server}), current_database(), current_schema()"
+            try:
+                with self.read() as db:
+                    where = " ".join(map(str, db.exec_driver_sql(asked).one()))
+            except ProgrammingError as error:
+                raise self._unavailable(error, lost=False) from error
         return hashlib.sha256(where.encode()).hexdigest()[:32]
 
     @contextmanager
@@ -127,7 +130,10 @@ class Registry:
                     committing = True
                 return result
             except RegistryUnavailable as error:
-                if committing or not error.lost or not waits.again():
+                if committing or not error.lost:
+                    raise
+                if not waits.again():
+                    error.lost = False
                     raise
 
     @contextmanager
