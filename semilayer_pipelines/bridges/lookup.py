@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import polars as pl
 
 from semilayer_pipelines.bridges import statements as st
-from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.collected import Collected, nothing
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.bridges.database import Database, Fetched, Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.database import Fetched, Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, LookedUp, Selection
 from semilayer_pipelines.bridges.reader import Reader
@@ -23,13 +22,12 @@ _IDS_A_STATEMENT = 500
 
 
 class Lookup:
-    """Reads rows of one source's tables by id; `name` is the source's in messages."""
+    """Reads rows of one source's tables by id."""
 
-    def __init__(self, db: Database, catalogue: Catalogue, name: str) -> None:
-        self._db = db
-        self._catalogue = catalogue
-        self._name = name
-        self._reader = Reader(db, catalogue, name)
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._db = reader.db
+        self._catalogue = reader.catalogue
 
     def read(
         self, selection: Selection, wanted: dict[str, list[tuple[Scalar, ...]]], shard: Sql | None
@@ -84,7 +82,7 @@ class Lookup:
         except ValueRefused:
             collected.malformed[id] = refusal.message
             return
-        collected.refuse(key_texts(keys.frame, selection.key), refusal, source=self._name)
+        collected.refuse(key_texts(keys.frame, selection.key), refusal, source=self._reader.name)
 
     def _having(
         self,

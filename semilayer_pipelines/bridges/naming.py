@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from semilayer_pipelines.bridges import statements as st
-from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.bridges.database import Database, Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.database import Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.ids import parse_ids, scale
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, NamedRows, Selection
@@ -38,12 +37,12 @@ _Wanted = dict[str, list[tuple[Scalar, ...]]]
 
 
 class Naming:
-    """Tells which rows of one source's tables ids name; `name` is the source's in messages."""
+    """Tells which rows of one source's tables ids name."""
 
-    def __init__(self, db: Database, catalogue: Catalogue, name: str) -> None:
-        self._db = db
-        self._catalogue = catalogue
-        self._reader = Reader(db, catalogue, name)
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._db = reader.db
+        self._catalogue = reader.catalogue
         self._loose: dict[tuple[str, tuple[str, ...]], bool] = {}
 
     def name(self, selection: Selection, ids: Iterable[str]) -> NamedRows:

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 import polars as pl
 
 from semilayer_pipelines.bridges import statements as st
-from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.collected import Collected, nothing
 from semilayer_pipelines.bridges.cursors import encode, shown_key
-from semilayer_pipelines.bridges.database import Database, Fetched, Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.database import Fetched, Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Selection, SourcePage
 from semilayer_pipelines.bridges.reader import Reader
@@ -27,13 +26,12 @@ __all__ = ["Pages"]
 
 
 class Pages:
-    """Reads the rows of one source's tables; `name` is the source's in messages."""
+    """Reads the rows of one source's tables."""
 
-    def __init__(self, db: Database, catalogue: Catalogue, name: str) -> None:
-        self._db = db
-        self._catalogue = catalogue
-        self._name = name
-        self._reader = Reader(db, catalogue, name)
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._db = reader.db
+        self._catalogue = reader.catalogue
 
     def read(
         self,
@@ -88,7 +86,7 @@ class Pages:
                     end_at = part
             except ValueRefused as refusal:
                 if end - begin == 1:
-                    collected.refuse([texts[begin]], refusal, source=self._name)
+                    collected.refuse([texts[begin]], refusal, source=self._reader.name)
                     continue
                 middle = (begin + end) // 2
                 waiting += [(middle, end), (begin, middle)]
@@ -136,7 +134,8 @@ class Pages:
         before = position(good - 1) if good else None
         names = ", ".join(column.column.name for column in columns)
         raise SourceRefused(
-            f"source {self._name!r} cannot even read {names} of a row of {selection.table!r}, "
+            f"source {self._reader.name!r} cannot even read {names} of a row of "
+            f"{selection.table!r}, "
             f"between {before or 'the begin of the page'} and {position(good + 1) or 'the next'}: "
             f"{said}",
             cure="Correct that row: without its key it can be neither indexed nor passed over.",

@@ -16,17 +16,17 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """Reads from one source; `name` is the source's in messages."""
+    """Reads from one source, whose parts it holds; `name` is the source's in messages."""
 
     def __init__(self, db: Database, catalogue: Catalogue, name: str) -> None:
-        self._db = db
+        self.db = db
         self.catalogue = catalogue
-        self._name = name
+        self.name = name
 
     def read(self, selection: Selection, query: Query) -> Fetched:
         """Read; raises `TableAltered` when what comes does not fit, and was described before."""
         try:
-            found = self._db.read(query)
+            found = self.db.read(query)
         except RowsDoNotFit:
             self._refuse_altered(selection)
             raise
@@ -38,7 +38,7 @@ class Reader:
         altered = self.catalogue.altered(selection)
         if altered:
             raise TableAltered(
-                f"source {self._name!r}: {selection.table!r} was altered while it was read "
+                f"source {self.name!r}: {selection.table!r} was altered while it was read "
                 f"({', '.join(altered)}).",
                 cure="It is read again, as it is now.",
             )

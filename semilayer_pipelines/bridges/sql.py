@@ -33,6 +33,7 @@ from semilayer_pipelines.bridges.protocol import (
     Untracked,
     Window,
 )
+from semilayer_pipelines.bridges.reader import Reader
 from semilayer_pipelines.bridges.unfit import with_unfit
 
 __all__ = ["SqlBridge"]
@@ -51,9 +52,10 @@ class SqlBridge:
     def __init__(self, url: str, *, timeout_ms: int, name: str) -> None:
         self._db = open_database(url, timeout_ms=timeout_ms, name=name)
         self._catalogue = Catalogue(self._db, name)
-        self._pages = Pages(self._db, self._catalogue, name)
-        self._lookup = Lookup(self._db, self._catalogue, name)
-        self._naming = Naming(self._db, self._catalogue, name)
+        self._reader = Reader(self._db, self._catalogue, name)
+        self._pages = Pages(self._reader)
+        self._lookup = Lookup(self._reader)
+        self._naming = Naming(self._reader)
 
     def tables(self) -> list[str]:
         """Return the names of all tables and views, sorted."""
@@ -92,7 +94,7 @@ class SqlBridge:
             size = rows * (shard + 1) // wanted - rows * shard // wanted
             tail = self._rows_in(selection, Window(after=found[-1] if found else None))
             tail += st.order_by(key) + Sql(f" LIMIT 1 OFFSET {size - 1}")
-            bound = self._db.read(Query(key, key, selection.key, tail, 1)).last
+            bound = self._reader.read(selection, Query(key, key, selection.key, tail, 1)).last
             if bound is None:
                 break  # Rows went away meanwhile.
             found.append(encode(bound))
@@ -102,7 +104,8 @@ class SqlBridge:
         """Return the largest key of the window, as the database orders keys."""
         key = self._catalogue.key(selection)
         tail = self._rows_in(selection, window) + st.order_by(key, descending=True)
-        last = self._db.read(Query(key, key, selection.key, tail + Sql(" LIMIT 1"), 1)).last
+        query = Query(key, key, selection.key, tail + Sql(" LIMIT 1"), 1)
+        last = self._reader.read(selection, query).last
         return None if last is None else encode(last)
 
     def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
@@ -177,7 +180,7 @@ class SqlBridge:
                 tail += Sql(f") part{number}")
             tail += Sql(") parts ORDER BY tracked DESC LIMIT 1")
             value = replace(value, quoted="tracked", expression="tracked", order="tracked")
-        found = self._db.read(Query((value,), (value,), (), tail, 1)).last
+        found = self._reader.read(selection, Query((value,), (value,), (), tail, 1)).last
         return None if found is None else encode(found)
 
     def _largest(
@@ -230,7 +233,7 @@ class SqlBridge:
         for direction in ("", " DESC"):
             tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete([column])])
             tail += Sql(f" ORDER BY {column.order}{direction} LIMIT {_LOOKED_AT}")
-            frame = self._db.read(Query((column,), (), (), tail, None)).frame
+            frame = self._reader.read(selection, Query((column,), (), (), tail, None)).frame
             texts = with_unfit(frame)[column.column.name]
             if texts.dtype == pl.String:
                 found += texts.to_list()
