@@ -146,14 +146,11 @@ def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
     from semilayer_pipelines.queries.hidden_rows import hidden_rows
     from semilayer_pipelines.queries.source_lag import source_lag
 
-    return StatusDocument(
-        env,
-        lines,
-        queue,
-        single=True,
-        source=source_lag(project, known[0]),
-        hidden=hidden_rows(project, known[0]),
-    )
+    source = source_lag(project, known[0])
+    # One that is away is waited for once.
+    away = source is not None and source.error is not None
+    hidden = None if away else hidden_rows(project, known[0])
+    return StatusDocument(env, lines, queue, single=True, source=source, hidden=hidden)
 
 
 def _line(project: Project, lens: Lens) -> LensLine:

@@ -20,13 +20,12 @@ from sqlalchemy import Connection
 from semilayer_pipelines.bridges.protocol import NamedRows
 from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.apply_page import apply_page
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
+from semilayer_pipelines.ingest.look_up import look_up
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page, RowChoice
-from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.spelled import index_keys, name_rows
 from semilayer_pipelines.ingest.target import Target
@@ -124,14 +123,11 @@ class _Applying:
         """Yield the rows that ids name and the source has, by weight in pages; with these ids."""
         selection = replace(self.opened.selection, bounds=self.target.generation.bounds)
         shard = None if self.target.generation.bounds else 0
-        while ids:
-            started = time.monotonic()
-            read = partial(self.opened.bridge.read_rows, selection, ids)
-            found = retrying(read, SourceUnreachable)
+        started = time.monotonic()
+        for asked, found in look_up(self.opened, selection, ids):
             page = Page(found.frame, shard, self.seq, started, refused=found.refused)
-            left = set(found.left)
-            yield page, [id for id in ids if id not in left], found.malformed
-            ids = found.left
+            yield page, asked, found.malformed
+            started = time.monotonic()
 
     def apply(self, page: Page, ids: Sequence[str], malformed: Mapping[str, str]) -> None:
         """Write the rows of a page, but those that a newer change deletes."""

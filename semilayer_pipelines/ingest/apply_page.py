@@ -29,6 +29,7 @@ from semilayer_pipelines.ingest.decision import (
     may_have_vector,
     not_newer,
 )
+from semilayer_pipelines.ingest.delete import take_out
 from semilayer_pipelines.ingest.embed import Embed, embed_now
 from semilayer_pipelines.ingest.leaving import Leaving, leaving, leaving_rejected, moved
 from semilayer_pipelines.ingest.map_page import map_page
@@ -177,10 +178,7 @@ def _leave_at_once(opened: OpenLens, run: Run, target: Target, begun: Begun) -> 
     if not keys or index is None:
         return
     with target.locked(index, run) as log:
-        newer = _newer(opened, keys, begun.page.change_seq)
-        gone = [key for key in keys if key not in newer]
-        log(gone)
-        deleted = _delete(index, gone)
+        _, deleted = take_out(opened, index, keys, change_seq=begun.page.change_seq, log=log)
     run.progress.add(Counts(deleted=deleted))
 
 

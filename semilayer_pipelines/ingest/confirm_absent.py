@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from semilayer_pipelines.bridges.row_key import key_texts
-from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.leaving import removes_failed
+from semilayer_pipelines.ingest.look_up import look_up
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.stores.protocol import KEY
 
 __all__ = ["Departed", "absent", "departed", "in_chunks"]
@@ -39,8 +37,9 @@ class Departed:
 def absent(opened: OpenLens, keys: Sequence[str]) -> list[str]:
     """Return the keys that name no row of the source now; raises what the bridge raises."""
     just_keys = replace(opened.selection, columns=opened.selection.key)
-    found = retrying(lambda: opened.bridge.read_rows(just_keys, keys), SourceUnreachable)
-    there = {*key_texts(found.frame, opened.selection.key), *found.refused}
+    there: set[str] = set()
+    for _, found in look_up(opened, just_keys, keys):
+        there |= {*key_texts(found.frame, opened.selection.key), *found.refused}
     return [key for key in keys if key not in there]
 
 
@@ -52,15 +51,11 @@ def departed(opened: OpenLens, keys: Sequence[str]) -> Departed:
     there: set[str] = set()
     textless: list[str] = []
     failed: list[str] = []
-    waiting = keys
-    while waiting:
-        look = partial(opened.bridge.read_rows, opened.selection, waiting)
-        read = retrying(look, SourceUnreachable)
+    for _, read in look_up(opened, opened.selection, keys):
         mapped = opened.mapping.apply(read.frame).without(read.refused)
         there |= {*key_texts(read.frame, opened.selection.key), *read.refused}
         textless += mapped.textless[KEY].to_list()
         failed += mapped.lost.to_list() if removes_failed(opened) else []
-        waiting = read.left
     # In their order, and none that was found by another spelling of its key.
     without_text, unmapped = set(textless), set(failed)
     return Departed(

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import StoreUnavailable
-from semilayer_pipelines.ingest.decision import not_newer
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
-from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.target import LogKeys, Target
 from semilayer_pipelines.registry import changes, failed_rows
-from semilayer_pipelines.stores.protocol import KEY
+from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["delete_keys"]
+__all__ = ["delete_keys", "take_out"]
 
 
 def delete_keys(
@@ -39,16 +37,25 @@ def delete_keys(
         _commit(opened, run, target, keys, commit)
         return Counts()
     with target.locked(index, run) as log:
-        with opened.registry.read() as db:
-            newer = changes.newer_than(db, opened.lens.id, keys, change_seq)
-        named = pl.Series(KEY, keys, dtype=pl.String)
-        gone = named.filter(not_newer(named, newer)).to_list()
-        log(gone)
-        deleted = retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
+        gone, deleted = take_out(opened, index, keys, change_seq=change_seq, log=log)
         _commit(opened, run, target, gone, commit)
     counts = Counts(deleted=deleted)
     run.progress.add(counts)
     return counts
+
+
+def take_out(
+    opened: OpenLens, index: Index, keys: Sequence[str], *, change_seq: int, log: LogKeys
+) -> tuple[list[str], int]:
+    """Delete under the lock that gave `log`; return which keys are gone, and how many objects.
+
+    Those with a change after `change_seq` are left (invariant 4).
+    """
+    with opened.registry.read() as db:
+        newer = changes.newer_than(db, opened.lens.id, keys, change_seq)
+    gone = [key for key in keys if key not in newer]
+    log(gone)
+    return gone, retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
 
 
 def _commit(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["GUARD_ROWS", "Guard"]
+__all__ = ["GUARD_ROWS", "SHOWN_KEYS", "Guard"]
 
 GUARD_ROWS = 100
 """A guard never stops a sync that deletes no more rows than this."""
+
+SHOWN_KEYS = 10
+"""Keys that are named when a guard stops a job."""
 
 
 @dataclass(frozen=True)

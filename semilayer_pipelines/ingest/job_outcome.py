@@ -138,6 +138,8 @@ def _records_due(
     job that had them (invariant 7). A job that is queued already stays as it is.
     """
     waiting = changes.buffered(db, lens.id)
+    if not waiting:
+        return None
     if waiting == changes.awaited(db, lens.id):
         look = changes.next_look(db, lens.id)
         return None if look is None else max(now, look)

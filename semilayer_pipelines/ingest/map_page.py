@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
-from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.ingest.look_up import look_up
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
-from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.mapping.mapped import Mapped
 
 __all__ = ["map_page"]
@@ -27,10 +25,6 @@ def _whose(opened: OpenLens, keys: Sequence[str]) -> dict[str, str | None]:
     """Ask for the tenants of rows alone: one column that cannot be computed keeps no other back."""
     selection = replace(opened.selection, columns=opened.mapping.tenant_columns)
     whose: dict[str, str | None] = {}
-    waiting = keys
-    while waiting:
-        look = partial(opened.bridge.read_rows, selection, waiting)
-        found = retrying(look, SourceUnreachable)
+    for _, found in look_up(opened, selection, keys):
         whose |= opened.mapping.tenants(found.frame)
-        waiting = found.left
     return whose

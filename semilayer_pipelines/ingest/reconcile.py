@@ -18,7 +18,7 @@ from semilayer_pipelines.errors import EmptySource, GuardStopped
 from semilayer_pipelines.ingest.confirm_absent import absent, departed, in_chunks
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.delete import delete_keys
-from semilayer_pipelines.ingest.guard import Guard
+from semilayer_pipelines.ingest.guard import SHOWN_KEYS, Guard
 from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.leaving import removes_failed
@@ -35,8 +35,6 @@ from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.protocol import KEY, Index
 
 __all__ = ["reconcile"]
-
-SHOWN_KEYS = 10
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semilayer_pipelines.errors import GuardStopped
-from semilayer_pipelines.ingest.guard import Guard
+from semilayer_pipelines.ingest.guard import SHOWN_KEYS, Guard
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import page_log
 
 __all__ = ["Removals"]
-
-SHOWN_KEYS = 10
 
 
 class Removals:

@@ -74,7 +74,6 @@ __all__ = [
 ]
 
 _changes = tables.changes.c
-_told = _changes.noted.is_(False)
 
 
 @dataclass(frozen=True)
@@ -289,18 +288,22 @@ def latest_seq(db: Connection, lens_id: int) -> int:
 
 def newer_than(db: Connection, lens_id: int, keys: Sequence[str], seq: int) -> set[str]:
     """Return those of `keys` that callers told a change of after `seq`, applied or not."""
-    newer = select(_changes.seq).where(_changes.lens_id == lens_id, _changes.seq > seq, _told)
+    newer = select(_changes.seq).where(
+        _changes.lens_id == lens_id, _changes.seq > seq, _changes.noted.is_(False)
+    )
     # Nearly always there is none, and the keys need not travel to the database.
     if db.execute(newer.limit(1)).first() is None:
         return set()
     given = rows_of(db, key=keys)
-    return set(db.scalars(select(given.c.key).where(_last_told(lens_id, given.c.key) > seq)))
+    return set(
+        db.scalars(select(given.c.key).where(_last_seq(lens_id, given.c.key, told=True) > seq))
+    )
 
 
 def newest(db: Connection, lens_id: int, keys: Sequence[str]) -> dict[str, int]:
     """Return the numbers of the last changes of these keys that callers told of, applied or not."""
     given = rows_of(db, key=keys)
-    rows = db.execute(select(given.c.key, _last_told(lens_id, given.c.key).label("seq")))
+    rows = db.execute(select(given.c.key, _last_seq(lens_id, given.c.key, told=True).label("seq")))
     return {row.key: row.seq for row in rows if row.seq}
 
 
@@ -373,21 +376,16 @@ def _resized(db: Connection) -> ReturningInsert[int]:
     return grown.returning(buffers.c.size)
 
 
-def _last_told(lens_id: int, key: ColumnElement[str]) -> ColumnElement[int]:
-    # What a walk noted says that it wrote the row, and not that its row is the newer one.
-    told = tables.changes.alias("told")
-    last = select(func.max(told.c.seq)).where(
-        told.c.lens_id == lens_id, told.c.key == key, told.c.noted.is_(False)
-    )
-    return last.scalar_subquery()
+def _last_seq(lens_id: int, key: ColumnElement[str], *, told: bool = False) -> ColumnElement[int]:
+    """Return the number of a key's last change, or of the last one that was `told` by a caller.
 
-
-def _last_seq(lens_id: int, key: ColumnElement[str]) -> ColumnElement[int]:
+    What a walk noted says that it wrote the row, and not that its row is the newer one.
+    """
     # A subquery with an aggregate is looked up in the index, key by key, on both databases; a join
     # or an EXISTS tempts the planner to read the whole log.
     log = tables.changes.alias("log")
     last = select(func.max(log.c.seq)).where(log.c.lens_id == lens_id, log.c.key == key)
-    return last.scalar_subquery()
+    return (last.where(log.c.noted.is_(False)) if told else last).scalar_subquery()
 
 
 def _claimed_by(job_id: str) -> ColumnElement[bool]:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, 
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.registry.time import AHEAD
+from semilayer_pipelines.registry.time import silent_since
 
 __all__ = [
     "Shard",
@@ -76,12 +76,7 @@ def claim(
     free = or_(
         _shards.status == ShardStatus.PENDING,
         and_(
-            _shards.status == ShardStatus.RUNNING,
-            # One from the future was given by a clock that was wrong.
-            or_(
-                _shards.heartbeat_at < stale_before,
-                _shards.heartbeat_at > stale_before + 2 * AHEAD,
-            ),
+            _shards.status == ShardStatus.RUNNING, silent_since(_shards.heartbeat_at, stale_before)
         ),
     )
     candidates = select(_shards.number).where(_shards.generation_id == generation_id, free)

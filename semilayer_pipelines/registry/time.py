@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-__all__ = ["AHEAD", "RegistryTime"]
+__all__ = ["AHEAD", "RegistryTime", "silent_since"]
 
 AHEAD = timedelta(minutes=2)
 """What is noted for a time further ahead of us was noted by a clock that was wrong."""
@@ -60,3 +61,11 @@ class RegistryTime:
         finally:
             self._measuring.release()
             db.rollback()
+
+
+def silent_since(beat: ColumnElement[Any], before: datetime) -> ColumnElement[bool]:
+    """Return the condition that the last sign of life was given before a time.
+
+    One that comes from the future was given by a clock that was wrong, and says nothing.
+    """
+    return or_(beat < before, beat > before + 2 * AHEAD)

@@ -64,9 +64,10 @@ class Nudge:
     def can_watch(self) -> bool:
         """Say whether a job that is queued now should be left to this process."""
         return (
-            self._project.dagster_url is not None
-            and len(self._watching) < MAX_WATCHED
+            len(self._watching) < MAX_WATCHED
             and time.monotonic() >= self._quiet_until
+            # Last: without a setting a file is looked for.
+            and self._project.dagster_url is not None
         )
 
     def watch(self, job_id: str, due_at: datetime) -> None:

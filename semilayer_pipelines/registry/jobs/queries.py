@@ -20,7 +20,7 @@ from semilayer_pipelines.registry.jobs.job import (
     job_of,
 )
 from semilayer_pipelines.registry.lenses import LensStatus
-from semilayer_pipelines.registry.time import AHEAD
+from semilayer_pipelines.registry.time import AHEAD, silent_since
 
 __all__ = [
     "NUDGE_GRACE",
@@ -155,16 +155,12 @@ def ready(now: datetime) -> ColumnElement[bool]:
 
 
 def silent(db: Connection, before: datetime) -> list[Job]:
-    """Return running jobs that gave no sign of life since `before`.
-
-    One that comes from the future was given by a clock that was wrong, and says nothing.
-    """
+    """Return running jobs that gave no sign of life since `before`."""
     return [job_of(row) for row in db.execute(_silent(before))]
 
 
 def _silent(before: datetime) -> Select[Any]:
-    beat = _jobs.heartbeat_at
-    silent = or_(beat < before, beat > before + 2 * AHEAD)
+    silent = silent_since(_jobs.heartbeat_at, before)
     return SELECT_JOB.where(_jobs.status == JobStatus.RUNNING, silent)
 
 
