@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.stores.protocol import KEY
+from tests.beside import beside
 from tests.ingest.caller import calling
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
@@ -48,28 +47,6 @@ def buffered(lab: Lab) -> int:
         return changes.buffered(db, lab.lens.id)
 
 
-@contextmanager
-def applying(lab: Lab) -> Iterator[None]:
-    """Have records jobs apply what is told, for as long as the block lasts."""
-    stop, broken = threading.Event(), list[str]()
-
-    def apply() -> None:
-        try:
-            while not stop.wait(0.05):
-                lab.run(lab.request(Mode.RECORDS))
-        except Exception as error:  # noqa: BLE001 - nobody sees what a thread raises
-            broken.append(repr(error))
-
-    thread = threading.Thread(target=apply)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    assert not broken, broken
-
-
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("dimensions", [384, 32], ids=["same model", "another model"])
 def test_a_lens_that_is_called_all_the_time_is_rebuilt_and_nothing_is_lost(
@@ -83,7 +60,10 @@ def test_a_lens_that_is_called_all_the_time_is_rebuilt_and_nothing_is_lost(
         lab.push(embedding={"provider": "hash", "dimensions": dimensions})
 
     # when it is rebuilt
-    with applying(lab), calling(tmp_path, rows=ROWS, calls_a_second=CALLS_A_SECOND):
+    with (
+        beside(lambda: lab.run(lab.request(Mode.RECORDS)), pause=0.05),
+        calling(tmp_path, rows=ROWS, calls_a_second=CALLS_A_SECOND),
+    ):
         time.sleep(0.5)
         outcome = lab.run(rebuild(lab))
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from semilayer_pipelines.registry import changes, jobs, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.stores.protocol import KEY
+from tests.beside import beside
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
 
@@ -70,27 +69,15 @@ def give_up_on_the_dead(lab: Lab) -> None:
                     shards.release(db, building.id, shard.number, lease=shard.lease, now=now)
 
 
-@contextmanager
-def a_reader_that_counts(lab: Lab, live: set[str]) -> Iterator[None]:
+def a_reader_that_counts(lab: Lab, live: set[str]) -> AbstractContextManager[None]:
     """Scan the index in use all the time; fail if a live key is ever absent or there twice."""
-    stop, wrong = threading.Event(), []
 
     def read() -> None:
-        while not stop.is_set():
-            keys = [key for frame in lab.index.scan() for key in frame[KEY].to_list()]
-            if len(keys) != len(set(keys)):
-                wrong.append("a key was there twice")
-            if missing := live - set(keys):
-                wrong.append(f"{len(missing)} live keys were absent")
+        keys = [key for frame in lab.index.scan() for key in frame[KEY].to_list()]
+        assert len(keys) == len(set(keys)), "a key was there twice"
+        assert live <= set(keys), f"{len(live - set(keys))} live keys were absent"
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        reader.join()
-    assert not wrong, wrong[0]
+    return beside(read)
 
 
 @pytest.mark.parametrize("rebuild", [pytest.param(False, marks=pytest.mark.slow), True])

@@ -18,10 +18,9 @@ from semilayer_pipelines.queries.audit import Kind, audit
 from semilayer_pipelines.queries.explain import explain
 from semilayer_pipelines.queries.old_vectors import old_vectors
 from semilayer_pipelines.queries.search import search
-from semilayer_pipelines.registry import changes, failed_rows
-from semilayer_pipelines.registry.changes import Action
-from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry import failed_rows
 from semilayer_pipelines.registry.lenses import Needs
+from tests.ingest.ways import by_incremental, by_rebuild, by_records, by_sync
 from tests.lab import ENV, Lab
 from tests.workload import FIELDS
 
@@ -58,25 +57,6 @@ def change(lab: Lab, what: str, ids: Sequence[int] | None = None) -> None:
 def found_by(lab: Lab, tenant: str) -> set[str]:
     hits = search(lab.project, lab.name, "x", limit=ROWS, where={"category": tenant})
     return {hit.id for hit in hits}
-
-
-def by_records(lab: Lab, ids: Sequence[int]) -> None:
-    with lab.project.registry.begin() as db:
-        told = [(str(id), Action.UPSERT) for id in ids]
-        changes.append(db, lab.lens.id, told, lab.project.clock())
-    lab.run(lab.request(Mode.RECORDS))
-
-
-def by_incremental(lab: Lab, ids: Sequence[int]) -> None:
-    lab.run(lab.request(Mode.INCREMENTAL))
-
-
-def by_sync(lab: Lab, ids: Sequence[int]) -> None:
-    lab.sync()
-
-
-def by_rebuild(lab: Lab, ids: Sequence[int]) -> None:
-    lab.full()
 
 
 EVERY_MODE = pytest.mark.parametrize("bring_in", [by_records, by_incremental, by_sync, by_rebuild])

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
+from tests.beside import beside
 from tests.ingest.test_kill import give_up_on_the_dead, kill_after, start
 from tests.lab import Lab
 
@@ -31,39 +29,17 @@ class Searcher:
     lab: Lab
     versions: dict[str, float]
     searches: int = 0
-    wrong: list[str] = field(default_factory=list)
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        stop = threading.Event()
-
-        def look() -> None:
-            try:
-                while not stop.is_set():
-                    self.look()
-            except Exception as error:  # noqa: BLE001 - nobody sees what a thread raises
-                self.wrong.append(f"a search failed: {error!r}")
-
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-        assert not self.wrong, self.wrong[0]
 
     def look(self) -> None:
         wanted = dict(self.versions)  # before the search: what is applied during it may be in it
         hits = search(self.lab.project, "items", "anything", limit=1_000)
         found = {hit.id: float(str(hit.fields["price"])) for hit in hits}
         self.searches += 1
-        if len(found) != len(hits):
-            self.wrong.append("a row was found twice")
-        if lost := [key for key in wanted if key not in found]:
-            self.wrong.append(f"{len(lost)} of {len(wanted)} rows were not found")
-        if old := [key for key in wanted if found.get(key, wanted[key]) < wanted[key]]:
-            self.wrong.append(f"{len(old)} rows were found as they were before an applied change")
+        assert len(found) == len(hits), "a row was found twice"
+        lost = [key for key in wanted if key not in found]
+        assert not lost, f"{len(lost)} of {len(wanted)} rows were not found"
+        old = [key for key in wanted if found[key] < wanted[key]]
+        assert not old, f"{len(old)} rows were found as they were before an applied change"
 
 
 def arrive(lab: Lab, searcher: Searcher, dice: random.Random, version: int) -> None:
@@ -102,7 +78,7 @@ def test_no_search_misses_a_row_or_a_change_through_rebuilds_that_are_killed(
     dice, killed, version = random.Random(rebuilds), 0, 0
 
     # when it is rebuilt again and again, changes arrive, and runs are killed at random
-    with searcher.at_work():
+    with beside(searcher.look):
         for _ in range(rebuilds):
             for patience in (dice.uniform(0, 0.5), 60.0):
                 worker = start(lab, Mode.FULL)

@@ -15,10 +15,10 @@ from semilayer_pipelines.queries.dry_run import dry_run
 from semilayer_pipelines.queries.explain import explain
 from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.queries.state import read_lens
-from semilayer_pipelines.registry import changes, failed_rows, jobs
-from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry import failed_rows, jobs
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import LensStatus
+from tests.ingest.ways import by_incremental, by_rebuild, by_records, by_sync
 from tests.lab import ENV, Lab
 
 ROWS = 300
@@ -83,25 +83,6 @@ def fill(lab: Lab, ids: Sequence[int]) -> None:
             "UPDATE items SET name = 'back', updated_at = '2026-07-01 00:00:00' WHERE id = ?",
             [(id,) for id in ids],
         )
-
-
-def by_records(lab: Lab, ids: Sequence[int]) -> None:
-    with lab.project.registry.begin() as db:
-        told = [(str(id), Action.UPSERT) for id in ids]
-        changes.append(db, lab.lens.id, told, lab.project.clock())
-    lab.run(lab.request(Mode.RECORDS))
-
-
-def by_incremental(lab: Lab, ids: Sequence[int]) -> None:
-    lab.run(lab.request(Mode.INCREMENTAL))
-
-
-def by_sync(lab: Lab, ids: Sequence[int]) -> None:
-    lab.sync()
-
-
-def by_rebuild(lab: Lab, ids: Sequence[int]) -> None:
-    lab.full()
 
 
 def test_rows_without_a_text_are_left_out_and_counted_and_verify_knows_them(

@@ -20,7 +20,7 @@ from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import job_row
-from tests.orchestration.test_sensors import requests
+from tests.orchestration.ticks import requests
 
 STARTED = dg.DagsterRunStatus.STARTED
 

@@ -4,53 +4,27 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.sensor_definition import SensorExecutionData
-from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import event, update
 
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.orchestration.jobs import lens_jobs
-from semilayer_pipelines.orchestration.names import RESOURCE, job_tags
-from semilayer_pipelines.orchestration.sensors import LAUNCH_LOST, due_jobs_sensor
+from semilayer_pipelines.orchestration.names import job_tags
+from semilayer_pipelines.orchestration.sensors import LAUNCH_LOST
 from semilayer_pipelines.registry import jobs, lenses, tables
-from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import job_row, launch, materialise
+from tests.orchestration.ticks import (
+    more_lenses,
+    requests,
+    run_of,
+    tick,
+    waited,
+)
 from tests.registry.race import threads_at_once
-
-
-def tick(lab: Lab, instance: dg.DagsterInstance) -> SensorExecutionData:
-    """Evaluate the sensor once, as the daemon does."""
-    context = dg.build_sensor_context(instance=instance, resources={RESOURCE: lab.project})
-    return due_jobs_sensor(lens_jobs()).evaluate_tick(context)
-
-
-def requests(lab: Lab, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    return list(tick(lab, instance).run_requests or [])
-
-
-def waited(lab: Lab, job: Job, time: timedelta) -> Job:
-    """Let a queued job have been due for so long."""
-    with lab.project.registry.begin() as db:
-        jobs.postpone(db, job.id, lab.project.clock() - time)
-    return job_row(lab, job.id)
-
-
-def run_of(
-    instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus
-) -> dg.DagsterRun:
-    """Put a run on record as the daemon would have for this request."""
-    tags = dict(request.tags) | {"dagster/run_key": str(request.run_key)}
-    assert request.job_name is not None
-    run: dg.DagsterRun = create_run_for_test(
-        instance, job_name=request.job_name, status=status, tags=tags
-    )
-    return run
 
 
 def test_a_due_job_becomes_a_run_with_all_that_the_queue_and_the_run_need(
@@ -204,113 +178,12 @@ def test_a_registry_that_is_down_is_a_skip_and_no_failure(
     assert "hunter2" not in said
 
 
-def test_one_tick_launches_many_lenses(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
-    # given sixty lenses with a job each
-    lab = make_lab(10)
-    _more_lenses(lab, 59)
-    for lens in _lenses(lab):
-        lifecycle.request_rebuild(lab.project, ENV, lens)
-
-    # when
-    launched = requests(lab, instance)
-
-    # then as many as a tick launches, and none twice
-    assert len({r.tags["semilayer/lens"] for r in launched}) == len(launched) == 50
-
-
-def test_jobs_that_wait_in_the_queue_do_not_hide_those_behind_them(
-    make_lab: MakeLab, instance: dg.DagsterInstance
-) -> None:
-    # given sixty lenses with a job each, of which one tick launches fifty
-    lab = make_lab(10)
-    _more_lenses(lab, 59)
-    asked = {lifecycle.request_rebuild(lab.project, ENV, lens).id for lens in _lenses(lab)}
-    first = requests(lab, instance)
-    for request in first:
-        run_of(instance, request, dg.DagsterRunStatus.NOT_STARTED)
-
-    # when, then the next tick launches the others
-    second = requests(lab, instance)
-    assert len(second) == 10
-    assert {r.tags["semilayer/job_id"] for r in (*first, *second)} == asked
-
-
-def test_small_jobs_are_left_to_the_runs_that_come_up(
-    make_lab: MakeLab, instance: dg.DagsterInstance
-) -> None:
-    # given twenty lenses with changes
-    lab = make_lab(10)
-    _more_lenses(lab, 19)
-    _ask_all(lab, Mode.RECORDS)
-
-    # when, then two runs are launched, and none while they wait
-    first = requests(lab, instance)
-    assert len(first) == 2
-    for request in first:
-        run_of(instance, request, dg.DagsterRunStatus.NOT_STARTED)
-    assert not requests(lab, instance)
-
-    # and more once they work
-    for run in instance.get_runs():
-        instance.delete_run(run.run_id)
-    for request in first:
-        run_of(instance, request, dg.DagsterRunStatus.STARTED)
-    assert len(requests(lab, instance)) == 2
-
-
-def test_a_run_that_is_held_up_by_its_own_lens_is_not_waited_for(
-    make_lab: MakeLab, instance: dg.DagsterInstance
-) -> None:
-    # given runs for two lenses whose last run of the kind is still at work
-    lab = make_lab(10)
-    _more_lenses(lab, 9)
-    _ask_all(lab, Mode.RECORDS)
-    for request in requests(lab, instance):
-        run_of(instance, request, dg.DagsterRunStatus.STARTED)
-        run_of(instance, request, dg.DagsterRunStatus.NOT_STARTED)
-
-    # when, then the others get runs
-    assert len(requests(lab, instance)) == 2
-
-
-def test_what_callers_wait_for_is_launched_first(
-    make_lab: MakeLab, instance: dg.DagsterInstance
-) -> None:
-    # given a rebuild that was asked for before a caller told of a change
-    lab = make_lab(10)
-    lab.full()
-    lifecycle.request_rebuild(lab.project, ENV, "items")
-    lab.request(Mode.RECORDS)
-
-    # when
-    launched = requests(lab, instance)
-
-    # then the change comes first, here and in Dagster's queue
-    assert [r.tags["semilayer/mode"] for r in launched] == ["records", "full"]
-    priorities = [int(r.tags["dagster/priority"]) for r in launched]
-    assert priorities == sorted(priorities, reverse=True)
-    assert priorities[0] > priorities[1]
-
-
-def test_the_shards_of_a_rebuild_are_counted_together_and_changes_are_not_counted(
-    make_lab: MakeLab, instance: dg.DagsterInstance
-) -> None:
-    lab = make_lab(400, shards=4)
-    lab.full()
-    lifecycle.request_rebuild(lab.project, ENV, "items")
-    lab.request(Mode.RECORDS)
-
-    walks = [r.tags.get("semilayer/walk") for r in requests(lab, instance)]
-
-    assert walks == [None, *[f"full:{ENV}:items"] * 4]
-
-
 def test_one_lens_that_cannot_be_read_does_not_stop_the_others(
     make_lab: MakeLab, instance: dg.DagsterInstance
 ) -> None:
     # given two due jobs, and the older one's lens is broken in the registry
     lab = make_lab(10)
-    _more_lenses(lab, 1)
+    more_lenses(lab, 1)
     lifecycle.request_rebuild(lab.project, ENV, "items")
     other = lifecycle.request_rebuild(lab.project, ENV, "lens_0")
     with lab.project.registry.begin() as db:
@@ -363,34 +236,6 @@ def test_what_the_ui_started_and_left_unfinished_is_finished_without_counting_as
     ]
     row = job_row(lab, job.id)
     assert (row.attempt, row.error) == (1, None)
-
-
-def _more_lenses(lab: Lab, number: int) -> None:
-    with lab.project.registry.begin() as db:
-        first = lab.lens
-        for n in range(number):
-            lenses.register(
-                db,
-                first.env_id,
-                f"lens_{n}",
-                first.config,
-                needs=lenses.Needs.NOTHING,
-                origin=uuid4().hex,
-                now=lab.project.clock(),
-            )
-
-
-def _ask_all(lab: Lab, mode: Mode) -> None:
-    with lab.project.registry.begin() as db:
-        for lens in lenses.list_all(db, ENV):
-            now = lab.project.clock()
-            lenses.set_status(db, lens.id, lenses.LensStatus.READY, now=now)
-            jobs.request(db, lens, mode, job_id=uuid4().hex, origin="test", now=now)
-
-
-def _lenses(lab: Lab) -> list[str]:
-    with lab.project.registry.read() as db:
-        return [lens.name for lens in lenses.list_all(db, ENV)]
 
 
 def test_two_daemons_that_look_at_once_have_a_job_done_once(

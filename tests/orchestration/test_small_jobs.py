@@ -14,7 +14,7 @@ from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import failure_of, job_row, launch
-from tests.orchestration.test_sensors import requests, run_of
+from tests.orchestration.ticks import requests, run_of
 
 JOB_NAMES = {Mode.RECORDS: "records_ingest", Mode.SMART_SYNC: "smart_sync"}
 
