@@ -26,19 +26,21 @@ def delete_keys(
     *,
     change_seq: int,
     commit: Callable[[Connection], None] | None = None,
+    still_failed: bool = False,
 ) -> Counts:
     """Delete objects by key and commit what covers them.
 
     `change_seq` is the point in the change log at which the keys were found to be gone: a key that
-    received a change since is left to the records job (invariant 4). Absent keys are no error.
+    received a change since is left to the records job (invariant 4). Absent keys are no error. The
+    rows are no failed rows any more, unless they are `still_failed`: set aside, and in the source.
     """
     index = target.index
     if index is None:
-        _commit(opened, run, target, keys, commit)
+        _commit(opened, run, target, [] if still_failed else keys, commit)
         return Counts()
     with target.locked(index, run) as log:
         gone, deleted = take_out(opened, index, keys, change_seq=change_seq, log=log)
-        _commit(opened, run, target, gone, commit)
+        _commit(opened, run, target, [] if still_failed else gone, commit)
     counts = Counts(deleted=deleted)
     run.progress.add(counts)
     return counts
@@ -62,17 +64,17 @@ def _commit(
     opened: OpenLens,
     run: Run,
     target: Target,
-    gone: Sequence[str],
+    mended: Sequence[str],
     commit: Callable[[Connection], None] | None,
 ) -> None:
-    if commit is None and not run.had_failed_rows:
+    if commit is None and not (run.had_failed_rows and mended):
         return
 
     def told(db: Connection) -> None:
         target.check_current(db)
         run.lease.check(db)
         if run.had_failed_rows:
-            failed_rows.clear(db, opened.lens.id, gone)
+            failed_rows.clear(db, opened.lens.id, mended)
         if commit is not None:
             commit(db)
 

@@ -116,11 +116,12 @@ def reconcile(
     limit = None if guard is None else guard.limit(len(known), done.read)
     unseen = known.unseen(index.scan(shard=shard))
     stop = GuardStopped if done.read else EmptySource
-    tombstones = _tombstones(opened, unseen, limit, len(known), stop)
-    for keys in in_chunks(tombstones):
-        if run.paused():
-            return False
-        delete_keys(opened, run, target, keys, change_seq=seq)
+    gone, set_aside = _tombstones(opened, unseen, limit, len(known), stop)
+    for tombstones, there in ((gone, False), (set_aside, True)):
+        for keys in in_chunks(tombstones):
+            if run.paused():
+                return False
+            delete_keys(opened, run, target, keys, change_seq=seq, still_failed=there)
     return True
 
 
@@ -130,31 +131,35 @@ def _tombstones(
     limit: int | None,
     indexed: int,
     stop: type[GuardStopped],
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
     """Return the unseen keys that no search may find on a second look at the source either.
 
-    Raises `stop` when there are more than `limit`, with how many.
+    Those whose rows were set aside come apart from the others. Raises `stop` when there are more
+    than `limit`, with how many.
     """
     confirmed: list[str] = []
+    set_aside: list[str] = []
     gone = there = 0
     for keys in in_chunks(key for part in unseen for key in part.to_list()):
         found = departed(opened, keys)
         gone += len(found.keys)
         there += len(found.textless) + len(found.failed)
         # Beyond the limit they are only counted: there may be millions.
-        if limit is None or gone <= limit or len(confirmed) < SHOWN_KEYS:
-            confirmed += found.keys
+        if limit is None or gone <= limit or len(confirmed) + len(set_aside) < SHOWN_KEYS:
+            confirmed += (*found.absent, *found.textless)
+            set_aside += found.failed
     if limit is not None and gone > limit:
         why = f" Of {there:,} the row is there, without a text or set aside." if there else ""
+        shown = ", ".join([*confirmed, *set_aside][:SHOWN_KEYS])
         raise stop(
             f"The sync would delete {gone:,} of {indexed:,} indexed rows ({gone / indexed:.1%}), "
-            f"among them {', '.join(confirmed[:SHOWN_KEYS])}.{why} Its guard allows {limit:,}. "
+            f"among them {shown}.{why} Its guard allows {limit:,}. "
             "Nothing was deleted.",
             cure="If the rows are really gone from the source, confirm: "
             f"`semilayer sync --lens {opened.lens.name} --confirm-deletes`.",
             lens=opened.lens.name,
         )
-    return confirmed
+    return confirmed, set_aside
 
 
 def _forget_failed(opened: OpenLens, run: Run) -> None:

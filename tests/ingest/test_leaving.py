@@ -220,6 +220,26 @@ def test_a_lens_that_now_removes_takes_out_what_was_set_aside_before(lab: Lab) -
 
 
 @over_lance
+def test_what_a_sync_takes_out_of_a_row_that_is_set_aside_leaves_the_row_on_the_list(
+    lab: Lab,
+) -> None:
+    # given a failed row from before, and another one that cannot be mapped from now on
+    lab.push(fields=WITH_TENANTS, tenant="category", onFailure="remove")
+    lab.sync()
+    change(lab, "price = 'no number'", [5])
+    lab.sync()
+    change(lab, "price = 'no number'", [6])
+
+    # when
+    assert lab.sync().counts.deleted == 1
+
+    # then both are told
+    assert lab.index.get("6") is None
+    with lab.project.registry.read() as db:
+        assert sorted(failed_rows.keys(db, lab.lens.id, 10)) == ["5", "6"]
+
+
+@over_lance
 def test_removing_has_a_guard_and_an_outage_removes_nothing(lab: Lab, embedder: Away) -> None:
     lab.push(fields=WITH_TENANTS, tenant="category", onFailure="remove")
     lab.sync()
