@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import polars as pl
@@ -23,6 +24,7 @@ __all__ = [
     "ROW_HASH",
     "SCORE",
     "SHARD",
+    "TAIL_ROWS",
     "TEXT_HASH",
     "VECTOR",
     "Index",
@@ -37,6 +39,9 @@ ROW_HASH = "_row_hash"  # Binary, 16 bytes
 TEXT_HASH = "_text_hash"  # Binary, 16 bytes
 INDEXED_AT = "_indexed_at"  # Datetime[us, UTC]
 VECTOR = "_vector"  # Array[Float32, dimension]
+TAIL_ROWS = 1_000
+"""Objects of each shard or tenant that a crash of the store may have taken out of its index."""
+
 SCORE = "_score"  # Float32, in search results; `score` could be the name of a mapped field
 
 
@@ -143,6 +148,32 @@ class Index(Protocol):
 
     def count(self) -> int:
         """Count the objects."""
+        ...
+
+    def incarnation(self) -> str | None:
+        """Return a text that changes when the store was started again.
+
+        `None` where a restart loses nothing, and where nothing tells of one.
+        """
+        ...
+
+    def last_written(self, since: datetime | None) -> list[str]:
+        """Return the keys of objects whose vectors a restart after `since` may have lost.
+
+        They are those written after `since`, and the last `TAIL_ROWS` before it of every shard or
+        tenant. Objects that were written together count as one moment, so there may be more.
+        """
+        ...
+
+    def hidden(self, keys: Sequence[str]) -> list[str]:
+        """Return which of these objects are held, and found by no search for their own vector."""
+        ...
+
+    def rewrite(self, keys: Sequence[str]) -> int:
+        """Write objects again with all that they hold, so that searches find them; return how many.
+
+        Absent keys are no error. Must be called inside the lock.
+        """
         ...
 
     def settle(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from semilayer_pipelines.stores.lance.filter import keys_sql, where_sql
 from semilayer_pipelines.stores.lance.nearest import DISTANCE, nearest
 from semilayer_pipelines.stores.lance.schema import arrow_table, index_schema
 from semilayer_pipelines.stores.lock import WriterLock
+from semilayer_pipelines.stores.own_vector import unfound
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, VECTOR, IndexSchema
 from semilayer_pipelines.stores.uninterrupted import to_the_end
 from semilayer_pipelines.stores.where import Condition
@@ -196,6 +198,31 @@ class LanceIndex:
         with self._errors():
             return int(self._table.count_rows())
 
+    def incarnation(self) -> None:
+        """Return `None`: a table is in files, and no process of its own holds a part of it."""
+
+    def last_written(self, since: datetime | None) -> list[str]:
+        """Return nothing: a commit is whole or was not made."""
+        return []
+
+    def hidden(self, keys: Sequence[str]) -> list[str]:
+        """Return which of these objects no search for their own vector finds.
+
+        Without a vector index none: then every row is compared.
+        """
+        if not self._has_vector_index():
+            return []
+        return unfound(self.fetch(keys).select(KEY, VECTOR), KEY, self._nearest_keys)
+
+    def rewrite(self, keys: Sequence[str]) -> int:
+        """Write rows again as they are; no index covers them then, so each is compared.
+
+        Raises what `upsert` raises.
+        """
+        columns = list(self._columns.names)
+        rows = [frame for chunk in _chunks(keys) for frame in self._of_keys(columns, chunk)]
+        return self.upsert(pl.concat(rows).unique(KEY, keep="any")) if rows else 0
+
     def settle(self) -> None:
         """Do nothing: what no index covers yet is searched row by row."""
 
@@ -213,6 +240,16 @@ class LanceIndex:
             mend = upkeep.maintain if rewrite else upkeep.build_indexes
             with self.lock(), self._errors("maintaining"):
                 to_the_end(lambda: mend(self._table))
+
+    def _has_vector_index(self) -> bool:
+        with self._errors():
+            return any(index.columns == [VECTOR] for index in self._table.list_indices())
+
+    def _nearest_keys(self, vector: Sequence[float], limit: int) -> list[str]:
+        with self._errors():
+            found = nearest(self._table, vector, limit=limit, columns=[KEY], condition=None)
+        keys: list[str] = found[KEY].to_list()
+        return keys
 
     def _rows(self, objects: pl.DataFrame) -> pa.Table:
         self._require_lock()
