@@ -23,9 +23,12 @@ from benchmarks.timing import interleaved
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import Index, IndexField, IndexSchema
+from semilayer_pipelines.stores.weaviate.checks import with_checks
 from semilayer_pipelines.stores.weaviate.connection import connected
 from semilayer_pipelines.stores.weaviate.objects import CHUNK_OBJECTS, outgoing
+from semilayer_pipelines.stores.weaviate.placing import SLOT
 from semilayer_pipelines.stores.weaviate.reads import SCAN_PAGE
+from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 from tests.stores.objects import names, objects
 
@@ -51,8 +54,14 @@ def run() -> list[Result]:
         client = connected(WeaviateSettings.from_environ(environ), folder)
         collection = client.collections.use("Bench_theirs_g1")
         rows = _rows()
+        # The very objects that ours sends, so that only the way of sending differs.
+        placed = with_checks(rows).with_columns(
+            pl.lit(0, pl.UInt8).alias(SLOT), pl.lit(0, pl.Int64).alias(VECTOR_AT)
+        )
         made = [
-            outgoing(rows.slice(start, CHUNK_OBJECTS), _FIELDS, most_bytes=2**30).objects
+            outgoing(
+                placed.slice(start, CHUNK_OBJECTS), _FIELDS, most_bytes=2**30, later=True
+            ).objects
             for start in range(0, _ROWS, CHUNK_OBJECTS)
         ]
         written = interleaved(

@@ -159,7 +159,6 @@ def _change(
     gone = [key for key in out if key not in newer]
     log([*objects[KEY], *gone])
     deleted = _delete(index, gone)
-    _part(index, objects[KEY].filter(actions == Action.PART))
     written, refused = _write(target, index, objects, actions) if objects.height else (0, {})
     _refuse_mass_rejection(refused, objects.height)
     if refused:
@@ -190,14 +189,6 @@ def _of(mapped: Mapped, keys: Collection[str]) -> pl.DataFrame:
     return mapped.frame.filter(pl.col(KEY).is_in(list(keys))) if keys else mapped.frame.clear()
 
 
-def _part(index: Index, doubled: pl.Series) -> None:
-    """Take both objects of a pair out, to be written again at once under the same lock.
-
-    No store replaces two objects by one in a single step: for that moment a reader misses the row.
-    """
-    _delete(index, doubled.to_list())
-
-
 def _write(
     target: Target, index: Index, objects: pl.DataFrame, actions: pl.Series
 ) -> tuple[int, dict[str, str]]:
@@ -208,7 +199,7 @@ def _write(
         return rejected.written, rejected.reasons
     except StoreUnavailable:
         # An append may have gone through although its answer was lost: from now on only replace.
-        replaced = all_replaced(objects.height)
+        replaced = all_replaced(actions)
         try:
             again = retrying(lambda: target.write(index, objects, replaced), StoreUnavailable)
         except ObjectsRejected as rejected:

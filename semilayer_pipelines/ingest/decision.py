@@ -8,7 +8,7 @@ A mode says what the index has of each mapped row (`Indexed`). The table says wh
 | a row | nothing that this run knows of; others write too | REPLACE | see below |
 | a row | an object that differs in row or text hash | REPLACE | see below |
 | a row | an object that is the same in both | SKIP | stays |
-| a row | two objects | PART: both are taken out, one is written | see below |
+| a row | two objects | PART: one of the two is left, with what the row has | see below |
 | a row that cannot be mapped or embedded | anything | SKIP; it is set aside (invariant 8) | stays |
 | a row without a text | an object | DROP (see `leaving`) | goes |
 | no row, on a second look (invariant 5) | an object | DROP | goes |
@@ -50,7 +50,7 @@ class Indexed(StrEnum):
     NOTHING = "nothing"
     OTHER = "other"  # an object of its key, whose row or text hash differs
     SAME = "same"
-    TWICE = "twice"  # our own writes cannot do that; a writer that does not know the lock can
+    TWICE = "twice"  # left by a killed writer, or made by one that does not know the lock
 
 
 class Action(StrEnum):
@@ -102,9 +102,9 @@ def decide(states: pl.Series, *, sole_writer: bool) -> pl.Series:
     return _IF_SOLE_WRITER[sole_writer].gather(states.to_physical())
 
 
-def all_replaced(rows: int) -> pl.Series:
+def all_replaced(actions: pl.Series) -> pl.Series:
     """Return the actions for rows any of which may have been written already."""
-    return pl.repeat(Action.REPLACE, rows, dtype=_ACTION, eager=True)
+    return actions.replace(Action.ADD, Action.REPLACE)
 
 
 def may_have_vector(states: pl.Series) -> pl.Series:

@@ -26,7 +26,7 @@ from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.generations import Generation, GenerationState
 from semilayer_pipelines.registry.jobs import Mode
-from semilayer_pipelines.stores.protocol import Index, IndexSchema
+from semilayer_pipelines.stores.protocol import KEY, Index, IndexSchema
 
 __all__ = ["LogKeys", "Target"]
 
@@ -167,13 +167,14 @@ class Target:
             return 0
         objects = as_stored(objects, index.schema)
         added = actions == Action.ADD
+        doubled = objects[KEY].filter(actions == Action.PART).to_list()
         if not added.any():
-            return index.upsert(objects)
+            return index.upsert(objects, doubled=doubled)
         if added.all():
             return index.add(objects)
         written, rejected = 0, dict[str, str]()
         for write, rows in (
-            (index.upsert, objects.filter(~added)),
+            (partial(index.upsert, doubled=doubled), objects.filter(~added)),
             (index.add, objects.filter(added)),
         ):
             try:

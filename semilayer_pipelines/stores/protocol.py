@@ -101,12 +101,15 @@ class Index(Protocol):
         """Append objects whose keys the caller knows to be absent; return how many."""
         ...
 
-    def upsert(self, objects: pl.DataFrame) -> int:
+    def upsert(self, objects: pl.DataFrame, *, doubled: Sequence[str] = ()) -> int:
         """Insert or replace objects by key; return how many.
 
-        Keys must be distinct within the frame. Of each object readers see the old or the new one,
-        never both and never neither; a frame is one step only where the store has transactions.
-        Where a store keeps tenants apart, an object that goes to another is in both for a moment.
+        Keys must be distinct within the frame. Searches find the old or the new object of a key,
+        never both and never neither. A frame is one step only where the store has transactions. In
+        other stores the new object is beside the old one for a moment, and scans, counts and
+        look-ups see both.
+
+        Of the keys in `doubled` there are two objects; one is left.
         """
         ...
 

@@ -78,7 +78,8 @@ def test_a_vector_is_looked_for_wherever_the_index_has_the_key() -> None:
 
 
 def test_after_a_write_whose_answer_was_lost_nothing_is_added_twice() -> None:
-    assert all_replaced(2).to_list() == [Action.REPLACE, Action.REPLACE]
+    actions = pl.Series([Action.ADD, Action.REPLACE, Action.PART], dtype=pl.Enum(Action))
+    assert all_replaced(actions).to_list() == [Action.REPLACE, Action.REPLACE, Action.PART]
 
 
 def test_a_vector_is_kept_where_key_and_text_are_the_same() -> None:

@@ -61,7 +61,7 @@ def watch(store: Store, name: str, live: str) -> dict[str, int]:
         reads += 1
         absent += len(expected - set(seen))
         twice += len(seen) - len(set(seen))
-        absent += len(expected) - index.fetch(sorted(expected), vectors=False).height
+        absent += len(expected) - index.fetch(sorted(expected), vectors=False)[KEY].n_unique()
     return {"reads": reads, "absent": absent, "twice": twice}
 
 

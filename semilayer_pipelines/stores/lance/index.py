@@ -103,11 +103,17 @@ class LanceIndex:
         self._agree("adding", grown, objects.height)
         return grown
 
-    def upsert(self, objects: pl.DataFrame) -> int:
-        """Insert or replace objects by key in one commit; return how many."""
+    def upsert(self, objects: pl.DataFrame, *, doubled: Sequence[str] = ()) -> int:
+        """Insert or replace objects by key in one commit; return how many.
+
+        A merge replaces both objects of a pair, each by the new one. So the pairs of `doubled` are
+        taken out first, and for that moment a reader misses them.
+        """
         rows = self._rows(objects)
         if objects.is_empty():
             return 0
+        if doubled:
+            self.delete(doubled)
 
         def merge(table: Any) -> Any:
             merging = table.merge_insert(KEY).when_matched_update_all()

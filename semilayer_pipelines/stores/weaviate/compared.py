@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semilayer_pipelines.stores.weaviate.found import newest_of_each
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME
 from semilayer_pipelines.stores.weaviate.settings import Distance
 
@@ -34,13 +35,17 @@ def compared(
     query = np.array(vector, dtype=np.float32)
     best: list[Any] = []
     for start in range(0, MOST_COMPARED, _PAGE):
-        page = reads.page_of(condition, start, _PAGE)
-        if not page:
+        found = reads.page_of(condition, start, _PAGE)
+        if not found:
             break
+        page = [each for each in found if VECTOR_NAME in each.vector]
+        if not page:
+            continue
         vectors = np.array([each.vector[VECTOR_NAME] for each in page], dtype=np.float32)
         for each, far in zip(page, _distances(vectors, query, distance).tolist(), strict=True):
             each.metadata.distance = far
-        best = sorted([*best, *page], key=lambda each: float(each.metadata.distance))[:limit]
+        once = newest_of_each([*best, *page])
+        best = sorted(once, key=lambda each: float(each.metadata.distance))[:limit]
     return best
 
 

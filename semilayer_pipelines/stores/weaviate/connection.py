@@ -36,7 +36,7 @@ from semilayer_pipelines.errors import ConfigError, NotFound, StoreRefused, Stor
 from semilayer_pipelines.stores.weaviate.errors import Answer, NoTenant, gone, store_errors
 from semilayer_pipelines.stores.weaviate.settings import Address, Credentials, WeaviateSettings
 
-__all__ = ["WAITS_S", "T", "ask_index", "connected", "persistently"]
+__all__ = ["WAITS_S", "T", "ask_index", "ask_once", "connected", "persistently"]
 
 T = TypeVar("T")
 
@@ -102,6 +102,20 @@ def ask_index(name: str, action: Callable[[], T]) -> T:
     """
     try:
         return persistently(f"index {name}", action)
+    except NoTenant:
+        raise
+    except NotFound:
+        raise gone(name) from None
+
+
+def ask_once(name: str, action: Callable[[], T]) -> T:
+    """Run `action` on behalf of an index, and not again: it is not safe to repeat.
+
+    Raises what `ask_index` raises.
+    """
+    try:
+        with store_errors(f"index {name}"):
+            return action()
     except NoTenant:
         raise
     except NotFound:

@@ -108,7 +108,10 @@ def _empty(field: IndexField, wanted: bool) -> Answer:
 
 
 def _compared(field: IndexField, operator: Operator, value: Any) -> Answer:
-    if isinstance(value, str | datetime):
+    if isinstance(value, str):
+        # The server sorts an empty text before all others; to us it is no text.
+        return _ordered(_property(field), operator)(value) & _empty(field, False)
+    if isinstance(value, datetime):
         return _ordered(_property(field), operator)(value)
     if not has_exact(field):
         return _ordered(_property(field), operator)(float(value))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,21 @@ from semilayer_pipelines.stores.weaviate.objects import polars_type
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME, has_exact
 from semilayer_pipelines.stores.weaviate.settings import Distance
 
-__all__ = ["fields_of", "known_frame", "own_columns", "ranked"]
+__all__ = [
+    "fields_of",
+    "hashes",
+    "known_frame",
+    "newest_of_each",
+    "own_columns",
+    "ranked",
+    "whole_numbers",
+    "written_at",
+]
 
 
 def known_frame(
     found: Sequence[Any],
+    keys: Sequence[str],
     dimension: int,
     *,
     vectors: bool,
@@ -36,17 +47,21 @@ def known_frame(
 ) -> pl.DataFrame:
     """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of objects as the client received them.
 
+    `keys` are theirs, which their ids tell; whoever wrote an object may have left the rest out.
     `when` adds INDEXED_AT; the fields come last.
     """
-    columns: dict[str, pl.Series] = {KEY: _texts(found, KEY)}
+    columns: dict[str, pl.Series] = {KEY: pl.Series(keys, dtype=pl.String)}
     for name in (ROW_HASH, TEXT_HASH):
-        columns[name] = _texts(found, name).str.decode("hex")
+        columns[name] = hashes(found, name)
     if vectors:
-        numbers = [each.vector[VECTOR_NAME] for each in found]
+        # Nothing to take over where there is none; no text has this hash.
+        lacks = pl.Series([VECTOR_NAME not in each.vector for each in found], dtype=pl.Boolean)
+        columns[TEXT_HASH] = columns[TEXT_HASH].set(lacks, None)
+        numbers = [each.vector.get(VECTOR_NAME) or [0.0] * dimension for each in found]
         array = np.array(numbers, dtype=np.float32).reshape(len(found), dimension)
         columns[VECTOR] = pl.Series(array, dtype=pl.Array(pl.Float32, dimension))
     if when:
-        moments = [each.properties[INDEXED_AT] for each in found]
+        moments = [each.properties.get(INDEXED_AT) for each in found]
         columns[INDEXED_AT] = pl.Series(moments, dtype=pl.Datetime("us", "UTC"))
     return pl.DataFrame(columns | {field.name: _field_series(found, field) for field in fields})
 
@@ -69,15 +84,51 @@ def ranked(found: Sequence[Any], fields: Sequence[IndexField], distance: Distanc
     return frame.sort(SCORE, KEY, descending=[True, False])
 
 
-def own_columns(properties: Mapping[str, Any]) -> dict[str, object]:
-    """Return the store's own columns of one object, but for the vector."""
+def newest_of_each(found: Sequence[Any]) -> list[Any]:
+    """Return one object of each key in their order: of two, the one that was written later.
+
+    What has no key was not written by us and is left out.
+    """
+    newest: dict[str, Any] = {}
+    for each in found:
+        key = each.properties.get(KEY)
+        if key is None:
+            continue
+        other = newest.get(key)
+        if other is None or written_at(each) > written_at(other):
+            newest[key] = each
+    kept = {id(each) for each in newest.values()}
+    return [each for each in found if id(each) in kept]
+
+
+def written_at(found: Any) -> datetime:
+    """Return when an object was written; what does not say so counts as the oldest."""
+    moment = found.properties.get(INDEXED_AT)
+    return moment if isinstance(moment, datetime) else datetime.min.replace(tzinfo=UTC)
+
+
+def own_columns(found: Any) -> dict[str, object]:
+    """Return the store's own columns of one object as the client received it, but for the key."""
+    told = found.properties
     return {
-        KEY: properties[KEY],
-        SHARD: properties.get(SHARD),
-        ROW_HASH: bytes.fromhex(properties[ROW_HASH]),
-        TEXT_HASH: bytes.fromhex(properties[TEXT_HASH]),
-        INDEXED_AT: properties[INDEXED_AT],
+        SHARD: told.get(SHARD),
+        ROW_HASH: hashes([found], ROW_HASH)[0],
+        TEXT_HASH: hashes([found], TEXT_HASH)[0],
+        INDEXED_AT: told.get(INDEXED_AT),
+        VECTOR: found.vector.get(VECTOR_NAME),
     }
+
+
+def whole_numbers(found: Sequence[Any], name: str) -> pl.Series:
+    """Return the integers under a name, Int64; null where there is none, or something else."""
+    told = [each.properties.get(name) for each in found]
+    values = [int(each) if isinstance(each, int | float) else None for each in told]
+    return pl.Series(name, values, dtype=pl.Int64)
+
+
+def hashes(found: Sequence[Any], name: str) -> pl.Series:
+    """Return the hashes under a name, Binary; null where there is none, or something else."""
+    return _texts(found, name).str.decode("hex", strict=False)
 
 
 def _similarity(distances: pl.Series, distance: Distance) -> pl.Series:
@@ -92,7 +143,7 @@ def _similarity(distances: pl.Series, distance: Distance) -> pl.Series:
 
 
 def _texts(found: Sequence[Any], name: str) -> pl.Series:
-    return pl.Series(name, [each.properties[name] for each in found], dtype=pl.String)
+    return pl.Series(name, [each.properties.get(name) for each in found], dtype=pl.String)
 
 
 def _field_series(found: Sequence[Any], field: IndexField) -> pl.Series:

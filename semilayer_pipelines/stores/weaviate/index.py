@@ -1,45 +1,57 @@
 """One generation as a Weaviate collection.
 
-An object's id follows from its key. So writing it twice is writing it once, and a lost answer
-doubles no row. Weaviate has neither transactions nor locks: a frame is written object by object,
-and only the lock handed in keeps two writers apart.
+An object's ids follow from its key (see `ids`). So writing it twice is writing it once, and a lost
+answer doubles no row. Weaviate has neither transactions nor locks: a frame is written object by
+object, and only the lock handed in keeps two writers apart. What is written is noted in the ledger.
 
 Where tenants keep rows apart, each tenant has ids of its own. A question that names no tenant is
-asked of all, one after the other.
+asked of all, or of those where the ledger knows the keys to be.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Any, cast
 
 import polars as pl
 from weaviate.classes.config import ConsistencyLevel
 
-from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable
+from semilayer_pipelines.errors import ObjectsRejected, StoreRefused
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.frames import check_objects, object_columns
 from semilayer_pipelines.stores.lock import Lock
-from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, IndexSchema
-from semilayer_pipelines.stores.uninterrupted import to_the_end
+from semilayer_pipelines.stores.own_vector import unfound
+from semilayer_pipelines.stores.protocol import (
+    INDEXED_AT,
+    KEY,
+    ROW_HASH,
+    SHARD,
+    TAIL_ROWS,
+    TEXT_HASH,
+    IndexSchema,
+)
+from semilayer_pipelines.stores.weaviate.checks import with_checks
 from semilayer_pipelines.stores.weaviate.connection import ask_index
+from semilayer_pipelines.stores.weaviate.contents import Contents
 from semilayer_pipelines.stores.weaviate.errors import NoTenant, gone
 from semilayer_pipelines.stores.weaviate.filter import where_filter
 from semilayer_pipelines.stores.weaviate.found import known_frame, ranked
-from semilayer_pipelines.stores.weaviate.objects import chunks, object_id, outgoing
-from semilayer_pipelines.stores.weaviate.reads import IDS_AT_ONCE, Reads
+from semilayer_pipelines.stores.weaviate.ids import both_ids
+from semilayer_pipelines.stores.weaviate.journal import Entry, Journal
+from semilayer_pipelines.stores.weaviate.later import add_later
+from semilayer_pipelines.stores.weaviate.ledger import TENANT
+from semilayer_pipelines.stores.weaviate.parts import WHOLE, Parts
+from semilayer_pipelines.stores.weaviate.placing import AFTER
+from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_empty, until_found
+from semilayer_pipelines.stores.weaviate.reads import ID, Reads
+from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import Distance
-from semilayer_pipelines.stores.weaviate.tenants import Tenants, tenants_of
-from semilayer_pipelines.stores.weaviate.writes import Writes
+from semilayer_pipelines.stores.weaviate.writes import Writes, ids_under
 from semilayer_pipelines.stores.where import Condition
 
 __all__ = ["WeaviateIndex"]
-
-_SETTLE_POLL_S = 0.2
 
 
 class WeaviateIndex:
@@ -51,8 +63,11 @@ class WeaviateIndex:
         schema: IndexSchema,
         collection: Any,
         lock: Lock,
+        journal: Journal,
         *,
         exists: Callable[[], bool],
+        incarnation: Callable[[], str | None],
+        later: bool,
         most_bytes: int,
         distance: Distance,
     ) -> None:
@@ -60,9 +75,12 @@ class WeaviateIndex:
         self._schema = schema
         # What decides over writing and deleting must not come from a replica that lags behind.
         self._collection = collection.with_consistency_level(ConsistencyLevel.QUORUM)
-        self._tenants = tenants_of(name, self._collection, schema)
+        self._parts = Parts(name, schema, self._collection)
         self._lock = lock
+        self._journal = journal
+        self._contents = Contents(self._parts.reads, journal, later)
         self._exists = exists
+        self._incarnation = incarnation
         self._most_bytes = most_bytes
         self._distance = distance
         self._columns = object_columns(schema.fields)
@@ -97,40 +115,50 @@ class WeaviateIndex:
 
     def add(self, objects: pl.DataFrame) -> int:
         """Append objects whose keys are known to be absent; return how many. Safe to repeat."""
-        return _accepted(objects, self._put(objects))
+        with self._entry() as entry:
+            rejected = self._put(objects, entry, absent=True)
+        return _accepted(objects, rejected)
 
-    def upsert(self, objects: pl.DataFrame) -> int:
+    def upsert(self, objects: pl.DataFrame, *, doubled: Sequence[str] = ()) -> int:
         """Insert or replace objects by key, one by one; return how many.
 
         A reader sees each object whole, old or new, but may see a frame half written. An object
-        that changes its tenant is written to the new one and then taken out of the old. A writer
-        that is killed in between leaves both; the next write or delete of it leaves one or none.
-        Raises `ObjectsRejected` after everything else was written.
+        whose text changed is inserted beside the old one, which goes after that; searches of ours
+        show the newer. So does an object that changes its tenant. A writer that is killed in
+        between leaves both; the next write or delete of it leaves one or none, whether it is among
+        `doubled` or not. Raises `ObjectsRejected` after everything else was written.
         """
-        rejected = self._put(objects)
-        if self._tenants is not None:
+        with self._entry() as entry:
+            rejected = self._put(objects, entry)
             written = objects.filter(~pl.col(KEY).is_in(list(rejected)))
-            self._take_out_elsewhere(self._tenants, written)
+            self._take_out_elsewhere(written, entry)
+            self._take_out_strays(written[KEY].to_list())
         return _accepted(objects, rejected)
 
     def delete(self, keys: Sequence[str]) -> int:
         """Delete objects by key; return how many there were."""
-        self._require_lock()
-        ids = [object_id(key) for key in dict.fromkeys(keys)]
-        if self._tenants is None:
-            return self._delete(self._collection, ids)
-        tenants = self._tenants
-        return sum(self._delete_of(tenants, name, ids) for name in tenants.names()) if ids else 0
+        if not keys:
+            self._require_lock()
+            return 0
+        with self._entry() as entry:
+            deleted = sum(
+                self._take_out(name, some, entry)
+                for name, some in self._parts.of_keys(keys, entry.held).items()
+            )
+            return deleted + self._take_out_strays(keys)
 
-    def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
+    def scan(self, *, shard: int | None = None, fresh: bool = False) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard, a page at a time.
 
-        There is no snapshot. An object that stays in the index shows exactly once. One that comes
+        They come from the ledger where the server's sums agree with it, and never if `fresh`. There
+        is no snapshot. An object that stays in the index shows exactly once. One that comes
         meanwhile may show or not. One that goes to another tenant meanwhile may show in both or in
-        neither. A shard costs as much as all of them, as Weaviate does not filter a scan.
+        neither.
         """
-        for part in self._parts():
-            yield from self._reads(part).scan(shard)
+        for rows in self._contents.rows(self._parts.names(), fresh=fresh):
+            found = rows if shard is None else rows.filter(pl.col(SHARD) == shard)
+            if found.height:
+                yield found.select(KEY, ROW_HASH, TEXT_HASH)
 
     def fetch(
         self, keys: Sequence[str], *, vectors: bool = True, also: Sequence[str] = ()
@@ -138,16 +166,17 @@ class WeaviateIndex:
         """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist, and `also`."""
         fields = [field for field in self._schema.fields if field.name in also]
         when = INDEXED_AT in also
-        frames = [known_frame([], self.dimension, vectors=vectors, fields=fields, when=when)]
-        if keys:
-            for part in self._parts():
-                reads = self._reads(part)
-                frames += reads.fetch(keys, vectors=vectors, fields=fields, when=when)
-        return pl.concat(frames)
+
+        def ask(reads: Reads, some: list[str]) -> list[pl.DataFrame]:
+            return list(reads.fetch(some, vectors=vectors, fields=fields, when=when))
+
+        none = known_frame([], [], self.dimension, vectors=vectors, fields=fields, when=when)
+        found = self._parts.ask(self._where(keys), ask) if keys else []
+        return pl.concat([none, *(frame for frames in found for frame in frames)])
 
     def get(self, key: str) -> dict[str, object] | None:
         """Return one object's columns, vector included, or `None`."""
-        found = [self._reads(part).get(key) for part in self._parts()]
+        found = self._parts.ask(self._where([key]), lambda reads, _: reads.get(key))
         # The latest, should a killed writer have left the one of another tenant as well.
         return max(
             (row for row in found if row is not None),
@@ -170,87 +199,160 @@ class WeaviateIndex:
 
     def count(self) -> int:
         """Count the objects."""
-        return sum(self._reads(part).count() for part in self._parts())
+        return sum(self._parts.reads(name).count() for name in self._parts.names())
 
-    def settle(self, *, patience_s: float = 60.0) -> None:
+    def incarnation(self) -> str | None:
+        """Return a text that changes when a node of the server was started again."""
+        return self._incarnation()
+
+    def last_written(self, since: datetime | None) -> list[str]:
+        """Return the keys of objects whose vectors a restart after `since` may have lost.
+
+        The ledger tells, where the server's sums agree with it: a restart leaves those alone.
+        """
+        most = TAIL_ROWS * self._shards()
+        after = int(since.timestamp() * 1_000_000) if since is not None else None
+        tail: pl.DataFrame | None = None
+        for rows in self._contents.rows(self._parts.names()):
+            some = rows.select(TENANT, KEY, pl.col(VECTOR_AT).fill_null(0))
+            tail = some if tail is None else pl.concat([tail, some])
+            last = pl.col(VECTOR_AT).rank("min", descending=True).over(TENANT) <= most
+            tail = tail.filter(last if after is None else last | (pl.col(VECTOR_AT) > after))
+        return [] if tail is None else tail[KEY].unique(maintain_order=True).to_list()
+
+    def hidden(self, keys: Sequence[str]) -> list[str]:
+        """Return which of these objects are held, and found by no search for their own vector.
+
+        A key of two objects is among them if one of the two is hidden.
+        """
+
+        def ask(reads: Reads, some: list[str]) -> list[str]:
+            lost = list[str]()
+            for held in reads.vectors(some):
+                ids = unfound(held, ID, reads.near_ids)
+                lost += held.filter(pl.col(ID).is_in(ids))[KEY].to_list()
+            return lost
+
+        found = [ask(self._parts.reads(name), some) for name, some in self._where(keys).items()]
+        return list(dict.fromkeys(key for lost in found for key in lost))
+
+    def rewrite(self, keys: Sequence[str]) -> int:
+        """Write objects again under their other id, vectors and all; return how many.
+
+        The server leaves an equal vector under the same id alone, wherever it has lost it.
+        """
+        written = 0
+        with self._entry() as entry:
+            for name, some in self._parts.of_keys(keys, entry.held).items():
+                for objects in self._parts.reads(name).whole(some):
+                    rows = objects.drop_nulls([ROW_HASH, TEXT_HASH, INDEXED_AT])
+                    rows = rows.select(self._columns)
+                    rejected = self._put_part(name, rows, entry, in_doubt=True)
+                    written += rows.height - len(rejected)
+        return written
+
+    def settle(self, *, patience_s: float = PATIENCE_S) -> None:
         """Wait while a server with asynchronous indexing still has vectors to take in.
 
         Until then it searches among the others only. Raises `StoreUnavailable` when for
         `patience_s` none was taken in.
         """
-        left, moved = self._unindexed(), time.monotonic()
-        while left:
-            time.sleep(_SETTLE_POLL_S)
-            now = self._unindexed()
-            if now < left:
-                moved = time.monotonic()
-            elif time.monotonic() - moved > patience_s:
-                raise StoreUnavailable(
-                    f"index {self._name}: {now:,} vectors wait to be indexed, and none was for "
-                    f"{patience_s:g} s.",
-                    cure="Check that the server is well; then try again.",
-                )
-            left = now
+        until_empty(self._name, self._unindexed, patience_s=patience_s)
 
     def maintain(self, *, force: bool = False) -> None:
         """Do nothing: a server compacts and cleans up by itself."""
 
-    def _parts(self) -> list[Any]:
-        """Return what holds all objects: the collection, or each tenant's part of it."""
-        if self._tenants is None:
-            return [self._collection]
-        return [self._tenants.part(name) for name in self._tenants.names()]
+    def _where(self, keys: Sequence[str]) -> dict[str, list[str]]:
+        """Return by tenant which of these keys it may have."""
+        held = None if self._parts.tenants is None else self._journal.seen_all()
+        return self._parts.of_keys(keys, held)
 
-    def _reads(self, part: Any) -> Reads:
-        return Reads(self._name, self._schema, part)
-
-    def _put(self, objects: pl.DataFrame) -> dict[str, str]:
-        """Write objects, each to its tenant; return the rejected keys with the reasons."""
+    @contextmanager
+    def _entry(self) -> Iterator[Entry]:
         self._require_lock()
+        with self._journal.entry() as entry:
+            yield entry
+
+    def _put(self, objects: pl.DataFrame, entry: Entry, *, absent: bool = False) -> dict[str, str]:
+        """Write objects, each to its tenant; return the rejected keys with the reasons."""
         check_objects(objects, self._columns, self.dimension)
         rejected: dict[str, str] = {}
-        for part, rows in self._apart(objects):
-            writes = Writes(self._name, part, self._lock)
-            for chunk in chunks(rows, self.dimension):
-                rejected |= self._write_chunk(writes, chunk)
+        for name, rows in self._parts.apart(objects):
+            rejected |= self._put_part(name, rows, entry, absent=absent)
         return rejected
 
-    def _apart(self, objects: pl.DataFrame) -> Iterator[tuple[Any, pl.DataFrame]]:
-        if self._tenants is None:
-            yield self._collection, objects
-            return
-        for name, rows in self._tenants.apart(objects):
-            yield self._tenants.part(name), rows
+    def _put_part(
+        self,
+        name: str,
+        objects: pl.DataFrame,
+        entry: Entry,
+        *,
+        absent: bool = False,
+        in_doubt: bool = False,
+    ) -> dict[str, str]:
+        if objects.is_empty():
+            return {}
+        writes = self._writes(name)
+        put = writes.put(with_checks(objects), absent=absent, in_doubt=in_doubt)
+        old = ids_under(put.written, AFTER)
+        if old:
+            # A server that indexes later would be without both for as long.
+            until_found(writes.reads, put.written, self._unindexed)
+            writes.delete(old)
+        entry.put(name, put.written)
+        return put.rejected
 
-    def _write_chunk(self, writes: Writes, chunk: pl.DataFrame) -> dict[str, str]:
-        ready = outgoing(chunk, self._schema.fields, most_bytes=self._most_bytes)
-        if not ready.objects:
-            return ready.rejected
-        return ready.rejected | to_the_end(lambda: writes.put(ready.objects, ready.keys))
-
-    def _take_out_elsewhere(self, tenants: Tenants, written: pl.DataFrame) -> None:
+    def _take_out_elsewhere(self, written: pl.DataFrame, entry: Entry) -> None:
         """Delete what other tenants have of objects that were just written to their own."""
-        if not written.height:
+        tenants = self._parts.tenants
+        if tenants is None or written.is_empty():
             return
-        homes = tenants.homes(written)
-        ids = pl.Series([object_id(key) for key in written[KEY].to_list()])
-        for name in tenants.names():
-            self._delete_of(tenants, name, ids.filter(homes != name).to_list())
+        keys = written[KEY].to_list()
+        homes = dict(zip(keys, tenants.homes(written), strict=True))
+        for name, some in self._parts.of_keys(keys, entry.held).items():
+            self._take_out(name, [key for key in some if homes[key] != name], entry)
 
-    def _delete_of(self, tenants: Tenants, name: str, ids: list[str]) -> int:
+    def _take_out(self, name: str, keys: Sequence[str], entry: Entry) -> int:
+        if not keys:
+            return 0
+        deleted = self._delete(name, both_ids(keys))
+        if entry.held is not None or self._parts.tenants is None:
+            entry.took_out(name, keys)
+        return deleted
+
+    def _take_out_strays(self, keys: Sequence[str]) -> int:
+        """Delete objects of these keys that a scan met under foreign ids."""
+        strays, deleted = self._contents.strays, 0
+        for key in keys if strays else ():
+            for name, own in strays.pop(key, ()):
+                deleted += self._delete(name, [own])
+        return deleted
+
+    def _delete(self, name: str, ids: list[str]) -> int:
         try:
-            return self._delete(tenants.part(name), ids)
+            return self._writes(name).delete(ids)
         except NoTenant:
-            tenants.check_gone(name)
+            assert self._parts.tenants is not None
+            self._parts.tenants.check_gone(name)
             return 0
 
-    def _delete(self, part: Any, ids: list[str]) -> int:
-        writes = Writes(self._name, part, self._lock)
-        return sum(
-            # An interrupt waits until the last answer: the lock outlasts the request.
-            to_the_end(partial(writes.delete, ids[start : start + IDS_AT_ONCE]))
-            for start in range(0, len(ids), IDS_AT_ONCE)
-        )
+    def _writes(self, name: str) -> Writes:
+        return Writes(self._parts.reads(name), self._lock, self._most_bytes, self._later())
+
+    def _later(self) -> bool:
+        """Give an older collection the properties that it lacks; say whether it has them now."""
+        if not self._contents.later:
+            self._contents.later = add_later(self._name, self._collection)
+        return self._contents.later
+
+    def _shards(self) -> int:
+        """Return how many shards a part of the index is spread over, as far as the server tells."""
+        if self._parts.tenants is not None:
+            return 1
+        try:
+            return max(1, len(ask_index(self._name, self._collection.config.get_shards)))
+        except StoreRefused:
+            return 1
 
     def _unindexed(self) -> int:
         # Of a collection with tenants, the server tells of all of them.
@@ -260,16 +362,14 @@ class WeaviateIndex:
     def _nearest(
         self, vector: Sequence[float], limit: int, where: Sequence[Condition]
     ) -> Sequence[Any]:
-        part = self._collection
-        tenant: str | None = None
-        if self._tenants is not None:
-            tenant, where = self._tenants.asked(where)
-            part = None if tenant is None else self._tenants.part(tenant)
+        name: str | None = WHOLE
+        if self._parts.tenants is not None:
+            name, where = self._parts.tenants.asked(where)
         condition = where_filter(where, self._schema.fields)
-        if part is None or condition is False:
+        if name is None or condition is False:
             return []
         condition = None if condition is True else condition
-        return self._reads(part).nearest(vector, limit, condition, self._distance)
+        return self._parts.reads(name).nearest(vector, limit, condition, self._distance)
 
     def _require_lock(self) -> None:
         if not self._lock.held_by_this_thread:

@@ -6,7 +6,6 @@ the client takes one at a time. What Weaviate cannot hold is found before anythi
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,14 +24,22 @@ from semilayer_pipelines.stores.protocol import (
     VECTOR,
     IndexField,
 )
+from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.weaviate.names import exact_name, property_name
-from semilayer_pipelines.stores.weaviate.schema import EMPTY, SAFE, VECTOR_NAME, has_exact
+from semilayer_pipelines.stores.weaviate.placing import SLOT
+from semilayer_pipelines.stores.weaviate.schema import (
+    EMPTY,
+    LATER,
+    SAFE,
+    VECTOR_AT,
+    VECTOR_NAME,
+    has_exact,
+)
 
 __all__ = [
     "CHUNK_OBJECTS",
     "Outgoing",
     "chunks",
-    "object_id",
     "outgoing",
     "polars_type",
     "property_names",
@@ -45,7 +52,6 @@ CHUNK_OBJECTS = 500
 CHUNK_BYTES = 8 * 2**20
 """Bytes in one request, a twelfth of what a server takes by default."""
 
-_NAMESPACE = uuid.UUID("9f0f7c4e-6b0e-5b0c-9d5e-2f2a6d5c1f7b")
 _DATE = "%Y-%m-%dT%H:%M:%S%.6fZ"
 _OVERHEAD = 256  # bytes of an object besides its values: ids, hashes, names of properties
 _DIGITS = 19  # of the largest 64-bit integer
@@ -53,19 +59,11 @@ _DIGITS = 19  # of the largest 64-bit integer
 
 @dataclass(frozen=True)
 class Outgoing:
-    """Objects ready to be sent and their keys; `rejected` maps the other keys to the reason."""
+    """Objects ready to be sent, one for each of `rows`; `rejected` maps other keys to reasons."""
 
     objects: list[DataObject[Any, Any]]
-    keys: list[str]
+    rows: pl.DataFrame
     rejected: dict[str, str]
-
-
-def object_id(key: str) -> str:
-    """Return the id of a row's object, the same in every generation.
-
-    Not the client's `generate_uuid5`, which runs its parts together without a mark between them.
-    """
-    return str(uuid.uuid5(_NAMESPACE, key))
 
 
 def chunks(objects: pl.DataFrame, dimension: int) -> Iterator[pl.DataFrame]:
@@ -80,22 +78,29 @@ def chunks(objects: pl.DataFrame, dimension: int) -> Iterator[pl.DataFrame]:
         start += length
 
 
-def outgoing(objects: pl.DataFrame, fields: Sequence[IndexField], *, most_bytes: int) -> Outgoing:
-    """Return what to send of a frame; a row larger than `most_bytes` is among the rejected."""
+def outgoing(
+    objects: pl.DataFrame, fields: Sequence[IndexField], *, most_bytes: int, later: bool
+) -> Outgoing:
+    """Return what to send of a frame; a row larger than `most_bytes` is among the rejected.
+
+    The frame has SLOT beside the columns of objects and, when the collection has them (`later`),
+    `LATER`.
+    """
     reasons = _reasons(objects, fields, most_bytes)
     rejected = reasons.is_not_null()
     refused = dict(zip(objects[KEY].filter(rejected), reasons.filter(rejected), strict=True))
     if refused:
         objects = objects.filter(~rejected)
-    keys = objects[KEY].to_list()
     vectors = objects[VECTOR].to_numpy().tolist()
-    properties = _property_dicts(objects, fields)
+    properties = _property_dicts(objects, fields, LATER if later else ())
     return Outgoing(
         [
-            DataObject(properties=values, uuid=object_id(key), vector={VECTOR_NAME: vector})
-            for key, values, vector in zip(keys, properties, vectors, strict=True)
+            DataObject(properties=values, uuid=object_id(key, slot), vector={VECTOR_NAME: vector})
+            for key, slot, values, vector in zip(
+                objects[KEY].to_list(), objects[SLOT].to_list(), properties, vectors, strict=True
+            )
         ],
-        keys,
+        objects,
         refused,
     )
 
@@ -151,8 +156,10 @@ def _reasons(objects: pl.DataFrame, fields: Sequence[IndexField], most_bytes: in
         if fits is not None:
             bad, said = fits
             reason = reason.when(bad).then(pl.lit(f"field {field.name}: {said}"))
-    vectors = np.isfinite(objects[VECTOR].to_numpy()).all(axis=1)
-    reason = reason.when(pl.Series(~vectors)).then(pl.lit("its vector has NaN or infinity"))
+    vectors = objects[VECTOR].to_numpy()
+    finite = np.isfinite(vectors).all(axis=1)
+    reason = reason.when(pl.Series(~finite)).then(pl.lit("its vector has NaN or infinity"))
+    reason = reason.when(pl.Series(~vectors.any(axis=1))).then(pl.lit("its vector is zero"))
     return objects.select(reason.otherwise(None).alias("reason"))["reason"]
 
 
@@ -170,7 +177,9 @@ def _fits(field: IndexField) -> tuple[pl.Expr, str] | None:
     return whole.fill_null(False), said
 
 
-def _property_dicts(objects: pl.DataFrame, fields: Sequence[IndexField]) -> list[dict[str, object]]:
+def _property_dicts(
+    objects: pl.DataFrame, fields: Sequence[IndexField], later: Sequence[str]
+) -> list[dict[str, object]]:
     """Return the properties of each object; what is null is left out, as Weaviate does it."""
     wire = objects.select(
         pl.col(KEY),
@@ -180,6 +189,7 @@ def _property_dicts(objects: pl.DataFrame, fields: Sequence[IndexField]) -> list
         pl.col(INDEXED_AT).dt.strftime(_DATE),
         *(column for field in fields for column in _wire_columns(field)),
         _empty_marks(fields).alias(EMPTY),
+        *(pl.col(name).cast(pl.Int64 if name == VECTOR_AT else pl.Float64) for name in later),
     )
     names = wire.columns
     columns = [wire[name].to_list() for name in names]

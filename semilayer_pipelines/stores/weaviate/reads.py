@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import polars as pl
-from weaviate.classes.query import Filter, MetadataQuery
+from weaviate.classes.query import Filter, MetadataQuery, Metrics
 
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
@@ -27,12 +28,24 @@ from semilayer_pipelines.stores.protocol import (
 from semilayer_pipelines.stores.weaviate.compared import MOST_COMPARED, compared
 from semilayer_pipelines.stores.weaviate.connection import T, ask_index
 from semilayer_pipelines.stores.weaviate.errors import NoTenant
-from semilayer_pipelines.stores.weaviate.found import fields_of, known_frame, own_columns
-from semilayer_pipelines.stores.weaviate.objects import object_id, property_names
-from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME
+from semilayer_pipelines.stores.weaviate.found import (
+    fields_of,
+    hashes,
+    known_frame,
+    newest_of_each,
+    own_columns,
+    whole_numbers,
+    written_at,
+)
+from semilayer_pipelines.stores.weaviate.ids import SLOTS, object_id, slots_of
+from semilayer_pipelines.stores.weaviate.objects import property_names
+from semilayer_pipelines.stores.weaviate.placing import SLOT, no_places
+from semilayer_pipelines.stores.weaviate.schema import CHECKS, VECTOR_AT, VECTOR_NAME
 from semilayer_pipelines.stores.weaviate.settings import Distance
 
-__all__ = ["IDS_AT_ONCE", "SCAN_PAGE", "Reads"]
+__all__ = ["ID", "IDS_AT_ONCE", "SCAN_PAGE", "Reads", "Sums"]
+
+ID = "_id"  # String: the server's id of an object, in what a scan yields
 
 SCAN_PAGE = 5_000
 """Objects per page of a scan; the server takes at most 10,000, and its own default is 100."""
@@ -40,9 +53,27 @@ SCAN_PAGE = 5_000
 IDS_AT_ONCE = 1_000
 """Objects that one request names."""
 
-_SCANNED = {KEY: pl.String, ROW_HASH: pl.String, TEXT_HASH: pl.String, SHARD: pl.Int32}
 # As a share of the vectors that one answer may carry: a message has at most 100 MB.
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _FETCH_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Sums:
+    """How many objects there are, the sums of their `CHECKS`, and how many have any."""
+
+    objects: int = 0
+    low: int = 0
+    high: int = 0
+    checked: int = 0
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.objects + other.objects,
+            self.low + other.low,
+            self.high + other.high,
+            self.checked + other.checked,
+        )
 
 
 @dataclass(frozen=True)
@@ -58,65 +89,102 @@ class Reads:
         counted = partial(self.collection.aggregate.over_all, filters=condition, total_count=True)
         return int(self._ask(lambda: counted().total_count, None) or 0)
 
-    def scan(self, shard: int | None) -> Iterator[pl.DataFrame]:
-        """Yield (KEY, ROW_HASH, TEXT_HASH) of all objects, or of a shard, in the order of the ids.
+    def sums(self) -> Sums:
+        """Return what the server adds up, of a collection that has `LATER`."""
+        metrics = [Metrics(name).number(count=True, sum_=True) for name in CHECKS]
+        ask = partial(self.collection.aggregate.over_all, total_count=True, return_metrics=metrics)
+        told = self._ask(ask, None)
+        if told is None:
+            return Sums()
+        low, high = (told.properties.get(name) for name in CHECKS)
+        if low is None or high is None:  # as the server says it of an empty collection
+            return Sums(int(told.total_count or 0))
+        return Sums(
+            int(told.total_count or 0),
+            int(low.sum_ or 0),
+            int(high.sum_ or 0),
+            int(low.count or 0),
+        )
 
+    def scan(self, also: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+        """Yield ID, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH and `also` of all, in the ids' order.
+
+        SLOT is null for an object whose id is none that we give; the rest may be null as well.
         There is no snapshot. An object that stays in the collection shows exactly once, and one
         that comes meanwhile may show or not.
         """
         last: str | None = None
-        while True:
-            page = self._page(last)
-            if not page:
-                return
+        asked = [KEY, SHARD, ROW_HASH, TEXT_HASH, *also]
+        while page := self._page(last, asked):
             last = str(page[-1].uuid)
-            found = pl.DataFrame(
+            yield _scanned(page, also)
+
+    def places(self, keys: Sequence[str], *, later: bool) -> pl.DataFrame:
+        """Return what the collection has of these keys, as `no_places` has it."""
+        asked = [TEXT_HASH, INDEXED_AT, *([VECTOR_AT] if later else [])]
+        frames = [no_places()]
+        for own, found in self._of_keys(keys, asked, IDS_AT_ONCE, vectors=False):
+            at = pl.Series(
+                [each.properties.get(INDEXED_AT) for each in found], dtype=pl.Datetime("us", "UTC")
+            )
+            frame = pl.DataFrame(
                 {
-                    name: pl.Series([each.properties.get(name) for each in page], dtype=dtype)
-                    for name, dtype in _SCANNED.items()
+                    KEY: pl.Series([key for key, _ in own], dtype=pl.String),
+                    SLOT: pl.Series([slot for _, slot in own], dtype=pl.UInt8),
+                    TEXT_HASH: hashes(found, TEXT_HASH),
+                    INDEXED_AT: at.fill_null(_LONG_AGO),
+                    VECTOR_AT: whole_numbers(found, VECTOR_AT),
                 }
             )
-            if shard is not None:
-                found = found.filter(pl.col(SHARD) == shard)
-            if found.height:
-                yield found.select(KEY, pl.col(ROW_HASH, TEXT_HASH).str.decode("hex"))
+            frames.append(frame)
+        return pl.concat(frames)
 
     def fetch(
         self, keys: Sequence[str], *, vectors: bool, fields: Sequence[IndexField], when: bool
     ) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH[, VECTOR][, INDEXED_AT], fields) of existing objects."""
-        asked = [KEY, ROW_HASH, TEXT_HASH, *([INDEXED_AT] if when else ())]
+        asked = [ROW_HASH, TEXT_HASH, *([INDEXED_AT] if when else ())]
         asked += [name for field in fields for name in property_names(field)]
         dimension = self.schema.dimension
-        ids = [object_id(key) for key in dict.fromkeys(keys)]
-        at_once = min(IDS_AT_ONCE, max(1, _FETCH_BYTES // (4 * dimension)))
-        for start in range(0, len(ids), at_once if vectors else IDS_AT_ONCE):
-            part = ids[start : start + (at_once if vectors else IDS_AT_ONCE)]
-            # One condition; the client's own way to ask for ids makes a thousand of it.
-            by_ids = partial(
-                self.collection.query.fetch_objects,
-                filters=Filter.by_id().contains_any(part),
-                limit=len(part),
-                include_vector=vectors,
-                return_properties=asked,
+        at_once = self._at_once if vectors else IDS_AT_ONCE
+        for own, found in self._of_keys(keys, asked, at_once, vectors=vectors):
+            known = [key for key, _ in own]
+            yield known_frame(found, known, dimension, vectors=vectors, fields=fields, when=when)
+
+    def whole(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield objects with all that they hold: the columns of objects, in some order.
+
+        Of two objects of one key the newer.
+        """
+        fields, dimension = self.schema.fields, self.schema.dimension
+        asked = [SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._fields]
+        for own, found in self._of_keys(keys, asked, self._at_once, vectors=True):
+            known = known_frame(
+                found, [key for key, _ in own], dimension, vectors=True, fields=fields, when=True
             )
-            found = self._objects(by_ids)
-            yield known_frame(found, dimension, vectors=vectors, fields=fields, when=when)
+            known = known.with_columns(whole_numbers(found, SHARD).cast(pl.Int32))
+            yield known.sort(INDEXED_AT).unique(KEY, keep="last", maintain_order=True)
+
+    def vectors(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield ID, KEY and VECTOR of the objects of these keys that have a vector."""
+        dtype = pl.Array(pl.Float32, self.schema.dimension)
+        for own, found in self._of_keys(keys, [KEY], self._at_once, vectors=True):
+            rows = [
+                (str(each.uuid), key, each.vector[VECTOR_NAME])
+                for (key, _), each in zip(own, found, strict=True)
+                if VECTOR_NAME in each.vector
+            ]
+            yield pl.DataFrame(rows, {ID: pl.String, KEY: pl.String, VECTOR: dtype}, orient="row")
 
     def get(self, key: str) -> dict[str, object] | None:
         """Return one object's columns, vector included, or `None`."""
-        found = self._ask(
-            lambda: self.collection.query.fetch_object_by_id(
-                object_id(key),
-                include_vector=True,
-                return_properties=[SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._asked],
-            ),
-            None,
-        )
-        if found is None:
+        asked = [SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._fields]
+        ((_, found),) = self._of_keys([key], asked, 1, vectors=True)
+        if not found:
             return None
-        fields = fields_of([found], self.schema.fields).row(0, named=True)
-        return own_columns(found.properties) | {VECTOR: found.vector[VECTOR_NAME]} | fields
+        newest = max(found, key=written_at)
+        fields = fields_of([newest], self.schema.fields).row(0, named=True)
+        return {KEY: key} | own_columns(newest) | fields
 
     def nearest(
         self, vector: Sequence[float], limit: int, condition: Any, distance: Distance
@@ -125,16 +193,27 @@ class Reads:
 
         There are `limit` of them, or as many as match.
         """
-        found = self._near(vector, limit, condition)
-        if len(found) >= limit:
-            return found
+        found, once = self._near_once(vector, limit, condition)
+        if len(once) >= limit:
+            return once[:limit]
         matching = self.count(condition)
         if len(found) >= matching:
-            return found
+            return once
         if matching > MOST_COMPARED:
             # The more are asked for, the farther the server looks.
-            return self._near(vector, MOST_COMPARED, condition)[:limit]
+            return newest_of_each(self._near(vector, MOST_COMPARED, condition))[:limit]
         return compared(self, vector, limit, condition, distance)
+
+    def near_ids(self, vector: Sequence[float], limit: int) -> list[str]:
+        """Return the ids of the objects that the server's vector index finds nearest."""
+        near = partial(
+            self.collection.query.near_vector,
+            list(vector),
+            target_vector=VECTOR_NAME,
+            limit=limit,
+            return_properties=False,
+        )
+        return [str(each.uuid) for each in self._objects(near)]
 
     def page_of(self, condition: Any, start: int, rows: int) -> Sequence[Any]:
         """Return some of the objects that match, as the client receives them, with vectors."""
@@ -148,6 +227,21 @@ class Reads:
                 return_properties=self._asked,
             )
         )
+
+    def _near_once(
+        self, vector: Sequence[float], limit: int, condition: Any
+    ) -> tuple[Sequence[Any], list[Any]]:
+        """Return what the server finds, and of that the newer of each key's objects.
+
+        Rows that are being rewritten are there twice, so more is asked for where some were.
+        """
+        asked = limit
+        while True:
+            found = self._near(vector, asked, condition)
+            once = newest_of_each(found)
+            if len(once) >= limit or len(found) < asked or asked >= MOST_COMPARED:
+                return found, once
+            asked = min(asked + SLOTS * (limit - len(once)), MOST_COMPARED)
 
     def _near(self, vector: Sequence[float], limit: int, condition: Any) -> Sequence[Any]:
         return self._objects(
@@ -163,16 +257,48 @@ class Reads:
         )
 
     @property
-    def _asked(self) -> list[str]:
-        return [KEY, *(name for field in self.schema.fields for name in property_names(field))]
+    def _at_once(self) -> int:
+        """Return how many ids a request may name whose answer carries vectors."""
+        return min(IDS_AT_ONCE, max(SLOTS, _FETCH_BYTES // (4 * self.schema.dimension)))
 
-    def _page(self, after: str | None) -> Sequence[Any]:
+    @property
+    def _fields(self) -> list[str]:
+        return [name for field in self.schema.fields for name in property_names(field)]
+
+    @property
+    def _asked(self) -> list[str]:
+        return [KEY, INDEXED_AT, *self._fields]
+
+    def _of_keys(
+        self, keys: Sequence[str], asked: list[str], at_once: int, *, vectors: bool
+    ) -> Iterator[tuple[list[tuple[str, int]], Sequence[Any]]]:
+        """Yield the objects that there are of some keys at a time, with their keys and slots.
+
+        A request names `at_once` ids at most, but both of one key.
+        """
+        distinct = list(dict.fromkeys(keys))
+        step = max(1, at_once // SLOTS)
+        for start in range(0, len(distinct), step):
+            some = distinct[start : start + step]
+            owners = {object_id(key, slot): (key, slot) for key in some for slot in range(SLOTS)}
+            # One condition; the client's own way to ask for ids makes a thousand of it.
+            by_ids = partial(
+                self.collection.query.fetch_objects,
+                filters=Filter.by_id().contains_any(list(owners)),
+                limit=len(owners),
+                include_vector=vectors,
+                return_properties=asked,
+            )
+            found = self._objects(by_ids)
+            yield [owners[str(each.uuid)] for each in found], found
+
+    def _page(self, after: str | None, asked: list[str]) -> Sequence[Any]:
         return self._objects(
             partial(
                 self.collection.query.fetch_objects,
                 limit=SCAN_PAGE,
                 after=after,
-                return_properties=list(_SCANNED),
+                return_properties=asked,
             )
         )
 
@@ -185,3 +311,23 @@ class Reads:
             return ask_index(self.index, action)
         except NoTenant:
             return nothing
+
+
+def _scanned(page: Sequence[Any], also: Sequence[str]) -> pl.DataFrame:
+    ids = [str(each.uuid) for each in page]
+    keys = [each.properties.get(KEY) for each in page]
+    columns = {
+        ID: pl.Series(ids, dtype=pl.String),
+        KEY: pl.Series(keys, dtype=pl.String),
+        SLOT: slots_of(keys, ids),
+        SHARD: whole_numbers(page, SHARD).cast(pl.Int32),
+        ROW_HASH: hashes(page, ROW_HASH),
+        TEXT_HASH: hashes(page, TEXT_HASH),
+    }
+    for name in also:
+        if name == INDEXED_AT:
+            at = [each.properties.get(name) for each in page]
+            columns[name] = pl.Series(at, dtype=pl.Datetime("us", "UTC"))
+        else:
+            columns[name] = whole_numbers(page, name)
+    return pl.DataFrame(columns)

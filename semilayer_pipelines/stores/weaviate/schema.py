@@ -40,8 +40,11 @@ from semilayer_pipelines.stores.weaviate.names import exact_name, property_name
 from semilayer_pipelines.stores.weaviate.settings import Distance, IndexType, WeaviateSettings
 
 __all__ = [
+    "CHECKS",
     "EMPTY",
+    "LATER",
     "SAFE",
+    "VECTOR_AT",
     "VECTOR_NAME",
     "Owner",
     "Stage",
@@ -49,11 +52,19 @@ __all__ = [
     "distance_of",
     "has_exact",
     "index_schema",
+    "later_properties",
     "owner_of",
 ]
 
 VECTOR_NAME = "default"
 EMPTY = "_empty"  # text[]: the properties that hold nothing
+VECTOR_AT = "_vector_at"  # int, µs since 1970: when the object's vector was put into the index
+CHECKS = ("_check_a", "_check_b")
+"""Numbers below 2^26 that follow from key and hashes: sums of a hundred million stay exact."""
+
+LATER = (VECTOR_AT, *CHECKS)
+"""Properties that collections of before version 0.3 get with the next write."""
+
 SAFE = 2**53
 """Integers below this, either sign, are exact in a double; the bound marks what is beyond."""
 
@@ -177,6 +188,15 @@ def _own_properties() -> list[Property]:
         Property(name=SHARD, data_type=DataType.INT, index_filterable=False),
         Property(name=INDEXED_AT, data_type=DataType.DATE, index_filterable=False),
         _text(EMPTY, array=True),
+        *later_properties(),
+    ]
+
+
+def later_properties() -> list[Property]:
+    """Return the declarations of `LATER`; the server sums what it keeps an index of."""
+    return [
+        Property(name=VECTOR_AT, data_type=DataType.INT, index_filterable=False),
+        *(Property(name=name, data_type=DataType.NUMBER) for name in CHECKS),
     ]
 
 

@@ -27,7 +27,11 @@ from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import IndexSchema
 from semilayer_pipelines.stores.weaviate.connection import T, connected, persistently
+from semilayer_pipelines.stores.weaviate.incarnation import incarnation
 from semilayer_pipelines.stores.weaviate.index import WeaviateIndex
+from semilayer_pipelines.stores.weaviate.journal import Journal
+from semilayer_pipelines.stores.weaviate.later import has_later
+from semilayer_pipelines.stores.weaviate.ledger import Ledger
 from semilayer_pipelines.stores.weaviate.names import alias_name, collection_name
 from semilayer_pipelines.stores.weaviate.schema import (
     Owner,
@@ -38,6 +42,7 @@ from semilayer_pipelines.stores.weaviate.schema import (
     owner_of,
 )
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
+from semilayer_pipelines.stores.weaviate.stamps import Stamps
 
 __all__ = ["WeaviateStore"]
 
@@ -48,7 +53,8 @@ class WeaviateStore:
     """Implements `Store` for one environment; connects at the first question.
 
     `owner` tells this project from others on the same server; what is another's is never touched.
-    `locks` gives the write lock of an index by a name that is unique among all environments.
+    `locks` gives the write lock of an index by a name that is unique among all environments, and
+    `stamps` keeps the stamps of its writes. Ledgers lie in `folder`.
     """
 
     def __init__(
@@ -59,12 +65,14 @@ class WeaviateStore:
         folder: Path,
         owner: Callable[[], str],
         locks: Callable[[str], Lock],
+        stamps: Stamps | None = None,
     ) -> None:
         self._settings = settings
         self._env = env
         self._folder = folder
         self._project = owner
         self._locks = locks
+        self._stamps = stamps
 
     def create(self, name: str, schema: IndexSchema) -> WeaviateIndex:
         """Create an index, or open it when it exists already.
@@ -79,6 +87,7 @@ class WeaviateStore:
                     f"index {name}: creating",
                     lambda: self._client.collections.create(self._collection(name), **parts),
                 )
+                self._journal(name, tenants=schema.tenant is not None).begin()
         index = self.open(name)
         require_dimension(
             schema.dimension,
@@ -94,12 +103,16 @@ class WeaviateStore:
         if config is None:
             return None
         told = self._client._connection._grpc_max_msg_size or _MESSAGE_BYTES
+        schema = index_schema(config)
         return WeaviateIndex(
             name,
-            index_schema(config),
+            schema,
             self._client.collections.use(self._collection(name)),
             self._lock(name),
+            self._journal(name, tenants=schema.tenant is not None),
             exists=lambda: self.exists(name),
+            incarnation=lambda: incarnation(self._client),
+            later=has_later(config),
             most_bytes=told * 9 // 10,
             distance=distance_of(config),
         )
@@ -136,6 +149,9 @@ class WeaviateStore:
                     self._ask(doing, partial(self._client.alias.delete, alias_name=alias))
                 self._ask(doing, lambda: self._client.collections.delete(collection))
             lock.remove()
+            self._ledger(name).forget()
+            if self._stamps is not None:
+                self._stamps.forget(collection)
 
     def names(self) -> list[str]:
         """List the indexes of this environment."""
@@ -208,6 +224,14 @@ class WeaviateStore:
 
     def _collection(self, name: str) -> str:
         return collection_name(self._settings.prefix, self._env, name)
+
+    def _ledger(self, name: str) -> Ledger:
+        return Ledger(self._folder / "ledgers" / self._collection(name))
+
+    def _journal(self, name: str, *, tenants: bool) -> Journal:
+        # Only where keys are looked for in tenants it matters who else wrote.
+        stamps = self._stamps if tenants else None
+        return Journal(self._collection(name), self._ledger(name), stamps)
 
     def _owner(self, name: str) -> Owner:
         return Owner(self._stage, name)

@@ -1,85 +1,163 @@
 """Writing to one collection and deleting from it, until the last object is acknowledged.
 
 One request is one attempt, so that the retries are these and no others. Every request is counted:
-what was sent is what was acknowledged and what was refused, and nothing in between.
+what was sent is what was acknowledged and what was refused, and nothing in between. What got no
+answer is in doubt: it is looked up and placed again, never written over (see `placing`).
 """
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+import polars as pl
 from weaviate.classes.query import Filter
 from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
 from semilayer_pipelines.errors import DimensionChanged, StoreFull, StoreUnavailable
 from semilayer_pipelines.stores.lock import Lock
-from semilayer_pipelines.stores.weaviate.connection import WAITS_S, ask_index
+from semilayer_pipelines.stores.protocol import KEY
+from semilayer_pipelines.stores.uninterrupted import to_the_end
+from semilayer_pipelines.stores.weaviate.connection import WAITS_S, ask_index, ask_once
 from semilayer_pipelines.stores.weaviate.errors import Fault, fault_of, gone
+from semilayer_pipelines.stores.weaviate.ids import object_id
+from semilayer_pipelines.stores.weaviate.objects import chunks, outgoing
+from semilayer_pipelines.stores.weaviate.placing import BEFORE, no_places, placed
+from semilayer_pipelines.stores.weaviate.reads import IDS_AT_ONCE, Reads
+from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 
-__all__ = ["Writes"]
+__all__ = ["Put", "Writes"]
 
 _ALL_FAILED = "Every object failed during insertion. Here is the set of all errors: "
 _DELETE_ROUNDS = 50
 
 
 @dataclass(frozen=True)
+class Put:
+    """What became of objects: `written` has SLOT, AFTER and VECTOR_AT; `rejected` the reasons.
+
+    The objects under AFTER are still there.
+    """
+
+    written: pl.DataFrame
+    rejected: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Writes:
-    """What is done to the collection of an index, or a tenant's part, while its lock is held."""
+    """What is done to the collection of an index, or a tenant's part, while its lock is held.
 
-    index: str
-    collection: Any
+    `later` says that the collection has the properties of `LATER`.
+    """
+
+    reads: Reads
     lock: Lock
+    most_bytes: int
+    later: bool
 
-    def put(self, objects: list[Any], keys: list[str]) -> dict[str, str]:
-        """Write objects until each is acknowledged; return those that are at fault themselves.
+    def put(self, objects: pl.DataFrame, *, absent: bool = False, in_doubt: bool = False) -> Put:
+        """Write objects until each is acknowledged or refused for itself.
+
+        `absent` says that nothing is there of their keys, `in_doubt` that what is there must not be
+        written over. Raises `StoreUnavailable` when some are not written for the store's reasons,
+        `StoreFull`, `DimensionChanged` and `NotFound`.
+        """
+        there = no_places() if absent else self._places(objects)
+        puts = []
+        for chunk in chunks(objects, self.reads.schema.dimension):
+            put = partial(self._put_chunk, chunk, there, in_doubt=in_doubt)
+            # An interrupt waits until the last answer: the lock outlasts the request.
+            puts.append(to_the_end(put))
+        rejected = {key: reason for each in puts for key, reason in each.rejected.items()}
+        return Put(pl.concat([each.written for each in puts]) if puts else objects, rejected)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete by id until nothing matches; return how many objects there were."""
+        return sum(
+            to_the_end(partial(self._delete, list(ids[start : start + IDS_AT_ONCE])))
+            for start in range(0, len(ids), IDS_AT_ONCE)
+        )
+
+    def _put_chunk(self, chunk: pl.DataFrame, there: pl.DataFrame, *, in_doubt: bool) -> Put:
+        """Write what one request holds.
 
         Only what was not acknowledged is sent again. An object that fails for a reason of its own
-        gets as many attempts as the rest, and is then given up (invariant 8). Raises
-        `StoreUnavailable` when some are not written for the store's reasons, `StoreFull`,
-        `DimensionChanged` and `NotFound`.
+        gets as many attempts as the rest, and is then given up (invariant 8).
         """
+        written, rejected = [], dict[str, str]()
         for wait in (*WAITS_S, None):
             self.lock.confirm()
-            errors = ask_index(self.index, partial(_insert, self.collection, objects))
+            rows = placed(chunk, there, in_doubt=in_doubt)
+            self.delete(ids_under(rows, BEFORE))
+            now = time.time_ns() // 1_000
+            rows = rows.with_columns(pl.col(VECTOR_AT).fill_null(now))
+            ready = outgoing(
+                rows, self.reads.schema.fields, most_bytes=self.most_bytes, later=self.later
+            )
+            rejected |= ready.rejected
+            errors, lost = self._send(ready.objects)
+            if lost is None:
+                self._refuse_if_final(errors)
+            failed = sorted(errors)
+            written.append(ready.rows.filter(_all_but(failed, ready.rows.height)))
             if not errors:
-                return {}
-            self._refuse_if_final(errors)
-            left = sorted(errors)
-            objects, keys = [objects[at] for at in left], [keys[at] for at in left]
-            failed = [errors[at] for at in left]
-            trouble = [text for text in failed if fault_of(text) is Fault.TROUBLE]
+                break
+            chunk = ready.rows[failed].select(chunk.columns)
+            texts = [errors[at] for at in failed]
+            trouble = [text for text in texts if lost or fault_of(text) is Fault.TROUBLE]
             if wait is not None:
                 # Trouble of the store needs time to pass; an object's own would have shown by now.
                 time.sleep((wait if trouble else WAITS_S[0]) * random.uniform(0.7, 1.3))
-        if trouble:
-            raise StoreUnavailable(
-                f"index {self.index}: {len(trouble)} objects were not written: {trouble[0]}",
-                cure="Check that the server is well; then try again.",
-            )
-        return dict(zip(keys, failed, strict=True))
+                there, in_doubt = self._places(chunk), True
+        else:
+            if lost is not None:
+                raise lost
+            if trouble:
+                raise StoreUnavailable(
+                    f"index {self.reads.index}: {len(trouble)} objects were not written: "
+                    f"{trouble[0]}",
+                    cure="Check that the server is well; then try again.",
+                )
+            rejected |= dict(zip(chunk[KEY], texts, strict=True))
+        return Put(pl.concat(written), rejected)
 
-    def delete(self, ids: list[str]) -> int:
-        """Delete until nothing matches; return how many there were.
+    def _send(self, objects: list[Any]) -> tuple[dict[int, str], StoreUnavailable | None]:
+        """Send objects once; return the errors by position, and why all of them are in doubt."""
+        if not objects:
+            return {}, None
+        try:
+            insert = partial(_insert, self.reads.collection, objects)
+            return ask_once(self.reads.index, insert), None
+        except StoreUnavailable as error:
+            return dict.fromkeys(range(len(objects)), error.message), error
+
+    def _places(self, objects: pl.DataFrame) -> pl.DataFrame:
+        return self.reads.places(objects[KEY].to_list(), later=self.later)
+
+    def _delete(self, ids: list[str]) -> int:
+        """Delete what one request names.
 
         One call has a limit of its own, and may do half of its work. Of a call whose answer is lost
         nobody knows how many it deleted: they are not counted.
         """
         deleted = 0
         matching = Filter.by_id().contains_any(ids)
+        delete = partial(self.reads.collection.data.delete_many, where=matching)
         for _ in range(_DELETE_ROUNDS):
             self.lock.confirm()
-            done = ask_index(self.index, partial(self.collection.data.delete_many, where=matching))
+            done = ask_index(self.reads.index, delete)
             deleted += int(done.successful)
             if done.matches == done.successful:
                 return deleted
             if not done.successful:
                 time.sleep(WAITS_S[0])
         raise StoreUnavailable(
-            f"index {self.index}: of {len(ids)} objects some could not be deleted.",
+            f"index {self.reads.index}: of {len(ids)} objects some could not be deleted.",
             cure="Check that the server is well; then try again.",
         )
 
@@ -87,19 +165,31 @@ class Writes:
         for text in errors.values():
             match fault_of(text):
                 case Fault.GONE:
-                    raise gone(self.index)
+                    raise gone(self.reads.index)
                 case Fault.FULL:
                     raise StoreFull(
-                        f"index {self.index}: the store takes no more: {text}",
+                        f"index {self.reads.index}: the store takes no more: {text}",
                         cure="Give the server room and set its shards to READY, then run it again.",
                     )
                 case Fault.DIMENSION:
                     raise DimensionChanged(
-                        f"index {self.index}: {text}",
+                        f"index {self.reads.index}: {text}",
                         cure="Rebuild the lens: its model or dimension changed.",
                     )
                 case Fault.TROUBLE | Fault.POISON:
                     pass
+
+
+def ids_under(rows: pl.DataFrame, column: str) -> list[str]:
+    """Return the ids that the slots of a column stand for, where it is not null."""
+    some = rows.filter(pl.col(column).is_not_null())
+    return [object_id(key, slot) for key, slot in zip(some[KEY], some[column], strict=True)]
+
+
+def _all_but(failed: Sequence[int], rows: int) -> pl.Series:
+    kept = np.ones(rows, dtype=np.bool_)
+    kept[list(failed)] = False
+    return pl.Series(kept)
 
 
 def _insert(collection: Any, objects: list[Any]) -> dict[int, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import KEY, SCORE, Index
-from semilayer_pipelines.stores.weaviate.objects import object_id
+from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.where import parse_where
 from tests.stores.objects import DIMENSION, ONE_FIELD, names, objects
 from tests.weaviate_double.server import Double

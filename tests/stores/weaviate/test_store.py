@@ -32,7 +32,7 @@ from semilayer_pipelines.errors import (
 from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import KEY, Index, IndexField, IndexSchema, Store
 from semilayer_pipelines.stores.weaviate.errors import Fault, fault_of
-from semilayer_pipelines.stores.weaviate.objects import object_id
+from semilayer_pipelines.stores.weaviate.ids import object_id
 from tests.stores.objects import DIMENSION, ONE_FIELD, names, objects, vector_of
 from tests.weaviate_double.faults import Kind
 from tests.weaviate_double.server import Double, Tls

@@ -1,0 +1,134 @@
+"""What a collection holds, row by row: from its ledger where the server's sums prove it.
+
+A tenant is proven by itself, so only those are read of which the ledger does not know all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, ROW_HASH, SHARD, TEXT_HASH
+from semilayer_pipelines.stores.weaviate.journal import Journal
+from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
+from semilayer_pipelines.stores.weaviate.placing import SLOT
+from semilayer_pipelines.stores.weaviate.reads import ID, Reads, Sums
+from semilayer_pipelines.stores.weaviate.schema import CHECKS, LATER, VECTOR_AT
+from semilayer_pipelines.stores.weaviate.stamps import UNKNOWN
+
+__all__ = ["AT_ONCE", "Contents", "Strays"]
+
+AT_ONCE = 4
+"""Tenants that are asked at the same time."""
+
+MOST_STRAYS = 100_000
+"""Objects under foreign ids that are remembered; the next sync takes out the rest."""
+
+_NO_KEY = "weaviate:"  # what an object without a key goes by, with its id
+
+logger = logging.getLogger(__name__)
+
+Strays = dict[str, list[tuple[str, str]]]
+"""Tenant and id of objects that are not under an id of their key."""
+
+
+@dataclass
+class Contents:
+    """All objects of an index.
+
+    `reads` gives the part of a tenant, and `later` says whether the collection has the properties
+    of `LATER`. `strays` fills while the collection is read.
+    """
+
+    reads: Callable[[str], Reads]
+    journal: Journal
+    later: bool
+    strays: Strays = field(default_factory=dict)
+
+    def rows(self, tenants: Sequence[str], *, fresh: bool = False) -> Iterator[pl.DataFrame]:
+        """Yield TENANT, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH, VECTOR_AT of every object.
+
+        `fresh` reads all of them from the server. SLOT is null for an object under a foreign id,
+        and so is ROW_HASH: it never is what a row should be. An object without a key goes by one
+        that no row has.
+        """
+        journal = self.journal
+        stamp, ledger = journal.stamp(), journal.ledger
+        held = None if fresh or not self.later else ledger.read()
+        proven = set() if held is None else self._proven(held, tenants)
+        if held is not None and proven >= {*tenants}:
+            if journal.stamp() == stamp:
+                journal.proven = stamp
+            yield from held.frames()
+            return
+        with ledger.new_base(ledger.number()) as base:
+            for rows in held.frames() if held is not None and proven else ():
+                known = rows.filter(pl.col(TENANT).is_in(list(proven)))
+                base.add(known)
+                yield known
+            for tenant in tenants:
+                if tenant not in proven:
+                    for page in self._read(tenant):
+                        base.add(page.filter(pl.col(SLOT).is_not_null()))
+                        yield page
+            base.publish(stamp if journal.stamp() == stamp else UNKNOWN)
+
+    def _read(self, tenant: str) -> Iterator[pl.DataFrame]:
+        for page in self.reads(tenant).scan([INDEXED_AT, *(LATER if self.later else ())]):
+            rows = page.with_columns(pl.lit(tenant).alias(TENANT))
+            if not self.later:
+                rows = rows.with_columns(pl.lit(None, pl.Int64).alias(name) for name in LATER)
+            # Of objects of older versions it is known when they were written, which is no earlier.
+            written = pl.coalesce(VECTOR_AT, pl.col(INDEXED_AT).to_physical())
+            yield self._marked(rows.with_columns(written.alias(VECTOR_AT)))
+
+    def _marked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Note the objects that are under foreign ids; see to it that no row is taken for them."""
+        stray = rows[SLOT].is_null()
+        if stray.any():
+            named = pl.coalesce(KEY, pl.lit(_NO_KEY) + pl.col(ID))
+            rows = rows.with_columns(
+                pl.when(stray).then(named).otherwise(KEY).alias(KEY),
+                pl.when(~stray).then(ROW_HASH).alias(ROW_HASH),
+            )
+            for tenant, key, own in rows.filter(stray).select(TENANT, KEY, ID).iter_rows():
+                if len(self.strays) < MOST_STRAYS:
+                    self.strays.setdefault(key, []).append((tenant, own))
+        return rows.select(TENANT, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH, VECTOR_AT, *CHECKS)
+
+    def _proven(self, held: Held, tenants: Sequence[str]) -> set[str]:
+        """Return the tenants of which the ledger knows what the server sums up."""
+        try:
+            sums = _sums(held)
+        except StoreUnavailable as error:
+            logger.info("%s The index is read instead.", error.message)
+            return set()
+        if any(tenant not in tenants and told.objects for tenant, told in sums.items()):
+            return set()  # of a tenant that is gone
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            told = threads.map(lambda tenant: self.reads(tenant).sums(), tenants)
+            return {
+                tenant
+                for tenant, of_server in zip(tenants, told, strict=True)
+                if sums.get(tenant, Sums()) == of_server
+            }
+
+
+def _sums(held: Held) -> dict[str, Sums]:
+    sums = dict[str, Sums]()
+    low, high = CHECKS
+    asked = [
+        pl.len(),
+        pl.col(low).sum(),
+        pl.col(high).sum(),
+        pl.col(low).count().alias("_checked"),
+    ]
+    for rows in held.frames():
+        for tenant, *told in rows.group_by(TENANT).agg(*asked).iter_rows():
+            sums[tenant] = sums.get(tenant, Sums()) + Sums(*told)
+    return sums

@@ -1,0 +1,97 @@
+"""Noting in the ledger what a write does, between the stamp before it and its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from semilayer_pipelines.stores.protocol import KEY
+from semilayer_pipelines.stores.weaviate.ids import SLOTS
+from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held, Ledger
+from semilayer_pipelines.stores.weaviate.placing import AFTER, SLOT
+from semilayer_pipelines.stores.weaviate.stamps import UNKNOWN, Stamps, new_stamp
+
+__all__ = ["Entry", "Journal"]
+
+_PLACE = pl.Schema({TENANT: pl.String(), KEY: pl.String(), SLOT: pl.UInt8()})
+
+
+@dataclass
+class Entry:
+    """What one write does. `held` is the ledger before it, if that has seen every write."""
+
+    held: Held | None
+    written: list[pl.DataFrame] = field(default_factory=list)
+    gone: list[pl.DataFrame] = field(default_factory=list)
+
+    def put(self, tenant: str, rows: pl.DataFrame) -> None:
+        """Note objects that were written, and that those under AFTER are gone."""
+        named = rows.with_columns(pl.lit(tenant).alias(TENANT))
+        self.written.append(named)
+        old = named.filter(pl.col(AFTER).is_not_null())
+        self.gone.append(old.select(TENANT, KEY, pl.col(AFTER).alias(SLOT)))
+
+    def took_out(self, tenant: str, keys: Sequence[str]) -> None:
+        """Note that no object of these keys is left in a part."""
+        for slot in range(SLOTS):
+            rows = pl.DataFrame({KEY: pl.Series(keys, dtype=pl.String)})
+            self.gone.append(
+                rows.select(pl.lit(tenant).alias(TENANT), KEY, pl.lit(slot, pl.UInt8).alias(SLOT))
+            )
+
+
+@dataclass
+class Journal:
+    """The ledger of a collection and its stamps; without `stamps` nobody else can be told of.
+
+    `proven` is the last stamp at which sums proved the ledger.
+    """
+
+    collection: str
+    ledger: Ledger
+    stamps: Stamps | None
+    proven: str = UNKNOWN
+
+    def begin(self) -> None:
+        """Note that the collection is new and empty."""
+        stamp = UNKNOWN
+        if self.stamps is not None:
+            stamp = new_stamp()
+            self.stamps.take(self.collection, stamp)
+        self.ledger.begin(stamp)
+
+    def stamp(self) -> str:
+        """Return the stamp of the last write, `UNKNOWN` where none is kept."""
+        told = self.stamps.now(self.collection) if self.stamps is not None else None
+        return told or UNKNOWN
+
+    def seen_all(self) -> Held | None:
+        """Return the ledger if it has seen every write up to now."""
+        return self._if_complete(self.stamp())
+
+    @contextmanager
+    def entry(self) -> Iterator[Entry]:
+        """Give what notes one write, under the lock of the index.
+
+        When the write fails nothing is noted: neither stamps nor sums will agree with the ledger.
+        """
+        stamp, before = new_stamp(), UNKNOWN
+        if self.stamps is not None:
+            before = self.stamps.take(self.collection, stamp) or UNKNOWN
+        entry = Entry(self._if_complete(before))
+        yield entry
+        written = pl.concat(entry.written) if entry.written else None
+        gone = pl.concat([_PLACE.to_frame(), *entry.gone])
+        complete = entry.held is not None
+        self.ledger.note(written, gone, stamp=stamp if complete else UNKNOWN)
+
+    def _if_complete(self, stamp: str) -> Held | None:
+        if stamp == UNKNOWN:
+            return None
+        held = self.ledger.read()
+        if held is None or stamp not in (held.stamp, self.proven):
+            return None
+        return held
