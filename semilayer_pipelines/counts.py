@@ -24,7 +24,9 @@ class Counts:
     are looked for again before they count as deleted. `nulled` counts values, not rows: they did
     not fit a field that is only metadata, and were left empty. `textless` are rows without a text,
     which are left out of the search: nothing is wrong with them, and there is nothing to embed.
-    `tokens` counts what the model read of the embedded rows; 0 where it does not tell.
+    `tokens` counts what the model read of the embedded rows; 0 where it does not tell. `recovered`
+    are rows that the store held and no search found, as after a crash of its server: they were
+    written again with the vectors that they had.
     """
 
     read: int = 0
@@ -42,6 +44,7 @@ class Counts:
     nulled: int = 0
     textless: int = 0
     tokens: int = 0
+    recovered: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

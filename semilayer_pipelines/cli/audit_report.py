@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from semilayer_pipelines.queries.audit import Audit, Found, Kind
+from semilayer_pipelines.queries.findings import Audit, Found, Kind
 
 __all__ = ["audit_json", "found_lines", "reporting"]
 

@@ -84,6 +84,7 @@ def describe(job: Job) -> str:
         f"{job.lens}: {job.mode.value} {job.status.value}{took}: {c.read:,} read, "
         f"{c.unchanged:,} unchanged, {c.embedded:,} embedded, {c.reused:,} vectors reused, "
         f"{c.written:,} written, {c.deleted:,} deleted, {c.failed:,} set aside"
+        + (f", {c.recovered:,} hidden from searches and written again" if c.recovered else "")
         + (f", {c.not_found:,} named and not found" if c.not_found else "")
         + (f", {c.truncated:,} cut by the model" if c.truncated else "")
         + (f", {c.textless:,} left out without a text" if c.textless else "")

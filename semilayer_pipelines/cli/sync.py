@@ -9,8 +9,8 @@ from semilayer_pipelines.cli.context import Here, env_option, json_option, say, 
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.lens_selection import takes_lens
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.queries.audit import Kind
 from semilayer_pipelines.queries.dry_run import DryRun, dry_run
+from semilayer_pipelines.queries.findings import Kind
 from semilayer_pipelines.queries.state import AS_IT_WAS_BUILT
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.lenses import Needs

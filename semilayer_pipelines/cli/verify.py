@@ -22,7 +22,8 @@ from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.queries.audit import Audit, Kind, audit
+from semilayer_pipelines.queries.audit import audit
+from semilayer_pipelines.queries.findings import Audit, Kind
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Lens

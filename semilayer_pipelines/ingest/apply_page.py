@@ -96,6 +96,8 @@ def begin_page(
         if have is target.index
         else pl.repeat(True, rows.height, eager=True)
     )
+    if have is not None and rows.height:
+        looked_for &= ~rows[KEY].is_in(target.distrusted.implode())
     vectors = begin_vectors(embed, rows, have, looked_for)
     out = leaving(opened, target.index, mapped, choice.may_hold)
     return Begun(page, mapped, actions.filter(written), vectors, out)

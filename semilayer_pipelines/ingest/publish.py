@@ -78,6 +78,7 @@ def publish(opened: OpenLens, run: Run, generation: Generation) -> Generation | 
     with opened.registry.read() as db:
         old = generations.active(db, opened.lens.id)
     _refuse_a_loss(opened, run, target, old)
+    target.notice_restart(run)
     if target.index is not None:
         target.index.settle()
     with locked(opened.store, old):

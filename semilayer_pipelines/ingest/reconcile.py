@@ -3,7 +3,7 @@
 Smart sync reconciles the active generation, repair one of its shards. A rebuild whose counts do not
 add up is reconciled before it is published. Nothing is deleted on absence alone (invariant 5). The
 source is asked once more for what the walk did not show, and a sync that would delete too much
-stops.
+stops. Objects that were marked as being at fault are written again (`marked_rows`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from semilayer_pipelines.ingest.guard import SHOWN_KEYS, Guard
 from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.leaving import removes_failed
+from semilayer_pipelines.ingest.marked_rows import forget_altered, marked_altered, recover_hidden
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
@@ -39,11 +40,15 @@ __all__ = ["reconcile"]
 
 @dataclass(frozen=True)
 class ComparedRows:
-    """Every row of the source, beside everything that the index had when the walk began."""
+    """Every row of the source, beside everything that the index had when the walk began.
+
+    Objects of the keys `altered` are not what their hashes say; String.
+    """
 
     run: Run
     target: Target
     known: KnownRows
+    altered: pl.Series
     missed: MissedUpdates
     removes_failed: bool
     cover = None
@@ -58,7 +63,13 @@ class ComparedRows:
         # so. That of a row without a text goes, with the tombstones, so that the guard counts it.
         if not self.removes_failed:
             self.known.mark_seen(mapped.failed[KEY])
-        return states
+        return self._as_marked(states, mapped.frame[KEY])
+
+    def _as_marked(self, states: pl.Series, keys: pl.Series) -> pl.Series:
+        if self.altered.is_empty():
+            return states
+        other = (states == Indexed.SAME) & keys.is_in(self.altered.implode())
+        return states.set(other, Indexed.OTHER)
 
     def may_hold(self, keys: pl.Series) -> pl.Series:
         """Say which of the keys the index had when the walk began."""
@@ -82,7 +93,9 @@ def reconcile(
     comparison each, and only a whole walk may delete. Raises `GuardStopped` after the writes and
     before any delete, and what `apply_page` and the bridge raise.
     """
-    index = target.index
+    if shard is None and not recover_hidden(opened, run, target):
+        return False
+    index, altered = target.index, marked_altered(opened, target)
     known = KnownRows(index.scan(shard=shard) if index else ())
     missed = MissedUpdates(opened, target.generation)
     reading = missed.reading(opened)
@@ -99,7 +112,14 @@ def reconcile(
                 reading, shard_window(target.generation.bounds, number), number, page_size
             )
         ),
-        ComparedRows(run, target, known, missed, removes_failed(opened)),
+        ComparedRows(
+            run,
+            target,
+            known,
+            pl.Series(altered, dtype=pl.String),
+            missed,
+            removes_failed(opened),
+        ),
         page_size=page_size,
     )
     if run.paused():
@@ -107,6 +127,8 @@ def reconcile(
     if not done.read:
         # Also where a person confirmed the deletes: they meant rows that are gone.
         refuse_hidden(opened)
+    if shard is None:
+        forget_altered(opened, run, target, altered)
     if shard is None and run.had_failed_rows:
         _forget_failed(opened, run)
     if index is None:

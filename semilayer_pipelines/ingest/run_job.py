@@ -225,6 +225,7 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
         # A few rows in a new index would pass for all of them. Only a whole walk fills it again.
         written_index(opened.registry, opened.store, generation)
     try:
+        target.notice_restart(run)
         complete = _choose_rows(opened, run, job, target)
     except NotFound:
         # A rebuild in place may have dropped the index between two looks at it.

@@ -3,13 +3,15 @@
 A generation's physical index is made when the first vector is known, because only then its
 dimension is. Whoever fills a shard is its only writer and appends new rows; everybody else merges,
 because two may bring the same row.
+
+Every write takes the lock here, and so here a restart of the store is noticed and mended first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import NoReturn
 
 import polars as pl
@@ -21,11 +23,13 @@ from semilayer_pipelines.ingest.decision import Action
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.ingest.store_restart import look, mend, note_look, restarted
 from semilayer_pipelines.ingest.stored_fields import as_stored, require_held
 from semilayer_pipelines.one_model import require_dimension
-from semilayer_pipelines.registry import changes, generations
+from semilayer_pipelines.registry import changes, generations, marked_rows
 from semilayer_pipelines.registry.generations import Generation, GenerationState
 from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.marked_rows import Fault
 from semilayer_pipelines.stores.protocol import KEY, Index, IndexSchema
 
 __all__ = ["LogKeys", "Target"]
@@ -115,6 +119,8 @@ class Target:
         generation is being built, it notes them in the change log, by which that one catches up.
         Told before the write, because a run may die between the two.
 
+        Where the store was started again, what that hid is written again before.
+
         Raises `StartOver` when the generation was replaced or dropped meanwhile, `Fenced` when
         another run has taken over: whoever takes over takes the lease first and this lock after.
         """
@@ -123,16 +129,40 @@ class Target:
                 held.enter_context(index.lock())
             except NotFound:
                 raise StartOver from None
+            seen = look(self._opened, index)
 
-            def mine(db: Connection) -> bool:
-                self.check_current(db)
+            def mine(db: Connection) -> tuple[Generation, bool]:
+                current = self.check_current(db)
                 run.lease.check(db)
-                return generations.building(db, self._opened.lens.id) is not None
+                note_look(db, current, seen)
+                return current, generations.building(db, self._opened.lens.id) is not None
 
-            rebuilt = self._opened.registry.transact(mine)
+            current, rebuilt = self._opened.registry.transact(mine)
+            if seen is not None and restarted(current, seen):
+                mend(self._opened, run, index, current, seen)
             # What a caller named is in the log already.
             walks = not self._is_built and run.mode is not Mode.RECORDS
             yield partial(self._log, run) if rebuilt and walks else _no_log
+
+    def notice_restart(self, run: Run) -> None:
+        """Mend what a restart of the store has hidden, though the run may have nothing to write.
+
+        Raises what `locked` raises.
+        """
+        if self.index is None:
+            return
+        seen = look(self._opened, self.index)
+        if seen is not None and self.generation.incarnation != seen.incarnation:
+            with self.locked(self.index, run):
+                pass
+
+    @cached_property
+    def distrusted(self) -> pl.Series:
+        """The keys of the index in use whose vectors are not those of their texts; String."""
+        with self._opened.registry.read() as db:
+            active = generations.active(db, self._opened.lens.id)
+            keys = [] if active is None else marked_rows.keys(db, active.id, [Fault.VECTOR])
+        return pl.Series(keys, dtype=pl.String)
 
     def _log(self, run: Run, keys: Sequence[str]) -> None:
         lens_id, now = self._opened.lens.id, self._opened.clock()
@@ -145,10 +175,11 @@ class Target:
     def _is_built(self) -> bool:
         return self.generation.state is GenerationState.BUILDING
 
-    def check_current(self, db: Connection) -> None:
-        """Raise `StartOver` unless the generation is what it was: the active or the built one.
+    def check_current(self, db: Connection) -> Generation:
+        """Return the generation as it is now: the active or the built one, whichever it was.
 
-        In a transaction that may write; the active one stays so until it ends.
+        In a transaction that may write; the active one stays so until it ends. Raises `StartOver`
+        when another is in its place.
         """
         current = (
             generations.building(db, self._opened.lens.id)
@@ -157,6 +188,7 @@ class Target:
         )
         if current is None or current.id != self.generation.id:
             raise StartOver
+        return current
 
     def write(self, index: Index, objects: pl.DataFrame, actions: pl.Series) -> int:
         """Write objects under the lock, each as its `Action` says.

@@ -18,6 +18,7 @@ from semilayer_pipelines.orchestration.names import RESOURCE
 from semilayer_pipelines.orchestration.retention import retention_job, retention_schedule
 from semilayer_pipelines.orchestration.schedules import cadence_schedules
 from semilayer_pipelines.orchestration.sensors import due_jobs_sensor
+from semilayer_pipelines.orchestration.store_watch import store_watch_sensor
 from semilayer_pipelines.project import Project
 
 __all__ = ["build_definitions"]
@@ -42,7 +43,7 @@ def build_definitions(
         assets=[asset for of_lens in assets.values() for asset in of_lens],
         asset_checks=checks,
         jobs=[*jobs, retention_job],
-        sensors=[due_jobs_sensor(jobs, identity=_identity(project))],
+        sensors=[due_jobs_sensor(jobs, identity=_identity(project)), store_watch_sensor()],
         schedules=[*cadence_schedules(jobs), *check_schedules, retention_schedule],
         resources={RESOURCE: project},
         executor=executor,

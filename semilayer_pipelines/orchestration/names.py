@@ -14,6 +14,7 @@ __all__ = [
     "RESOURCE",
     "RETENTION",
     "SENSOR",
+    "STORE_WATCH",
     "TAG_JOB_ID",
     "asset_key",
     "job_tags",
@@ -57,6 +58,9 @@ RESOURCE = "semilayer"
 
 SENSOR = "due_jobs"
 """The sensor that launches due jobs."""
+
+STORE_WATCH = "store_watch"
+"""The sensor that notices restarts of stores."""
 
 CHECKS = {
     "rows_match_source": "As many vectors as the source has rows; rows that are set aside or whose "

@@ -9,8 +9,9 @@ from semilayer_pipelines.errors import DimensionChanged, FieldsChanged
 from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.open_lens import as_indexed
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.queries.audit import Audit, Kind, audit
+from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.estimate import Estimate, estimate
+from semilayer_pipelines.queries.findings import Audit, Kind
 from semilayer_pipelines.queries.state import require_syncable
 from semilayer_pipelines.registry.lenses import Needs
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.embedders.rate import known_rate
-from semilayer_pipelines.queries.audit import ToEmbed
+from semilayer_pipelines.queries.findings import ToEmbed
 
 __all__ = ["Estimate", "estimate"]
 

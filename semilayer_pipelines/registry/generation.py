@@ -32,6 +32,8 @@ class Generation:
     which it was begun, `settled` what was settled then (see `cursors.IncrementalCursor`).
     `dimension` is `None` until the first vector. `embedded_by` tells backend, precision and device
     of whatever made the vectors: they may differ between machines, the space does not.
+    `incarnation` is the start of the store that was seen last, under the write lock at `watched_at`
+    (see `store_watch`); `None` where a store tells of none.
     """
 
     id: int
@@ -53,6 +55,8 @@ class Generation:
     retired_at: datetime | None
     embedded_by: tuple[str, ...] = ()
     settled: str | None = None
+    incarnation: str | None = None
+    watched_at: datetime | None = None
 
     @property
     def shard_count(self) -> int:
@@ -82,4 +86,6 @@ def generation_of(row: Row[Any]) -> Generation:
         retired_at=row.retired_at,
         embedded_by=tuple(row.embedded_by or ()),
         settled=row.settled,
+        incarnation=row.incarnation,
+        watched_at=row.watched_at,
     )

@@ -40,6 +40,7 @@ __all__ = [
     "retired",
     "retired_before",
     "set_dimension",
+    "watched",
 ]
 
 _generations = tables.generations.c
@@ -56,6 +57,11 @@ def active(db: Connection, lens_id: int, *, held: bool = False) -> Generation | 
 def building(db: Connection, lens_id: int) -> Generation | None:
     """Return the generation that is being filled."""
     return _one(db, _generations.building_slot == lens_id)
+
+
+def watched(db: Connection) -> list[Generation]:
+    """Return the active generations of all lenses under which a start of the store was seen."""
+    return _many(db, _generations.active_slot.is_not(None) & _generations.incarnation.is_not(None))
 
 
 def open_next(

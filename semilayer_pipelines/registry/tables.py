@@ -40,6 +40,7 @@ __all__ = [
     "generations",
     "jobs",
     "lenses",
+    "marked_rows",
     "metadata",
     "page_log",
     "shards",
@@ -197,8 +198,21 @@ generations = Table(
     Column("retired_at", UtcDateTime),
     Column("settled", Text),
     Column("embedded_by", JSON),
+    Column("incarnation", Text),
+    Column("watched_at", UtcDateTime),
+    Column("hidden", BigInteger, nullable=False, server_default=text("0")),
+    Column("recovered", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("lens_id", "number"),
     sqlite_autoincrement=True,
+)
+
+# Objects of a generation that somebody found at fault, for the next smart sync to write again.
+marked_rows = Table(
+    "sl_marked_rows",
+    metadata,
+    Column("generation_id", ForeignKey(generations.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("fault", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
 )
 
 shards = Table(

@@ -12,7 +12,8 @@ from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import RunEnd
-from semilayer_pipelines.queries.audit import Kind, audit
+from semilayer_pipelines.queries.audit import audit
+from semilayer_pipelines.queries.findings import Kind
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode

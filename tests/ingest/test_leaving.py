@@ -14,8 +14,9 @@ from semilayer_pipelines.errors import (
     SemilayerError,
     TooManyFailures,
 )
-from semilayer_pipelines.queries.audit import Kind, audit
+from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.explain import explain
+from semilayer_pipelines.queries.findings import Kind
 from semilayer_pipelines.queries.old_vectors import old_vectors
 from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry import failed_rows

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.ingest.run_job import RunEnd
-from semilayer_pipelines.queries.audit import Kind, audit
+from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.explain import explain
+from semilayer_pipelines.queries.findings import Kind
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode

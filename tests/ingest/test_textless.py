@@ -9,10 +9,11 @@ import pytest
 
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import EmbeddingRejected, GuardStopped
-from semilayer_pipelines.queries.audit import Kind, audit
+from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.checks import Check, check_lens
 from semilayer_pipelines.queries.dry_run import dry_run
 from semilayer_pipelines.queries.explain import explain
+from semilayer_pipelines.queries.findings import Kind
 from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.queries.state import read_lens
 from semilayer_pipelines.registry import failed_rows, jobs

@@ -13,9 +13,10 @@ from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control.push import plan_push
 from semilayer_pipelines.errors import ConfigError, StoreFull
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, drop_retired, tidy
-from semilayer_pipelines.queries.audit import OUT_OF_LINE, audit
+from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.checks import Check, check_lens
 from semilayer_pipelines.queries.explain import explain
+from semilayer_pipelines.queries.findings import OUT_OF_LINE
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode

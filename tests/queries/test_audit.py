@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from semilayer_pipelines.ingest.run_job import run_job
-from semilayer_pipelines.queries.audit import OUT_OF_LINE, SHOWN_IDS, Audit, Kind, audit
+from semilayer_pipelines.queries.audit import audit
+from semilayer_pipelines.queries.findings import OUT_OF_LINE, SHOWN_IDS, Audit, Kind
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode

@@ -8,8 +8,8 @@ import pytest
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import open_embedder
-from semilayer_pipelines.queries.audit import ToEmbed
 from semilayer_pipelines.queries.estimate import Estimate, estimate
+from semilayer_pipelines.queries.findings import ToEmbed
 from tests.embedders.tiny_model import save_tiny_model
 
 

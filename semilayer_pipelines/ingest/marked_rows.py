@@ -1,0 +1,76 @@
+"""Objects that were marked as being at fault (`semilayer verify --heal`), and are written again.
+
+An object that no search finds is written again as it is. One whose fields or vector are not those
+of its row counts as another one: the walk over the source writes it, and embeds its text where the
+vector is at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.ingest.confirm_absent import LOOK_UP_ROWS, in_chunks
+from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.ingest.store_restart import write_again
+from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.registry import marked_rows, store_watch
+from semilayer_pipelines.registry.marked_rows import Fault
+
+__all__ = ["forget_altered", "marked_altered", "recover_hidden"]
+
+_ALTERED = (Fault.FIELDS, Fault.VECTOR)
+_HIDDEN = (Fault.HIDDEN,)
+
+
+def recover_hidden(opened: OpenLens, run: Run, target: Target) -> bool:
+    """Write what no search finds again, a chunk at a time; return False when paused on the way."""
+    index = target.index
+    while index is not None and (keys := _marked(opened, target, _HIDDEN, LOOK_UP_ROWS)):
+        if run.paused():
+            return False
+        with target.locked(index, run):
+            recovered = write_again(index, keys)
+            _clear(opened, run, target, _HIDDEN, keys, recovered=recovered)
+        run.progress.add(Counts(recovered=recovered))
+    return True
+
+
+def marked_altered(opened: OpenLens, target: Target) -> list[str]:
+    """Return the keys of objects whose fields or vectors are not those of their rows."""
+    return _marked(opened, target, _ALTERED)
+
+
+def forget_altered(opened: OpenLens, run: Run, target: Target, keys: Sequence[str]) -> None:
+    """Take the marks off objects that a whole walk has written again."""
+    for some in in_chunks(keys):
+        _clear(opened, run, target, _ALTERED, some)
+
+
+def _marked(
+    opened: OpenLens, target: Target, faults: Sequence[Fault], limit: int | None = None
+) -> list[str]:
+    with opened.registry.read() as db:
+        return marked_rows.keys(db, target.generation.id, faults, limit)
+
+
+def _clear(
+    opened: OpenLens,
+    run: Run,
+    target: Target,
+    faults: Sequence[Fault],
+    keys: Sequence[str],
+    *,
+    recovered: int = 0,
+) -> None:
+    def clear(db: Connection) -> None:
+        target.check_current(db)
+        run.lease.check(db)
+        marked_rows.clear(db, target.generation.id, faults, keys)
+        if recovered:
+            store_watch.note_recovered(db, target.generation.id, recovered)
+
+    opened.registry.transact(clear)

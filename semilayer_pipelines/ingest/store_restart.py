@@ -1,0 +1,106 @@
+"""A restart of the store: noticed before every page, and what it took out of search is mended.
+
+A server that crashes loses the rows that its vector index had not on disk yet. It holds them, it
+counts them, and no search finds them. So each look at a store, under the write lock, notes which
+start of it answered. When that is another, the rows written since the last look are searched for by
+their own vectors, with the last ones before it. Those that are not found are written again with the
+vectors they have.
+
+The new start is noted when all of that is done, with the time from before it began. A run that dies
+on the way leaves it to whoever comes next.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable
+from semilayer_pipelines.ingest.confirm_absent import in_chunks
+from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.registry import store_watch
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.store_watch import Seen
+from semilayer_pipelines.stores.protocol import Index
+
+__all__ = ["look", "mend", "note_look", "restarted", "write_again"]
+
+NOTED_EVERY = timedelta(seconds=15)
+"""A look that finds no restart is noted this often: the rows written since are searched for."""
+
+logger = logging.getLogger(__name__)
+
+
+def look(opened: OpenLens, index: Index) -> Seen | None:
+    """Ask which start of the store answers; `None` where it does not tell."""
+    at = opened.clock()
+    incarnation = retrying(index.incarnation, StoreUnavailable)
+    return None if incarnation is None else Seen(incarnation, at)
+
+
+def restarted(generation: Generation, seen: Seen | None) -> bool:
+    """Say whether another start of the store was seen last under this generation."""
+    return seen is not None and generation.incarnation not in (None, seen.incarnation)
+
+
+def note_look(db: Connection, generation: Generation, seen: Seen | None) -> None:
+    """Note a look under the write lock: the first one, and now and then one that found nothing."""
+    if seen is None or restarted(generation, seen):
+        return
+    before = generation.watched_at
+    # Either way: a clock that was set back gives rows times from before the last look.
+    if before is None or abs(seen.at - before) > NOTED_EVERY:
+        store_watch.note(db, generation.id, seen)
+
+
+def mend(opened: OpenLens, run: Run, index: Index, generation: Generation, seen: Seen) -> None:
+    """Find what a restart has hidden, write it again, and note the start; under the write lock.
+
+    Raises `Fenced` when another run has taken over, and what the store raises.
+    """
+    logger.warning(
+        "The store was started again; looking for rows of %s that no search finds any more.",
+        opened.lens.name,
+    )
+    keys = retrying(lambda: index.last_written(generation.watched_at), StoreUnavailable)
+    retrying(index.settle, StoreUnavailable)
+    recovered = 0
+    for some in in_chunks(keys):
+        run.lease.refuse_if_lost()
+        recovered += _recover(index, some)
+
+    def note(db: Connection) -> None:
+        run.lease.check(db)
+        store_watch.note(db, generation.id, seen)
+        store_watch.note_recovered(db, generation.id, recovered)
+
+    opened.registry.transact(note)
+    run.progress.add(Counts(recovered=recovered))
+    if recovered:
+        logger.warning(
+            "%d rows of %s were hidden by a restart of the server; written again.",
+            recovered,
+            opened.lens.name,
+        )
+
+
+def _recover(index: Index, keys: list[str]) -> int:
+    hidden = retrying(lambda: index.hidden(keys), StoreUnavailable)
+    return write_again(index, hidden) if hidden else 0
+
+
+def write_again(index: Index, keys: list[str]) -> int:
+    """Write objects again under the lock, so that searches find them; return how many there were.
+
+    One that the store rejects stays as it is: a smart sync meets the row and says what is wrong.
+    """
+    try:
+        return retrying(lambda: index.rewrite(keys), StoreUnavailable)
+    except ObjectsRejected as some:
+        logger.warning("%s", some)
+        return some.written

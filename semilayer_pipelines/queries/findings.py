@@ -1,0 +1,80 @@
+"""What an audit finds of an index: kinds of differences, how many of each, and the first ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from semilayer_pipelines.bridges.protocol import HiddenRows
+from semilayer_pipelines.errors import IndexDamaged
+
+__all__ = ["OUT_OF_LINE", "SHOWN_IDS", "Audit", "Found", "Kind", "ToEmbed"]
+
+SHOWN_IDS = 20
+"""Ids kept of each kind; the rest are counted."""
+
+
+class Kind(StrEnum):
+    """What an audit finds of a row or an object."""
+
+    MISSING = "missing"
+    STALE = "stale"
+    WRONG_MODEL = "wrong model"
+    DOUBLED = "doubled"
+    ORPHAN = "orphan"  # an object that no row should have
+    PENDING = "pending"  # differs, and a change that was accepted will bring it in
+    SET_ASIDE = "set aside"  # cannot be mapped, so there is nothing that it should be indexed as
+    TEXTLESS = "textless"  # nothing to embed, so it is left out of the search
+    NO_KEY = "no key"  # NULL in a key column, so nothing can name it: counted, and without an id
+
+
+OUT_OF_LINE = (Kind.MISSING, Kind.STALE, Kind.WRONG_MODEL, Kind.DOUBLED, Kind.ORPHAN)
+"""The kinds that a smart sync would mend."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How many of a kind, and the first ids of them."""
+
+    count: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ToEmbed:
+    """Texts that a sync would embed: how many, their characters, and some of them."""
+
+    texts: int
+    characters: int
+    sample: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    `rows` were read from the source, `objects` are in the index. `problems` concern the index as a
+    whole; `rebuild` says that only a rebuild mends them, `outgrown` that no job can write before
+    it, because columns have types that the index cannot hold. `nulled` says by field how many
+    values do not fit and are left empty. `hidden` says why the source may hide rows from this user;
+    where it shows none at all, that is a problem. `damage` is why the index cannot be read.
+    `seconds` is how long it took.
+    """
+
+    rows: int
+    objects: int
+    found: Mapping[Kind, Found]
+    problems: tuple[str, ...]
+    rebuild: bool
+    to_embed: ToEmbed
+    seconds: float
+    nulled: Mapping[str, int] = field(default_factory=dict)
+    hidden: HiddenRows | None = None
+    outgrown: bool = False
+    damage: IndexDamaged | None = None
+
+    @property
+    def in_line(self) -> bool:
+        """Say whether the index is what the source says it should be."""
+        return not self.problems and not any(self.found[kind].count for kind in OUT_OF_LINE)

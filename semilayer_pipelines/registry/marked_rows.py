@@ -1,0 +1,68 @@
+"""Objects of a generation that were found at fault, kept until a smart sync has written them again.
+
+Their hashes are those of their rows, so no comparison would ever write them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+
+from sqlalchemy import Connection, delete, literal, select
+
+from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry.sql import among, insert, rows_of
+
+__all__ = ["Fault", "clear", "keys", "mark"]
+
+_marked = tables.marked_rows.c
+
+
+class Fault(StrEnum):
+    """What is wrong with an object."""
+
+    HIDDEN = "hidden"  # no search finds it
+    FIELDS = "fields"  # they are not those of its row
+    VECTOR = "vector"  # it is not that of its text
+
+
+def mark(db: Connection, generation_id: int, fault: Fault, keys: Sequence[str]) -> None:
+    """Mark objects; those that are marked already stay so."""
+    if not keys:
+        return
+    given = rows_of(db, key=keys)
+    # SQLite takes ON CONFLICT after a bare FROM for a join; a WHERE in between tells it apart.
+    chosen = select(literal(generation_id), literal(fault.value), given.c.key).where(
+        given.c.position > 0
+    )
+    new = insert(db, tables.marked_rows).from_select(["generation_id", "fault", "key"], chosen)
+    db.execute(new.on_conflict_do_nothing())
+
+
+def keys(
+    db: Connection, generation_id: int, faults: Collection[Fault], limit: int | None = None
+) -> list[str]:
+    """Return the keys of objects with one of these faults, in their order, each once."""
+    query = (
+        select(_marked.key)
+        .where(_marked.generation_id == generation_id, _marked.fault.in_(list(faults)))
+        .distinct()
+        .order_by(_marked.key)
+        .limit(limit)
+    )
+    return list(db.scalars(query))
+
+
+def clear(
+    db: Connection, generation_id: int, faults: Collection[Fault], keys: Sequence[str]
+) -> None:
+    """Take marks off objects that were written again."""
+    if not keys:
+        return
+    db.execute(
+        delete(tables.marked_rows).where(
+            _marked.generation_id == generation_id,
+            _marked.fault.in_(list(faults)),
+            among(db, _marked.key, keys),
+        )
+    )
