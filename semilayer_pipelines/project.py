@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from semilayer_pipelines.embedders.protocol import Embedder
     from semilayer_pipelines.stores.lock import Lock
     from semilayer_pipelines.stores.protocol import Store
+    from semilayer_pipelines.stores.stamps import Stamps
 
 __all__ = ["CONFIG_NAME", "Project", "Settings", "read_project_env", "utc_now"]
 
@@ -227,6 +228,7 @@ class Project:
                 environ=self.environ,
                 owner=lambda: self._made_at(env),
                 locks=self._shared_locks,
+                stamps=self._stamps,
             )
         return self._stores[env]
 
@@ -247,6 +249,12 @@ class Project:
 
         engine = make_engine(self.settings.registry_url, pooled=False)
         return lambda name: SharedLock(engine, name)
+
+    @cached_property
+    def _stamps(self) -> Stamps:
+        from semilayer_pipelines.registry.index_stamps import IndexStamps
+
+        return IndexStamps(self.registry)
 
     @cached_property
     def _stores(self) -> dict[str, Store]:

@@ -38,6 +38,7 @@ __all__ = [
     "environments",
     "failed_rows",
     "generations",
+    "index_stamps",
     "jobs",
     "lenses",
     "marked_rows",
@@ -125,6 +126,13 @@ dropped_indexes = Table(
     Column("index_name", Text, primary_key=True),
     Column("env", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+)
+
+index_stamps = Table(
+    "sl_index_stamps",
+    metadata,
+    Column("index_name", Text, primary_key=True),
+    Column("stamp", Text, nullable=False),
 )
 
 jobs = Table(

@@ -12,6 +12,7 @@ from semilayer_pipelines.stores.lock import Lock, WriterLock
 
 if TYPE_CHECKING:
     from semilayer_pipelines.stores.protocol import Store
+    from semilayer_pipelines.stores.stamps import Stamps
 
 __all__ = ["StoreKind", "check_names", "open_store", "store_kind"]
 
@@ -41,14 +42,15 @@ def open_store(
     environ: Mapping[str, str] | None = None,
     owner: Callable[[], str] = lambda: "",
     locks: Callable[[str], Lock] | None = None,
+    stamps: Stamps | None = None,
 ) -> Store:
     """Open the store of one environment; nothing is written before the first index is created.
 
     `directory` is where an embedded store keeps its files, and write locks theirs. A server is
     found by the settings in `environ`; on one that several projects share, `owner` tells this one's
     indexes from those of others. `locks` gives the write lock of an index where writers are
-    on several machines. Raises `ConfigError` for a kind that does not exist and for settings that
-    cannot be used.
+    on several machines, and `stamps` keeps who wrote to one last. Raises `ConfigError` for a kind
+    that does not exist and for settings that cannot be used.
     """
     match store_kind(kind):
         case StoreKind.LANCEDB:
@@ -65,6 +67,7 @@ def open_store(
                 folder=directory,
                 owner=owner,
                 locks=locks or (lambda name: WriterLock(directory / "locks" / f"{name}.lock")),
+                stamps=stamps,
             )
 
 

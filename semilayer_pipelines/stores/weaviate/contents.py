@@ -14,12 +14,12 @@ import polars as pl
 
 from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, ROW_HASH, SHARD, TEXT_HASH
+from semilayer_pipelines.stores.stamps import UNKNOWN
 from semilayer_pipelines.stores.weaviate.journal import Journal
 from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
 from semilayer_pipelines.stores.weaviate.placing import SLOT
 from semilayer_pipelines.stores.weaviate.reads import ID, Reads, Sums
 from semilayer_pipelines.stores.weaviate.schema import CHECKS, LATER, VECTOR_AT
-from semilayer_pipelines.stores.weaviate.stamps import UNKNOWN
 
 __all__ = ["AT_ONCE", "Contents", "Strays"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from semilayer_pipelines.stores.protocol import KEY
+from semilayer_pipelines.stores.stamps import UNKNOWN, Stamps, new_stamp
 from semilayer_pipelines.stores.weaviate.ids import SLOTS
 from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held, Ledger
 from semilayer_pipelines.stores.weaviate.placing import AFTER, SLOT
-from semilayer_pipelines.stores.weaviate.stamps import UNKNOWN, Stamps, new_stamp
 
 __all__ = ["Entry", "Journal"]
 

@@ -26,6 +26,7 @@ from semilayer_pipelines.errors import ConfigError, NotFound, nearest
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import IndexSchema
+from semilayer_pipelines.stores.stamps import Stamps
 from semilayer_pipelines.stores.weaviate.connection import T, connected, persistently
 from semilayer_pipelines.stores.weaviate.incarnation import incarnation
 from semilayer_pipelines.stores.weaviate.index import WeaviateIndex
@@ -42,7 +43,6 @@ from semilayer_pipelines.stores.weaviate.schema import (
     owner_of,
 )
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
-from semilayer_pipelines.stores.weaviate.stamps import Stamps
 
 __all__ = ["WeaviateStore"]
 

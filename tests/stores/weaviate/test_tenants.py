@@ -293,6 +293,7 @@ def test_what_each_verb_asks_of_how_many_tenants(double: Double, index: Index) -
         double.faults.calls.clear()
         index.upsert(objects(names(2), title="t0"))
         assert double.faults.calls == {
+            "Search": 1,
             "BatchObjects": 1,
             "TenantsGet": 1,
             "BatchDelete": count - 1,
