@@ -241,7 +241,7 @@ def test_machines_that_share_postgresql_and_weaviate_fill_one_index_and_double_n
     # then the index is the source, and no lock was a file of one machine
     assert lab.audit().clean
     assert lab.index.count() == ROWS
-    assert not (lab.project.settings.home / "weaviate").exists()
+    assert not (lab.project.settings.home / "weaviate" / "locks").exists()
     lab.project.store(ENV).drop(lab.index.name)
 
 
