@@ -199,6 +199,11 @@ class Reads:
         matching = self.count(condition)
         if len(found) >= matching:
             return once
+        # An object that was replaced between the server's two steps, finding and reading, is in no
+        # answer. The next one has the new object.
+        found, again = self._near_once(vector, limit, condition)
+        if len(again) >= limit or len(found) >= matching:
+            return again[:limit]
         if matching > MOST_COMPARED:
             # The more are asked for, the farther the server looks.
             return newest_of_each(self._near(vector, MOST_COMPARED, condition))[:limit]

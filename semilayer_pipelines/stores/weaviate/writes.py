@@ -8,10 +8,13 @@ answer is in doubt: it is looked up and placed again, never written over (see `p
 from __future__ import annotations
 
 import random
+import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -31,7 +34,10 @@ from semilayer_pipelines.stores.weaviate.placing import BEFORE, no_places, place
 from semilayer_pipelines.stores.weaviate.reads import IDS_AT_ONCE, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 
-__all__ = ["Put", "Writes"]
+__all__ = ["REQUESTS_AT_ONCE", "Put", "Writes", "ids_under"]
+
+REQUESTS_AT_ONCE = 2
+"""Requests under way in one write; keys are distinct, so their order does not matter."""
 
 _ALL_FAILED = "Every object failed during insertion. Here is the set of all errors: "
 _DELETE_ROUNDS = 50
@@ -59,6 +65,7 @@ class Writes:
     lock: Lock
     most_bytes: int
     later: bool
+    _confirming: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, objects: pl.DataFrame, *, absent: bool = False, in_doubt: bool = False) -> Put:
         """Write objects until each is acknowledged or refused for itself.
@@ -68,11 +75,12 @@ class Writes:
         `StoreFull`, `DimensionChanged` and `NotFound`.
         """
         there = no_places() if absent else self._places(objects)
-        puts = []
-        for chunk in chunks(objects, self.reads.schema.dimension):
-            put = partial(self._put_chunk, chunk, there, in_doubt=in_doubt)
-            # An interrupt waits until the last answer: the lock outlasts the request.
-            puts.append(to_the_end(put))
+        put_one = partial(self._put_chunk, there=there, in_doubt=in_doubt)
+        puts = list[Put]()
+        parts = chunks(objects, self.reads.schema.dimension)
+        while some := list(islice(parts, REQUESTS_AT_ONCE)):
+            # An interrupt waits until the last answer: the lock outlasts the requests.
+            puts += to_the_end(partial(_side_by_side, put_one, some))
         rejected = {key: reason for each in puts for key, reason in each.rejected.items()}
         return Put(pl.concat([each.written for each in puts]) if puts else objects, rejected)
 
@@ -91,7 +99,7 @@ class Writes:
         """
         written, rejected = [], dict[str, str]()
         for wait in (*WAITS_S, None):
-            self.lock.confirm()
+            self._confirm_lock()
             rows = placed(chunk, there, in_doubt=in_doubt)
             self.delete(ids_under(rows, BEFORE))
             now = time.time_ns() // 1_000
@@ -126,6 +134,10 @@ class Writes:
             rejected |= dict(zip(chunk[KEY], texts, strict=True))
         return Put(pl.concat(written), rejected)
 
+    def _confirm_lock(self) -> None:
+        with self._confirming:  # it may be a connection, which takes one question at a time
+            self.lock.confirm()
+
     def _send(self, objects: list[Any]) -> tuple[dict[int, str], StoreUnavailable | None]:
         """Send objects once; return the errors by position, and why all of them are in doubt."""
         if not objects:
@@ -149,7 +161,7 @@ class Writes:
         matching = Filter.by_id().contains_any(ids)
         delete = partial(self.reads.collection.data.delete_many, where=matching)
         for _ in range(_DELETE_ROUNDS):
-            self.lock.confirm()
+            self._confirm_lock()
             done = ask_index(self.reads.index, delete)
             deleted += int(done.successful)
             if done.matches == done.successful:
@@ -178,6 +190,15 @@ class Writes:
                     )
                 case Fault.TROUBLE | Fault.POISON:
                     pass
+
+
+def _side_by_side(
+    put_one: Callable[[pl.DataFrame], Put], some: Sequence[pl.DataFrame]
+) -> list[Put]:
+    if len(some) == 1:
+        return [put_one(some[0])]
+    with ThreadPoolExecutor(len(some)) as threads:
+        return list(threads.map(put_one, some))
 
 
 def ids_under(rows: pl.DataFrame, column: str) -> list[str]:
