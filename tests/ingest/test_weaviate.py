@@ -171,12 +171,17 @@ def test_a_row_that_the_store_rejects_is_set_aside_and_the_others_go_on(
 
 @needs_the_double
 def test_a_read_only_store_fails_the_job_and_sets_no_row_aside(lab: Lab, double: Double) -> None:
-    double.faults.read_only = True
+    double.faults.add(
+        "BatchObjects",
+        Kind.OBJECTS,
+        times=99,
+        text="store is read-only due to: resource pressure",
+    )
     with pytest.raises(StoreFull, match="read-only"):
         lab.full()
     with lab.project.registry.read() as db:
         assert failed_rows.count(db, lab.lens.id) == 0
-    double.faults.read_only = False
+    double.faults.waiting.clear()
     lab.full()
     assert lab.audit().clean
 
