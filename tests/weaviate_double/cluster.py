@@ -20,20 +20,23 @@ class Cluster:
     version: str
     term: int = 2
     applied: int = 2
-    initial: int | None = None  # what was applied when this life began; not told of the first
+    changed: int = 0  # the last entry that changed something
+    initial: int = 0  # the same, when this life began; not told where it is 0
 
     def note_change(self) -> None:
-        """Count a change of the schema, each of which is an entry of the log."""
+        """Count a change of classes, tenants or aliases, each of which is an entry of the log."""
         self.applied += 1
+        self.changed = self.applied
 
     def note_restart(self) -> None:
+        """Begin a term, which is an entry as well, but changes nothing."""
         self.term += 1
-        self.initial = self.applied
         self.applied += 1
+        self.initial = self.changed
 
     def statistics(self) -> dict[str, Any]:
-        initial = {} if self.initial is None else {"initialLastAppliedIndex": self.initial}
-        first = {"bootstrapped": True} if self.initial is None else {}
+        initial = {"initialLastAppliedIndex": self.initial} if self.initial else {}
+        first = {} if self.initial else {"bootstrapped": True}
         node = {
             **first,
             "candidates": {},

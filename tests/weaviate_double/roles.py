@@ -9,7 +9,7 @@ class Denied(Exception):
     """A permission is missing; the text is what the server says."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Role:
     """What a user may not do, by the server's names: `read_tenants`, `update_data` and so on."""
 

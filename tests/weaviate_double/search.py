@@ -107,7 +107,7 @@ def _result(
     asked = request.properties
     names = (
         list(kinds)
-        if asked.return_all_nonref_properties
+        if asked.return_all_nonref_properties or not request.HasField("properties")
         else [name for name in asked.non_ref_properties if name in kinds]
     )
     metadata = search_get_pb2.MetadataResult(
