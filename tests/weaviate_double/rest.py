@@ -8,10 +8,10 @@ import ssl
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.weaviate_double.port import Tls
 from tests.weaviate_double.roles import Denied
 from tests.weaviate_double.routes import Reply, Routes
 from tests.weaviate_double.rules import Refused
@@ -20,14 +20,6 @@ _NO_KEY = (
     "anonymous access not enabled. Please authenticate through one of the available methods: "
     "[API-keys]"
 )
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Files of a certificate for `localhost` and of its key."""
-
-    certificate: Path
-    key: Path
 
 
 @dataclass

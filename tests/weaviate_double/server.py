@@ -7,19 +7,15 @@ import threading
 import time
 from collections.abc import Collection as Names
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-
-import grpc
-from weaviate.proto.v1 import weaviate_pb2_grpc
 
 from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.stores.weaviate import connection
 from tests.weaviate_double.cluster import Cluster
 from tests.weaviate_double.faults import Fault, Faults
-from tests.weaviate_double.rest import Rest, Tls
+from tests.weaviate_double.port import GrpcPort, Tls
+from tests.weaviate_double.rest import Rest
 from tests.weaviate_double.roles import Role
 from tests.weaviate_double.routes import Routes
 from tests.weaviate_double.service import Service
@@ -28,22 +24,20 @@ from tests.weaviate_double.state import State
 __all__ = ["Double", "Tls"]
 
 VERSION = "1.39.0"
-_MESSAGE = 104_858_000
 
 
 @dataclass
 class Double:
     """A running stand-in and the way to make it fail."""
 
-    grpc_port: int
     rest: Rest
+    grpc: GrpcPort
     state: State
     cluster: Cluster
     role: Role
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults
     away_s: float = 0.2  # how long a killed server refuses connections
     starting_s: float = 0.2  # how long it is up and not ready then
-    _grpc: Any = None
     _killing: list[threading.Thread] = field(default_factory=list)
 
     @property
@@ -53,7 +47,7 @@ class Double:
         scheme, host = ("https", "localhost") if self.rest.tls else ("http", "127.0.0.1")
         return {
             "WEAVIATE_URL": f"{scheme}://{host}:{self.rest.port}",
-            "WEAVIATE_GRPC_URL": f"{scheme}://{host}:{self.grpc_port}",
+            "WEAVIATE_GRPC_URL": f"{scheme}://{host}:{self.grpc.port}",
         }
 
     @property
@@ -81,8 +75,11 @@ class Double:
         state, role = State(async_indexing=async_indexing), Role(frozenset(denied))
         cluster = Cluster(version)
         rest = Rest(http_port or free_port(), Routes(state, cluster, role), api_key, tls)
-        double = cls(grpc_port or free_port(), rest, state, cluster, role)
-        double.faults.cut = double.cut
+        faults = Faults()
+        service = Service(state, faults, role, api_key)
+        port = GrpcPort(grpc_port or free_port(), service, tls)
+        double = cls(rest, port, state, cluster, role, faults)
+        double.faults.cut = port.cut
         double.faults.kill = double.kill_by_order
         rest.start()
         double.start_grpc()
@@ -103,36 +100,16 @@ class Double:
                 atexit.unregister(client.close)
                 client.close()
 
+    def take_keys_back(self) -> None:
+        """Let no key be good any more."""
+        self.rest.api_key = self.grpc.servicer.api_key = "another key"
+
     def start_grpc(self) -> None:
-        size = [
-            ("grpc.max_receive_message_length", _MESSAGE),
-            ("grpc.max_send_message_length", _MESSAGE),
-        ]
-        server = grpc.server(ThreadPoolExecutor(8), options=[*size, ("grpc.so_reuseport", 0)])
-        service = Service(self.state, self.faults, self.role, self.rest.api_key)
-        weaviate_pb2_grpc.add_WeaviateServicer_to_server(service, server)
-        address, tls = f"127.0.0.1:{self.grpc_port}", self.rest.tls
-        if tls:
-            pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-            server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
-        else:
-            server.add_insecure_port(address)
-        server.start()
-        self._grpc = server
+        self.grpc.start()
 
     def stop_grpc(self) -> None:
         """Cut every connection and listen no more."""
-        self._grpc.stop(0).wait()
-
-    def cut(self) -> None:
-        """Cut every connection, as a crashed server does, and be back at once."""
-        stopped = self._grpc.stop(0)
-
-        def again() -> None:
-            stopped.wait()
-            self.start_grpc()
-
-        threading.Thread(target=again).start()
+        self.grpc.stop().wait()
 
     def kill_and_restart(self, hide: int = 25) -> None:
         """Die and come up again; return when it is ready.
@@ -150,7 +127,7 @@ class Double:
 
     def _die(self, hide: int) -> threading.Event:
         with self.state.lock:
-            stopped: threading.Event = self._grpc.stop(0)
+            stopped = self.grpc.stop()
             self.state.crash(hide)
         self.rest.stop()
         return stopped

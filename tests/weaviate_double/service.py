@@ -28,7 +28,7 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
         self._state = state
         self._faults = faults
         self._role = role
-        self._api_key = api_key
+        self.api_key = api_key
 
     def BatchObjects(self, request: Any, context: grpc.ServicerContext) -> Any:
         life = self._state.life
@@ -54,7 +54,7 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
 
     def _answer(self, verb: str, context: grpc.ServicerContext, apply: _Apply) -> Any:
         told = dict(context.invocation_metadata()).get("authorization")
-        if self._api_key and told != f"Bearer {self._api_key}":
+        if self.api_key and told != f"Bearer {self.api_key}":
             # Not UNAUTHENTICATED: that is what a real server answers.
             context.abort(grpc.StatusCode.UNKNOWN, "extract auth: unauthorized: invalid api key")
         try:

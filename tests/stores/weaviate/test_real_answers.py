@@ -110,9 +110,7 @@ def test_a_key_that_was_taken_back_is_refused_and_not_tried_again(tmp_path: Path
     with Double.serving(api_key="right-key") as double:
         store = opened(double, tmp_path, WEAVIATE_API_KEY="right-key")
         index = store.create("lens-g1", ONE_FIELD)
-        double.stop_grpc()
-        double.rest.api_key = "another-key"
-        double.start_grpc()
+        double.take_keys_back()
         with pytest.raises(StoreRefused, match="WEAVIATE_API_KEY"):
             index.count()
 
