@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,9 @@ from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs
-from tests.ingest.conftest import needs_the_double
 from tests.ingest.test_kill import give_up_on_the_dead, start
 from tests.lab import ENV, Lab
 from tests.weaviate_double.faults import Kind
-from tests.weaviate_double.server import Double
 from tests.workload import CATEGORIES, FIELDS
 
 ROWS = 200
@@ -176,13 +175,12 @@ def test_an_index_gets_its_tenants_by_a_rebuild_and_is_searched_as_before_until_
     assert_in_line(lab)
 
 
-@needs_the_double
 @over_weaviate
 @pytest.mark.parametrize(
     "mended_by", [Mode.RECORDS, pytest.param(Mode.SMART_SYNC, marks=pytest.mark.slow)]
 )
 def test_a_run_killed_between_the_new_row_and_the_old_leaves_one_after_the_next(
-    lab: Lab, double: Double, mended_by: Mode
+    lab: Lab, server: Any, mended_by: Mode
 ) -> None:
     # given a run that wrote rows to their new tenant, and died before they left the old
     lab.full()
@@ -193,16 +191,16 @@ def test_a_run_killed_between_the_new_row_and_the_old_leaves_one_after_the_next(
         ]
     move(lab, moved, "books")
     tell(lab, moved)
-    double.faults.calls.clear()
-    double.faults.add("BatchDelete", Kind.STATUS, times=1_000)
+    server.faults.calls.clear()
+    server.faults.add("BatchDelete", Kind.STATUS, times=1_000)
     worker = start(lab, Mode.RECORDS)
     deadline = time.monotonic() + 30
-    while not double.faults.calls.get("BatchDelete"):
+    while not server.faults.calls.get("BatchDelete"):
         assert time.monotonic() < deadline, "the run never came so far"
         time.sleep(0.01)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    double.faults.waiting.clear()
+    server.faults.waiting.clear()
     give_up_on_the_dead(lab)
     assert lab.index.count() == before + len(moved)
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,6 @@ from tests.ingest.conftest import needs_the_double
 from tests.ingest.test_kill import a_reader_that_counts, give_up_on_the_dead, kill_after, start
 from tests.lab import ENV, Lab, lens_config
 from tests.weaviate_double.faults import Kind
-from tests.weaviate_double.server import Double
 
 ROWS = 800
 
@@ -123,31 +123,29 @@ def test_a_full_ingest_over_weaviate_killed_again_and_again_ends_as_the_source(l
     assert lab.audit().clean
 
 
-@needs_the_double
 def test_lost_answers_cut_connections_and_refused_requests_lose_and_double_nothing(
-    lab: Lab, double: Double
+    lab: Lab, server: Any
 ) -> None:
     for kind in (Kind.APPLIED, Kind.STATUS, Kind.APPLIED_RESET, Kind.RESET):
-        double.faults.add("BatchObjects", kind)
-    double.faults.add("Search", Kind.STATUS, times=2)
+        server.faults.add("BatchObjects", kind)
+    server.faults.add("Search", Kind.STATUS, times=2)
     lab.full()
-    assert not [fault for fault in double.faults.waiting if fault.verb == "BatchObjects"]
+    assert not [fault for fault in server.faults.waiting if fault.verb == "BatchObjects"]
     assert lab.audit().clean
 
     with lab.source() as db:
         db.execute("DELETE FROM items WHERE id % 20 = 0")
-    double.faults.add("BatchDelete", Kind.APPLIED)
-    double.faults.add("BatchDelete", Kind.PARTIAL)
+    server.faults.add("BatchDelete", Kind.APPLIED)
+    server.faults.add("BatchDelete", Kind.PARTIAL)
     lab.sync()
     assert lab.audit().clean
 
 
-@needs_the_double
 def test_a_row_that_the_store_rejects_is_set_aside_and_the_others_go_on(
-    lab: Lab, double: Double, caplog: pytest.LogCaptureFixture
+    lab: Lab, server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     poison = frozenset({"17", "18"})
-    double.faults.add(
+    server.faults.add(
         "BatchObjects", Kind.OBJECTS, times=1_000, keys=poison, text="invalid text property"
     )
 
@@ -163,21 +161,25 @@ def test_a_row_that_the_store_rejects_is_set_aside_and_the_others_go_on(
     assert "description" not in caplog.text
 
     # Once the store takes them, the next sync brings them in and strikes them off the list.
-    double.faults.waiting.clear()
+    server.faults.waiting.clear()
     lab.sync()
     assert lab.audit().clean
     with lab.project.registry.read() as db:
         assert failed_rows.count(db, lab.lens.id) == 0
 
 
-@needs_the_double
-def test_a_read_only_store_fails_the_job_and_sets_no_row_aside(lab: Lab, double: Double) -> None:
-    double.faults.read_only = True
+def test_a_read_only_store_fails_the_job_and_sets_no_row_aside(lab: Lab, server: Any) -> None:
+    server.faults.add(
+        "BatchObjects",
+        Kind.OBJECTS,
+        times=99,
+        text="store is read-only due to: resource pressure",
+    )
     with pytest.raises(StoreFull, match="read-only"):
         lab.full()
     with lab.project.registry.read() as db:
         assert failed_rows.count(db, lab.lens.id) == 0
-    double.faults.read_only = False
+    server.faults.waiting.clear()
     lab.full()
     assert lab.audit().clean
 
@@ -273,10 +275,10 @@ def test_an_audit_an_explanation_and_checks_see_what_lance_would_show(lab: Lab) 
 
 @needs_the_double
 def test_an_index_is_published_only_after_the_server_says_that_it_is_built(
-    lab: Lab, double: Double
+    lab: Lab, server: Any
 ) -> None:
     lab.full()
-    asked_how_far = [at for at, path in enumerate(double.asked) if path.endswith("/shards")]
-    published = [at for at, path in enumerate(double.asked) if path.startswith("/aliases/")]
+    asked_how_far = [at for at, path in enumerate(server.asked) if path.endswith("/shards")]
+    published = [at for at, path in enumerate(server.asked) if path.startswith("/aliases/")]
     assert asked_how_far
     assert asked_how_far[0] < published[0]

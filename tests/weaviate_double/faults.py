@@ -22,6 +22,7 @@ class Kind(Enum):
     APPLIED_RESET = "applied, reset"  # the connection is cut after it was applied
     OBJECTS = "objects"  # the objects whose key is in `keys`, or all, fail with `text`
     PARTIAL = "partial"  # a delete does only half of its work
+    KILLED = "killed"  # the server dies when the objects are stored; `hide` vectors are lost
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Fault:
     text: str = "a fault of the test"
     seconds: float = 0.0
     keys: frozenset[str] = frozenset()
+    hide: int = 25
 
 
 @dataclass
@@ -43,8 +45,8 @@ class Faults:
 
     waiting: list[Fault] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
-    read_only: bool = False
     cut: Callable[[], None] = lambda: None
+    kill: Callable[[Fault], None] = lambda _: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, verb: str, kind: Kind, **how: Any) -> None:
@@ -61,22 +63,26 @@ class Faults:
                     return fault
         return None
 
-    def around(self, verb: str, context: grpc.ServicerContext, apply: Callable[[], Any]) -> Any:
-        """Apply a call, with whatever is to go wrong with it."""
+    def around(
+        self, verb: str, context: grpc.ServicerContext, apply: Callable[[Fault | None], Any]
+    ) -> Any:
+        """Apply a call, with whatever is to go wrong with it; `apply` is told what that is."""
         fault = self.next(verb)
         if fault is None:
-            return apply()
+            return apply(None)
         match fault.kind:
             case Kind.DELAY:
                 time.sleep(fault.seconds)
             case Kind.STATUS:
                 context.abort(fault.code, fault.text)
             case Kind.APPLIED:
-                apply()
+                apply(fault)
                 context.abort(fault.code, fault.text)
             case Kind.RESET:
                 self.cut()
+                context.abort(fault.code, fault.text)
             case Kind.APPLIED_RESET:
-                apply()
+                apply(fault)
                 self.cut()
-        return apply()
+                context.abort(fault.code, fault.text)
+        return apply(fault)

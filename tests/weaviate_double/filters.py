@@ -46,9 +46,15 @@ def matcher(asked: Any, class_: dict[str, Any]) -> Callable[[Properties], bool]:
     known = {each["name"]: each for each in class_["properties"]}
     name = asked.target.property
     if name not in known:
-        raise Refused(f"no such prop with name '{name}' found in class '{class_['class']}'")
-    if not known[name]["indexFilterable"]:
-        raise Refused(f"Filtering by property '{name}' requires inverted index")
+        raise Refused(
+            f"no such prop with name '{name}' found in class '{class_['class']}' in the schema. "
+            "Check your schema files for which properties in this class are available"
+        )
+    if not (known[name]["indexFilterable"] or known[name]["indexSearchable"]):
+        raise Refused(
+            f"Filtering by property '{name}' requires inverted index. Is `indexFilterable` option "
+            f"of property '{name}' enabled? Set it to `true` or leave empty"
+        )
     kind = known[name]["dataType"][0].removesuffix("[]")
     one, many = _OF_TYPE[kind]
     field = asked.WhichOneof("test_value")

@@ -1,41 +1,116 @@
-"""The REST side: what the server is, its schema, its tenants and its aliases."""
+"""The REST side as a server: a socket that can be closed, cut and opened again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler
+import socket
+import ssl
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.weaviate_double.port import Tls
+from tests.weaviate_double.roles import Denied
+from tests.weaviate_double.routes import Reply, Routes
 from tests.weaviate_double.rules import Refused
-from tests.weaviate_double.state import Collection, State
 
-Reply = tuple[int, Any]
+_NO_KEY = (
+    "anonymous access not enabled. Please authenticate through one of the available methods: "
+    "[API-keys]"
+)
 
 
-def handler(
-    state: State, *, version: str, api_key: str | None, asked: list[str]
-) -> type[BaseHTTPRequestHandler]:
-    """Return what answers requests; every path is noted in `asked`."""
+@dataclass
+class Rest:
+    """Serves `routes`; every path that was asked for is noted in `asked`."""
 
+    port: int
+    routes: Routes
+    api_key: str | None
+    tls: Tls | None
+    asked: list[str] = field(default_factory=list)
+    ready: threading.Event = field(default_factory=threading.Event)
+    _server: _Server | None = None
+
+    def start(self, *, ready: bool = True) -> None:
+        """Listen; a server that is not ready yet answers its probes only."""
+        if ready:
+            self.ready.set()
+        else:
+            self.ready.clear()
+        server = _Server(("127.0.0.1", self.port), _handler(self))
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls.certificate, self.tls.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        self._server = server
+
+    def stop(self) -> None:
+        """Cut every connection and listen no more."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+            server.cut()
+
+    def reply(self, verb: str, url: str, key: str | None, body: Any) -> Reply:
+        parts = urlsplit(url)
+        path, query = parts.path.removeprefix("/v1"), dict(parse_qsl(parts.query))
+        self.asked.append(path)
+        if path == "/.well-known/ready":
+            return (200 if self.ready.is_set() else 503), None
+        if path == "/.well-known/live":
+            return 200, None
+        if self.api_key and key != f"Bearer {self.api_key}":
+            said = _NO_KEY if key is None else "unauthorized: invalid api key"
+            return 401, {"code": 401, "message": said}
+        if path != "/meta":
+            self.ready.wait(30)  # a server that comes up keeps its callers waiting
+        try:
+            with self.routes.state.lock:
+                return self.routes.answer(verb, path, query, body)
+        except Refused as refused:
+            return refused.status, _error(refused)
+        except Denied as denied:
+            return 403, _error(denied)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._open: set[Any] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def cut(self) -> None:
+        for request in list(self._open):
+            try:
+                request.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # its other side was quicker
+
+
+def _handler(rest: Rest) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _handle(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length) or "null")
-            parts = urlsplit(self.path)
-            path, query = parts.path.removeprefix("/v1"), dict(parse_qsl(parts.query))
-            asked.append(path)
-            if api_key and self.headers.get("authorization") != f"Bearer {api_key}":
-                status, reply = 401, _error("anonymous access not enabled")
-            else:
-                try:
-                    with state.lock:
-                        status, reply = _route(state, version, self.command, path, query, body)
-                except Refused as refused:
-                    status, reply = 422, _error(str(refused))
+            key = self.headers.get("authorization")
+            status, reply = rest.reply(self.command, self.path, key, body)
             sent = b"" if reply is None else json.dumps(reply).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")
@@ -51,90 +126,5 @@ def handler(
     return Handler
 
 
-def _route(
-    state: State, version: str, verb: str, path: str, query: dict[str, str], body: Any
-) -> Reply:
-    match path.strip("/").split("/"):
-        case ["meta"]:
-            told = {"hostname": "http://[::]:8080", "version": version, "modules": {}}
-            return 200, told | {"grpcMaxMessageSize": 104858000}
-        case [".well-known", "ready" | "live"]:
-            return 200, None
-        case ["schema"]:
-            return _schema(state, verb, body)
-        case ["schema", name, "shards"]:
-            whole = state.collection(name)
-            parts = whole.tenants or {"one": whole}
-            return 200, [
-                {"name": each, "status": "READY", "vectorQueueSize": part.take_in()}
-                for each, part in parts.items()
-            ]
-        case ["schema", name, "tenants"]:
-            return _tenants(state.collection(name), verb, body)
-        case ["schema", name]:
-            return _class(state, verb, name)
-        case ["aliases"]:
-            return _aliases(state, verb, query.get("class"), body)
-        case ["aliases", name]:
-            return _alias(state, verb, name, body)
-    return 404, _error("not found")
-
-
-def _schema(state: State, verb: str, body: Any) -> Reply:
-    if verb == "POST":
-        return 200, state.create(body)
-    return 200, {"classes": [collection.config for collection in state.classes.values()]}
-
-
-def _class(state: State, verb: str, name: str) -> Reply:
-    if verb == "DELETE":
-        state.drop(name)
-        return 200, None
-    found = state.classes.get(state.aliases.get(name, name))
-    return (404, None) if found is None else (200, found.config)
-
-
-def _tenants(collection: Collection, verb: str, body: Any) -> Reply:
-    known = collection.known_tenants()
-    for each in body or []:
-        match verb:
-            case "POST":
-                collection.add_tenant(each["name"])
-            case "PUT":
-                known[each["name"]].active = each["activityStatus"] in ("ACTIVE", "HOT")
-            case "DELETE":
-                known.pop(each, None)
-    return 200, [
-        {"name": name, "activityStatus": "ACTIVE" if part.active else "INACTIVE"}
-        for name, part in known.items()
-    ]
-
-
-def _aliases(state: State, verb: str, of: str | None, body: Any) -> Reply:
-    if verb == "POST":
-        state.alias(body["alias"], body["class"])
-        return 200, body
-    found = [{"alias": a, "class": c} for a, c in state.aliases.items() if of in (None, c)]
-    return 200, {"aliases": found}
-
-
-def _alias(state: State, verb: str, name: str, body: Any) -> Reply:
-    if name not in state.aliases:
-        return 404, _error(f"alias {name} not found")
-    answers: dict[str, Callable[[], Reply]] = {
-        "GET": lambda: (200, {"alias": name, "class": state.aliases[name]}),
-        "PUT": lambda: _moved(state, name, body["class"]),
-        "DELETE": lambda: (204, state.aliases.pop(name) and None),
-    }
-    return answers[verb]()
-
-
-def _moved(state: State, name: str, class_: str) -> Reply:
-    if class_ not in state.classes:
-        raise Refused(f"replace alias: class {class_} does not exist")
-    state.aliases[name] = class_
-    return 200, {"alias": name, "class": class_}
-
-
-def _error(message: str) -> dict[str, Any]:
-    return {"error": [{"message": message}]}
+def _error(error: Exception) -> dict[str, Any]:
+    return {"error": [{"message": str(error)}]}

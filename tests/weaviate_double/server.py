@@ -3,60 +3,57 @@
 from __future__ import annotations
 
 import atexit
-import ssl
 import threading
+import time
+from collections.abc import Collection as Names
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
-
-import grpc
-from weaviate.proto.v1 import weaviate_pb2_grpc
 
 from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.stores.weaviate import connection
-from tests.weaviate_double.faults import Faults
-from tests.weaviate_double.rest import handler
+from tests.weaviate_double.cluster import Cluster
+from tests.weaviate_double.faults import Fault, Faults
+from tests.weaviate_double.port import GrpcPort, Tls
+from tests.weaviate_double.rest import Rest
+from tests.weaviate_double.roles import Role
+from tests.weaviate_double.routes import Routes
 from tests.weaviate_double.service import Service
 from tests.weaviate_double.state import State
 
+__all__ = ["Double", "Tls"]
+
 VERSION = "1.39.0"
-_MESSAGE = 104_858_000
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Files of a certificate for `localhost` and of its key."""
-
-    certificate: Path
-    key: Path
 
 
 @dataclass
 class Double:
     """A running stand-in and the way to make it fail."""
 
-    http_port: int
-    grpc_port: int
-    state: State = field(default_factory=State)
-    faults: Faults = field(default_factory=Faults)
-    asked: list[str] = field(default_factory=list)
-    api_key: str | None = None
-    tls: Tls | None = None
-    _grpc: Any = None
+    rest: Rest
+    grpc: GrpcPort
+    state: State
+    cluster: Cluster
+    role: Role
+    faults: Faults
+    away_s: float = 0.2  # how long a killed server refuses connections
+    starting_s: float = 0.2  # how long it is up and not ready then
+    _killing: list[threading.Thread] = field(default_factory=list)
 
     @property
     def environ(self) -> dict[str, str]:
         """The settings with which a project finds it."""
         # The certificate is for the name; the number spares every connection a look at IPv6.
-        scheme, host = ("https", "localhost") if self.tls else ("http", "127.0.0.1")
+        scheme, host = ("https", "localhost") if self.rest.tls else ("http", "127.0.0.1")
         return {
-            "WEAVIATE_URL": f"{scheme}://{host}:{self.http_port}",
-            "WEAVIATE_GRPC_URL": f"{scheme}://{host}:{self.grpc_port}",
+            "WEAVIATE_URL": f"{scheme}://{host}:{self.rest.port}",
+            "WEAVIATE_GRPC_URL": f"{scheme}://{host}:{self.grpc.port}",
         }
+
+    @property
+    def asked(self) -> list[str]:
+        """Every path that was asked for over REST."""
+        return self.rest.asked
 
     @classmethod
     @contextmanager
@@ -68,65 +65,78 @@ class Double:
         version: str = VERSION,
         api_key: str | None = None,
         tls: Tls | None = None,
+        denied: Names[str] = (),
+        async_indexing: bool = False,
     ) -> Iterator[Double]:
-        """Start it, on free ports unless told, and stop it whatever happens."""
-        ports = http_port or free_port(), grpc_port or free_port()
-        double = cls(*ports, api_key=api_key, tls=tls)
-        double.faults.cut = double.cut
-        rest = handler(double.state, version=version, api_key=api_key, asked=double.asked)
-        http = ThreadingHTTPServer(("127.0.0.1", double.http_port), rest)
-        http.daemon_threads = True
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(tls.certificate, tls.key)
-            http.socket = context.wrap_socket(http.socket, server_side=True)
-        thread = threading.Thread(target=http.serve_forever, args=(0.05,))
-        thread.start()
+        """Start it, on free ports unless told, and stop it whatever happens.
+
+        `denied` are permissions that its one role lacks, by the server's names: `read_tenants`.
+        """
+        state, role = State(async_indexing=async_indexing), Role(frozenset(denied))
+        cluster = Cluster(version)
+        rest = Rest(http_port or free_port(), Routes(state, cluster, role), api_key, tls)
+        faults = Faults()
+        service = Service(state, faults, role, api_key)
+        port = GrpcPort(grpc_port or free_port(), service, tls)
+        double = cls(rest, port, state, cluster, role, faults)
+        double.faults.cut = port.cut
+        double.faults.kill = double.kill_by_order
+        rest.start()
         double.start_grpc()
         try:
             yield double
         finally:
+            for killing in double._killing:
+                killing.join()
             double.forget()
             double.stop_grpc()
-            http.shutdown()
-            http.server_close()
-            thread.join()
+            rest.stop()
 
     def forget(self) -> None:
         """Close this process's clients, each of which holds threads here until the process ends."""
         for settings, client in list(connection._clients.items()):
-            if settings.http.port == self.http_port:
+            if settings.http.port == self.rest.port:
                 del connection._clients[settings]
                 atexit.unregister(client.close)
                 client.close()
 
+    def take_keys_back(self) -> None:
+        """Let no key be good any more."""
+        self.rest.api_key = self.grpc.servicer.api_key = "another key"
+
     def start_grpc(self) -> None:
-        size = [
-            ("grpc.max_receive_message_length", _MESSAGE),
-            ("grpc.max_send_message_length", _MESSAGE),
-        ]
-        server = grpc.server(ThreadPoolExecutor(8), options=[*size, ("grpc.so_reuseport", 0)])
-        service = Service(self.state, self.faults, self.api_key)
-        weaviate_pb2_grpc.add_WeaviateServicer_to_server(service, server)
-        address = f"127.0.0.1:{self.grpc_port}"
-        if self.tls:
-            pair = (self.tls.key.read_bytes(), self.tls.certificate.read_bytes())
-            server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
-        else:
-            server.add_insecure_port(address)
-        server.start()
-        self._grpc = server
+        self.grpc.start()
 
     def stop_grpc(self) -> None:
         """Cut every connection and listen no more."""
-        self._grpc.stop(0).wait()
+        self.grpc.stop().wait()
 
-    def cut(self) -> None:
-        """Cut every connection, as a crashed server does, and be back at once."""
-        stopped = self._grpc.stop(0)
+    def kill_and_restart(self, hide: int = 25) -> None:
+        """Die and come up again; return when it is ready.
 
-        def again() -> None:
-            stopped.wait()
-            self.start_grpc()
+        The vectors that each shard took in last, `hide` of them, are in its index no more. What a
+        request had stored that was not at its end is hidden as well.
+        """
+        self._come_up(self._die(hide))
 
-        threading.Thread(target=again).start()
+    def kill_by_order(self, fault: Fault) -> None:
+        """Die in the middle of a request, and come up again meanwhile."""
+        killing = threading.Thread(target=self._come_up, args=(self._die(fault.hide),))
+        killing.start()
+        self._killing.append(killing)
+
+    def _die(self, hide: int) -> threading.Event:
+        with self.state.lock:
+            stopped = self.grpc.stop()
+            self.state.crash(hide)
+        self.rest.stop()
+        return stopped
+
+    def _come_up(self, stopped: threading.Event) -> None:
+        stopped.wait()
+        time.sleep(self.away_s)
+        self.rest.start(ready=False)
+        time.sleep(self.starting_s)
+        self.cluster.note_restart()
+        self.start_grpc()
+        self.rest.ready.set()

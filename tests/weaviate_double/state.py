@@ -3,105 +3,34 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from tests.weaviate_double.rules import Refused
+from tests.weaviate_double.schema import capital, class_with_defaults, is_class_name
+from tests.weaviate_double.shard import Collection, Stored
 
-from tests.weaviate_double.rules import Refused, checked_tenant, class_with_defaults
-
-
-@dataclass
-class Stored:
-    """One object; `vector` is `None` when it was written without one."""
-
-    properties: dict[str, Any]
-    vector: NDArray[np.float32] | None
-    written_ms: int
-
-
-@dataclass
-class Collection:
-    """One class and its objects by the bytes of their ids, in whose order it is scanned.
-
-    A class with tenants has its objects in `tenants` instead, each of which is such a collection.
-    """
-
-    config: dict[str, Any]
-    objects: dict[bytes, Stored] = field(default_factory=dict)
-    dimension: int | None = None
-    waiting: int = 0
-    stuck: bool = False
-    tenants: dict[str, Collection] = field(default_factory=dict)
-    active: bool = True
-    unsearchable: set[bytes] = field(default_factory=set)  # lost by the vector index in a crash
-    _sorted: list[bytes] | None = None
-
-    def tenant(self, name: str, *, create: bool = False) -> Collection:
-        """Find the part of a tenant; refuse what the server refuses for its configuration."""
-        told = self.config["multiTenancyConfig"]
-        about = f"class {self.config['class']} has multi-tenancy"
-        if not told["enabled"]:
-            if name:
-                raise Refused(f"{about} disabled, but request was with tenant")
-            return self
-        if not name:
-            raise Refused(f"{about} enabled, but request was without tenant")
-        if name not in self.tenants:
-            if not (create and told["autoTenantCreation"]):
-                raise Refused(f'tenant not found: "{name}"')
-            self.add_tenant(name)
-        found = self.tenants[name]
-        if not (found.active or told["autoTenantActivation"]):
-            raise Refused(f"tenant not active: '{name}'")
-        found.active = True
-        return found
-
-    def add_tenant(self, name: str) -> None:
-        self.known_tenants().setdefault(checked_tenant(name), Collection(self.config))
-
-    def known_tenants(self) -> dict[str, Collection]:
-        if not self.config["multiTenancyConfig"]["enabled"]:
-            raise Refused(f'multi-tenancy is not enabled for class "{self.config["class"]}"')
-        return self.tenants
-
-    def take_in(self) -> int:
-        """Return how many vectors wait to be indexed, and index some of them."""
-        before = self.waiting
-        if not self.stuck:
-            self.waiting = max(0, before - 100)
-        return before
-
-    def put(self, id_: bytes, stored: Stored) -> None:
-        """Write an object whole: what it had before is gone, the vector included."""
-        if id_ not in self.objects:
-            self._sorted = None
-        self.objects[id_] = stored
-
-    def remove(self, id_: bytes) -> None:
-        self.unsearchable.discard(id_)
-        if self.objects.pop(id_, None) is not None:
-            self._sorted = None
-
-    def after(self, id_: bytes | None, limit: int) -> list[tuple[bytes, Stored]]:
-        if self._sorted is None:
-            self._sorted = sorted(self.objects)
-        start = 0 if id_ is None else bisect_right(self._sorted, id_)
-        return [(each, self.objects[each]) for each in self._sorted[start : start + limit]]
+__all__ = ["Collection", "State", "Stored"]
 
 
 @dataclass
 class State:
-    """Everything, behind one lock."""
+    """Everything, behind one lock; and how this server indexes."""
 
     classes: dict[str, Collection] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    async_indexing: bool = False
+    indexing_s: float = 0.3  # until a vector is taken in, with asynchronous indexing
+    gap_s: float = 0.0  # between the two steps of a batch: stored, and found by vector
+    life: int = 0  # one more with each crash: what was begun before it comes to nothing
 
     def create(self, asked: dict[str, Any]) -> dict[str, Any]:
-        config = class_with_defaults(asked, [*self.classes, *self.aliases])
+        config = class_with_defaults(
+            asked, self.classes, self.aliases, async_indexing=self.async_indexing
+        )
         self.classes[config["class"]] = Collection(config)
         return config
 
@@ -110,16 +39,60 @@ class State:
         self.classes.pop(name, None)
 
     def alias(self, alias: str, class_: str) -> None:
-        taken = [*self.classes, *self.aliases]
-        if any(alias.lower() == other.lower() for other in taken):
-            raise Refused(f"create alias: {alias} already exists")
-        if class_ not in self.classes:
-            raise Refused(f"create alias: class {class_} not found")
+        creating = "updating schema: TYPE_CREATE_ALIAS: create alias: "
+        if not is_class_name(alias):
+            raise Refused(f"validation: '{alias}' is not a valid alias name")
+        self.check_target(class_)
+        if alias in self.classes:
+            raise Refused(f"{creating}class {alias} already exists", status=500)
+        if any(alias.lower() == other.lower() for other in self.aliases):
+            raise Refused(f"validation: {creating}{alias}, alias already exists")
         self.aliases[alias] = class_
+
+    def check_target(self, class_: str) -> None:
+        if class_ not in self.classes:
+            raise Refused(f'validation: target class "{class_}" does not exist')
+
+    def resolved(self, name: str) -> str:
+        """Return the class that a name stands for, which may be an alias; there may be none."""
+        return self.aliases.get(capital(name), capital(name))
+
+    def find(self, name: str) -> Collection | None:
+        return self.classes.get(self.resolved(name))
 
     def collection(self, name: str) -> Collection:
         """Find a collection, tenants and all, by its name or an alias."""
-        found = self.classes.get(self.aliases.get(name, name))
+        found = self.find(name)
         if found is None:
-            raise Refused(f"could not find class {name} in schema")
+            raise Refused(f"could not find class {self.resolved(name)} in schema")
         return found
+
+    def shards(self) -> Iterator[Collection]:
+        for collection in self.classes.values():
+            yield from collection.shards().values()
+
+    def run_out_of_room(self) -> None:
+        """Make what there is read-only; what is made afterwards is not."""
+        with self.lock:
+            for shard in self.shards():
+                shard.read_only = True
+
+    def make_room(self) -> None:
+        """Make everything writable again, as the server does by itself."""
+        with self.lock:
+            for shard in self.shards():
+                shard.read_only = False
+
+    def crash(self, hide: int) -> None:
+        """Forget what a killed server forgets: the last `hide` vectors of each shard.
+
+        A server that indexes later forgets none: its queue is on disk.
+        """
+        with self.lock:
+            self.life += 1
+            for shard in self.shards():
+                shard.crash(0 if self.async_indexing else hide)
+
+    def due(self) -> float | None:
+        """Return when a vector written now is taken in, `None` for at once."""
+        return time.monotonic() + self.indexing_s if self.async_indexing else None

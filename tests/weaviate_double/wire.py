@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from google.protobuf import struct_pb2  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from weaviate.proto.v1 import base_pb2, properties_pb2
 
@@ -51,10 +52,9 @@ def query_vector(near: Any) -> NDArray[np.float32]:
 def outgoing(
     properties: dict[str, Any], kinds: dict[str, str], names: Iterable[str]
 ) -> properties_pb2.Properties:
-    """Return the asked properties as the server gives them, nulls left out."""
-    found = {name: properties[name] for name in names if name in properties}
+    """Return the asked properties as the server gives them, a null where there is none."""
     return properties_pb2.Properties(
-        fields={name: _value(kinds[name], value) for name, value in found.items()}
+        fields={name: _value(kinds[name], properties.get(name)) for name in names}
     )
 
 
@@ -67,6 +67,8 @@ def named_vector(vector: NDArray[np.float32]) -> base_pb2.Vectors:
 
 
 def _value(kind: str, value: Any) -> properties_pb2.Value:
+    if value is None:
+        return properties_pb2.Value(null_value=struct_pb2.NULL_VALUE)
     match kind:
         case "text":
             return properties_pb2.Value(text_value=value)

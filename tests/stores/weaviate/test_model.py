@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH
 from tests.stores.objects import ONE_FIELD, hash_of, names, objects
 from tests.weaviate_double.faults import Kind
-from tests.weaviate_double.server import Double
+from tests.weaviate_double.front import faulty
 
 KEYS = names(12)
 SOME_KEYS = st.lists(st.sampled_from(KEYS), min_size=1, max_size=8, unique=True)
@@ -36,18 +38,22 @@ class Histories(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         folder = Path(self.opened.enter_context(tempfile.TemporaryDirectory()))
-        self.double = self.opened.enter_context(Double.serving())
-        store = open_store("weaviate", folder, "development", environ=self.double.environ)
+        self.server = self.opened.enter_context(faulty(os.environ))
+        # A real server outlives the history: a prefix of its own, and nothing left under it.
+        prefix = {"WEAVIATE_PREFIX": f"T{uuid4().hex[:10]}"}
+        store = open_store("weaviate", folder, "development", environ=self.server.environ | prefix)
         self.index = store.create("lens-g1", self.schema)
+        self.opened.callback(store.drop, "lens-g1")
+        self.opened.callback(self.server.faults.waiting.clear)
 
     @rule(verb=st.sampled_from(["BatchObjects", "BatchDelete", "Search"]), kind=FAULTS)
     def break_the_next_call(self, verb: str, kind: Kind) -> None:
-        if len(self.double.faults.waiting) < 2:
-            self.double.faults.add(verb, kind)
+        if len(self.server.faults.waiting) < 2:
+            self.server.faults.add(verb, kind)
 
     @rule()
     def delete_by_halves(self) -> None:
-        self.double.faults.add("BatchDelete", Kind.PARTIAL)
+        self.server.faults.add("BatchDelete", Kind.PARTIAL)
 
     @rule(keys=SOME_KEYS, title=st.sampled_from("abc"))
     def write(self, keys: list[str], title: str) -> None:
@@ -65,13 +71,13 @@ class Histories(RuleBasedStateMachine):
     @rule(keys=SOME_KEYS, title=st.sampled_from("abc"))
     def give_up_and_write_again(self, keys: list[str], title: str) -> None:
         """A write that never gets an answer, and the same by whoever comes next."""
-        self.double.faults.waiting.clear()
-        self.double.faults.add("BatchObjects", Kind.APPLIED, times=4)
+        self.server.faults.waiting.clear()
+        self.server.faults.add("BatchObjects", Kind.APPLIED, times=4)
         with self.index.lock():
             try:
                 self.index.upsert(objects(keys, title=title))
             except StoreUnavailable:
-                self.double.faults.waiting.clear()
+                self.server.faults.waiting.clear()
                 self.index.upsert(objects(keys, title=title))
         self.model |= dict.fromkeys(keys, title)
 
@@ -96,12 +102,12 @@ class Moves(Histories):
 
     @rule(kind=FAULTS)
     def break_the_next_look_at_the_tenants(self, kind: Kind) -> None:
-        if len(self.double.faults.waiting) < 2:
-            self.double.faults.add("TenantsGet", kind)
+        if len(self.server.faults.waiting) < 2:
+            self.server.faults.add("TenantsGet", kind)
 
     @rule(keys=SOME_KEYS, title=st.sampled_from("abc"))
     def move_and_be_stopped_before_the_old_rows_go(self, keys: list[str], title: str) -> None:
-        self.double.faults.waiting.clear()
+        self.server.faults.waiting.clear()
         with self.index.lock():
             self.index.add(objects(keys, title=title))
             self.index.upsert(objects(keys, title=title))

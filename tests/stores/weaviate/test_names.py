@@ -15,7 +15,7 @@ from semilayer_pipelines.stores.weaviate.names import (
     exact_name,
     property_name,
 )
-from tests.weaviate_double.rules import class_with_defaults
+from tests.weaviate_double.schema import class_with_defaults
 
 FIELD_NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,62}", fullmatch=True)
 
@@ -40,7 +40,7 @@ def test_every_field_has_a_property_that_the_server_takes_and_leaves_as_it_is(
 ) -> None:
     names = [name for field in fields for name in (property_name(field), exact_name(field))]
     asked = [{"name": name, "dataType": ["text"]} for name in names]
-    made = class_with_defaults({"class": "A", "properties": asked}, [])
+    made = class_with_defaults({"class": "A", "properties": asked})
     assert [each["name"] for each in made["properties"]] == names
 
 
@@ -51,7 +51,7 @@ def test_every_field_has_a_property_that_the_server_takes_and_leaves_as_it_is(
 def test_every_index_has_a_collection_that_the_server_takes(env: str, lens: str) -> None:
     name = collection_name("", env, f"{lens}-1-g000001")
     assert re.fullmatch(r"[A-Z][_0-9A-Za-z]{0,254}", name)
-    assert class_with_defaults({"class": name}, [])["class"] == name
+    assert class_with_defaults({"class": name})["class"] == name
 
 
 @pytest.mark.parametrize(("one", "other"), [("items", "Items"), ("my-docs", "my_docs")])

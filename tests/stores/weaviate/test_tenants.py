@@ -309,14 +309,6 @@ def test_what_each_verb_asks_of_how_many_tenants(double: Double, index: Index) -
         assert double.faults.calls == {"Search": 1, "Aggregate": 1}  # fewer than asked for
 
 
-def test_an_index_with_tenants_is_waited_for_as_a_whole(double: Double, index: Index) -> None:
-    write(index, pl.concat([objects([title], title=title) for title in ("one", "two")]))
-    tenants(double)["one"].waiting = 150
-    tenants(double)["two"].waiting = 250
-    index.settle()
-    assert [part.waiting for part in tenants(double).values()] == [0, 0]
-
-
 def test_an_index_without_tenants_is_as_it_was(double: Double, store: Store) -> None:
     store.create("lens-g1", IndexSchema(BY_TITLE.fields, DIMENSION))
     assert not double.state.classes["Development_lens_g1"].config["multiTenancyConfig"]["enabled"]

@@ -1,0 +1,64 @@
+"""A port for gRPC: a servicer behind it that can be cut off, and listen again."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from weaviate.proto.v1 import weaviate_pb2_grpc
+
+_MESSAGE = 104_858_000
+OPTIONS = [
+    ("grpc.max_receive_message_length", _MESSAGE),
+    ("grpc.max_send_message_length", _MESSAGE),
+]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files of a certificate for `localhost` and of its key."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass
+class GrpcPort:
+    """Serves `servicer` on 127.0.0.1."""
+
+    port: int
+    servicer: Any
+    tls: Tls | None = None
+    _server: Any = None
+
+    def start(self) -> None:
+        options = [*OPTIONS, ("grpc.so_reuseport", 0)]
+        server = grpc.server(ThreadPoolExecutor(8), options=options)
+        weaviate_pb2_grpc.add_WeaviateServicer_to_server(self.servicer, server)
+        address = f"127.0.0.1:{self.port}"
+        if self.tls:
+            pair = (self.tls.key.read_bytes(), self.tls.certificate.read_bytes())
+            server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        else:
+            server.add_insecure_port(address)
+        server.start()
+        self._server = server
+
+    def stop(self) -> threading.Event:
+        """Cut every connection and listen no more; the event tells when all is over."""
+        stopped: threading.Event = self._server.stop(0)
+        return stopped
+
+    def cut(self) -> None:
+        """Cut every connection, as a crashed server does, and be back at once."""
+        stopped = self.stop()
+
+        def again() -> None:
+            stopped.wait()
+            self.start()
+
+        threading.Thread(target=again).start()
