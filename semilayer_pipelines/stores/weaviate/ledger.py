@@ -241,17 +241,23 @@ class Ledger:
 
 
 class NewBase:
-    """A base that is being written; nobody reads it before it is published."""
+    """A base that is being written; nobody reads it before it is published.
+
+    One that cannot be written is given up, as whoever reads the objects needs them all the same.
+    """
 
     def __init__(self, scratch: Path, number: int) -> None:
         self._scratch = scratch
         self._number = number
         self._files = 0
+        self._given_up = False
 
     def add(self, rows: pl.DataFrame) -> None:
         """Add objects, columns as `Held.frames`."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        if rows.height:
+        if rows.is_empty() or self._given_up:
+            return
+        with self._if_possible():
+            self._scratch.mkdir(parents=True, exist_ok=True)
             self._files += 1
             rows.select(_SCHEMA.names()).cast(_SCHEMA).write_parquet(
                 self._scratch / f"{self._files:06d}.parquet"
@@ -259,14 +265,29 @@ class NewBase:
 
     def publish(self, stamp: str) -> None:
         """Let readers take it for the whole of the collection, as of the write of this stamp."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        taken = len(list(self._scratch.parent.glob(f"{self._number:012d}-*.base")))
-        while True:  # another reader of the same state may be as fast
-            base = self._scratch.with_name(f"{self._number:012d}-{taken:06d}-{stamp}.base")
-            if not base.exists():
-                break
-            taken += 1
-        self._scratch.rename(base)
+        if self._given_up:
+            return
+        with self._if_possible():
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            taken = len(list(self._scratch.parent.glob(f"{self._number:012d}-*.base")))
+            while True:  # another reader of the same state may be as fast
+                base = self._scratch.with_name(f"{self._number:012d}-{taken:06d}-{stamp}.base")
+                if not base.exists():
+                    break
+                taken += 1
+            self._scratch.rename(base)
+
+    @contextmanager
+    def _if_possible(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._given_up = True
+            logger.warning(
+                "The ledger %s could not be written, so the next sync reads the whole index: %s",
+                self._scratch.parent.name,
+                _first_line(error),
+            )
 
 
 @contextmanager

@@ -1,0 +1,215 @@
+"""No row vanishes while it is written: a changed text is inserted beside the old one."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import polars as pl
+import pytest
+
+from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable
+from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, VECTOR, Index
+from semilayer_pipelines.stores.weaviate.ids import object_id
+from tests.stores.objects import ONE_FIELD, hash_of, names, objects, vector_of
+from tests.stores.weaviate.doubled import changed, collection_of, found_by, opened, slots, write
+from tests.weaviate_double.faults import Kind
+from tests.weaviate_double.server import Double
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def index(double: Double, tmp_path: Path) -> Index:
+    return opened(double, tmp_path).create("lens-g1", ONE_FIELD)
+
+
+def later(frame: pl.DataFrame, seconds: int) -> pl.DataFrame:
+    return frame.with_columns(pl.col(INDEXED_AT) + timedelta(seconds=seconds))
+
+
+def leave_both(double: Double, index: Index, key: str, *, text: str) -> pl.DataFrame:
+    """Let a writer die after the new object was acknowledged and before the old one goes."""
+    frame = later(changed([key], text), 1)
+    double.faults.add("BatchDelete", Kind.STATUS, times=50, code=grpc.StatusCode.UNAVAILABLE)
+    with pytest.raises(StoreUnavailable):
+        write(index, frame)
+    double.faults.waiting.clear()
+    assert slots(collection_of(double), key) == [0, 1]
+    return frame
+
+
+def test_both_ids_are_uuids_of_version_5_that_follow_from_the_key() -> None:
+    for key in ("a", "é", '["x",1]', ""):
+        first, second = (uuid.UUID(object_id(key, slot)) for slot in range(2))
+        assert first.version == second.version == 5
+        assert first.variant == second.variant == uuid.RFC_4122
+        assert first == uuid.uuid5(uuid.UUID("9f0f7c4e-6b0e-5b0c-9d5e-2f2a6d5c1f7b"), key)
+        assert first != second
+
+
+def test_a_changed_text_goes_to_the_other_id_and_back(double: Double, index: Index) -> None:
+    write(index, objects(["a", "b"]))
+    assert slots(collection_of(double), "a") == [0]
+
+    write(index, changed(["a"], "another"))
+    assert slots(collection_of(double), "a") == [1]
+    assert slots(collection_of(double), "b") == [0]
+
+    write(index, changed(["a"], "a third"))
+    assert slots(collection_of(double), "a") == [0]
+    assert index.count() == 2
+
+
+def test_an_unchanged_text_is_overwritten_in_place(double: Double, index: Index) -> None:
+    write(index, objects(["a"]))
+    row = objects(["a"]).with_columns(pl.Series("title", ["new"]), _row_hash=pl.lit(hash_of("new")))
+    write(index, row)
+    assert slots(collection_of(double), "a") == [0]
+    stored = index.get("a")
+    assert stored is not None
+    assert stored["title"] == "new"
+
+
+def test_no_answer_is_short_or_doubled_while_rows_are_rewritten(
+    double: Double, index: Index
+) -> None:
+    # given a server that is without the vectors of a request until it has reached its end
+    keys, query = names(40), vector_of(1).tolist()
+    write(index, objects(keys))
+    double.state.gap_s = 0.05
+    answers: list[list[str]] = []
+    stop = threading.Event()
+
+    def search() -> None:
+        while not stop.is_set():
+            answers.append(index.search(query, limit=50)[KEY].to_list())
+
+    searching = threading.Thread(target=search)
+    searching.start()
+
+    # when all rows are rewritten again and again
+    for number in range(8):
+        write(index, later(changed(keys, f"text {number}"), number))
+    stop.set()
+    searching.join()
+
+    # then each answer has all of them, once
+    assert len(answers) > 20
+    assert {tuple(sorted(answer)) for answer in answers} == {tuple(keys)}
+
+
+def test_what_a_killed_writer_left_is_shown_once_and_the_next_write_leaves_one(
+    double: Double, index: Index
+) -> None:
+    write(index, objects(["a", "b"]))
+    newer = leave_both(double, index, "a", text="newer")
+
+    assert found_by(index, newer) == {"a": 1.0}
+    assert index.search(newer[VECTOR].to_list()[0], limit=2)[KEY].n_unique() == 2
+    assert index.fetch(["a"]).height == 2  # whoever compares learns that there are two
+
+    again = later(changed(["a"], "newest"), 2)
+    write(index, again)
+    assert len(slots(collection_of(double), "a")) == 1
+    assert found_by(index, again) == {"a": 1.0}
+
+
+def test_the_same_row_written_again_leaves_one_of_two(double: Double, index: Index) -> None:
+    write(index, objects(["a"]))
+    newer = leave_both(double, index, "a", text="newer")
+    write(index, newer)
+    assert len(slots(collection_of(double), "a")) == 1
+    assert found_by(index, newer) == {"a": 1.0}
+
+
+def test_a_delete_takes_both(double: Double, index: Index) -> None:
+    write(index, objects(["a"]))
+    leave_both(double, index, "a", text="newer")
+    with index.lock():
+        index.delete(["a"])
+    assert index.count() == 0
+
+
+def test_what_got_no_answer_is_never_written_over(double: Double, index: Index) -> None:
+    """A crash may have hidden it, and the server leaves an equal vector alone."""
+    # given an insert that was stored, whose answer is lost, and that no search finds
+    double.faults.add("BatchObjects", Kind.APPLIED, code=grpc.StatusCode.UNAVAILABLE)
+    part = collection_of(double)
+    put = part.index
+
+    def lose(id_: bytes, due: float | None) -> None:
+        part.index = put  # type: ignore[method-assign]
+
+    part.index = lose  # type: ignore[method-assign]
+
+    # when the write is tried again
+    frame = objects(["a"])
+    write(index, frame)
+
+    # then the row is found, and once
+    assert found_by(index, frame) == {"a": 1.0}
+    assert index.count() == 1
+
+
+def test_an_unchanged_text_without_an_answer_goes_to_the_other_id(
+    double: Double, index: Index
+) -> None:
+    write(index, objects(["a"]))
+    double.faults.add("BatchObjects", Kind.APPLIED, code=grpc.StatusCode.UNAVAILABLE)
+    write(index, objects(["a"]))
+    assert slots(collection_of(double), "a") == [1]
+
+
+def test_objects_that_are_refused_leave_the_old_ones(double: Double, index: Index) -> None:
+    write(index, objects(["a", "b"]))
+    text = "invalid text property 'title'"
+    double.faults.add("BatchObjects", Kind.OBJECTS, times=9, text=text, keys=frozenset({"a"}))
+    with pytest.raises(ObjectsRejected):
+        write(index, changed(["a", "b"], "another"))
+    double.faults.waiting.clear()
+    assert slots(collection_of(double), "a") == [0]
+    assert slots(collection_of(double), "b") == [1]
+
+
+def test_a_zero_vector_never_reaches_the_server(index: Index) -> None:
+    frame = objects(["a", "b"])
+    zero = pl.Series([[0.0] * 8, frame[VECTOR].to_list()[1]], dtype=frame.schema[VECTOR])
+    with pytest.raises(ObjectsRejected) as refused:
+        write(index, frame.with_columns(zero.alias(VECTOR)))
+    assert refused.value.reasons == {"a": "its vector is zero"}
+    assert index.count() == 1
+
+
+def test_an_older_collection_goes_over_row_by_row(double: Double, tmp_path: Path) -> None:
+    # given a collection without the properties of today, with objects of yesterday
+    store = opened(double, tmp_path)
+    write(store.create("lens-g1", ONE_FIELD), objects(["a", "b"]))
+    part = collection_of(double)
+    later_names = {"_vector_at", "_check_a", "_check_b"}
+    kept = [each for each in part.config["properties"] if each["name"] not in later_names]
+    part.config["properties"] = kept
+    for stored in part.objects.values():
+        for name in later_names:
+            stored.properties.pop(name)
+
+    # when it is opened, read and written to
+    index = store.open("lens-g1")
+    assert sorted(key for frame in index.scan() for key in frame[KEY]) == ["a", "b"]
+    write(index, changed(["a"], "another"))
+
+    # then it has them, and what was changed has its numbers
+    assert later_names <= {each["name"] for each in part.config["properties"]}
+    assert slots(part, "a") == [1]
+    (new,) = [each for each in part.objects.values() if each.properties["_key"] == "a"]
+    assert later_names <= new.properties.keys()
+    assert sorted(key for frame in index.scan() for key in frame[KEY]) == ["a", "b"]
+    assert sorted(key for frame in store.open("lens-g1").scan() for key in frame[KEY]) == ["a", "b"]
