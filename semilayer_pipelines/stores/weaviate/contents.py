@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -20,6 +19,7 @@ from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
 from semilayer_pipelines.stores.weaviate.placing import SLOT
 from semilayer_pipelines.stores.weaviate.reads import ID, Reads, Sums
 from semilayer_pipelines.stores.weaviate.schema import CHECKS, LATER, VECTOR_AT
+from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
 
 __all__ = ["AT_ONCE", "Contents", "Strays"]
 
@@ -50,16 +50,16 @@ class Contents:
     later: bool
     strays: Strays = field(default_factory=dict)
 
-    def rows(self, tenants: Sequence[str], *, fresh: bool = False) -> Iterator[pl.DataFrame]:
+    def rows(self, tenants: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield TENANT, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH, VECTOR_AT of every object.
 
-        `fresh` reads all of them from the server. SLOT is null for an object under a foreign id,
+        SLOT is null for an object under a foreign id,
         and so is ROW_HASH: it never is what a row should be. An object without a key goes by one
         that no row has.
         """
         journal = self.journal
         stamp, ledger = journal.stamp(), journal.ledger
-        held = None if fresh or not self.later else ledger.read()
+        held = None if not self.later else ledger.read()
         proven = set() if held is None else self._proven(held, tenants)
         if held is not None and proven >= {*tenants}:
             if journal.stamp() == stamp:
@@ -110,13 +110,12 @@ class Contents:
             return set()
         if any(tenant not in tenants and told.objects for tenant, told in sums.items()):
             return set()  # of a tenant that is gone
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            told = threads.map(lambda tenant: self.reads(tenant).sums(), tenants)
-            return {
-                tenant
-                for tenant, of_server in zip(tenants, told, strict=True)
-                if sums.get(tenant, Sums()) == of_server
-            }
+        told = side_by_side(lambda tenant: self.reads(tenant).sums(), tenants, AT_ONCE)
+        return {
+            tenant
+            for tenant, of_server in zip(tenants, told, strict=True)
+            if sums.get(tenant, Sums()) == of_server
+        }
 
 
 def _sums(held: Held) -> dict[str, Sums]:

@@ -10,7 +10,8 @@ asked of all, or of those where the ledger knows the keys to be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any, cast
@@ -34,7 +35,7 @@ from semilayer_pipelines.stores.protocol import (
 )
 from semilayer_pipelines.stores.weaviate.checks import with_checks
 from semilayer_pipelines.stores.weaviate.connection import ask_index
-from semilayer_pipelines.stores.weaviate.contents import Contents
+from semilayer_pipelines.stores.weaviate.contents import AT_ONCE, Contents
 from semilayer_pipelines.stores.weaviate.errors import NoTenant, gone
 from semilayer_pipelines.stores.weaviate.filter import where_filter
 from semilayer_pipelines.stores.weaviate.found import known_frame, ranked
@@ -48,7 +49,8 @@ from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_empty, u
 from semilayer_pipelines.stores.weaviate.reads import ID, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import Distance
-from semilayer_pipelines.stores.weaviate.writes import Writes, ids_under
+from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
+from semilayer_pipelines.stores.weaviate.writes import Put, Writes, ids_under
 from semilayer_pipelines.stores.where import Condition
 
 __all__ = ["WeaviateIndex"]
@@ -79,6 +81,7 @@ class WeaviateIndex:
         self._lock = lock
         self._journal = journal
         self._contents = Contents(self._parts.reads, journal, later)
+        self._confirming = threading.Lock()
         self._exists = exists
         self._incarnation = incarnation
         self._most_bytes = most_bytes
@@ -141,21 +144,18 @@ class WeaviateIndex:
             self._require_lock()
             return 0
         with self._entry() as entry:
-            deleted = sum(
-                self._take_out(name, some, entry)
-                for name, some in self._parts.of_keys(keys, entry.held).items()
-            )
+            deleted = self._take_out(self._parts.of_keys(keys, entry.held), entry)
             return deleted + self._take_out_strays(keys)
 
-    def scan(self, *, shard: int | None = None, fresh: bool = False) -> Iterator[pl.DataFrame]:
+    def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard, a page at a time.
 
-        They come from the ledger where the server's sums agree with it, and never if `fresh`. There
-        is no snapshot. An object that stays in the index shows exactly once. One that comes
+        They come from the ledger where the server's sums agree with it. There is no snapshot. An
+        object that stays in the index shows exactly once. One that comes
         meanwhile may show or not. One that goes to another tenant meanwhile may show in both or in
         neither.
         """
-        for rows in self._contents.rows(self._parts.names(), fresh=fresh):
+        for rows in self._contents.rows(self._parts.names()):
             found = rows if shard is None else rows.filter(pl.col(SHARD) == shard)
             if found.height:
                 yield found.select(KEY, ROW_HASH, TEXT_HASH)
@@ -246,9 +246,10 @@ class WeaviateIndex:
             for name, some in self._parts.of_keys(keys, entry.held).items():
                 for objects in self._parts.reads(name).whole(some):
                     rows = objects.drop_nulls([ROW_HASH, TEXT_HASH, INDEXED_AT])
-                    rows = rows.select(self._columns)
-                    rejected = self._put_part(name, rows, entry, in_doubt=True)
-                    written += rows.height - len(rejected)
+                    rows = with_checks(rows.select(self._columns))
+                    if rows.height:
+                        rejected = self._put_parts([(name, rows)], entry, in_doubt=True)
+                        written += rows.height - len(rejected)
         return written
 
     def settle(self, *, patience_s: float = PATIENCE_S) -> None:
@@ -276,31 +277,35 @@ class WeaviateIndex:
     def _put(self, objects: pl.DataFrame, entry: Entry, *, absent: bool = False) -> dict[str, str]:
         """Write objects, each to its tenant; return the rejected keys with the reasons."""
         check_objects(objects, self._columns, self.dimension)
-        rejected: dict[str, str] = {}
-        for name, rows in self._parts.apart(objects):
-            rejected |= self._put_part(name, rows, entry, absent=absent)
-        return rejected
+        if objects.is_empty():
+            return {}
+        return self._put_parts(self._parts.apart(with_checks(objects)), entry, absent=absent)
 
-    def _put_part(
+    def _put_parts(
         self,
-        name: str,
-        objects: pl.DataFrame,
+        parts: Iterable[tuple[str, pl.DataFrame]],
         entry: Entry,
         *,
         absent: bool = False,
         in_doubt: bool = False,
     ) -> dict[str, str]:
-        if objects.is_empty():
-            return {}
-        writes = self._writes(name)
-        put = writes.put(with_checks(objects), absent=absent, in_doubt=in_doubt)
-        old = ids_under(put.written, AFTER)
-        if old:
+        """Write objects beside the old ones of another text, and then take those out."""
+        later = self._later()
+
+        def put(part: tuple[str, pl.DataFrame]) -> tuple[str, Put]:
+            name, rows = part
+            return name, self._writes(name, later).put(rows, absent=absent, in_doubt=in_doubt)
+
+        puts = side_by_side(put, parts, AT_ONCE)
+        old = {name: ids_under(each.written, AFTER) for name, each in puts}
+        beside = [(name, each.written) for name, each in puts if old[name]]
+        for name, written in {id(one): one for one in (*beside[:1], *beside[-1:])}.values():
             # A server that indexes later would be without both for as long.
-            until_found(writes.reads, put.written, self._unindexed)
-            writes.delete(old)
-        entry.put(name, put.written)
-        return put.rejected
+            until_found(self._parts.reads(name), written, self._unindexed)
+        side_by_side(lambda each: self._delete(each[0], old[each[0]]), beside, AT_ONCE)
+        for name, each in puts:
+            entry.put(name, each.written)
+        return {key: reason for _, each in puts for key, reason in each.rejected.items()}
 
     def _take_out_elsewhere(self, written: pl.DataFrame, entry: Entry) -> None:
         """Delete what other tenants have of objects that were just written to their own."""
@@ -309,15 +314,18 @@ class WeaviateIndex:
             return
         keys = written[KEY].to_list()
         homes = dict(zip(keys, tenants.homes(written), strict=True))
-        for name, some in self._parts.of_keys(keys, entry.held).items():
-            self._take_out(name, [key for key in some if homes[key] != name], entry)
+        known = self._parts.of_keys(keys, entry.held)
+        self._take_out(
+            {name: [k for k in some if homes[k] != name] for name, some in known.items()}, entry
+        )
 
-    def _take_out(self, name: str, keys: Sequence[str], entry: Entry) -> int:
-        if not keys:
-            return 0
-        deleted = self._delete(name, both_ids(keys))
+    def _take_out(self, keys: dict[str, list[str]], entry: Entry) -> int:
+        """Delete what tenants have of some keys; return how many objects there were."""
+        some = [(name, both_ids(of_part)) for name, of_part in keys.items() if of_part]
+        deleted = sum(side_by_side(lambda each: self._delete(*each), some, AT_ONCE))
         if entry.held is not None or self._parts.tenants is None:
-            entry.took_out(name, keys)
+            for name, _ in some:
+                entry.took_out(name, keys[name])
         return deleted
 
     def _take_out_strays(self, keys: Sequence[str]) -> int:
@@ -330,14 +338,18 @@ class WeaviateIndex:
 
     def _delete(self, name: str, ids: list[str]) -> int:
         try:
-            return self._writes(name).delete(ids)
+            return self._writes(name, later=True).delete(ids)
         except NoTenant:
             assert self._parts.tenants is not None
             self._parts.tenants.check_gone(name)
             return 0
 
-    def _writes(self, name: str) -> Writes:
-        return Writes(self._parts.reads(name), self._lock, self._most_bytes, self._later())
+    def _writes(self, name: str, later: bool) -> Writes:
+        return Writes(self._parts.reads(name), self._confirm, self._most_bytes, later)
+
+    def _confirm(self) -> None:
+        with self._confirming:  # it may be a connection, which takes one question at a time
+            self._lock.confirm()
 
     def _later(self) -> bool:
         """Give an older collection the properties that it lacks; say whether it has them now."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import polars as pl
@@ -12,6 +11,7 @@ from semilayer_pipelines.stores.protocol import KEY, IndexSchema
 from semilayer_pipelines.stores.weaviate.contents import AT_ONCE
 from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
 from semilayer_pipelines.stores.weaviate.reads import Reads
+from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
 from semilayer_pipelines.stores.weaviate.tenants import tenants_of
 
 __all__ = ["WHOLE", "Parts"]
@@ -66,7 +66,6 @@ class Parts:
         if len(keys) == 1:
             ((name, some),) = keys.items()
             return [question(self.reads(name), some)]
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            return list(
-                threads.map(lambda each: question(self.reads(each[0]), each[1]), keys.items())
-            )
+        return side_by_side(
+            lambda each: question(self.reads(each[0]), each[1]), keys.items(), AT_ONCE
+        )

@@ -8,13 +8,10 @@ answer is in doubt: it is looked up and placed again, never written over (see `p
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,9 +20,7 @@ from weaviate.classes.query import Filter
 from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
 from semilayer_pipelines.errors import DimensionChanged, StoreFull, StoreUnavailable
-from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import KEY
-from semilayer_pipelines.stores.uninterrupted import to_the_end
 from semilayer_pipelines.stores.weaviate.connection import WAITS_S, ask_index, ask_once
 from semilayer_pipelines.stores.weaviate.errors import Fault, fault_of, gone
 from semilayer_pipelines.stores.weaviate.ids import object_id
@@ -33,6 +28,7 @@ from semilayer_pipelines.stores.weaviate.objects import chunks, outgoing
 from semilayer_pipelines.stores.weaviate.placing import BEFORE, no_places, placed
 from semilayer_pipelines.stores.weaviate.reads import IDS_AT_ONCE, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
+from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
 
 __all__ = ["REQUESTS_AT_ONCE", "Put", "Writes", "ids_under"]
 
@@ -58,14 +54,14 @@ class Put:
 class Writes:
     """What is done to the collection of an index, or a tenant's part, while its lock is held.
 
-    `later` says that the collection has the properties of `LATER`.
+    `confirm` makes sure of that before each request. `later` says that the collection has the
+    properties of `LATER`.
     """
 
     reads: Reads
-    lock: Lock
+    confirm: Callable[[], None]
     most_bytes: int
     later: bool
-    _confirming: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, objects: pl.DataFrame, *, absent: bool = False, in_doubt: bool = False) -> Put:
         """Write objects until each is acknowledged or refused for itself.
@@ -76,20 +72,15 @@ class Writes:
         """
         there = no_places() if absent else self._places(objects)
         put_one = partial(self._put_chunk, there=there, in_doubt=in_doubt)
-        puts = list[Put]()
         parts = chunks(objects, self.reads.schema.dimension)
-        while some := list(islice(parts, REQUESTS_AT_ONCE)):
-            # An interrupt waits until the last answer: the lock outlasts the requests.
-            puts += to_the_end(partial(_side_by_side, put_one, some))
+        puts = side_by_side(put_one, parts, REQUESTS_AT_ONCE)
         rejected = {key: reason for each in puts for key, reason in each.rejected.items()}
         return Put(pl.concat([each.written for each in puts]) if puts else objects, rejected)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete by id until nothing matches; return how many objects there were."""
-        return sum(
-            to_the_end(partial(self._delete, list(ids[start : start + IDS_AT_ONCE])))
-            for start in range(0, len(ids), IDS_AT_ONCE)
-        )
+        some = [list(ids[at : at + IDS_AT_ONCE]) for at in range(0, len(ids), IDS_AT_ONCE)]
+        return sum(side_by_side(self._delete, some, 1))
 
     def _put_chunk(self, chunk: pl.DataFrame, there: pl.DataFrame, *, in_doubt: bool) -> Put:
         """Write what one request holds.
@@ -99,7 +90,7 @@ class Writes:
         """
         written, rejected = [], dict[str, str]()
         for wait in (*WAITS_S, None):
-            self._confirm_lock()
+            self.confirm()
             rows = placed(chunk, there, in_doubt=in_doubt)
             self.delete(ids_under(rows, BEFORE))
             now = time.time_ns() // 1_000
@@ -134,10 +125,6 @@ class Writes:
             rejected |= dict(zip(chunk[KEY], texts, strict=True))
         return Put(pl.concat(written), rejected)
 
-    def _confirm_lock(self) -> None:
-        with self._confirming:  # it may be a connection, which takes one question at a time
-            self.lock.confirm()
-
     def _send(self, objects: list[Any]) -> tuple[dict[int, str], StoreUnavailable | None]:
         """Send objects once; return the errors by position, and why all of them are in doubt."""
         if not objects:
@@ -161,7 +148,7 @@ class Writes:
         matching = Filter.by_id().contains_any(ids)
         delete = partial(self.reads.collection.data.delete_many, where=matching)
         for _ in range(_DELETE_ROUNDS):
-            self._confirm_lock()
+            self.confirm()
             done = ask_index(self.reads.index, delete)
             deleted += int(done.successful)
             if done.matches == done.successful:
@@ -190,15 +177,6 @@ class Writes:
                     )
                 case Fault.TROUBLE | Fault.POISON:
                     pass
-
-
-def _side_by_side(
-    put_one: Callable[[pl.DataFrame], Put], some: Sequence[pl.DataFrame]
-) -> list[Put]:
-    if len(some) == 1:
-        return [put_one(some[0])]
-    with ThreadPoolExecutor(len(some)) as threads:
-        return list(threads.map(put_one, some))
 
 
 def ids_under(rows: pl.DataFrame, column: str) -> list[str]:
