@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from semilayer_pipelines.errors import Transient
+from semilayer_pipelines.errors import StoreUnavailable, Transient
 
 __all__ = ["retrying"]
 
@@ -21,15 +21,20 @@ T = TypeVar("T")
 def retrying(action: Callable[[], T], *kinds: type[Transient]) -> T:
     """Run `action`, again after 0.5, 1 and 2 s (with jitter) when it raises one of `kinds`.
 
-    Raises the last error when the attempts are used up. `action` must be safe to repeat.
+    Raises the last error when the attempts are used up, and at once a store's for which a run has
+    waited already. `action` must be safe to repeat.
     """
     attempts = Retrying(
-        retry=retry_if_exception_type(kinds),
+        retry=retry_if_exception(lambda error: isinstance(error, kinds) and not _waited(error)),
         stop=stop_after_attempt(ATTEMPTS),
         wait=_wait,
         reraise=True,
     )
     return attempts(action)
+
+
+def _waited(error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailable) and error.waited
 
 
 def _wait(state: RetryCallState) -> float:

@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Any, cast
 
 import polars as pl
-from weaviate.classes.config import ConsistencyLevel
 
 from semilayer_pipelines.errors import ObjectsRejected, StoreRefused
 from semilayer_pipelines.one_model import require_dimension
@@ -44,7 +43,13 @@ from semilayer_pipelines.stores.weaviate.later import add_later
 from semilayer_pipelines.stores.weaviate.ledger import TENANT
 from semilayer_pipelines.stores.weaviate.parts import WHOLE, Parts
 from semilayer_pipelines.stores.weaviate.placing import AFTER
-from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_empty, until_found
+from semilayer_pipelines.stores.weaviate.queue import (
+    PATIENCE_S,
+    in_queues,
+    until_empty,
+    until_found,
+    until_latest_found,
+)
 from semilayer_pipelines.stores.weaviate.reads import ID, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import Distance
@@ -73,8 +78,7 @@ class WeaviateIndex:
     ) -> None:
         self._name = name
         self._schema = schema
-        # What decides over writing and deleting must not come from a replica that lags behind.
-        self._collection = collection.with_consistency_level(ConsistencyLevel.QUORUM)
+        self._collection = collection
         self._parts = Parts(name, schema, self._collection)
         self._lock = lock
         self._journal = journal
@@ -257,7 +261,12 @@ class WeaviateIndex:
         Until then it searches among the others only. Raises `StoreUnavailable` when for
         `patience_s` none was taken in.
         """
-        until_empty(self._name, self._unindexed, patience_s=patience_s)
+        try:
+            until_empty(self._name, self._unindexed, patience_s=patience_s)
+        except StoreRefused:
+            if self._parts.tenants is not None:
+                raise
+            until_latest_found(self._parts.reads(WHOLE), patience_s=patience_s)
 
     def maintain(self, *, force: bool = False) -> None:
         """Do nothing: a server compacts and cleans up by itself."""
@@ -355,9 +364,7 @@ class WeaviateIndex:
             return 1
 
     def _unindexed(self) -> int:
-        # Of a collection with tenants, the server tells of all of them.
-        shards = ask_index(self._name, self._collection.config.get_shards)
-        return sum(int(shard.vector_queue_size) for shard in shards)
+        return in_queues(self._name, self._collection)
 
     def _nearest(
         self, vector: Sequence[float], limit: int, where: Sequence[Condition]

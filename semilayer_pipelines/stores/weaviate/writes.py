@@ -27,7 +27,7 @@ from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import KEY
 from semilayer_pipelines.stores.uninterrupted import to_the_end
 from semilayer_pipelines.stores.weaviate.connection import WAITS_S, ask_index, ask_once
-from semilayer_pipelines.stores.weaviate.errors import Fault, fault_of, gone
+from semilayer_pipelines.stores.weaviate.errors import ROOM, Fault, fault_of, gone, refused
 from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.weaviate.objects import chunks, outgoing
 from semilayer_pipelines.stores.weaviate.placing import BEFORE, no_places, placed
@@ -181,8 +181,10 @@ class Writes:
                 case Fault.FULL:
                     raise StoreFull(
                         f"index {self.reads.index}: the store takes no more: {text}",
-                        cure="Give the server room and set its shards to READY, then run it again.",
+                        cure=ROOM,
                     )
+                case Fault.REFUSED:
+                    raise refused(f"index {self.reads.index}", text)
                 case Fault.DIMENSION:
                     raise DimensionChanged(
                         f"index {self.reads.index}: {text}",
