@@ -123,7 +123,7 @@ class StatusDocument:
         if self.single:
             source["source"] = asdict(self.source) if self.source else None
             source["hidden"] = self.hidden and self.hidden.reason
-        return {
+        told: dict[str, object] = {
             "env": self.env,
             "lenses": [line.as_json() | source for line in self.lenses],
             "queue": {
@@ -132,7 +132,8 @@ class StatusDocument:
                 "failed": self.queue.failed,
                 "completed24h": self.queue.completed,
             },
-        } | ({} if self.store is None else {"store": self.store})
+        }
+        return told if self.store is None else told | {"store": self.store}
 
 
 def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
