@@ -1,8 +1,11 @@
 """How long whoever asks a store waits for one that went away.
 
-A server that restarts is back within some seconds. A run that holds hours of work waits for it
+A server that restarts is back within 6 to 11 s. A run that holds hours of work waits for it
 (`patiently`); a person or an HTTP caller is told at once. As for the registry, a thread says so for
 all that it asks, and those of `threads` with it.
+
+A write that no interrupt reaches (`stores.uninterrupted`) is never patient, because whoever stops a
+run would wait for it. The run waits between its attempts instead (`ingest.retry`).
 """
 
 from __future__ import annotations

@@ -116,7 +116,12 @@ class WeaviateSettings:
     consistency: Consistency = Consistency.QUORUM
 
     def __post_init__(self) -> None:
-        """Refuse what no server can make a collection of."""
+        """Refuse what cannot be: one port for both APIs, a quantizer that flat cannot have."""
+        if (self.http.host, self.http.port) == (self.grpc.host, self.grpc.port):
+            raise ConfigError(
+                f"WEAVIATE_URL and WEAVIATE_GRPC_URL are the same address, {self.shown}.",
+                cure="A server has one port for REST (8080) and one for gRPC (50051).",
+            )
         if self.index is IndexType.FLAT and self.quantization in _WITHOUT_FLAT:
             raise ConfigError(
                 f"WEAVIATE_QUANTIZATION={self.quantization} does not go with WEAVIATE_INDEX=flat: "
