@@ -50,7 +50,7 @@ class LanceStore:
     def check(self, lenses: Mapping[str, bool]) -> None:
         """Raise `StoreFull` when the folder cannot be written; `lenses` have no say in that."""
         nearest_made = next(each for each in (self._folder, *self._folder.parents) if each.exists())
-        if not os.access(nearest_made, os.W_OK | os.X_OK):
+        if not nearest_made.is_dir() or not os.access(nearest_made, os.W_OK | os.X_OK):
             raise StoreFull(
                 f"The store's directory {nearest_made} cannot be written.",
                 cure="Make it writable for this user, or set another SEMILAYER_HOME.",

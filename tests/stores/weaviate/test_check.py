@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,11 @@ def test_a_quantizer_that_flat_cannot_have_is_refused_without_asking(
         )
     for index in ("hnsw", "dynamic"):
         open_store("weaviate", tmp_path, "development", environ=environ | {"WEAVIATE_INDEX": index})
+
+
+def test_the_page_names_each_permission_that_is_asked_for_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "weaviate.md").read_text(encoding="utf-8")
+    roles = page.partition("\n## Roles\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in roles.splitlines() if line.startswith("| `")]
+    named = {action for row in rows for action in re.findall(r"`(\w+)`", row)}
+    assert named == {*ACTIONS, "create_tenants", "read_tenants", "read_cluster"}
