@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, ROW_HASH, SHARD, TEXT_HASH
 from semilayer_pipelines.stores.stamps import UNKNOWN
 from semilayer_pipelines.stores.weaviate.journal import Journal
@@ -110,8 +110,8 @@ class Contents:
             return set()
         if any(tenant not in tenants and told.objects for tenant, told in sums.items()):
             return set()  # of a tenant that is gone
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            told = threads.map(lambda tenant: self.reads(tenant).sums(), tenants)
+        with threads(AT_ONCE) as asking:
+            told = asking.map(lambda tenant: self.reads(tenant).sums(), tenants)
             return {
                 tenant
                 for tenant, of_server in zip(tenants, told, strict=True)

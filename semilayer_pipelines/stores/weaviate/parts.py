@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import polars as pl
 
+from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import KEY, IndexSchema
 from semilayer_pipelines.stores.weaviate.contents import AT_ONCE
 from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
@@ -66,7 +66,7 @@ class Parts:
         if len(keys) == 1:
             ((name, some),) = keys.items()
             return [question(self.reads(name), some)]
-        with ThreadPoolExecutor(AT_ONCE) as threads:
+        with threads(AT_ONCE) as asking:
             return list(
-                threads.map(lambda each: question(self.reads(each[0]), each[1]), keys.items())
+                asking.map(lambda each: question(self.reads(each[0]), each[1]), keys.items())
             )

@@ -67,7 +67,7 @@ def test_an_interrupt_need_not_wait_for_a_server_that_is_away(double: Double, in
     double.stop_grpc()
     started = time.monotonic()
     with patiently(), index.lock(), pytest.raises(StoreUnavailable):
-        index.upsert(objects(["b"]))  # where no interrupt reaches it
+        index.add(objects(["b"]))  # where no interrupt reaches it
     assert time.monotonic() - started < 8.0
     double.start_grpc()
 

@@ -462,7 +462,10 @@ def test_an_alias_and_a_collection_whose_answers_were_lost_are_there(
     double: Double, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a server that does what it is asked and then loses the answer, once each
-    kept = {"create": double.state.create, "alias": double.state.alias}
+    kept: dict[str, Callable[..., Any]] = {
+        "create": double.state.create,
+        "alias": double.state.alias,
+    }
 
     def losing(verb: str) -> Callable[..., Any]:
         def lose(*asked: Any) -> Any:
