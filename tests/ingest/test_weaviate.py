@@ -194,6 +194,7 @@ def test_a_read_only_store_fails_the_job_and_sets_no_row_aside(lab: Lab, server:
     assert (lab.lens.status, lab.lens.error) == (LensStatus.READY, None)
 
 
+@needs_the_double
 @pytest.mark.parametrize("mode", [Mode.FULL, Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
 def test_a_run_whose_server_restarts_goes_on_within_the_attempt(
     lab: Lab, server: Any, mode: Mode

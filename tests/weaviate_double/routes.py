@@ -34,8 +34,8 @@ class Routes:
             case ["users", "own-info"]:
                 if self.role.told is None:
                     return 401, None
-                told = {"username": self.role.user, "groups": None}
-                return 200, told | {"roles": self.role.told or None}
+                roles = self.role.told or None
+                return 200, {"username": self.role.user, "groups": None, "roles": roles}
             case ["cluster", "statistics"]:
                 self.role.check("read_cluster")
                 return 200, self.cluster.statistics()

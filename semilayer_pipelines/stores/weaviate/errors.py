@@ -55,7 +55,10 @@ ROOM = "Give the server disk or memory: it then takes writes again by itself, an
 _FULL = re.compile(
     r"read-?only|not enough memory|no space left|disk.*(full|pressure)", re.IGNORECASE
 )
-_GONE = re.compile(r"could not find class|(class|collection)( \S+)? not found", re.IGNORECASE)
+_GONE = re.compile(
+    r"could not find class|(class|collection)( \S+)? not found|not present in schema",
+    re.IGNORECASE,
+)
 _FORBIDDEN = re.compile(r"forbidden|insufficient permission|unauthorized", re.IGNORECASE)
 _TAKEN = re.compile(r"already exists", re.IGNORECASE)
 # What a server says of the shards of every collection until it has read its schema.

@@ -43,13 +43,7 @@ from semilayer_pipelines.stores.weaviate.later import add_later
 from semilayer_pipelines.stores.weaviate.ledger import TENANT
 from semilayer_pipelines.stores.weaviate.parts import WHOLE, Parts
 from semilayer_pipelines.stores.weaviate.placing import AFTER
-from semilayer_pipelines.stores.weaviate.queue import (
-    PATIENCE_S,
-    in_queues,
-    until_empty,
-    until_found,
-    until_latest_found,
-)
+from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_found, until_indexed
 from semilayer_pipelines.stores.weaviate.reads import ID, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import Distance
@@ -72,6 +66,7 @@ class WeaviateIndex:
         *,
         exists: Callable[[], bool],
         incarnation: Callable[[], str | None],
+        waiting: Callable[[], int],
         later: bool,
         most_bytes: int,
         distance: Distance,
@@ -85,6 +80,7 @@ class WeaviateIndex:
         self._contents = Contents(self._parts.reads, journal, later)
         self._exists = exists
         self._incarnation = incarnation
+        self._waiting = waiting
         self._most_bytes = most_bytes
         self._distance = distance
         self._columns = object_columns(schema.fields)
@@ -261,12 +257,8 @@ class WeaviateIndex:
         Until then it searches among the others only. Raises `StoreUnavailable` when for
         `patience_s` none was taken in.
         """
-        try:
-            until_empty(self._name, self._unindexed, patience_s=patience_s)
-        except StoreRefused:
-            if self._parts.tenants is not None:
-                raise
-            until_latest_found(self._parts.reads(WHOLE), patience_s=patience_s)
+        whole = self._parts.reads(WHOLE) if self._parts.tenants is None else None
+        until_indexed(self._name, self._collection, self._waiting, whole, patience_s)
 
     def maintain(self, *, force: bool = False) -> None:
         """Do nothing: a server compacts and cleans up by itself."""
@@ -306,7 +298,7 @@ class WeaviateIndex:
         old = ids_under(put.written, AFTER)
         if old:
             # A server that indexes later would be without both for as long.
-            until_found(writes.reads, put.written, self._unindexed)
+            until_found(writes.reads, put.written, self._waiting)
             writes.delete(old)
         entry.put(name, put.written)
         return put.rejected
@@ -362,9 +354,6 @@ class WeaviateIndex:
             return max(1, len(ask_index(self._name, self._collection.config.get_shards)))
         except StoreRefused:
             return 1
-
-    def _unindexed(self) -> int:
-        return in_queues(self._name, self._collection)
 
     def _nearest(
         self, vector: Sequence[float], limit: int, where: Sequence[Condition]

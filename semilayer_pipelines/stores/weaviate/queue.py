@@ -1,7 +1,8 @@
 """Waiting for a server that takes vectors into its index after it acknowledged them.
 
-The shards tell how many vectors wait, to whoever may read tenants. Everybody else looks for the
-objects that were written last: once a search finds them by their own vectors, all are in.
+The nodes tell how many vectors wait, to whoever may read them. The shards tell that some do, to
+whoever may read tenants; their own figure is always 0. Everybody else looks for the objects that
+were written last: once a search finds them by their own vectors, all are in.
 """
 
 from __future__ import annotations
@@ -25,25 +26,57 @@ from semilayer_pipelines.stores.weaviate.placing import SLOT
 from semilayer_pipelines.stores.weaviate.reads import ID, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME
 
-__all__ = ["PATIENCE_S", "in_queues", "until_empty", "until_found", "until_latest_found"]
+__all__ = ["PATIENCE_S", "in_queues", "until_empty", "until_found", "until_indexed"]
 
 PATIENCE_S = 60.0
 """How long a server may take in no vector at all."""
 
+_BLIND = 10  # times as patient where nobody tells how many wait
 _POLL_S = 0.2
 _LIMIT = 50  # rows of one text have one vector
 _LATEST = 50  # vectors are taken in about in their order
 
 
-def in_queues(index: str, collection: Any) -> int:
+def in_queues(client: Any, index: str, collection: str) -> int:
     """Return how many vectors wait in the queues of all shards, those of tenants included.
 
-    Raises `StoreRefused` where the role may not read tenants.
+    Raises `StoreRefused` where the role may not read the nodes.
     """
 
     def ask() -> int:
+        nodes = client.cluster.nodes(collection=collection, output="verbose")
+        shards = [shard for node in nodes for shard in node.shards or []]
+        return sum(int(shard.vector_queue_length) for shard in shards)
+
+    return ask_index(index, ask)
+
+
+def until_indexed(
+    index: str, collection: Any, waiting: Callable[[], int], whole: Reads | None, patience_s: float
+) -> None:
+    """Wait until the vectors of all objects are in the index, however the server lets us know.
+
+    `whole` reads all objects, where they are not kept apart by tenants. Raises `StoreUnavailable`
+    when for `patience_s` none was taken in, or ten times as long where nobody tells how many wait.
+    """
+    try:
+        return until_empty(index, waiting, patience_s=patience_s)
+    except StoreRefused:
+        patience_s *= _BLIND
+    try:
+        return until_empty(index, partial(_indexing, index, collection), patience_s=patience_s)
+    except StoreRefused:
+        if whole is None:
+            raise
+    return _until_latest_found(whole, patience_s)
+
+
+def _indexing(index: str, collection: Any) -> int:
+    """Return how many shards have vectors to take in."""
+
+    def ask() -> int:
         try:
-            return sum(int(each.vector_queue_size) for each in collection.config.get_shards())
+            return sum(each.status == "INDEXING" for each in collection.config.get_shards())
         except UnexpectedStatusCodeError as error:
             # A server that is starting knows no shard yet, one that has started no dropped class.
             if error.status_code == 404 and not collection.exists():
@@ -92,15 +125,11 @@ def until_found(reads: Reads, written: pl.DataFrame, waiting: Callable[[], int])
     try:
         until_empty(reads.index, waiting)
     except StoreRefused:
-        until_empty(reads.index, missing)
+        until_empty(reads.index, missing, patience_s=_BLIND * PATIENCE_S)
 
 
-def until_latest_found(reads: Reads, *, patience_s: float) -> None:
-    """Wait until searches find the objects that were written last.
-
-    It is for roles that may not read the queues. The server sorts all objects for it, once. Raises
-    `StoreUnavailable` when for `patience_s` no further one was found.
-    """
+def _until_latest_found(reads: Reads, patience_s: float) -> None:
+    """Wait until searches find the objects that were written last, for which the server sorts."""
     found = ask_index(
         reads.index,
         partial(

@@ -36,6 +36,7 @@ from semilayer_pipelines.stores.weaviate.journal import Journal
 from semilayer_pipelines.stores.weaviate.later import has_later
 from semilayer_pipelines.stores.weaviate.ledger import Ledger
 from semilayer_pipelines.stores.weaviate.names import alias_name, collection_name
+from semilayer_pipelines.stores.weaviate.queue import in_queues
 from semilayer_pipelines.stores.weaviate.schema import (
     Owner,
     Stage,
@@ -139,6 +140,7 @@ class WeaviateStore:
             self._journal(name, tenants=schema.tenant is not None),
             exists=lambda: self.exists(name),
             incarnation=lambda: incarnation(self._client),
+            waiting=lambda: in_queues(self._client, name, self._collection(name)),
             later=has_later(config),
             most_bytes=told * 9 // 10,
             distance=distance_of(config),

@@ -166,6 +166,13 @@ class Writes:
             deleted += int(done.successful)
             if done.matches == done.successful:
                 return deleted
+            if done.failed and not done.successful:
+                # It says no more than that, however many match.
+                raise StoreFull(
+                    f"index {self.reads.index}: of {done.matches} objects none could be deleted, "
+                    "which is what a read-only server answers.",
+                    cure=ROOM,
+                )
             if not done.successful:
                 time.sleep(WAITS_S[0])
         raise StoreUnavailable(

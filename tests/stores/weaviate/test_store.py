@@ -408,12 +408,12 @@ def test_who_may_not_read_the_queues_waits_until_what_was_written_last_is_found(
     index = store.create("lens-g1", ONE_FIELD)
     write(index, objects(names(20)))
     collection = double.state.classes["Development_lens_g1"]
-    double.state.forbidden = {"read_tenants"}
+    double.role.denied = frozenset({"read_nodes", "read_tenants"})
 
     # given objects that no search finds yet
     collection.unsearchable = set(collection.objects)
     with pytest.raises(StoreUnavailable, match="20 vectors wait"):
-        index.settle(patience_s=0.5)  # type: ignore[call-arg]
+        index.settle(patience_s=0.05)  # type: ignore[call-arg]
 
     # when they are found one after the other
     def take_in() -> None:
@@ -423,7 +423,7 @@ def test_who_may_not_read_the_queues_waits_until_what_was_written_last_is_found(
 
     taking = threading.Thread(target=take_in)
     taking.start()
-    index.settle(patience_s=5.0)  # type: ignore[call-arg]
+    index.settle(patience_s=1.0)  # type: ignore[call-arg]
 
     # then none is left, and an empty index is waited for by nobody
     assert not collection.unsearchable
@@ -431,8 +431,12 @@ def test_who_may_not_read_the_queues_waits_until_what_was_written_last_is_found(
     store.create("lens-g2", ONE_FIELD).settle()
 
 
-def test_an_index_that_is_dropped_while_it_settles_is_gone(double: Double, store: Store) -> None:
+@pytest.mark.parametrize("denied", [(), ("read_nodes",), ("read_nodes", "read_tenants")])
+def test_an_index_that_is_dropped_while_it_settles_is_gone(
+    double: Double, store: Store, denied: tuple[str, ...]
+) -> None:
     index = store.create("lens-g1", ONE_FIELD)
+    double.role.denied = frozenset(denied)
     double.state.drop("Development_lens_g1")
     with pytest.raises(IndexDropped):
         index.settle()
