@@ -59,9 +59,11 @@ def test_a_permission_to_write_that_is_missing_is_no_fault_of_the_rows(
 def test_an_index_with_tenants_that_may_not_be_listed_does_not_look_empty(tmp_path: Path) -> None:
     # The server leaves out what a role may not see, and says nothing of it.
     with Double.serving(denied={"read_tenants"}) as double:
-        index = filled(double, tmp_path, BY_TITLE)
+        index = opened(double, tmp_path).create("lens-g1", BY_TITLE)
         with pytest.raises(StoreRefused, match="read_tenants"):
             list(index.scan())
+        with pytest.raises(StoreRefused, match="read_tenants"):
+            index.count()
 
 
 def test_an_index_that_is_dropped_in_the_middle_of_a_write_is_gone_not_poison(
