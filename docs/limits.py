@@ -116,6 +116,8 @@ SECTIONS = {
         "stores.SCAN_PAGE",
         "stores.IDS_AT_ONCE",
         "stores.WAITS_S",
+        "stores.RESTART_SECONDS",
+        "cli.STORE_SECONDS",
     ],
     "Checks": [
         "queries.ANSWER_MS",

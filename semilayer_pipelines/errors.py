@@ -24,6 +24,7 @@ __all__ = [
     "FieldsChanged",
     "GuardStopped",
     "IndexDamaged",
+    "IndexDropped",
     "ModelUnavailable",
     "NotFound",
     "ObjectsRejected",
@@ -95,6 +96,10 @@ class NotFound(UserError):
     """A lens, environment, job or index that was asked for does not exist."""
 
 
+class IndexDropped(NotFound):
+    """An index was dropped while it was in use; a run starts over with what is there now."""
+
+
 class Refused(SemilayerError):
     """The request is well formed and is declined, for example because a person must confirm."""
 
@@ -128,7 +133,14 @@ class EmbedderUnavailable(Transient):
 
 
 class StoreUnavailable(Transient):
-    """The vector store did not answer, or lost a commit race it can win next time."""
+    """The vector store did not answer, or lost a commit race it can win next time.
+
+    `away`: nobody answered, or the server is starting. `waited`: somebody has waited for it already
+    as long as a run does.
+    """
+
+    away = False
+    waited = False
 
 
 class StoreFull(Transient):

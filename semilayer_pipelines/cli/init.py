@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -24,9 +24,11 @@ from semilayer_pipelines.errors import (
     SemilayerError,
     Transient,
 )
-from semilayer_pipelines.project import CONFIG_NAME
+from semilayer_pipelines.project import CONFIG_NAME, Settings
+from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.starter.candidates import Candidate, candidate, why_left
 from semilayer_pipelines.starter.config_text import SOURCE, starter
+from semilayer_pipelines.stores import open_store
 
 __all__ = ["init"]
 
@@ -76,6 +78,7 @@ def init(
         raise _nothing_found(left)
     _write(file, starter(stack or Path.cwd().name or "project", source.connection, found))
     beside = _write_beside(file.parent)
+    store = _ask_store(load_config(file).lenses)
     if as_json:
         say_json(
             {
@@ -85,14 +88,29 @@ def init(
                 "lenses": _json(found),
                 "left": left,
             }
+            | ({} if store is None else {"store": store})
         )
         return
     _tell(found, left)
     if beside:
         say(f"Wrote {' and '.join(beside)}, with which Dagster starts here: semilayer dev")
     say(f"Wrote {file.name}. Look it over, then register its lenses: semilayer push")
+    if store is not None:
+        say(f"The store cannot hold them yet: {store}")
     if environ.get(VARIABLE) != os.environ.get(VARIABLE):
         say(f"The URL holds a password, so the file asks for it: export {VARIABLE}=… before.")
+
+
+def _ask_store(lenses: Iterable[str]) -> str | None:
+    """Return what keeps the store of this environment from holding lenses, `None` for nothing."""
+    try:
+        settings = Settings.from_environ(os.environ, Path.cwd())
+        folder = settings.home / settings.store
+        store = open_store(settings.store, folder, settings.env, environ=os.environ)
+        store.check(dict.fromkeys(lenses, False))
+    except SemilayerError as error:
+        return redact(f"{error.message} {error.cure}".strip())
+    return None
 
 
 def _nothing_found(left: Mapping[str, str]) -> SchemaMismatch:

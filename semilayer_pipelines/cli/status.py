@@ -65,7 +65,8 @@ def _shown(told: StatusDocument) -> Group:
         table.add_row(
             line.name,
             line.status.value,
-            *(f"{number:,}" for number in (line.vectors, line.failed, line.buffered)),
+            "?" if line.vectors is None else f"{line.vectors:,}",
+            *(f"{number:,}" for number in (line.failed, line.buffered)),
             "" if line.behind_seconds is None else span(line.behind_seconds),
             ", ".join(line.embedded_by),
             line.progress or "",
@@ -76,6 +77,8 @@ def _shown(told: StatusDocument) -> Group:
         f"{queue.completed} completed (24h)"
     )
     notes = [note for line in told.lenses for note in _notes(line)]
+    if told.store:
+        notes.append(f"\nstore: {told.store}")
     if told.source:
         notes.append(_source_note(told.source))
     if told.hidden:

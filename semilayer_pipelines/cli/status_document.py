@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from semilayer_pipelines.bridges.cursors import shown
+from semilayer_pipelines.cli.asked_store import AskedStore
 from semilayer_pipelines.cli.follow import progress_of
 from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import IndexDamaged
-from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import Failing
 from semilayer_pipelines.queries.state import LensState, lens_state
@@ -20,6 +20,7 @@ from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.jobs import QueueCounts
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
+from semilayer_pipelines.stores.open import is_server
 
 if TYPE_CHECKING:
     from semilayer_pipelines.bridges.protocol import HiddenRows
@@ -34,14 +35,15 @@ _DAY = timedelta(hours=24)
 class LensLine:
     """How one lens stands.
 
-    `behind_seconds` is the age of `as_of`, both `None` before the first walk. `next` is what a
+    `vectors` is `None` while the store does not say how many there are. `behind_seconds` is the age
+    of `as_of`, both `None` before the first walk. `next` is what a
     person may do, empty when there is nothing. `failing` is `None` unless the lens is in error,
     `outlook` says in words what comes next then.
     """
 
     name: str
     status: LensStatus
-    vectors: int
+    vectors: int | None
     generation: int | None
     embedded_by: tuple[str, ...]
     failed: int
@@ -103,7 +105,8 @@ class StatusDocument:
     """An environment's lenses and its queue.
 
     `single`: one lens was asked for, so its source was asked too. `source` is `None` for a lens
-    that follows no column. `hidden` says why that source may hide rows from us.
+    that follows no column. `hidden` says why that source may hide rows from us. `store` says why
+    the store could not be asked.
     """
 
     env: str
@@ -112,14 +115,15 @@ class StatusDocument:
     single: bool
     source: SourceLag | None
     hidden: HiddenRows | None = None
+    store: str | None = None
 
     def as_json(self) -> dict[str, object]:
-        """Return the document as it is printed with `--json`."""
+        """Return the document as it is printed with `--json`; `store` only with trouble there."""
         source: dict[str, object] = {}
         if self.single:
             source["source"] = asdict(self.source) if self.source else None
             source["hidden"] = self.hidden and self.hidden.reason
-        return {
+        told: dict[str, object] = {
             "env": self.env,
             "lenses": [line.as_json() | source for line in self.lenses],
             "queue": {
@@ -129,19 +133,24 @@ class StatusDocument:
                 "completed24h": self.queue.completed,
             },
         }
+        return told if self.store is None else told | {"store": self.store}
 
 
 def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
     """Look at every lens of an environment, or at one of them and its source.
 
-    Raises `NotFound` for a name that does not exist, and what the store raises.
+    Raises `NotFound` for a name that does not exist.
     """
     with project.registry.read() as db:
         known = chosen_lenses(db, env, lens)
         queue = jobs.queue_counts(db, env, project.clock() - _DAY)
-    lines = tuple(_line(project, one) for one in known)
+    store = AskedStore(project)
+    if known and is_server(project.settings.store):
+        store.reach(env)
+    lines = tuple(_line(project, one, store) for one in known)
     if not lens:
-        return StatusDocument(env, lines, queue, single=False, source=None)
+        told = store.trouble
+        return StatusDocument(env, lines, queue, single=False, source=None, store=told)
     # Here, because they load a bridge.
     from semilayer_pipelines.queries.hidden_rows import hidden_rows
     from semilayer_pipelines.queries.source_lag import source_lag
@@ -150,19 +159,20 @@ def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
     # One that is away is waited for once.
     away = source is not None and source.error is not None
     hidden = None if away else hidden_rows(project, known[0])
-    return StatusDocument(env, lines, queue, single=True, source=source, hidden=hidden)
+    return StatusDocument(
+        env, lines, queue, single=True, source=source, hidden=hidden, store=store.trouble
+    )
 
 
-def _line(project: Project, lens: Lens) -> LensLine:
+def _line(project: Project, lens: Lens, store: AskedStore) -> LensLine:
     now = project.clock()
     with project.registry.read() as db:
         state = lens_state(db, lens, now)
-    active, vectors, damage = state.active, 0, None
+    active, vectors, damage = state.active, None, None
     try:
-        index = active and written_index(project.registry, project.store(lens.env), active)
-        vectors = index.count() if index else 0
+        vectors = store.vectors(lens, active) if active else 0
     except IndexDamaged as found:
-        damage = found
+        vectors, damage = 0, found
     error, cure = _wrong(lens, state, damage)
     behind = (now - state.as_of).total_seconds() if state.as_of else None
     return LensLine(

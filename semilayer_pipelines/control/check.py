@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
-from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceUnreachable
+from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceUnreachable, Transient
 from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.mapping.columns import (
     DEFAULT_TRACKING_COLUMN,
@@ -46,6 +46,7 @@ def lens_check(
 class LensCheck:
     """Compiles lenses of an environment against their tables.
 
+    `silent` are the sources that did not answer, and `None` for the store: each is waited for once.
     Raises what bridges and mappings raise.
     """
 
@@ -54,7 +55,18 @@ class LensCheck:
     sources: Mapping[str, SourceConfig]
     opened: ExitStack
     bridges: dict[str, Bridge] = field(default_factory=dict)
-    silent: set[str] = field(default_factory=set)
+    silent: set[str | None] = field(default_factory=set)
+
+    def store(self, lenses: Mapping[str, LensConfig]) -> SemilayerError | None:
+        """Ask the store whether it can hold these lenses; return what is wrong, or `None`."""
+        tenants = {name: lens.tenant is not None for name, lens in lenses.items()}
+        try:
+            self.project.store(self.env).check(tenants)
+        except SemilayerError as error:
+            if isinstance(error, Transient):
+                self.silent.add(None)
+            return error
+        return None
 
     def needs(self, lens: LensConfig, active: Generation | None, *, moved: bool) -> Needs:
         """Check a lens, and return what brings its index in sync with it (invariant 9).
@@ -114,6 +126,8 @@ class LensCheck:
 
     def _stored(self, active: Generation) -> IndexSchema | None:
         """Return what an index holds; `None` without one, or while its store cannot say."""
+        if None in self.silent:
+            return None
         try:
             index = self.project.store(self.env).find(active.index_name)
         except SemilayerError:

@@ -92,9 +92,10 @@ def plan_push(
 
     `only` limits the push to these lenses; then nothing is deleted. Of a lens that is as it was,
     the source is asked only whether its index can still hold what comes; one that does not answer
-    is no mistake of the push. Raises `NotFound` for a name that the configuration does not
-    have, `SchemaMismatch` for what the source does not have, and what the bridges raise: the
-    mistakes of all lenses in one error.
+    is no mistake of the push. Nor is a store that does not answer, or lets us do too little, as
+    long as all lenses are as they were. Raises `NotFound` for a name that the configuration does
+    not have, `SchemaMismatch` for what the source does not have, and what the bridges raise: the
+    mistakes of all lenses in one error. After those it raises what the store says (`Store.check`).
     """
     environments.check_slug(env)
     for name in only:
@@ -117,7 +118,10 @@ def plan_push(
         and seen.moved(lens.config.source, used[lens.config.source])
     } | wanted
     with lens_check(project, env, config.sources) as check:
+        trouble = check.store(wanted)
         pushes = for_each_lens(wanted, lambda name, lens: _compare(check, seen, name, lens))
+    if trouble is not None and any(each.change is not PushAction.UNCHANGED for each in pushes):
+        raise trouble
     gone = [] if only else [name for name in seen.lenses if name not in config.lenses]
     pushes += [LensPush(name, PushAction.DELETED, None, Needs.NOTHING) for name in gone]
     drift = [

@@ -6,6 +6,7 @@ last one publishes.
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 from sqlalchemy import Connection
@@ -24,6 +25,8 @@ from semilayer_pipelines.registry import changes, cursors, generations, shards
 from semilayer_pipelines.registry.generations import Generation
 
 __all__ = ["run_full"]
+
+logger = logging.getLogger(__name__)
 
 
 def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | None:
@@ -91,12 +94,13 @@ def _published_before(opened: OpenLens, run: Run) -> Generation | None:
 def _open_generation(opened: OpenLens, run: Run) -> Generation:
     """Return the generation being built for the lens as it is configured now, opened if need be.
 
-    One that was begun for another mapping or model is dropped first (invariant 9).
+    One that was begun for another mapping or model is dropped first (invariant 9). One whose index
+    somebody dropped is begun again: what its shards have done is lost.
     """
     with opened.registry.read() as db:
         building = generations.building(db, opened.lens.id)
     if building is not None:
-        if _fits(opened, building):
+        if _fits(opened, building) and not _lost(opened, building):
             return building
         opened.store.drop(building.index_name)
         with opened.registry.begin() as db:
@@ -135,6 +139,18 @@ def _fits(opened: OpenLens, generation: Generation) -> bool:
         and generation.mapping_fingerprint == opened.mapping.fingerprint
         and generation.model_fingerprint == opened.embedder.fingerprint
     )
+
+
+def _lost(opened: OpenLens, generation: Generation) -> bool:
+    """Say whether rows were written to a generation's index, and it is gone."""
+    with opened.registry.read() as db:
+        written = any(one.counts.written for one in shards.list_all(db, generation.id))
+    if not written or opened.store.exists(generation.index_name):
+        return False
+    logger.warning(
+        "The index %s was dropped while it was filled. It is begun again.", generation.index_name
+    )
+    return True
 
 
 def _drop_active(opened: OpenLens, run: Run) -> None:

@@ -121,6 +121,10 @@ def _in_line(db: Connection, opened: OpenLens, job: Job, outcome: Outcome) -> No
             config=opened.lens.config,
         )
         lenses.set_needs(db, lens.id, Needs.NOTHING, now)
+    if job.mode is Mode.SMART_SYNC:
+        # It did what they failed to do; the lens says `error` until they have seen that themselves.
+        for other in (each for each in jobs.queued(db, lens.id) if each.failing):
+            jobs.hasten(db, other.id, now)
     if _is_ready(db, lens, job):
         lenses.set_status(db, lens.id, LensStatus.READY, now=now)
     due_at = _records_due(db, lens, job, outcome, now)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
+from itertools import count
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-
-from semilayer_pipelines.errors import Transient
+from semilayer_pipelines.errors import StoreUnavailable, Transient
+from semilayer_pipelines.stores.patience import Waits
 
 __all__ = ["retrying"]
 
@@ -21,16 +22,19 @@ T = TypeVar("T")
 def retrying(action: Callable[[], T], *kinds: type[Transient]) -> T:
     """Run `action`, again after 0.5, 1 and 2 s (with jitter) when it raises one of `kinds`.
 
+    A run waits longer for a store that went away (`stores.patience`), unless it has waited already.
     Raises the last error when the attempts are used up. `action` must be safe to repeat.
     """
-    attempts = Retrying(
-        retry=retry_if_exception_type(kinds),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=_wait,
-        reraise=True,
-    )
-    return attempts(action)
-
-
-def _wait(state: RetryCallState) -> float:
-    return FIRST_WAIT_SECONDS * 2.0 ** (state.attempt_number - 1) * random.uniform(0.7, 1.3)
+    waits = Waits()
+    for attempt in count(1):
+        try:
+            return action()
+        except kinds as error:
+            away = isinstance(error, StoreUnavailable) and error.away
+            if isinstance(error, StoreUnavailable) and error.waited:
+                raise
+            if attempt < ATTEMPTS:
+                time.sleep(FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1) * random.uniform(0.7, 1.3))
+            elif not (away and waits.again()):
+                raise
+    raise AssertionError("it was tried without end")

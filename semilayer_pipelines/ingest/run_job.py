@@ -17,6 +17,7 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.embedders.rate import keep_rate
 from semilayer_pipelines.errors import (
     Fenced,
+    IndexDropped,
     NotFound,
     Refused,
     RegistryUnavailable,
@@ -47,6 +48,7 @@ from semilayer_pipelines.registry import changes, failed_rows, generations, jobs
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
+from semilayer_pipelines.stores.patience import patiently
 from semilayer_pipelines.stores.protocol import Index
 
 __all__ = ["Outcome", "RunEnd", "run_job"]
@@ -78,7 +80,7 @@ def run_job(
     the job queued for another attempt. An interrupt leaves the job `canceled` or, when nobody
     cancelled it, queued to go on.
     """
-    with project.registry.patiently():
+    with project.registry.patiently(), patiently():
         return _run_job(project, job_id, run_id, shard, report, was_cancelled, taken)
 
 
@@ -152,10 +154,12 @@ def _to_the_end(project: Project, run: Run, job: Job, shard: int | None) -> Outc
     for _ in range(MAX_STARTS):
         try:
             return _once(project, run, job, shard)
-        except (StartOver, TableAltered):
+        except (StartOver, TableAltered, IndexDropped) as error:
+            if isinstance(error, IndexDropped):
+                logger.warning("%s The run starts over.", error.message)
             why = Transient(
-                "The lens was pushed, its index switched or its table altered again and again "
-                "during this run.",
+                "The lens was pushed, its index switched or dropped, or its table altered again "
+                "and again during this run.",
                 cure="It is tried again once that is over.",
                 lens=job.lens,
             )

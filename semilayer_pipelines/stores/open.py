@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from semilayer_pipelines.stores.protocol import Store
     from semilayer_pipelines.stores.stamps import Stamps
 
-__all__ = ["StoreKind", "check_names", "open_store", "store_kind"]
+__all__ = ["StoreKind", "check_names", "is_server", "open_store", "store_kind"]
 
 
 class StoreKind(StrEnum):
@@ -32,6 +32,11 @@ def store_kind(name: str) -> StoreKind:
             cure=f"Stores: {', '.join(StoreKind)}.",
         )
     return StoreKind(name)
+
+
+def is_server(name: str) -> bool:
+    """Say whether a store is a server, which may be away; raise `ConfigError` for no store."""
+    return store_kind(name) is StoreKind.WEAVIATE
 
 
 def open_store(

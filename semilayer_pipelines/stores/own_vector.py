@@ -7,10 +7,10 @@ then: counts, scans and look-ups by key go on as before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 
+from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import VECTOR
 
 __all__ = ["unfound"]
@@ -36,6 +36,6 @@ def unfound(
         return not any(own in ask(vector, limit) for limit in _LIMITS)
 
     names = held[name].to_list()
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        lost = threads.map(is_lost, range(len(names)), names)
+    with threads(_AT_ONCE) as asking:
+        lost = asking.map(is_lost, range(len(names)), names)
         return [own for own, gone in zip(names, lost, strict=True) if gone]

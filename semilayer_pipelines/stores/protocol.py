@@ -7,7 +7,7 @@ returns, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -193,6 +193,14 @@ class Index(Protocol):
 
 class Store(Protocol):
     """Where the generations of all lenses of one environment live."""
+
+    def check(self, lenses: Mapping[str, bool]) -> None:
+        """Ask, writing nothing, whether the indexes of these lenses can be made and used here.
+
+        Each lens says whether it keeps tenants apart. Raises `StoreUnavailable` (no answer),
+        `StoreRefused` (wrong key, too old, a permission is lacking) and `StoreFull` (read-only).
+        """
+        ...
 
     def create(self, name: str, schema: IndexSchema) -> Index:
         """Create an index, or open it when it exists already; raise if its dimension differs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.push import plan_push
 from semilayer_pipelines.errors import ConfigError, StoreFull
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, drop_retired, tidy
@@ -18,9 +20,11 @@ from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.checks import Check, check_lens
 from semilayer_pipelines.queries.explain import explain
 from semilayer_pipelines.queries.findings import OUT_OF_LINE
-from semilayer_pipelines.registry import changes, failed_rows
+from semilayer_pipelines.registry import changes, failed_rows, jobs
 from semilayer_pipelines.registry.changes import Action
-from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.jobs import JobStatus, Mode
+from semilayer_pipelines.registry.jobs.waits import SOON
+from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.stores.weaviate.connection import connected
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 from semilayer_pipelines.stores.weaviate.store import WeaviateStore
@@ -179,8 +183,43 @@ def test_a_read_only_store_fails_the_job_and_sets_no_row_aside(lab: Lab, server:
         lab.full()
     with lab.project.registry.read() as db:
         assert failed_rows.count(db, lab.lens.id) == 0
+    # The job waits for its next attempt, which finds room: nobody has to do anything.
+    assert lab.lens.status is not LensStatus.ERROR
     server.faults.waiting.clear()
-    lab.full()
+    with lab.project.registry.read() as db:
+        (again,) = jobs.queued(db, lab.lens.id)
+    assert again.due_at - lab.project.clock() <= SOON
+    lab.run(again)
+    assert lab.audit().clean
+    assert (lab.lens.status, lab.lens.error) == (LensStatus.READY, None)
+
+
+@needs_the_double
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
+def test_a_run_whose_server_restarts_goes_on_within_the_attempt(
+    lab: Lab, server: Any, mode: Mode
+) -> None:
+    # given
+    if mode is not Mode.FULL:
+        lab.full()
+    ids = change(lab, prefix="restarted ", every=3)
+    with lab.project.registry.begin() as db:
+        told = [(str(number), Action.UPSERT) for number in ids if mode is Mode.RECORDS]
+        changes.append(db, lab.lens.id, told, lab.project.clock())
+    full = mode is Mode.FULL
+    job = lifecycle.request_rebuild(lab.project, ENV, lab.name) if full else lab.request(mode)
+
+    # when the server goes away, for longer than a person would be kept waiting
+    server.stop_grpc()
+    back = threading.Timer(6.0, server.start_grpc)
+    back.start()
+    lab.run(job)
+
+    # then
+    back.join()
+    with lab.project.registry.read() as db:
+        ended = jobs.get(db, job.id)
+    assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 1)
     assert lab.audit().clean
 
 

@@ -45,6 +45,7 @@ class Faults:
 
     waiting: list[Fault] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
+    levels: set[str] = field(default_factory=set)  # of consistency that were asked for
     cut: Callable[[], None] = lambda: None
     kill: Callable[[Fault], None] = lambda _: None
     _lock: threading.Lock = field(default_factory=threading.Lock)

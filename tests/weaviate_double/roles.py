@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 class Denied(Exception):
@@ -11,10 +12,14 @@ class Denied(Exception):
 
 @dataclass
 class Role:
-    """What a user may not do, by the server's names: `read_tenants`, `update_data` and so on."""
+    """What a user may not do, by the server's names: `read_tenants`, `update_data` and so on.
+
+    `told` are the roles that the server tells the user of, `None` where it knows no user.
+    """
 
     denied: frozenset[str] = frozenset()
     user: str = "tester"
+    told: list[dict[str, Any]] | None = None
 
     def may(self, permission: str) -> bool:
         return permission not in self.denied

@@ -31,6 +31,11 @@ class Routes:
             case ["meta"]:
                 told = {"hostname": "http://[::]:8080", "version": self.cluster.version}
                 return 200, told | {"modules": {}, "grpcMaxMessageSize": 104858000}
+            case ["users", "own-info"]:
+                if self.role.told is None:
+                    return 401, None
+                roles = self.role.told or None
+                return 200, {"username": self.role.user, "groups": None, "roles": roles}
             case ["cluster", "statistics"]:
                 self.role.check("read_cluster")
                 return 200, self.cluster.statistics()

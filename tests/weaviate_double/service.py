@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from weaviate.proto.v1 import batch_pb2, tenants_pb2, weaviate_pb2_grpc
+from weaviate.proto.v1 import base_pb2, batch_pb2, tenants_pb2, weaviate_pb2_grpc
 
 from tests.weaviate_double.aggregate import aggregate
 from tests.weaviate_double.batch import Batch, check_auto_tenants, delete
@@ -31,6 +31,7 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
         self.api_key = api_key
 
     def BatchObjects(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self._note_level(request)
         life = self._state.life
         return self._answer(
             "BatchObjects", context, lambda fault: self._write(request, fault, life)
@@ -41,9 +42,11 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
             half = fault is not None and fault.kind is Kind.PARTIAL
             return delete(self._state, self._role, request, half)
 
+        self._note_level(request)
         return self._answer("BatchDelete", context, self._at_once(apply))
 
     def Search(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self._note_level(request)
         return self._answer("Search", context, self._at_once(lambda _: self._search(request)))
 
     def Aggregate(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -51,6 +54,13 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
 
     def TenantsGet(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._answer("TenantsGet", context, self._at_once(lambda _: self._tenants(request)))
+
+    def _note_level(self, request: Any) -> None:
+        if "consistency_level" in request.DESCRIPTOR.fields_by_name and request.HasField(
+            "consistency_level"
+        ):
+            name = base_pb2.ConsistencyLevel.Name(request.consistency_level)
+            self._faults.levels.add(name.removeprefix("CONSISTENCY_LEVEL_"))
 
     def _answer(self, verb: str, context: grpc.ServicerContext, apply: _Apply) -> Any:
         told = dict(context.invocation_metadata()).get("authorization")

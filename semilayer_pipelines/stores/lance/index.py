@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import polars as pl
 import pyarrow as pa
 
-from semilayer_pipelines.errors import IndexDamaged, NotFound, StoreUnavailable
+from semilayer_pipelines.errors import IndexDamaged, IndexDropped, StoreUnavailable
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance import upkeep
 from semilayer_pipelines.stores.lance.errors import is_conflict, store_errors
@@ -330,8 +330,10 @@ class LanceIndex:
         except (IndexDamaged, StoreUnavailable, ValueError):
             if self._folder.is_dir():
                 raise
-            raise NotFound(
-                f"the index {self._name} was dropped.", cure="Open the lens's active generation."
+            raise IndexDropped(
+                f"the index {self._name} was dropped.",
+                cure="A rebuild may have replaced it: try again. If it is lost, "
+                "`semilayer verify --heal` queues a rebuild.",
             ) from None
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ spare_memory()
 with without_rest_client():
     import lancedb
 
-from semilayer_pipelines.errors import IndexDamaged, NotFound, StoreUnavailable, nearest
+from semilayer_pipelines.errors import IndexDamaged, NotFound, StoreFull, StoreUnavailable, nearest
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance.errors import store_errors
 from semilayer_pipelines.stores.lance.index import LanceIndex
@@ -45,6 +46,15 @@ class LanceStore:
 
     def __init__(self, directory: Path, env: str) -> None:
         self._folder = Path(directory).absolute() / _checked(env)
+
+    def check(self, lenses: Mapping[str, bool]) -> None:
+        """Raise `StoreFull` when the folder cannot be written; `lenses` have no say in that."""
+        nearest_made = next(each for each in (self._folder, *self._folder.parents) if each.exists())
+        if not nearest_made.is_dir() or not os.access(nearest_made, os.W_OK | os.X_OK):
+            raise StoreFull(
+                f"The store's directory {nearest_made} cannot be written.",
+                cure="Make it writable for this user, or set another SEMILAYER_HOME.",
+            )
 
     def create(self, name: str, schema: IndexSchema) -> LanceIndex:
         """Create an index, or open it when it exists already.

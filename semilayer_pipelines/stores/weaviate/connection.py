@@ -11,28 +11,24 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import random
 import socket
 import threading
+import time
 from collections.abc import Callable
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import grpc
 import weaviate
-from tenacity import (
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_chain,
-    wait_random,
-)
 from weaviate.auth import AuthCredentials
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig
 from weaviate.embedded import EmbeddedOptions
 
 from semilayer_pipelines.errors import ConfigError, NotFound, StoreRefused, StoreUnavailable
+from semilayer_pipelines.stores.patience import Waits
 from semilayer_pipelines.stores.weaviate.errors import Answer, NoTenant, gone, store_errors
 from semilayer_pipelines.stores.weaviate.settings import Address, Credentials, WeaviateSettings
 
@@ -78,21 +74,22 @@ def connected(settings: WeaviateSettings, folder: Path) -> weaviate.WeaviateClie
 def persistently(doing: str, action: Callable[[], T]) -> T:
     """Run `action`, again while it raises `StoreUnavailable`, some seconds at most in all.
 
-    `action` must be safe to repeat. Raises what `store_errors` makes of the client's errors. What
-    took its whole time is not tried again here: the caller waits long enough.
+    A patient caller (`stores.patience`) waits longer for a server that went away. `action` must be
+    safe to repeat. Raises what `store_errors` makes of the client's errors. What took its whole
+    time is not tried again here: the caller waits long enough.
     """
-
-    def attempt() -> T:
-        with store_errors(doing):
-            return action()
-
-    attempts = Retrying(
-        retry=retry_if_exception_type(StoreUnavailable),
-        stop=stop_after_attempt(len(WAITS_S) + 1) | stop_after_delay(_PATIENCE_S),
-        wait=wait_chain(*(wait_random(0.7 * wait, 1.3 * wait) for wait in WAITS_S)),
-        reraise=True,
-    )
-    return attempts(attempt)
+    waits, started = Waits(), time.monotonic()
+    for wait in chain(WAITS_S, repeat(None)):
+        try:
+            with store_errors(doing):
+                return action()
+        except StoreUnavailable as error:
+            if wait is not None and time.monotonic() - started <= _PATIENCE_S:
+                time.sleep(wait * random.uniform(0.7, 1.3))
+            elif not (error.away and waits.again()):
+                error.waited = error.away and waits.patient
+                raise
+    raise AssertionError("the waits have no end")
 
 
 def ask_index(name: str, action: Callable[[], T]) -> T:

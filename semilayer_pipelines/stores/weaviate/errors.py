@@ -28,7 +28,9 @@ from weaviate.exceptions import (
 )
 
 from semilayer_pipelines.errors import (
+    ConfigError,
     DimensionChanged,
+    IndexDropped,
     NotFound,
     SemilayerError,
     StoreFull,
@@ -37,12 +39,30 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.redaction import redact
 
-__all__ = ["Answer", "Fault", "NoTenant", "fault_of", "gone", "store_errors"]
+__all__ = [
+    "ROOM",
+    "Answer",
+    "Fault",
+    "NoTenant",
+    "fault_of",
+    "gone",
+    "refused",
+    "store_errors",
+]
+
+ROOM = "Give the server disk or memory: it then takes writes again by itself, and we try again."
 
 _FULL = re.compile(
     r"read-?only|not enough memory|no space left|disk.*(full|pressure)", re.IGNORECASE
 )
-_GONE = re.compile(r"could not find class|(class|collection) \S+ not found", re.IGNORECASE)
+_GONE = re.compile(
+    r"could not find class|(class|collection)( \S+)? not found|not present in schema",
+    re.IGNORECASE,
+)
+_FORBIDDEN = re.compile(r"forbidden|insufficient permission|unauthorized", re.IGNORECASE)
+_TAKEN = re.compile(r"already exists", re.IGNORECASE)
+# What a server says of the shards of every collection until it has read its schema.
+_STARTING = re.compile(r"shards status for a non-existing index", re.IGNORECASE)
 _NO_TENANT = re.compile(r"tenant not found", re.IGNORECASE)
 _LENGTH = re.compile(
     r"vector lengths don't match|vector dimensions do not match|vector with length", re.IGNORECASE
@@ -54,6 +74,7 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 _NOT_ALLOWED = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+_COMES_BACK = {502, 503, 504}
 _WILL_NOT_PASS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED}
 _LONGEST = 400
 
@@ -64,6 +85,7 @@ class Fault(Enum):
     TROUBLE = "trouble"
     FULL = "full"
     GONE = "gone"
+    REFUSED = "refused"
     DIMENSION = "dimension"
     POISON = "poison"
 
@@ -85,6 +107,8 @@ def fault_of(text: str) -> Fault:
     """Tell whose fault an object's error is: the store's, or the object's own."""
     if _FULL.search(text):
         return Fault.FULL
+    if _FORBIDDEN.search(text):
+        return Fault.REFUSED
     if _LENGTH.search(text):
         return Fault.DIMENSION
     if _GONE.search(text):
@@ -96,8 +120,9 @@ def fault_of(text: str) -> Fault:
 def store_errors(doing: str) -> Iterator[None]:
     """Turn what goes wrong inside into our errors; `doing` is the subject of the message.
 
-    `StoreUnavailable` may pass, `StoreFull` (no room, read-only) and `StoreRefused` (no permission,
-    not understood) will not; `NotFound` and `DimensionChanged` are what they say.
+    `StoreUnavailable` may pass, `StoreFull` (no room, read-only) passes when there is room, and
+    `StoreRefused` (no permission, not understood) will not pass. `IndexDropped`, `DimensionChanged`
+    and `ConfigError` (a name is taken) are what they say.
     """
     try:
         yield
@@ -106,7 +131,7 @@ def store_errors(doing: str) -> Iterator[None]:
     except Answer as answer:
         raise _of_grpc(doing, answer) from answer
     except (AuthenticationFailedError, InsufficientPermissionsError) as error:
-        raise _refused(doing, _said(error)) from error
+        raise refused(doing, _said(error)) from error
     except UnexpectedStatusCodeError as error:
         raise _of_http(doing, error) from error
     except WeaviateUnsupportedFeatureError as error:
@@ -118,7 +143,7 @@ def store_errors(doing: str) -> Iterator[None]:
             raise StoreRefused(
                 f"{doing}: {_said(error)}", cure="Upgrade the server to 1.32 or newer."
             ) from error
-        raise _unavailable(doing, _cause(error)) from error
+        raise _away(doing, _cause(error)) from error
     except (
         WeaviateConnectionError,
         WeaviateTimeoutError,
@@ -126,30 +151,48 @@ def store_errors(doing: str) -> Iterator[None]:
         httpx.TransportError,
         URLError,
     ) as error:
-        raise _unavailable(doing, _cause(error)) from error
+        raise _away(doing, _cause(error)) from error
     except WeaviateBaseError as error:
         raise StoreRefused(f"{doing}: {_said(error)}") from error
 
 
-def gone(index: str) -> NotFound:
+def gone(index: str) -> IndexDropped:
     """Return the error for the use of an index that was dropped."""
-    return NotFound(f"the index {index} was dropped.", cure="Open the lens's active generation.")
+    return _gone(f"the index {index} was dropped.")
+
+
+def _gone(said: str) -> IndexDropped:
+    return IndexDropped(
+        said,
+        cure="A rebuild may have replaced it: try again. If it is lost, `semilayer verify --heal` "
+        "queues a rebuild.",
+    )
+
+
+def refused(doing: str, said: str) -> StoreRefused:
+    """Return the error for what the server does not let us do."""
+    return StoreRefused(
+        f"{doing}: {said}",
+        cure="Check WEAVIATE_API_KEY or WEAVIATE_TOKEN, and the roles that docs/weaviate.md names.",
+    )
 
 
 def _of_grpc(doing: str, answer: Answer) -> SemilayerError:
     said = f"{answer.code.name}: {_short(answer.text)}"
-    if answer.code in _NOT_ALLOWED:
-        return _refused(doing, said)
+    if answer.code in _NOT_ALLOWED or _FORBIDDEN.search(answer.text):
+        return refused(doing, said)
     if _FULL.search(answer.text):
         return _full(doing, said)
     if _LENGTH.search(answer.text):
         return DimensionChanged(f"{doing}: {said}", cure="Rebuild the lens: its model changed.")
     if _GONE.search(answer.text):
-        return NotFound(f"{doing}: {said}", cure="Open the lens's active generation.")
+        return _gone(f"{doing}: {said}")
     if _NO_TENANT.search(answer.text):
         return NoTenant(f"{doing}: {said}")
     if answer.code in _WILL_NOT_PASS:
         return StoreRefused(f"{doing}: {said}")
+    if answer.code is grpc.StatusCode.UNAVAILABLE:
+        return _away(doing, said)
     return _unavailable(doing, said)
 
 
@@ -157,9 +200,16 @@ def _of_http(doing: str, error: UnexpectedStatusCodeError) -> SemilayerError:
     said = _said(error)
     match error.status_code:
         case 401 | 403:
-            return _refused(doing, said)
+            return refused(doing, said)
         case _ if _FULL.search(said):
             return _full(doing, said)
+        case _ if _TAKEN.search(said):
+            return ConfigError(
+                f"{doing}: {said}",
+                cure="Set a WEAVIATE_PREFIX for this project, or remove what has that name.",
+            )
+        case status if status in _COMES_BACK or _STARTING.search(said):
+            return _away(doing, said)
         case 408 | 429:
             return _unavailable(doing, said)
         case status if status >= 500:
@@ -168,23 +218,21 @@ def _of_http(doing: str, error: UnexpectedStatusCodeError) -> SemilayerError:
             return StoreRefused(f"{doing}: {said}")
 
 
+_REACH = "Check that the server runs and can be reached; then try again."
+
+
 def _unavailable(doing: str, said: str) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"{doing}: {said}", cure="Check that the server runs and can be reached; then try again."
-    )
+    return StoreUnavailable(f"{doing}: {said}", cure=_REACH)
+
+
+def _away(doing: str, said: str) -> StoreUnavailable:
+    error = _unavailable(doing, said)
+    error.away = True
+    return error
 
 
 def _full(doing: str, said: str) -> StoreFull:
-    return StoreFull(
-        f"{doing}: {said}",
-        cure="Give the server room (disk, memory) and set its shards to READY, then run it again.",
-    )
-
-
-def _refused(doing: str, said: str) -> StoreRefused:
-    return StoreRefused(
-        f"{doing}: {said}", cure="Check WEAVIATE_API_KEY or WEAVIATE_TOKEN, and its permissions."
-    )
+    return StoreFull(f"{doing}: {said}", cure=ROOM)
 
 
 def _cause(error: BaseException) -> str:

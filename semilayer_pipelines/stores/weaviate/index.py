@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import Any, cast
 
 import polars as pl
-from weaviate.classes.config import ConsistencyLevel
 
 from semilayer_pipelines.errors import ObjectsRejected, StoreRefused
 from semilayer_pipelines.one_model import require_dimension
@@ -45,7 +44,7 @@ from semilayer_pipelines.stores.weaviate.later import add_later
 from semilayer_pipelines.stores.weaviate.ledger import TENANT
 from semilayer_pipelines.stores.weaviate.parts import WHOLE, Parts
 from semilayer_pipelines.stores.weaviate.placing import AFTER
-from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_empty, until_found
+from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_found, until_indexed
 from semilayer_pipelines.stores.weaviate.reads import ID, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import Distance
@@ -69,14 +68,14 @@ class WeaviateIndex:
         *,
         exists: Callable[[], bool],
         incarnation: Callable[[], str | None],
+        waiting: Callable[[], int],
         later: bool,
         most_bytes: int,
         distance: Distance,
     ) -> None:
         self._name = name
         self._schema = schema
-        # What decides over writing and deleting must not come from a replica that lags behind.
-        self._collection = collection.with_consistency_level(ConsistencyLevel.QUORUM)
+        self._collection = collection
         self._parts = Parts(name, schema, self._collection)
         self._lock = lock
         self._journal = journal
@@ -84,6 +83,7 @@ class WeaviateIndex:
         self._confirming = threading.Lock()
         self._exists = exists
         self._incarnation = incarnation
+        self._waiting = waiting
         self._most_bytes = most_bytes
         self._distance = distance
         self._columns = object_columns(schema.fields)
@@ -258,7 +258,8 @@ class WeaviateIndex:
         Until then it searches among the others only. Raises `StoreUnavailable` when for
         `patience_s` none was taken in.
         """
-        until_empty(self._name, self._unindexed, patience_s=patience_s)
+        whole = self._parts.reads(WHOLE) if self._parts.tenants is None else None
+        until_indexed(self._name, self._collection, self._waiting, whole, patience_s)
 
     def maintain(self, *, force: bool = False) -> None:
         """Do nothing: a server compacts and cleans up by itself."""
@@ -301,7 +302,7 @@ class WeaviateIndex:
         beside = [(name, each.written) for name, each in puts if old[name]]
         for name, written in {id(one): one for one in (*beside[:1], *beside[-1:])}.values():
             # A server that indexes later would be without both for as long.
-            until_found(self._parts.reads(name), written, self._unindexed)
+            until_found(self._parts.reads(name), written, self._waiting)
         side_by_side(lambda each: self._delete(each[0], old[each[0]]), beside, AT_ONCE)
         for name, each in puts:
             entry.put(name, each.written)
@@ -365,11 +366,6 @@ class WeaviateIndex:
             return max(1, len(ask_index(self._name, self._collection.config.get_shards)))
         except StoreRefused:
             return 1
-
-    def _unindexed(self) -> int:
-        # Of a collection with tenants, the server tells of all of them.
-        shards = ask_index(self._name, self._collection.config.get_shards)
-        return sum(int(shard.vector_queue_size) for shard in shards)
 
     def _nearest(
         self, vector: Sequence[float], limit: int, where: Sequence[Condition]

@@ -1,25 +1,89 @@
-"""Waiting for a server that takes vectors into its index after it acknowledged them."""
+"""Waiting for a server that takes vectors into its index after it acknowledged them.
+
+The nodes tell how many vectors wait, to whoever may read them. The shards tell that some do, to
+whoever may read tenants; their own figure is always 0. Everybody else looks for the objects that
+were written last: once a search finds them by their own vectors, all are in.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import polars as pl
+from weaviate.classes.query import Sort
+from weaviate.exceptions import UnexpectedStatusCodeError
 
-from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.errors import StoreRefused, StoreUnavailable
+from semilayer_pipelines.stores.own_vector import unfound
 from semilayer_pipelines.stores.protocol import KEY, VECTOR
+from semilayer_pipelines.stores.weaviate.connection import ask_index
+from semilayer_pipelines.stores.weaviate.errors import gone
 from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.weaviate.placing import SLOT
-from semilayer_pipelines.stores.weaviate.reads import Reads
+from semilayer_pipelines.stores.weaviate.reads import ID, Reads
+from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME
 
-__all__ = ["PATIENCE_S", "until_empty", "until_found"]
+__all__ = ["PATIENCE_S", "in_queues", "until_empty", "until_found", "until_indexed"]
 
 PATIENCE_S = 60.0
 """How long a server may take in no vector at all."""
 
+_BLIND = 10  # times as patient where nobody tells how many wait
 _POLL_S = 0.2
 _LIMIT = 50  # rows of one text have one vector
+_LATEST = 50  # vectors are taken in about in their order
+
+
+def in_queues(client: Any, index: str, collection: str) -> int:
+    """Return how many vectors wait in the queues of all shards, those of tenants included.
+
+    Raises `StoreRefused` where the role may not read the nodes.
+    """
+
+    def ask() -> int:
+        nodes = client.cluster.nodes(collection=collection, output="verbose")
+        shards = [shard for node in nodes for shard in node.shards or []]
+        return sum(int(shard.vector_queue_length) for shard in shards)
+
+    return ask_index(index, ask)
+
+
+def until_indexed(
+    index: str, collection: Any, waiting: Callable[[], int], whole: Reads | None, patience_s: float
+) -> None:
+    """Wait until the vectors of all objects are in the index, however the server lets us know.
+
+    `whole` reads all objects, where they are not kept apart by tenants. Raises `StoreUnavailable`
+    when for `patience_s` none was taken in, or ten times as long where nobody tells how many wait.
+    """
+    try:
+        return until_empty(index, waiting, patience_s=patience_s)
+    except StoreRefused:
+        patience_s *= _BLIND
+    try:
+        return until_empty(index, partial(_indexing, index, collection), patience_s=patience_s)
+    except StoreRefused:
+        if whole is None:
+            raise
+    return _until_latest_found(whole, patience_s)
+
+
+def _indexing(index: str, collection: Any) -> int:
+    """Return how many shards have vectors to take in."""
+
+    def ask() -> int:
+        try:
+            return sum(each.status == "INDEXING" for each in collection.config.get_shards())
+        except UnexpectedStatusCodeError as error:
+            # A server that is starting knows no shard yet, one that has started no dropped class.
+            if error.status_code == 404 and not collection.exists():
+                raise gone(index) from None
+            raise
+
+    return ask_index(index, ask)
 
 
 def until_empty(index: str, waiting: Callable[[], int], *, patience_s: float = PATIENCE_S) -> None:
@@ -49,7 +113,39 @@ def until_found(reads: Reads, written: pl.DataFrame, waiting: Callable[[], int])
     Raises `StoreUnavailable` when the queue does not get shorter.
     """
     sample = pl.concat([written.head(1), written.tail(1)])
-    named = zip(sample[KEY], sample[SLOT], sample[VECTOR].to_numpy().tolist(), strict=True)
-    if all(object_id(key, slot) in reads.near_ids(vector, _LIMIT) for key, slot, vector in named):
+    vectors = sample[VECTOR].to_numpy().tolist()
+    ids = [object_id(key, slot) for key, slot in zip(sample[KEY], sample[SLOT], strict=True)]
+
+    def missing() -> int:
+        named = zip(ids, vectors, strict=True)
+        return sum(own not in reads.near_ids(vector, _LIMIT) for own, vector in named)
+
+    if not missing():
         return
-    until_empty(reads.index, waiting)
+    try:
+        until_empty(reads.index, waiting)
+    except StoreRefused:
+        until_empty(reads.index, missing, patience_s=_BLIND * PATIENCE_S)
+
+
+def _until_latest_found(reads: Reads, patience_s: float) -> None:
+    """Wait until searches find the objects that were written last, for which the server sorts."""
+    found = ask_index(
+        reads.index,
+        partial(
+            reads.collection.query.fetch_objects,
+            limit=_LATEST,
+            sort=Sort.by_update_time(ascending=False),
+            include_vector=True,
+            return_properties=False,
+        ),
+    ).objects
+    kind = pl.Array(pl.Float32, reads.schema.dimension)
+    latest = pl.DataFrame(
+        {
+            ID: pl.Series([str(each.uuid) for each in found], dtype=pl.String),
+            VECTOR: pl.Series([each.vector[VECTOR_NAME] for each in found], dtype=kind),
+        }
+    )
+    missing = partial(unfound, latest, ID, reads.near_ids)
+    until_empty(reads.index, lambda: len(missing()), patience_s=patience_s)

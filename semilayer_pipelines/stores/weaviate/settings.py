@@ -17,6 +17,7 @@ from semilayer_pipelines.http.address import http_address
 
 __all__ = [
     "Address",
+    "Consistency",
     "Credentials",
     "Distance",
     "IndexType",
@@ -56,6 +57,18 @@ class Quantization(StrEnum):
     BQ = "bq"
     SQ = "sq"
     PQ = "pq"
+
+
+class Consistency(StrEnum):
+    """How many copies of a collection must answer a read and acknowledge a write."""
+
+    ONE = "one"
+    QUORUM = "quorum"
+    ALL = "all"
+
+
+_WITHOUT_FLAT = (Quantization.SQ, Quantization.PQ)
+"""What a server refuses for a flat index (422), when the first collection is made."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,21 @@ class WeaviateSettings:
     distance: Distance = Distance.COSINE
     quantization: Quantization = Quantization.NONE
     replication: int | None = None
+    consistency: Consistency = Consistency.QUORUM
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be: one port for both APIs, a quantizer that flat cannot have."""
+        if (self.http.host, self.http.port) == (self.grpc.host, self.grpc.port):
+            raise ConfigError(
+                f"WEAVIATE_URL and WEAVIATE_GRPC_URL are the same address, {self.shown}.",
+                cure="A server has one port for REST (8080) and one for gRPC (50051).",
+            )
+        if self.index is IndexType.FLAT and self.quantization in _WITHOUT_FLAT:
+            raise ConfigError(
+                f"WEAVIATE_QUANTIZATION={self.quantization} does not go with WEAVIATE_INDEX=flat: "
+                "Weaviate refuses such a collection.",
+                cure="Use none, rq or bq with flat, or WEAVIATE_INDEX=hnsw.",
+            )
 
     @property
     def shown(self) -> str:
@@ -141,6 +169,7 @@ class WeaviateSettings:
             distance=_one_of(environ, "WEAVIATE_DISTANCE", Distance.COSINE),
             quantization=_one_of(environ, "WEAVIATE_QUANTIZATION", Quantization.NONE),
             replication=_factor(environ.get("WEAVIATE_REPLICATION")),
+            consistency=_one_of(environ, "WEAVIATE_CONSISTENCY", Consistency.QUORUM),
         )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from semilayer_pipelines.stores.patience import threads
 
 __all__ = ["side_by_side"]
 
@@ -21,8 +22,8 @@ def side_by_side(action: Callable[[T], R], items: Iterable[T], at_once: int) -> 
     every = list(items)
     if not every:
         return []
-    with ThreadPoolExecutor(min(at_once, len(every)), "weaviate") as threads:
-        under_way = [threads.submit(action, item) for item in every]
+    with threads(min(at_once, len(every))) as asking:
+        under_way = [asking.submit(action, item) for item in every]
         try:
             return [each.result() for each in under_way]
         except BaseException:

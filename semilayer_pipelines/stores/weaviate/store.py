@@ -14,11 +14,12 @@ next sync mends that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
 import weaviate
+from weaviate.classes.config import ConsistencyLevel
 from weaviate.collections.classes.config import _CollectionConfigSimple
 from weaviate.exceptions import UnexpectedStatusCodeError
 
@@ -27,6 +28,7 @@ from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import IndexSchema
 from semilayer_pipelines.stores.stamps import Stamps
+from semilayer_pipelines.stores.weaviate.check import Names, check_roles, check_search
 from semilayer_pipelines.stores.weaviate.connection import T, connected, persistently
 from semilayer_pipelines.stores.weaviate.incarnation import incarnation
 from semilayer_pipelines.stores.weaviate.index import WeaviateIndex
@@ -34,6 +36,7 @@ from semilayer_pipelines.stores.weaviate.journal import Journal
 from semilayer_pipelines.stores.weaviate.later import has_later
 from semilayer_pipelines.stores.weaviate.ledger import Ledger
 from semilayer_pipelines.stores.weaviate.names import alias_name, collection_name
+from semilayer_pipelines.stores.weaviate.queue import in_queues
 from semilayer_pipelines.stores.weaviate.schema import (
     Owner,
     Stage,
@@ -74,6 +77,20 @@ class WeaviateStore:
         self._locks = locks
         self._stamps = stamps
 
+    def check(self, lenses: Mapping[str, bool]) -> None:
+        """Ask the server whether it is there, new enough and lets us do what these lenses need.
+
+        Raises `StoreUnavailable` and `StoreRefused`, which names the permissions that are lacking.
+        """
+        self._ask("listing collections", lambda: self._client.collections.list_all())
+        names = [
+            Names(self._collection(f"{lens}-1-g000001"), self._alias(lens), tenants)
+            for lens, tenants in lenses.items()
+        ]
+        shown = self._settings.shown
+        check_search(self._client, shown, self._collection("any"))
+        check_roles(self._client, shown, names)
+
     def create(self, name: str, schema: IndexSchema) -> WeaviateIndex:
         """Create an index, or open it when it exists already.
 
@@ -82,11 +99,7 @@ class WeaviateStore:
         """
         with self._lock(name).hold():
             if self._config(name) is None:
-                parts = collection_parts(self._owner(name), schema, self._settings)
-                self._ask(
-                    f"index {name}: creating",
-                    lambda: self._client.collections.create(self._collection(name), **parts),
-                )
+                self._create(name, schema)
                 self._journal(name, tenants=schema.tenant is not None).begin()
         index = self.open(name)
         require_dimension(
@@ -96,6 +109,18 @@ class WeaviateStore:
             holder=f"index {name} holds",
         )
         return index
+
+    def _create(self, name: str, schema: IndexSchema) -> None:
+        parts = collection_parts(self._owner(name), schema, self._settings)
+        try:
+            self._ask(
+                f"index {name}: creating",
+                lambda: self._client.collections.create(self._collection(name), **parts),
+            )
+        except ConfigError:
+            # Its name is taken: by itself, where the answer to an earlier attempt was lost.
+            if self._config(name) is None:
+                raise
 
     def find(self, name: str) -> WeaviateIndex | None:
         """Open an index; return `None` when there is none."""
@@ -107,11 +132,15 @@ class WeaviateStore:
         return WeaviateIndex(
             name,
             schema,
-            self._client.collections.use(self._collection(name)),
+            # What decides over writing and deleting must not come from a replica that lags behind.
+            self._client.collections.use(self._collection(name)).with_consistency_level(
+                ConsistencyLevel[self._settings.consistency.name]
+            ),
             self._lock(name),
             self._journal(name, tenants=schema.tenant is not None),
             exists=lambda: self.exists(name),
             incarnation=lambda: incarnation(self._client),
+            waiting=lambda: in_queues(self._client, name, self._collection(name)),
             later=has_later(config),
             most_bytes=told * 9 // 10,
             distance=distance_of(config),
@@ -165,14 +194,11 @@ class WeaviateStore:
         Raises `ConfigError` when the alias leads into another environment's index, or its name is
         a collection's.
         """
-        alias = alias_name(self._settings.prefix, self._env, lens)
-        collection, doing = self._collection(name), f"alias {alias}"
+        alias, collection = self._alias(lens), self._collection(name)
+        doing = f"alias {alias}"
         current = self._ask(doing, lambda: self._client.alias.get(alias_name=alias))
         if current is None:
-            self._ask(
-                doing,
-                lambda: self._client.alias.create(alias_name=alias, target_collection=collection),
-            )
+            self._create_alias(alias, collection)
         elif current.collection != collection:
             self._refuse_foreign(alias, current.collection)
             self._ask(
@@ -181,6 +207,24 @@ class WeaviateStore:
                     alias_name=alias, new_target_collection=collection
                 ),
             )
+
+    def _create_alias(self, alias: str, collection: str) -> None:
+        try:
+            self._ask(
+                f"alias {alias}",
+                lambda: self._client.alias.create(alias_name=alias, target_collection=collection),
+            )
+        except ConfigError:
+            if self._config_of(alias) is None:
+                raise
+            made = self._ask(f"alias {alias}", lambda: self._client.alias.get(alias_name=alias))
+            if made is not None and made.collection == collection:
+                return  # the answer to an earlier attempt was lost
+            raise ConfigError(
+                f"The alias {alias} cannot be made: Weaviate at {self._settings.shown} has a "
+                "collection of that name.",
+                cure="Set a WEAVIATE_PREFIX for this project, or remove that collection.",
+            ) from None
 
     def _refuse_foreign(self, alias: str, collection: str) -> None:
         config = self._config_of(collection)
@@ -232,6 +276,9 @@ class WeaviateStore:
         # Only where keys are looked for in tenants it matters who else wrote.
         stamps = self._stamps if tenants else None
         return Journal(self._collection(name), self._ledger(name), stamps)
+
+    def _alias(self, lens: str) -> str:
+        return alias_name(self._settings.prefix, self._env, lens)
 
     def _owner(self, name: str) -> Owner:
         return Owner(self._stage, name)

@@ -57,7 +57,11 @@ class Tenants:
 
     def names(self) -> list[str]:
         """Return every tenant there is, as the server's leader knows it, whatever its state."""
-        return sorted(ask_index(self.index, self.collection.tenants.get))
+        names = sorted(ask_index(self.index, self.collection.tenants.get))
+        if not names:
+            # What a role may not see is left out without a word; the shards are refused to it.
+            ask_index(self.index, self.collection.config.get_shards)
+        return names
 
     def check_gone(self, name: str) -> None:
         """Raise `StoreUnavailable` when a tenant of which a node did not know is there after all.

@@ -22,7 +22,7 @@ from weaviate.exceptions import WeaviateInsertManyAllFailedError
 from semilayer_pipelines.errors import DimensionChanged, StoreFull, StoreUnavailable
 from semilayer_pipelines.stores.protocol import KEY
 from semilayer_pipelines.stores.weaviate.connection import WAITS_S, ask_index, ask_once
-from semilayer_pipelines.stores.weaviate.errors import Fault, fault_of, gone
+from semilayer_pipelines.stores.weaviate.errors import ROOM, Fault, fault_of, gone, refused
 from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.weaviate.objects import chunks, outgoing
 from semilayer_pipelines.stores.weaviate.placing import BEFORE, no_places, placed
@@ -153,6 +153,13 @@ class Writes:
             deleted += int(done.successful)
             if done.matches == done.successful:
                 return deleted
+            if done.failed and not done.successful:
+                # It says no more than that, however many match.
+                raise StoreFull(
+                    f"index {self.reads.index}: of {done.matches} objects none could be deleted, "
+                    "which is what a read-only server answers.",
+                    cure=ROOM,
+                )
             if not done.successful:
                 time.sleep(WAITS_S[0])
         raise StoreUnavailable(
@@ -168,8 +175,10 @@ class Writes:
                 case Fault.FULL:
                     raise StoreFull(
                         f"index {self.reads.index}: the store takes no more: {text}",
-                        cure="Give the server room and set its shards to READY, then run it again.",
+                        cure=ROOM,
                     )
+                case Fault.REFUSED:
+                    raise refused(f"index {self.reads.index}", text)
                 case Fault.DIMENSION:
                     raise DimensionChanged(
                         f"index {self.reads.index}: {text}",

@@ -57,6 +57,7 @@ _TINY = (
     + """
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
 store = open_store("lancedb", folder, "development")
+store.check({"a": False})
 index = store.create("a", ONE_FIELD)
 writing("upsert", objects(names(10)))
 refused(lambda: writing("upsert", objects(names(40_000, 100))), "no room")
@@ -64,6 +65,9 @@ assert index.count() == 10
 subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
 refused(lambda: writing("upsert", objects(names(10))), "cannot be written")
 refused(lambda: store.create("b", ONE_FIELD), "cannot be written")
+refused(lambda: store.check({"b": False}), "cannot be written")
+elsewhere = open_store("lancedb", folder / "not" / "made", "development")
+refused(lambda: elsewhere.check({}), "cannot be written")
 refused(lambda: store.drop("a"), "cannot be written")
 refused(lambda: index.maintain(force=True), "cannot be written")
 assert index.count() == 10 and index.get("key-000001") is not None

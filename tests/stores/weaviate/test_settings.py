@@ -5,6 +5,7 @@ import pytest
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.stores.weaviate.settings import (
     Address,
+    Consistency,
     Distance,
     IndexType,
     Quantization,
@@ -101,3 +102,31 @@ def test_a_setting_that_cannot_be_meant_is_refused_without_showing_a_secret(
     with pytest.raises(ConfigError, match=message) as refused:
         WeaviateSettings.from_environ(LOCAL | changed)
     assert "hunter2" not in str(refused.value)
+
+
+def test_one_address_for_both_apis_is_a_mistake_that_is_told() -> None:
+    same = LOCAL | {"WEAVIATE_GRPC_URL": "http://localhost:8080"}
+    with pytest.raises(ConfigError, match=r"the same address, localhost:8080") as told:
+        WeaviateSettings.from_environ(same)
+    assert "50051" in told.value.cure
+    # Another host may have the same port.
+    cloud = {"WEAVIATE_URL": "https://abc.weaviate.cloud"}
+    assert WeaviateSettings.from_environ(cloud).grpc.port == 443
+
+
+@pytest.mark.parametrize("value", ["one", "quorum", "ALL"])
+def test_how_many_copies_must_answer_can_be_chosen(value: str) -> None:
+    settings = WeaviateSettings.from_environ(LOCAL | {"WEAVIATE_CONSISTENCY": value})
+    assert settings.consistency is Consistency(value.lower())
+
+
+def test_the_copies_are_a_quorum_unless_told_and_nothing_else_is_taken() -> None:
+    assert WeaviateSettings.from_environ(LOCAL).consistency is Consistency.QUORUM
+    with pytest.raises(ConfigError, match=r"WEAVIATE_CONSISTENCY: there is no 'qourum'.*quorum"):
+        WeaviateSettings.from_environ(LOCAL | {"WEAVIATE_CONSISTENCY": "qourum"})
+
+
+@pytest.mark.parametrize("quantization", ["none", "rq", "bq"])
+def test_flat_goes_with_the_quantizers_that_a_server_takes(quantization: str) -> None:
+    told = LOCAL | {"WEAVIATE_INDEX": "flat", "WEAVIATE_QUANTIZATION": quantization}
+    assert WeaviateSettings.from_environ(told).quantization is Quantization(quantization)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -23,6 +25,7 @@ from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import (
     ConfigError,
     DimensionChanged,
+    IndexDropped,
     ObjectsRejected,
     StoreFull,
     StoreRefused,
@@ -397,6 +400,95 @@ def test_a_delete_goes_on_until_nothing_matches(double: Double, index: Index) ->
     with index.lock():
         index.delete(names(10, start=40))
     assert index.count() == 14
+
+
+def test_who_may_not_read_the_queues_waits_until_what_was_written_last_is_found(
+    double: Double, store: Store
+) -> None:
+    index = store.create("lens-g1", ONE_FIELD)
+    write(index, objects(names(20)))
+    collection = double.state.classes["Development_lens_g1"]
+    double.role.denied = frozenset({"read_nodes", "read_tenants"})
+
+    # given objects that no search finds yet
+    collection.unsearchable = set(collection.objects)
+    with pytest.raises(StoreUnavailable, match="20 vectors wait"):
+        index.settle(patience_s=0.05)  # type: ignore[call-arg]
+
+    # when they are found one after the other
+    def take_in() -> None:
+        while collection.unsearchable:
+            time.sleep(0.1)
+            collection.unsearchable.pop()
+
+    taking = threading.Thread(target=take_in)
+    taking.start()
+    index.settle(patience_s=1.0)  # type: ignore[call-arg]
+
+    # then none is left, and an empty index is waited for by nobody
+    assert not collection.unsearchable
+    taking.join()
+    store.create("lens-g2", ONE_FIELD).settle()
+
+
+@pytest.mark.parametrize("denied", [(), ("read_nodes",), ("read_nodes", "read_tenants")])
+def test_an_index_that_is_dropped_while_it_settles_is_gone(
+    double: Double, store: Store, denied: tuple[str, ...]
+) -> None:
+    index = store.create("lens-g1", ONE_FIELD)
+    double.role.denied = frozenset(denied)
+    double.state.drop("Development_lens_g1")
+    with pytest.raises(IndexDropped):
+        index.settle()
+
+
+@pytest.mark.parametrize("level", ["one", "all"])
+def test_as_many_copies_as_was_chosen_are_asked_for_reads_and_writes(
+    double: Double, tmp_path: Path, level: str
+) -> None:
+    index = opened(double, tmp_path, WEAVIATE_CONSISTENCY=level).create("lens-g1", ONE_FIELD)
+    write(index, objects(["a"]))
+    index.search(vector_of(1).tolist(), limit=1)
+    with index.lock():
+        index.delete(["a"])
+    assert double.faults.levels == {level.upper()}
+
+
+def test_an_alias_whose_name_a_collection_has_is_told(double: Double, store: Store) -> None:
+    store.create("lens-g1", ONE_FIELD)
+    double.state.create({"class": "Development_lens", "properties": []})
+    with pytest.raises(ConfigError, match="a collection of that name") as told:
+        store.point("lens", "lens-g1")
+    assert "WEAVIATE_PREFIX" in told.value.cure
+
+
+def test_an_alias_and_a_collection_whose_answers_were_lost_are_there(
+    double: Double, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a server that does what it is asked and then loses the answer, once each
+    kept: dict[str, Callable[..., Any]] = {
+        "create": double.state.create,
+        "alias": double.state.alias,
+    }
+
+    def losing(verb: str) -> Callable[..., Any]:
+        def lose(*asked: Any) -> Any:
+            made = kept[verb](*asked)
+            monkeypatch.setattr(double.state, verb, kept[verb])
+            raise ConnectionResetError(made)
+
+        return lose
+
+    for verb in kept:
+        monkeypatch.setattr(double.state, verb, losing(verb))
+
+    # when
+    index = store.create("lens-g1", ONE_FIELD)
+    store.point("lens", "lens-g1")
+
+    # then
+    assert index.count() == 0
+    assert double.state.aliases == {"Development_lens": "Development_lens_g1"}
 
 
 def test_an_object_is_written_whole_its_vector_included(double: Double, index: Index) -> None:

@@ -1,0 +1,59 @@
+"""The store as `semilayer status` asks it: for seconds at most, and no more once it is silent."""
+
+from __future__ import annotations
+
+from semilayer_pipelines.errors import (
+    IndexDropped,
+    SemilayerError,
+    StoreRefused,
+    StoreUnavailable,
+)
+from semilayer_pipelines.http.deadline import within
+from semilayer_pipelines.ingest.written_index import written_index
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.lenses import Lens
+
+__all__ = ["STORE_SECONDS", "AskedStore"]
+
+STORE_SECONDS = 5.0
+"""How long `semilayer status` waits for a store that is a server, before it says so."""
+
+
+class AskedStore:
+    """Counts vectors as long as the store answers; `trouble` says why it does not."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self.trouble: str | None = None
+
+    def reach(self, env: str) -> None:
+        """Ask a store that is a server whether it is there."""
+        try:
+            store = self._project.store(env)  # loads its client, for which nobody is to blame
+            # Nothing to close: the client bounds each wait, and the thread ends with the last.
+            within(STORE_SECONDS, store.names, give_up=lambda: None)
+        except TimeoutError:
+            self.trouble = f"no answer within {STORE_SECONDS:g} s."
+        except SemilayerError as error:
+            self._note(error)
+
+    def vectors(self, lens: Lens, active: Generation) -> int | None:
+        """Return how many vectors an index holds, `None` when the store does not say.
+
+        Raises `IndexDamaged`.
+        """
+        if self.trouble is not None:
+            return None
+        try:
+            index = written_index(self._project.registry, self._project.store(lens.env), active)
+            return index.count() if index else 0
+        except (StoreUnavailable, StoreRefused) as error:
+            self._note(error)
+        except IndexDropped:
+            pass  # between two looks
+        return None
+
+    def _note(self, error: SemilayerError) -> None:
+        self.trouble = redact(f"{error.message} {error.cure}".strip())

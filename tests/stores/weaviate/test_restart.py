@@ -1,0 +1,117 @@
+"""A run waits for a server that restarts; everybody else is told within seconds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from semilayer_pipelines.errors import StoreRefused, StoreUnavailable
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.stores import open_store, patience
+from semilayer_pipelines.stores.patience import patiently, threads
+from semilayer_pipelines.stores.protocol import Index
+from tests.stores.objects import ONE_FIELD, objects
+from tests.weaviate_double.faults import Kind
+from tests.weaviate_double.server import Double
+
+AWAY_S = 4.5  # longer than whoever is not patient waits
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def index(double: Double, tmp_path: Path) -> Index:
+    store = open_store("weaviate", tmp_path, "development", environ=double.environ)
+    index = store.create("lens-g1", ONE_FIELD)
+    with index.lock():
+        index.upsert(objects(["a"]))
+    return index
+
+
+@contextmanager
+def away(double: Double, seconds: float = AWAY_S) -> Iterator[None]:
+    """Let the server go away, and come back after some seconds."""
+    double.stop_grpc()
+    back = threading.Timer(seconds, double.start_grpc)
+    back.start()
+    try:
+        yield
+    finally:
+        back.join()
+
+
+def test_a_patient_caller_reads_when_the_server_is_back(double: Double, index: Index) -> None:
+    with away(double), patiently():
+        assert index.count() == 1
+
+
+def test_a_run_writes_and_deletes_when_the_server_is_back(double: Double, index: Index) -> None:
+    with away(double, 10.0), patiently(), index.lock():
+        assert retrying(lambda: index.upsert(objects(["b"])), StoreUnavailable) == 1
+    with away(double), patiently(), index.lock():
+        assert retrying(lambda: index.delete(["a"]), StoreUnavailable) == 1
+    assert index.count() == 1
+
+
+def test_an_interrupt_need_not_wait_for_a_server_that_is_away(double: Double, index: Index) -> None:
+    double.stop_grpc()
+    started = time.monotonic()
+    with patiently(), index.lock(), pytest.raises(StoreUnavailable):
+        index.add(objects(["b"]))  # where no interrupt reaches it
+    assert time.monotonic() - started < 8.0
+    double.start_grpc()
+
+
+def test_threads_of_a_patient_caller_are_as_patient(double: Double, index: Index) -> None:
+    with away(double), patiently(), threads(2) as asking:
+        assert list(asking.map(lambda _: index.count(), range(4))) == [1] * 4
+
+
+def test_who_is_not_patient_hears_of_it_while_the_server_is_away(
+    double: Double, index: Index
+) -> None:
+    with away(double, 8.0):
+        with patiently():
+            pass  # patience ends with its block
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable) as told:
+            index.count()
+        assert time.monotonic() - started < 8.0
+        assert not told.value.waited
+
+
+def test_patience_has_an_end_and_nobody_waits_for_the_same_twice(
+    double: Double, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "RESTART_SECONDS", 4.0)
+    double.stop_grpc()
+    started = time.monotonic()
+    with patiently(), pytest.raises(StoreUnavailable) as told:
+        retrying(index.count, StoreUnavailable)
+    assert told.value.waited
+    assert 4.0 <= time.monotonic() - started < 8.0
+    double.start_grpc()
+
+
+def test_a_refusal_and_other_trouble_are_not_waited_for(double: Double, index: Index) -> None:
+    double.faults.add("Aggregate", Kind.STATUS, code=grpc.StatusCode.PERMISSION_DENIED)
+    started = time.monotonic()
+    with patiently(), pytest.raises(StoreRefused):
+        index.count()
+    assert time.monotonic() - started < 1.0
+    unknown = {"code": grpc.StatusCode.UNKNOWN, "text": "leader not found"}
+    double.faults.add("Aggregate", Kind.STATUS, times=9, **unknown)
+    with patiently(), pytest.raises(StoreUnavailable) as told:
+        index.count()
+    assert time.monotonic() - started < 8.0
+    assert not told.value.waited
