@@ -116,6 +116,10 @@ SECTIONS = {
         "stores.SCAN_PAGE",
         "stores.IDS_AT_ONCE",
         "stores.WAITS_S",
+        "stores.TAIL_ROWS",
+        "ingest.NOTED_EVERY",
+        "orchestration.ANSWER_SECONDS",
+        "orchestration.AGAIN_AFTER",
     ],
     "Checks": [
         "queries.ANSWER_MS",
@@ -123,6 +127,9 @@ SECTIONS = {
         "queries.TICK_GRACE",
         "queries.SHOWN_IDS",
         "queries.MANY_SET_ASIDE",
+        "queries.CROWD",
+        "queries.EMBEDDED",
+        "queries.SAME_VECTOR",
         "queries.MAX_FAILED",
     ],
 }
