@@ -118,6 +118,10 @@ SECTIONS = {
         "stores.WAITS_S",
         "stores.RESTART_SECONDS",
         "cli.STORE_SECONDS",
+        "stores.TAIL_ROWS",
+        "ingest.NOTED_EVERY",
+        "orchestration.ANSWER_SECONDS",
+        "orchestration.AGAIN_AFTER",
     ],
     "Checks": [
         "queries.ANSWER_MS",
@@ -125,6 +129,9 @@ SECTIONS = {
         "queries.TICK_GRACE",
         "queries.SHOWN_IDS",
         "queries.MANY_SET_ASIDE",
+        "queries.CROWD",
+        "queries.EMBEDDED",
+        "queries.SAME_VECTOR",
         "queries.MAX_FAILED",
     ],
 }

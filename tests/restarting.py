@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
 import polars as pl
@@ -142,8 +143,8 @@ class _Index:
     def add(self, objects: pl.DataFrame) -> int:
         return self._write("add", self._inner.add, objects)
 
-    def upsert(self, objects: pl.DataFrame) -> int:
-        return self._write("upsert", self._inner.upsert, objects)
+    def upsert(self, objects: pl.DataFrame, *, doubled: Sequence[str] = ()) -> int:
+        return self._write("upsert", partial(self._inner.upsert, doubled=doubled), objects)
 
     def delete(self, keys: Sequence[str]) -> int:
         self._told("delete")

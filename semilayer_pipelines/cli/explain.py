@@ -77,6 +77,7 @@ def _show(told: Explanation) -> None:
         say(
             f"indexed      {indexed.at:%Y-%m-%d %H:%M:%S} UTC{by}, in generation "
             f"{indexed.generation}, shard {indexed.shard}"
+            + (", hidden: no search finds it" if indexed.hidden else "")
         )
     for change in told.pending:
         say(f"pending      {change.action.value}, number {change.seq} of the buffer")
@@ -166,6 +167,7 @@ def _indexed_json(indexed: Indexed) -> dict[str, object]:
         "generation": indexed.generation,
         "job": indexed.job_id,
         "objects": indexed.objects,
+        "hidden": indexed.hidden,
     }
 
 

@@ -23,6 +23,7 @@ _WORDS = {
     Kind.WRONG_MODEL: "would embed anew (vectors of another model)",
     Kind.DOUBLED: "would make one of two vectors",
     Kind.ORPHAN: "would delete",
+    Kind.HIDDEN: "would write again (no search finds them)",
     Kind.PENDING: "left to accepted changes that wait",
     Kind.TEXTLESS: "left out (no text)",
     Kind.SET_ASIDE: "would set aside (cannot be mapped)",

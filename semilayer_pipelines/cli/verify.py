@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 
 import click
 
-from semilayer_pipelines.cli.audit_report import audit_json, found_lines, reporting
+from semilayer_pipelines.cli.audit_report import (
+    audit_json,
+    found_lines,
+    reporting,
+    reporting_search,
+)
 from semilayer_pipelines.cli.context import (
     Here,
     env_option,
@@ -20,10 +25,11 @@ from semilayer_pipelines.cli.context import (
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.control.verify import verify_lens
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.queries.audit import audit
-from semilayer_pipelines.queries.findings import Audit, Kind
+from semilayer_pipelines.queries.altered import EMBEDDED
+from semilayer_pipelines.queries.findings import Audit, Depth, Kind
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Lens
@@ -38,6 +44,8 @@ _WORDS = {
     Kind.WRONG_MODEL: "wrong model: vectors of another one",
     Kind.DOUBLED: "doubled: rows with two vectors",
     Kind.ORPHAN: "orphan: vectors that no row should have",
+    Kind.HIDDEN: "hidden: rows that no search finds",
+    Kind.ALTERED: "altered: other fields or vector than the row's",
     Kind.PENDING: "pending: an accepted change waits",
     Kind.SET_ASIDE: "set aside: rows that cannot be mapped",
     Kind.TEXTLESS: "no text: rows left out of the search",
@@ -47,6 +55,23 @@ _WORDS = {
 
 @click.command()
 @takes_lens("Only this lens.")
+@click.option(
+    "--search",
+    is_flag=True,
+    help="Ask the index for every row by its own vector: is it found?",
+)
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Read fields and vectors back and compare them with the rows; embed some texts.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="With --search: ask for so many rows, chosen at random, and not for all. With --deep: "
+    f"embed the texts of so many rows; {EMBEDDED} by default.",
+)
 @click.option("--heal", is_flag=True, help="Queue the job that repairs what is wrong.")
 @click.option(
     "--confirm-deletes",
@@ -60,6 +85,9 @@ _WORDS = {
 def verify(
     here: Here,
     lens: str | None,
+    search: bool,
+    deep: bool,
+    sample: int | None,
     heal: bool,
     confirm_deletes: bool,
     wait: bool,
@@ -72,14 +100,21 @@ def verify(
     the exit code is that of its error. With --heal, 0 once the jobs are queued or, with --wait,
     have put all in sync. Rows that a buffered change will write, rows that cannot be mapped and
     rows without a text or a key do not count as differences.
+
+    A vector index may lose rows that are held all the same, as in a crash of its server. Such rows
+    are counted, and no search finds them: --search does. If the store was started again since the
+    last write, the rows written last are asked for without it.
     """
+    if sample is not None and not (search or deep):
+        raise click.UsageError("--sample needs --search or --deep.")
     project = here.project
+    depth = Depth(search, deep, sample)
     with project.registry.read() as db:
         known = chosen_lenses(db, env, lens)
     tell = say_aside if as_json else say
     results: list[_Result] = []
     for one in known:
-        result = _compare(project, one)
+        result = _compare(project, one, depth, heal=heal)
         if heal and result.audit and not result.audit.in_line:
             rebuild = result.audit.rebuild
             result = replace(
@@ -112,9 +147,17 @@ class _Result:
     job: Job | None = None
 
 
-def _compare(project: Project, lens: Lens) -> _Result:
+def _compare(project: Project, lens: Lens, depth: Depth, *, heal: bool) -> _Result:
     try:
-        return _Result(lens.name, audit(project, lens, reporting(say_aside, lens.name)))
+        found = verify_lens(
+            project,
+            lens,
+            depth,
+            heal=heal,
+            compared=reporting(say_aside, lens.name),
+            searched=reporting_search(say_aside, lens.name),
+        )
+        return _Result(lens.name, found)
     except SemilayerError as error:
         # The others are compared all the same.
         return _Result(lens.name, error=error)
@@ -155,12 +198,29 @@ def _lines(result: _Result) -> list[str]:
         *(f"  {problem}" for problem in found.problems),
         *found_lines(found, _WORDS),
         *([f"  note: {found.hidden.reason}"] if found.hidden and found.rows else []),
+        *_looked_lines(found),
         *([f"  left empty: values that do not fit  {_by_field(found)}"] if found.nulled else []),
     ]
     if result.job:
         lines.append(f"{result.lens}: {result.job.mode.value} queued, job {result.job.id[:8]}.")
     elif not found.in_line:
         lines.append(f"  mend it: semilayer verify --lens {result.lens} --heal")
+    return lines
+
+
+def _looked_lines(found: Audit) -> list[str]:
+    looked, lines = found.looked, []
+    if looked.restarted:
+        lines.append("  note: the store was started again since the last write")
+    if looked.searched:
+        lines.append(f"  asked for by their own vectors: {looked.searched:,} rows")
+    if looked.crowded:
+        lines.append(
+            f"  not asked for: {looked.crowded:,} rows; a search shows some and not all of so many "
+            "with one text"
+        )
+    if looked.read:
+        lines.append(f"  read back: {looked.read:,} rows, {looked.embedded:,} texts embedded")
     return lines
 
 

@@ -15,7 +15,7 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.confirm_absent import LOOK_UP_ROWS, in_chunks
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
-from semilayer_pipelines.ingest.store_restart import write_again
+from semilayer_pipelines.ingest.store_restart import recover
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import marked_rows, store_watch
 from semilayer_pipelines.registry.marked_rows import Fault
@@ -33,7 +33,7 @@ def recover_hidden(opened: OpenLens, run: Run, target: Target) -> bool:
         if run.paused():
             return False
         with target.locked(index, run):
-            recovered = write_again(index, keys)
+            recovered = recover(index, keys)
             _clear(opened, run, target, _HIDDEN, keys, recovered=recovered)
         run.progress.add(Counts(recovered=recovered))
     return True

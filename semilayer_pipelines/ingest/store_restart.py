@@ -13,6 +13,7 @@ on the way leaves it to whoever comes next.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -28,7 +29,7 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.store_watch import Seen
 from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["look", "mend", "note_look", "restarted", "write_again"]
+__all__ = ["look", "mend", "note_look", "recover", "restarted"]
 
 NOTED_EVERY = timedelta(seconds=15)
 """A look that finds no restart is noted this often: the rows written since are searched for."""
@@ -72,7 +73,7 @@ def mend(opened: OpenLens, run: Run, index: Index, generation: Generation, seen:
     recovered = 0
     for some in in_chunks(keys):
         run.lease.refuse_if_lost()
-        recovered += _recover(index, some)
+        recovered += recover(index, some)
 
     def note(db: Connection) -> None:
         run.lease.check(db)
@@ -89,18 +90,16 @@ def mend(opened: OpenLens, run: Run, index: Index, generation: Generation, seen:
         )
 
 
-def _recover(index: Index, keys: list[str]) -> int:
-    hidden = retrying(lambda: index.hidden(keys), StoreUnavailable)
-    return write_again(index, hidden) if hidden else 0
+def recover(index: Index, keys: Sequence[str]) -> int:
+    """Write those of these objects again that no search finds; return how many there were.
 
-
-def write_again(index: Index, keys: list[str]) -> int:
-    """Write objects again under the lock, so that searches find them; return how many there were.
-
-    One that the store rejects stays as it is: a smart sync meets the row and says what is wrong.
+    Under the lock. One that the store rejects stays as it is, and is told in the log.
     """
+    hidden = retrying(lambda: index.hidden(keys), StoreUnavailable)
+    if not hidden:
+        return 0
     try:
-        return retrying(lambda: index.rewrite(keys), StoreUnavailable)
+        return retrying(lambda: index.rewrite(hidden), StoreUnavailable)
     except ObjectsRejected as some:
         logger.warning("%s", some)
         return some.written

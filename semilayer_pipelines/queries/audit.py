@@ -1,15 +1,16 @@
-"""An index held against its source, without writing: what is out of line, with ids.
+"""An index checked against its source, without writing: what is out of sync, with ids.
 
 The comparison is smart sync's (`KnownRows`), and whatever differs is looked at once more by key,
 because others write meanwhile: a row that a run brought in between, or that a buffered change is
-about to bring in, is not out of line. Nothing here takes a lock or a lease.
+about to bring in, is not out of sync. Nothing here takes a lock or a lease. `CloserLook` looks at
+what hashes do not show, where that is asked for.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -27,7 +28,16 @@ from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.one_model import not_of_one_model
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.queries.findings import SHOWN_IDS, Audit, Found, Kind, ToEmbed
+from semilayer_pipelines.queries.closer_look import CloserLook, Telling
+from semilayer_pipelines.queries.findings import (
+    SHOWN_IDS,
+    Audit,
+    Depth,
+    Found,
+    Kind,
+    Looked,
+    ToEmbed,
+)
 from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
@@ -41,21 +51,28 @@ MANY_SET_ASIDE = 0.5
 SAMPLE_TEXTS = 64
 SAMPLE_OF_A_PAGE = 16
 
+_QUIET = Telling()
+_BY_HASHES = Depth()
+
 _INDEXED = "_indexed"
 _OBJECTS = "_objects"
 _KIND = "_kind"
 
 
-def audit(project: Project, lens: Lens, report: Callable[[int], None] = lambda _: None) -> Audit:
-    """Compare every row of the source with its object; `report` hears how many were read so far.
+def audit(
+    project: Project, lens: Lens, telling: Telling = _QUIET, *, depth: Depth = _BY_HASHES
+) -> Audit:
+    """Compare every row of the source with its object; `telling` hears how far that is.
 
-    Holds 26 bytes an indexed row, and one page. Raises what bridge, mapping and store raise.
+    Where the store was started again since the last write, the rows that this may have hidden are
+    asked for, whatever the `depth`. Holds 26 bytes an indexed row, and one page. Raises what
+    bridge, mapping and store raise, and with `depth.deep` what the embedder raises.
     """
     with open_lens(project, as_indexed(project, lens)) as opened:
         with project.registry.read() as db:
             generation = generations.active(db, lens.id)
         try:
-            return _Auditor(opened, generation).run(lens, report)
+            return _Auditor(opened, generation, telling).run(lens, depth)
         except IndexDamaged as error:
             return _damaged(opened, error)
 
@@ -78,8 +95,9 @@ def _damaged(opened: OpenLens, error: IndexDamaged) -> Audit:
 class _Auditor:
     """One audit under way."""
 
-    def __init__(self, opened: OpenLens, generation: Generation | None) -> None:
+    def __init__(self, opened: OpenLens, generation: Generation | None, telling: Telling) -> None:
         self._opened = opened
+        self._telling = telling
         self._generation = generation
         self._index = (
             written_index(opened.registry, opened.store, generation) if generation else None
@@ -89,20 +107,24 @@ class _Auditor:
         self._ids: defaultdict[Kind, list[str]] = defaultdict(list)
         self._texts = self._characters = 0
         self._sample: list[str] = []
+        self._altered: dict[str, tuple[str, ...]] = {}
 
-    def run(self, lens: Lens, report: Callable[[int], None]) -> Audit:
+    def run(self, lens: Lens, depth: Depth) -> Audit:
         started = time.monotonic()
         known = KnownRows(self._index.scan() if self._index else ())
+        closer = self._closer(depth, len(known))
         bounds = self._generation.bounds if self._generation else ()
         shards = self._generation.shard_count if self._generation else 1
         rows = 0
         for number in range(shards):
             for page in walk(self._opened, shard_window(bounds, number), number):
                 rows += page.height
-                self._compare(known, page)
-                report(rows)
+                self._compare(known, page, closer)
+                self._telling.compared(rows)
         if self._index:
             self._look_for_orphans(known, self._index)
+        for keys in closer.hidden() if closer else ():
+            self._note(Kind.HIDDEN, keys)
         self._counts[Kind.NO_KEY] = self._opened.bridge.null_keys(self._opened.selection)
         problems, rebuild = self._problems(lens)
         hidden = self._opened.bridge.hides_rows(self._opened.selection.table)
@@ -128,9 +150,25 @@ class _Auditor:
             nulled=dict(self._nulled),
             hidden=hidden,
             outgrown=bool(self._unheld()),
+            generation_id=self._generation.id if self._generation else None,
+            looked=closer.looked if closer else Looked(),
+            altered=self._altered,
         )
 
-    def _compare(self, known: KnownRows, page: Page) -> None:
+    def _closer(self, depth: Depth, rows: int) -> CloserLook | None:
+        if self._index is None or self._generation is None:
+            return None
+        return CloserLook(
+            self._opened,
+            self._index,
+            self._generation,
+            depth,
+            self._telling,
+            rows=rows,
+            comparable=not self._unheld(),
+        )
+
+    def _compare(self, known: KnownRows, page: Page, closer: CloserLook | None) -> None:
         mapped = map_page(self._opened, page)
         self._nulled.update(mapped.nulled)
         states = known.compare(mapped.frame)
@@ -142,6 +180,9 @@ class _Auditor:
         known.mark_seen(pl.Series(KEY, elsewhere, dtype=pl.String))
         if not removes_failed(self._opened):
             known.mark_seen(mapped.failed[KEY])
+        if closer and closer.reads:
+            for altered in closer.altered(mapped.frame.filter(states == Indexed.SAME)):
+                self._note_altered(altered)
         differing = mapped.frame.filter(states != Indexed.SAME)
         if not differing.height:
             return
@@ -173,6 +214,11 @@ class _Auditor:
     def _note(self, kind: Kind, keys: Sequence[str]) -> None:
         self._counts[kind] += len(keys)
         self._ids[kind] += keys[: SHOWN_IDS - len(self._ids[kind])]
+
+    def _note_altered(self, altered: pl.DataFrame) -> None:
+        self._note(Kind.ALTERED, altered[KEY].to_list())
+        for key, fields in altered.head(SHOWN_IDS - len(self._altered)).iter_rows():
+            self._altered[key] = tuple(fields)
 
     def _note_texts(self, differing: pl.DataFrame) -> None:
         new = differing.filter(pl.col(TEXT_HASH).ne_missing(pl.col(TEXT_HASH + _INDEXED)))

@@ -10,6 +10,7 @@ from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.open_lens import as_indexed
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.audit import audit
+from semilayer_pipelines.queries.closer_look import Telling
 from semilayer_pipelines.queries.estimate import Estimate, estimate
 from semilayer_pipelines.queries.findings import Audit, Kind
 from semilayer_pipelines.queries.state import require_syncable
@@ -56,7 +57,7 @@ def dry_run(
     """
     with project.registry.read() as db:
         lens = require_syncable(db, env, name)
-    found = audit(project, lens, report)
+    found = audit(project, lens, Telling(report))
     config = as_indexed(project, lens).config
     if found.damage is not None:
         found.damage.lens = name

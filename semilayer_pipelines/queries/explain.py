@@ -26,6 +26,7 @@ from semilayer_pipelines.ingest.spelled import index_keys, name_rows
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.unsearchable import not_found
 from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log
 from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.registry.failed_rows import FailedRow
@@ -76,7 +77,10 @@ class FreshVector:
 
 @dataclass(frozen=True)
 class Indexed:
-    """The object in the index; `job_id` wrote it, `None` when its log is forgotten."""
+    """The object in the index; `job_id` wrote it, `None` when its log is forgotten.
+
+    `hidden`: no search finds it, not even one for its own vector.
+    """
 
     fields: Mapping[str, Any]
     row_hash: str
@@ -86,6 +90,7 @@ class Indexed:
     generation: int
     job_id: str | None
     objects: int
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,11 @@ class Explanation:
             similarity is not None and similarity < _SAME_VECTOR
         ):
             return "Its vector was made by another model; a smart sync or a rebuild mends it."
+        if indexed.hidden:
+            return (
+                "It is indexed as it is in the source, and no search finds it; "
+                f"`semilayer verify --lens {self.lens} --search --heal` writes it again."
+            )
         return "It is indexed as it is in the source."
 
 
@@ -250,4 +260,5 @@ def _indexed(
         generation=generation.number,
         job_id=job_id,
         objects=index.fetch([key], vectors=False).height,
+        hidden=bool(not_found(index, [key])),
     )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from semilayer_pipelines.bridges.protocol import HiddenRows
 from semilayer_pipelines.errors import IndexDamaged
 
-__all__ = ["OUT_OF_LINE", "SHOWN_IDS", "Audit", "Found", "Kind", "ToEmbed"]
+__all__ = ["OUT_OF_LINE", "SHOWN_IDS", "Audit", "Depth", "Found", "Kind", "Looked", "ToEmbed"]
 
 SHOWN_IDS = 20
 """Ids kept of each kind; the rest are counted."""
@@ -26,11 +26,34 @@ class Kind(StrEnum):
     PENDING = "pending"  # differs, and a change that was accepted will bring it in
     SET_ASIDE = "set aside"  # cannot be mapped, so there is nothing that it should be indexed as
     TEXTLESS = "textless"  # nothing to embed, so it is left out of the search
+    HIDDEN = "hidden from search"  # the index holds it, and no search for its own vector finds it
+    ALTERED = "altered"  # fields or vector of the object are not those of its row, its hashes are
     NO_KEY = "no key"  # NULL in a key column, so nothing can name it: counted, and without an id
 
 
-OUT_OF_LINE = (Kind.MISSING, Kind.STALE, Kind.WRONG_MODEL, Kind.DOUBLED, Kind.ORPHAN)
-"""The kinds that a smart sync would mend."""
+OUT_OF_LINE = (
+    Kind.MISSING,
+    Kind.STALE,
+    Kind.WRONG_MODEL,
+    Kind.DOUBLED,
+    Kind.ORPHAN,
+    Kind.HIDDEN,
+    Kind.ALTERED,
+)
+"""The kinds that a smart sync would mend; it needs to be told of the last two (`marked_rows`)."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How closely an audit looks, beside comparing hashes.
+
+    `search` asks the index for every row by its own vector. `deep` reads fields and vectors back.
+    `sample` is how many rows are asked for, and of how many the text is embedded.
+    """
+
+    search: bool = False
+    deep: bool = False
+    sample: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +74,23 @@ class ToEmbed:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """How closely an audit did look.
+
+    `searched` rows were asked for by their own vectors; `crowded` were not, because they share
+    their text with more rows than a search shows. `read` objects were read back, and the texts of
+    `embedded` embedded. `restarted`: the store was started again since the last write, so the rows
+    written last were asked for.
+    """
+
+    searched: int = 0
+    crowded: int = 0
+    read: int = 0
+    embedded: int = 0
+    restarted: bool = False
+
+
+@dataclass(frozen=True)
 class Audit:
     """What an audit found.
 
@@ -59,7 +99,8 @@ class Audit:
     it, because columns have types that the index cannot hold. `nulled` says by field how many
     values do not fit and are left empty. `hidden` says why the source may hide rows from this user;
     where it shows none at all, that is a problem. `damage` is why the index cannot be read.
-    `seconds` is how long it took.
+    `generation_id` is that of the index in use. `altered` names the fields in which the first
+    altered objects differ, by their ids. `seconds` is how long it took.
     """
 
     rows: int
@@ -73,6 +114,9 @@ class Audit:
     hidden: HiddenRows | None = None
     outgrown: bool = False
     damage: IndexDamaged | None = None
+    generation_id: int | None = None
+    looked: Looked = Looked()
+    altered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def in_line(self) -> bool:

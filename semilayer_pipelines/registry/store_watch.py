@@ -14,7 +14,7 @@ from sqlalchemy import Connection, case, func, select, update
 
 from semilayer_pipelines.registry import tables
 
-__all__ = ["HiddenRows", "Seen", "hidden_rows", "note", "note_hidden", "note_recovered"]
+__all__ = ["LostToSearch", "Seen", "lost_to_search", "note", "note_hidden", "note_recovered"]
 
 _generations = tables.generations.c
 
@@ -28,7 +28,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class HiddenRows:
+class LostToSearch:
     """Rows of the indexes in use that no search found.
 
     `known` were found hidden by the last whole look and are not mended yet; `recovered` were
@@ -65,7 +65,7 @@ def note_recovered(db: Connection, generation_id: int, rows: int) -> None:
     )
 
 
-def hidden_rows(db: Connection) -> HiddenRows:
+def lost_to_search(db: Connection) -> LostToSearch:
     """Return the numbers of all indexes in use together."""
     known, recovered = db.execute(
         select(
@@ -73,4 +73,4 @@ def hidden_rows(db: Connection) -> HiddenRows:
             func.coalesce(func.sum(_generations.recovered), 0),
         ).where(_generations.active_slot.is_not(None))
     ).one()
-    return HiddenRows(int(known), int(recovered))
+    return LostToSearch(int(known), int(recovered))

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from pathlib import Path
 
+import lancedb
 import pytest
 
 from tests.cli.conftest import run_queued
@@ -123,6 +124,41 @@ def test_what_only_a_rebuild_mends_is_healed_by_one(served: Folder) -> None:
 
     run_queued(served)
     assert served.run("verify").exit_code == 0
+
+
+def test_what_was_changed_by_hand_is_told_with_its_fields_and_healed(served: Folder) -> None:
+    # given a price that somebody changed in the index
+    store = served.path / ".semilayer" / "lance" / "development"
+    [table] = store.glob("*.lance")
+    lancedb.connect(store).open_table(table.stem).update("_key = '7'", {"price": -1.0})
+    assert served.run("verify").exit_code == 0
+
+    # when
+    done = served.run("verify", "--deep", "--search")
+    read = served.run("verify", "--deep", "--sample", "10", "--json")
+    (told,) = json.loads(read.stdout)["lenses"]
+
+    # then
+    assert done.exit_code == 3
+    [line] = [line for line in done.stdout.splitlines() if "altered" in line]
+    assert line.split()[-3:] == ["1", "7", "(price)"]
+    assert "asked for by their own vectors: 200 rows" in done.stdout
+    assert "read back: 200 rows, 200 texts embedded" in done.stdout
+    assert told["altered"] == {"count": 1, "ids": ["7"]}
+    assert told["alteredIn"] == {"7": ["price"]}
+    assert (told["hiddenFromSearch"], told["readBack"]) == ({"count": 0, "ids": []}, 200)
+
+    # and healed
+    assert "smart_sync queued" in served.run("verify", "--deep", "--heal").stdout
+    run_queued(served)
+    assert served.run("verify", "--deep").exit_code == 0
+
+
+def test_a_sample_of_nothing_is_a_mistake_in_words(served: Folder) -> None:
+    done = served.run("verify", "--sample", "10")
+
+    assert done.exit_code == 2
+    assert "--sample needs --search or --deep" in done.stderr
 
 
 def test_a_paused_lens_is_compared_but_not_healed(served: Folder) -> None:

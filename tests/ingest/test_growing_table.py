@@ -13,6 +13,7 @@ from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import RunEnd
 from semilayer_pipelines.queries.audit import audit
+from semilayer_pipelines.queries.closer_look import Telling
 from semilayer_pipelines.queries.findings import Kind
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
@@ -138,7 +139,7 @@ def test_verify_ends_and_takes_no_row_that_is_there_for_an_orphan(tmp_path: Path
     lab.full()
     grow: Callable[[object], None] = Growing(lab)
 
-    found = audit(lab.project, lab.lens, report=grow)
+    found = audit(lab.project, lab.lens, Telling(grow))
 
     assert found.rows == ROWS
     assert found.found[Kind.ORPHAN].count == 0

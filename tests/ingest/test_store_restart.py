@@ -15,7 +15,7 @@ from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
-from semilayer_pipelines.registry.store_watch import HiddenRows, hidden_rows
+from semilayer_pipelines.registry.store_watch import LostToSearch, lost_to_search
 from tests.lab import Lab
 from tests.restarting import Served, Server
 
@@ -319,4 +319,4 @@ def test_what_was_recovered_is_counted_for_the_metrics(indexed: Lab, server: Ser
     indexed.sync()
 
     with indexed.project.registry.read() as db:
-        assert hidden_rows(db) == HiddenRows(known=0, recovered=24)
+        assert lost_to_search(db) == LostToSearch(known=0, recovered=24)

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.http.metrics import exposition
 from semilayer_pipelines.registry import environments
+from semilayer_pipelines.registry.store_watch import LostToSearch, lost_to_search
 from webhook.service.responses import Health, Readiness
 from webhook.service.service import Service
 
@@ -45,4 +46,13 @@ async def ready(service: Service, request: Request) -> Response:
 
 async def numbers(service: Service, request: Request) -> Response:
     """Answer with the numbers for Prometheus."""
-    return exposition(lambda: service.metrics.collected(service.writer))
+    lost = await service.in_thread(lambda: _lost_to_search(service))
+    return exposition(lambda: service.metrics.collected(service.writer, lost))
+
+
+def _lost_to_search(service: Service) -> LostToSearch | None:
+    try:
+        with service.project.registry.read() as db:
+            return lost_to_search(db)
+    except SemilayerError:
+        return None  # `/readyz` says so

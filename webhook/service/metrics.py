@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from semilayer_pipelines.http.metrics import Seconds
+from semilayer_pipelines.registry.store_watch import LostToSearch
 from webhook.service.writer import Writer
 
 if TYPE_CHECKING:
@@ -40,8 +41,11 @@ class Metrics:
         self.requests[method, path, status] += 1
         self.seconds[path].add(seconds)
 
-    def collected(self, writer: Writer) -> Iterator[Metric]:
-        """Yield everything, as the library of Prometheus takes it."""
+    def collected(self, writer: Writer, lost: LostToSearch | None) -> Iterator[Metric]:
+        """Yield everything, as the library of Prometheus takes it.
+
+        `lost` are the rows that no search found, `None` while the registry does not say.
+        """
         from prometheus_client.core import (
             CounterMetricFamily,
             GaugeMetricFamily,
@@ -69,3 +73,14 @@ class Metrics:
         yield GaugeMetricFamily(
             f"{_PREFIX}waiting_calls", "Calls that wait for a commit.", writer.waiting
         )
+        if lost is not None:
+            yield GaugeMetricFamily(
+                f"{_PREFIX}hidden_rows",
+                "Rows that no search found when `verify --search` asked last.",
+                lost.known,
+            )
+            yield GaugeMetricFamily(
+                f"{_PREFIX}recovered_rows",
+                "Hidden rows that were written again, in the indexes in use.",
+                lost.recovered,
+            )

@@ -252,8 +252,11 @@ class LanceIndex:
             return any(index.columns == [VECTOR] for index in self._table.list_indices())
 
     def _nearest_keys(self, vector: Sequence[float], limit: int) -> list[str]:
-        with self._errors():
-            found = nearest(self._table, vector, limit=limit, columns=[KEY], condition=None)
+        found = self._despite_indexes(
+            lambda indexed: nearest(
+                self._table, vector, limit=limit, columns=[KEY], condition=None, indexed=indexed
+            )
+        )
         keys: list[str] = found[KEY].to_list()
         return keys
 

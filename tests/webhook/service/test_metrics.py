@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.webhook.site import Site
+from semilayer_pipelines.registry import generations, lenses, store_watch
+from tests.registry.given import at, build
+from tests.webhook.site import ENV, Site
 
 NUMBERS = {
     "semilayer_webhook_requests_total",
@@ -15,6 +17,8 @@ NUMBERS = {
     "semilayer_webhook_commits_total",
     "semilayer_webhook_committed_calls_total",
     "semilayer_webhook_waiting_calls",
+    "semilayer_webhook_hidden_rows",
+    "semilayer_webhook_recovered_rows",
 }
 
 
@@ -61,3 +65,23 @@ def test_the_times_of_a_route_are_a_histogram_that_counts_every_call(sqlite_site
     assert len(buckets) == 15
     assert buckets == sorted(buckets)
     assert buckets[-1] == 5
+
+
+def test_rows_that_no_search_found_are_told_for_the_indexes_in_use(sqlite_site: Site) -> None:
+    # given an index in use, of which ten rows were found hidden, and four of them written again
+    registry = sqlite_site.project.registry
+    with registry.read() as db:
+        lens = lenses.get(db, ENV, "items")
+    made = build(registry, lens)
+    with registry.begin() as db:
+        generations.publish(db, made.id, at(1))
+        store_watch.note_hidden(db, made.id, 10)
+        store_watch.note_recovered(db, made.id, 4)
+
+    # when
+    text = sqlite_site.client.get("/metrics").text
+
+    # then
+    values = {f.name: f.samples[0].value for f in text_string_to_metric_families(text) if f.samples}
+    assert values["semilayer_webhook_hidden_rows"] == 6
+    assert values["semilayer_webhook_recovered_rows"] == 4

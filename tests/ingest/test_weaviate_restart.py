@@ -1,0 +1,126 @@
+"""A Weaviate server that crashes hides rows; every mode finds them all again, embedding nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from semilayer_pipelines.control.verify import verify_lens
+from semilayer_pipelines.ingest.progress import PageDone
+from semilayer_pipelines.orchestration.store_watch import watch_stores
+from semilayer_pipelines.queries.findings import Audit, Depth, Kind
+from semilayer_pipelines.registry import changes
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.jobs import Mode
+from tests.ingest.conftest import needs_the_double
+from tests.lab import ENV, Lab
+from tests.meddling import Meddled
+from tests.weaviate_double.server import Double
+
+pytestmark = needs_the_double  # a real server is killed by whoever started it
+
+ROWS = 800
+
+
+@pytest.fixture
+def texts() -> list[str]:
+    """What was embedded."""
+    return []
+
+
+@pytest.fixture
+def lab(tmp_path: Path, environ: dict[str, str], texts: list[str]) -> Iterator[Lab]:
+    lab = Lab.at(tmp_path, rows=ROWS, environ=environ)
+    lab.project = Meddled.of(lab.project, during=texts.extend)
+    lab.full()
+    texts.clear()
+    yield lab
+    store = lab.project.store(ENV)
+    for name in store.names():
+        store.drop(name)
+
+
+def searched(lab: Lab) -> Audit:
+    return verify_lens(lab.project, lab.lens, Depth(search=True), heal=False)
+
+
+def change(lab: Lab, rows: int) -> None:
+    with lab.source() as db:
+        db.execute(
+            "UPDATE items SET name = 'other ' || id, updated_at = '2026-06-01 00:00:00' "
+            "WHERE id <= ?",
+            (rows,),
+        )
+
+
+@pytest.mark.parametrize("mode", [Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
+def test_rows_that_a_crash_hid_while_idle_are_found_again(
+    mode: Mode, lab: Lab, double: Double, texts: list[str]
+) -> None:
+    # given
+    double.kill_and_restart(hide=24)
+    before = searched(lab)
+    assert before.found[Kind.HIDDEN].count == 24
+    assert before.looked.restarted
+
+    # when
+    counts = lab.run(lab.request(mode)).counts
+
+    # then
+    assert counts.recovered == 24
+    assert texts == []
+    assert searched(lab).in_line
+    assert lab.run(lab.request(mode)).counts.recovered == 0
+
+
+@pytest.mark.parametrize("mode", [Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
+def test_rows_that_a_crash_hid_in_the_middle_of_a_job_are_found_again(
+    mode: Mode, lab: Lab, double: Double, texts: list[str]
+) -> None:
+    # given a server that dies when the first page is written
+    change(lab, 700)
+    with lab.project.registry.begin() as db:
+        keys = [(str(number), Action.UPSERT) for number in range(1, 701)]
+        changes.append(db, lab.lens.id, keys if mode is Mode.RECORDS else [], lab.project.clock())
+
+    def crash(done: PageDone) -> None:
+        if done.page == 1:
+            double.kill_and_restart(hide=24)
+
+    # when
+    first = lab.run(lab.request(mode), report=crash).counts
+    embedded = len(texts)
+    then = lab.run(lab.request(Mode.RECORDS)).counts
+
+    # then
+    assert first.recovered + then.recovered == 24
+    assert embedded == first.embedded == 700
+    assert len(texts) == embedded
+    assert searched(lab).in_line
+    assert lab.audit().clean
+
+
+def test_an_index_that_is_built_while_the_server_crashes_is_whole(
+    lab: Lab, double: Double, texts: list[str]
+) -> None:
+    change(lab, 700)
+
+    outcome = lab.full(report=lambda _: double.kill_and_restart(hide=24))
+
+    assert outcome.published
+    assert len(texts) == 700
+    assert searched(lab).in_line
+    assert lab.audit().clean
+
+
+def test_the_daemon_notices_it_by_itself(lab: Lab, double: Double) -> None:
+    assert watch_stores(lab.project) == "No store was started again."
+    double.kill_and_restart(hide=24)
+
+    assert "a job looks for what it hid" in watch_stores(lab.project)
+
+    assert lab.run(lab.request(Mode.RECORDS)).counts.recovered == 24
+    assert watch_stores(lab.project) == "No store was started again."
+    assert searched(lab).in_line
