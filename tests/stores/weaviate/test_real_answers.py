@@ -70,7 +70,6 @@ def test_an_index_with_tenants_that_may_not_be_listed_does_not_look_empty(tmp_pa
             list(index.scan())
 
 
-@taken_wrong
 def test_an_index_that_is_dropped_in_the_middle_of_a_write_is_gone_not_poison(
     tmp_path: Path,
 ) -> None:
