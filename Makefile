@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-machine coverage lint types format bench bench-full docs \
+.PHONY: help setup demo dev test test-slow test-machine test-weaviate coverage lint types format bench bench-full docs \
 	release-check clean
 
 help: ## What there is
@@ -37,6 +37,14 @@ test-slow: $(READY) ## The tests that take long
 
 test-machine: $(READY) ## 500 random histories of the whole system (an hour or less)
 	@$(BIN)/python -m pytest -m slow tests/machine
+
+test-weaviate: ## The tests of the store Weaviate and the demo, against the server at WEAVIATE_URL
+	@test -n "$$WEAVIATE_URL" || { echo "WEAVIATE_URL is not set: it names the Weaviate server to test against, such as"; \
+		echo "  WEAVIATE_URL=http://localhost:8080 make test-weaviate"; \
+		echo "CONTRIBUTING.md says how to start one."; exit 2; }
+	@$(MAKE) --no-print-directory $(READY)
+	@$(BIN)/python -m pytest tests/stores tests/ingest/test_weaviate.py tests/ingest/test_tenants.py tests/test_searching_page.py
+	@SEMILAYER_STORE=weaviate SEMILAYER_ENV=weaviate $(BIN)/python examples/debian/demo.py
 
 coverage: $(READY) ## The quick tests, and the lines that they reach; TESTS=tests/mapping measures some
 	@rm -rf build/coverage

@@ -63,6 +63,8 @@ def folder(
         return
     here.environ |= {"SEMILAYER_STORE": "weaviate", "WEAVIATE_PREFIX": f"T{uuid4().hex[:10]}"}
     if "WEAVIATE_URL" in os.environ:
+        told = {name: text for name, text in os.environ.items() if name.startswith("WEAVIATE_")}
+        here.environ = told | here.environ
         yield indexed(here)
         store = here.project.store(ENV)
         for name in store.names():

@@ -1,7 +1,8 @@
 """Filters, as the inverted index of the real server answers them.
 
-A text is one token, its ends trimmed; an empty one leaves no token. `NotEqual` is whatever `Equal`
-is not, objects without the property included. Texts compare by their bytes.
+A text is one token, its ends trimmed; an empty one is a token too, and before all others.
+`NotEqual` is whatever `Equal` is not, objects without the property included. Texts compare by their
+bytes.
 """
 
 from __future__ import annotations
@@ -102,8 +103,7 @@ def _tokens(kind: str, value: Any) -> list[Any]:
     if value is None:
         return []
     values = value if isinstance(value, list) else [value]
-    tokens = [_token(kind, each) for each in values]
-    return [token for token in tokens if token != b""]
+    return [_token(kind, each) for each in values]
 
 
 def _token(kind: str, value: Any) -> Any:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 from weaviate.proto.v1 import batch_pb2, weaviate_pb2_grpc
 
 from semilayer_pipelines.dev.supervisor import free_port
+from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 from tests.weaviate_double.faults import Fault, Faults, Kind
 from tests.weaviate_double.port import OPTIONS, GrpcPort
 
@@ -42,8 +42,8 @@ class Front(weaviate_pb2_grpc.WeaviateServicer):
             port.stop().wait()
 
     def __post_init__(self) -> None:
-        behind = urlsplit(self.settings["WEAVIATE_GRPC_URL"])
-        channel = grpc.insecure_channel(f"{behind.hostname}:{behind.port}", options=OPTIONS)
+        behind = WeaviateSettings.from_environ(self.settings).grpc
+        channel = grpc.insecure_channel(f"{behind.host}:{behind.port}", options=OPTIONS)
         self._stub = weaviate_pb2_grpc.WeaviateStub(channel)
 
     def BatchObjects(self, request: Any, context: grpc.ServicerContext) -> Any:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 import httpx
@@ -23,6 +22,7 @@ from weaviate.auth import Auth
 from weaviate.classes.data import DataObject
 from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
+from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 from tests.stores.weaviate.limited import limited_user
 from tests.weaviate_double.server import Double
 
@@ -181,15 +181,15 @@ def vectors(count: int, seed: int = 0, dimension: int = DIMENSION) -> np.ndarray
 
 
 def connect(settings: dict[str, str]) -> weaviate.WeaviateClient:
-    rest, grpc = urlsplit(settings["WEAVIATE_URL"]), urlsplit(settings["WEAVIATE_GRPC_URL"])
+    where = WeaviateSettings.from_environ(settings)
     key = settings.get("WEAVIATE_API_KEY")
     return weaviate.connect_to_custom(
-        http_host=str(rest.hostname),
-        http_port=int(rest.port or 80),
-        http_secure=rest.scheme == "https",
-        grpc_host=str(grpc.hostname),
-        grpc_port=int(grpc.port or 50051),
-        grpc_secure=grpc.scheme == "https",
+        http_host=where.http.host,
+        http_port=where.http.port,
+        http_secure=where.http.secure,
+        grpc_host=where.grpc.host,
+        grpc_port=where.grpc.port,
+        grpc_secure=where.grpc.secure,
         auth_credentials=Auth.api_key(key) if key else None,
         skip_init_checks=True,
     )

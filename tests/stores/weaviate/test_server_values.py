@@ -13,6 +13,7 @@ from weaviate.exceptions import WeaviateQueryError
 from tests.stores.weaviate.bare import Server, id_of, refusal, vectors
 
 SHARE = Metrics("share").number(sum_=True, count=True)
+TEXT = Filter.by_property("_key")
 WHOLE = Metrics("whole").integer(sum_=True, count=True)
 
 
@@ -85,6 +86,34 @@ def test_many_keys_are_asked_for_at_once(any_server: Server) -> None:
         assert keys(made.query.fetch_objects(filters=asked)) == (
             {5} if other == "key 5 " else set()
         )
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (TEXT.equal(""), {0, 1}),
+        (TEXT.equal(" b"), {2, 3}),
+        (TEXT.not_equal(""), {2, 3, 4, 5}),
+        (TEXT.less_than("c"), {0, 1, 2, 3, 5}),
+        (TEXT.less_or_equal(""), {0, 1}),
+        (TEXT.greater_or_equal(""), {0, 1, 2, 3, 5}),
+        (TEXT.greater_than(""), {2, 3, 5}),
+        (TEXT.contains_any(["", "b"]), {0, 1, 2, 3}),
+        (TEXT.contains_none(["", "b"]), {4, 5}),
+    ],
+    ids=lambda each: "" if isinstance(each, set) else f"{each.operator.value} {each.value!r}",
+)
+def test_an_empty_text_is_a_text_before_all_others(
+    any_server: Server, condition: Any, expected: set[int]
+) -> None:
+    made = any_server.make()
+    texts = ["", " ", "b", " b ", None, "B"]
+    objects = [
+        DataObject(properties={} if text is None else {"_key": text}, uuid=id_of(number))
+        for number, text in enumerate(texts)
+    ]
+    assert not made.data.insert_many(objects).errors
+    assert keys(made.query.fetch_objects(filters=condition, limit=20)) == expected
 
 
 def test_what_is_indexed_in_no_way_cannot_be_filtered_by(any_server: Server) -> None:
