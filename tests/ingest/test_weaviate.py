@@ -317,7 +317,7 @@ def test_an_index_is_published_only_after_the_server_says_that_it_is_built(
     lab: Lab, server: Any
 ) -> None:
     lab.full()
-    asked_how_far = [at for at, path in enumerate(server.asked) if path.endswith("/shards")]
+    asked_how_far = [at for at, path in enumerate(server.asked) if path.startswith("/nodes/")]
     published = [at for at, path in enumerate(server.asked) if path.startswith("/aliases/")]
     assert asked_how_far
     assert asked_how_far[0] < published[0]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, ROW_HASH, SHARD, TEXT_HASH
 from semilayer_pipelines.stores.stamps import UNKNOWN
 from semilayer_pipelines.stores.weaviate.journal import Journal
@@ -110,7 +111,7 @@ class Contents:
             return set()
         if any(tenant not in tenants and told.objects for tenant, told in sums.items()):
             return set()  # of a tenant that is gone
-        told = side_by_side(lambda tenant: self.reads(tenant).sums(), tenants, AT_ONCE)
+        told = side_by_side(lambda tenant: self.reads(tenant).sums(), tenants, AT_ONCE, threads)
         return {
             tenant
             for tenant, of_server in zip(tenants, told, strict=True)

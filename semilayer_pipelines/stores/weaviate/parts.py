@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import KEY, IndexSchema
 from semilayer_pipelines.stores.weaviate.contents import AT_ONCE
 from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
@@ -67,5 +68,5 @@ class Parts:
             ((name, some),) = keys.items()
             return [question(self.reads(name), some)]
         return side_by_side(
-            lambda each: question(self.reads(each[0]), each[1]), keys.items(), AT_ONCE
+            lambda each: question(self.reads(each[0]), each[1]), keys.items(), AT_ONCE, threads
         )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
-
-from semilayer_pipelines.stores.patience import threads
 
 __all__ = ["side_by_side"]
 
@@ -13,11 +12,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def side_by_side(action: Callable[[T], R], items: Iterable[T], at_once: int) -> list[R]:
+def side_by_side(
+    action: Callable[[T], R],
+    items: Iterable[T],
+    at_once: int,
+    threads: Callable[[int], ThreadPoolExecutor] = ThreadPoolExecutor,
+) -> list[R]:
     """Run an action for each item, some at a time; return what came of each, in their order.
 
     Whatever is raised, an interrupt too, is raised when those under way have ended. The others are
-    not begun then.
+    not begun then. So only questions may be patient (`stores.patience.threads`), and no write.
     """
     every = list(items)
     if not every:
