@@ -57,10 +57,10 @@ def change(lab: Lab, rows: int) -> None:
 
 @pytest.mark.parametrize("mode", [Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
 def test_rows_that_a_crash_hid_while_idle_are_found_again(
-    mode: Mode, lab: Lab, double: Double, texts: list[str]
+    mode: Mode, lab: Lab, server: Double, texts: list[str]
 ) -> None:
     # given
-    double.kill_and_restart(hide=24)
+    server.kill_and_restart(hide=24)
     before = searched(lab)
     assert before.found[Kind.HIDDEN].count == 24
     assert before.looked.restarted
@@ -77,7 +77,7 @@ def test_rows_that_a_crash_hid_while_idle_are_found_again(
 
 @pytest.mark.parametrize("mode", [Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
 def test_rows_that_a_crash_hid_in_the_middle_of_a_job_are_found_again(
-    mode: Mode, lab: Lab, double: Double, texts: list[str]
+    mode: Mode, lab: Lab, server: Double, texts: list[str]
 ) -> None:
     # given a server that dies when the first page is written
     change(lab, 700)
@@ -87,7 +87,7 @@ def test_rows_that_a_crash_hid_in_the_middle_of_a_job_are_found_again(
 
     def crash(done: PageDone) -> None:
         if done.page == 1:
-            double.kill_and_restart(hide=24)
+            server.kill_and_restart(hide=24)
 
     # when
     first = lab.run(lab.request(mode), report=crash).counts
@@ -103,11 +103,11 @@ def test_rows_that_a_crash_hid_in_the_middle_of_a_job_are_found_again(
 
 
 def test_an_index_that_is_built_while_the_server_crashes_is_whole(
-    lab: Lab, double: Double, texts: list[str]
+    lab: Lab, server: Double, texts: list[str]
 ) -> None:
     change(lab, 700)
 
-    outcome = lab.full(report=lambda _: double.kill_and_restart(hide=24))
+    outcome = lab.full(report=lambda _: server.kill_and_restart(hide=24))
 
     assert outcome.published
     assert len(texts) == 700
@@ -115,9 +115,22 @@ def test_an_index_that_is_built_while_the_server_crashes_is_whole(
     assert lab.audit().clean
 
 
-def test_the_daemon_notices_it_by_itself(lab: Lab, double: Double) -> None:
+def test_a_rebuild_takes_over_the_vectors_of_rows_that_were_recovered(
+    lab: Lab, server: Double, texts: list[str]
+) -> None:
+    server.kill_and_restart(hide=24)
+    assert lab.sync().counts.recovered == 24
+
+    counts = lab.full().counts
+
+    assert (counts.reused, counts.embedded) == (ROWS, 0)
+    assert texts == []
+    assert searched(lab).in_line
+
+
+def test_the_daemon_notices_it_by_itself(lab: Lab, server: Double) -> None:
     assert watch_stores(lab.project) == "No store was started again."
-    double.kill_and_restart(hide=24)
+    server.kill_and_restart(hide=24)
 
     assert "a job looks for what it hid" in watch_stores(lab.project)
 
