@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -29,7 +31,7 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.store_watch import Seen
 from semilayer_pipelines.stores.protocol import Index
 
-__all__ = ["look", "mend", "note_look", "recover", "restarted"]
+__all__ = ["Hidden", "find_hidden", "look", "mend", "note_look", "recover", "restarted"]
 
 NOTED_EVERY = timedelta(seconds=15)
 """A look that finds no restart is noted this often: the rows written since are searched for."""
@@ -59,8 +61,18 @@ def note_look(db: Connection, generation: Generation, seen: Seen | None) -> None
         store_watch.note(db, generation.id, seen)
 
 
-def mend(opened: OpenLens, run: Run, index: Index, generation: Generation, seen: Seen) -> None:
-    """Find what a restart has hidden, write it again, and note the start; under the write lock.
+@dataclass(frozen=True)
+class Hidden:
+    """Rows that were found hidden under a start of the store."""
+
+    incarnation: str
+    keys: tuple[str, ...]
+
+
+def find_hidden(
+    opened: OpenLens, run: Run, index: Index, generation: Generation, seen: Seen
+) -> Hidden:
+    """Look for rows that a restart has hidden, without the lock: there may be a hundred thousand.
 
     Raises `Fenced` when another run has taken over, and what the store raises.
     """
@@ -70,8 +82,22 @@ def mend(opened: OpenLens, run: Run, index: Index, generation: Generation, seen:
     )
     keys = retrying(lambda: index.last_written(generation.watched_at), StoreUnavailable)
     retrying(index.settle, StoreUnavailable)
-    recovered = 0
+    hidden: list[str] = []
     for some in in_chunks(keys):
+        run.lease.refuse_if_lost()
+        hidden += retrying(partial(index.hidden, some), StoreUnavailable)
+    return Hidden(seen.incarnation, tuple(hidden))
+
+
+def mend(
+    opened: OpenLens, run: Run, index: Index, generation: Generation, seen: Seen, hidden: Hidden
+) -> None:
+    """Write again what is still hidden, and note the start of the store; under the write lock.
+
+    Raises `Fenced` when another run has taken over, and what the store raises.
+    """
+    recovered = 0
+    for some in in_chunks(hidden.keys):
         run.lease.refuse_if_lost()
         recovered += recover(index, some)
 

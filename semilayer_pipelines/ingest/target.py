@@ -23,7 +23,14 @@ from semilayer_pipelines.ingest.decision import Action
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
-from semilayer_pipelines.ingest.store_restart import look, mend, note_look, restarted
+from semilayer_pipelines.ingest.store_restart import (
+    Hidden,
+    find_hidden,
+    look,
+    mend,
+    note_look,
+    restarted,
+)
 from semilayer_pipelines.ingest.stored_fields import as_stored, require_held
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.registry import changes, generations, marked_rows
@@ -124,25 +131,35 @@ class Target:
         Raises `StartOver` when the generation was replaced or dropped meanwhile, `Fenced` when
         another run has taken over: whoever takes over takes the lease first and this lock after.
         """
-        with ExitStack() as held:
-            try:
-                held.enter_context(index.lock())
-            except NotFound:
-                raise StartOver from None
-            seen = look(self._opened, index)
+        hidden: Hidden | None = None
+        while True:
+            with ExitStack() as held:
+                try:
+                    held.enter_context(index.lock())
+                except NotFound:
+                    raise StartOver from None
+                seen = look(self._opened, index)
 
-            def mine(db: Connection) -> tuple[Generation, bool]:
-                current = self.check_current(db)
-                run.lease.check(db)
-                note_look(db, current, seen)
-                return current, generations.building(db, self._opened.lens.id) is not None
+                def mine(db: Connection) -> tuple[Generation, bool]:
+                    current = self.check_current(db)
+                    run.lease.check(db)
+                    note_look(db, current, seen)  # noqa: B023 - called within this turn
+                    return current, generations.building(db, self._opened.lens.id) is not None
 
-            current, rebuilt = self._opened.registry.transact(mine)
-            if seen is not None and restarted(current, seen):
-                mend(self._opened, run, index, current, seen)
-            # What a caller named is in the log already.
-            walks = not self._is_built and run.mode is not Mode.RECORDS
-            yield partial(self._log, run) if rebuilt and walks else _no_log
+                current, rebuilt = self._opened.registry.transact(mine)
+                if seen is None or not restarted(current, seen):
+                    yield self._logging(run, rebuilt)
+                    return
+                if hidden is not None and hidden.incarnation == seen.incarnation:
+                    mend(self._opened, run, index, current, seen, hidden)
+                    yield self._logging(run, rebuilt)
+                    return
+            hidden = find_hidden(self._opened, run, index, current, seen)
+
+    def _logging(self, run: Run, rebuilt: bool) -> LogKeys:
+        # What a caller named is in the log already.
+        walks = not self._is_built and run.mode is not Mode.RECORDS
+        return partial(self._log, run) if rebuilt and walks else _no_log
 
     def notice_restart(self, run: Run) -> None:
         """Mend what a restart of the store has hidden, though the run may have nothing to write.

@@ -6,7 +6,7 @@ then: counts, scans and look-ups by key go on as before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
@@ -15,17 +15,19 @@ from semilayer_pipelines.stores.protocol import VECTOR
 
 __all__ = ["unfound"]
 
-_LIMITS = (10, 200)  # rows of one text have one vector, and only so many of them are shown
+_LIMITS = (10, 200)
+_SAME = 1e-6  # difference of two distances that are equal but for rounding
 _AT_ONCE = 4
 
 
 def unfound(
-    held: pl.DataFrame, name: str, ask: Callable[[Sequence[float], int], Collection[str]]
+    held: pl.DataFrame, name: str, ask: Callable[[Sequence[float], int], Mapping[str, float]]
 ) -> list[str]:
     """Return the names of objects that no search for their own vector finds.
 
     `held` has a column `name`, of String, and VECTOR. `ask` returns the names of the nearest
-    objects, at most as many as its second argument says; it is called from several threads.
+    objects with their distances, at most as many as its second argument says; it is called from
+    several threads. An object whose vector more than 200 others have as well is taken for found.
     """
     if not held.height:
         return []
@@ -33,7 +35,11 @@ def unfound(
 
     def is_lost(at: int, own: str) -> bool:
         vector = vectors[at].tolist()
-        return not any(own in ask(vector, limit) for limit in _LIMITS)
+        for limit in _LIMITS:
+            near = ask(vector, limit)
+            if own in near:
+                return False
+        return len(near) < limit or max(near.values()) - min(near.values()) > _SAME
 
     names = held[name].to_list()
     with threads(_AT_ONCE) as asking:

@@ -39,7 +39,7 @@ ROW_HASH = "_row_hash"  # Binary, 16 bytes
 TEXT_HASH = "_text_hash"  # Binary, 16 bytes
 INDEXED_AT = "_indexed_at"  # Datetime[us, UTC]
 VECTOR = "_vector"  # Array[Float32, dimension]
-TAIL_ROWS = 1_000
+TAIL_ROWS = 2_000
 """Objects of each shard or tenant that a crash of the store may have taken out of its index."""
 
 SCORE = "_score"  # Float32, in search results; `score` could be the name of a mapped field

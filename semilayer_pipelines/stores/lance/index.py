@@ -251,14 +251,13 @@ class LanceIndex:
         with self._errors():
             return any(index.columns == [VECTOR] for index in self._table.list_indices())
 
-    def _nearest_keys(self, vector: Sequence[float], limit: int) -> list[str]:
+    def _nearest_keys(self, vector: Sequence[float], limit: int) -> dict[str, float]:
         found = self._despite_indexes(
             lambda indexed: nearest(
                 self._table, vector, limit=limit, columns=[KEY], condition=None, indexed=indexed
             )
         )
-        keys: list[str] = found[KEY].to_list()
-        return keys
+        return dict(zip(found[KEY], found[DISTANCE], strict=True))
 
     def _rows(self, objects: pl.DataFrame) -> pa.Table:
         self._require_lock()

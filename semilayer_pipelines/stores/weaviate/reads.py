@@ -209,16 +209,17 @@ class Reads:
             return newest_of_each(self._near(vector, MOST_COMPARED, condition))[:limit]
         return compared(self, vector, limit, condition, distance)
 
-    def near_ids(self, vector: Sequence[float], limit: int) -> list[str]:
-        """Return the ids of the objects that the server's vector index finds nearest."""
+    def near_ids(self, vector: Sequence[float], limit: int) -> dict[str, float]:
+        """Return the ids of the objects that the server's index finds nearest, with distances."""
         near = partial(
             self.collection.query.near_vector,
             list(vector),
             target_vector=VECTOR_NAME,
             limit=limit,
+            return_metadata=MetadataQuery(distance=True),
             return_properties=False,
         )
-        return [str(each.uuid) for each in self._objects(near)]
+        return {str(each.uuid): float(each.metadata.distance) for each in self._objects(near)}
 
     def page_of(self, condition: Any, start: int, rows: int) -> Sequence[Any]:
         """Return some of the objects that match, as the client receives them, with vectors."""

@@ -36,10 +36,15 @@ def test_a_restart_is_another_incarnation(double: Double, index: Index) -> None:
     assert index.incarnation() not in (None, before)
 
 
-def test_a_role_that_may_not_ask_is_told_of_no_incarnation(tmp_path: Path) -> None:
+def test_for_a_role_that_may_not_ask_a_lost_connection_is_a_restart(tmp_path: Path) -> None:
     with Double.serving(denied={"read_cluster"}) as double:
         index = opened(double, tmp_path).create("lens-g1", ONE_FIELD)
-        assert index.incarnation() is None
+        before = index.incarnation()
+        assert before is not None
+        assert index.incarnation() == before
+        double.kill_and_restart()
+        index.count()
+        assert index.incarnation() not in (None, before)
 
 
 def test_hidden_rows_are_held_and_found_again_when_they_are_rewritten(
