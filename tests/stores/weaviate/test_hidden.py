@@ -10,6 +10,7 @@ import pytest
 
 from semilayer_pipelines.stores.protocol import Index, IndexSchema
 from semilayer_pipelines.stores.weaviate import index as indexes
+from tests.orchestration.dev import until
 from tests.stores.objects import DIMENSION, ONE_FIELD, hash_of, names, objects
 from tests.stores.weaviate.doubled import MemoryStamps, changed, found_by, opened, write
 from tests.weaviate_double.server import Double
@@ -44,7 +45,7 @@ def test_for_a_role_that_may_not_ask_a_lost_connection_is_a_restart(tmp_path: Pa
         assert index.incarnation() == before
         double.kill_and_restart()
         index.count()
-        assert index.incarnation() not in (None, before)
+        until(lambda: index.incarnation() not in (None, before), 10.0, "the lost connection")
 
 
 def test_hidden_rows_are_held_and_found_again_when_they_are_rewritten(
