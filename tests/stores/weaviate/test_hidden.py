@@ -40,6 +40,7 @@ def test_a_restart_is_another_incarnation(double: Double, index: Index) -> None:
 def test_for_a_role_that_may_not_ask_a_lost_connection_is_a_restart(tmp_path: Path) -> None:
     with Double.serving(denied={"read_cluster"}) as double:
         index = opened(double, tmp_path).create("lens-g1", ONE_FIELD)
+        index.count()
         before = index.incarnation()
         assert before is not None
         assert index.incarnation() == before
