@@ -47,6 +47,7 @@ __all__ = [
     "fault_of",
     "gone",
     "refused",
+    "starting",
     "store_errors",
 ]
 
@@ -167,6 +168,11 @@ def _gone(said: str) -> IndexDropped:
         cure="A rebuild may have replaced it: try again. If it is lost, `semilayer verify --heal` "
         "queues a rebuild.",
     )
+
+
+def starting(doing: str) -> StoreUnavailable:
+    """Return the error for a server that is up and cannot be asked yet."""
+    return _away(doing, "the server is starting.")
 
 
 def refused(doing: str, said: str) -> StoreRefused:

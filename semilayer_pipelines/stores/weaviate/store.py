@@ -30,6 +30,7 @@ from semilayer_pipelines.stores.protocol import IndexSchema
 from semilayer_pipelines.stores.stamps import Stamps
 from semilayer_pipelines.stores.weaviate.check import Names, check_roles, check_search
 from semilayer_pipelines.stores.weaviate.connection import T, connected, persistently
+from semilayer_pipelines.stores.weaviate.errors import starting
 from semilayer_pipelines.stores.weaviate.incarnation import incarnation
 from semilayer_pipelines.stores.weaviate.index import WeaviateIndex
 from semilayer_pipelines.stores.weaviate.journal import Journal
@@ -252,13 +253,20 @@ class WeaviateStore:
         return config
 
     def _config_of(self, collection: str) -> _CollectionConfigSimple | None:
-        def ask() -> _CollectionConfigSimple | None:
+        def look() -> _CollectionConfigSimple | None:
             try:
                 return self._client.collections.use(collection).config.get(simple=True)
             except UnexpectedStatusCodeError as error:
                 if error.status_code == 404:
                     return None
                 raise
+
+        def ask() -> _CollectionConfigSimple | None:
+            found = look()
+            if found is None and not self._client.is_ready():
+                raise starting(f"collection {collection}")
+            # A server that starts knows of no collection; only what it says when ready is believed.
+            return look() if found is None else found
 
         return self._ask(f"collection {collection}", ask)
 

@@ -115,3 +115,29 @@ def test_a_refusal_and_other_trouble_are_not_waited_for(double: Double, index: I
         index.count()
     assert time.monotonic() - started < 8.0
     assert not told.value.waited
+
+
+def test_a_server_that_is_starting_is_not_believed_that_there_is_no_collection(
+    double: Double, tmp_path: Path, index: Index
+) -> None:
+    # given a server that answers 404 for all that it has not read yet, as a real one was seen to
+    store = open_store("weaviate", tmp_path, "development", environ=double.environ)
+    kept, double.state.classes = double.state.classes, {}
+    double.rest.ready.clear()
+    double.rest.answers_early = True
+
+    # then it is away, and no index is lost
+    with pytest.raises(StoreUnavailable, match="is starting"):
+        store.find(index.name)
+
+    # when it is ready in a while
+    def come_up() -> None:
+        double.state.classes = kept
+        double.rest.ready.set()
+
+    back = threading.Timer(AWAY_S, come_up)
+    back.start()
+    with patiently():
+        assert store.exists(index.name)
+    back.join()
+    assert not store.exists("lens-g2")
