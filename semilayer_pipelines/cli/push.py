@@ -162,6 +162,8 @@ def _tell(plan: Plan, tell: Callable[[str], None]) -> None:
         tell(f"{lens.change.value:9}  {lens.name}{paused}{_next(lens)}")
         for line in lines(lens.edits):
             tell(f"             {line}")
+        if lens.advice:
+            tell(f"           {lens.advice} semilayer push --rebuild --lens {lens.name}")
         if lens.hidden:
             tell(f"           warning: {lens.hidden.reason} {lens.hidden.cure}")
 
@@ -206,6 +208,7 @@ def _as_json(plan: Plan, *, dry: bool, jobs: Sequence[Job]) -> dict[str, object]
                 "needs": lens.needs.value,
                 "next": (_NEEDS[lens.needs] or "").format(name=lens.name) or None,
                 "edits": [edit_json(edit) for edit in lens.edits],
+                "advice": lens.advice,
                 "hidden": lens.hidden and {"reason": lens.hidden.reason, "cure": lens.hidden.cure},
             }
             for lens in plan.lenses

@@ -106,6 +106,16 @@ class LensCheck:
         """Return why the source may hide rows of the lens's table; `None` when it shows all."""
         return self._bridge(lens.source).hides_rows(lens.table)
 
+    def advice(self, active: Generation | None) -> str | None:
+        """Return what a rebuild would better of an index; `None` for nothing, and without one."""
+        if active is None or None in self.silent:
+            return None
+        try:
+            index = self.project.store(self.env).find(active.index_name)
+            return None if index is None else index.advice()
+        except SemilayerError:
+            return None
+
     def needs_still(self, lens: Lens, active: Generation | None) -> Needs:
         """Return what a lens needs that is as it was: its table may have been altered since.
 

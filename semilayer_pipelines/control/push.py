@@ -52,7 +52,8 @@ class LensPush:
     """One lens in a push. `config` is `None` for a deleted one; `edits` are those of an update.
 
     `tracked` is the change-tracking column that was found (see `lenses.Lens`). `hidden` says why
-    the source may hide rows of the table; an unchanged lens was not looked at.
+    the source may hide rows of the table; an unchanged lens was not looked at. `advice` says what a
+    rebuild would better of an index that needs none.
     """
 
     name: str
@@ -62,6 +63,7 @@ class LensPush:
     edits: tuple[Edit, ...] = ()
     tracked: str | None = None
     hidden: HiddenRows | None = None
+    advice: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,10 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     source = check.sources[lens.source]
     moved = seen.moved(lens.source, source)
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
-        needs = check.needs_still(known, seen.active.get(name))
-        return LensPush(name, PushAction.UNCHANGED, lens, needs)
+        active = seen.active.get(name)
+        needs = check.needs_still(known, active)
+        advice = None if needs is Needs.REBUILD else check.advice(active)
+        return LensPush(name, PushAction.UNCHANGED, lens, needs, advice=advice)
     check.refuse_values(lens)
     needs = check.needs(lens, seen.active.get(name), moved=moved)
     tracked, hidden = check.tracked(lens), check.hidden(lens)

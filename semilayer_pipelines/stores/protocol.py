@@ -90,6 +90,10 @@ class Index(Protocol):
         """Length of its vectors."""
         ...
 
+    def advice(self) -> str | None:
+        """Say what a rebuild would better, though nothing is wrong; `None` for nothing."""
+        ...
+
     def lock(self) -> AbstractContextManager[None]:
         """Hold the write lock: one writer at a time, across threads, processes and crashes.
 

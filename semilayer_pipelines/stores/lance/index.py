@@ -74,6 +74,9 @@ class LanceIndex:
         """What its objects look like, as the table itself tells."""
         return self._schema
 
+    def advice(self) -> None:
+        """Say nothing: every version's tables are as good as today's."""
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the write lock, with the newest version in hand; `RuntimeError` when nested.

@@ -51,6 +51,14 @@ class Contents:
     later: bool
     strays: Strays = field(default_factory=dict)
 
+    def is_provable(self, tenants: Sequence[str]) -> bool:
+        """Say whether sums can prove a ledger, as one of the parts tells that is not empty."""
+        if not self.later:
+            return False
+        told = (self.reads(tenant).sums() for tenant in tenants)
+        first = next((sums for sums in told if sums.objects), Sums())
+        return first.objects == first.checked
+
     def rows(self, tenants: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield TENANT, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH, VECTOR_AT of every object.
 

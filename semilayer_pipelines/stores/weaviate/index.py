@@ -103,6 +103,15 @@ class WeaviateIndex:
         """What its objects look like, as the collection itself tells."""
         return self._schema
 
+    def advice(self) -> str | None:
+        """Say that every sync reads a collection of an older version, if this is one."""
+        if self._contents.is_provable(self._parts.names()):
+            return None
+        return (
+            "The index was made by an older version, so every sync reads all of it from the "
+            "server. A rebuild ends that, and takes its vectors over."
+        )
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the write lock; `RuntimeError` when nested.
