@@ -34,7 +34,7 @@ class IndexStamps:
         """Set the stamp of an index; return the one before. Its write lock must be held."""
 
         def take(db: Connection) -> str | None:
-            before = _of(db, name)
+            before = _of(db, name, held=True)
             row = insert(db, tables.index_stamps).values(index_name=name, stamp=stamp)
             db.execute(
                 row.on_conflict_do_update(index_elements=["index_name"], set_={"stamp": stamp})
@@ -50,5 +50,6 @@ class IndexStamps:
         )
 
 
-def _of(db: Connection, name: str) -> str | None:
-    return db.scalars(select(_stamps.stamp).where(_stamps.index_name == name)).one_or_none()
+def _of(db: Connection, name: str, *, held: bool = False) -> str | None:
+    asked = select(_stamps.stamp).where(_stamps.index_name == name)
+    return db.scalars(asked.with_for_update() if held else asked).one_or_none()
