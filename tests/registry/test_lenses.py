@@ -12,6 +12,7 @@ from semilayer_pipelines.registry import (
     environments,
     failed_rows,
     lenses,
+    marked_rows,
     page_log,
     tables,
 )
@@ -19,6 +20,7 @@ from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
+from semilayer_pipelines.registry.marked_rows import Fault
 from tests.registry.given import NOW, at, build, lens_config, make_lens, queue
 
 
@@ -123,8 +125,9 @@ def test_a_removed_lens_leaves_no_row_and_its_id_is_not_used_again(
     neighbour = make_lens(registry, "orders")
     for each in (lens, neighbour):
         queue(registry, each, Mode.FULL, f"job-{each.id}")
-        build(registry, each, bounds=("5",))
+        generation = build(registry, each, bounds=("5",))
         with registry.begin() as db:
+            marked_rows.mark(db, generation.id, Fault.VECTOR, ["1"])
             changes.append(db, each.id, [("1", Action.UPSERT)], NOW)
             cursors.put(db, each.id, "c", NOW)
             call_log.admit(db, each.id, calls=1, limit=10, now=NOW)
