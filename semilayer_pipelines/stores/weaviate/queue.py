@@ -33,7 +33,6 @@ PATIENCE_S = 60.0
 
 _BLIND = 10  # times as patient where nobody tells how many wait
 _POLL_S = 0.2
-_LIMIT = 50  # rows of one text have one vector
 _LATEST = 50  # vectors are taken in about in their order
 
 
@@ -107,25 +106,28 @@ def until_empty(index: str, waiting: Callable[[], int], *, patience_s: float = P
 
 
 def until_found(reads: Reads, written: pl.DataFrame, waiting: Callable[[], int]) -> None:
-    """Wait until searches find objects that were just written, as told by the first and the last.
+    """Wait until searches find objects that were just written.
 
-    A server that indexes at once needs no look at its queue, which is one of all its shards.
-    Raises `StoreUnavailable` when the queue does not get shorter.
+    The queue tells that it is empty a moment before its last vectors are in. So some of the objects
+    are asked for as well, unless the queue was empty at once. Raises `StoreUnavailable` when it
+    gets nowhere.
     """
-    sample = pl.concat([written.head(1), written.tail(1)])
-    vectors = sample[VECTOR].to_numpy().tolist()
-    ids = [object_id(key, slot) for key, slot in zip(sample[KEY], sample[SLOT], strict=True)]
-
-    def missing() -> int:
-        named = zip(ids, vectors, strict=True)
-        return sum(own not in reads.near_ids(vector, _LIMIT) for own, vector in named)
-
-    if not missing():
-        return
+    patience_s = PATIENCE_S
     try:
+        if not waiting():
+            return
         until_empty(reads.index, waiting)
     except StoreRefused:
-        until_empty(reads.index, missing, patience_s=_BLIND * PATIENCE_S)
+        patience_s *= _BLIND
+    every = max(1, written.height // _LATEST)
+    sample = pl.concat([written.gather_every(every), written.tail(1)])
+    ids = [object_id(key, slot) for key, slot in zip(sample[KEY], sample[SLOT], strict=True)]
+    named = sample.select(pl.Series(ID, ids, dtype=pl.String), VECTOR)
+    until_empty(
+        reads.index,
+        lambda: len(unfound(named, ID, reads.near_ids)),
+        patience_s=patience_s,
+    )
 
 
 def _until_latest_found(reads: Reads, patience_s: float) -> None:
