@@ -1,0 +1,74 @@
+"""When a ledger is believed: only where the server's sums say all of it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from semilayer_pipelines.stores.protocol import KEY, Index, IndexSchema
+from tests.stores.objects import DIMENSION, ONE_FIELD, hash_of, names, objects
+from tests.stores.weaviate.doubled import (
+    MemoryStamps,
+    collection_of,
+    known,
+    opened,
+    write,
+)
+from tests.weaviate_double.server import Double
+
+LATER = ("_vector_at", "_check_a", "_check_b")
+BY_TITLE = IndexSchema(ONE_FIELD.fields, DIMENSION, "title")
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double.serving() as running:
+        yield running
+
+
+def keys_of(index: Index) -> list[str]:
+    return sorted(key for frame in index.scan() for key in frame[KEY])
+
+
+def as_an_older_build_writes(double: Double, key: str, *, row: str) -> None:
+    """Write one object over, as a build of before the check numbers does."""
+    part = collection_of(double)
+    id_, stored = next(
+        (id_, each) for id_, each in part.objects.items() if each.properties["_key"] == key
+    )
+    for name in LATER:
+        stored.properties.pop(name, None)
+    stored.properties["_row_hash"] = hash_of(row).hex()
+    part.put(id_, stored)
+
+
+def test_objects_without_check_numbers_are_not_believed_by_their_number_alone(
+    double: Double, tmp_path: Path
+) -> None:
+    # given a collection to which an older build writes, between our scans
+    index = opened(double, tmp_path).create("lens-g1", ONE_FIELD)
+    write(index, objects(names(10)))
+    as_an_older_build_writes(double, "key-000003", row="first")
+    assert known(index)["key-000003"][0] == hash_of("first")
+
+    # when it writes the same object again
+    as_an_older_build_writes(double, "key-000003", row="second")
+
+    # then a scan tells what the server holds
+    assert known(index)["key-000003"][0] == hash_of("second")
+
+
+def test_tenants_that_a_person_removed_to_the_last_are_not_in_a_scan(
+    double: Double, tmp_path: Path
+) -> None:
+    index = opened(double, tmp_path, MemoryStamps()).create("lens-g1", BY_TITLE)
+    write(index, pl.concat([objects([f"k{n}"], title=f"t{n}") for n in range(3)]))
+    assert keys_of(index) == ["k0", "k1", "k2"]
+
+    collection_of(double).tenants.clear()
+
+    assert keys_of(index) == []
+    assert keys_of(index) == []
