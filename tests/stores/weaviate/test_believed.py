@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from semilayer_pipelines.stores.protocol import KEY, Index, IndexSchema
+from semilayer_pipelines.stores.weaviate import index as indexes
 from tests.stores.objects import DIMENSION, ONE_FIELD, hash_of, names, objects
 from tests.stores.weaviate.doubled import (
     MemoryStamps,
+    changed,
     collection_of,
     known,
     opened,
@@ -72,3 +76,27 @@ def test_tenants_that_a_person_removed_to_the_last_are_not_in_a_scan(
 
     assert keys_of(index) == []
     assert keys_of(index) == []
+
+
+def test_what_another_machine_wrote_again_is_known_to_be_written_last(
+    double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart hides by the time of the vector, and a row's hashes do not tell that."""
+    # given two machines, each of which knows all
+    monkeypatch.setattr(indexes, "TAIL_ROWS", 2)
+    here = opened(double, tmp_path / "here").create("lens-g1", ONE_FIELD)
+    write(here, objects(names(5)))
+    write(here, changed(names(5, 5), "later"))
+    there = opened(double, tmp_path / "there").open("lens-g1")
+    assert keys_of(there) == keys_of(here) == names(10)
+
+    # when one writes rows again with all that they hold
+    time.sleep(0.01)
+    since = datetime.now(UTC)
+    with there.lock():
+        assert there.rewrite(names(2)) == 2
+
+    # then the other knows as well that their vectors are new
+    assert {*names(2)} <= {*here.last_written(since)}
+    assert {*names(2)} <= {*there.last_written(since)}
+    assert names(1) not in here.last_written(since + timedelta(hours=1))
