@@ -100,3 +100,27 @@ def test_what_another_machine_wrote_again_is_known_to_be_written_last(
     assert {*names(2)} <= {*here.last_written(since)}
     assert {*names(2)} <= {*there.last_written(since)}
     assert names(1) not in here.last_written(since + timedelta(hours=1))
+
+
+def test_scans_of_one_state_replace_each_other_however_often(
+    double: Double, tmp_path: Path
+) -> None:
+    """As when writes failed in between: the state stays, and its stamp does not."""
+    # given a ledger that was made again at one number, under stamps in any order
+    stamps = MemoryStamps()
+    index = opened(double, tmp_path, stamps).create("lens-g1", BY_TITLE)
+    write(index, pl.concat([objects([f"k{n}"], title=f"t{n}") for n in range(3)]))
+    part = collection_of(double)
+    for turn, stamp in enumerate("f3e1d2c4b5a"):
+        stamps.take("Development_lens_g1", stamp * 32)
+        tenant = part.tenants[f"t{turn % 3}"]
+        (id_, stored) = next(iter(tenant.objects.items()))
+        stored.properties["_row_hash"] = hash_of(f"turn {turn}").hex()
+        stored.properties["_check_a"] = float(turn)
+        tenant.put(id_, stored)
+
+        # when it is read, then the next scan needs not read
+        keys_of(index)
+        before = double.faults.calls.get("Search", 0)
+        assert known(index)[f"k{turn % 3}"][0] == hash_of(f"turn {turn}")
+        assert double.faults.calls.get("Search", 0) == before, turn
