@@ -70,7 +70,7 @@ class Contents:
         stamp, ledger = journal.stamp(), journal.ledger
         held = None if not self.later else ledger.read()
         proven = set() if held is None else self._proven(held, tenants)
-        if held is not None and proven >= {*tenants}:
+        if held is not None and tenants and proven >= {*tenants}:
             if journal.stamp() == stamp:
                 journal.proven = stamp
             yield from held.frames()
@@ -111,7 +111,10 @@ class Contents:
         return rows.select(TENANT, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH, VECTOR_AT, *CHECKS)
 
     def _proven(self, held: Held, tenants: Sequence[str]) -> set[str]:
-        """Return the tenants of which the ledger knows what the server sums up."""
+        """Return the tenants of which the ledger knows what the server sums up.
+
+        Objects without numbers add nothing to the sums, so a tenant that has some proves nothing.
+        """
         try:
             sums = _sums(held)
         except StoreUnavailable as error:
@@ -123,7 +126,7 @@ class Contents:
         return {
             tenant
             for tenant, of_server in zip(tenants, told, strict=True)
-            if sums.get(tenant, Sums()) == of_server
+            if sums.get(tenant, Sums()) == of_server and of_server.objects == of_server.checked
         }
 
 

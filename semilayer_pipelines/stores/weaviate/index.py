@@ -32,7 +32,6 @@ from semilayer_pipelines.stores.protocol import (
     TEXT_HASH,
     IndexSchema,
 )
-from semilayer_pipelines.stores.weaviate.checks import with_checks
 from semilayer_pipelines.stores.weaviate.connection import ask_index
 from semilayer_pipelines.stores.weaviate.contents import AT_ONCE, Contents
 from semilayer_pipelines.stores.weaviate.errors import NoTenant, gone
@@ -255,7 +254,7 @@ class WeaviateIndex:
             for name, some in self._parts.of_keys(keys, entry.held).items():
                 for objects in self._parts.reads(name).whole(some):
                     rows = objects.drop_nulls([ROW_HASH, TEXT_HASH, INDEXED_AT])
-                    rows = with_checks(rows.select(self._columns))
+                    rows = rows.select(self._columns)
                     if rows.height:
                         rejected = self._put_parts([(name, rows)], entry, in_doubt=True)
                         written += rows.height - len(rejected)
@@ -289,7 +288,7 @@ class WeaviateIndex:
         check_objects(objects, self._columns, self.dimension)
         if objects.is_empty():
             return {}
-        return self._put_parts(self._parts.apart(with_checks(objects)), entry, absent=absent)
+        return self._put_parts(self._parts.apart(objects), entry, absent=absent)
 
     def _put_parts(
         self,

@@ -221,9 +221,10 @@ class Ledger:
         return [part for part in self._parts() if _number_of(part) > _number_of(base)]
 
     def _named(self, pattern: re.Pattern[str]) -> list[Path]:
-        if not self._folder.is_dir():
-            return []
-        return sorted(each for each in self._folder.iterdir() if pattern.fullmatch(each.name))
+        try:
+            return sorted(each for each in self._folder.iterdir() if pattern.fullmatch(each.name))
+        except OSError:
+            return []  # there is none, or none that we may look into
 
     def _tidy(self) -> None:
         """Remove what the newest bases make superfluous."""
@@ -269,19 +270,20 @@ class NewBase:
             return
         with self._if_possible():
             self._scratch.mkdir(parents=True, exist_ok=True)
-            taken = len(list(self._scratch.parent.glob(f"{self._number:012d}-*.base")))
+            same = self._scratch.parent.glob(f"{self._number:012d}-*.base")
+            turn = 1 + max((_turn_of(base) for base in same), default=-1)
             while True:  # another reader of the same state may be as fast
-                base = self._scratch.with_name(f"{self._number:012d}-{taken:06d}-{stamp}.base")
+                base = self._scratch.with_name(f"{self._number:012d}-{turn:06d}-{stamp}.base")
                 if not base.exists():
                     break
-                taken += 1
+                turn += 1
             self._scratch.rename(base)
 
     @contextmanager
     def _if_possible(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except _UNREADABLE as error:
             self._given_up = True
             logger.warning(
                 "The ledger %s could not be written, so the next sync reads the whole index: %s",
@@ -319,6 +321,10 @@ def _part(rows: pl.DataFrame, *, gone: bool) -> pl.DataFrame:
 
 def _number_of(file: Path) -> int:
     return int(file.name[:12])
+
+
+def _turn_of(base: Path) -> int:
+    return int(base.name[13:19])
 
 
 def _stamp_of(file: Path) -> str:

@@ -21,6 +21,7 @@ from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
 from semilayer_pipelines.errors import DimensionChanged, StoreFull, StoreUnavailable
 from semilayer_pipelines.stores.protocol import KEY
+from semilayer_pipelines.stores.weaviate.checks import with_checks
 from semilayer_pipelines.stores.weaviate.connection import WAITS_S, ask_index, ask_once
 from semilayer_pipelines.stores.weaviate.errors import ROOM, Fault, fault_of, gone, refused
 from semilayer_pipelines.stores.weaviate.ids import object_id
@@ -94,7 +95,7 @@ class Writes:
             rows = placed(chunk, there, in_doubt=in_doubt)
             self.delete(ids_under(rows, BEFORE))
             now = time.time_ns() // 1_000
-            rows = rows.with_columns(pl.col(VECTOR_AT).fill_null(now))
+            rows = with_checks(rows.with_columns(pl.col(VECTOR_AT).fill_null(now)))
             ready = outgoing(
                 rows, self.reads.schema.fields, most_bytes=self.most_bytes, later=self.later
             )

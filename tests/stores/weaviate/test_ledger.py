@@ -253,8 +253,10 @@ def test_many_parts_are_put_together_and_say_the_same(
 def test_a_ledger_that_cannot_be_written_only_costs_the_next_scan(
     double: Double, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+    to_file = pl.DataFrame.write_parquet
+
+    def full(frame: pl.DataFrame, *_: object) -> None:
+        to_file(frame, "/dev/full")  # Polars has an error of its own for that
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
     write(index, changed(names(3), "another"))
