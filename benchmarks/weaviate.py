@@ -55,8 +55,8 @@ def run() -> list[Result]:
         collection = client.collections.use("Bench_theirs_g1")
         rows = _rows()
         # The very objects that ours sends, so that only the way of sending differs.
-        placed = with_checks(rows).with_columns(
-            pl.lit(0, pl.UInt8).alias(SLOT), pl.lit(0, pl.Int64).alias(VECTOR_AT)
+        placed = with_checks(
+            rows.with_columns(pl.lit(0, pl.UInt8).alias(SLOT), pl.lit(0, pl.Int64).alias(VECTOR_AT))
         )
         made = [
             outgoing(
