@@ -44,7 +44,7 @@ from semilayer_pipelines.stores.weaviate.ledger import TENANT
 from semilayer_pipelines.stores.weaviate.parts import WHOLE, Parts
 from semilayer_pipelines.stores.weaviate.placing import AFTER
 from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_found, until_indexed
-from semilayer_pipelines.stores.weaviate.reads import ID, Reads
+from semilayer_pipelines.stores.weaviate.reads import ID, LONG_AGO, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import Distance
 from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
@@ -159,9 +159,8 @@ class WeaviateIndex:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard, a page at a time.
 
         They come from the ledger where the server's sums agree with it. There is no snapshot. An
-        object that stays in the index shows exactly once. One that comes
-        meanwhile may show or not. One that goes to another tenant meanwhile may show in both or in
-        neither.
+        object that stays in the index shows exactly once. One that comes meanwhile may show or not.
+        One that goes to another tenant, or is being replaced, may show twice or not at all.
         """
         for rows in self._contents.rows(self._parts.names()):
             found = rows if shard is None else rows.filter(pl.col(SHARD) == shard)
@@ -188,7 +187,7 @@ class WeaviateIndex:
         # The latest, should a killed writer have left the one of another tenant as well.
         return max(
             (row for row in found if row is not None),
-            key=lambda row: cast(datetime, row[INDEXED_AT]),
+            key=lambda row: cast(datetime, row[INDEXED_AT] or LONG_AGO),
             default=None,
         )
 
@@ -198,9 +197,9 @@ class WeaviateIndex:
         """Return the nearest objects: KEY, SCORE (cosine similarity in [-1, 1]) and the fields.
 
         There are `limit` of them, or as many as match; they are as near as the collection's vector
-        index finds. Raises `ConfigError` for a condition that does
-        not fit the fields and when none names the tenant, `DimensionChanged` for a vector of
-        another length.
+        index finds. Of a row that is being replaced it is the newer object. Raises `ConfigError`
+        for a condition that does not fit the fields and when none names the tenant,
+        `DimensionChanged` for a vector of another length.
         """
         require_dimension(len(vector), self.dimension, giver="The query has")
         return ranked(self._nearest(vector, limit, where), self._schema.fields, self._distance)
@@ -241,7 +240,7 @@ class WeaviateIndex:
                 lost += held.filter(pl.col(ID).is_in(ids))[KEY].to_list()
             return lost
 
-        found = [ask(self._parts.reads(name), some) for name, some in self._where(keys).items()]
+        found = self._parts.ask(self._where(keys), ask)
         return list(dict.fromkeys(key for lost in found for key in lost))
 
     def rewrite(self, keys: Sequence[str]) -> int:

@@ -43,7 +43,7 @@ from semilayer_pipelines.stores.weaviate.placing import SLOT, no_places
 from semilayer_pipelines.stores.weaviate.schema import CHECKS, VECTOR_AT, VECTOR_NAME
 from semilayer_pipelines.stores.weaviate.settings import Distance
 
-__all__ = ["ID", "IDS_AT_ONCE", "SCAN_PAGE", "Reads", "Sums"]
+__all__ = ["ID", "IDS_AT_ONCE", "LONG_AGO", "SCAN_PAGE", "Reads", "Sums"]
 
 ID = "_id"  # String: the server's id of an object, in what a scan yields
 
@@ -54,7 +54,7 @@ IDS_AT_ONCE = 1_000
 """Objects that one request names."""
 
 # As a share of the vectors that one answer may carry: a message has at most 100 MB.
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _FETCH_BYTES = 32 * 2**20
 
 
@@ -132,7 +132,7 @@ class Reads:
                     KEY: pl.Series([key for key, _ in own], dtype=pl.String),
                     SLOT: pl.Series([slot for _, slot in own], dtype=pl.UInt8),
                     TEXT_HASH: hashes(found, TEXT_HASH),
-                    INDEXED_AT: at.fill_null(_LONG_AGO),
+                    INDEXED_AT: at.fill_null(LONG_AGO),
                     VECTOR_AT: whole_numbers(found, VECTOR_AT),
                 }
             )
