@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,17 @@ from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.jobs.waits import SOON
 from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.stores.protocol import KEY
 from semilayer_pipelines.stores.weaviate.connection import connected
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 from semilayer_pipelines.stores.weaviate.store import WeaviateStore
 from tests import servers
+from tests.beside import beside
 from tests.ingest.conftest import needs_the_double
-from tests.ingest.test_kill import a_reader_that_counts, give_up_on_the_dead, kill_after, start
+from tests.ingest.test_kill import give_up_on_the_dead, kill_after, start
 from tests.lab import ENV, Lab, lens_config
 from tests.weaviate_double.faults import Kind
+from tests.weaviate_double.server import Double
 
 ROWS = 800
 
@@ -223,10 +227,50 @@ def test_a_run_whose_server_restarts_goes_on_within_the_attempt(
     assert lab.audit().clean
 
 
+def a_searcher_that_counts(lab: Lab, answers: list[int]) -> AbstractContextManager[None]:
+    """Search the index in use all the time; fail if a live row is ever absent or there twice."""
+    live = {str(number) for number in range(1, ROWS + 1)}
+    vector = lab.project.embedder(lab.lens.config.embedding).embed(["moved"]).vectors[0].tolist()
+
+    def search() -> None:
+        # More than there are, so that nothing is left to how exact the server's index is.
+        keys = lab.index.search(vector, limit=ROWS + 100)[KEY].to_list()
+        assert len(keys) == len(set(keys)), "a row was there twice"
+        assert live == set(keys), f"{len(live - set(keys))} live rows were absent"
+        answers.append(len(keys))
+
+    return beside(search)
+
+
+def test_no_answer_is_short_or_doubled_while_rows_are_written_by_every_mode(
+    lab: Lab, server: Any
+) -> None:
+    # given an index, on a server that takes its time between storing and indexing
+    lab.full()
+    if isinstance(server, Double):
+        server.state.gap_s = 0.02
+    answers: list[int] = []
+
+    # when a fifth of its rows is written again and again, and searched for meanwhile
+    with a_searcher_that_counts(lab, answers):
+        for turn in range(3):
+            change(lab, prefix=f"sync {turn} ", every=5)
+            assert lab.sync().counts.written >= ROWS // 5 - 1
+            change(lab, prefix=f"incremental {turn} ", every=5)
+            lab.run(lab.request(Mode.INCREMENTAL))
+            ids = change(lab, prefix=f"records {turn} ", every=5)
+            with lab.project.registry.begin() as db:
+                told = [(str(n), Action.UPSERT) for n in ids]
+                changes.append(db, lab.lens.id, told, lab.project.clock())
+            lab.apply_all()
+
+    # then each answer had every row once
+    assert len(answers) > 10
+
+
 def test_searches_see_a_whole_index_through_rebuilds_with_changes_arriving(lab: Lab) -> None:
     lab.full()
-    live = {str(number) for number in range(1, ROWS + 1)}
-    with a_reader_that_counts(lab, live):
+    with a_searcher_that_counts(lab, []):
         for turn in range(2):
             ids = change(lab, prefix=f"turn {turn} ", every=5)
             with lab.project.registry.begin() as db:
