@@ -33,7 +33,6 @@ PATIENCE_S = 60.0
 
 _BLIND = 10  # times as patient where nobody tells how many wait
 _POLL_S = 0.2
-_LIMIT = 50  # rows of one text have one vector
 _LATEST = 50  # vectors are taken in about in their order
 
 
@@ -113,12 +112,11 @@ def until_found(reads: Reads, written: pl.DataFrame, waiting: Callable[[], int])
     Raises `StoreUnavailable` when the queue does not get shorter.
     """
     sample = pl.concat([written.head(1), written.tail(1)])
-    vectors = sample[VECTOR].to_numpy().tolist()
     ids = [object_id(key, slot) for key, slot in zip(sample[KEY], sample[SLOT], strict=True)]
+    named = sample.with_columns(pl.Series(ID, ids))
 
     def missing() -> int:
-        named = zip(ids, vectors, strict=True)
-        return sum(own not in reads.near_ids(vector, _LIMIT) for own, vector in named)
+        return len(unfound(named, ID, reads.near_ids))
 
     if not missing():
         return
