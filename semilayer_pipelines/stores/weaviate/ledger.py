@@ -57,6 +57,7 @@ _BASE = re.compile(r"\d{12}-\d{6}-[0-9a-f]{32}\.base")
 _PART = re.compile(r"\d{12}-[0-9a-f]{32}\.part")
 _UNREADABLE = (OSError, pl.exceptions.PolarsError, ValueError)
 _BASE_SHARE = 4  # a base is written anew when what came since is a fourth of it
+_FILE_ROWS = 50_000  # a thousand tenants are not a thousand files
 _KEPT_BASES = 2  # a reader may be on the one before
 
 logger = logging.getLogger(__name__)
@@ -251,25 +252,32 @@ class NewBase:
         self._scratch = scratch
         self._number = number
         self._files = 0
+        self._waiting: list[pl.DataFrame] = []
         self._given_up = False
 
     def add(self, rows: pl.DataFrame) -> None:
         """Add objects, columns as `Held.frames`."""
         if rows.is_empty() or self._given_up:
             return
-        with self._if_possible():
-            self._scratch.mkdir(parents=True, exist_ok=True)
+        self._waiting.append(rows.select(_SCHEMA.names()))
+        if sum(each.height for each in self._waiting) >= _FILE_ROWS:
+            with self._if_possible():
+                self._write()
+
+    def _write(self) -> None:
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        if self._waiting:
             self._files += 1
-            rows.select(_SCHEMA.names()).cast(_SCHEMA).write_parquet(
-                self._scratch / f"{self._files:06d}.parquet"
-            )
+            rows = pl.concat([each.cast(_SCHEMA) for each in self._waiting])
+            self._waiting.clear()
+            rows.write_parquet(self._scratch / f"{self._files:06d}.parquet")
 
     def publish(self, stamp: str) -> None:
         """Let readers take it for the whole of the collection, as of the write of this stamp."""
         if self._given_up:
             return
         with self._if_possible():
-            self._scratch.mkdir(parents=True, exist_ok=True)
+            self._write()
             same = self._scratch.parent.glob(f"{self._number:012d}-*.base")
             turn = 1 + max((_turn_of(base) for base in same), default=-1)
             while True:  # another reader of the same state may be as fast

@@ -193,17 +193,20 @@ class Reads:
 
         There are `limit` of them, or as many as match.
         """
-        found, once = self._near_once(vector, limit, condition)
-        if len(once) >= limit:
+        found, all_told = self._near_once(vector, limit, condition)
+        once = newest_of_each(found)
+        if all_told and len(once) >= limit:
             return once[:limit]
         matching = self.count(condition)
-        if len(found) >= matching:
-            return once
+        if len(found) == len(once) >= matching:
+            return once[:limit]
         # An object that was replaced between the server's two steps, finding and reading, is in no
-        # answer. The next one has the new object.
-        found, again = self._near_once(vector, limit, condition)
-        if len(again) >= limit or len(found) >= matching:
-            return again[:limit]
+        # answer. The next one has the new object. Where some are there twice, numbers do not tell
+        # that others are lacking: so two answers are taken together.
+        again, _ = self._near_once(vector, limit, condition)
+        once = newest_of_each(sorted([*found, *again], key=_distance))
+        if len(once) >= limit or len(again) >= matching:
+            return once[:limit]
         if matching > MOST_COMPARED:
             # The more are asked for, the farther the server looks.
             return newest_of_each(self._near(vector, MOST_COMPARED, condition))[:limit]
@@ -236,18 +239,18 @@ class Reads:
 
     def _near_once(
         self, vector: Sequence[float], limit: int, condition: Any
-    ) -> tuple[Sequence[Any], list[Any]]:
-        """Return what the server finds, and of that the newer of each key's objects.
+    ) -> tuple[Sequence[Any], bool]:
+        """Return what the server finds, and whether that is as much as it was asked for.
 
         Rows that are being rewritten are there twice, so more is asked for where some were.
         """
         asked = limit
         while True:
             found = self._near(vector, asked, condition)
-            once = newest_of_each(found)
-            if len(once) >= limit or len(found) < asked or asked >= MOST_COMPARED:
-                return found, once
-            asked = min(asked + SLOTS * (limit - len(once)), MOST_COMPARED)
+            lacking = limit - len(newest_of_each(found))
+            if lacking <= 0 or len(found) < asked or asked >= MOST_COMPARED:
+                return found, len(found) >= asked
+            asked = min(asked + SLOTS * lacking, MOST_COMPARED)
 
     def _near(self, vector: Sequence[float], limit: int, condition: Any) -> Sequence[Any]:
         return self._objects(
@@ -317,6 +320,10 @@ class Reads:
             return ask_index(self.index, action)
         except NoTenant:
             return nothing
+
+
+def _distance(found: Any) -> float:
+    return float(found.metadata.distance)
 
 
 def _scanned(page: Sequence[Any], also: Sequence[str]) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import polars as pl
@@ -15,6 +16,7 @@ import pytest
 from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, VECTOR, Index
 from semilayer_pipelines.stores.weaviate.ids import object_id
+from semilayer_pipelines.stores.weaviate.reads import Reads
 from tests.stores.objects import ONE_FIELD, hash_of, names, objects, vector_of
 from tests.stores.weaviate.doubled import changed, collection_of, found_by, opened, slots, write
 from tests.weaviate_double.faults import Kind
@@ -218,3 +220,47 @@ def test_an_older_collection_goes_over_row_by_row(double: Double, tmp_path: Path
     assert "every sync reads all of it" in str(again.advice())
     write(again, changed(["b"], "another"))
     assert again.advice() is None
+
+
+def test_rows_that_are_there_twice_do_not_make_up_for_rows_that_an_answer_lacks(
+    double: Double, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are replaced between the server's two steps, finding and reading, and once more."""
+    # given an answer that has one row twice, and lacks one that was replaced meanwhile
+    write(index, objects(["a", "b"]))
+    leave_both(double, index, "a", text="newer")
+    part, near, asked = collection_of(double), Reads._near, list[int]()
+
+    def replaced_meanwhile(self: Reads, *question: Any) -> list[Any]:
+        asked.append(1)
+        found = list(near(self, *question))
+        if len(asked) == 1:
+            part.remove(uuid.UUID(object_id("a")).bytes)
+            return [each for each in found if each.properties[KEY] != "b"]
+        return found
+
+    monkeypatch.setattr(Reads, "_near", replaced_meanwhile)
+
+    # then the search shows both rows, each once
+    assert sorted(index.search(vector_of(1).tolist(), limit=10)[KEY]) == ["a", "b"]
+
+
+def test_a_row_is_not_lacking_because_another_is_there_twice(
+    double: Double, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given the nearest row, which the first answer lacks though it has as many as were asked for
+    rows = objects(names(6))
+    write(index, rows)
+    leave_both(double, index, names(1)[0], text="newer")
+    nearest = names(1, start=5)[0]
+    near, asked = Reads._near, list[int]()
+
+    def replaced_meanwhile(self: Reads, *question: Any) -> list[Any]:
+        found = list(near(self, *question))
+        asked.append(question[1])
+        lacks = asked == [5, 7]
+        return [each for each in found if not lacks or each.properties[KEY] != nearest]
+
+    monkeypatch.setattr(Reads, "_near", replaced_meanwhile)
+    vector = rows.filter(pl.col(KEY) == nearest)[VECTOR].to_list()[0]
+    assert index.search(vector, limit=5)[KEY][0] == nearest
