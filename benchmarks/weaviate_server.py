@@ -92,7 +92,7 @@ class _Worker:
 @contextmanager
 def _worker(build: Path, name: str, folder: Path, rows: int) -> Iterator[_Worker]:
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(WORKER), name, str(folder / name), str(rows)],
+        [sys.executable, "-P", "-W", "ignore", str(WORKER), name, str(folder / name), str(rows)],
         cwd=build,
         env=os.environ | {"PYTHONPATH": str(build)},
         stdin=subprocess.PIPE,
