@@ -266,9 +266,7 @@ def _frame(numbers: range | list[int], turn: int, tenants: int = 0) -> pl.DataFr
             SHARD: pl.Series([0] * len(numbers), dtype=pl.Int32),
             ROW_HASH: hashes,
             TEXT_HASH: hashes,
-            INDEXED_AT: pl.Series(
-                [datetime.now(UTC)] * len(numbers), dtype=pl.Datetime("us", "UTC")
-            ),
+            INDEXED_AT: pl.Series([now] * len(numbers), dtype=pl.Datetime("us", "UTC")),
             VECTOR: pl.Series(vectors.astype(np.float32), dtype=pl.Array(pl.Float32, DIMENSION)),
             "title": [f"row {number}, turn {turn}" for number in numbers],
             "tenant": [f"t{number % tenants if tenants else 0:04d}" for number in numbers],
