@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-machine test-weaviate coverage lint types format bench bench-full docs \
+.PHONY: help setup demo dev test test-slow test-machine test-weaviate \
+	test-weaviate-kills coverage lint types format bench bench-full docs \
 	release-check clean
 
 help: ## What there is
@@ -45,6 +46,9 @@ test-weaviate: ## The tests of the store Weaviate and the demo, against the serv
 	@$(MAKE) --no-print-directory $(READY)
 	@$(BIN)/python -m pytest tests/stores tests/ingest/test_weaviate.py tests/ingest/test_tenants.py tests/test_searching_page.py
 	@SEMILAYER_STORE=weaviate SEMILAYER_ENV=weaviate $(BIN)/python examples/debian/demo.py
+
+test-weaviate-kills: $(READY) ## 20 kills of a Weaviate server, and a search for every row after each (15 minutes)
+	@$(BIN)/python -m pytest -s tests/ingest/test_weaviate_kills.py
 
 coverage: $(READY) ## The quick tests, and the lines that they reach; TESTS=tests/mapping measures some
 	@rm -rf build/coverage

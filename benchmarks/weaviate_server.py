@@ -91,6 +91,7 @@ class _Worker:
 
 @contextmanager
 def _worker(build: Path, name: str, folder: Path, rows: int) -> Iterator[_Worker]:
+    # Without -P the script's own folder comes first, and `weaviate` is benchmarks/weaviate.py.
     process = subprocess.Popen(
         [sys.executable, "-P", "-W", "ignore", str(WORKER), name, str(folder / name), str(rows)],
         cwd=build,
