@@ -7,8 +7,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev test test-slow test-machine test-weaviate \
-	test-weaviate-kills coverage lint types format bench bench-full docs \
-	release-check clean
+	test-weaviate-kills coverage lint types format bench bench-full docs release-check clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'

@@ -39,7 +39,11 @@ def unfound(
             near = ask(vector, limit)
             if own in near:
                 return False
-        return len(near) < limit or max(near.values()) - min(near.values()) > _SAME
+            # Only rows of the very same vector may stand before it. A deeper search for one that is
+            # not found would find what lost most of its links in a crash, and users would not.
+            if len(near) < limit or max(near.values()) - min(near.values()) > _SAME:
+                return True
+        return False
 
     names = held[name].to_list()
     with threads(_AT_ONCE) as asking:

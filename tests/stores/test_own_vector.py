@@ -1,0 +1,44 @@
+"""Which objects a search for their own vectors has to find, and which may stand before them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+import pytest
+
+from semilayer_pipelines.stores.own_vector import unfound
+from semilayer_pipelines.stores.protocol import VECTOR
+
+NEAREST = "own"
+HELD = pl.DataFrame(
+    {"name": [NEAREST], VECTOR: [[1.0, 0.0]]}, schema_overrides={VECTOR: pl.Array(pl.Float32, 2)}
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "spread", "lost"),
+    [
+        (0, 0.0, False),
+        (9, 0.1, False),
+        (10, 0.1, True),  # a row that only a deep search finds, which nobody asks
+        (10, 0.0, False),  # ten rows of its very vector
+        (199, 0.0, False),
+        (200, 0.0, False),  # so many that nobody can tell
+        (200, 0.1, True),
+    ],
+)
+def test_only_rows_of_the_same_vector_may_stand_before_one(
+    before: int, spread: float, lost: bool
+) -> None:
+    found = {f"other {n}": spread * n for n in range(before)} | {NEAREST: 0.0}
+
+    def ask(vector: Sequence[float], limit: int) -> Mapping[str, float]:
+        return dict(list(found.items())[:limit])
+
+    assert unfound(HELD, "name", ask) == ([NEAREST] if lost else [])
+
+
+def test_a_row_that_is_in_no_answer_is_lost_however_few_there_are() -> None:
+    assert unfound(HELD, "name", lambda vector, limit: {"other": 0.5}) == [NEAREST]
+    assert unfound(HELD, "name", lambda vector, limit: {}) == [NEAREST]
