@@ -21,13 +21,20 @@ _AT_ONCE = 4
 
 
 def unfound(
-    held: pl.DataFrame, name: str, ask: Callable[[Sequence[float], int], Mapping[str, float]]
+    held: pl.DataFrame,
+    name: str,
+    ask: Callable[[Sequence[float], int], Mapping[str, float]],
+    *,
+    compressed: bool,
 ) -> list[str]:
     """Return the names of objects that no search for their own vector finds.
 
     `held` has a column `name`, of String, and VECTOR. `ask` returns the names of the nearest
     objects with their distances, at most as many as its second argument says; it is called from
     several threads. An object whose vector more than 200 others have as well is taken for found.
+
+    What only a deeper search finds than users make has lost most of its links in a crash, and
+    counts as lost. In a `compressed` index it may just be ranked less exactly, and counts as found.
     """
     if not held.height:
         return []
@@ -39,9 +46,9 @@ def unfound(
             near = ask(vector, limit)
             if own in near:
                 return False
-            # Only rows of the very same vector may stand before it. A deeper search for one that is
-            # not found would find what lost most of its links in a crash, and users would not.
-            if len(near) < limit or max(near.values()) - min(near.values()) > _SAME:
+            # Rows of the very same vector may stand before it, however deep one looks.
+            told = len(near) < limit or max(near.values()) - min(near.values()) > _SAME
+            if told and not (compressed and limit < _LIMITS[-1]):
                 return True
         return False
 

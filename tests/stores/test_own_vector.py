@@ -36,9 +36,21 @@ def test_only_rows_of_the_same_vector_may_stand_before_one(
     def ask(vector: Sequence[float], limit: int) -> Mapping[str, float]:
         return dict(list(found.items())[:limit])
 
-    assert unfound(HELD, "name", ask) == ([NEAREST] if lost else [])
+    assert unfound(HELD, "name", ask, compressed=False) == ([NEAREST] if lost else [])
 
 
 def test_a_row_that_is_in_no_answer_is_lost_however_few_there_are() -> None:
-    assert unfound(HELD, "name", lambda vector, limit: {"other": 0.5}) == [NEAREST]
-    assert unfound(HELD, "name", lambda vector, limit: {}) == [NEAREST]
+    assert unfound(HELD, "name", lambda vector, limit: {"other": 0.5}, compressed=False) == [
+        NEAREST
+    ]
+    assert unfound(HELD, "name", lambda *_: {}, compressed=True) == [NEAREST]
+
+
+def test_a_compressed_index_may_rank_it_after_others() -> None:
+    near = {f"other {n}": 0.1 * n for n in range(150)} | {NEAREST: 0.0}
+
+    def ask(vector: Sequence[float], limit: int) -> Mapping[str, float]:
+        return dict(list(near.items())[:limit])
+
+    assert unfound(HELD, "name", ask, compressed=False) == [NEAREST]
+    assert unfound(HELD, "name", ask, compressed=True) == []

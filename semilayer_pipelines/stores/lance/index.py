@@ -221,7 +221,8 @@ class LanceIndex:
         """
         if not self._has_vector_index():
             return []
-        return unfound(self.fetch(keys).select(KEY, VECTOR), KEY, self._nearest_keys)
+        held = self.fetch(keys).select(KEY, VECTOR)
+        return unfound(held, KEY, self._nearest_keys, compressed=True)
 
     def rewrite(self, keys: Sequence[str]) -> int:
         """Write rows again as they are; no index covers them then, so each is compared.

@@ -69,6 +69,7 @@ class WeaviateIndex:
         incarnation: Callable[[], str | None],
         waiting: Callable[[], int],
         later: bool,
+        compressed: bool,
         most_bytes: int,
         distance: Distance,
     ) -> None:
@@ -83,6 +84,7 @@ class WeaviateIndex:
         self._exists = exists
         self._incarnation = incarnation
         self._waiting = waiting
+        self._compressed = compressed
         self._most_bytes = most_bytes
         self._distance = distance
         self._columns = object_columns(schema.fields)
@@ -236,7 +238,7 @@ class WeaviateIndex:
         def ask(reads: Reads, some: list[str]) -> list[str]:
             lost = list[str]()
             for held in reads.vectors(some):
-                ids = unfound(held, ID, reads.near_ids)
+                ids = unfound(held, ID, reads.near_ids, compressed=self._compressed)
                 lost += held.filter(pl.col(ID).is_in(ids))[KEY].to_list()
             return lost
 

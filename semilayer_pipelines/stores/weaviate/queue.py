@@ -33,6 +33,7 @@ PATIENCE_S = 60.0
 
 _BLIND = 10  # times as patient where nobody tells how many wait
 _POLL_S = 0.2
+_LATE_S = 5.0  # after the queue is empty its last vectors are in
 _LATEST = 50  # vectors are taken in about in their order
 
 
@@ -109,25 +110,23 @@ def until_found(reads: Reads, written: pl.DataFrame, waiting: Callable[[], int])
     """Wait until searches find objects that were just written.
 
     The queue tells that it is empty a moment before its last vectors are in. So some of the objects
-    are asked for as well, unless the queue was empty at once. Raises `StoreUnavailable` when it
-    gets nowhere.
+    are asked for as well, unless the queue was empty at once. A server may have lost some of them
+    in a crash, so that has an end. Raises `StoreUnavailable` when the queue gets no shorter.
     """
-    patience_s = PATIENCE_S
+    patience_s = _LATE_S
     try:
         if not waiting():
             return
         until_empty(reads.index, waiting)
     except StoreRefused:
-        patience_s *= _BLIND
+        patience_s = PATIENCE_S
     every = max(1, written.height // _LATEST)
     sample = pl.concat([written.gather_every(every), written.tail(1)])
     ids = [object_id(key, slot) for key, slot in zip(sample[KEY], sample[SLOT], strict=True)]
     named = sample.select(pl.Series(ID, ids, dtype=pl.String), VECTOR)
-    until_empty(
-        reads.index,
-        lambda: len(unfound(named, ID, reads.near_ids)),
-        patience_s=patience_s,
-    )
+    ends = time.monotonic() + patience_s
+    while unfound(named, ID, reads.near_ids, compressed=True) and time.monotonic() < ends:
+        time.sleep(_POLL_S)
 
 
 def _until_latest_found(reads: Reads, patience_s: float) -> None:
@@ -149,5 +148,5 @@ def _until_latest_found(reads: Reads, patience_s: float) -> None:
             VECTOR: pl.Series([each.vector[VECTOR_NAME] for each in found], dtype=kind),
         }
     )
-    missing = partial(unfound, latest, ID, reads.near_ids)
+    missing = partial(unfound, latest, ID, reads.near_ids, compressed=True)
     until_empty(reads.index, lambda: len(missing()), patience_s=patience_s)

@@ -52,6 +52,7 @@ __all__ = [
     "distance_of",
     "has_exact",
     "index_schema",
+    "is_compressed",
     "later_properties",
     "owner_of",
 ]
@@ -174,6 +175,14 @@ def index_schema(config: _CollectionConfigSimple) -> IndexSchema:
 def distance_of(config: _CollectionConfigSimple) -> Distance:
     """Return how a collection compares vectors, whatever the settings say by now."""
     return Distance(str(_said(config.description)["distance"]))
+
+
+def is_compressed(config: _CollectionConfigSimple) -> bool:
+    """Say whether a collection's index keeps its vectors in a shorter form."""
+    assert config.vector_config is not None
+    index = config.vector_config[VECTOR_NAME].vector_index_config
+    kinds = [index, getattr(index, "hnsw", None), getattr(index, "flat", None)]
+    return any(getattr(kind, "quantizer", None) is not None for kind in kinds)
 
 
 def has_exact(field: IndexField) -> bool:

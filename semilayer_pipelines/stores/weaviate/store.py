@@ -44,6 +44,7 @@ from semilayer_pipelines.stores.weaviate.schema import (
     collection_parts,
     distance_of,
     index_schema,
+    is_compressed,
     owner_of,
 )
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
@@ -143,6 +144,7 @@ class WeaviateStore:
             incarnation=lambda: incarnation(self._client),
             waiting=lambda: in_queues(self._client, name, self._collection(name)),
             later=has_later(config),
+            compressed=is_compressed(config),
             most_bytes=told * 9 // 10,
             distance=distance_of(config),
         )
