@@ -32,6 +32,7 @@ class Server:
     """
 
     start: int | None = 1
+    told: str = ""  # what its start is told with, as `OWN_CONNECTION`
     tail: int = 50
     away: bool = False
     before: Callable[[str], None] = lambda _: None
@@ -119,7 +120,9 @@ class _Index:
 
     def incarnation(self) -> str | None:
         self._told("incarnation")
-        return None if self._server.start is None else str(self._server.start)
+        if self._server.start is None:
+            return None
+        return f"{self._server.told}{self._server.start}"
 
     def last_written(self, since: datetime | None) -> list[str]:
         self._told("last_written")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
@@ -29,9 +29,9 @@ from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.registry import store_watch
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.store_watch import Seen
-from semilayer_pipelines.stores.protocol import Index
+from semilayer_pipelines.stores.protocol import OWN_CONNECTION, Index
 
-__all__ = ["Hidden", "find_hidden", "look", "mend", "note_look", "recover", "restarted"]
+__all__ = ["Hidden", "find_hidden", "known", "look", "mend", "note_look", "recover", "restarted"]
 
 NOTED_EVERY = timedelta(seconds=15)
 """A look that finds no restart is noted this often: the rows written since are searched for."""
@@ -43,7 +43,20 @@ def look(opened: OpenLens, index: Index) -> Seen | None:
     """Ask which start of the store answers; `None` where it does not tell."""
     at = opened.clock()
     incarnation = retrying(index.incarnation, StoreUnavailable)
-    return None if incarnation is None else Seen(incarnation, at)
+    if incarnation is None:
+        return None
+    return Seen(incarnation, at, lasting=not incarnation.startswith(OWN_CONNECTION))
+
+
+def known(generation: Generation, seen: Seen | None, own: Seen | None) -> Generation:
+    """Return the generation with what was seen of its store before this look.
+
+    That stands in the registry. What only a connection tells is `own`, the last look of this run.
+    """
+    if seen is None or seen.lasting:
+        return generation
+    before = (None, None) if own is None else (own.incarnation, own.at)
+    return replace(generation, incarnation=before[0], watched_at=before[1])
 
 
 def restarted(generation: Generation, seen: Seen | None) -> bool:
@@ -53,7 +66,7 @@ def restarted(generation: Generation, seen: Seen | None) -> bool:
 
 def note_look(db: Connection, generation: Generation, seen: Seen | None) -> None:
     """Note a look under the write lock: the first one, and now and then one that found nothing."""
-    if seen is None or restarted(generation, seen):
+    if seen is None or not seen.lasting or restarted(generation, seen):
         return
     before = generation.watched_at
     # Either way: a clock that was set back gives rows times from before the last look.
@@ -103,7 +116,8 @@ def mend(
 
     def note(db: Connection) -> None:
         run.lease.check(db)
-        store_watch.note(db, generation.id, seen)
+        if seen.lasting:
+            store_watch.note(db, generation.id, seen)
         store_watch.note_recovered(db, generation.id, recovered)
 
     opened.registry.transact(note)

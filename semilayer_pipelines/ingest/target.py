@@ -26,6 +26,7 @@ from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.store_restart import (
     Hidden,
     find_hidden,
+    known,
     look,
     mend,
     note_look,
@@ -37,6 +38,7 @@ from semilayer_pipelines.registry import changes, generations, marked_rows
 from semilayer_pipelines.registry.generations import Generation, GenerationState
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.marked_rows import Fault
+from semilayer_pipelines.registry.store_watch import Seen
 from semilayer_pipelines.stores.protocol import KEY, Index, IndexSchema
 
 __all__ = ["LogKeys", "Target"]
@@ -59,6 +61,7 @@ class Target:
         self.generation = generation
         self._index: Index | None = None
         self._noted: Backend | None = None
+        self._seen: Seen | None = None
 
     @property
     def index(self) -> Index | None:
@@ -147,11 +150,14 @@ class Target:
                     return current, generations.building(db, self._opened.lens.id) is not None
 
                 current, rebuilt = self._opened.registry.transact(mine)
+                current = known(current, seen, self._seen)
                 if seen is None or not restarted(current, seen):
+                    self._seen = seen
                     yield self._logging(run, rebuilt)
                     return
                 if hidden is not None and hidden.incarnation == seen.incarnation:
                     mend(self._opened, run, index, current, seen, hidden)
+                    self._seen = seen
                     yield self._logging(run, rebuilt)
                     return
             hidden = find_hidden(self._opened, run, index, current, seen)
@@ -169,7 +175,8 @@ class Target:
         if self.index is None:
             return
         seen = look(self._opened, self.index)
-        if seen is not None and self.generation.incarnation != seen.incarnation:
+        before = known(self.generation, seen, self._seen)
+        if seen is not None and before.incarnation != seen.incarnation:
             with self.locked(self.index, run):
                 pass
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.stores.protocol import OWN_CONNECTION
 
 __all__ = ["restarted"]
 
@@ -27,7 +28,7 @@ def restarted(project: Project, env: str, watched: Sequence[Generation]) -> list
             continue
         index = store.find(generation.index_name)
         own = None if index is None else index.incarnation()
-        if own is None:
+        if own is None or own.startswith(OWN_CONNECTION):
             continue
         told = told or own
         if own != generation.incarnation:

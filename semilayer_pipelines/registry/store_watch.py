@@ -21,10 +21,14 @@ _generations = tables.generations.c
 
 @dataclass(frozen=True)
 class Seen:
-    """Which start of a store answered; `at` is from before it was asked."""
+    """Which start of a store answered; `at` is from before it was asked.
+
+    One that is not `lasting` is told by this process's connection, and means nothing to others.
+    """
 
     incarnation: str
     at: datetime
+    lasting: bool = True
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from semilayer_pipelines.stores.where import Condition
 __all__ = [
     "INDEXED_AT",
     "KEY",
+    "OWN_CONNECTION",
     "ROW_HASH",
     "SCORE",
     "SHARD",
@@ -41,6 +42,8 @@ INDEXED_AT = "_indexed_at"  # Datetime[us, UTC]
 VECTOR = "_vector"  # Array[Float32, dimension]
 TAIL_ROWS = 2_000
 """Objects of each shard or tenant that a crash of the store may have taken out of its index."""
+
+OWN_CONNECTION = "connection:"
 
 SCORE = "_score"  # Float32, in search results; `score` could be the name of a mapped field
 
@@ -160,7 +163,8 @@ class Index(Protocol):
     def incarnation(self) -> str | None:
         """Return a text that changes when the store was started again.
 
-        `None` where a restart loses nothing, and where nothing tells of one.
+        `None` where a restart loses nothing. A text that begins with `OWN_CONNECTION` is only of
+        use to this process: the store does not tell, and a lost connection counts as a restart.
         """
         ...
 

@@ -16,6 +16,7 @@ from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.store_watch import LostToSearch, lost_to_search
+from semilayer_pipelines.stores.protocol import OWN_CONNECTION
 from tests.lab import Lab
 from tests.restarting import Served, Server
 
@@ -261,6 +262,27 @@ def test_a_store_that_tells_of_no_restart_is_asked_nothing_more(lab: Lab, server
 
     assert active(lab).incarnation is None
     assert not {"last_written", "hidden", "rewrite"} & {*server.verbs}
+
+
+def test_where_nobody_may_ask_a_run_takes_a_lost_connection_for_a_restart(
+    indexed: Lab, server: Server
+) -> None:
+    server.told = OWN_CONNECTION
+    rename(indexed, 250)
+
+    def crash(done: PageDone) -> None:
+        if done.page == 1:
+            server.crash()
+
+    assert indexed.sync(report=crash).counts.recovered == 24
+    assert server.all_hidden == []
+
+    # and the connection of another run means nothing to this one
+    server.start = 99
+    server.verbs.clear()
+    rename(indexed, 10, name="third")
+    assert indexed.sync().counts.recovered == 0
+    assert not {"last_written", "rewrite"} & {*server.verbs}
 
 
 def test_the_first_look_is_only_noted(lab: Lab, server: Server) -> None:

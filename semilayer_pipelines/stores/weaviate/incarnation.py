@@ -6,20 +6,16 @@ for those that are late only). So a restart must be noticed by other signs.
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import grpc
 
 from semilayer_pipelines.errors import StoreRefused
+from semilayer_pipelines.stores.protocol import OWN_CONNECTION
 from semilayer_pipelines.stores.weaviate.connection import persistently
 
 __all__ = ["incarnation"]
-
-_NEVER_LOST = "connected"
-_PROCESS = f"connected:{os.getpid()}:{time.time_ns()}"
 
 
 class _Connections:
@@ -40,9 +36,8 @@ def incarnation(client: Any) -> str | None:
     """Return a text that changes when a node was started again.
 
     It is made of the terms and starting points of the nodes' logs, so an election changes it too.
-    Where the role may not read the cluster, a connection that was lost and made again counts as a
-    restart. What happened while this process was not connected is not known then. Raises
-    `StoreUnavailable`.
+    Where the role may not read the cluster, it is how often this process made its connection.
+    Raises `StoreUnavailable`.
     """
     try:
         told = persistently("Weaviate: asking the cluster", lambda: _statistics(client))
@@ -50,8 +45,8 @@ def incarnation(client: Any) -> str | None:
         if client not in _connections:
             # Private, as the stub that `connection` wraps.
             _connections[client] = _Connections(client._connection._grpc_channel)
-        made = _connections[client].made
-        return f"{_PROCESS}:{made}" if made > 1 else _NEVER_LOST
+        # The first may have been made before this question or after it.
+        return f"{OWN_CONNECTION}{max(1, _connections[client].made)}"
     return " ".join(sorted(_sign(node) for node in told)) or None
 
 
