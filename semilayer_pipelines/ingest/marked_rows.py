@@ -17,7 +17,7 @@ from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.store_restart import recover
 from semilayer_pipelines.ingest.target import Target
-from semilayer_pipelines.registry import marked_rows, store_watch
+from semilayer_pipelines.registry import failed_rows, marked_rows, store_watch
 from semilayer_pipelines.registry.marked_rows import Fault
 
 __all__ = ["forget_altered", "marked_altered", "recover_hidden"]
@@ -45,8 +45,13 @@ def marked_altered(opened: OpenLens, target: Target) -> list[str]:
 
 
 def forget_altered(opened: OpenLens, run: Run, target: Target, keys: Sequence[str]) -> None:
-    """Take the marks off objects that a whole walk has written again."""
-    for some in in_chunks(keys):
+    """Take the marks off objects that a whole walk has written again.
+
+    A row that was set aside was not, so its object stays marked.
+    """
+    with opened.registry.read() as db:
+        aside = set(failed_rows.keys(db, opened.lens.id, failed_rows.KEPT))
+    for some in in_chunks(key for key in keys if key not in aside):
         _clear(opened, run, target, _ALTERED, some)
 
 

@@ -19,6 +19,7 @@ import contextlib
 import logging
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ _PART = re.compile(r"\d{12}-[0-9a-f]{32}\.part")
 _UNREADABLE = (OSError, pl.exceptions.PolarsError, ValueError)
 _BASE_SHARE = 4  # a base is written anew when what came since is a fourth of it
 _FILE_ROWS = 50_000  # a thousand tenants are not a thousand files
+_LEFT_S = 24 * 3600.0  # longer than any scan
 _KEPT_BASES = 2  # a reader may be on the one before
 
 logger = logging.getLogger(__name__)
@@ -228,7 +230,11 @@ class Ledger:
             return []  # there is none, or none that we may look into
 
     def _tidy(self) -> None:
-        """Remove what the newest bases make superfluous."""
+        """Remove what the newest bases make superfluous, and what killed writers left."""
+        for left in self._folder.glob("*.new*"):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > _LEFT_S:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
         kept = self._bases()[-_KEPT_BASES:]
         if not kept:
             return

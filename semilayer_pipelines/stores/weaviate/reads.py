@@ -53,8 +53,10 @@ SCAN_PAGE = 5_000
 IDS_AT_ONCE = 1_000
 """Objects that one request names."""
 
-# As a share of the vectors that one answer may carry: a message has at most 100 MB.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""When an object was written that does not say so."""
+
+# As a share of the vectors that one answer may carry: a message has at most 100 MB.
 _FETCH_BYTES = 32 * 2**20
 
 
@@ -250,7 +252,7 @@ class Reads:
             lacking = limit - len(newest_of_each(found))
             if lacking <= 0 or len(found) < asked or asked >= MOST_COMPARED:
                 return found, len(found) >= asked
-            asked = min(asked + SLOTS * lacking, MOST_COMPARED)
+            asked = min(max(2 * asked, asked + SLOTS * lacking), MOST_COMPARED)
 
     def _near(self, vector: Sequence[float], limit: int, condition: Any) -> Sequence[Any]:
         return self._objects(

@@ -6,6 +6,7 @@ A wrong ledger never deletes or skips: whatever is done to it, a scan tells what
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,6 +116,11 @@ def test_a_scan_that_is_given_up_leaves_no_ledger(
 
 def remove(folder: Path) -> None:
     shutil.rmtree(folder)
+
+
+def remove_parts(folder: Path) -> None:
+    for file in folder.rglob("*.part"):
+        file.unlink()
 
 
 def cut(folder: Path) -> None:
@@ -248,6 +254,21 @@ def test_many_parts_are_put_together_and_say_the_same(
     files = list((tmp_path / LEDGER).rglob("*.*"))
     assert len(files) < 40
     assert reads(double, index) == 0
+
+
+def test_what_a_killed_scan_left_is_removed_a_day_later(
+    double: Double, index: Index, tmp_path: Path
+) -> None:
+    ledger = tmp_path / LEDGER
+    old, young = (ledger / f"{'0' * 12}-{name}.new" for name in ("a" * 32, "b" * 32))
+    for each in (old, young):
+        each.mkdir()
+        (each / "000001.parquet").touch()
+    os.utime(old, (0, 0))
+    remove_parts(ledger)
+    assert reads(double, index) > 0
+    assert not old.exists()
+    assert young.exists()
 
 
 def test_a_ledger_that_cannot_be_written_only_costs_the_next_scan(
