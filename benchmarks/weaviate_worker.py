@@ -199,7 +199,9 @@ class Work:
             fields = tuple(IndexField(each, FieldType.TEXT) for each in ("title", "tenant"))
             schema = IndexSchema(fields, DIMENSION, "tenant" if tenants else None)
             index = self._store.create(f"{name}-g1", schema)
-            for page in _pages(rows):
+            # Tenant by tenant, so that a page is in few of them.
+            numbers = sorted(range(rows), key=lambda number: number % tenants if tenants else 0)
+            for page in _pages(numbers):
                 with index.lock():
                     index.add(_frame(page, 0, tenants))
             self._made[name] = index
@@ -239,9 +241,9 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _pages(rows: int) -> Iterator[range]:
-    for start in range(0, rows, PAGE):
-        yield range(start, min(start + PAGE, rows))
+def _pages(numbers: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), PAGE):
+        yield numbers[start : start + PAGE]
 
 
 def _key(number: int) -> str:
