@@ -36,9 +36,9 @@ class LensLine:
     """How one lens stands.
 
     `vectors` is `None` while the store does not say how many there are. `behind_seconds` is the age
-    of `as_of`, both `None` before the first walk. `next` is what a
-    person may do, empty when there is nothing. `failing` is `None` unless the lens is in error,
-    `outlook` says in words what comes next then.
+    of `as_of`, both `None` before the first walk. `next` is what a person may do, empty when there
+    is nothing. `failing` is `None` unless the lens is in error, `outlook` says in words what comes
+    next then.
     """
 
     name: str

@@ -26,7 +26,7 @@ from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
-from semilayer_pipelines.stores.protocol import IndexSchema
+from semilayer_pipelines.stores.protocol import Index
 
 __all__ = ["LensCheck", "lens_check"]
 
@@ -55,6 +55,7 @@ class LensCheck:
     sources: Mapping[str, SourceConfig]
     opened: ExitStack
     bridges: dict[str, Bridge] = field(default_factory=dict)
+    indexes: dict[str, Index | None] = field(default_factory=dict)
     silent: set[str | None] = field(default_factory=set)
 
     def store(self, lenses: Mapping[str, LensConfig]) -> SemilayerError | None:
@@ -84,8 +85,8 @@ class LensCheck:
             return Needs.REBUILD
         if not same_rows(lens, active.config):
             return Needs.REBUILD
-        stored = self._stored(active)
-        if stored is not None and unheld(mapping.fields, stored):
+        index = self._index(active)
+        if index is not None and unheld(mapping.fields, index.schema):
             return Needs.REBUILD
         if mapping.fingerprint == active.mapping_fingerprint:
             # Vectors of rows that were set aside before.
@@ -108,10 +109,8 @@ class LensCheck:
 
     def advice(self, active: Generation | None) -> str | None:
         """Return what a rebuild would better of an index; `None` for nothing, and without one."""
-        if active is None or None in self.silent:
-            return None
         try:
-            index = self.project.store(self.env).find(active.index_name)
+            index = None if active is None else self._index(active)
             return None if index is None else index.advice()
         except SemilayerError:
             return None
@@ -134,15 +133,15 @@ class LensCheck:
             return lens.needs
         return needs if Needs.REBUILD in (needs, lens.needs) else lens.needs
 
-    def _stored(self, active: Generation) -> IndexSchema | None:
-        """Return what an index holds; `None` without one, or while its store cannot say."""
-        if None in self.silent:
-            return None
-        try:
-            index = self.project.store(self.env).find(active.index_name)
-        except SemilayerError:
-            return None
-        return None if index is None else index.schema
+    def _index(self, active: Generation) -> Index | None:
+        """Return an index, asked for once; `None` without one, or while its store cannot say."""
+        if active.index_name not in self.indexes and None not in self.silent:
+            try:
+                found = self.project.store(self.env).find(active.index_name)
+            except SemilayerError:
+                found = None
+            self.indexes[active.index_name] = found
+        return self.indexes.get(active.index_name)
 
     def tracked(self, lens: LensConfig) -> str:
         """Return the columns that tell what changed in the table of a lens, empty without one."""

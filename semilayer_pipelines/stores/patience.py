@@ -10,13 +10,22 @@ run would wait for it. The run waits between its attempts instead (`ingest.retry
 
 from __future__ import annotations
 
+import math
+import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
-__all__ = ["RESTART_SECONDS", "Waits", "patiently", "threads"]
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
+from semilayer_pipelines.errors import StoreUnavailable, Transient
+
+__all__ = ["RESTART_SECONDS", "patiently", "threads", "trying"]
+
+T = TypeVar("T")
 
 RESTART_SECONDS = 60.0
 """How long a run waits for a store that went away, before it spends an attempt."""
@@ -41,22 +50,40 @@ def threads(most: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(most, initializer=_patient.set, initargs=(_patient.get(),))
 
 
-class Waits:
-    """The further waits of one request: longer each time, and together no longer than allowed.
+def trying(
+    action: Callable[[], T],
+    kinds: tuple[type[Transient], ...],
+    waits_s: Sequence[float],
+    *,
+    limit_s: float = math.inf,
+) -> T:
+    """Run `action`, again after each of the waits (with jitter) when it raises one of `kinds`.
 
-    Of a caller who is not patient there are none.
+    A patient caller goes on for as long as `RESTART_SECONDS` when a store went away, unless
+    somebody has waited for it already. No wait begins after `limit_s`. Raises the last error.
+    `action` must be safe to repeat.
     """
+    patient, until = _patient.get(), time.monotonic() + RESTART_SECONDS
 
-    def __init__(self) -> None:
-        self.patient = _patient.get()
-        self._until = time.monotonic() + RESTART_SECONDS
-        self._next = 0.5
+    def short(state: RetryCallState) -> bool:
+        tried, spent = state.attempt_number, state.seconds_since_start or 0.0
+        return tried <= len(waits_s) and spent <= limit_s
 
-    def again(self) -> bool:
-        """Wait, unless the patience is over; say whether to try once more."""
-        left = self._until - time.monotonic()
-        if not self.patient or left <= 0:
-            return False
-        time.sleep(min(self._next, left))
-        self._next = min(2 * self._next, _LONGEST_WAIT_SECONDS)
-        return True
+    def over(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        away = isinstance(error, StoreUnavailable) and error.away
+        waited = isinstance(error, StoreUnavailable) and error.waited
+        return waited or not (short(state) or (patient and away and time.monotonic() < until))
+
+    def wait(state: RetryCallState) -> float:
+        if short(state):
+            return waits_s[state.attempt_number - 1] * random.uniform(0.7, 1.3)
+        beyond = 0.5 * 2.0 ** min(state.attempt_number - len(waits_s) - 1, 10)
+        return max(0.0, min(beyond, _LONGEST_WAIT_SECONDS, until - time.monotonic()))
+
+    retry = retry_if_exception_type(kinds)
+    try:
+        return Retrying(retry=retry, stop=over, wait=wait, reraise=True)(action)
+    except StoreUnavailable as error:
+        error.waited = error.waited or (error.away and patient)
+        raise

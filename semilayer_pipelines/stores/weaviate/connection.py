@@ -11,12 +11,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import random
 import socket
 import threading
-import time
 from collections.abc import Callable
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -28,7 +25,7 @@ from weaviate.config import GrpcConfig
 from weaviate.embedded import EmbeddedOptions
 
 from semilayer_pipelines.errors import ConfigError, NotFound, StoreRefused, StoreUnavailable
-from semilayer_pipelines.stores.patience import Waits
+from semilayer_pipelines.stores.patience import trying
 from semilayer_pipelines.stores.weaviate.errors import Answer, NoTenant, gone, store_errors
 from semilayer_pipelines.stores.weaviate.settings import Address, Credentials, WeaviateSettings
 
@@ -78,18 +75,12 @@ def persistently(doing: str, action: Callable[[], T]) -> T:
     safe to repeat. Raises what `store_errors` makes of the client's errors. What took its whole
     time is not tried again here: the caller waits long enough.
     """
-    waits, started = Waits(), time.monotonic()
-    for wait in chain(WAITS_S, repeat(None)):
-        try:
-            with store_errors(doing):
-                return action()
-        except StoreUnavailable as error:
-            if wait is not None and time.monotonic() - started <= _PATIENCE_S:
-                time.sleep(wait * random.uniform(0.7, 1.3))
-            elif not (error.away and waits.again()):
-                error.waited = error.away and waits.patient
-                raise
-    raise AssertionError("the waits have no end")
+
+    def attempt() -> T:
+        with store_errors(doing):
+            return action()
+
+    return trying(attempt, (StoreUnavailable,), WAITS_S, limit_s=_PATIENCE_S)
 
 
 def ask_index(name: str, action: Callable[[], T]) -> T:
