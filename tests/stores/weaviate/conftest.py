@@ -1,4 +1,4 @@
-"""Fixtures for what a bare server answers."""
+"""Our double, and fixtures for what a bare server answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ import pytest
 
 from tests.stores.weaviate.bare import Server, connected
 from tests.weaviate_double.server import Double
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double.serving() as running:
+        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,12 +24,6 @@ from tests.weaviate_double.server import Double
 
 LATER = ("_vector_at", "_check_a", "_check_b")
 BY_TITLE = IndexSchema(ONE_FIELD.fields, DIMENSION, "title")
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
 
 
 def keys_of(index: Index) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,6 @@ from tests.stores.objects import DIMENSION, ONE_FIELD, names, objects
 from tests.weaviate_double.server import Double
 
 QUERY = [1.0] + [0.5] * (DIMENSION - 1)
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
 
 
 @pytest.fixture(params=["cosine", "dot", "l2-squared"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +13,6 @@ from tests.orchestration.dev import until
 from tests.stores.objects import DIMENSION, ONE_FIELD, hash_of, names, objects
 from tests.stores.weaviate.doubled import MemoryStamps, changed, found_by, opened, write
 from tests.weaviate_double.server import Double
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
 
 
 @pytest.fixture

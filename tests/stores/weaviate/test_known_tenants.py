@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -18,12 +17,6 @@ from tests.weaviate_double.server import Double
 
 TENANTS = 12
 SCHEMA = IndexSchema(ONE_FIELD.fields, DIMENSION, "title")
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
 
 
 @pytest.fixture

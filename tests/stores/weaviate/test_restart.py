@@ -24,12 +24,6 @@ AWAY_S = 4.5  # longer than whoever is not patient waits
 
 
 @pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
-
-
-@pytest.fixture
 def index(double: Double, tmp_path: Path) -> Index:
     store = open_store("weaviate", tmp_path, "development", environ=double.environ)
     index = store.create("lens-g1", ONE_FIELD)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,6 @@ from tests.stores.objects import ONE_FIELD, hash_of, names, objects, vector_of
 from tests.stores.weaviate.doubled import changed, collection_of, found_by, opened, slots, write
 from tests.weaviate_double.faults import Kind
 from tests.weaviate_double.server import Double
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from tests.stores.objects import ONE_FIELD, names, objects, vector_of
 from tests.stores.weaviate.doubled import collection_of, found_by, known, opened, slots, write
 from tests.weaviate_double.server import Double
 from tests.weaviate_double.shard import Stored
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
 
 
 @pytest.fixture

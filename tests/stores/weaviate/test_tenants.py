@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,12 +36,6 @@ from tests.weaviate_double.state import Collection
 
 ENV = "development"
 BY_TITLE = IndexSchema((IndexField("title", FieldType.TEXT),), DIMENSION, tenant="title")
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
 
 
 @pytest.fixture

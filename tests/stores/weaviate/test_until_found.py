@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -17,12 +16,6 @@ from tests.stores.weaviate.doubled import changed, opened, write
 from tests.weaviate_double.server import Double
 
 ROWS = 120
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double.serving() as running:
-        yield running
 
 
 @pytest.fixture
