@@ -62,21 +62,24 @@ class Contents:
     def rows(self, tenants: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield TENANT, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH, VECTOR_AT of every object.
 
-        SLOT is null for an object under a foreign id,
-        and so is ROW_HASH: it never is what a row should be. An object without a key goes by one
-        that no row has.
+        SLOT is null for an object under a foreign id, and so is ROW_HASH: it never is what a row
+        should be. An object without a key goes by one that no row has.
         """
-        journal = self.journal
-        stamp, ledger = journal.stamp(), journal.ledger
-        held = None if not self.later else ledger.read()
+        stamp = self.journal.stamp()
+        held = self.journal.to_be_proven(stamp) if self.later else None
         proven = set() if held is None else self._proven(held, tenants)
         if held is not None and tenants and proven >= {*tenants}:
-            if journal.stamp() == stamp:
-                journal.proven = stamp
             yield from held.frames()
-            return
+        else:
+            yield from self._renewed(held if proven else None, proven, tenants, stamp)
+
+    def _renewed(
+        self, held: Held | None, proven: set[str], tenants: Sequence[str], stamp: str
+    ) -> Iterator[pl.DataFrame]:
+        """Yield what `held` says of proven tenants and the server of the others; note all of it."""
+        ledger = self.journal.ledger
         with ledger.new_base(ledger.number()) as base:
-            for rows in held.frames() if held is not None and proven else ():
+            for rows in held.frames() if held is not None else ():
                 known = rows.filter(pl.col(TENANT).is_in(list(proven)))
                 base.add(known)
                 yield known
@@ -85,7 +88,7 @@ class Contents:
                     for page in self._read(tenant):
                         base.add(page.filter(pl.col(SLOT).is_not_null()))
                         yield page
-            base.publish(stamp if journal.stamp() == stamp else UNKNOWN)
+            base.publish(stamp if self.journal.stamp() == stamp else UNKNOWN)
 
     def _read(self, tenant: str) -> Iterator[pl.DataFrame]:
         for page in self.reads(tenant).scan([INDEXED_AT, *(LATER if self.later else ())]):

@@ -40,7 +40,7 @@ from semilayer_pipelines.stores.weaviate.found import known_frame, ranked
 from semilayer_pipelines.stores.weaviate.ids import both_ids
 from semilayer_pipelines.stores.weaviate.journal import Entry, Journal
 from semilayer_pipelines.stores.weaviate.later import add_later
-from semilayer_pipelines.stores.weaviate.ledger import TENANT
+from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
 from semilayer_pipelines.stores.weaviate.parts import WHOLE, Parts
 from semilayer_pipelines.stores.weaviate.placing import AFTER
 from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_found, until_indexed
@@ -154,7 +154,7 @@ class WeaviateIndex:
             self._require_lock()
             return 0
         with self._entry() as entry:
-            deleted = self._take_out(self._parts.of_keys(keys, entry.held), entry)
+            deleted = self._take_out(self._parts.of_keys(keys, self._held(entry)), entry)
             return deleted + self._take_out_strays(keys)
 
     def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
@@ -252,7 +252,7 @@ class WeaviateIndex:
         """
         written = 0
         with self._entry() as entry:
-            for name, some in self._parts.of_keys(keys, entry.held).items():
+            for name, some in self._parts.of_keys(keys, self._held(entry)).items():
                 for objects in self._parts.reads(name).whole(some):
                     rows = objects.drop_nulls([ROW_HASH, TEXT_HASH, INDEXED_AT])
                     rows = rows.select(self._columns)
@@ -277,6 +277,10 @@ class WeaviateIndex:
         """Return by tenant which of these keys it may have."""
         held = None if self._parts.tenants is None else self._journal.seen_all()
         return self._parts.of_keys(keys, held)
+
+    def _held(self, entry: Entry) -> Held | None:
+        # Without tenants there is one place where a key can be.
+        return None if self._parts.tenants is None else entry.held
 
     @contextmanager
     def _entry(self) -> Iterator[Entry]:
@@ -333,7 +337,7 @@ class WeaviateIndex:
         """Delete what tenants have of some keys; return how many objects there were."""
         some = [(name, both_ids(of_part)) for name, of_part in keys.items() if of_part]
         deleted = sum(side_by_side(lambda each: self._delete(*each), some, AT_ONCE))
-        if entry.held is not None or self._parts.tenants is None:
+        if entry.complete or self._parts.tenants is None:
             for name, _ in some:
                 entry.took_out(name, keys[name])
         return deleted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import polars as pl
 
@@ -21,11 +22,17 @@ _PLACE = pl.Schema({TENANT: pl.String(), KEY: pl.String(), SLOT: pl.UInt8()})
 
 @dataclass
 class Entry:
-    """What one write does. `held` is the ledger before it, if that has seen every write."""
+    """What one write does. The `ledger` is `complete` if it has seen every write before this."""
 
-    held: Held | None
+    ledger: Ledger
+    complete: bool
     written: list[pl.DataFrame] = field(default_factory=list)
     gone: list[pl.DataFrame] = field(default_factory=list)
+
+    @cached_property
+    def held(self) -> Held | None:
+        """The ledger before this write; `None` unless it is complete."""
+        return self.ledger.read() if self.complete else None
 
     def put(self, tenant: str, rows: pl.DataFrame) -> None:
         """Note objects that were written, and that those under AFTER are gone."""
@@ -36,24 +43,22 @@ class Entry:
 
     def took_out(self, tenant: str, keys: Sequence[str]) -> None:
         """Note that no object of these keys is left in a part."""
+        rows = pl.DataFrame({KEY: pl.Series(keys, dtype=pl.String)})
         for slot in range(SLOTS):
-            rows = pl.DataFrame({KEY: pl.Series(keys, dtype=pl.String)})
-            self.gone.append(
-                rows.select(pl.lit(tenant).alias(TENANT), KEY, pl.lit(slot, pl.UInt8).alias(SLOT))
-            )
+            place = pl.lit(tenant).alias(TENANT), KEY, pl.lit(slot, pl.UInt8).alias(SLOT)
+            self.gone.append(rows.select(place))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Journal:
-    """The ledger of a collection and its stamps; without `stamps` nobody else can be told of.
+    """The ledger of a collection and its stamps.
 
-    `proven` is the last stamp at which sums proved the ledger.
+    Without `stamps` nobody else is known of: only the server's sums speak for the ledger then.
     """
 
     collection: str
     ledger: Ledger
     stamps: Stamps | None
-    proven: str = UNKNOWN
 
     def begin(self) -> None:
         """Note that the collection is new and empty."""
@@ -70,7 +75,18 @@ class Journal:
 
     def seen_all(self) -> Held | None:
         """Return the ledger if it has seen every write up to now."""
-        return self._if_complete(self.stamp())
+        return self._as_of(self.stamp())
+
+    def to_be_proven(self, stamp: str) -> Held | None:
+        """Return the ledger if the sums of the server may prove it; `stamp` is the last write's.
+
+        Sums alone would take a copy of an object for the object, had another machine moved that.
+        """
+        return self.ledger.read() if self.stamps is None else self._as_of(stamp)
+
+    def _as_of(self, stamp: str) -> Held | None:
+        held = None if stamp == UNKNOWN else self.ledger.read()
+        return held if held is not None and held.stamp == stamp else None
 
     @contextmanager
     def entry(self) -> Iterator[Entry]:
@@ -81,17 +97,9 @@ class Journal:
         stamp, before = new_stamp(), UNKNOWN
         if self.stamps is not None:
             before = self.stamps.take(self.collection, stamp) or UNKNOWN
-        entry = Entry(self._if_complete(before))
+        complete = before != UNKNOWN and before == self.ledger.stamp()
+        entry = Entry(self.ledger, complete)
         yield entry
         written = pl.concat(entry.written) if entry.written else None
         gone = pl.concat([_PLACE.to_frame(), *entry.gone])
-        complete = entry.held is not None
         self.ledger.note(written, gone, stamp=stamp if complete else UNKNOWN)
-
-    def _if_complete(self, stamp: str) -> Held | None:
-        if stamp == UNKNOWN:
-            return None
-        held = self.ledger.read()
-        if held is None or stamp not in (held.stamp, self.proven):
-            return None
-        return held

@@ -177,6 +177,11 @@ class Ledger:
                     base.add(rows)
                 base.publish(held.stamp)
 
+    def stamp(self) -> str | None:
+        """Return the stamp of the last write that it has seen; `None` without a ledger."""
+        bases = self._bases()
+        return _stamp_of([bases[-1], *self._parts_after(bases[-1])][-1]) if bases else None
+
     def number(self) -> int:
         """Return the number of the last part, 0 when there is none."""
         return self._last_number() or 0

@@ -102,7 +102,7 @@ class WeaviateStore:
         with self._lock(name).hold():
             if self._config(name) is None:
                 self._create(name, schema)
-                self._journal(name, tenants=schema.tenant is not None).begin()
+                self._journal(name).begin()
         index = self.open(name)
         require_dimension(
             schema.dimension,
@@ -139,7 +139,7 @@ class WeaviateStore:
                 ConsistencyLevel[self._settings.consistency.name]
             ),
             self._lock(name),
-            self._journal(name, tenants=schema.tenant is not None),
+            self._journal(name),
             exists=lambda: self.exists(name),
             incarnation=lambda: incarnation(self._client),
             waiting=lambda: in_queues(self._client, name, self._collection(name)),
@@ -282,10 +282,8 @@ class WeaviateStore:
     def _ledger(self, name: str) -> Ledger:
         return Ledger(self._folder / "ledgers" / self._collection(name))
 
-    def _journal(self, name: str, *, tenants: bool) -> Journal:
-        # Only where keys are looked for in tenants it matters who else wrote.
-        stamps = self._stamps if tenants else None
-        return Journal(self._collection(name), self._ledger(name), stamps)
+    def _journal(self, name: str) -> Journal:
+        return Journal(self._collection(name), self._ledger(name), self._stamps)
 
     def _alias(self, lens: str) -> str:
         return alias_name(self._settings.prefix, self._env, lens)

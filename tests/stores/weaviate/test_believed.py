@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -116,3 +118,24 @@ def test_scans_of_one_state_replace_each_other_however_often(
         before = double.faults.calls.get("Search", 0)
         assert known(index)[f"k{turn % 3}"][0] == hash_of(f"turn {turn}")
         assert double.faults.calls.get("Search", 0) == before, turn
+
+
+def test_a_copy_does_not_stand_for_the_object_that_another_machine_took_out(
+    double: Double, tmp_path: Path
+) -> None:
+    # given a copy of an object, numbers and all, and two machines that know of it
+    stamps = MemoryStamps()
+    here = opened(double, tmp_path / "here", stamps).create("lens-g1", ONE_FIELD)
+    write(here, objects(["a"]))
+    there = opened(double, tmp_path / "there", stamps).open("lens-g1")
+    assert keys_of(there) == ["a"]
+    part = collection_of(double)
+    (stored,) = part.objects.values()
+    part.put(uuid.uuid4().bytes, replace(stored, properties=dict(stored.properties)))
+
+    # when one of them deletes the row
+    with here.lock():
+        here.delete(["a"])
+
+    # then the other does not take the copy for it: what it tells of is no row's
+    assert known(there)["a"][0] is None
