@@ -29,6 +29,7 @@ __all__ = [
     "changed",
     "collection_of",
     "found_by",
+    "keys_of",
     "opened",
     "slots",
     "write",
@@ -55,13 +56,25 @@ class MemoryStamps:
         self.of.pop(name, None)
 
 
-def opened(double: Double, folder: Path, stamps: MemoryStamps | None = None) -> Store:
-    return open_store("weaviate", folder, ENV, environ=double.environ, stamps=stamps)
+def opened(
+    double: Double,
+    folder: Path,
+    stamps: MemoryStamps | None = None,
+    *,
+    env: str = ENV,
+    **settings: str,
+) -> Store:
+    environ = double.environ | settings
+    return open_store("weaviate", folder, env, environ=environ, stamps=stamps)
 
 
 def write(index: Index, frame: pl.DataFrame) -> int:
     with index.lock():
         return index.upsert(frame)
+
+
+def keys_of(index: Index) -> list[str]:
+    return sorted(key for frame in index.scan() for key in frame[KEY])
 
 
 def changed(keys: list[str], text: str) -> pl.DataFrame:

@@ -11,13 +11,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from semilayer_pipelines.stores.protocol import KEY, Index, IndexSchema
+from semilayer_pipelines.stores.protocol import IndexSchema
 from semilayer_pipelines.stores.weaviate import index as indexes
 from tests.stores.objects import DIMENSION, ONE_FIELD, hash_of, names, objects
 from tests.stores.weaviate.doubled import (
     MemoryStamps,
     changed,
     collection_of,
+    keys_of,
     known,
     opened,
     write,
@@ -26,10 +27,6 @@ from tests.weaviate_double.server import Double
 
 LATER = ("_vector_at", "_check_a", "_check_b")
 BY_TITLE = IndexSchema(ONE_FIELD.fields, DIMENSION, "title")
-
-
-def keys_of(index: Index) -> list[str]:
-    return sorted(key for frame in index.scan() for key in frame[KEY])
 
 
 def as_an_older_build_writes(double: Double, key: str, *, row: str) -> None:

@@ -6,24 +6,15 @@ import operator
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
 import polars as pl
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import (
-    ConfigError,
     DimensionChanged,
     IndexDropped,
     ObjectsRejected,
@@ -31,16 +22,15 @@ from semilayer_pipelines.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import KEY, Index, IndexField, IndexSchema, Store
 from semilayer_pipelines.stores.weaviate.errors import Fault, fault_of
 from semilayer_pipelines.stores.weaviate.ids import object_id
 from tests.stores.objects import DIMENSION, ONE_FIELD, names, objects, vector_of
+from tests.stores.weaviate.doubled import keys_of, opened, write
 from tests.weaviate_double.faults import Kind
-from tests.weaviate_double.server import Double, Tls
+from tests.weaviate_double.server import Double
 from tests.weaviate_double.state import Stored
 
-ENV = "development"
 NUMBERS = IndexSchema(
     (
         IndexField("ratio", FieldType.NUMBER),
@@ -59,109 +49,6 @@ def store(double: Double, tmp_path: Path) -> Store:
 @pytest.fixture
 def index(store: Store) -> Index:
     return store.create("lens-g1", ONE_FIELD)
-
-
-def opened(double: Double, folder: Path, env: str = ENV, **settings: str) -> Store:
-    return open_store("weaviate", folder, env, environ=double.environ | settings)
-
-
-def write(index: Index, frame: pl.DataFrame) -> int:
-    with index.lock():
-        return index.upsert(frame)
-
-
-def certificate(folder: Path) -> Tls:
-    """Make a certificate for localhost, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    tls = Tls(folder / "certificate.pem", folder / "key.pem")
-    tls.certificate.write_bytes(made.public_bytes(Encoding.PEM))
-    tls.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return tls
-
-
-def keys_of(index: Index) -> list[str]:
-    return sorted(key for frame in index.scan() for key in frame[KEY])
-
-
-def test_connecting_asks_what_the_server_is_and_calls_nobody_else(
-    double: Double, store: Store
-) -> None:
-    store.names()
-    assert double.asked == ["/meta", "/schema"]
-
-
-def test_a_server_that_is_away_is_reported_in_seconds_and_found_when_it_is_back(
-    double: Double, index: Index
-) -> None:
-    write(index, objects(["a"]))
-    double.stop_grpc()
-    started = time.monotonic()
-    with pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
-        index.count()
-    with index.lock(), pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
-        index.upsert(objects(["b"]))
-    # The client alone would take 63 s over the first and 15 s over the second.
-    assert time.monotonic() - started < 12
-    double.start_grpc()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            assert index.count() == 1
-            break
-        except StoreUnavailable:
-            continue
-    assert write(index, objects(["b"])) == 1
-
-
-def test_a_store_that_was_never_there_is_unavailable_and_its_address_told(tmp_path: Path) -> None:
-    settings = {"WEAVIATE_URL": "http://127.0.0.1:9"}
-    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9"):
-        open_store("weaviate", tmp_path, ENV, environ=settings).names()
-
-
-def test_a_wrong_key_and_an_old_server_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    with Double.serving(api_key="right-key") as double:
-        with pytest.raises(StoreRefused, match="WEAVIATE_API_KEY") as refused:
-            opened(double, tmp_path, WEAVIATE_API_KEY="wrong-key").names()
-        assert "wrong-key" not in str(refused.value)
-        for name in ("WEAVIATE_API_KEY", "WEAVIATE_TOKEN"):
-            store = opened(double, tmp_path, **{name: "right-key"})
-            assert store.create("lens-g1", ONE_FIELD).count() == 0
-    with (
-        Double.serving(version="1.31.0") as old,
-        pytest.raises(StoreRefused, match=r"1\.31\.0.*1\.32"),
-    ):
-        opened(old, tmp_path).names()
-
-
-def test_tls_is_spoken_on_both_ports_and_strangers_are_not_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tls = certificate(tmp_path)
-    with Double.serving(tls=tls) as double:
-        with pytest.raises(StoreUnavailable, match=r"(?i)certificate"):
-            opened(double, tmp_path).names()
-        monkeypatch.setenv("SSL_CERT_FILE", str(tls.certificate))
-        store = opened(
-            double, tmp_path, WEAVIATE_TRUST_ENV="true", SSL_CERT_FILE=str(tls.certificate)
-        )
-        index = store.create("lens-g1", ONE_FIELD)
-        assert write(index, objects(["a"])) == 1
-        assert keys_of(index) == ["a"]
 
 
 def test_a_collection_is_declared_in_full(double: Double, store: Store) -> None:
@@ -448,43 +335,6 @@ def test_as_many_copies_as_was_chosen_are_asked_for_reads_and_writes(
     assert double.faults.levels == {level.upper()}
 
 
-def test_an_alias_whose_name_a_collection_has_is_told(double: Double, store: Store) -> None:
-    store.create("lens-g1", ONE_FIELD)
-    double.state.create({"class": "Development_lens", "properties": []})
-    with pytest.raises(ConfigError, match="a collection of that name") as told:
-        store.point("lens", "lens-g1")
-    assert "WEAVIATE_PREFIX" in told.value.cure
-
-
-def test_an_alias_and_a_collection_whose_answers_were_lost_are_there(
-    double: Double, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # given a server that does what it is asked and then loses the answer, once each
-    kept: dict[str, Callable[..., Any]] = {
-        "create": double.state.create,
-        "alias": double.state.alias,
-    }
-
-    def losing(verb: str) -> Callable[..., Any]:
-        def lose(*asked: Any) -> Any:
-            made = kept[verb](*asked)
-            monkeypatch.setattr(double.state, verb, kept[verb])
-            raise ConnectionResetError(made)
-
-        return lose
-
-    for verb in kept:
-        monkeypatch.setattr(double.state, verb, losing(verb))
-
-    # when
-    index = store.create("lens-g1", ONE_FIELD)
-    store.point("lens", "lens-g1")
-
-    # then
-    assert index.count() == 0
-    assert double.state.aliases == {"Development_lens": "Development_lens_g1"}
-
-
 def test_an_object_is_written_whole_its_vector_included(double: Double, index: Index) -> None:
     write(index, objects(["a"], title="old"))
     write(index, objects(["a"], title="new"))
@@ -497,64 +347,3 @@ def test_vectors_of_another_length_are_no_poison(double: Double, index: Index) -
     double.state.classes["Development_lens_g1"].dimension = DIMENSION + 1
     with index.lock(), pytest.raises(DimensionChanged):
         index.upsert(objects(["a"]))
-
-
-def test_an_alias_leads_to_the_index_it_was_pointed_at_and_goes_with_it(
-    double: Double, store: Store
-) -> None:
-    store.create("lens-g1", ONE_FIELD)
-    store.create("lens-g2", ONE_FIELD)
-    store.point("lens", "lens-g1")
-    store.point("lens", "lens-g1")
-    assert double.state.aliases == {"Development_lens": "Development_lens_g1"}
-    store.point("lens", "lens-g2")
-    assert double.state.aliases == {"Development_lens": "Development_lens_g2"}
-    store.drop("lens-g1")
-    assert double.state.aliases == {"Development_lens": "Development_lens_g2"}
-    store.drop("lens-g2")
-    assert double.state.aliases == {}
-
-
-def test_a_collection_of_somebody_else_is_left_alone(double: Double, store: Store) -> None:
-    with double.state.lock:
-        double.state.create({"class": "Development_lens_g1", "properties": []})
-    for verb in (store.find, store.open, store.exists, store.drop):
-        with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
-            verb("lens-g1")
-    with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
-        store.create("lens-g1", ONE_FIELD)
-    assert store.names() == []
-
-
-def test_two_projects_that_forgot_the_prefix_never_write_into_each_other(
-    double: Double, tmp_path: Path
-) -> None:
-    def project(name: str) -> Store:
-        return open_store(
-            "weaviate", tmp_path / name, ENV, environ=double.environ, owner=lambda: name
-        )
-
-    write(project("one").create("lens-g1", ONE_FIELD), objects(["a"]))
-    for verb in (project("two").open, project("two").drop, project("two").exists):
-        with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
-            verb("lens-g1")
-    with pytest.raises(ConfigError, match="WEAVIATE_PREFIX"):
-        project("two").create("lens-g1", ONE_FIELD)
-    assert project("two").names() == []
-    assert project("one").open("lens-g1").count() == 1
-
-
-def test_projects_with_prefixes_of_their_own_share_a_server(double: Double, tmp_path: Path) -> None:
-    one = opened(double, tmp_path / "1", WEAVIATE_PREFIX="One")
-    two = opened(double, tmp_path / "2", WEAVIATE_PREFIX="Two")
-    write(one.create("lens-g1", ONE_FIELD), objects(["a"]))
-    assert two.names() == []
-    two.create("lens-g1", ONE_FIELD)
-    two.drop("lens-g1")
-    assert one.open("lens-g1").count() == 1
-
-
-def test_indexes_whose_names_differ_only_in_case_are_refused(store: Store) -> None:
-    store.create("lens-g1", ONE_FIELD)
-    with pytest.raises((StoreRefused, ConfigError), match="already exists"):
-        store.create("LENS-g1", ONE_FIELD)

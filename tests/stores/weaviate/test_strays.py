@@ -9,7 +9,15 @@ import pytest
 
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, VECTOR, Index
 from tests.stores.objects import ONE_FIELD, names, objects, vector_of
-from tests.stores.weaviate.doubled import collection_of, found_by, known, opened, slots, write
+from tests.stores.weaviate.doubled import (
+    collection_of,
+    found_by,
+    keys_of,
+    known,
+    opened,
+    slots,
+    write,
+)
 from tests.weaviate_double.server import Double
 from tests.weaviate_double.shard import Stored
 
@@ -36,10 +44,6 @@ def foreign(double: Double, **properties: object) -> bytes:
     id_ = uuid.uuid4().bytes
     collection_of(double).put(id_, Stored(dict(properties), vector_of(7), 0))
     return id_
-
-
-def keys_of(index: Index) -> list[str]:
-    return sorted(key for frame in index.scan() for key in frame[KEY])
 
 
 def test_a_copy_under_a_foreign_id_is_shown_as_a_second_object_and_a_write_removes_it(
