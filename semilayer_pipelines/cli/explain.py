@@ -130,6 +130,7 @@ def _as_json(told: Explanation) -> dict[str, object]:
         "verdict": told.verdict,
         "row": told.row,
         "fault": told.fault,
+        "outside": told.outside,
         "mapped": told.mapped and _mapped_json(told.mapped),
         "embedding": told.embedding and _embedding_json(told.embedding),
         "indexed": told.indexed and _indexed_json(told.indexed),

@@ -114,6 +114,15 @@ class LensConfig(ConfigModel):
             "NULL."
         ),
     ] = ()
+    where: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            pattern=r"^[^\x00]*$",
+            description="Condition on the table's columns, in the source's SQL. A row for which it "
+            "is false or `NULL` is as if it were not there.",
+        ),
+    ] = None
     sync_interval: Annotated[
         SyncInterval | None, Field(description="How often incremental ingest runs.")
     ] = None

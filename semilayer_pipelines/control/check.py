@@ -74,8 +74,8 @@ class LensCheck:
 
         Another model, key, table, tenant or set of fields needs a rebuild (which takes over the
         vectors of equal texts when the model is the same). So do columns whose types the index
-        cannot hold. Another way to fill the same fields, or another database under the same name
-        (`moved`), needs a smart sync.
+        cannot hold. Another way to fill the same fields, another condition on the rows, or another
+        database under the same name (`moved`), needs a smart sync.
         """
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
@@ -83,7 +83,7 @@ class LensCheck:
             return Needs.NOTHING
         if not lens.embedding.same_model(active.config.embedding):
             return Needs.REBUILD
-        if not same_rows(lens, active.config):
+        if not same_rows(lens, active.config, mapping.key):
             return Needs.REBUILD
         index = self._index(active)
         if index is not None and unheld(mapping.fields, index.schema):
@@ -94,7 +94,8 @@ class LensCheck:
                 lens.on_failure is OnFailure.REMOVE
                 and active.config.on_failure is not OnFailure.REMOVE
             )
-            return Needs.SMART_SYNC if moved or left_behind else Needs.NOTHING
+            other_rows = moved or lens.where != active.config.where
+            return Needs.SMART_SYNC if other_rows or left_behind else Needs.NOTHING
         try:
             indexed = self._compiled(active.config, table)
             same_shape = (mapping.fields, mapping.tenant) == (indexed.fields, indexed.tenant)
@@ -148,14 +149,20 @@ class LensCheck:
         table = self._bridge(lens.source).table(lens.table)
         return ", ".join(tracking_columns_of(lens, table))
 
+    def found_key(self, lens: LensConfig) -> tuple[str, ...]:
+        """Return the unique key that stands in for a primary key, empty where it need not."""
+        table = self._bridge(lens.source).table(lens.table)
+        return () if lens.primary_key or table.key else key_of(lens, table)
+
     def refuse_values(self, lens: LensConfig) -> None:
         """Look at some rows, and refuse what the table's description alone cannot tell.
 
         Raises `ConfigError` for dates whose numbers do not say what they count, `SchemaMismatch`
-        for a tracked column that does not sort by time.
+        for a tracked column that does not sort by time and for a condition that is none.
         """
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
+        self._check_where(lens, mapping)
         self._check_dates(lens, table, mapping)
         self._check_order(lens, table, mapping)
 
@@ -175,6 +182,14 @@ class LensCheck:
             project_dir=self.project.settings.root,
         )
 
+    def _check_where(self, lens: LensConfig, mapping: LensMapping) -> None:
+        rows = Selection(lens.table, mapping.key, mapping.key, where=lens.where)
+        try:
+            self._bridge(lens.source).check_where(rows)
+        except SchemaMismatch as error:
+            error.key = "where"
+            raise
+
     def _check_dates(self, lens: LensConfig, table: Table, mapping: LensMapping) -> None:
         dates = {
             plan.name: [column for column in table.columns if column.name in plan.columns]
@@ -184,7 +199,8 @@ class LensCheck:
         names = {column.name for columns in dates.values() for column in columns}
         if not names:
             return
-        wanted = Selection(lens.table, mapping.key, (*mapping.key, *sorted(names - {*mapping.key})))
+        read = (*mapping.key, *sorted(names - {*mapping.key}))
+        wanted = Selection(lens.table, mapping.key, read, where=lens.where)
         rows = self._bridge(lens.source).read_page(wanted, Window(), SAMPLE_ROWS).frame
         for name, columns in dates.items():
             check_epochs(name, lens.fields[name], columns, rows)

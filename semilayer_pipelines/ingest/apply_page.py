@@ -99,7 +99,7 @@ def begin_page(
     if have is not None and rows.height:
         looked_for &= ~rows[KEY].is_in(target.distrusted.implode())
     vectors = begin_vectors(embed, rows, have, looked_for)
-    out = leaving(opened, target.index, mapped, choice.may_hold)
+    out = leaving(opened, target.index, mapped, choice.may_hold, page.outside)
     return Begun(page, mapped, actions.filter(written), vectors, out)
 
 
@@ -288,7 +288,7 @@ def _commit(
         target.check_current(db)
         run.lease.check(db)
         if run.had_failed_rows:
-            there = [*mapped.frame[KEY], *mapped.textless[KEY]]
+            there = [*mapped.frame[KEY], *mapped.textless[KEY], *begun.page.outside]
             failed_rows.clear(db, opened.lens.id, [key for key in there if key not in rejected])
         if failed:
             failed_rows.record(db, opened.lens.id, failed, job_id=run.job_id, now=opened.clock())

@@ -7,6 +7,7 @@ last one publishes.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection
@@ -119,7 +120,7 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
     with opened.registry.begin() as db:
         return generations.open_next(
             db,
-            opened.lens,
+            replace(opened.lens, config=opened.as_built),
             index_name=partial(generations.index_name, opened.lens),
             mapping_fingerprint=opened.mapping.fingerprint,
             model_fingerprint=opened.embedder.fingerprint,
@@ -135,7 +136,8 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
 
 def _fits(opened: OpenLens, generation: Generation) -> bool:
     return (
-        same_rows(generation.config, opened.lens.config)
+        same_rows(opened.lens.config, generation.config, opened.selection.key)
+        and generation.config.where == opened.lens.config.where
         and generation.mapping_fingerprint == opened.mapping.fingerprint
         and generation.model_fingerprint == opened.embedder.fingerprint
     )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from semilayer_pipelines.bridges.protocol import Bridge, Selection
+from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.mapping.columns import key_of, tracking_columns_of
 from semilayer_pipelines.mapping.compile import compile_mapping
@@ -35,6 +36,14 @@ class OpenLens:
     store: Store
     clock: Clock
 
+    @property
+    def as_built(self) -> LensConfig:
+        """The lens's configuration as its index keeps it: with its key, though the table has one.
+
+        The table may get another key later, which is no key of what is indexed.
+        """
+        return self.lens.config.model_copy(update={"primary_key": self.selection.key})
+
 
 @contextmanager
 def open_lens(project: Project, lens: Lens) -> Iterator[OpenLens]:
@@ -61,7 +70,7 @@ def open_lens(project: Project, lens: Lens) -> Iterator[OpenLens]:
             lens=lens,
             registry=project.registry,
             bridge=bridge,
-            selection=Selection(lens.config.table, key, mapping.columns),
+            selection=Selection(lens.config.table, key, mapping.columns, where=lens.config.where),
             tracked=tracking_columns_of(lens.config, table),
             mapping=mapping,
             embedder=embedder,

@@ -17,6 +17,7 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.embedders.rate import keep_rate
 from semilayer_pipelines.errors import (
     Fenced,
+    FieldsChanged,
     IndexDropped,
     NotFound,
     Refused,
@@ -42,6 +43,7 @@ from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.stored_fields import require_held
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.written_index import written_index
+from semilayer_pipelines.mapping.columns import same_rows
 from semilayer_pipelines.one_model import require_dimension, require_model
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
@@ -221,6 +223,7 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
             lens=opened.lens.name,
         )
     require_model(generation.model_fingerprint, opened.embedder.fingerprint, lens=opened.lens.name)
+    _refuse_another_key(opened, generation)
     target = Target(opened, generation)
     _refuse_another_dimension(target)
     if target.index is not None:
@@ -236,6 +239,20 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
         opened.registry.transact(target.check_current)
         raise
     return _outcome(opened, run, RunEnd.COMPLETED if complete else RunEnd.PAUSED, generation)
+
+
+def _refuse_another_key(opened: OpenLens, generation: Generation) -> None:
+    """Raise `FieldsChanged` when the table tells its rows apart by another key than the index."""
+    config, key = opened.lens.config, opened.selection.key
+    if not same_rows(config, generation.config, key):
+        before = ", ".join(generation.config.primary_key)
+        raise FieldsChanged(
+            f"The key of table {config.table!r} is {', '.join(key)} now, and the index knows its "
+            f"rows by {before}.",
+            cure=f"It needs a rebuild: `semilayer resume --lens {opened.lens.name}`. Or name the "
+            "old one as 'primaryKey' and push.",
+            lens=opened.lens.name,
+        )
 
 
 def _refuse_another_dimension(target: Target) -> None:

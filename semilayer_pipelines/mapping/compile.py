@@ -74,10 +74,11 @@ def _sources(name: str, field: FieldConfig) -> tuple[str, ...]:
 
 def _check_columns(config: LensConfig, table: Table, key: tuple[str, ...]) -> None:
     known = [column.name for column in table.columns]
+    own = [table.rowid.name] if table.rowid else []
     problems = [
         f"key column {column!r} does not exist{nearest(column, known)}"
         for column in key
-        if column not in known
+        if column not in (*known, *own)
     ]
     if not key:
         problems.append("it has no primary key; name one with 'primaryKey'")

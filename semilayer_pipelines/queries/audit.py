@@ -25,6 +25,7 @@ from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.ingest.written_index import written_index
+from semilayer_pipelines.mapping.columns import same_rows
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.one_model import not_of_one_model
 from semilayer_pipelines.project import Project
@@ -242,6 +243,8 @@ class _Auditor:
         if reasons := self._unheld():
             cure = f"It needs a rebuild: `semilayer push --rebuild --lens {lens.name}`."
             found.append(" ".join([*reasons, cure]))
+        elif not same_rows(self._opened.lens.config, generation.config, self._opened.selection.key):
+            found.append("The key of its table is another one now. It needs a rebuild.")
         elif lens.needs is Needs.REBUILD:
             found.append("The lens was pushed with another model, key, table or fields.")
         found += not_of_one_model(

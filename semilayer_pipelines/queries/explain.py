@@ -6,7 +6,7 @@ Nothing is written. The text is embedded once, to see what the model reads of it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -99,7 +99,7 @@ class Explanation:
 
     `fault` is why the row cannot be mapped, or the id be a row's. `unread`: the row is there, and
     the source cannot read it. `leaves`: the index has an object that the row must not have any
-    more.
+    more. `outside`: the row is there, and the lens's `where` leaves it out.
     """
 
     lens: str
@@ -114,6 +114,7 @@ class Explanation:
     failed: FailedRow | None
     unread: str | None = None
     leaves: bool = False
+    outside: bool = False
 
     @property
     def verdict(self) -> str:
@@ -122,6 +123,9 @@ class Explanation:
             return "It was named and its row was not there; it is looked for again."
         if self.pending:
             return "A change of it was accepted and waits to be applied."
+        if self.outside:
+            then = "" if self.indexed is None else "; the next sync takes its vector out"
+            return f"The lens leaves it out: its 'where' is not true for it{then}."
         match self.row or self.unread, self.indexed:
             case None, None:
                 return "Neither the source nor the index has it."
@@ -176,9 +180,14 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         with project.registry.read() as db:
             pending = changes.waiting(db, lens.id, [id, key], changes.latest_seq(db, lens.id))
             failed = failed_rows.get(db, lens.id, key) or failed_rows.get(db, lens.id, id)
+        outside = key in found.outside
+        if outside:
+            # Shown, and not mapped.
+            found = opened.bridge.read_rows(replace(opened.selection, where=None), [id])
         rows = found.frame.filter(key_texts(found.frame, opened.selection.key) == key)
         unread = {one: why for one, why in found.refused.items() if one == key}
-        applied = map_page(opened, Page(rows, 0, 0, 0.0, refused=unread))
+        chosen = rows.clear() if outside else rows
+        applied = map_page(opened, Page(chosen, 0, 0, 0.0, refused={} if outside else unread))
         stored = index.get(key) if index else None
         mapped = _mapped(applied.frame) or _mapped(applied.textless, textless=True)
         left = leaving(opened, index, applied, all_of)
@@ -199,6 +208,7 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
             failed=failed,
             unread=unread.get(key),
             leaves=key in (*left.at_once, *left.others),
+            outside=outside,
         )
 
 
