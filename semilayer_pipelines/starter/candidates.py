@@ -76,7 +76,8 @@ class CandidateField:
 class Candidate:
     """A lens that a table could have.
 
-    `left_out` are columns that look like secrets; `personal` are kept and not embedded.
+    `left_out` are columns that look like secrets; `personal` are kept and not embedded. `numbered`:
+    its key is the number that the database itself gives each row.
     """
 
     table: str
@@ -86,6 +87,7 @@ class Candidate:
     fields: tuple[CandidateField, ...]
     left_out: tuple[str, ...]
     personal: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 def candidate(
@@ -131,6 +133,7 @@ def candidate(
         fields=_fields(columns, dates, prose or [_longest(sample, texts)]),
         left_out=tuple(c.name for c in table.columns if is_secret(c.name)),
         personal=personal,
+        numbered=identity == own,
     )
 
 
