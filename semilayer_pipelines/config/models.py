@@ -104,7 +104,10 @@ class LensConfig(ConfigModel):
     table: Annotated[str, Field(min_length=1, description="Table or view; may be `schema.table`.")]
     primary_key: Annotated[
         tuple[str, ...],
-        Field(description="Key column, or a list in key order; the table's own by default."),
+        Field(
+            description="Key column, or a list in key order; by default the table's primary key or "
+            "else a unique index without `NULL`. `rowid` is SQLite's own number of a row."
+        ),
     ] = ()
     change_tracking_column: Annotated[
         tuple[str, ...],
@@ -120,7 +123,7 @@ class LensConfig(ConfigModel):
             min_length=1,
             pattern=r"^[^\x00]*$",
             description="Condition on the table's columns, in the source's SQL. A row for which it "
-            "is false or `NULL` is as if it were not there.",
+            "is false or `NULL` is as if it were not there: `status = 'published'`.",
         ),
     ] = None
     sync_interval: Annotated[

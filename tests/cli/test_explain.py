@@ -62,7 +62,7 @@ def test_the_keys_of_the_document_are_those_that_programs_read(served: Folder) -
     failed = served.json("explain", "items", "4")
 
     assert list(whole) == [
-        *("lens", "id", "key", "verdict", "row", "fault"),
+        *("lens", "id", "key", "verdict", "row", "fault", "outside"),
         *("mapped", "embedding", "indexed", "pending", "failed"),
     ]
     assert list(failed) == list(whole)

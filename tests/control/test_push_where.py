@@ -46,6 +46,10 @@ def lab(tmp_path: Path) -> Lab:
     return lab
 
 
+def needs(lab: Lab) -> Needs:
+    return lab.lens.needs
+
+
 def pushed(lab: Lab, where: str) -> Plan:
     file = lab.project.settings.config
     file.write_text(FILE.format(database=lab.database, where=where), encoding="utf-8")
@@ -98,13 +102,13 @@ def test_a_change_of_the_condition_says_that_a_smart_sync_is_needed(lab: Lab) ->
     lab.full()
     lab.push(where="id > 3")
 
-    assert lab.lens.needs is Needs.SMART_SYNC
+    assert needs(lab) is Needs.SMART_SYNC
     lab.sync(confirmed=True)
-    assert lab.lens.needs is Needs.NOTHING
+    assert needs(lab) is Needs.NOTHING
 
     # One that is written in another way may mean something else.
     lab.push(where="id > 3 ")
-    assert lab.lens.needs is Needs.SMART_SYNC
+    assert needs(lab) is Needs.SMART_SYNC
 
 
 def test_a_table_that_was_altered_is_told_by_the_next_job_and_nothing_is_deleted(

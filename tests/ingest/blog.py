@@ -10,6 +10,7 @@ from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.lenses import Needs
 from semilayer_pipelines.stores.protocol import KEY
 from tests.clock import Clock
 from tests.lab import ENV, Lab
@@ -96,6 +97,10 @@ class Blog:
     def buffered(self) -> int:
         with self.lab.project.registry.read() as db:
             return changes.buffered(db, self.lab.lens.id)
+
+    def needs(self) -> Needs:
+        """Return what would bring the index in sync with the lens."""
+        return self.lab.lens.needs
 
     @property
     def indexed(self) -> list[int]:

@@ -63,10 +63,10 @@ def test_rows_are_known_by_a_unique_index_that_every_row_is_in(goods: Blog) -> N
 
 def test_naming_the_key_that_was_found_needs_nothing(goods: Blog) -> None:
     push(goods, primaryKey="code")
-    assert goods.lab.lens.needs is Needs.NOTHING
+    assert goods.needs() is Needs.NOTHING
 
     push(goods, primaryKey="nr")
-    assert goods.lab.lens.needs is Needs.REBUILD
+    assert goods.needs() is Needs.REBUILD
 
 
 def test_a_key_that_the_table_gets_later_is_for_the_next_index(goods: Blog) -> None:
@@ -76,7 +76,7 @@ def test_a_key_that_the_table_gets_later_is_for_the_next_index(goods: Blog) -> N
     # Nothing is written under keys of two kinds.
     with pytest.raises(FieldsChanged, match=r"key of table 'goods' is nr now.*by code"):
         goods.lab.run(goods.lab.request(Mode.SMART_SYNC))
-    assert goods.lab.lens.needs is Needs.REBUILD
+    assert goods.needs() is Needs.REBUILD
     assert keys(goods.lab) == {f"c{n}" for n in range(10)}
 
     # The index is kept in sync as it was built, until it is rebuilt.
@@ -86,7 +86,7 @@ def test_a_key_that_the_table_gets_later_is_for_the_next_index(goods: Blog) -> N
 
     goods.lab.full()
     assert keys(goods.lab) == {str(n) for n in range(10)}
-    assert goods.lab.lens.needs is Needs.NOTHING
+    assert goods.needs() is Needs.NOTHING
 
 
 def test_a_push_sees_that_the_table_has_another_key(goods: Blog) -> None:
@@ -94,12 +94,12 @@ def test_a_push_sees_that_the_table_has_another_key(goods: Blog) -> None:
 
     push(goods)
 
-    assert goods.lab.lens.needs is Needs.REBUILD
+    assert goods.needs() is Needs.REBUILD
     found = audit(goods.lab.project, goods.lab.lens).found
     assert not any(one.count for one in found.values()), "it is not kept as it was built"
 
     push(goods, primaryKey="code")
-    assert goods.lab.lens.needs is Needs.NOTHING
+    assert goods.needs() is Needs.NOTHING
 
 
 def test_an_index_of_an_older_version_does_not_say_its_key_and_goes_on(goods: Blog) -> None:
@@ -116,7 +116,7 @@ def test_an_index_of_an_older_version_does_not_say_its_key_and_goes_on(goods: Bl
     push(goods)
     goods.lab.sync()
 
-    assert goods.lab.lens.needs is Needs.NOTHING
+    assert goods.needs() is Needs.NOTHING
     assert keys(goods.lab) == {f"c{n}" for n in range(10)}
 
 

@@ -125,7 +125,7 @@ def test_time_passes_for_smart_sync_and_not_for_incremental(blog: Blog) -> None:
 def test_another_condition_needs_a_smart_sync_and_no_rebuild(blog: Blog) -> None:
     blog.settle()
     blog.pushed(where="status = 'draft' OR id < 10")
-    assert blog.lab.lens.needs is Needs.SMART_SYNC
+    assert blog.needs() is Needs.SMART_SYNC
 
     # Until then what moves is decided by the new one.
     blog.write("title = 'moved'", 12, 13)
@@ -137,11 +137,11 @@ def test_another_condition_needs_a_smart_sync_and_no_rebuild(blog: Blog) -> None
     assert blog.indexed == wanted
     # Nobody missed them: nobody wrote to them.
     assert counts.missed_updates == 0
-    assert blog.lab.lens.needs is Needs.NOTHING
+    assert blog.needs() is Needs.NOTHING
 
     # Written in another way it is another condition, and taken out it is one more.
     blog.pushed(where=None)
-    assert blog.lab.lens.needs is Needs.SMART_SYNC
+    assert blog.needs() is Needs.SMART_SYNC
     blog.lab.sync()
     assert blog.indexed == list(range(ROWS))
 
@@ -300,8 +300,8 @@ def test_a_row_that_leaves_is_found_by_no_tenant(
     way(blog.lab, [0, 3, 4, 6])
 
     def of(team: str) -> list[int]:
-        asked = {"env": ENV, "limit": 50, "where": {"team": team}}
-        return sorted(int(hit.id) for hit in search(blog.lab.project, "items", "post", **asked))
+        hits = search(blog.lab.project, "items", "post", env=ENV, limit=50, where={"team": team})
+        return sorted(int(hit.id) for hit in hits)
 
     found = {team: of(team) for team in ("t0", "t1")}
     assert found == {"t0": [4, 12, 18, 24], "t1": [6, 9, 15, 21, 27]}
