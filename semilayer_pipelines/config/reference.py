@@ -114,6 +114,7 @@ source: main
 table: public.kb_articles
 primaryKey: [tenant, id]
 changeTrackingColumn: updated_at
+where: status = 'published'
 syncInterval: 5m
 smartSyncInterval: 24h
 shards: 8

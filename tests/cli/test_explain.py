@@ -163,3 +163,15 @@ def test_a_row_that_cannot_be_mapped_is_listed_explained_and_tried_again(served:
 def test_there_is_nothing_to_retry_where_nothing_failed(served: Folder) -> None:
     assert served.run("failed", "--retry").stdout.strip() == "No row is set aside."
     assert len(served.json("jobs")) == 1
+
+
+def test_a_row_that_the_condition_leaves_out_is_shown_and_said_so(served: Folder) -> None:
+    served.write(lenses={"items": {"where": "id <> 7"}})
+    served.run("push")
+
+    shown = served.run("explain", "items", "7").stdout
+
+    assert "The lens leaves it out: its 'where' is not true for it; the next sync takes" in shown
+    assert "source row\n  id" in shown
+    assert served.json("explain", "items", "7")["outside"]
+    assert not served.json("explain", "items", "8")["outside"]
