@@ -170,6 +170,15 @@ class LensConfig(ConfigModel):
         ),
     ] = OnFailure.KEEP
     embedding: Annotated[EmbeddingConfig, Field(description="The model.")] = EmbeddingConfig()
+    rerank: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Cross-encoder that puts the best 50 hits of a search in order: a name on "
+            "the hub, such as `cross-encoder/ms-marco-MiniLM-L6-v2`, or a path. None by default. "
+            "It takes effect with the push.",
+        ),
+    ] = None
     fields: Annotated[
         dict[str, FieldConfig], Field(min_length=1, description="Field name to field.")
     ]

@@ -15,6 +15,7 @@ from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.config.problems import TRANSFORMS
+from semilayer_pipelines.config.prompts import PromptsConfig, RequestConfig
 from semilayer_pipelines.config.schema import json_schema
 
 __all__ = ["EXAMPLES", "reference"]
@@ -129,6 +130,14 @@ url: http://localhost:8080/v1
 model: text-embedding-3-small
 apiKey: ${EMBEDDING_KEY}
 """,
+    "prompts": """\
+query: "Represent this sentence for searching relevant passages: "
+passage: ""
+""",
+    "request": """\
+query: {input_type: query}
+passage: {input_type: document}
+""",
     "field": """\
 type: text
 from: [first_name, last_name]
@@ -145,6 +154,8 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("source", "`sources.<name>`", SourceConfig),
     ("lens", "`lenses.<name>`", LensConfig),
     ("embedding", "`lenses.<name>.embedding`", EmbeddingConfig),
+    ("prompts", "`lenses.<name>.embedding.prompts`", PromptsConfig),
+    ("request", "`lenses.<name>.embedding.request`", RequestConfig),
     ("field", "`lenses.<name>.fields.<field>`", FieldConfig),
 )
 

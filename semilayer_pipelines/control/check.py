@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
+from semilayer_pipelines.embedders import check_embedding, known_build
+from semilayer_pipelines.embedders.reranker import check_reranker
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceUnreachable, Transient
+from semilayer_pipelines.ingest.built_with import built_with, prompts_advice
 from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.mapping.columns import (
     DEFAULT_TRACKING_COLUMN,
@@ -81,7 +84,7 @@ class LensCheck:
         mapping = self._compiled(lens, table)
         if active is None:
             return Needs.NOTHING
-        if not lens.embedding.same_model(active.config.embedding):
+        if not self._same_vectors(lens, active):
             return Needs.REBUILD
         if not same_rows(lens, active.config, mapping.key):
             return Needs.REBUILD
@@ -104,14 +107,30 @@ class LensCheck:
             same_shape = False
         return Needs.SMART_SYNC if same_shape else Needs.REBUILD
 
+    def _same_vectors(self, lens: LensConfig, active: Generation) -> bool:
+        """Say whether an index has the vectors that the lens asks for.
+
+        One that was built before its model's own prompt was used keeps its vectors; that a lens
+        says something else than before is another matter.
+        """
+        if not lens.embedding.same_model(active.config.embedding):
+            return False
+        asked, was = lens.embedding.prompts.passage, active.config.embedding.prompts.passage
+        return asked == was or known_build(lens.embedding) == built_with(active)
+
     def hidden(self, lens: LensConfig) -> HiddenRows | None:
         """Return why the source may hide rows of the lens's table; `None` when it shows all."""
         return self._bridge(lens.source).hides_rows(lens.table)
 
-    def advice(self, active: Generation | None) -> str | None:
+    def advice(self, lens: LensConfig, active: Generation | None) -> str | None:
         """Return what a rebuild would better of an index; `None` for nothing, and without one."""
+        if active is None:
+            return None
+        told = prompts_advice(lens.embedding, active)
+        if told is not None:
+            return told
         try:
-            index = None if active is None else self._index(active)
+            index = self._index(active)
             return None if index is None else index.advice()
         except SemilayerError:
             return None
@@ -158,13 +177,17 @@ class LensCheck:
         """Look at some rows, and refuse what the table's description alone cannot tell.
 
         Raises `ConfigError` for dates whose numbers do not say what they count, `SchemaMismatch`
-        for a tracked column that does not sort by time and for a condition that is none.
+        for a tracked column that does not sort by time and for a condition that is none, and what is
+        told of models by their files.
         """
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
         self._check_where(lens, mapping)
         self._check_dates(lens, table, mapping)
         self._check_order(lens, table, mapping)
+        check_embedding(lens.embedding)
+        if lens.rerank is not None:
+            check_reranker(lens.rerank)
 
     def _compiled(self, lens: LensConfig, table: Table) -> LensMapping:
         if not tracking_columns_of(lens, table) and lens.sync_interval is not None:
@@ -178,6 +201,7 @@ class LensCheck:
             lens,
             table,
             key=key_of(lens, table),
+            # Names no index here, and has to be a model that there can be.
             model_fingerprint=self.project.embedder(lens.embedding).fingerprint,
             project_dir=self.project.settings.root,
         )

@@ -177,7 +177,7 @@ def _compare(
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
         active = seen.active.get(name)
         needs = check.needs_still(known, active)
-        advice = None if needs is Needs.REBUILD else check.advice(active)
+        advice = None if needs is Needs.REBUILD else check.advice(lens, active)
         return LensPush(name, PushAction.UNCHANGED, lens, needs, advice=advice)
     try:
         check.refuse_values(lens)

@@ -124,6 +124,7 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
             index_name=partial(generations.index_name, opened.lens),
             mapping_fingerprint=opened.mapping.fingerprint,
             model_fingerprint=opened.embedder.fingerprint,
+            passage_prompt=opened.built.passage_prompt,
             bounds=bounds,
             job_id=run.job_id,
             change_seq=seq,

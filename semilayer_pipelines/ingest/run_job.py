@@ -28,6 +28,7 @@ from semilayer_pipelines.errors import (
     Transient,
 )
 from semilayer_pipelines.ingest import job_outcome
+from semilayer_pipelines.ingest.built_with import built_with
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.incremental import run_incremental
@@ -178,7 +179,7 @@ def _once(project: Project, run: Run, job: Job, shard: int | None) -> Outcome:
     run.watch.begin(lens.config_hash)
     if job.mode is not Mode.FULL:
         lens = as_indexed(project, lens)
-    with open_lens(project, lens) as opened:
+    with open_lens(project, lens, new_index=job.mode is Mode.FULL) as opened:
         _note_tracked(opened)
         outcome = _dispatch(opened, run, job, shard)
         try:
@@ -222,6 +223,8 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
             cure=f"Start the first ingest: `semilayer resume --lens {opened.lens.name}`.",
             lens=opened.lens.name,
         )
+    if built_with(generation) != opened.built:
+        raise StartOver  # a rebuild was published since the lens was opened
     require_model(generation.model_fingerprint, opened.embedder.fingerprint, lens=opened.lens.name)
     _refuse_another_key(opened, generation)
     target = Target(opened, generation)

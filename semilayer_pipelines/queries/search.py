@@ -16,6 +16,8 @@ from semilayer_pipelines.errors import IndexDamaged, NotFound, Refused
 from semilayer_pipelines.http.contract import MAX_RESULTS
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.question import question_vector
+from semilayer_pipelines.queries.rerank import reranking
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, Index
@@ -59,9 +61,11 @@ def search(
         index = _index(project, env, active)
         if index is None:
             return []
-        vector = project.embedder(active.config.embedding).embed([text]).vectors[0]
-        found = index.search(vector.tolist(), limit=min(limit, MAX_RESULTS), where=conditions)
-    return _hits(found, active)
+        limit = min(limit, MAX_RESULTS)
+        second = reranking(project, active)
+        vector = question_vector(project, active, text)
+        found = index.search(vector, limit=second.candidates(limit), where=conditions)
+    return second.ranked(text, _hits(found, active), limit)
 
 
 def similar(
