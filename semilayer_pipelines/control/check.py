@@ -86,7 +86,7 @@ class LensCheck:
         if not same_rows(lens, active.config):
             return Needs.REBUILD
         index = self._index(active)
-        if index is not None and unheld(mapping.fields, index.schema):
+        if index is not None and unheld(mapping, index.schema):
             return Needs.REBUILD
         if mapping.fingerprint == active.mapping_fingerprint:
             # Vectors of rows that were set aside before.
