@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +31,7 @@ def ranked_by_words(
             )
     if not asked.query:
         raise Refused("keyword search (bm25) must have query set")
-    scores: Counter[bytes] = Counter()
+    scores: defaultdict[bytes, float] = defaultdict(float)
     for name in names:
         for id_, score in _of_property(searchable[name], config, objects, asked.query).items():
             scores[id_] += score
@@ -51,7 +51,7 @@ def _of_property(
     words = {id_: Counter(cut(text)) for id_, text in texts.items()}
     mean = sum(map(Counter.total, words.values())) / max(1, len(words))
     k1, b = told["bm25"]["k1"], told["bm25"]["b"]
-    scores: Counter[bytes] = Counter()
+    scores: defaultdict[bytes, float] = defaultdict(float)
     for word, times in Counter(cut(query)).items():
         having = [id_ for id_, own in words.items() if word in own]
         rarity = math.log(1 + (len(objects) - len(having) + 0.5) / (len(having) + 0.5))

@@ -27,7 +27,7 @@ def filled(server: Server, tokenization: str, *, preset: str = "none") -> Any:
     status, said = server.ask("POST", "/schema", declared)
     assert status == 200, said
     made = server.client.collections.use(server.name("texts"))
-    objects = [
+    objects: list[DataObject[Any, Any]] = [
         DataObject(properties={"words": text, "kept": text, "number": at}, uuid=id_of(at))
         for at, text in enumerate(TEXTS)
     ]
