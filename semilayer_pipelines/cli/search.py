@@ -31,7 +31,7 @@ SHOWN_CHARACTERS = 100
 )
 @click.option(
     "--mode",
-    type=click.Choice(list(SearchMode)),
+    type=click.Choice([mode.value for mode in SearchMode]),
     help="By meaning, by words, or both; hybrid where the lens has keywords, else semantic.",
 )
 @click.option(
@@ -46,7 +46,7 @@ def search(
     words: tuple[str, ...],
     lens: str | None,
     limit: int,
-    mode: SearchMode | None,
+    mode: str | None,
     min_score: float | None,
     where: str | None,
     env: str,

@@ -85,7 +85,7 @@ class FieldConfig(ConfigModel):
     ] = None
 
     keyword: Annotated[
-        bool | Literal["exact"],
+        Literal[True, False, "exact"],
         Field(
             description="`true`: a search finds its words as they are written. `exact` for names "
             "and codes: a search for the whole value also puts the row first. For `text` and "

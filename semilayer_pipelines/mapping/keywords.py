@@ -43,7 +43,7 @@ def _tokens(values: pl.Series, *, names: bool) -> pl.Series:
         return token_texts(values, names=names)
     # Each element is a text of its own, and perhaps a name.
     rows = pl.DataFrame({_ROW: pl.int_range(len(values), eager=True), WORDS: values})
-    elements = rows.explode(WORDS)
+    elements = rows.explode(WORDS, empty_as_null=True, keep_nulls=True)
     told = elements.with_columns(token_texts(elements[WORDS], names=names).alias(WORDS))
     joined = told.group_by(_ROW, maintain_order=True).agg(pl.col(WORDS).drop_nulls().str.join(" "))
     return joined[WORDS].replace("", None)

@@ -106,8 +106,8 @@ def token_texts(texts: pl.Series, *, names: bool) -> pl.Series:
     With `names` each text that is short enough has its name among them.
     """
     pieces = _pieces(_known(texts))
-    columns = pieces.columns if names else [name for name in pieces.columns if name != "name"]
-    joined = pieces.select(_together([pl.col(name) for name in columns]).alias("tokens"))
+    columns = [pl.col(each) for each in pieces.columns if names or each != "name"]
+    joined = pieces.select(_together(columns).alias("tokens"))
     return _cut(joined["tokens"]).replace("", None)
 
 

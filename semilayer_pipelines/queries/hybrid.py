@@ -1,9 +1,11 @@
-"""A search by meaning and by words at the same time, and the rows that the query names first.
+"""A search by words, and one by meaning and by words at the same time.
 
-Two rankings alone serve a question in words well, and a code badly. The row that has the code leads
-one list, and is nowhere in the other, where the vectors of codes say nothing. A row that is second
-by words for a part of the code, and somewhere by meaning, would come before it. So rows that the
-query names outright are a third list.
+Rankings alone serve a question in words well, and a code badly. By words, a row that mentions a
+code five times comes before the row that has it for a name. By meaning, the vectors of codes say
+nothing; so a row that has half of the code, and is somewhere in both lists, comes before the one
+that leads the one list and is absent from the other. Rows that the query names outright are
+therefore looked for by themselves. By words they come first, and to the fusion they are a third
+list.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import KEY, SCORE, Index
 from semilayer_pipelines.stores.where import Condition
 
-__all__ = ["BM25", "CANDIDATES", "MOST_NAMED", "SIMILARITY", "hybrid"]
+__all__ = ["BM25", "CANDIDATES", "MOST_NAMED", "SIMILARITY", "by_words", "hybrid"]
 
 SIMILARITY, BM25 = "\0similarity", "\0bm25"
 
@@ -44,25 +46,41 @@ def hybrid(
     and the fields.
     """
     tokens, most = query_tokens(text), max(CANDIDATES, 2 * limit)
-
-    def by_words() -> tuple[pl.DataFrame, list[str]]:
-        found = index.search_words(tokens.words, limit=most, where=where)
-        return found, _named(index, tokens, where) if found.height else []
-
     with threads(1) as beside:
-        under_way = beside.submit(by_words)
+        under_way = beside.submit(_by_words, index, tokens, most, where)
         meant = by_meaning(index, most)
         worded, called = under_way.result()
     rankings = [meant[KEY].to_list(), worded[KEY].to_list(), *([called] if called else [])]
     best = list(fused(rankings).items())[:limit]
     scores = pl.DataFrame(best, {KEY: pl.String, SCORE: pl.Float32}, orient="row")
-    rows = pl.concat([meant, worded]).drop(SCORE).unique(KEY, keep="first")
+    fields = pl.concat([meant, worded.select(meant.columns)]).drop(SCORE).unique(KEY, keep="first")
     return (
-        scores.join(rows, on=KEY, maintain_order="left")
+        scores.join(fields, on=KEY, maintain_order="left")
         .join(meant.select(KEY, pl.col(SCORE).alias(SIMILARITY)), on=KEY, how="left")
-        .join(worded.select(KEY, pl.col(SCORE).alias(BM25)), on=KEY, how="left")
+        .join(worded.select(KEY, BM25), on=KEY, how="left")
         .sort(SCORE, KEY, descending=[True, False])
     )
+
+
+def by_words(index: Index, text: str, *, limit: int, where: Sequence[Condition]) -> pl.DataFrame:
+    """Return the rows that have words of a text: KEY, SCORE, BM25 and the fields, the best first.
+
+    SCORE is BM25's. To that of a row which the query names outright, the best of all is added.
+    """
+    found, _ = _by_words(index, query_tokens(text), max(CANDIDATES, limit), where)
+    return found.head(limit)
+
+
+def _by_words(
+    index: Index, tokens: QueryTokens, limit: int, where: Sequence[Condition]
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return what `by_words` does, and the keys of the rows that the query names."""
+    found = index.search_words(tokens.words, limit=limit, where=where)
+    found = found.with_columns(pl.col(SCORE).alias(BM25))
+    called = _named(index, tokens, where) if found.height else []
+    more = pl.when(pl.col(KEY).is_in(called)).then(pl.col(BM25).max()).otherwise(0.0)
+    scored = found.with_columns((pl.col(BM25) + more).cast(pl.Float32).alias(SCORE))
+    return scored.sort(SCORE, KEY, descending=[True, False]), called
 
 
 def _named(index: Index, tokens: QueryTokens, where: Sequence[Condition]) -> list[str]:

@@ -17,9 +17,8 @@ from semilayer_pipelines.errors import ConfigError, IndexDamaged, NotFound, Refu
 from semilayer_pipelines.http.contract import MAX_RESULTS, SearchMode
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.keywords import has_keywords
-from semilayer_pipelines.mapping.tokens import query_tokens
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.queries.hybrid import BM25, SIMILARITY, hybrid
+from semilayer_pipelines.queries.hybrid import BM25, SIMILARITY, by_words, hybrid
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, Index
@@ -32,9 +31,9 @@ __all__ = ["Found", "Hit", "find", "search", "similar"]
 class Hit:
     """A row that was found: its key in the source, its score and its fields.
 
-    `score` is a cosine in mode `semantic`, BM25's in `keyword`, and in `hybrid` a share of the best
-    possible rank, from 0 to 1. `similarity` (cosine) and `bm25` tell what each half said of the
-    row, `None` where it did not name it.
+    `score` is a cosine in mode `semantic`. In `keyword` it is BM25's, to which the best is added
+    for a row that the query names. In `hybrid` it is a share of the best possible rank, from 0 to
+    1. `similarity` (cosine) and `bm25` tell what each half said, `None` where it found no such row.
     """
 
     id: str
@@ -108,10 +107,9 @@ def find(
             return Found(chosen, [])
         match chosen:
             case SearchMode.SEMANTIC:
-                found = _with(SIMILARITY, by_meaning(index, limit))
+                found = by_meaning(index, limit).with_columns(pl.col(SCORE).alias(SIMILARITY))
             case SearchMode.KEYWORD:
-                words = query_tokens(text).words
-                found = _with(BM25, index.search_words(words, limit=limit, where=conditions))
+                found = by_words(index, text, limit=limit, where=conditions)
             case SearchMode.HYBRID:
                 found = hybrid(index, text, by_meaning, limit=limit, where=conditions)
     if min_score is not None:
@@ -183,8 +181,8 @@ def similar(
     # One more, because the row is the nearest to itself, unless `where` leaves it out.
     with _said_of(lens):
         found = index.search(vector, limit=limit + 1, where=conditions)
-    found = _with(SIMILARITY, found.filter(pl.col(KEY) != id).head(limit))
-    return _hits(found, active)
+    others = found.filter(pl.col(KEY) != id).head(limit)
+    return _hits(others.with_columns(pl.col(SCORE).alias(SIMILARITY)), active)
 
 
 def _active(project: Project, env: str, lens_name: str) -> Generation:
@@ -216,10 +214,6 @@ def _said_of(lens_name: str) -> Iterator[None]:
     except IndexDamaged as error:
         error.lens = lens_name
         raise
-
-
-def _with(name: str, found: pl.DataFrame) -> pl.DataFrame:
-    return found.with_columns(pl.col(SCORE).alias(name))
 
 
 def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:

@@ -65,7 +65,7 @@ def test_a_text_is_found_by_what_stands_in_it(text: str, queries: list[str]) -> 
 @pytest.mark.parametrize(
     ("text", "queries"),
     [
-        ("Fix for ERR_4711-b", ["471", "711", "err_47"]),
+        ("Fix for ERR_4711-b", ["471", "711"]),
         ("libfoo2t64", ["lib", "foo"]),
         ("the cat", ["category", "th"]),
         ("東京都", ["京東", "大阪"]),
