@@ -45,6 +45,7 @@ BENCHMARKS = {
     "weaviate": ("benchmarks.weaviate", "run"),
     "freshness": ("benchmarks.freshness", "run"),
     "fairness": ("benchmarks.fairness", "run"),
+    "retrieval": ("benchmarks.retrieval", "run"),
     "recall": ("benchmarks.recall", "run"),
     "memory": ("benchmarks.memory", "run_small"),
     "million": ("benchmarks.memory", "run_large"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,6 +80,8 @@ def _show(told: Explanation) -> None:
             f"{indexed.generation}, shard {indexed.shard}"
             + (", hidden: no search finds it" if indexed.hidden else "")
         )
+    if indexed and indexed.words is not None:
+        say(f"keywords     {_words(indexed.words)}")
     for change in told.pending:
         say(f"pending      {change.action.value}, number {change.seq} of the buffer")
     if failed:
@@ -90,6 +93,11 @@ def _show(told: Explanation) -> None:
 
 def _because(fault: str | None) -> str:
     return f" (its id is {fault})" if fault else ""
+
+
+def _words(words: Sequence[str]) -> str:
+    shown = textwrap.shorten(" ".join(words), SHOWN_CHARACTERS, placeholder=" …")
+    return f"{len(words):,}: {shown}" if words else "none: no search by keyword finds it"
 
 
 def _model(embedding: FreshVector) -> str:
@@ -169,6 +177,7 @@ def _indexed_json(indexed: Indexed) -> dict[str, object]:
         "job": indexed.job_id,
         "objects": indexed.objects,
         "hidden": indexed.hidden,
+        "keywords": indexed.words,
     }
 
 

@@ -181,6 +181,8 @@ def _next(lens: LensPush) -> str:
         why = "what is indexed changed; a smart sync brings it in sync"
     elif concern_embedding(lens.edits, searchable):
         why = "what is embedded changed; its index needs a rebuild"
+    elif any(edit.path[-1] == "keyword" for edit in lens.edits):
+        why = "its keywords need a rebuild, which takes all vectors over"
     else:
         why = "its index needs a rebuild"
     return f"  {why}: {cure.format(name=lens.name)}"

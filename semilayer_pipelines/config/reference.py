@@ -208,7 +208,8 @@ def _type(about: dict[str, Any], schema: dict[str, Any]) -> str:
             named = [_type(form, schema) for form in forms if form.get("type") != "null"]
             return " or ".join(dict.fromkeys(named))
         case {"enum": values}:
-            return ", ".join(f"`{value}`" for value in values)
+            shown = (value if isinstance(value, str) else json.dumps(value) for value in values)
+            return ", ".join(f"`{value}`" for value in shown)
         case {"const": value}:
             return f"`{value}`"
         case {"type": "array", "items": items}:

@@ -89,7 +89,7 @@ class LensCheck:
         if not same_rows(lens, active.config, mapping.key):
             return Needs.REBUILD
         index = self._index(active)
-        if index is not None and unheld(mapping.fields, index.schema):
+        if index is not None and unheld(mapping, index.schema):
             return Needs.REBUILD
         if mapping.fingerprint == active.mapping_fingerprint:
             # Vectors of rows that were set aside before.
@@ -177,8 +177,8 @@ class LensCheck:
         """Look at some rows, and refuse what the table's description alone cannot tell.
 
         Raises `ConfigError` for dates whose numbers do not say what they count, `SchemaMismatch`
-        for a tracked column that does not sort by time and for a condition that is none, and what is
-        told of models by their files.
+        for a tracked column that does not sort by time and for a condition that is none, and what
+        is told of models by their files.
         """
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)

@@ -235,7 +235,8 @@ def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
 
 def _stamped(opened: OpenLens, ready: Vectorised, page: Page) -> pl.DataFrame:
     at = pl.lit(opened.clock()).cast(pl.Datetime("us", "UTC")).alias(INDEXED_AT)
-    rows = ready.rows.with_columns(at)
+    # Here and no sooner: most rows of a sync are as they were, and are not written.
+    rows = opened.mapping.with_words(ready.rows.with_columns(at))
     return (
         rows if page.shard is None else rows.with_columns(pl.lit(page.shard, pl.Int32).alias(SHARD))
     )

@@ -232,7 +232,7 @@ class _Auditor:
     def _unheld(self) -> list[str]:
         """Return why the index cannot hold what the columns of the table give now."""
         index = self._index
-        return unheld(self._opened.mapping.fields, index.schema) if index is not None else []
+        return unheld(self._opened.mapping, index.schema) if index is not None else []
 
     def _problems(self, lens: Lens) -> tuple[tuple[str, ...], bool]:
         """Return what is wrong with the index as a whole, and whether only a rebuild mends it."""

@@ -38,6 +38,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TEXT_HASH,
     VECTOR,
+    WORDS,
     Index,
 )
 
@@ -79,7 +80,8 @@ class FreshVector:
 class Indexed:
     """The object in the index; `job_id` wrote it, `None` when its log is forgotten.
 
-    `hidden`: no search finds it, not even one for its own vector.
+    `hidden`: no search finds it, not even one for its own vector. `words` are the tokens by which a
+    search by keyword finds it, each once; `None` in an index without keywords.
     """
 
     fields: Mapping[str, Any]
@@ -91,6 +93,7 @@ class Indexed:
     job_id: str | None
     objects: int
     hidden: bool = False
+    words: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,7 @@ def _indexed(
     with opened.registry.read() as db:
         job_id = page_log.job_at(db, opened.lens.id, stored[INDEXED_AT], generation.job_id)
     return Indexed(
-        fields={name: value for name, value in stored.items() if name not in OWN_COLUMNS},
+        fields={n: value for n, value in stored.items() if n not in (*OWN_COLUMNS, WORDS)},
         row_hash=stored[ROW_HASH].hex(),
         text_hash=stored[TEXT_HASH].hex(),
         at=stored[INDEXED_AT],
@@ -271,4 +274,5 @@ def _indexed(
         job_id=job_id,
         objects=index.fetch([key], vectors=False).height,
         hidden=bool(not_found(index, [key])),
+        words=tuple(dict.fromkeys((stored[WORDS] or "").split())) if WORDS in stored else None,
     )
