@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from semilayer_pipelines.config.chunking import ChunkingConfig
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
@@ -128,6 +129,11 @@ url: http://localhost:8080/v1
 model: text-embedding-3-small
 apiKey: ${EMBEDDING_KEY}
 """,
+    "chunking": """\
+size: 200
+overlap: 20
+fields: [body]
+""",
     "field": """\
 type: text
 from: [first_name, last_name]
@@ -144,6 +150,7 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("source", "`sources.<name>`", SourceConfig),
     ("lens", "`lenses.<name>`", LensConfig),
     ("embedding", "`lenses.<name>.embedding`", EmbeddingConfig),
+    ("chunking", "`lenses.<name>.chunking`", ChunkingConfig),
     ("field", "`lenses.<name>.fields.<field>`", FieldConfig),
 )
 
