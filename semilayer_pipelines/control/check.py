@@ -10,8 +10,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
+from semilayer_pipelines.chunking.split import splitter
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
-from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceUnreachable, Transient
+from semilayer_pipelines.errors import (
+    ModelUnavailable,
+    SchemaMismatch,
+    SemilayerError,
+    SourceUnreachable,
+    Transient,
+)
 from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.mapping.columns import (
     DEFAULT_TRACKING_COLUMN,
@@ -74,8 +81,8 @@ class LensCheck:
 
         Another model, key, table, tenant or set of fields needs a rebuild (which takes over the
         vectors of equal texts when the model is the same). So do columns whose types the index
-        cannot hold. Another way to fill the same fields, or another database under the same name
-        (`moved`), needs a smart sync.
+        cannot hold. Another way to fill the same fields or to cut their texts, or another database
+        under the same name (`moved`), needs a smart sync.
         """
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
@@ -94,7 +101,8 @@ class LensCheck:
                 lens.on_failure is OnFailure.REMOVE
                 and active.config.on_failure is not OnFailure.REMOVE
             )
-            return Needs.SMART_SYNC if moved or left_behind else Needs.NOTHING
+            behind = moved or left_behind or self._cut_otherwise(lens, active)
+            return Needs.SMART_SYNC if behind else Needs.NOTHING
         try:
             indexed = self._compiled(active.config, table)
             same_shape = (mapping.fields, mapping.tenant) == (indexed.fields, indexed.tenant)
@@ -131,7 +139,21 @@ class LensCheck:
             return lens.needs
         except SemilayerError:
             return lens.needs
-        return needs if Needs.REBUILD in (needs, lens.needs) else lens.needs
+        if Needs.REBUILD in (needs, lens.needs):
+            return needs
+        # A newer version may cut the texts of a lens that nobody changed.
+        return Needs.SMART_SYNC if self._cut_otherwise(lens.config, active) else lens.needs
+
+    def _cut_otherwise(self, lens: LensConfig, active: Generation) -> bool:
+        """Say whether an index has rows that are not cut as those of its lens would be now.
+
+        A model that is not on this machine says nothing of that.
+        """
+        try:
+            cut = splitter(lens, self.project.embedder(lens.embedding))
+        except ModelUnavailable:
+            return False
+        return active.split_by != (None if cut is None else cut.fingerprint)
 
     def _index(self, active: Generation) -> Index | None:
         """Return an index, asked for once; `None` without one, or while its store cannot say."""

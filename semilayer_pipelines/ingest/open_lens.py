@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from semilayer_pipelines.bridges.protocol import Bridge, Selection
+from semilayer_pipelines.chunking.split import Splitter, splitter
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.mapping.columns import key_of, tracking_columns_of
 from semilayer_pipelines.mapping.compile import compile_mapping
@@ -16,14 +17,18 @@ from semilayer_pipelines.registry import sources
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.lenses import Lens
-from semilayer_pipelines.stores.protocol import Store
+from semilayer_pipelines.stores.chunks.protocol import RowStore
 
 __all__ = ["OpenLens", "as_indexed", "open_lens"]
 
 
 @dataclass(frozen=True)
 class OpenLens:
-    """One lens, opened. `tracked` are its change-tracking columns: the first that is set counts."""
+    """One lens, opened.
+
+    `tracked` are its change-tracking columns: the first that is set counts. `splitter` cuts long
+    texts, `None` where none is ever cut.
+    """
 
     lens: Lens
     registry: Registry
@@ -32,8 +37,14 @@ class OpenLens:
     tracked: tuple[str, ...]
     mapping: LensMapping
     embedder: Embedder
-    store: Store
+    splitter: Splitter | None
+    store: RowStore
     clock: Clock
+
+    @property
+    def split_by(self) -> str | None:
+        """The fingerprint of what cuts long texts (see `Generation`)."""
+        return None if self.splitter is None else self.splitter.fingerprint
 
 
 @contextmanager
@@ -65,6 +76,7 @@ def open_lens(project: Project, lens: Lens) -> Iterator[OpenLens]:
             tracked=tracking_columns_of(lens.config, table),
             mapping=mapping,
             embedder=embedder,
+            splitter=splitter(lens.config, embedder),
             store=project.store(lens.env),
             clock=project.clock,
         )

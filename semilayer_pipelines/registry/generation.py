@@ -12,7 +12,11 @@ from sqlalchemy import Row
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.registry.stored_config import lens_from_json
 
-__all__ = ["Generation", "GenerationState", "generation_of"]
+__all__ = ["MIXED", "Generation", "GenerationState", "generation_of"]
+
+
+MIXED = "mixed"
+"""Instead of a splitter's fingerprint, until a whole walk has cut all rows by one."""
 
 
 class GenerationState(StrEnum):
@@ -33,7 +37,8 @@ class Generation:
     `dimension` is `None` until the first vector. `embedded_by` tells backend, precision and device
     of whatever made the vectors: they may differ between machines, the space does not.
     `incarnation` is the start of the store that was seen last, under the write lock at `watched_at`
-    (see `store_watch`); `None` where a store tells of none.
+    (see `store_watch`); `None` where a store tells of none. `split_by` is the fingerprint of the
+    splitter by which all its rows were cut: `None` where none was, `MIXED` where not all by one.
     """
 
     id: int
@@ -57,6 +62,7 @@ class Generation:
     settled: str | None = None
     incarnation: str | None = None
     watched_at: datetime | None = None
+    split_by: str | None = None
 
     @property
     def shard_count(self) -> int:
@@ -88,4 +94,5 @@ def generation_of(row: Row[Any]) -> Generation:
         settled=row.settled,
         incarnation=row.incarnation,
         watched_at=row.watched_at,
+        split_by=row.split_by,
     )

@@ -76,6 +76,16 @@ class ChunkedIndex:
         """Length of its vectors."""
         return self._main.dimension
 
+    @property
+    def cuts(self) -> bool:
+        """Whether any row was ever cut."""
+        return self._chunks is not None
+
+    @property
+    def leftovers(self) -> int:
+        """How many rows the last whole `scan` met of which nothing but chunks is left."""
+        return self._leftovers
+
     def advice(self) -> str | None:
         """Say what a rebuild would better, though nothing is wrong; `None` for nothing."""
         return self._main.advice()
@@ -326,11 +336,11 @@ class ChunkedIndex:
             self._chunks.maintain(force=force)
 
     def remove_leftovers(self) -> int:
-        """Delete chunks that are of no row as it is now; return how many.
+        """Delete chunks that are of no row as it is now, which no search shows; return how many.
 
-        Does nothing unless the last whole `scan` met some. Must be called inside the lock.
+        Must be called inside the lock.
         """
-        if self._chunks is None or not self._leftovers:
+        if self._chunks is None:
             return 0
         stale: list[str] = []
         for frame in self._chunks.scan():

@@ -61,6 +61,19 @@ class RowIndex(Index, Protocol):
     Searches group by row and add a column CHUNK.
     """
 
+    @property
+    def cuts(self) -> bool:
+        """Whether any row was ever cut."""
+        ...
+
+    @property
+    def leftovers(self) -> int:
+        """How many rows the last whole `scan` met of which nothing but chunks is left.
+
+        A writer that died leaves them; so it looks, too, while one is at work.
+        """
+        ...
+
     def vectors(self) -> int:
         """Count the vectors: one a row, and one for each chunk of a row that was cut."""
         ...
@@ -84,10 +97,9 @@ class RowIndex(Index, Protocol):
         ...
 
     def remove_leftovers(self) -> int:
-        """Delete chunks that are of no row as it is now; return how many.
+        """Delete chunks that are of no row as it is now, which no search shows; return how many.
 
-        A writer that died leaves them, and no search shows them. Must be called inside the lock.
-        It does nothing unless the last whole `scan` of this index met some.
+        Must be called inside the lock.
         """
         ...
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.stores.chunks.protocol import CHUNKS, END, FIELD, START, chunks_type
@@ -33,10 +34,10 @@ SCHEMA = IndexSchema(
 )
 
 
-def text_vector(text: str) -> np.ndarray:
+def text_vector(text: str) -> NDArray[np.float32]:
     """Return the vector of a text: equal texts have equal ones."""
     vector = vector_of(int.from_bytes(hash_of(text)[:4]))
-    return vector / np.linalg.norm(vector)
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
 def body_of(*parts: str) -> str:
@@ -60,7 +61,7 @@ def rows(
         {
             KEY: pl.Series(keys, dtype=pl.String),
             SHARD: pl.Series([shard] * len(keys), dtype=pl.Int32),
-            ROW_HASH: [hash_of(f"{key}{title}{section}{text}") for key, text in zip(keys, texts)],
+            ROW_HASH: [hash_of(f"{key}{title}{section}{text}") for key, text in zip(keys, texts, strict=True)],
             TEXT_HASH: [hash_of(text) for text in texts],
             INDEXED_AT: pl.Series([AT] * len(keys), dtype=pl.Datetime("us", "UTC")),
             VECTOR: pl.Series(

@@ -16,7 +16,8 @@ from semilayer_pipelines.stores.chunks.store import ChunkedStore
 from semilayer_pipelines.stores.chunks.versions import VERSION
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, VECTOR, Index
 from semilayer_pipelines.stores.where import Condition, Operator
-from tests.stores.chunks.rows import DIMENSION, SCHEMA, body_of, hashes, near, rows
+from tests.stores.chunks.rows import SCHEMA, body_of, hashes, near, rows
+from tests.stores.objects import DIMENSION
 
 VERSIONED = {KEY: pl.String, VERSION: pl.UInt64}
 TWO = {"1": "short", "2": ("one", "two", "three")}
