@@ -18,19 +18,35 @@ from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.stores.chunks.protocol import CHUNK
 from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, Index
 from semilayer_pipelines.stores.where import Condition, Operator, parse_where, tenant_condition
 
-__all__ = ["Hit", "search", "similar"]
+__all__ = ["Chunk", "Hit", "search", "similar"]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The part of a long row that was found: the characters of `field` from `start` to `end`."""
+
+    text: str
+    field: str
+    start: int
+    end: int
+    score: float
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A row that was found: its key in the source, its cosine similarity and its fields."""
+    """A row that was found: its key in the source, its cosine similarity and its fields.
+
+    `chunk` is the part of a long row that was found, `None` for a row that was not cut.
+    """
 
     id: str
     score: float
     fields: dict[str, object]
+    chunk: Chunk | None = None
 
 
 def search(
@@ -144,6 +160,7 @@ def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:
             id=row[KEY],
             score=row[SCORE],
             fields={name: row.get(name) for name in active.config.fields},
+            chunk=None if row[CHUNK] is None else Chunk(**row[CHUNK]),
         )
         for row in found.iter_rows(named=True)  # at most MAX_RESULTS
     ]

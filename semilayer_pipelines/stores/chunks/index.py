@@ -277,8 +277,8 @@ class ChunkedIndex:
     ) -> pl.DataFrame:
         """Return the nearest rows: KEY, SCORE (cosine similarity), the fields and CHUNK.
 
-        A row that was cut is as near as its nearest chunk, which CHUNK tells: `text`, `start` and
-        `end` in the characters of the field that was cut, and `score`.
+        A row that was cut is as near as its nearest chunk, which CHUNK tells: `text`, the `field`
+        that was cut, `start` and `end` in its characters, and `score`.
         """
         if self._chunks is None:
             return with_no_chunk(self._main.search(vector, limit=limit, where=where))

@@ -21,7 +21,6 @@ __all__ = [
     "FIELD",
     "OF",
     "ORDINAL",
-    "SPLIT",
     "START",
     "RowIndex",
     "RowStore",
@@ -29,8 +28,7 @@ __all__ = [
 ]
 
 CHUNKS = "_chunks"  # List of Struct, see `chunks_type`; in frames that are written
-CHUNK = "_chunk"  # Struct of text, start, end and score; in search results, null for whole rows
-SPLIT = "_split"  # Boolean: the row was cut
+CHUNK = "_chunk"  # Struct of text, field, start, end, score; in what a search finds, null if whole
 
 OF = "_of"  # Int64: how many chunks the row has
 FIELD = "_field"  # String: the mapped field that was cut

@@ -25,7 +25,13 @@ from semilayer_pipelines.stores.where import Condition
 __all__ = ["CHUNK_TYPE", "nearest_rows", "with_no_chunk"]
 
 CHUNK_TYPE = pl.Struct(
-    {"text": pl.String(), "start": pl.Int64(), "end": pl.Int64(), "score": pl.Float32()}
+    {
+        "text": pl.String(),
+        "field": pl.String(),
+        "start": pl.Int64(),
+        "end": pl.Int64(),
+        "score": pl.Float32(),
+    }
 )
 
 _CHUNKS_A_ROW = 4
@@ -162,6 +168,7 @@ class _Search:
         told = [
             {
                 "text": str(row[row[FIELD]] or "")[row[START] : row[END]],
+                "field": row[FIELD],
                 "start": row[START],
                 "end": row[END],
                 "score": row[SCORE],

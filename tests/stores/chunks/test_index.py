@@ -79,6 +79,7 @@ def test_a_search_finds_a_row_by_any_of_its_chunks_and_tells_which(index: Chunke
     assert hit[SCORE] == pytest.approx(1, abs=1e-5)
     assert hit[CHUNK] == {
         "text": body_of("three"),
+        "field": "body",
         "start": 200,
         "end": 300,
         "score": pytest.approx(1, abs=1e-5),
