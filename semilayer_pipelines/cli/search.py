@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import click
 
@@ -45,7 +46,7 @@ def search(
     name, text = lens_and_words(words, lens, "LENS", "TEXT")
     hits = search_lens(here.project, name, text, env=env, limit=limit, where=_conditions(where))
     if as_json:
-        say_json([{"id": hit.id, "score": hit.score, "fields": hit.fields} for hit in hits])
+        say_json([_as_json(hit) for hit in hits])
         return
     for hit in hits:
         say(f"{hit.score:6.3f}  {hit.id}  {_summary(hit)}")
@@ -65,7 +66,17 @@ def _conditions(where: str | None) -> dict[str, object] | None:
     return conditions
 
 
+def _as_json(hit: Hit) -> dict[str, object]:
+    chunk = asdict(hit.chunk) if hit.chunk else None
+    return {"id": hit.id, "score": hit.score, "fields": hit.fields, "chunk": chunk}
+
+
 def _summary(hit: Hit) -> str:
-    texts = [str(v) for v in hit.fields.values() if isinstance(v, str) and v != hit.id]
+    chunk = hit.chunk
+    texts = [
+        chunk.text if chunk and chunk.field == name else value
+        for name, value in hit.fields.items()
+        if isinstance(value, str) and value != hit.id
+    ]
     line = " · ".join(texts).replace("\n", " ")
     return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

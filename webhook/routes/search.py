@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry.api_key import PresentedKey
 from webhook.service.problems import Code, Problem
 from webhook.service.requests import SearchRequest, SimilarRequest, read_body
-from webhook.service.responses import Hit, SearchMeta, SearchResponse
+from webhook.service.responses import Chunk, Hit, SearchMeta, SearchResponse
 from webhook.service.service import Service, json_body, lens_name
 
 if TYPE_CHECKING:
@@ -65,10 +66,15 @@ async def _found(service: Service, lens: str, find: Callable[[], list[FoundHit]]
     started = time.perf_counter()
     found = await service.in_search(find)
     return SearchResponse(
-        results=[Hit(id=hit.id, score=hit.score, fields=hit.fields) for hit in found],
+        results=[_hit(each) for each in found],
         meta=SearchMeta(
             lens=lens,
             count=len(found),
             duration_ms=round((time.perf_counter() - started) * 1000, 3),
         ),
     )
+
+
+def _hit(found: FoundHit) -> Hit:
+    chunk = Chunk(**asdict(found.chunk)) if found.chunk else None
+    return Hit(id=found.id, score=found.score, fields=found.fields, chunk=chunk)

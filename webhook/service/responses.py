@@ -16,6 +16,7 @@ from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
 
 __all__ = [
+    "Chunk",
     "Error",
     "FailedResponse",
     "Health",
@@ -256,12 +257,23 @@ class LensesResponse(_Response):
     lenses: list[LensResponse]
 
 
+class Chunk(_Response):
+    """The part of a long row that was found."""
+
+    text: str
+    field: Annotated[str, Field(description="The field that was cut.")]
+    start: Annotated[int, Field(description="Its first character in that field.")]
+    end: Annotated[int, Field(description="The first character behind it.")]
+    score: Annotated[float, Field(description="Cosine similarity.")]
+
+
 class Hit(_Response):
     """A row that was found."""
 
     id: Annotated[str, Field(description="Its key in the source.")]
     score: Annotated[float, Field(description="Cosine similarity.")]
     fields: dict[str, Any]
+    chunk: Annotated[Chunk | None, Field(description="Of a row whose text was cut.")] = None
 
 
 class SearchMeta(_Response):
