@@ -5,18 +5,20 @@ A row that fits is left alone: its text, hashes and vector stay what they are.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import polars as pl
 
-from semilayer_pipelines.config.chunking import ChunkingConfig
-from semilayer_pipelines.config.fields import FieldConfig
+from semilayer_pipelines.chunking.borders import Level
+from semilayer_pipelines.chunking.count import Counter, Estimate, counter_of
+from semilayer_pipelines.chunking.pieces import CHARACTERS_A_TOKEN
+from semilayer_pipelines.chunking.row import Chunk, Limits, chunks_of
+from semilayer_pipelines.config.chunking import By
 from semilayer_pipelines.config.models import LensConfig
-from semilayer_pipelines.embedders.local.reading import Reading, reading_of
+from semilayer_pipelines.embedders.local.reading import reading_of
 from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.mapping.embedded_text import has_text
 from semilayer_pipelines.mapping.hashes import fingerprint
 from semilayer_pipelines.mapping.plan import TEXT
@@ -43,104 +45,129 @@ CHUNKS = {
 _RULES = 1
 """Raise when texts begin to be cut elsewhere; every index then cuts its long texts again."""
 
+_ALWAYS: dict[By, Level | None] = {
+    "structure": None,
+    "paragraph": Level.PARAGRAPH,
+    "sentence": Level.SENTENCE,
+}
+
+# U+FDFA has three bytes, and is eighteen letters of two bytes to a tokenizer that takes it apart.
+_TOKENS_A_BYTE = 11
+
+# A text of fewer bytes for each token of the room may well fit. It is counted first, for cutting it
+# in vain takes longer.
+_MAY_WELL_FIT = 4
+
 
 @dataclass(frozen=True)
 class Splitter:
-    """Made once a run.
+    """Made once a run; `fingerprint` names all that decides where texts are cut.
 
-    `fingerprint` names all that decides where texts are cut.
+    `weights` has the searchable fields in their order.
     """
 
     fingerprint: str
-    config: ChunkingConfig = field(repr=False)
-    fields: tuple[str, ...]
-    reading: Reading = field(repr=False)
-
-    @cached_property
-    def room(self) -> int:
-        """How many tokens a text may have, without the model's special ones."""
-        size = min(self.config.size or self.reading.limit, self.reading.limit)
-        return size - self.reading.special
+    weights: Mapping[str, int] = field(repr=False)
+    limits: Limits = field(repr=False)
 
     def may_exceed(self, texts: pl.Series) -> pl.Series:
         """Say (Boolean) which texts may have to be cut; false: a text fits for certain."""
-        return texts.str.len_bytes() > self.room
+        sizes = texts.str.len_bytes().cast(pl.Int64)
+        if self.limits.counter.adds_up:  # WordPiece: no token has less than a byte
+            return sizes > self.limits.room
+        plain = sizes == texts.str.len_chars()
+        # Some begin a text with a token of their own.
+        return sizes.zip_with(plain, sizes * _TOKENS_A_BYTE) >= self.limits.room
 
     def split(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the chunks (CHUNKS) of the rows that have to be cut, row by row, in order."""
-        asked = self.may_exceed(rows[TEXT]).arg_true().to_list()
-        texts = rows[TEXT].gather(asked).to_list()
-        long = [at for at, n in zip(asked, self._counts(texts), strict=True) if n > self.room]
-        columns = {
-            name: rows.select(plain_text(settled(pl.col(name), rows.schema[name]))).to_series()
-            for name in self.fields
-        }
-        lines = [line for at in long for line in self._row(at, columns)]
-        return pl.DataFrame(lines, schema=CHUNKS, orient="row")
+        """Return the chunks (CHUNKS) of the rows that have to be cut, row by row, in order.
 
-    def _counts(self, texts: Sequence[str]) -> list[int]:
-        made = self.reading.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [len(one) for one in made]
+        `rows` needs TEXT and the searchable fields. A text of more than 64 characters for each
+        token that fits is cut in any case, so that a chunk never is megabytes of blanks.
+        """
+        asked = self.may_exceed(rows[TEXT]).arg_true()
+        texts = rows[TEXT].gather(asked)
+        counted = self._counted(texts)
+        long = counted.fill_null(True)
+        at, known = asked.filter(long), counted.filter(long)
+        held = rows[at].select(
+            TEXT,
+            *(
+                plain_text(settled(pl.col(name), rows.schema[name])).fill_null("").alias(name)
+                for name in self.weights
+            ),
+        )
+        made: list[tuple[int, Chunk]] = []
+        # Row by row: borders and tokens of texts are Python's and the tokenizer's to find.
+        for place, sure, (text, *values) in zip(at, known, held.iter_rows(), strict=True):
+            fields = dict(zip(self.weights, values, strict=True))
+            check = None if sure else lambda text=text: self._exceeds(text)
+            made += ((place, c) for c in chunks_of(fields, self.weights, self.limits, check))
+        return _frame(made)
 
-    def _row(self, at: int, columns: dict[str, pl.Series]) -> Iterator[tuple[object, ...]]:
-        held = {name: values[at] or "" for name, values in columns.items()}
-        counts = dict(zip(held, self._counts(list(held.values())), strict=True))
-        before, room = [], self.room // 4
-        for name in sorted(held, key=lambda one: counts[one]):
-            may_stay = name not in self.config.fields
-            if may_stay and counts[name] <= room:
-                room -= counts[name]
-                before.append(name)
-        prefix = "\n".join(held[name] for name in held if name in before and held[name])
-        ordinal = 0
-        for name, value in held.items():
-            if name in before:
-                continue
-            for start, end in self._cut(value, prefix):
-                own = value[start:end]
-                yield at, ordinal, name, start, end, f"{prefix}\n{own}" if prefix else own
-                ordinal += 1
+    def _counted(self, texts: pl.Series) -> pl.Series:
+        """Say (Boolean) which texts exceed; null where that shows when their parts are counted."""
+        limits = self.limits
+        huge = texts.str.len_chars() > limits.room * CHARACTERS_A_TOKEN
+        few = texts.str.len_bytes() <= limits.room * _MAY_WELL_FIT
+        now = ~huge if limits.counter.fast else ~huge & few
+        counts = pl.Series(limits.counter.count(texts.filter(now).to_list()))
+        known = pl.Series([None] * len(texts), dtype=pl.Boolean)
+        known = known.scatter(huge.arg_true(), True)
+        return known.scatter(now.arg_true(), counts > limits.room)
 
-    def _cut(self, text: str, prefix: str) -> Iterator[tuple[int, int]]:
-        start, end = None, 0
-        for word in re.finditer(r"\S+", text):
-            if start is None:
-                start, end = word.start(), word.end()
-            elif self._counts([f"{prefix}\n{text[start : word.end()]}"])[0] <= self.room:
-                end = word.end()
-            else:
-                yield from self._fitting(text, start, end, prefix)
-                start, end = word.start(), word.end()
-        if start is not None:
-            yield from self._fitting(text, start, end, prefix)
-
-    def _fitting(self, text: str, start: int, end: int, prefix: str) -> Iterator[tuple[int, int]]:
-        """Cut what alone is too long, at characters."""
-        if self._counts([f"{prefix}\n{text[start:end]}"])[0] <= self.room or end - start < 2:
-            if has_text(pl.Series([text[start:end]])).all():
-                yield start, end
-            return
-        middle = (start + end) // 2
-        yield from self._fitting(text, start, middle, prefix)
-        yield from self._fitting(text, middle, end, prefix)
+    def _exceeds(self, text: str) -> bool:
+        return bool(self.limits.counter.count([text])[0] > self.limits.room)
 
 
 def splitter(config: LensConfig, embedder: Embedder) -> Splitter | None:
     """Return what cuts the long texts of a lens, or `None` where nothing is ever cut.
 
-    Raises `ModelUnavailable` when the model's tokenizer cannot be had.
+    Raises `ConfigError` for a size that the model does not read, and `ModelUnavailable` when its
+    tokenizer cannot be had.
     """
     chunking = config.chunking
     if chunking.mode == "off":
         return None
     reading = reading_of(config.embedding)
-    if reading is None:
+    counter: Counter
+    if reading is not None:
+        if chunking.size is not None and chunking.size > reading.limit:
+            raise ConfigError(
+                f"chunking: the size of {chunking.size} tokens is more than the model "
+                f"{config.embedding.model!r} reads, {reading.limit}.",
+                cure=f"Write 'size: {reading.limit}' or less, or leave it out.",
+            )
+        counter = counter_of(reading.tokenizer)
+        room = (chunking.size or reading.limit) - reading.special
+    elif chunking.size is not None:
+        counter, room = Estimate(), chunking.size
+    else:
         return None
-    fields: dict[str, FieldConfig] = {n: f for n, f in config.fields.items() if f.searchable}
+    weights = {name: f.searchable.weight for name, f in config.fields.items() if f.searchable}
     decides = {
         "rules": _RULES,
         "model": embedder.fingerprint,
         "chunking": chunking.model_dump(mode="json", exclude_defaults=True),
-        "fields": list(fields),
+        "weights": list(weights.items()),
     }
-    return Splitter(fingerprint(decides), chunking, tuple(fields), reading)
+    always = _ALWAYS[chunking.by]
+    limits = Limits(counter, room, chunking.overlap, chunking.fields, always)
+    return Splitter(fingerprint(decides), weights, limits)
+
+
+def _frame(made: list[tuple[int, Chunk]]) -> pl.DataFrame:
+    """Return chunks as a frame, without those in which nothing can be seen."""
+    columns = {
+        AT: [place for place, _ in made],
+        FIELD: [chunk.field for _, chunk in made],
+        START: [chunk.start for _, chunk in made],
+        END: [chunk.end for _, chunk in made],
+        TEXT: [chunk.text for _, chunk in made],
+    }
+    found = pl.DataFrame(columns, schema={name: CHUNKS[name] for name in columns})
+    # The chunk stands last in its text.
+    own = found.select(pl.col(TEXT).str.tail(pl.col(END) - pl.col(START))).to_series()
+    visible = found.filter(has_text(own))
+    ordinal = pl.int_range(pl.len(), dtype=pl.UInt32).over(AT)
+    return visible.with_columns(ordinal.alias(ORDINAL)).select(*CHUNKS)
