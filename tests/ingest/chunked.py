@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,17 @@ CHUNKING = {"size": 32}
 LONG = " ".join(f"sentence {n} of many, and it goes on." for n in range(12))
 
 
-def chunked(folder: Path, rows: int, *, short: int = 3, **lens: object) -> Lab:
+def chunked(
+    folder: Path,
+    rows: int,
+    *,
+    short: int = 3,
+    environ: Mapping[str, str] | None = None,
+    **lens: object,
+) -> Lab:
     """Make a lens of which every row but each `short`-th has a text that is cut."""
-    lab = Lab.at(folder, rows=rows, **({"chunking": CHUNKING} | lens))
+    told: dict[str, object] = {"chunking": CHUNKING}
+    lab = Lab.at(folder, rows=rows, environ=environ, **(told | lens))
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'short', description = id WHERE id % ? = 0", (short,))
     return lab

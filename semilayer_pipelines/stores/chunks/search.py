@@ -19,6 +19,7 @@ from semilayer_pipelines.stores.chunks.conditions import (
 )
 from semilayer_pipelines.stores.chunks.protocol import CHUNK, END, FIELD, ORDINAL, START
 from semilayer_pipelines.stores.chunks.versions import VERSION, chunk_keys, parsed, versions
+from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, Index
 from semilayer_pipelines.stores.where import Condition
 
@@ -99,8 +100,17 @@ class _Search:
     where: Sequence[Condition]
 
     def ask(self) -> _Asked:
-        own = self.main.search(self.vector, limit=self.limit, where=self.where)
-        near = self._near_chunks(own)
+        most = min(self.limit * _CHUNKS_A_ROW, _MOST)
+        with threads(1) as beside:
+            asked = beside.submit(self._chunks, most)
+            own = self.main.search(self.vector, limit=self.limit, where=self.where)
+            near = asked.result()
+        # Rows that are found by their own vectors are there already. So chunks are asked for until
+        # the last of them is worse than the last row of as many as are wanted.
+        while near.height == most < _MOST and not self._enough(own, near):
+            most = min(most * _MORE, _MOST)
+            near = self._chunks(most)
+        near = near.drop_nulls([KEY, VERSION, ORDINAL])
         fields = [field.name for field in self.main.schema.fields]
         keys = list(dict.fromkeys([*own[KEY], *near[KEY]]))
         now = self.main.fetch(keys, vectors=False, also=fields)
@@ -122,31 +132,22 @@ class _Search:
         left = stale.select(KEY, VERSION).iter_rows()
         return _Asked(ranked, frozenset(left), self._changed(own, now, best))
 
-    def _near_chunks(self, own: pl.DataFrame) -> pl.DataFrame:
-        """Return the chunks that may be among the best: KEY, VERSION, their places and SCORE.
-
-        Rows that are found by their own vectors are there already. So chunks are asked for until
-        the last of them is worse than the last row of as many as are wanted.
-        """
+    def _chunks(self, most: int) -> pl.DataFrame:
+        """Return the nearest chunks: KEY (of the row), VERSION, their places and SCORE."""
         where = asked_of_chunks(self.where, self.main.schema)
-        most = min(self.limit * _CHUNKS_A_ROW, _MOST)
-        while True:
-            found = self.chunks.search(self.vector, limit=most, where=where)
-            near = pl.concat(
-                [parsed(found[KEY]), found.select(FIELD, START, END, SCORE)], how="horizontal"
-            ).drop_nulls([KEY, VERSION, ORDINAL])
-            if found.height < most or most == _MOST or self._enough(own, near, found):
-                return near
-            most = min(most * _MORE, _MOST)
+        found = self.chunks.search(self.vector, limit=most, where=where)
+        return pl.concat(
+            [parsed(found[KEY]), found.select(FIELD, START, END, SCORE)], how="horizontal"
+        )
 
-    def _enough(self, own: pl.DataFrame, near: pl.DataFrame, found: pl.DataFrame) -> bool:
+    def _enough(self, own: pl.DataFrame, near: pl.DataFrame) -> bool:
         best = (
             pl.concat([own.select(KEY, SCORE), near.select(KEY, SCORE)])
             .group_by(KEY)
             .agg(pl.col(SCORE).max())
             .sort(SCORE, descending=True)
         )
-        worst = found.select(pl.col(SCORE).min()).item()
+        worst = near.select(pl.col(SCORE).min()).item()
         return best.height >= self.limit and bool(best[SCORE][self.limit - 1] >= worst)
 
     def _first(self, own: pl.DataFrame, now: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:

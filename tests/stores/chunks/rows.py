@@ -57,11 +57,14 @@ def rows(
     texts = [one if isinstance(one, str) else body_of(*one) for one in given]
     first = [one if isinstance(one, str) else body_of(one[0]) for one in given]
     cut = [None if isinstance(one, str) else _chunks(one) for one in given]
+    hashed = [
+        hash_of(f"{key}{title}{section}{text}") for key, text in zip(keys, texts, strict=True)
+    ]
     return pl.DataFrame(
         {
             KEY: pl.Series(keys, dtype=pl.String),
             SHARD: pl.Series([shard] * len(keys), dtype=pl.Int32),
-            ROW_HASH: [hash_of(f"{key}{title}{section}{text}") for key, text in zip(keys, texts, strict=True)],
+            ROW_HASH: hashed,
             TEXT_HASH: [hash_of(text) for text in texts],
             INDEXED_AT: pl.Series([AT] * len(keys), dtype=pl.Datetime("us", "UTC")),
             VECTOR: pl.Series(
