@@ -99,7 +99,7 @@ def begin_page(
     )
     if have is not None and rows.height:
         looked_for &= ~rows[KEY].is_in(target.distrusted.implode())
-    texts = texts_of(rows, opened.splitter, opened.mapping)
+    texts = texts_of(opened, rows)
     vectors = begin_vectors(embed, rows, texts, have, looked_for)
     out = leaving(opened, target.index, mapped, choice.may_hold)
     return Begun(page, mapped, actions.filter(written), vectors, out)

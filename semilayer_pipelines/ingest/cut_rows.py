@@ -37,8 +37,7 @@ class CutRows:
         same = states == Indexed.SAME
         if not same.any():
             return states
-        of = (self.opened.splitter, self.opened.mapping)
-        other = cut_otherwise(rows.filter(same), self.index, *of)
+        other = cut_otherwise(self.opened, rows.filter(same), self.index)
         return states.set(_among(same, other), Indexed.OTHER)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from semilayer_pipelines.bridges.protocol import Bridge, Selection
 from semilayer_pipelines.chunking.split import Splitter, splitter
@@ -26,8 +27,7 @@ __all__ = ["OpenLens", "as_indexed", "open_lens"]
 class OpenLens:
     """One lens, opened.
 
-    `tracked` are its change-tracking columns: the first that is set counts. `splitter` cuts long
-    texts, `None` where none is ever cut.
+    `tracked` are its change-tracking columns: the first that is set counts.
     """
 
     lens: Lens
@@ -37,9 +37,13 @@ class OpenLens:
     tracked: tuple[str, ...]
     mapping: LensMapping
     embedder: Embedder
-    splitter: Splitter | None
     store: RowStore
     clock: Clock
+
+    @cached_property
+    def splitter(self) -> Splitter | None:
+        """What cuts long texts, `None` where none is ever cut; raises `ModelUnavailable`."""
+        return splitter(self.lens.config, self.embedder)
 
     @property
     def split_by(self) -> str | None:
@@ -76,7 +80,6 @@ def open_lens(project: Project, lens: Lens) -> Iterator[OpenLens]:
             tracked=tracking_columns_of(lens.config, table),
             mapping=mapping,
             embedder=embedder,
-            splitter=splitter(lens.config, embedder),
             store=project.store(lens.env),
             clock=project.clock,
         )

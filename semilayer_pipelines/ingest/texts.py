@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from semilayer_pipelines.chunking.split import AT, END, FIELD, ORDINAL, START, Splitter
-from semilayer_pipelines.mapping.mapped import TEXT, LensMapping
+from semilayer_pipelines.chunking.split import AT, END, FIELD, ORDINAL, START
+from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.stores.chunks import protocol as stored
 from semilayer_pipelines.stores.chunks.objects import ROW, stored_hashes
 from semilayer_pipelines.stores.chunks.protocol import RowIndex
@@ -41,9 +42,9 @@ class Texts:
         return self.frame[ROW].cast(pl.Int64).to_numpy()
 
 
-def texts_of(rows: pl.DataFrame, splitter: Splitter | None, mapping: LensMapping) -> Texts:
+def texts_of(opened: OpenLens, rows: pl.DataFrame) -> Texts:
     """Return the texts that are embedded for mapped rows."""
-    pieces = chunks_of(rows, splitter, mapping)
+    pieces = chunks_of(opened, rows)
     if not pieces.height:
         return Texts(rows.select(KEY, TEXT_HASH, TEXT))
     whole = rows.select(KEY, TEXT_HASH, TEXT).with_row_index(ROW)
@@ -54,7 +55,7 @@ def texts_of(rows: pl.DataFrame, splitter: Splitter | None, mapping: LensMapping
     return Texts(frame.sort(ROW, maintain_order=True), are_cut=True)
 
 
-def chunks_of(rows: pl.DataFrame, splitter: Splitter | None, mapping: LensMapping) -> pl.DataFrame:
+def chunks_of(opened: OpenLens, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the chunks of those mapped rows that are cut: ROW, ORDINAL, PLACE, TEXT, TEXT_HASH."""
     none = pl.DataFrame(
         schema={
@@ -67,7 +68,8 @@ def chunks_of(rows: pl.DataFrame, splitter: Splitter | None, mapping: LensMappin
             TEXT_HASH: pl.Binary,
         }
     )
-    if splitter is None:
+    # In this order: a run that writes nothing reads no tokenizer.
+    if not rows.height or (splitter := opened.splitter) is None:
         return none
     long = splitter.may_exceed(rows[TEXT]).arg_true()
     if not len(long):
@@ -80,18 +82,16 @@ def chunks_of(rows: pl.DataFrame, splitter: Splitter | None, mapping: LensMappin
         pl.col(START).alias(stored.START),
         pl.col(END).alias(stored.END),
         pl.col(TEXT),
-        mapping.text_hashes(found[TEXT]).alias(TEXT_HASH),
+        opened.mapping.text_hashes(found[TEXT]).alias(TEXT_HASH),
     )
 
 
-def cut_as_now(
-    rows: pl.DataFrame, index: RowIndex, splitter: Splitter | None, mapping: LensMapping
-) -> pl.Series:
+def cut_as_now(opened: OpenLens, rows: pl.DataFrame, index: RowIndex) -> pl.Series:
     """Say (Boolean) of which mapped rows the objects tell that they are cut as they would be now.
 
     A row without an object, or whose object is of other values, is not among them.
     """
-    pieces = chunks_of(rows, splitter, mapping)
+    pieces = chunks_of(opened, rows)
     expected = rows.select(KEY, ROW_HASH, TEXT_HASH)
     known = [expected]
     if pieces.height:
@@ -103,13 +103,11 @@ def cut_as_now(
     return rows[KEY].is_in(fitting[KEY].implode())
 
 
-def cut_otherwise(
-    rows: pl.DataFrame, index: RowIndex, splitter: Splitter | None, mapping: LensMapping
-) -> pl.Series:
+def cut_otherwise(opened: OpenLens, rows: pl.DataFrame, index: RowIndex) -> pl.Series:
     """Say (Boolean) which mapped rows, whose objects are theirs, are not cut as they would be."""
     if index.cuts:
-        return ~cut_as_now(rows, index, splitter, mapping)
-    pieces = chunks_of(rows, splitter, mapping)
+        return ~cut_as_now(opened, rows, index)
+    pieces = chunks_of(opened, rows)
     positions = pl.int_range(rows.height, dtype=pl.UInt32, eager=True)
     return positions.is_in(pieces[ROW].implode())
 

@@ -88,7 +88,7 @@ class Altered:
         """
         if not rows.height:
             return pl.Series(KEY, [], dtype=pl.String)
-        texts = texts_of(rows, self._opened.splitter, self._opened.mapping).frame
+        texts = texts_of(self._opened, rows).frame
         chosen = texts.select(KEY, TEXT_HASH, TEXT).sample(fraction=1.0, shuffle=True).unique(KEY)
         held = self._index.held(rows[KEY].to_list()).unique([KEY, TEXT_HASH])
         both = chosen.join(held, on=[KEY, TEXT_HASH])

@@ -228,7 +228,7 @@ class _Auditor:
 
     def _note_texts(self, differing: pl.DataFrame) -> None:
         """Note the texts that a sync would embed: those of rows, or of chunks, not held of them."""
-        new = texts_of(differing, self._opened.splitter, self._opened.mapping).frame
+        new = texts_of(self._opened, differing).frame
         if self._index is not None:
             held = self._index.held(differing[KEY].to_list(), vectors=False)
             new = new.join(held, on=[KEY, TEXT_HASH], how="anti", maintain_order="left")
@@ -244,7 +244,7 @@ class _Auditor:
         if index is None:
             return differing.select(KEY, pl.lit(Kind.MISSING.value).alias(_KIND))
         objects = index.fetch(differing[KEY].to_list(), vectors=False)
-        cut = cut_as_now(differing, index, self._opened.splitter, self._opened.mapping)
+        cut = cut_as_now(self._opened, differing, index)
         return _kinds(differing.with_columns(cut.alias(_CUT)), objects)
 
     def _unheld(self) -> list[str]:

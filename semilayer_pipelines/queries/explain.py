@@ -216,7 +216,7 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         left = leaving(opened, index, applied, all_of)
         why = applied.failed.row(0, named=True) if applied.failed.height else None
         fault = why_failed(why) if why else found.malformed.get(id)
-        texts = texts_of(applied.frame, opened.splitter, opened.mapping)
+        texts = texts_of(opened, applied.frame)
         made = _embedded(opened.embedder, texts.frame[TEXT].head(EMBEDDED).to_list())
         return Explanation(
             lens=name,
@@ -310,7 +310,7 @@ def _cut_as_now(
         return True
     if rows[ROW_HASH][0] != stored[ROW_HASH] or rows[TEXT_HASH][0] != stored[TEXT_HASH]:
         return True
-    return not cut_otherwise(rows, index, opened.splitter, opened.mapping).any()
+    return not cut_otherwise(opened, rows, index).any()
 
 
 def _indexed(

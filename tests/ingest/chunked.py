@@ -52,7 +52,7 @@ def wanted_texts(lab: Lab) -> pl.DataFrame:
     with open_lens(lab.project, lab.lens) as parts:
         page = parts.bridge.read_page(parts.selection, Window(), 10_000)
         mapped = parts.mapping.apply(page.frame).frame
-        return texts_of(mapped, parts.splitter, parts.mapping).frame.select(KEY, TEXT_HASH, TEXT)
+        return texts_of(parts, mapped).frame.select(KEY, TEXT_HASH, TEXT)
 
 
 def wrong(lab: Lab, *, closely: bool = True) -> list[str]:
