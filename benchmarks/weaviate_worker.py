@@ -94,7 +94,10 @@ class Work:
         return _timed(lambda: list(index.scan()))
 
     def changed(self) -> float:
-        """Write one row in a hundred and delete as many; put back what was deleted."""
+        """Write one row in a hundred and delete as many; put back what was deleted.
+
+        A sync looks at the index twice: what it holds, and then which rows no page has shown.
+        """
         index, turn = self._index("large", self._rows), self._another_turn()
         every = max(1, self._rows // 100)
         changed = list(range(0, self._rows, self._rows // every))
@@ -105,6 +108,7 @@ class Work:
             list(index.scan())
             with index.lock():
                 index.upsert(rows)
+            list(index.scan())
             with index.lock():
                 index.delete([_key(number) for number in gone])
 
