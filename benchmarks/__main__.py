@@ -43,6 +43,8 @@ BENCHMARKS = {
     "freshness": ("benchmarks.freshness", "run"),
     "fairness": ("benchmarks.fairness", "run"),
     "recall": ("benchmarks.recall", "run"),
+    "chunking": ("benchmarks.chunking", "run"),
+    "retrieval-long": ("benchmarks.retrieval_long", "run"),
     "memory": ("benchmarks.memory", "run_small"),
     "million": ("benchmarks.memory", "run_large"),
 }

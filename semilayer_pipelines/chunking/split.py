@@ -6,6 +6,7 @@ A row that fits is left alone: its text, hashes and vector stay what they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -16,15 +17,15 @@ from semilayer_pipelines.chunking.pieces import CHARACTERS_A_TOKEN
 from semilayer_pipelines.chunking.row import Chunk, Limits, chunks_of
 from semilayer_pipelines.config.chunking import By
 from semilayer_pipelines.config.models import LensConfig
-from semilayer_pipelines.embedders.local.reading import reading_of
+from semilayer_pipelines.embedders.local.reading import Reading, reading_of
 from semilayer_pipelines.embedders.protocol import Embedder
-from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.errors import ConfigError, ModelUnavailable
 from semilayer_pipelines.mapping.embedded_text import has_text
 from semilayer_pipelines.mapping.hashes import fingerprint
 from semilayer_pipelines.mapping.plan import TEXT
 from semilayer_pipelines.mapping.typed import plain_text, settled
 
-__all__ = ["AT", "CHUNKS", "END", "FIELD", "ORDINAL", "START", "Splitter", "splitter"]
+__all__ = ["AT", "CHUNKS", "END", "FIELD", "ORDINAL", "START", "Splitter", "check_size", "splitter"]
 
 AT = "_at"  # UInt32: position in the rows that came in
 ORDINAL = "_ordinal"  # UInt32: number of the chunk in its row, from 0
@@ -129,15 +130,9 @@ def splitter(config: LensConfig, embedder: Embedder) -> Splitter | None:
     chunking = config.chunking
     if chunking.mode == "off":
         return None
-    reading = reading_of(config.embedding)
     counter: Counter
-    if reading is not None:
-        if chunking.size is not None and chunking.size > reading.limit:
-            raise ConfigError(
-                f"chunking: the size of {chunking.size} tokens is more than the model "
-                f"{config.embedding.model!r} reads, {reading.limit}.",
-                cure=f"Write 'size: {reading.limit}' or less, or leave it out.",
-            )
+    if (reading := reading_of(config.embedding)) is not None:
+        _check_size(config, reading)
         counter = counter_of(reading.tokenizer)
         room = (chunking.size or reading.limit) - reading.special
     elif chunking.size is not None:
@@ -154,6 +149,28 @@ def splitter(config: LensConfig, embedder: Embedder) -> Splitter | None:
     always = _ALWAYS[chunking.by]
     limits = Limits(counter, room, chunking.overlap, chunking.fields, always)
     return Splitter(fingerprint(decides), weights, limits)
+
+
+def check_size(config: LensConfig) -> None:
+    """Raise `ConfigError` for a size that the model does not read, where its limit is known here.
+
+    A model that cannot be had now is for the first run to complain of.
+    """
+    if config.chunking.size is None:
+        return
+    with suppress(ModelUnavailable):
+        if (reading := reading_of(config.embedding)) is not None:
+            _check_size(config, reading)
+
+
+def _check_size(config: LensConfig, reading: Reading) -> None:
+    size = config.chunking.size
+    if size is not None and size > reading.limit:
+        raise ConfigError(
+            f"chunking: the size of {size} tokens is more than the model "
+            f"{config.embedding.model!r} reads, {reading.limit}.",
+            cure=f"Write 'size: {reading.limit}' or less, or leave it out.",
+        )
 
 
 def _frame(made: list[tuple[int, Chunk]]) -> pl.DataFrame:

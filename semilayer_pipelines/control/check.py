@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
-from semilayer_pipelines.chunking.split import splitter
+from semilayer_pipelines.chunking.split import check_size, splitter
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
 from semilayer_pipelines.errors import (
     ModelUnavailable,
@@ -173,9 +173,11 @@ class LensCheck:
     def refuse_values(self, lens: LensConfig) -> None:
         """Look at some rows, and refuse what the table's description alone cannot tell.
 
-        Raises `ConfigError` for dates whose numbers do not say what they count, `SchemaMismatch`
-        for a tracked column that does not sort by time.
+        Raises `ConfigError` for dates whose numbers do not say what they count and for chunks that
+        the model does not read whole, `SchemaMismatch` for a tracked column that does not sort by
+        time.
         """
+        check_size(lens)
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
         self._check_dates(lens, table, mapping)

@@ -14,6 +14,7 @@ from semilayer_pipelines.chunking.split import (
     FIELD,
     ORDINAL,
     START,
+    check_size,
     splitter,
 )
 from semilayer_pipelines.embedders.open import open_embedder
@@ -214,3 +215,14 @@ def test_the_fingerprint_names_what_decides_where_texts_are_cut() -> None:
 
     assert len(set(fingerprints)) == len(changes)
     assert made(chunking="auto", guard=0.5).fingerprint == fingerprints[0]
+
+
+def test_a_push_refuses_a_size_beyond_the_model_and_bears_with_one_that_it_cannot_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check_size(lens(chunking={"size": 256}))
+    with pytest.raises(ConfigError, match="Write 'size: 256' or less"):
+        check_size(lens(chunking={"size": 257}))
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    check_size(lens(embedding={"model": "nobody/nothing"}, chunking={"size": 257}))

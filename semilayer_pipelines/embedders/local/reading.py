@@ -7,6 +7,7 @@ read from the files that the model came with.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -117,25 +118,33 @@ class _Files:
         return found if found.is_file() else None
 
     def _from_hub(self, name: str) -> Path | None:
-        import os
-
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+        where: dict[str, Any] = {
+            "revision": self.source.revision,
+            "cache_dir": os.environ.get("SENTENCE_TRANSFORMERS_HOME"),
+        }
+        # First the cache: a run that embeds nothing needs no network.
+        cached = try_to_load_from_cache(self.source.location, name, **where)
+        if cached is not None:
+            return Path(cached) if isinstance(cached, str) else None
         try:
-            return Path(
-                hf_hub_download(
-                    self.source.location,
-                    name,
-                    revision=self.source.revision,
-                    cache_dir=os.environ.get("SENTENCE_TRANSFORMERS_HOME"),
-                )
-            )
-        except LocalEntryNotFoundError as error:
-            raise ModelUnavailable(
-                f"The tokenizer of {self.source.location} is not on this machine, and the hub "
-                "cannot be reached; without it no long text can be cut.",
-                cure="Connect to the hub once, or give the path of a folder that holds the model.",
-            ) from error
-        except EntryNotFoundError:
-            return None
+            return Path(hf_hub_download(self.source.location, name, **where))
+        except EntryNotFoundError as error:
+            if not isinstance(error, LocalEntryNotFoundError):
+                return None
+            raise _unread(self.source, error) from error
+        # No answer has as many exceptions as HTTP has.
+        except Exception as error:
+            raise _unread(self.source, error) from error
+
+
+def _unread(source: ModelSource, error: Exception) -> ModelUnavailable:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ModelUnavailable(
+        f"How {source.location} reads texts is not known on this machine, and the hub does not "
+        f"tell: {said}",
+        cure="Let this machine reach the hub once, give the path of a folder that holds the model, "
+        "or set 'chunking: off'.",
+    )
