@@ -47,6 +47,8 @@ BENCHMARKS = {
     "fairness": ("benchmarks.fairness", "run"),
     "retrieval": ("benchmarks.retrieval", "run"),
     "recall": ("benchmarks.recall", "run"),
+    "chunking": ("benchmarks.chunking", "run"),
+    "retrieval-long": ("benchmarks.retrieval_long", "run"),
     "memory": ("benchmarks.memory", "run_small"),
     "million": ("benchmarks.memory", "run_large"),
 }

@@ -132,9 +132,9 @@ def _costs(folder: Path) -> Iterable[Result]:
         },
         repetitions=2,
     )
-    for keywords, told in (("without", seconds["False"]), ("with", seconds["True"])):
+    for which, told in (("without", seconds["False"]), ("with", seconds["True"])):
         speeds = measured([rows.height / each for each in told])
-        yield Result(f"{rows.height:,} rows: full ingest {keywords} keywords", "rows/s", speeds)
+        yield Result(f"{rows.height:,} rows: full ingest {which} keywords", "rows/s", speeds)
     yield from _latencies(labs[True], rows)
 
 

@@ -81,6 +81,8 @@ SECTIONS = {
         "mapping.MAX_TOKEN_CHARACTERS",
         "mapping.MAX_QUERY_TOKENS",
         "queries.CANDIDATES",
+        "queries.RERANKED_HITS",
+        "queries.MAX_RERANKED_CHARACTERS",
         "queries.MOST_NAMED",
         "queries.RANK_CONSTANT",
     ],

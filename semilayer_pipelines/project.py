@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from semilayer_pipelines.embedders.prompts import BuiltWith
     from semilayer_pipelines.embedders.protocol import Embedder
     from semilayer_pipelines.embedders.reranker import Reranker
+    from semilayer_pipelines.stores.chunks.protocol import RowStore
     from semilayer_pipelines.stores.lock import Lock
-    from semilayer_pipelines.stores.protocol import Store
     from semilayer_pipelines.stores.stamps import Stamps
 
 __all__ = ["CONFIG_NAME", "Project", "Settings", "read_project_env", "utc_now"]
@@ -214,16 +214,17 @@ class Project:
             if make or home.exists():
                 private_folder(home)
 
-    def store(self, env: str) -> Store:
+    def store(self, env: str) -> RowStore:
         """Return the store that holds the generations of an environment."""
         from semilayer_pipelines.stores import open_store
+        from semilayer_pipelines.stores.chunks.store import ChunkedStore
 
         # Kept, so that a long-lived process connects once to a store that is a server.
         if env not in self._stores:
             kind = self.settings.store
             self._close_home(make=True)
             folder = self.settings.home / ("lance" if kind == "lancedb" else kind)
-            self._stores[env] = open_store(
+            opened = open_store(
                 kind,
                 folder,
                 env,
@@ -232,6 +233,7 @@ class Project:
                 locks=self._shared_locks,
                 stamps=self._stamps,
             )
+            self._stores[env] = ChunkedStore(opened)
         return self._stores[env]
 
     def _made_at(self, env: str) -> str:
@@ -259,7 +261,7 @@ class Project:
         return IndexStamps(self.registry)
 
     @cached_property
-    def _stores(self) -> dict[str, Store]:
+    def _stores(self) -> dict[str, RowStore]:
         return {}
 
     def bridge(self, name: str, config: SourceConfig) -> Bridge:

@@ -13,6 +13,7 @@ from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.stores.chunks.protocol import RowStore
 from semilayer_pipelines.stores.protocol import Index, IndexSchema, Store
 
 
@@ -66,8 +67,8 @@ class Meddled(Project):
     def embedder(self, config: EmbeddingConfig, built: BuiltWith | None = None) -> Embedder:
         return _Meddled(super().embedder(config, built), self.during, self.fingerprint)
 
-    def store(self, env: str) -> Store:
-        return cast(Store, _MeddledStore(super().store(env), self.before, self.after))
+    def store(self, env: str) -> RowStore:
+        return cast(RowStore, _MeddledStore(super().store(env), self.before, self.after))
 
     def bridge(self, name: str, config: SourceConfig) -> Bridge:
         return cast(Bridge, _MeddledBridge(super().bridge(name, config), self.looking))

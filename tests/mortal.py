@@ -22,6 +22,8 @@ from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.project import Clock, Project, Settings
 from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.stores.chunks.protocol import RowStore
+from semilayer_pipelines.stores.chunks.store import ChunkedStore
 from semilayer_pipelines.stores.protocol import Index, IndexSchema, Store
 
 __all__ = ["Died", "Life", "mortal"]
@@ -83,8 +85,10 @@ class _Mortal(Project):
     def registry(self) -> Registry:
         return cast(Registry, _MortalRegistry(self._shared, self._life))  # type: ignore[attr-defined]
 
-    def store(self, env: str) -> Store:
-        return cast(Store, _MortalStore(super().store(env), self._life))  # type: ignore[attr-defined]
+    def store(self, env: str) -> RowStore:
+        # Inside: rows and their chunks are written in several steps.
+        whole = cast(ChunkedStore, super().store(env))
+        return ChunkedStore(cast(Store, _MortalStore(whole.inner, self._life)))  # type: ignore[attr-defined]
 
     def bridge(self, name: str, config: SourceConfig) -> Bridge:
         inner = super().bridge(name, config)

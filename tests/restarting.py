@@ -20,6 +20,7 @@ from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.project import Clock, Project, Settings
+from semilayer_pipelines.stores.chunks.protocol import RowStore
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, VECTOR, Index, IndexSchema, Store
 
 __all__ = ["Served", "Server"]
@@ -69,8 +70,8 @@ class Served(Project):
     def of(cls, project: Project, server: Server) -> Served:
         return cls(project.settings, project.environ, project.clock, server)
 
-    def store(self, env: str) -> Store:
-        return cast(Store, _Store(super().store(env), self.server))  # type: ignore[attr-defined]
+    def store(self, env: str) -> RowStore:
+        return cast(RowStore, _Store(super().store(env), self.server))  # type: ignore[attr-defined]
 
     def embedder(self, config: EmbeddingConfig, built: BuiltWith | None = None) -> Embedder:
         return _Embedder(super().embedder(config, built), self.server)  # type: ignore[attr-defined]

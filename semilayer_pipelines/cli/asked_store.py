@@ -22,7 +22,7 @@ STORE_SECONDS = 5.0
 
 
 class AskedStore:
-    """Counts vectors as long as the store answers; `trouble` says why it does not."""
+    """Counts rows and vectors as long as the store answers; `trouble` says why it does not."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -39,8 +39,8 @@ class AskedStore:
         except SemilayerError as error:
             self._note(error)
 
-    def vectors(self, lens: Lens, active: Generation) -> int | None:
-        """Return how many vectors an index holds, `None` when the store does not say.
+    def counted(self, lens: Lens, active: Generation) -> tuple[int, int] | None:
+        """Return how many rows and how many vectors an index holds; `None` if nobody says.
 
         Raises `IndexDamaged`.
         """
@@ -48,7 +48,7 @@ class AskedStore:
             return None
         try:
             index = written_index(self._project.registry, self._project.store(lens.env), active)
-            return index.count() if index else 0
+            return (index.count(), index.vectors()) if index else (0, 0)
         except (StoreUnavailable, StoreRefused) as error:
             self._note(error)
         except IndexDropped:

@@ -14,12 +14,19 @@ from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import NotFound
 
 if TYPE_CHECKING:
-    from semilayer_pipelines.queries.explain import Explanation, FreshVector, Indexed, MappedRow
+    from semilayer_pipelines.queries.explain import (
+        Explanation,
+        FreshVector,
+        Indexed,
+        MappedRow,
+        RowChunk,
+    )
     from semilayer_pipelines.registry.failed_rows import FailedRow
 
 __all__ = ["explain"]
 
 SHOWN_CHARACTERS = 400
+SHOWN_CHUNKS = 20
 
 
 @click.command()
@@ -66,6 +73,7 @@ def _show(told: Explanation) -> None:
         say(f"\ntext ({len(text):,} characters)\n{text[:SHOWN_CHARACTERS]}{cut_here}\n")
     if told.embedding:
         say(f"model        {_model(told.embedding)}")
+    _say_chunks(told.chunks)
     mapped, indexed, failed = told.mapped, told.indexed, told.failed
     _say_hash(
         "row hash", mapped.row_hash if mapped else None, indexed.row_hash if indexed else None
@@ -89,6 +97,20 @@ def _show(told: Explanation) -> None:
             f"last error   {failed.reason} ({failed.stage}, {failed.attempts} times, last "
             f"{failed.last_at:%Y-%m-%d %H:%M:%S} UTC by job {failed.job_id[:8]})"
         )
+
+
+def _say_chunks(chunks: Sequence[RowChunk]) -> None:
+    if not chunks:
+        return
+    say(f"chunks       {len(chunks):,}; the model line tells of the first")
+    for chunk in chunks[:SHOWN_CHUNKS]:
+        tokens = "" if chunk.tokens is None else f", {chunk.tokens:,} tokens"
+        lost = "" if chunk.held else ", not in the index"
+        say(f"             {chunk.field} {chunk.start:,} to {chunk.end:,}{tokens}{lost}")
+    if len(chunks) > SHOWN_CHUNKS:
+        left = chunks[SHOWN_CHUNKS:]
+        unheld = sum(not chunk.held for chunk in left)
+        say(f"             and {len(left):,} more, {unheld:,} of them not in the index")
 
 
 def _because(fault: str | None) -> str:
@@ -140,6 +162,7 @@ def _as_json(told: Explanation) -> dict[str, object]:
         "fault": told.fault,
         "outside": told.outside,
         "mapped": told.mapped and _mapped_json(told.mapped),
+        "chunks": [_chunk_json(chunk) for chunk in told.chunks],
         "embedding": told.embedding and _embedding_json(told.embedding),
         "indexed": told.indexed and _indexed_json(told.indexed),
         "pending": [{"seq": one.seq, "action": one.action.value} for one in told.pending],
@@ -154,6 +177,17 @@ def _mapped_json(mapped: MappedRow) -> dict[str, object]:
         "textless": mapped.textless,
         "rowHash": mapped.row_hash,
         "textHash": mapped.text_hash,
+    }
+
+
+def _chunk_json(chunk: RowChunk) -> dict[str, object]:
+    return {
+        "field": chunk.field,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "tokens": chunk.tokens,
+        "held": chunk.held,
     }
 
 

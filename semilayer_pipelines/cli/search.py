@@ -86,6 +86,11 @@ def _conditions(where: str | None) -> dict[str, object] | None:
 
 
 def _summary(hit: Hit) -> str:
-    texts = [str(v) for v in hit.fields.values() if isinstance(v, str) and v != hit.id]
+    chunk = hit.chunk
+    texts = [
+        chunk.text if chunk and chunk.field == name else value
+        for name, value in hit.fields.items()
+        if isinstance(value, str) and value != hit.id
+    ]
     line = " · ".join(texts).replace("\n", " ")
     return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

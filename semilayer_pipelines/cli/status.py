@@ -100,6 +100,9 @@ def _notes(line: LensLine) -> list[str]:
         found.append(f"\n{line.name}: {line.outlook}{failing}.")
     if line.advice:
         found.append(f"\n{line.name}: {line.advice} semilayer push --rebuild --lens {line.name}")
+    if line.rows and line.vectors and line.rows < line.vectors:
+        # One vector more than chunks: the first is the row's own as well.
+        found.append(f"\n{line.name}: {line.rows:,} rows; long texts are cut into chunks.")
     if line.textless:
         found.append(f"\n{line.name}: {line.textless:,} rows have no text, and are left out.")
     if line.buffered:

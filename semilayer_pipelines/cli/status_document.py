@@ -37,7 +37,8 @@ _DAY = timedelta(hours=24)
 class LensLine:
     """How one lens stands.
 
-    `vectors` is `None` while the store does not say how many there are. `behind_seconds` is the age
+    `rows` are those of the index, `vectors` theirs: a row whose text is cut has several. Both are
+    `None` while the store does not say how many there are. `behind_seconds` is the age
     of `as_of`, both `None` before the first walk. `next` is what a person may do, empty when there
     is nothing. `advice` says what a rebuild would better. `failing` is `None` unless the lens is in
     error, `outlook` says in words what comes next then.
@@ -45,6 +46,7 @@ class LensLine:
 
     name: str
     status: LensStatus
+    rows: int | None
     vectors: int | None
     generation: int | None
     embedded_by: tuple[str, ...]
@@ -71,6 +73,7 @@ class LensLine:
         return {
             "name": self.name,
             "status": self.status.value,
+            "rows": self.rows,
             "vectors": self.vectors,
             "generation": self.generation,
             "embeddedBy": list(self.embedded_by),
@@ -172,16 +175,19 @@ def _line(project: Project, lens: Lens, store: AskedStore) -> LensLine:
     now = project.clock()
     with project.registry.read() as db:
         state = lens_state(db, lens, now)
-    active, vectors, damage = state.active, None, None
+    active, damage = state.active, None
+    counted: tuple[int, int] | None = (0, 0)
     try:
-        vectors = store.vectors(lens, active) if active else 0
+        counted = store.counted(lens, active) if active else counted
     except IndexDamaged as found:
-        vectors, damage = 0, found
+        damage = found
+    rows, vectors = counted or (None, None)
     error, cure = _wrong(lens, state, damage)
     behind = (now - state.as_of).total_seconds() if state.as_of else None
     return LensLine(
         name=lens.name,
         status=lens.status,
+        rows=rows,
         vectors=vectors,
         generation=active.number if active else None,
         embedded_by=tuple(active.embedded_by) if active else (),

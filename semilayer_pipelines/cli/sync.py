@@ -21,6 +21,7 @@ _WORDS = {
     Kind.MISSING: "would add",
     Kind.STALE: "would replace",
     Kind.WRONG_MODEL: "would embed anew (vectors of another model)",
+    Kind.CHUNKS: "would cut again (chunks are lost, or others)",
     Kind.DOUBLED: "would make one of two vectors",
     Kind.ORPHAN: "would delete",
     Kind.HIDDEN: "would write again (no search finds them)",

@@ -42,6 +42,7 @@ _WORDS = {
     Kind.MISSING: "missing: rows without a vector",
     Kind.STALE: "stale: rows that changed since",
     Kind.WRONG_MODEL: "wrong model: vectors of another one",
+    Kind.CHUNKS: "chunks: rows with lost chunks, or cut otherwise",
     Kind.DOUBLED: "doubled: rows with two vectors",
     Kind.ORPHAN: "orphan: vectors that no row should have",
     Kind.HIDDEN: "hidden: rows that no search finds",

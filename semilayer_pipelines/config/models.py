@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
 
 from semilayer_pipelines.config.base import ConfigModel, no_secret
+from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
 from semilayer_pipelines.errors import nearest
@@ -190,6 +191,13 @@ class LensConfig(ConfigModel):
             "every search must name one. A `text`, an `enum` or a `number` from an integer column."
         ),
     ] = None
+    chunking: Annotated[
+        ChunkingConfig,
+        Field(
+            description="How a text is cut that is longer than the model reads: `auto`, `off`, or "
+            "a mapping."
+        ),
+    ] = ChunkingConfig()
 
     @field_validator("primary_key", "change_tracking_column", mode="before")
     @classmethod
@@ -253,6 +261,30 @@ class LensConfig(ConfigModel):
                 f"field {tenant!r} is of type {field.type}; a tenant is a text, an enum or a number"
             )
         return tenant
+
+    @field_validator("chunking", mode="before")
+    @classmethod
+    def _chunking_in_a_word(cls, value: Any) -> Any:
+        return written_chunking(value)
+
+    @field_validator("chunking")
+    @classmethod
+    def _cut_fields_are_searchable(
+        cls, chunking: ChunkingConfig, info: ValidationInfo
+    ) -> ChunkingConfig:
+        fields: dict[str, FieldConfig] | None = info.data.get("fields")
+        if fields is None:  # they have mistakes of their own
+            return chunking
+        searchable = [name for name, field in fields.items() if field.searchable]
+        for name in chunking.fields:
+            if name not in searchable:
+                what = (
+                    f"field {name!r} is not searchable, so it is not embedded"
+                    if name in fields
+                    else f"there is no field {name!r}{nearest(name, searchable)}"
+                )
+                raise ValueError(f"fields: {what}; searchable are {', '.join(searchable)}")
+        return chunking
 
     @model_validator(mode="after")
     def _something_is_searchable(self) -> Self:

@@ -13,6 +13,7 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from semilayer_pipelines.config.chunking import ChunkingConfig
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, Searchable
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
@@ -107,6 +108,8 @@ def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
             return PromptsConfig
         case ("lenses", _, "embedding", "request"):
             return RequestConfig
+        case ("lenses", _, "chunking"):
+            return ChunkingConfig
         case ("lenses", _, "fields", _):
             return FieldConfig
         case ("lenses", _, "fields", _, "searchable"):

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from semilayer_pipelines.config.chunking import ChunkingConfig
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
@@ -138,6 +139,11 @@ passage: ""
 query: {input_type: query}
 passage: {input_type: document}
 """,
+    "chunking": """\
+size: 200
+overlap: 20
+fields: [body]
+""",
     "field": """\
 type: text
 from: [first_name, last_name]
@@ -156,6 +162,7 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("embedding", "`lenses.<name>.embedding`", EmbeddingConfig),
     ("prompts", "`lenses.<name>.embedding.prompts`", PromptsConfig),
     ("request", "`lenses.<name>.embedding.request`", RequestConfig),
+    ("chunking", "`lenses.<name>.chunking`", ChunkingConfig),
     ("field", "`lenses.<name>.fields.<field>`", FieldConfig),
 )
 

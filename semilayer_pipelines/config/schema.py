@@ -28,6 +28,8 @@ def json_schema() -> dict[str, Any]:
     _also(lens, "changeTrackingColumn", {"type": "string"})
     _also(lens, "onMisfit", {"type": "null"})
     _also(lens, "guard", {"type": "string", "pattern": _PERCENT})
+    _also(lens, "chunking", {"enum": ["auto", "off"]})
+    _also(models["ChunkingConfig"]["properties"], "fields", {"type": "string"})
     _also(field, "from", {"type": "string"})
     _also(field, "searchable", {"type": "boolean"})
     field["transform"] = _transform(field["transform"])

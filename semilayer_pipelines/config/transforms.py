@@ -13,7 +13,9 @@ __all__ = [
     "Custom",
     "Default",
     "EpochUnit",
+    "HtmlToText",
     "Join",
+    "JsonToText",
     "Lowercase",
     "Replace",
     "Round",
@@ -91,6 +93,26 @@ class Uppercase(ConfigModel):
     type: Literal["uppercase"]
 
 
+class HtmlToText(ConfigModel):
+    """What a browser shows of HTML, without scripts, styles and tags.
+
+    Paragraphs, list items and table rows have lines of their own. A text without tags and entities
+    stays as it is.
+    """
+
+    type: Literal["htmlToText"]
+
+
+class JsonToText(ConfigModel):
+    """A line `key.key: value` for each value in JSON.
+
+    Nulls and empty values leave no line, and a list of plain values has one. A text that is no JSON
+    stays as it is.
+    """
+
+    type: Literal["jsonToText"]
+
+
 class Truncate(ConfigModel):
     """The first `length` characters."""
 
@@ -156,6 +178,8 @@ Transform = Annotated[
     | Trim
     | Lowercase
     | Uppercase
+    | HtmlToText
+    | JsonToText
     | Truncate
     | Replace
     | Split

@@ -10,10 +10,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
+from semilayer_pipelines.chunking.split import check_size, splitter
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
 from semilayer_pipelines.embedders import check_embedding, known_build
 from semilayer_pipelines.embedders.reranker import check_reranker
-from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceUnreachable, Transient
+from semilayer_pipelines.errors import (
+    ModelUnavailable,
+    SchemaMismatch,
+    SemilayerError,
+    SourceUnreachable,
+    Transient,
+)
 from semilayer_pipelines.ingest.built_with import built_with, prompts_advice
 from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.mapping.columns import (
@@ -77,8 +84,8 @@ class LensCheck:
 
         Another model, key, table, tenant or set of fields needs a rebuild (which takes over the
         vectors of equal texts when the model is the same). So do columns whose types the index
-        cannot hold. Another way to fill the same fields, another condition on the rows, or another
-        database under the same name (`moved`), needs a smart sync.
+        cannot hold. Another way to fill the same fields or to cut their texts, another condition on
+        the rows, or another database under the same name (`moved`), needs a smart sync.
         """
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
@@ -98,7 +105,8 @@ class LensCheck:
                 and active.config.on_failure is not OnFailure.REMOVE
             )
             other_rows = moved or lens.where != active.config.where
-            return Needs.SMART_SYNC if other_rows or left_behind else Needs.NOTHING
+            behind = other_rows or left_behind or self._cut_otherwise(lens, active)
+            return Needs.SMART_SYNC if behind else Needs.NOTHING
         try:
             indexed = self._compiled(active.config, table)
             same_shape = (mapping.fields, mapping.tenant) == (indexed.fields, indexed.tenant)
@@ -151,7 +159,21 @@ class LensCheck:
             return lens.needs
         except SemilayerError:
             return lens.needs
-        return needs if Needs.REBUILD in (needs, lens.needs) else lens.needs
+        if Needs.REBUILD in (needs, lens.needs):
+            return needs
+        # A newer version may cut the texts of a lens that nobody changed.
+        return Needs.SMART_SYNC if self._cut_otherwise(lens.config, active) else lens.needs
+
+    def _cut_otherwise(self, lens: LensConfig, active: Generation) -> bool:
+        """Say whether an index has rows that are not cut as those of its lens would be now.
+
+        A model that is not on this machine says nothing of that.
+        """
+        try:
+            cut = splitter(lens, self.project.embedder(lens.embedding))
+        except ModelUnavailable:
+            return False
+        return active.split_by != (None if cut is None else cut.fingerprint)
 
     def _index(self, active: Generation) -> Index | None:
         """Return an index, asked for once; `None` without one, or while its store cannot say."""
@@ -176,10 +198,11 @@ class LensCheck:
     def refuse_values(self, lens: LensConfig) -> None:
         """Look at some rows, and refuse what the table's description alone cannot tell.
 
-        Raises `ConfigError` for dates whose numbers do not say what they count, `SchemaMismatch`
-        for a tracked column that does not sort by time and for a condition that is none, and what
-        is told of models by their files.
+        Raises `ConfigError` for dates whose numbers do not say what they count and for chunks that
+        the model does not read whole, `SchemaMismatch` for a tracked column that does not sort by
+        time and for a condition that is none, and what is told of models by their files.
         """
+        check_size(lens)
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
         self._check_where(lens, mapping)

@@ -38,6 +38,7 @@ from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import LogKeys, Target
+from semilayer_pipelines.ingest.texts import texts_of
 from semilayer_pipelines.ingest.vectors import PendingVectors, Vectorised, begin_vectors
 from semilayer_pipelines.mapping.mapped import Mapped, why_failed
 from semilayer_pipelines.registry import changes, failed_rows
@@ -98,7 +99,8 @@ def begin_page(
     )
     if have is not None and rows.height:
         looked_for &= ~rows[KEY].is_in(target.distrusted.implode())
-    vectors = begin_vectors(embed, rows, have, looked_for)
+    texts = texts_of(opened, rows)
+    vectors = begin_vectors(embed, rows, texts, have, looked_for)
     out = leaving(opened, target.index, mapped, choice.may_hold, page.outside)
     return Begun(page, mapped, actions.filter(written), vectors, out)
 
@@ -125,6 +127,7 @@ def end_page(
     out += leaving_rejected(opened, target.index, _of(mapped, rejected))
     if ready.rows.height:
         target.note_embedder(ready.by)
+        target.note_splitter()
     if target.index is None or not (ready.rows.height or out):
         counts += Counts(failed=len(rejected))
         _commit(opened, run, target, begun, choice, counts, rejected)

@@ -12,6 +12,7 @@ from semilayer_pipelines.ingest.decision import indexed
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.mapping.mapped import Mapped
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH, Index
 
 __all__ = ["ByKey", "all_of", "compare_by_key"]
@@ -38,7 +39,7 @@ class ByKey:
         """Take all of them out."""
         return keys
 
-    def reuse_from(self) -> Index | None:
+    def reuse_from(self) -> RowIndex | None:
         """Take vectors over from the generation's own index."""
         return self.target.index
 

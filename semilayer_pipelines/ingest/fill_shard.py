@@ -30,7 +30,7 @@ from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import generations, shards
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.shards import Shard
-from semilayer_pipelines.stores.protocol import Index
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 
 __all__ = ["active_index", "claim", "fill"]
 
@@ -81,7 +81,7 @@ class ShardRows:
         run: Run,
         shard: Shard,
         known: KnownRows,
-        reuse: Index | None,
+        reuse: RowIndex | None,
         finished: Event,
     ) -> None:
         """Begin where earlier runs left the shard: `known` is what they wrote of it.
@@ -109,7 +109,7 @@ class ShardRows:
         """Take all of them out: the index is not in use yet."""
         return keys
 
-    def reuse_from(self) -> Index | None:
+    def reuse_from(self) -> RowIndex | None:
         """Take vectors over from the index in use, which the new one will replace."""
         return self._reuse
 
@@ -166,7 +166,7 @@ def _held(opened: OpenLens, run: Run, shard: Shard, finished: Event) -> Iterator
             )
 
 
-def active_index(opened: OpenLens) -> Index | None:
+def active_index(opened: OpenLens) -> RowIndex | None:
     """Return the index in use, when its vectors are of the same model and can be taken over."""
     with opened.registry.read() as db:
         active = generations.active(db, opened.lens.id)

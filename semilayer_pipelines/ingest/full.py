@@ -131,6 +131,7 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
             source_rows=rows,
             high_water=high_water,
             settled=at.settled if at else None,
+            split_by=opened.split_by,
             now=opened.clock(),
         )
 
@@ -141,6 +142,7 @@ def _fits(opened: OpenLens, generation: Generation) -> bool:
         and generation.config.where == opened.lens.config.where
         and generation.mapping_fingerprint == opened.mapping.fingerprint
         and generation.model_fingerprint == opened.embedder.fingerprint
+        and generation.split_by == opened.split_by
     )
 
 

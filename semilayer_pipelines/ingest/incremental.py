@@ -40,7 +40,7 @@ from semilayer_pipelines.mapping.columns import DEFAULT_TRACKING_COLUMN
 from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import cursors
 from semilayer_pipelines.registry.cursors import IncrementalCursor
-from semilayer_pipelines.stores.protocol import Index
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 
 __all__ = [
     "HORIZON",
@@ -87,7 +87,7 @@ class MovedRows:
         """Take all of them out, unless the job would take out too many."""
         return self.removals.allowed(keys)
 
-    def reuse_from(self) -> Index | None:
+    def reuse_from(self) -> RowIndex | None:
         """Take vectors over from the index itself."""
         return self.target.index
 

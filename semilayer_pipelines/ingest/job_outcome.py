@@ -109,7 +109,8 @@ def _in_line(db: Connection, opened: OpenLens, job: Job, outcome: Outcome) -> No
     """Note what a completed job says about its lens; nothing, when it was pushed anew meanwhile."""
     now = opened.clock()
     lens = lenses.by_id(db, opened.lens.id)
-    brought_in = lens.needs is Needs.SMART_SYNC and lens.config_hash == opened.lens.config_hash
+    unchanged = lens.config_hash == opened.lens.config_hash
+    brought_in = lens.needs is Needs.SMART_SYNC and unchanged
     active = generations.active(db, lens.id)
     # One that was rolled back to while this run was ending has a sync of its own coming.
     same = active is not None and outcome.generation and active.id == outcome.generation.id
@@ -121,6 +122,8 @@ def _in_line(db: Connection, opened: OpenLens, job: Job, outcome: Outcome) -> No
             config=opened.as_built,
         )
         lenses.set_needs(db, lens.id, Needs.NOTHING, now)
+    if job.mode is Mode.SMART_SYNC and outcome.generation and same and unchanged:
+        generations.note_splitter(db, outcome.generation.id, opened.split_by)
     if job.mode is Mode.SMART_SYNC:
         # It did what they failed to do; the lens says `error` until they have seen that themselves.
         for other in (each for each in jobs.queued(db, lens.id) if each.failing):

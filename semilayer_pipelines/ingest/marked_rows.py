@@ -20,7 +20,7 @@ from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import failed_rows, marked_rows, store_watch
 from semilayer_pipelines.registry.marked_rows import Fault
 
-__all__ = ["forget_altered", "marked_altered", "recover_hidden"]
+__all__ = ["forget_altered", "mark_set_aside", "marked_altered", "recover_hidden"]
 
 _ALTERED = (Fault.FIELDS, Fault.VECTOR)
 _HIDDEN = (Fault.HIDDEN,)
@@ -53,6 +53,23 @@ def forget_altered(opened: OpenLens, run: Run, target: Target, keys: Sequence[st
         aside = set(failed_rows.keys(db, opened.lens.id, failed_rows.KEPT))
     for some in in_chunks(key for key in keys if key not in aside):
         _clear(opened, run, target, _ALTERED, some)
+
+
+def mark_set_aside(opened: OpenLens, run: Run, target: Target) -> None:
+    """Mark the objects of rows that were set aside while a walk cut all rows in another way.
+
+    Their hashes are those of their rows, so no other walk would cut them.
+    """
+    with opened.registry.read() as db:
+        aside = failed_rows.keys(db, opened.lens.id, failed_rows.KEPT)
+
+    def mark(db: Connection) -> None:
+        target.check_current(db)
+        run.lease.check(db)
+        marked_rows.mark(db, target.generation.id, Fault.FIELDS, aside)
+
+    if aside:
+        opened.registry.transact(mark)
 
 
 def _marked(

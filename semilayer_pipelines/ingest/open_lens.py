@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.protocol import Bridge, Selection
+from semilayer_pipelines.chunking.split import Splitter, splitter
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedder
@@ -21,7 +23,7 @@ from semilayer_pipelines.registry import generations, sources
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.lenses import Lens
-from semilayer_pipelines.stores.protocol import Store
+from semilayer_pipelines.stores.chunks.protocol import RowStore
 
 __all__ = ["OpenLens", "as_indexed", "index_embedder", "open_lens"]
 
@@ -41,7 +43,7 @@ class OpenLens:
     mapping: LensMapping
     embedder: Embedder
     built: BuiltWith
-    store: Store
+    store: RowStore
     clock: Clock
 
     @property
@@ -51,6 +53,16 @@ class OpenLens:
         The table may get another key later, which is no key of what is indexed.
         """
         return self.lens.config.model_copy(update={"primary_key": self.selection.key})
+
+    @cached_property
+    def splitter(self) -> Splitter | None:
+        """What cuts long texts, `None` where none is ever cut; raises `ModelUnavailable`."""
+        return splitter(self.lens.config, self.embedder)
+
+    @property
+    def split_by(self) -> str | None:
+        """The fingerprint of what cuts long texts (see `Generation`)."""
+        return None if self.splitter is None else self.splitter.fingerprint
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.mapping.mapped import Mapped
-from semilayer_pipelines.stores.protocol import Index
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 
 __all__ = ["Cover", "Page", "RowChoice"]
 
@@ -73,7 +73,7 @@ class RowChoice(Protocol):
         """
         ...
 
-    def reuse_from(self) -> Index | None:
+    def reuse_from(self) -> RowIndex | None:
         """Return the index whose vectors are taken over where the text is the same."""
         ...
 

@@ -33,6 +33,7 @@ from semilayer_pipelines.registry import changes, cursors, failed_rows, generati
 from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.protocol import Index, Store
 
 __all__ = ["announce", "begin_walks", "locked", "publish"]
@@ -49,9 +50,9 @@ class ReplayedRows(ByKey):
     The index in use often has their vectors already, where it is of the same model.
     """
 
-    in_use: Index | None
+    in_use: RowIndex | None
 
-    def reuse_from(self) -> Index | None:
+    def reuse_from(self) -> RowIndex | None:
         """Take vectors over from the index in use or, without one, from the new one."""
         return self.target.index if self.in_use is None else self.in_use
 

@@ -14,26 +14,34 @@ from dataclasses import dataclass
 import polars as pl
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import EmptySource, GuardStopped
+from semilayer_pipelines.errors import EmptySource, GuardStopped, StoreUnavailable
 from semilayer_pipelines.ingest.confirm_absent import absent, departed, in_chunks
+from semilayer_pipelines.ingest.cut_rows import CutRows
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.delete import delete_keys
 from semilayer_pipelines.ingest.guard import SHOWN_KEYS, Guard
 from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.leaving import removes_failed
-from semilayer_pipelines.ingest.marked_rows import forget_altered, marked_altered, recover_hidden
+from semilayer_pipelines.ingest.marked_rows import (
+    forget_altered,
+    mark_set_aside,
+    marked_altered,
+    recover_hidden,
+)
 from semilayer_pipelines.ingest.missed_updates import MissedUpdates
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.pipelined import apply_pages
+from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
-from semilayer_pipelines.stores.protocol import KEY, Index
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
+from semilayer_pipelines.stores.protocol import KEY
 
 __all__ = ["reconcile"]
 
@@ -42,7 +50,8 @@ __all__ = ["reconcile"]
 class ComparedRows:
     """Every row of the source, beside everything that the index had when the walk began.
 
-    Objects of the keys `altered` are not what their hashes say; String.
+    Objects of the keys `altered` are not what their hashes say; String. `cut` knows which rows are
+    cut in another way than now, where there can be any.
     """
 
     run: Run
@@ -51,6 +60,7 @@ class ComparedRows:
     altered: pl.Series
     missed: MissedUpdates
     removes_failed: bool
+    cut: CutRows | None
     cover = None
 
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
@@ -63,6 +73,8 @@ class ComparedRows:
         # so. That of a row without a text goes, with the tombstones, so that the guard counts it.
         if not self.removes_failed:
             self.known.mark_seen(mapped.failed[KEY])
+        if self.cut is not None:
+            states = self.cut.marked(states, mapped.frame)
         return self._as_marked(states, mapped.frame[KEY])
 
     def _as_marked(self, states: pl.Series, keys: pl.Series) -> pl.Series:
@@ -79,7 +91,7 @@ class ComparedRows:
         """Leave them to the end of the walk, where the guard asks about all of them together."""
         return ()
 
-    def reuse_from(self) -> Index | None:
+    def reuse_from(self) -> RowIndex | None:
         """Take vectors over from the index itself."""
         return self.target.index
 
@@ -98,6 +110,7 @@ def reconcile(
     index, altered = target.index, marked_altered(opened, target)
     known = KnownRows(index.scan(shard=shard) if index else ())
     missed = MissedUpdates(opened, target.generation)
+    cut = CutRows.of(opened, target.generation, index)
     reading = missed.reading(opened)
     shards = range(target.generation.shard_count) if shard is None else (shard,)
     page_size = PageSize()
@@ -119,6 +132,7 @@ def reconcile(
             pl.Series(altered, dtype=pl.String),
             missed,
             removes_failed(opened),
+            cut,
         ),
         page_size=page_size,
     )
@@ -129,6 +143,8 @@ def reconcile(
         refuse_hidden(opened)
     if shard is None:
         forget_altered(opened, run, target, altered)
+    if shard is None and cut is not None:
+        mark_set_aside(opened, run, target)
     if shard is None and run.had_failed_rows:
         _forget_failed(opened, run)
     if index is None:
@@ -144,6 +160,9 @@ def reconcile(
             if run.paused():
                 return False
             delete_keys(opened, run, target, keys, change_seq=seq, still_failed=there)
+    if index.leftovers:
+        with target.locked(index, run):
+            retrying(index.remove_leftovers, StoreUnavailable)
     return True
 
 

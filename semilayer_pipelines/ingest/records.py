@@ -20,7 +20,7 @@ from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
-from semilayer_pipelines.stores.protocol import Index
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 
 __all__ = ["CLAIM_ROWS", "SHARE_SECONDS", "run_records"]
 
@@ -59,7 +59,7 @@ class ClaimedRows:
         """Take all of them out: a caller named their rows, as with a delete."""
         return keys
 
-    def reuse_from(self) -> Index | None:
+    def reuse_from(self) -> RowIndex | None:
         """Take vectors over from the index itself."""
         return self.target.index
 

@@ -39,6 +39,7 @@ from semilayer_pipelines.registry.generations import Generation, GenerationState
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.marked_rows import Fault
 from semilayer_pipelines.registry.store_watch import Seen
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.protocol import KEY, Index, IndexSchema
 
 __all__ = ["LogKeys", "Target"]
@@ -59,18 +60,19 @@ class Target:
         self._opened = opened
         self.sole_writer = sole_writer
         self.generation = generation
-        self._index: Index | None = None
+        self._index: RowIndex | None = None
         self._noted: Backend | None = None
+        self._split_by = generation.split_by
         self._seen: Seen | None = None
 
     @property
-    def index(self) -> Index | None:
+    def index(self) -> RowIndex | None:
         """The physical index, or `None` as long as nothing was ever written."""
         if self._index is None:
             self._index = self._opened.store.find(self.generation.index_name)
         return self._index
 
-    def require_index(self, dimension: int) -> Index:
+    def require_index(self, dimension: int) -> RowIndex:
         """Return the index for vectors of this dimension, made if need be.
 
         Raises `DimensionChanged` when the generation holds vectors of another (invariant 9),
@@ -120,6 +122,20 @@ class Target:
         except NotFound:
             raise StartOver from None
         self._noted = by
+
+    def note_splitter(self) -> None:
+        """Record that rows are about to be written that are cut in another way than the others.
+
+        A whole walk brings all of them to one way again. Raises `StartOver` when it is gone.
+        """
+        if self._split_by in (self._opened.split_by, generations.MIXED):
+            return
+        try:
+            with self._opened.registry.begin() as db:
+                generations.note_splitter(db, self.generation.id, generations.MIXED)
+        except NotFound:
+            raise StartOver from None
+        self._split_by = generations.MIXED
 
     @contextmanager
     def locked(self, index: Index, run: Run) -> Iterator[LogKeys]:

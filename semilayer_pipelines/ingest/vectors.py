@@ -1,8 +1,12 @@
-"""A vector for every row that is written: kept where the text is the same, embedded elsewhere."""
+"""A vector for every text of the rows that are written: kept where it is the same, else embedded.
+
+A row whose text is cut has one for each of its chunks. One that is rejected sets its row aside.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -14,9 +18,12 @@ from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.errors import IndexDamaged
 from semilayer_pipelines.ingest.decision import kept_vectors
 from semilayer_pipelines.ingest.embed import Embed, EmbeddedPage
+from semilayer_pipelines.ingest.texts import PLACE, Texts
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.one_model import require_dimension
-from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, VECTOR, Index
+from semilayer_pipelines.stores.chunks.objects import ROW
+from semilayer_pipelines.stores.chunks.protocol import CHUNKS, RowIndex
+from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, VECTOR
 
 __all__ = ["PendingVectors", "Vectorised", "begin_vectors"]
 
@@ -27,9 +34,10 @@ logger = logging.getLogger(__name__)
 class Vectorised:
     """The changed rows that have a vector now, and what became of the others.
 
-    `rows` has the mapped columns without the text, plus VECTOR; `at` are their positions in the
-    frame that came in; `rejected` maps the keys of the rest to the reason. `tokens`, `seconds` and
-    `by` tell what embedding took and what did it.
+    `rows` has the mapped columns without the text, plus VECTOR and, where some are cut, CHUNKS;
+    `at` are their positions in the frame that came in; `rejected` maps the keys of the rest to the
+    reason. `embedded` and `reused` count vectors. `tokens`, `seconds` and `by` tell what embedding
+    took and what did it.
     """
 
     rows: pl.DataFrame
@@ -46,13 +54,14 @@ class Vectorised:
 
 @dataclass(frozen=True)
 class PendingVectors:
-    """Vectors of the rows of `changed`, some taken over, the others being embedded.
+    """Vectors for the rows of `changed`, some taken over, the others being embedded.
 
-    `taken` are the vectors of the rows at the positions `taken_at`, ascending; the rows at
-    `missing` have their texts under way in `embedding`.
+    `taken` are the vectors of the texts at the positions `taken_at`, ascending; those at `missing`
+    are under way in `embedding`.
     """
 
     changed: pl.DataFrame
+    texts: Texts
     taken_at: NDArray[np.int64]
     taken: NDArray[np.float32]
     missing: NDArray[np.int64]
@@ -64,61 +73,91 @@ class PendingVectors:
         Raises `DimensionChanged` when a model changed its dimension under an unchanged name, and
         what `embed_page` raises.
         """
-        return _vectorised(
-            self.changed, self.taken_at, self.taken, self.missing, self.embedding.result()
+        page = self.embedding.result()
+        embedded_at = self.missing[page.kept]
+        if len(self.taken) and len(page.vectors):
+            require_dimension(
+                page.vectors.shape[1],
+                self.taken.shape[1],
+                holder="those indexed under the same name have",
+                cure="Name the revision of the model in the lens and rebuild it.",
+            )
+        at, vectors = _in_order(self.taken_at, self.taken, embedded_at, page.vectors)
+        of = self.texts.rows()
+        rejected = {int(of[self.missing[i]]): reason for i, reason in page.rejected.items()}
+        kept, rows = _with_vectors(self.changed, self.texts, at, vectors, [*rejected])
+        keys = self.changed[KEY]
+        return Vectorised(
+            rows=rows,
+            at=kept,
+            dimension=vectors.shape[1],
+            embedded=len(embedded_at),
+            reused=len(self.taken_at),
+            truncated=page.truncated,
+            rejected={keys[row]: reason for row, reason in rejected.items()},
+            tokens=page.tokens,
+            seconds=page.seconds,
+            by=page.by,
         )
 
 
 def begin_vectors(
-    embed: Embed, changed: pl.DataFrame, have: Index | None, may_have: pl.Series
+    embed: Embed,
+    changed: pl.DataFrame,
+    texts: Texts,
+    have: RowIndex | None,
+    may_have: pl.Series,
 ) -> PendingVectors:
-    """Give every row of `changed` its vector, from `have` where that holds the same text.
+    """Give each text of the rows of `changed` its vector, from `have` where that holds the same.
 
     The others are asked of `embed` at once. `may_have` says for which rows looking into `have` is
     worth it.
     """
-    taken_at, taken = _taken_over(changed, have, may_have)
-    missing = np.setdiff1d(np.arange(changed.height), taken_at, assume_unique=True)
-    texts = changed[TEXT].gather(missing).to_list()
-    return PendingVectors(changed, taken_at, taken, missing, embed(texts))
+    asked = may_have.gather(texts.rows()) if texts.are_cut else may_have
+    taken_at, taken = _taken_over(texts.frame, have, asked)
+    missing = np.setdiff1d(np.arange(texts.frame.height), taken_at, assume_unique=True)
+    embedding = embed(texts.frame[TEXT].gather(missing).to_list())
+    return PendingVectors(changed, texts, taken_at, taken, missing, embedding)
 
 
-def _vectorised(
+def _with_vectors(
     changed: pl.DataFrame,
-    taken_at: NDArray[np.int64],
-    taken: NDArray[np.float32],
-    missing: NDArray[np.int64],
-    page: EmbeddedPage,
-) -> Vectorised:
-    embedded_at = missing[page.kept]
-    if len(taken) and len(page.vectors):
-        require_dimension(
-            page.vectors.shape[1],
-            taken.shape[1],
-            holder="those indexed under the same name have",
-            cure="Name the revision of the model in the lens and rebuild it.",
-        )
-    at, vectors = _in_order(taken_at, taken, embedded_at, page.vectors)
-    dimension = vectors.shape[1]
+    texts: Texts,
+    at: NDArray[np.int64],
+    vectors: NDArray[np.float32],
+    rejected: Sequence[int],
+) -> tuple[NDArray[np.int64], pl.DataFrame]:
+    """Return the positions of the rows that have all their vectors, and these rows with them.
+
+    `vectors` are those of the texts at the positions `at`.
+    """
     rows = changed.drop(TEXT)
-    if len(at) < changed.height:
-        rows = rows[at]
-    if len(at):
-        column = pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, dimension))
-        rows = rows.with_columns(column)
-    keys = changed[KEY]
-    return Vectorised(
-        rows=rows,
-        at=at,
-        dimension=dimension,
-        embedded=len(embedded_at),
-        reused=len(taken_at),
-        truncated=page.truncated,
-        rejected={keys[int(missing[i])]: reason for i, reason in page.rejected.items()},
-        tokens=page.tokens,
-        seconds=page.seconds,
-        by=page.by,
+    if not texts.are_cut:
+        if len(at) < changed.height:
+            rows = rows[at]
+        return at, rows.with_columns(_column(vectors)) if len(at) else rows
+    of = texts.rows()[at]
+    whole = ~np.isin(of, rejected)
+    if not whole.all():
+        at, vectors, of = at[whole], vectors[whole], of[whole]
+    kept, first = np.unique(of, return_index=True)
+    rows = rows[kept]
+    if not len(at):
+        return kept, rows
+    pieces = texts.frame.select(ROW, TEXT_HASH, *PLACE)[at].with_columns(_column(vectors))
+    lists = (
+        pieces.drop_nulls(PLACE[0])
+        .group_by(ROW, maintain_order=True)
+        .agg(pl.struct(TEXT_HASH, *PLACE, VECTOR).alias(CHUNKS))
     )
+    listed = pl.DataFrame({ROW: kept}, schema={ROW: pl.UInt32}).join(
+        lists, on=ROW, how="left", maintain_order="left"
+    )
+    return kept, rows.with_columns(_column(vectors[first]), listed[CHUNKS])
+
+
+def _column(vectors: NDArray[np.float32]) -> pl.Series:
+    return pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
 
 
 def _in_order(
@@ -140,15 +179,15 @@ def _in_order(
 
 
 def _taken_over(
-    changed: pl.DataFrame, have: Index | None, may_have: pl.Series
+    texts: pl.DataFrame, have: RowIndex | None, may_have: pl.Series
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the positions of the rows that keep a vector, ascending, and the vectors."""
+    """Return the positions of the texts that keep a vector, ascending, and the vectors."""
     nothing = np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32)
-    asked = changed.select(KEY, TEXT_HASH).with_row_index("at").filter(may_have)
+    asked = texts.select(KEY, TEXT_HASH).with_row_index("at").filter(may_have)
     if have is None or not asked.height:
         return nothing
     try:
-        found = have.fetch(asked[KEY].to_list())
+        found = have.held(asked[KEY].unique(maintain_order=True).to_list())
     except IndexDamaged as error:
         # A rebuild is what mends it, so it must not fail on the index that it replaces.
         logger.warning("%s These texts are embedded again.", error.message)

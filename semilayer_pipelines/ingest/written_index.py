@@ -14,12 +14,12 @@ from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.generations import Generation
 
 if TYPE_CHECKING:  # it imports Polars, which `semilayer status` need not wait for
-    from semilayer_pipelines.stores.protocol import Index, Store
+    from semilayer_pipelines.stores.chunks.protocol import RowIndex, RowStore
 
 __all__ = ["written_index"]
 
 
-def written_index(registry: Registry, store: Store, active: Generation) -> Index | None:
+def written_index(registry: Registry, store: RowStore, active: Generation) -> RowIndex | None:
     """Return the index of the active generation, `None` when nothing was ever written to it.
 
     Returns `None` too when another generation took its place meanwhile and it was dropped. Raises

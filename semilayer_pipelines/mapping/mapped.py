@@ -155,6 +155,10 @@ class LensMapping:
         shown = frame if visible.all() else frame.filter(visible)
         return Mapped(shown, frame.filter(~visible), failed, nulled, whose)
 
+    def text_hashes(self, texts: pl.Series) -> pl.Series:
+        """Return TEXT_HASH of texts (String): of rows, or of chunks of them."""
+        return digests(texts, self.text_seed)
+
     def tenants(self, rows: pl.DataFrame) -> dict[str, str | None]:
         """Return the tenant of each row by its key, as in `Mapped.whose`.
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from semilayer_pipelines.config import transforms as m
 from semilayer_pipelines.config.transforms import EpochUnit
+from semilayer_pipelines.mapping.markup import html_to_text, json_to_text
 from semilayer_pipelines.mapping.scalars import to_moment, to_number
 from semilayer_pipelines.mapping.typed import MOMENT, Family, Typed, filled, inner, plain_text
 
@@ -28,6 +29,8 @@ BuiltIn = (
     | m.Trim
     | m.Lowercase
     | m.Uppercase
+    | m.HtmlToText
+    | m.JsonToText
     | m.Truncate
     | m.Replace
     | m.Split
@@ -75,6 +78,10 @@ def _scalar(step: BuiltIn, value: Typed, unit: EpochUnit | None) -> Typed:
             return _text(plain_text(value).str.to_lowercase().fill_null(""))
         case m.Uppercase():
             return _text(plain_text(value).str.to_uppercase().fill_null(""))
+        case m.HtmlToText():
+            return _text(html_to_text(plain_text(value)))
+        case m.JsonToText():
+            return _text(json_to_text(plain_text(value)))
         case m.Truncate():
             return _text(plain_text(value).str.head(step.length))
         case m.Replace():

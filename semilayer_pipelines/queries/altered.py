@@ -12,17 +12,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.ingest.embed import embed_page
+from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.stored_fields import as_stored
+from semilayer_pipelines.ingest.texts import texts_of
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.queries.sample import Sample
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.protocol import (
     KEY,
     ROW_HASH,
     TEXT_HASH,
     VECTOR,
-    Index,
     IndexField,
 )
 
@@ -46,9 +47,9 @@ _STORED, _NO_VECTOR = "\0stored", "\0no vector"
 class Altered:
     """Reads objects back and compares them; of `embedded` of `rows` the text is embedded too."""
 
-    def __init__(self, index: Index, embedder: Embedder, *, rows: int, embedded: int) -> None:
+    def __init__(self, opened: OpenLens, index: RowIndex, *, rows: int, embedded: int) -> None:
+        self._opened = opened
         self._index = index
-        self._embedder = embedder
         self._sample = Sample(embedded, rows)
         self.read = 0
         self.embedded = 0
@@ -81,14 +82,21 @@ class Altered:
         return differing.filter(pl.col(ALTERED_IN).list.len() > 0).unique(KEY, maintain_order=True)
 
     def _made_of_another_text(self, rows: pl.DataFrame) -> pl.Series:
-        """Embed the texts of some rows, and return the keys of those whose vectors are others."""
+        """Embed a text of each of some rows; return the keys of those whose vectors are others.
+
+        The text of a row that is cut is that of any of its chunks.
+        """
         if not rows.height:
             return pl.Series(KEY, [], dtype=pl.String)
-        made = embed_page(self._embedder, rows[TEXT].to_list())
+        texts = texts_of(self._opened, rows).frame
+        chosen = texts.select(KEY, TEXT_HASH, TEXT).sample(fraction=1.0, shuffle=True).unique(KEY)
+        held = self._index.held(rows[KEY].to_list()).unique([KEY, TEXT_HASH])
+        both = chosen.join(held, on=[KEY, TEXT_HASH])
+        made = embed_page(self._opened.embedder, both[TEXT].to_list())
         self.embedded += len(made.kept)
-        stored = rows[VECTOR].to_numpy()[made.kept]
+        stored = both[VECTOR].to_numpy()[made.kept]
         return (
-            rows[KEY]
+            both[KEY]
             .gather(made.kept)
             .filter(pl.Series(_cosine(stored, made.vectors) < SAME_VECTOR))
         )

@@ -16,6 +16,7 @@ import polars as pl
 
 from semilayer_pipelines.errors import IndexDamaged
 from semilayer_pipelines.ingest.confirm_absent import departed, in_chunks
+from semilayer_pipelines.ingest.cut_rows import CutRows
 from semilayer_pipelines.ingest.decision import Indexed
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.leaving import leaving, removes_failed
@@ -23,6 +24,7 @@ from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.stored_fields import unheld
+from semilayer_pipelines.ingest.texts import cut_as_now, texts_of
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.columns import same_rows
@@ -58,6 +60,7 @@ _BY_HASHES = Depth()
 _INDEXED = "_indexed"
 _OBJECTS = "_objects"
 _KIND = "_kind"
+_CUT = "_cut"
 
 
 def audit(
@@ -103,6 +106,7 @@ class _Auditor:
         self._index = (
             written_index(opened.registry, opened.store, generation) if generation else None
         )
+        self._cut = CutRows.of(opened, generation, self._index) if generation else None
         self._counts: Counter[Kind] = Counter()
         self._nulled: Counter[str] = Counter()
         self._ids: defaultdict[Kind, list[str]] = defaultdict(list)
@@ -173,6 +177,8 @@ class _Auditor:
         mapped = map_page(self._opened, page)
         self._nulled.update(mapped.nulled)
         states = known.compare(mapped.frame)
+        if self._cut is not None:
+            states = self._cut.marked(states, mapped.frame)
         self._note(Kind.SET_ASIDE, mapped.failed[KEY].to_list())
         self._note(Kind.TEXTLESS, mapped.textless[KEY].to_list())
         # What else a row must not have is found with the orphans.
@@ -187,14 +193,14 @@ class _Auditor:
         differing = mapped.frame.filter(states != Indexed.SAME)
         if not differing.height:
             return
-        looked_at = _with_kinds(self._index, differing)
+        looked_at = self._with_kinds(differing)
         pending = self._pending(looked_at[KEY].to_list(), page.change_seq)
         waits = looked_at[KEY].is_in(pending)
         self._note(Kind.PENDING, looked_at[KEY].filter(waits).to_list())
         left = looked_at.filter(~waits)
         for (kind,), rows in left.group_by(_KIND, maintain_order=True):
             self._note(Kind(str(kind)), rows[KEY].to_list())
-        self._note_texts(left)
+        self._note_texts(differing.join(left, on=KEY, how="semi", maintain_order="left"))
 
     def _look_for_orphans(self, known: KnownRows, index: Index) -> None:
         with self._opened.registry.read() as db:
@@ -222,12 +228,25 @@ class _Auditor:
             self._altered[key] = tuple(fields)
 
     def _note_texts(self, differing: pl.DataFrame) -> None:
-        new = differing.filter(pl.col(TEXT_HASH).ne_missing(pl.col(TEXT_HASH + _INDEXED)))
+        """Note the texts that a sync would embed: those of rows, or of chunks, not held of them."""
+        new = texts_of(self._opened, differing).frame
+        if self._index is not None:
+            held = self._index.held(differing[KEY].to_list(), vectors=False)
+            new = new.join(held, on=[KEY, TEXT_HASH], how="anti", maintain_order="left")
         texts = new.unique(TEXT_HASH, maintain_order=True)[TEXT]
         self._texts += len(texts)
         self._characters += int(texts.str.len_chars().sum())
         room = min(SAMPLE_OF_A_PAGE, SAMPLE_TEXTS - len(self._sample))
         self._sample += texts.head(room).to_list()
+
+    def _with_kinds(self, differing: pl.DataFrame) -> pl.DataFrame:
+        """Return KEY and the kind of those mapped rows that differ from their objects now."""
+        index = self._index
+        if index is None:
+            return differing.select(KEY, pl.lit(Kind.MISSING.value).alias(_KIND))
+        objects = index.fetch(differing[KEY].to_list(), vectors=False)
+        cut = cut_as_now(self._opened, differing, index)
+        return _kinds(differing.with_columns(cut.alias(_CUT)), objects)
 
     def _unheld(self) -> list[str]:
         """Return why the index cannot hold what the columns of the table give now."""
@@ -261,22 +280,18 @@ class _Auditor:
         return tuple(found), rebuild
 
 
-def _with_kinds(index: Index | None, differing: pl.DataFrame) -> pl.DataFrame:
-    """Return those mapped rows that differ from their objects now, with the kind of difference.
+def _kinds(differing: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFrame:
+    """Return KEY and kind of those mapped rows that differ from their objects.
 
-    Columns are KEY, TEXT, TEXT_HASH, the indexed text hash (null without an object) and the kind.
+    `_CUT` says of a row that its object tells that it is cut as it would be now.
     """
-    objects = (
-        index.fetch(differing[KEY].to_list(), vectors=False)
-        if index
-        else pl.DataFrame(schema={KEY: pl.String, ROW_HASH: pl.Binary, TEXT_HASH: pl.Binary})
-    )
     one_a_key = objects.group_by(KEY).agg(
         pl.len().alias(_OBJECTS), pl.col(ROW_HASH, TEXT_HASH).first()
     )
-    joined = differing.select(KEY, TEXT, ROW_HASH, TEXT_HASH).join(
+    joined = differing.select(KEY, ROW_HASH, TEXT_HASH, _CUT).join(
         one_a_key, on=KEY, how="left", suffix=_INDEXED, maintain_order="left"
     )
+    same_text = pl.col(TEXT_HASH) == pl.col(TEXT_HASH + _INDEXED)
     kind = (
         pl.when(pl.col(_OBJECTS).is_null())
         .then(pl.lit(Kind.MISSING.value))
@@ -284,11 +299,11 @@ def _with_kinds(index: Index | None, differing: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(Kind.DOUBLED.value))
         .when(pl.col(ROW_HASH) != pl.col(ROW_HASH + _INDEXED))
         .then(pl.lit(Kind.STALE.value))
-        .when(pl.col(TEXT_HASH) != pl.col(TEXT_HASH + _INDEXED))
+        # Cut as now, and the chunks are not these; or these chunks, and cut in another way.
+        .when(same_text != pl.col(_CUT))
+        .then(pl.lit(Kind.CHUNKS.value))
+        .when(~same_text)
         .then(pl.lit(Kind.WRONG_MODEL.value))
     )
-    return (
-        joined.with_columns(kind.alias(_KIND))
-        .filter(pl.col(_KIND).is_not_null())
-        .select(KEY, TEXT, TEXT_HASH, TEXT_HASH + _INDEXED, _KIND)
-    )
+    kinds = joined.select(KEY, kind.alias(_KIND))
+    return kinds.filter(pl.col(_KIND).is_not_null())

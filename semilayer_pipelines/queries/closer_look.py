@@ -18,7 +18,8 @@ from semilayer_pipelines.queries.findings import Depth, Looked
 from semilayer_pipelines.queries.unsearchable import Unsearchable, not_found
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.marked_rows import Fault
-from semilayer_pipelines.stores.protocol import KEY, Index
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
+from semilayer_pipelines.stores.protocol import KEY
 
 __all__ = ["CloserLook", "Mark", "Telling"]
 
@@ -49,7 +50,7 @@ class CloserLook:
     def __init__(
         self,
         opened: OpenLens,
-        index: Index,
+        index: RowIndex,
         generation: Generation,
         depth: Depth,
         telling: Telling,
@@ -65,7 +66,7 @@ class CloserLook:
         self._searching = Unsearchable(index, rows, depth.sample) if depth.search else None
         embedded = EMBEDDED if depth.sample is None else depth.sample
         self._reading = (
-            Altered(index, opened.embedder, rows=rows, embedded=embedded)
+            Altered(opened, index, rows=rows, embedded=embedded)
             if depth.deep and comparable
             else None
         )

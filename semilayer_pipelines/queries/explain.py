@@ -1,13 +1,15 @@
 """One row from its source to its vector: what it is now, what is indexed, and why they differ.
 
-Nothing is written. The text is embedded once, to see what the model reads of it.
+Nothing is written. The text is embedded once, to see what the model reads of it. Of a text that is
+cut, that is its first chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +17,7 @@ import polars as pl
 
 from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.bridges.unfit import with_unfit
-from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.ingest.by_key import all_of
 from semilayer_pipelines.ingest.leaving import leaving
@@ -23,6 +25,7 @@ from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.spelled import index_keys, name_rows
+from semilayer_pipelines.ingest.texts import PLACE, Texts, cut_otherwise, texts_of
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
@@ -31,6 +34,7 @@ from semilayer_pipelines.registry import changes, failed_rows, generations, lens
 from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.registry.failed_rows import FailedRow
 from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.frames import OWN_COLUMNS
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
@@ -42,7 +46,10 @@ from semilayer_pipelines.stores.protocol import (
     Index,
 )
 
-__all__ = ["Explanation", "FreshVector", "Indexed", "MappedRow", "explain"]
+__all__ = ["Explanation", "FreshVector", "Indexed", "MappedRow", "RowChunk", "explain"]
+
+EMBEDDED = 100
+"""Chunks of a row that are embedded, so that the model tells how many tokens they have."""
 
 _SAME_VECTOR = 0.9999
 """Cosine similarity from which a vector counts as the same: models differ in the last digits."""
@@ -77,6 +84,22 @@ class FreshVector:
 
 
 @dataclass(frozen=True)
+class RowChunk:
+    """A part of a long text: the characters of `field` from `start` to `end`.
+
+    `text` is what is embedded. `tokens` is `None` where the model does not say, or was not asked.
+    `held`: the index has its vector.
+    """
+
+    field: str
+    start: int
+    end: int
+    text: str
+    tokens: int | None
+    held: bool
+
+
+@dataclass(frozen=True)
 class Indexed:
     """The object in the index; `job_id` wrote it, `None` when its log is forgotten.
 
@@ -102,7 +125,8 @@ class Explanation:
 
     `fault` is why the row cannot be mapped, or the id be a row's. `unread`: the row is there, and
     the source cannot read it. `leaves`: the index has an object that the row must not have any
-    more. `outside`: the row is there, and the lens's `where` leaves it out.
+    more. `outside`: the row is there, and the lens's `where` leaves it out. `chunks` are those that
+    the row is cut in now; `cut_as_now` says whether the index has it cut so.
     """
 
     lens: str
@@ -118,6 +142,8 @@ class Explanation:
     unread: str | None = None
     leaves: bool = False
     outside: bool = False
+    chunks: tuple[RowChunk, ...] = ()
+    cut_as_now: bool = True
 
     @property
     def verdict(self) -> str:
@@ -153,6 +179,12 @@ class Explanation:
             return f"It has {indexed.objects} vectors; a smart sync makes them one."
         if mapped.row_hash != indexed.row_hash:
             return "It changed since it was indexed; the next sync brings it in."
+        if not self.cut_as_now:
+            return "Its text is to be cut in another way than it is indexed; a smart sync does it."
+        if any(not chunk.held for chunk in self.chunks) or (
+            self.chunks and mapped.text_hash != indexed.text_hash
+        ):
+            return "Not all of its chunks are in the index, or others are; a smart sync mends it."
         similarity = self.embedding.similarity if self.embedding else None
         if mapped.text_hash != indexed.text_hash or (
             similarity is not None and similarity < _SAME_VECTOR
@@ -196,6 +228,8 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         left = leaving(opened, index, applied, all_of)
         why = applied.failed.row(0, named=True) if applied.failed.height else None
         fault = why_failed(why) if why else found.malformed.get(id)
+        texts = texts_of(opened, applied.frame)
+        made = _embedded(opened.embedder, texts.frame[TEXT].head(EMBEDDED).to_list())
         return Explanation(
             lens=name,
             id=id,
@@ -203,15 +237,15 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
             row=with_unfit(rows).row(0, named=True) if rows.height else None,
             fault=fault,
             mapped=mapped,
-            embedding=_embedding(opened.embedder, mapped.text, stored)
-            if mapped and not mapped.textless
-            else None,
+            embedding=_embedding(made, stored) if applied.frame.height else None,
             indexed=_indexed(opened, key, index, generation, stored),
             pending=tuple(pending),
             failed=failed,
             unread=unread.get(key),
             leaves=key in (*left.at_once, *left.others),
             outside=outside,
+            chunks=_chunks(texts, made, index, key),
+            cut_as_now=_cut_as_now(opened, index, applied.frame, stored),
         )
 
 
@@ -235,11 +269,20 @@ def _mapped(frame: pl.DataFrame, *, textless: bool = False) -> MappedRow | None:
     )
 
 
-def _embedding(embedder: Embedder, text: str, stored: Mapping[str, Any] | None) -> FreshVector:
+def _embedded(embedder: Embedder, texts: Sequence[str]) -> Embedded | SemilayerError | None:
+    """Embed some texts; return why that failed, or `None` without a text."""
     try:
-        made = embedder.embed([text])
+        return embedder.embed(texts) if texts else None
     except SemilayerError as error:
-        return FreshVector(error=str(error))
+        return error
+
+
+def _embedding(
+    made: Embedded | SemilayerError | None, stored: Mapping[str, Any] | None
+) -> FreshVector:
+    """Compare the first vector that was made with that of the row's object."""
+    if made is None or isinstance(made, SemilayerError):
+        return FreshVector(error=str(made))
     similarity = None
     if stored is not None:
         ours, theirs = made.vectors[0], np.asarray(stored[VECTOR], dtype=np.float32)
@@ -251,6 +294,36 @@ def _embedding(embedder: Embedder, text: str, stored: Mapping[str, Any] | None) 
         cut=bool(made.truncated[0]),
         similarity=similarity,
     )
+
+
+def _chunks(
+    texts: Texts, made: Embedded | SemilayerError | None, index: RowIndex | None, key: str
+) -> tuple[RowChunk, ...]:
+    """Return the chunks that the row is cut in; none of a row that fits."""
+    if not texts.are_cut:
+        return ()
+    held = set() if index is None else {*index.held([key], vectors=False)[TEXT_HASH]}
+    read = made.tokens if isinstance(made, Embedded) and made.tokens is not None else ()
+    tokens = chain((int(number) for number in read), repeat(None))
+    chunks = texts.frame.select(*PLACE, TEXT, TEXT_HASH).iter_rows()
+    return tuple(
+        RowChunk(field, start, end, text, number, hash in held)
+        for (field, start, end, text, hash), number in zip(chunks, tokens, strict=False)
+    )
+
+
+def _cut_as_now(
+    opened: OpenLens,
+    index: RowIndex | None,
+    rows: pl.DataFrame,
+    stored: Mapping[str, Any] | None,
+) -> bool:
+    """Say whether a row of the same values is cut in the index as it would be now."""
+    if index is None or stored is None or not rows.height:
+        return True
+    if rows[ROW_HASH][0] != stored[ROW_HASH] or rows[TEXT_HASH][0] != stored[TEXT_HASH]:
+        return True
+    return not cut_otherwise(opened, rows, index).any()
 
 
 def _indexed(

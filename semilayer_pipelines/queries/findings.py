@@ -21,6 +21,7 @@ class Kind(StrEnum):
     MISSING = "missing"
     STALE = "stale"
     WRONG_MODEL = "wrong model"
+    CHUNKS = "chunks"  # lost, doubled, of something else, or cut in another way than now
     DOUBLED = "doubled"
     ORPHAN = "orphan"  # an object that no row should have
     PENDING = "pending"  # differs, and a change that was accepted will bring it in
@@ -35,6 +36,7 @@ OUT_OF_LINE = (
     Kind.MISSING,
     Kind.STALE,
     Kind.WRONG_MODEL,
+    Kind.CHUNKS,
     Kind.DOUBLED,
     Kind.ORPHAN,
     Kind.HIDDEN,

@@ -17,9 +17,9 @@ from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.in_force import in_force
 
-__all__ = ["CANDIDATES", "MAX_RERANKED_CHARACTERS", "Reranking", "reranking"]
+__all__ = ["MAX_RERANKED_CHARACTERS", "RERANKED_HITS", "Reranking", "reranking"]
 
-CANDIDATES = 50
+RERANKED_HITS = 50
 """Hits that are read again, at most: each costs the model a text."""
 
 MAX_RERANKED_CHARACTERS = 8_000
@@ -52,16 +52,16 @@ class Reranking:
 
     def candidates(self, limit: int) -> int:
         """Return how many hits to search for, when `limit` are asked for."""
-        return limit if self._reranker is None else max(limit, CANDIDATES)
+        return limit if self._reranker is None else max(limit, RERANKED_HITS)
 
     def ranked(self, query: str, hits: Sequence[H], limit: int) -> list[H]:
-        """Return the best `limit` hits, scored by the model; those beyond `CANDIDATES` are left.
+        """Return the best `limit` hits, scored by the model; those beyond `RERANKED_HITS` are left.
 
         Hits that it scores alike stay in the order of the search. Raises what the reranker raises.
         """
         if self._reranker is None:
             return list(hits[:limit])
-        read = hits[:CANDIDATES]
+        read = hits[:RERANKED_HITS]
         scores = self._reranker.scores(query, [self._text(hit) for hit in read])
         scored = [
             replace(hit, score=float(score))  # type: ignore[type-var]

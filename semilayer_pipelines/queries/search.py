@@ -23,10 +23,22 @@ from semilayer_pipelines.queries.question import question_vector
 from semilayer_pipelines.queries.rerank import reranking
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.stores.chunks.protocol import CHUNK
 from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, Index
 from semilayer_pipelines.stores.where import Condition, Operator, parse_where, tenant_condition
 
-__all__ = ["Found", "Hit", "find", "search", "similar"]
+__all__ = ["Chunk", "Found", "Hit", "find", "search", "similar"]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The part of a long row that was found: the characters of `field` from `start` to `end`."""
+
+    text: str
+    field: str
+    start: int
+    end: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class Hit:
     `score` is a cosine in mode `semantic`. In `keyword` it is BM25's, to which the best is added
     for a row that the query names. In `hybrid` it is a share of the best possible rank, from 0 to
     1. `similarity` (cosine) and `bm25` tell what each half said, `None` where it found no such row.
+    `chunk` is the part of a long row that was found, `None` for a row that was not cut.
     """
 
     id: str
@@ -43,6 +56,7 @@ class Hit:
     fields: dict[str, object]
     similarity: float | None = None
     bm25: float | None = None
+    chunk: Chunk | None = None
 
 
 @dataclass(frozen=True)
@@ -227,6 +241,7 @@ def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:
             fields={name: row.get(name) for name in active.config.fields},
             similarity=row.get(SIMILARITY),
             bm25=row.get(BM25),
+            chunk=None if row[CHUNK] is None else Chunk(**row[CHUNK]),
         )
         for row in found.iter_rows(named=True)  # at most MAX_RESULTS
     ]

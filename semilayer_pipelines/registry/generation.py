@@ -12,7 +12,11 @@ from sqlalchemy import Row
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.registry.stored_config import lens_from_json
 
-__all__ = ["Generation", "GenerationState", "generation_of"]
+__all__ = ["MIXED", "Generation", "GenerationState", "generation_of"]
+
+
+MIXED = "mixed"
+"""Instead of a splitter's fingerprint, until a whole walk has cut all rows by one."""
 
 
 class GenerationState(StrEnum):
@@ -34,7 +38,8 @@ class Generation:
     of whatever made the vectors: they may differ between machines, the space does not.
     `passage_prompt` is what the model read before the text of each row (see `BuiltWith`).
     `incarnation` is the start of the store that was seen last, under the write lock at `watched_at`
-    (see `store_watch`); `None` where a store tells of none.
+    (see `store_watch`); `None` where a store tells of none. `split_by` is the fingerprint of the
+    splitter by which all its rows were cut: `None` where none was, `MIXED` where not all by one.
     """
 
     id: int
@@ -59,6 +64,7 @@ class Generation:
     incarnation: str | None = None
     watched_at: datetime | None = None
     passage_prompt: str | None = None
+    split_by: str | None = None
 
     @property
     def shard_count(self) -> int:
@@ -91,4 +97,5 @@ def generation_of(row: Row[Any]) -> Generation:
         incarnation=row.incarnation,
         watched_at=row.watched_at,
         passage_prompt=row.passage_prompt,
+        split_by=row.split_by,
     )

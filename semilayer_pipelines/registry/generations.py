@@ -18,12 +18,18 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound, Refused
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.registry import tables
-from semilayer_pipelines.registry.generation import Generation, GenerationState, generation_of
+from semilayer_pipelines.registry.generation import (
+    MIXED,
+    Generation,
+    GenerationState,
+    generation_of,
+)
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.registry.shards import ShardStatus
 from semilayer_pipelines.registry.stored_config import to_json
 
 __all__ = [
+    "MIXED",
     "Generation",
     "GenerationState",
     "active",
@@ -33,6 +39,7 @@ __all__ = [
     "forgotten",
     "index_name",
     "note_embedder",
+    "note_splitter",
     "open_next",
     "publish",
     "reinstate",
@@ -78,6 +85,7 @@ def open_next(
     source_rows: int | None,
     high_water: str | None = None,
     settled: str | None = None,
+    split_by: str | None = None,
     now: datetime,
 ) -> Generation:
     """Open the next generation of a lens, with a pending shard for each range of `bounds`.
@@ -116,6 +124,7 @@ def open_next(
         source_rows=source_rows,
         high_water=high_water,
         settled=settled,
+        split_by=split_by,
         created_at=now,
     )
     generation_id = db.scalars(made.returning(_generations.id)).one()
@@ -157,6 +166,16 @@ def note_embedder(db: Connection, generation_id: int, by: str) -> None:
             update(tables.generations)
             .where(_generations.id == generation_id)
             .values(embedded_by=[*before, by])
+        )
+
+
+def note_splitter(db: Connection, generation_id: int, split_by: str | None) -> None:
+    """Note what cuts the long texts of a generation (see `Generation`); raise `NotFound`."""
+    if _by_id(db, generation_id).split_by != split_by:
+        db.execute(
+            update(tables.generations)
+            .where(_generations.id == generation_id)
+            .values(split_by=split_by)
         )
 
 

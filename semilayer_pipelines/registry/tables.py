@@ -209,6 +209,7 @@ generations = Table(
     Column("embedded_by", JSON),
     Column("incarnation", Text),
     Column("watched_at", UtcDateTime),
+    Column("split_by", Text),
     Column("hidden", BigInteger, nullable=False, server_default=text("0")),
     Column("recovered", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("lens_id", "number"),

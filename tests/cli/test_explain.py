@@ -64,7 +64,7 @@ def test_the_keys_of_the_document_are_those_that_programs_read(served: Folder) -
 
     assert list(whole) == [
         *("lens", "id", "key", "verdict", "row", "fault", "outside"),
-        *("mapped", "embedding", "indexed", "pending", "failed"),
+        *("mapped", "chunks", "embedding", "indexed", "pending", "failed"),
     ]
     assert list(failed) == list(whole)
     assert list(whole["mapped"]) == ["fields", "text", "textless", "rowHash", "textHash"]

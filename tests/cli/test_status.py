@@ -38,6 +38,7 @@ def test_status_as_json_has_the_numbers(indexed: Folder) -> None:
 LENS_KEYS = [
     "name",
     "status",
+    "rows",
     "vectors",
     "generation",
     "embeddedBy",
@@ -85,6 +86,7 @@ def test_the_values_of_the_document_are_what_the_registry_and_the_index_say(
     } == {
         "name": "items",
         "status": "ready",
+        "rows": 300,
         "vectors": 300,
         "generation": 1,
         "embeddedBy": [],

@@ -17,7 +17,7 @@ from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import cursors, lenses, tables
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
-from semilayer_pipelines.stores.protocol import Store
+from semilayer_pipelines.stores.chunks.protocol import RowStore
 from tests.lab import ENV, Lab, lens_config
 from tests.registry.race import threads_at_once
 from tests.workload import FIELDS
@@ -240,7 +240,7 @@ def test_a_plan_does_not_outlive_a_rebuild(tmp_path: Path) -> None:
 class StoreIsDown(Project):
     """A project whose store does not answer."""
 
-    def store(self, env: str) -> Store:
+    def store(self, env: str) -> RowStore:
         raise StoreUnavailable("The store does not answer.")
 
 

@@ -33,6 +33,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, Mode
+from semilayer_pipelines.stores.chunks.protocol import RowStore
 from semilayer_pipelines.stores.protocol import KEY, VECTOR, Index, IndexSchema, Store
 from tests.lab import ENV, Lab
 from tests.stores.weaviate.bare import RESTART
@@ -106,8 +107,8 @@ class Noting(Project):
     def embedder(self, config: EmbeddingConfig, built: BuiltWith | None = None) -> Embedder:
         return _Embedder(super().embedder(config, built), self.noted)
 
-    def store(self, env: str) -> Store:
-        return cast(Store, _Store(super().store(env), self.noted))
+    def store(self, env: str) -> RowStore:
+        return cast(RowStore, _Store(super().store(env), self.noted))
 
 
 class _Embedder:

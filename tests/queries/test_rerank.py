@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.embedders.local import cross_encoder
 from semilayer_pipelines.errors import ModelUnavailable
-from semilayer_pipelines.queries.rerank import CANDIDATES, MAX_RERANKED_CHARACTERS, Reranking
+from semilayer_pipelines.queries.rerank import MAX_RERANKED_CHARACTERS, RERANKED_HITS, Reranking
 from semilayer_pipelines.queries.search import Hit, search
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.lenses import Needs
@@ -81,7 +81,7 @@ def test_fifty_are_read_however_many_are_asked_for() -> None:
     assert [second.candidates(limit) for limit in (1, 10, 50, 80)] == [50, 50, 50, 80]
     found = second.ranked("q", hits, 80)
 
-    assert len(length.read) == CANDIDATES == 50
+    assert len(length.read) == RERANKED_HITS == 50
     assert [hit.id for hit in found] == [str(n) for n in reversed(range(50))]
 
 

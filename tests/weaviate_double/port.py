@@ -73,4 +73,7 @@ def _health() -> grpc.GenericRpcHandler:
         request_deserializer=health_weaviate_pb2.WeaviateHealthCheckRequest.FromString,
         response_serializer=health_weaviate_pb2.WeaviateHealthCheckResponse.SerializeToString,
     )
-    return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check})
+    answering: grpc.GenericRpcHandler = grpc.method_handlers_generic_handler(
+        "grpc.health.v1.Health", {"Check": check}
+    )
+    return answering

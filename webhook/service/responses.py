@@ -23,6 +23,7 @@ from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
 
 __all__ = [
+    "Chunk",
     "Error",
     "FailedResponse",
     "Health",
@@ -263,6 +264,16 @@ class LensesResponse(_Response):
     lenses: list[LensResponse]
 
 
+class Chunk(_Response):
+    """The part of a long row that was found."""
+
+    text: str
+    field: Annotated[str, Field(description="The field that was cut.")]
+    start: Annotated[int, Field(description="Its first character in that field.")]
+    end: Annotated[int, Field(description="The first character behind it.")]
+    score: Annotated[float, Field(description="Cosine similarity.")]
+
+
 class Hit(_Response):
     """A row that was found."""
 
@@ -281,6 +292,7 @@ class Hit(_Response):
     bm25: Annotated[
         float | None, Field(description="BM25's score; `null` if not found by words.")
     ] = None
+    chunk: Annotated[Chunk | None, Field(description="Of a row whose text was cut.")] = None
 
 
 class SearchMeta(_Response):

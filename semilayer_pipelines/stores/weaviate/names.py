@@ -16,7 +16,7 @@ from semilayer_pipelines.errors import ConfigError
 __all__ = ["alias_name", "check_lens_names", "collection_name", "exact_name", "property_name"]
 
 _INDEX = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_LIKE_AN_INDEX = re.compile(r".+[-_][0-9]+[-_]g[0-9]{6,}")
+_LIKE_AN_INDEX = re.compile(r".+[-_][0-9]+[-_]g[0-9]{6,}([-_]chunks)?")
 _RESERVED = {"id", "vector"}
 _RESERVED_ENDINGS = (
     "_searchable",

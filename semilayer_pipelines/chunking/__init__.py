@@ -1,0 +1,1 @@
+"""Long texts cut into chunks, each of which the model reads whole."""

@@ -1,0 +1,190 @@
+"""Rows whose text is longer than the model reads, cut into chunks that it reads whole.
+
+A row that fits is left alone: its text, hashes and vector stay what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from semilayer_pipelines.chunking.borders import Level
+from semilayer_pipelines.chunking.count import Counter, Estimate, counter_of
+from semilayer_pipelines.chunking.pieces import CHARACTERS_A_TOKEN
+from semilayer_pipelines.chunking.row import Chunk, Limits, chunks_of
+from semilayer_pipelines.config.chunking import By
+from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.embedders.local.reading import Reading, reading_of
+from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.errors import ConfigError, ModelUnavailable
+from semilayer_pipelines.mapping.embedded_text import has_text
+from semilayer_pipelines.mapping.hashes import fingerprint
+from semilayer_pipelines.mapping.plan import TEXT
+from semilayer_pipelines.mapping.typed import plain_text, settled
+
+__all__ = ["AT", "CHUNKS", "END", "FIELD", "ORDINAL", "START", "Splitter", "check_size", "splitter"]
+
+AT = "_at"  # UInt32: position in the rows that came in
+ORDINAL = "_ordinal"  # UInt32: number of the chunk in its row, from 0
+FIELD = "_field"  # String: name of the field that was cut
+START = "_start"  # UInt32: first character of the chunk in that field's text
+END = "_end"  # UInt32: first character behind it
+
+CHUNKS = {
+    AT: pl.UInt32(),
+    ORDINAL: pl.UInt32(),
+    FIELD: pl.String(),
+    START: pl.UInt32(),
+    END: pl.UInt32(),
+    TEXT: pl.String(),
+}
+"""Columns of what `Splitter.split` returns."""
+
+_RULES = 1
+"""Raise when texts begin to be cut elsewhere; every index then cuts its long texts again."""
+
+_ALWAYS: dict[By, Level | None] = {
+    "structure": None,
+    "paragraph": Level.PARAGRAPH,
+    "sentence": Level.SENTENCE,
+}
+
+# U+FDFA has three bytes, and is eighteen letters of two bytes to a tokenizer that takes it apart.
+_TOKENS_A_BYTE = 11
+
+# A text of fewer bytes for each token of the room may well fit. It is counted first, for cutting it
+# in vain takes longer.
+_MAY_WELL_FIT = 4
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Made once a run; `fingerprint` names all that decides where texts are cut.
+
+    `weights` has the searchable fields in their order.
+    """
+
+    fingerprint: str
+    weights: Mapping[str, int] = field(repr=False)
+    limits: Limits = field(repr=False)
+
+    def may_exceed(self, texts: pl.Series) -> pl.Series:
+        """Say (Boolean) which texts may have to be cut; false: a text fits for certain."""
+        sizes = texts.str.len_bytes().cast(pl.Int64)
+        if self.limits.counter.adds_up:  # WordPiece: no token has less than a byte
+            return sizes > self.limits.room
+        plain = sizes == texts.str.len_chars()
+        # Some begin a text with a token of their own.
+        return sizes.zip_with(plain, sizes * _TOKENS_A_BYTE) >= self.limits.room
+
+    def split(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the chunks (CHUNKS) of the rows that have to be cut, row by row, in order.
+
+        `rows` needs TEXT and the searchable fields. A text of more than 64 characters for each
+        token that fits is cut in any case, so that a chunk never is megabytes of blanks.
+        """
+        asked = self.may_exceed(rows[TEXT]).arg_true()
+        texts = rows[TEXT].gather(asked)
+        counted = self._counted(texts)
+        long = counted.fill_null(True)
+        at, known = asked.filter(long), counted.filter(long)
+        held = rows[at].select(
+            TEXT,
+            *(
+                plain_text(settled(pl.col(name), rows.schema[name])).fill_null("").alias(name)
+                for name in self.weights
+            ),
+        )
+        made: list[tuple[int, Chunk]] = []
+        # Row by row: borders and tokens of texts are Python's and the tokenizer's to find.
+        for place, sure, (text, *values) in zip(at, known, held.iter_rows(), strict=True):
+            fields = dict(zip(self.weights, values, strict=True))
+            check = None if sure else lambda text=text: self._exceeds(text)
+            made += ((place, c) for c in chunks_of(fields, self.weights, self.limits, check))
+        return _frame(made)
+
+    def _counted(self, texts: pl.Series) -> pl.Series:
+        """Say (Boolean) which texts exceed; null where that shows when their parts are counted."""
+        limits = self.limits
+        huge = texts.str.len_chars() > limits.room * CHARACTERS_A_TOKEN
+        few = texts.str.len_bytes() <= limits.room * _MAY_WELL_FIT
+        now = ~huge if limits.counter.fast else ~huge & few
+        counts = pl.Series(limits.counter.count(texts.filter(now).to_list()))
+        known = pl.Series([None] * len(texts), dtype=pl.Boolean)
+        known = known.scatter(huge.arg_true(), True)
+        return known.scatter(now.arg_true(), counts > limits.room)
+
+    def _exceeds(self, text: str) -> bool:
+        return bool(self.limits.counter.count([text])[0] > self.limits.room)
+
+
+def splitter(config: LensConfig, embedder: Embedder) -> Splitter | None:
+    """Return what cuts the long texts of a lens, or `None` where nothing is ever cut.
+
+    Raises `ConfigError` for a size that the model does not read, and `ModelUnavailable` when its
+    tokenizer cannot be had.
+    """
+    chunking = config.chunking
+    if chunking.mode == "off":
+        return None
+    counter: Counter
+    if (reading := reading_of(config.embedding)) is not None:
+        _check_size(config, reading)
+        counter = counter_of(reading.tokenizer)
+        room = (chunking.size or reading.limit) - reading.special
+    elif chunking.size is not None:
+        counter, room = Estimate(), chunking.size
+    else:
+        return None
+    weights = {name: f.searchable.weight for name, f in config.fields.items() if f.searchable}
+    decides = {
+        "rules": _RULES,
+        "model": embedder.fingerprint,
+        "chunking": chunking.model_dump(mode="json", exclude_defaults=True),
+        "weights": list(weights.items()),
+    }
+    always = _ALWAYS[chunking.by]
+    limits = Limits(counter, room, chunking.overlap, chunking.fields, always)
+    return Splitter(fingerprint(decides), weights, limits)
+
+
+def check_size(config: LensConfig) -> None:
+    """Raise `ConfigError` for a size that the model does not read, where its limit is known here.
+
+    A model that cannot be had now is for the first run to complain of.
+    """
+    if config.chunking.size is None:
+        return
+    with suppress(ModelUnavailable):
+        if (reading := reading_of(config.embedding)) is not None:
+            _check_size(config, reading)
+
+
+def _check_size(config: LensConfig, reading: Reading) -> None:
+    size = config.chunking.size
+    if size is not None and size > reading.limit:
+        raise ConfigError(
+            f"chunking: the size of {size} tokens is more than the model "
+            f"{config.embedding.model!r} reads, {reading.limit}.",
+            cure=f"Write 'size: {reading.limit}' or less, or leave it out.",
+        )
+
+
+def _frame(made: list[tuple[int, Chunk]]) -> pl.DataFrame:
+    """Return chunks as a frame, without those in which nothing can be seen."""
+    columns = {
+        AT: [place for place, _ in made],
+        FIELD: [chunk.field for _, chunk in made],
+        START: [chunk.start for _, chunk in made],
+        END: [chunk.end for _, chunk in made],
+        TEXT: [chunk.text for _, chunk in made],
+    }
+    found = pl.DataFrame(columns, schema={name: CHUNKS[name] for name in columns})
+    # The chunk stands last in its text.
+    own = found.select(pl.col(TEXT).str.tail(pl.col(END) - pl.col(START))).to_series()
+    visible = found.filter(has_text(own))
+    ordinal = pl.int_range(pl.len(), dtype=pl.UInt32).over(AT)
+    return visible.with_columns(ordinal.alias(ORDINAL)).select(*CHUNKS)

@@ -1,0 +1,119 @@
+"""The texts that are embedded for rows: the row's own, or those of the chunks that it is cut in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from semilayer_pipelines.chunking.split import AT, END, FIELD, ORDINAL, START
+from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.mapping.mapped import TEXT
+from semilayer_pipelines.stores.chunks import protocol as stored
+from semilayer_pipelines.stores.chunks.objects import ROW, stored_hashes
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
+from semilayer_pipelines.stores.chunks.versions import turned
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
+
+__all__ = ["PLACE", "Texts", "chunks_of", "cut_as_now", "cut_otherwise", "texts_of"]
+
+PLACE = (stored.FIELD, stored.START, stored.END)
+"""Where a chunk is in its row; null for the text of a whole row."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts in the order of their rows.
+
+    `frame` has KEY, TEXT_HASH and TEXT and, where rows are cut (`are_cut`), ROW (UInt32, the
+    position of the row) and `PLACE`.
+    """
+
+    frame: pl.DataFrame
+    are_cut: bool = False
+
+    def rows(self) -> NDArray[np.int64]:
+        """Return the positions of the texts' rows, ascending."""
+        if not self.are_cut:
+            return np.arange(self.frame.height)
+        return self.frame[ROW].cast(pl.Int64).to_numpy()
+
+
+def texts_of(opened: OpenLens, rows: pl.DataFrame) -> Texts:
+    """Return the texts that are embedded for mapped rows."""
+    pieces = chunks_of(opened, rows)
+    if not pieces.height:
+        return Texts(rows.select(KEY, TEXT_HASH, TEXT))
+    whole = rows.select(KEY, TEXT_HASH, TEXT).with_row_index(ROW)
+    whole = whole.filter(~pl.col(ROW).is_in(pieces[ROW].implode()))
+    cut = pieces.with_columns(rows[KEY].gather(pieces[ROW])).drop(ORDINAL)
+    frame = pl.concat([whole, cut], how="diagonal")
+    # Stable: the chunks of a row stay in their order.
+    return Texts(frame.sort(ROW, maintain_order=True), are_cut=True)
+
+
+def chunks_of(opened: OpenLens, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the chunks of those mapped rows that are cut: ROW, ORDINAL, PLACE, TEXT, TEXT_HASH."""
+    none = pl.DataFrame(
+        schema={
+            ROW: pl.UInt32,
+            ORDINAL: pl.UInt32,
+            stored.FIELD: pl.String,
+            stored.START: pl.UInt32,
+            stored.END: pl.UInt32,
+            TEXT: pl.String,
+            TEXT_HASH: pl.Binary,
+        }
+    )
+    # In this order: a run that writes nothing reads no tokenizer.
+    if not rows.height or (splitter := opened.splitter) is None:
+        return none
+    long = splitter.may_exceed(rows[TEXT]).arg_true()
+    if not len(long):
+        return none
+    found = splitter.split(rows[long])
+    return found.select(
+        long.gather(found[AT]).cast(pl.UInt32).alias(ROW),
+        pl.col(ORDINAL),
+        pl.col(FIELD).alias(stored.FIELD),
+        pl.col(START).alias(stored.START),
+        pl.col(END).alias(stored.END),
+        pl.col(TEXT),
+        opened.mapping.text_hashes(found[TEXT]).alias(TEXT_HASH),
+    )
+
+
+def cut_as_now(opened: OpenLens, rows: pl.DataFrame, index: RowIndex) -> pl.Series:
+    """Say (Boolean) of which mapped rows the objects tell that they are cut as they would be now.
+
+    A row without an object, or whose object is of other values, is not among them.
+    """
+    pieces = chunks_of(opened, rows)
+    expected = rows.select(KEY, ROW_HASH, TEXT_HASH)
+    known = [expected]
+    if pieces.height:
+        at = pieces[ROW].unique(maintain_order=True)
+        whole = expected.with_row_index(ROW).filter(~pl.col(ROW).is_in(at.implode())).drop(ROW)
+        known = [whole, *_either_way(expected[at], pieces)]
+    objects = index.stored(rows[KEY].to_list())
+    fitting = pl.concat(known).join(objects, on=[KEY, ROW_HASH, TEXT_HASH], how="semi")
+    return rows[KEY].is_in(fitting[KEY].implode())
+
+
+def cut_otherwise(opened: OpenLens, rows: pl.DataFrame, index: RowIndex) -> pl.Series:
+    """Say (Boolean) which mapped rows, whose objects are theirs, are not cut as they would be."""
+    if index.cuts:
+        return ~cut_as_now(opened, rows, index)
+    pieces = chunks_of(opened, rows)
+    positions = pl.int_range(rows.height, dtype=pl.UInt32, eager=True)
+    return positions.is_in(pieces[ROW].implode())
+
+
+def _either_way(cut: pl.DataFrame, pieces: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield what is stored of rows that are cut this way: at first, and when written again."""
+    numbered = pieces.with_columns(pl.col(ROW).rle_id().alias(ROW))
+    for hashes in (cut[ROW_HASH], turned(cut[ROW_HASH])):
+        yield cut.with_columns(stored_hashes(cut.with_columns(hashes), numbered))

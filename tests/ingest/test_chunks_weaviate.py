@@ -1,0 +1,119 @@
+"""Rows whose long texts are cut, in Weaviate: every way, tenants, and a server that crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from semilayer_pipelines.control.verify import verify_lens
+from semilayer_pipelines.queries.findings import Depth, Kind
+from semilayer_pipelines.queries.search import search
+from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.stores.protocol import KEY
+from tests.beside import beside
+from tests.ingest.chunked import CHUNKING, LONG, chunked, row_index, wanted_texts, wrong
+from tests.ingest.conftest import needs_the_double
+from tests.ingest.test_chunks import WAYS, Way, change, everything_changed
+from tests.ingest.ways import by_sync
+from tests.lab import ENV, Lab
+from tests.weaviate_double.server import Double
+from tests.workload import FIELDS
+
+ROWS = 30
+
+
+@pytest.fixture
+def lab(tmp_path: Path, environ: dict[str, str]) -> Iterator[Lab]:
+    lab = chunked(tmp_path, ROWS, environ=environ)
+    lab.full()
+    yield lab
+    dropped(lab)
+
+
+def dropped(lab: Lab) -> None:
+    store = lab.project.store(ENV)
+    for name in store.names():
+        store.drop(name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_brings_in_what_became_of_long_rows(lab: Lab, way: Way) -> None:
+    assert wrong(lab) == []
+    everything_changed(lab)
+
+    way(lab, range(1, ROWS + 1))
+
+    assert wrong(lab) == []
+
+
+def test_a_changed_setting_cuts_all_long_rows_again(lab: Lab) -> None:
+    lab.push(chunking={"size": 64})
+    lab.sync()
+    assert wrong(lab) == []
+
+    lab.push(chunking="off")
+    lab.sync()
+    assert wrong(lab) == []
+
+
+def test_readers_miss_no_row_and_see_no_chunk_of_an_older_version(lab: Lab) -> None:
+    [text] = wanted_texts(lab).filter(pl.col(KEY) == "1").tail(1)["_text"]
+
+    def read() -> None:
+        hits = search(lab.project, "items", text, limit=ROWS)
+        assert len(hits) == ROWS
+        for hit in hits:
+            if hit.chunk is not None:
+                body = str(hit.fields[hit.chunk.field])
+                assert body[hit.chunk.start : hit.chunk.end] == hit.chunk.text
+
+    with beside(read):
+        for turn in range(4):
+            change(lab, f"description = '{turn} {LONG}'", *range(1, ROWS, 2))
+            lab.sync()
+    assert wrong(lab) == []
+
+
+def test_rows_of_a_tenant_are_found_in_it_and_move_with_their_chunks(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    fields = FIELDS | {"category": {"type": "text"}}
+    lab = chunked(tmp_path, ROWS, environ=environ, fields=fields, tenant="category")
+    lab.full()
+    assert wrong(lab) == []
+    change(lab, "category = 'elsewhere'", 1, 2)
+
+    by_sync(lab, [])
+
+    assert wrong(lab) == []
+    texts = wanted_texts(lab).filter(pl.col(KEY) == "1")["_text"].to_list()
+    [hit] = search(lab.project, "items", texts[-1], limit=1, where={"category": "elsewhere"})
+    assert (hit.id, hit.chunk is not None) == ("1", True)
+    found = search(lab.project, "items", texts[-1], limit=ROWS, where={"category": "tools"})
+    assert "1" not in {each.id for each in found}
+    dropped(lab)
+
+
+@needs_the_double
+@pytest.mark.parametrize("mode", [Mode.SMART_SYNC, Mode.RECORDS])
+def test_chunks_that_a_crash_hid_are_found_again(
+    tmp_path: Path, environ: dict[str, str], server: Double, mode: Mode
+) -> None:
+    lab = chunked(tmp_path, ROWS, environ=environ, chunking=CHUNKING)
+    lab.full()
+    server.kill_and_restart(hide=24)
+    looked = verify_lens(lab.project, lab.lens, Depth(search=True), heal=False)
+    assert looked.found[Kind.HIDDEN].count
+
+    counts = lab.run(lab.request(mode)).counts
+
+    assert (counts.recovered > 0, counts.embedded) == (True, 0)
+    assert wrong(lab) == []
+    for key, text in wanted_texts(lab).select(KEY, "_text").iter_rows():
+        [hit] = search(lab.project, "items", text, limit=1)
+        assert hit.score > 0.999, key
+    assert row_index(lab).hidden([str(n) for n in range(1, ROWS + 1)]) == []
+    dropped(lab)
