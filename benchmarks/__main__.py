@@ -28,8 +28,11 @@ OUT = Path(__file__).parent / "out" / "latest.json"
 
 # In this order; the longest comes last. Modules are imported one by one, as torch need not be there
 # while LanceDB is measured.
-ON_REQUEST = {"weaviate-server": ("benchmarks.weaviate_server", "run")}
-"""What needs a server of one's own, and so is run by its name only."""
+ON_REQUEST = {
+    "prompts": ("benchmarks.prompts", "run"),
+    "weaviate-server": ("benchmarks.weaviate_server", "run"),
+}
+"""What needs a server or a model of one's own, and so is run by its name only."""
 
 BENCHMARKS = {
     "full": ("benchmarks.full", "run"),
@@ -42,6 +45,7 @@ BENCHMARKS = {
     "weaviate": ("benchmarks.weaviate", "run"),
     "freshness": ("benchmarks.freshness", "run"),
     "fairness": ("benchmarks.fairness", "run"),
+    "retrieval": ("benchmarks.retrieval", "run"),
     "recall": ("benchmarks.recall", "run"),
     "chunking": ("benchmarks.chunking", "run"),
     "retrieval-long": ("benchmarks.retrieval_long", "run"),

@@ -76,6 +76,16 @@ SECTIONS = {
         "orchestration.RUNS_KEPT",
         "orchestration.MAX_RUNS",
     ],
+    "Keywords": [
+        "mapping.MAX_KEYWORD_CHARACTERS",
+        "mapping.MAX_TOKEN_CHARACTERS",
+        "mapping.MAX_QUERY_TOKENS",
+        "queries.CANDIDATES",
+        "queries.RERANKED_HITS",
+        "queries.MAX_RERANKED_CHARACTERS",
+        "queries.MOST_NAMED",
+        "queries.RANK_CONSTANT",
+    ],
     "Webhook": [
         "http.MAX_CHANGES",
         "http.MAX_BODY_BYTES",

@@ -64,8 +64,11 @@ class SemilayerError(Exception):
     """Root of the tree.
 
     `message` says what failed and why, `cure` what to do next (may be empty), `lens` the lens it
-    happened to (`None` when it concerns no single lens).
+    happened to (`None` when it concerns no single lens). `key` is the key of the lens in
+    `sl.config.yaml` that is at fault, where one is.
     """
+
+    key: str | None = None
 
     def __init__(self, message: str, *, cure: str = "", lens: str | None = None) -> None:
         message = _one_full_stop(message)

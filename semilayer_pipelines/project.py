@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     # Imported where they are opened: the webhook starts without Polars, and most commands without
     # one or the other.
     from semilayer_pipelines.bridges.protocol import Bridge
+    from semilayer_pipelines.embedders.prompts import BuiltWith
     from semilayer_pipelines.embedders.protocol import Embedder
+    from semilayer_pipelines.embedders.reranker import Reranker
     from semilayer_pipelines.stores.chunks.protocol import RowStore
     from semilayer_pipelines.stores.lock import Lock
     from semilayer_pipelines.stores.stamps import Stamps
@@ -274,25 +276,61 @@ class Project:
 
         return last_written(config, name=name, environ=self.environ)
 
-    def embedder(self, config: EmbeddingConfig) -> Embedder:
+    def build_of(self, config: EmbeddingConfig) -> BuiltWith:
+        """Return how an index is built that is made now: with which prompt for passages.
+
+        Asks the embedder service or the hub where the model's files are not on this machine. Raises
+        `ModelUnavailable` for a model that is a path which does not exist.
+        """
+        from semilayer_pipelines.embedders import build_of
+
+        return build_of(config, environ=self.environ, service=self.embedder_url)
+
+    @property
+    def embedder_url(self) -> str | None:
+        """The address of the embedder service: the one that was named, else that of `dev`."""
+        if self.settings.embedder_url is not None:
+            return self.settings.embedder_url
+        return None if (dev := self.dev) is None else dev.embedder
+
+    def embedder(self, config: EmbeddingConfig, built: BuiltWith | None = None) -> Embedder:
         """Return the embedder of a lens; its model loads at the first text.
 
+        `built` is how the index was built that it is for, `None` for one that is made now.
         With `SEMILAYER_EMBEDDER_URL`, a sentence-transformers model is used there if it can be.
         Without it, the one of a running `semilayer dev` is used where it is the same model.
         """
         from semilayer_pipelines.embedders import open_embedder
 
         # Kept, so that a long-lived process asks the service once and keeps its connections.
-        if config not in self._embedders:
-            named, dev = self.settings.embedder_url, self.dev
-            self._embedders[config] = open_embedder(
+        one = (config, built)
+        if one not in self._embedders:
+            self._embedders[one] = open_embedder(
                 config,
                 environ=self.environ,
-                service=named or (dev.embedder if dev else None),
-                named=named is not None,
+                built=built,
+                service=self.embedder_url,
+                named=self.settings.embedder_url is not None,
             )
-        return self._embedders[config]
+        return self._embedders[one]
+
+    def reranker(self, model: str) -> Reranker:
+        """Return a reranker by name or path; it loads at the first question, where models run."""
+        from semilayer_pipelines.embedders.reranker import open_reranker
+
+        if model not in self._rerankers:
+            self._rerankers[model] = open_reranker(
+                model,
+                environ=self.environ,
+                service=self.embedder_url,
+                named=self.settings.embedder_url is not None,
+            )
+        return self._rerankers[model]
 
     @cached_property
-    def _embedders(self) -> dict[EmbeddingConfig, Embedder]:
+    def _rerankers(self) -> dict[str, Reranker]:
+        return {}
+
+    @cached_property
+    def _embedders(self) -> dict[tuple[EmbeddingConfig, BuiltWith | None], Embedder]:
         return {}

@@ -10,6 +10,7 @@ from typing import Any, cast
 from semilayer_pipelines.bridges.protocol import Bridge, LookedUp, Selection
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.stores.chunks.protocol import RowStore
@@ -63,8 +64,8 @@ class Meddled(Project):
             fingerprint,
         )
 
-    def embedder(self, config: EmbeddingConfig) -> Embedder:
-        return _Meddled(super().embedder(config), self.during, self.fingerprint)
+    def embedder(self, config: EmbeddingConfig, built: BuiltWith | None = None) -> Embedder:
+        return _Meddled(super().embedder(config, built), self.during, self.fingerprint)
 
     def store(self, env: str) -> RowStore:
         return cast(RowStore, _MeddledStore(super().store(env), self.before, self.after))
@@ -84,6 +85,9 @@ class _Meddled:
     def embed(self, texts: Sequence[str]) -> Embedded:
         self._during(texts)
         return self._inner.embed(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        return self._inner.embed_queries(texts)
 
 
 class _MeddledStore:

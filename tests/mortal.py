@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.bridges.protocol import Bridge, Selection, SourcePage, Window
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.project import Clock, Project, Settings
 from semilayer_pipelines.registry.database import Registry
@@ -93,8 +94,8 @@ class _Mortal(Project):
         inner = super().bridge(name, config)
         return cast(Bridge, _MortalBridge(inner, self._life, self._page_rows))  # type: ignore[attr-defined]
 
-    def embedder(self, config: EmbeddingConfig) -> Embedder:
-        return _MortalEmbedder(super().embedder(config), self._life)  # type: ignore[attr-defined]
+    def embedder(self, config: EmbeddingConfig, built: BuiltWith | None = None) -> Embedder:
+        return _MortalEmbedder(super().embedder(config, built), self._life)  # type: ignore[attr-defined]
 
 
 class _MortalRegistry:
@@ -132,6 +133,9 @@ class _MortalEmbedder:
     def embed(self, texts: Sequence[str]) -> Embedded:
         self._life.at("embedder.embed")
         return self._inner.embed(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        return self._inner.embed_queries(texts)
 
 
 class _MortalBridge:

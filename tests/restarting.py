@@ -16,6 +16,7 @@ from typing import Any, cast
 import polars as pl
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.project import Clock, Project, Settings
@@ -72,8 +73,8 @@ class Served(Project):
     def store(self, env: str) -> RowStore:
         return cast(RowStore, _Store(super().store(env), self.server))  # type: ignore[attr-defined]
 
-    def embedder(self, config: EmbeddingConfig) -> Embedder:
-        return _Embedder(super().embedder(config), self.server)  # type: ignore[attr-defined]
+    def embedder(self, config: EmbeddingConfig, built: BuiltWith | None = None) -> Embedder:
+        return _Embedder(super().embedder(config, built), self.server)  # type: ignore[attr-defined]
 
 
 class _Embedder:
@@ -84,6 +85,9 @@ class _Embedder:
     def embed(self, texts: Sequence[str]) -> Embedded:
         self._server.texts += texts
         return self._inner.embed(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        return self._inner.embed_queries(texts)
 
 
 class _Store:

@@ -170,7 +170,7 @@ KEYED = (
         "POST",
         "/v1/search/{lens}",
         search.search,
-        "The rows nearest in meaning to a text",
+        "The rows that answer a text, by meaning, by words or by both",
         SearchResponse,
         _SEARCH,
         body=SearchRequest,

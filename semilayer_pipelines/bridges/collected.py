@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from semilayer_pipelines.bridges import statements as st
-from semilayer_pipelines.bridges.database import Query, Sql
+from semilayer_pipelines.bridges.database import Computed, Query, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.protocol import Selection
 from semilayer_pipelines.bridges.reader import Reader
@@ -22,11 +22,12 @@ MANY_REFUSED = 100
 
 @dataclass
 class Collected:
-    """The rows read so far, and the key texts of those that cannot be read."""
+    """The rows read so far, and the key texts of those that cannot be read, or are left out."""
 
     frames: list[pl.DataFrame] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     malformed: dict[str, str] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
 
     def weigh(self) -> int:
         """Return the bytes of the frames."""
@@ -44,8 +45,10 @@ class Collected:
             )
 
 
-def nothing(reader: Reader, selection: Selection, shard: Sql | None) -> pl.DataFrame:
+def nothing(
+    reader: Reader, selection: Selection, computed: tuple[Computed, ...] = ()
+) -> pl.DataFrame:
     """Return no rows, with the columns of all."""
     tail = st.tail(reader.catalogue.table(selection), (), [Sql("1 = 0")], None)
     columns = reader.catalogue.columns(selection)
-    return reader.read(selection, Query(columns, (), selection.key, tail, None, shard)).frame
+    return reader.read(selection, Query(columns, (), selection.key, tail, None, computed)).frame

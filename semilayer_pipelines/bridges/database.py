@@ -15,9 +15,10 @@ from typing import Protocol
 import polars as pl
 
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Column, HiddenRows, Table
+from semilayer_pipelines.bridges.protocol import Column, HiddenRows, Table
 
 __all__ = [
+    "Computed",
     "Database",
     "Described",
     "Fetched",
@@ -68,6 +69,14 @@ class SourceColumn:
 
 
 @dataclass(frozen=True)
+class Computed:
+    """An Int32 column that no table has, and the expression for it."""
+
+    name: str
+    expression: Sql
+
+
+@dataclass(frozen=True)
 class Described:
     """A table and its place in SQL (`quoted` is what stands behind FROM)."""
 
@@ -78,7 +87,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Query:
-    """One page to read: columns, then `shard` as `SHARD_COLUMN`, then `tail` (FROM and so on).
+    """One page to read: columns, then those that are computed, then `tail` (FROM and so on).
 
     `cursor` names the columns whose values in the last row make up the cursor. Columns in `key`
     arrive in a form whose text is the key's. At most `limit` rows are kept, and no more than weigh
@@ -90,12 +99,12 @@ class Query:
     key: tuple[str, ...]
     tail: Sql
     limit: int | None
-    shard: Sql | None = None
+    computed: tuple[Computed, ...] = ()
 
     def dtypes(self) -> dict[str, pl.DataType]:
         """Return the columns of the frame and their types, as far as the rows fit them."""
         found: dict[str, pl.DataType] = {c.column.name: c.dtype for c in self.columns}
-        return found | ({SHARD_COLUMN: pl.Int32()} if self.shard else {})
+        return found | {column.name: pl.Int32() for column in self.computed}
 
     def heavy(self) -> list[int]:
         """Return the places of the columns whose values may weigh anything."""
@@ -160,6 +169,10 @@ class Database(Protocol):
 
     def candidates(self, column: SourceColumn, text: str) -> tuple[Scalar, ...]:
         """Return the values that a key part with this text may have; raises `ValueError`."""
+        ...
+
+    def condition(self, text: str) -> Sql:
+        """Return a condition that a person wrote, as it can stand in a statement."""
         ...
 
     def since(self, column: SourceColumn, value: Scalar) -> Sql:

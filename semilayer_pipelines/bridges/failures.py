@@ -126,7 +126,7 @@ def mariadb_failure(error: BaseException, source: str, timeout_ms: int) -> Semil
 
 def sqlite_failure(error: BaseException, source: str, path: str) -> SemilayerError:
     """Translate an error of the ADBC driver, which knows only texts."""
-    said = _said(error).split("\nquery:")[0]
+    said = _said(error)
     lowered = said.lower()
     if any(word in lowered for word in ("locked", "busy", "disk is full", "disk i/o error")):
         return _unreachable(source, said)
@@ -150,7 +150,8 @@ def sqlite_failure(error: BaseException, source: str, path: str) -> SemilayerErr
 def _said(error: BaseException) -> str:
     # PyMySQL's arguments are (code, text); others are one text.
     last = error.args[-1] if error.args else ""
-    text = " ".join(str(last).split()) or type(error).__name__
+    # ADBC tells the whole statement behind the reason.
+    text = " ".join(str(last).partition("\nquery:")[0].split()) or type(error).__name__
     return redact(text.removeprefix("connection failed: "))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import polars as pl
 
+from semilayer_pipelines.bridges import condition
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.collected import Collected, nothing
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.bridges.database import Fetched, Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.database import Computed, Fetched, Query, SourceColumn
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, LookedUp, Selection
 from semilayer_pipelines.bridges.reader import Reader
@@ -30,9 +32,13 @@ class Lookup:
         self._catalogue = reader.catalogue
 
     def read(
-        self, selection: Selection, wanted: dict[str, list[tuple[Scalar, ...]]], shard: Sql | None
+        self,
+        selection: Selection,
+        wanted: dict[str, list[tuple[Scalar, ...]]],
+        shard: tuple[Computed, ...],
     ) -> LookedUp:
         """Read the rows that have one of the key values; `wanted` gives them by id."""
+        computed = (*shard, *condition.told(self._db, selection))
         collected = Collected()
         names = list(wanted)
         waiting = [
@@ -46,7 +52,7 @@ class Lookup:
             columns = self._catalogue.columns(selection)
             middle = len(ids) // 2
             try:
-                found = self._having(selection, columns, values, shard)
+                found = self._having(selection, columns, values, computed)
                 if found.more and len(ids) > 1:
                     # There is no telling which ids the rows are of that came before it was full.
                     waiting += [ids[middle:], ids[:middle]]
@@ -59,14 +65,16 @@ class Lookup:
                     waiting += [ids[middle:], ids[:middle]]
                 else:
                     self._name_fault(selection, ids[0], values, refusal, collected)
-        frames = collected.frames or [nothing(self._reader, selection, shard)]
+        frames = collected.frames or [nothing(self._reader, selection, computed)]
         # A column of unfit values is only there where there are such values.
         frame = pl.concat(frames, how="diagonal")
         if len(frames) > 1:
             # Under a collation that ignores case, two chunks may have found the same row.
             frame = frame.unique(selection.key, keep="first", maintain_order=True)
         left = tuple(id for ids in reversed(waiting) for id in ids)
-        return LookedUp(frame, collected.malformed, collected.refused, left)
+        frame, outside = condition.apart(frame, selection.key)
+        outside = tuple(dict.fromkeys((*outside, *collected.outside)))
+        return LookedUp(frame, collected.malformed, collected.refused, left, outside)
 
     def _name_fault(
         self,
@@ -77,20 +85,25 @@ class Lookup:
         collected: Collected,
     ) -> None:
         """Find out whether the id is at fault, or the row that it names."""
+        key = self._catalogue.key(selection)
         try:
-            keys = self._having(selection, self._catalogue.key(selection), values, None)
+            keys = self._having(selection, key, values, ())
         except ValueRefused:
             collected.malformed[id] = refusal.message
             return
-        collected.refuse(key_texts(keys.frame, selection.key), refusal, source=self._reader.name)
+        with suppress(ValueRefused):  # by the condition itself, which then leaves nothing out
+            keys = self._having(selection, key, values, condition.told(self._db, selection))
+        there, outside = condition.apart(keys.frame, selection.key)
+        collected.outside += outside
+        collected.refuse(key_texts(there, selection.key), refusal, source=self._reader.name)
 
     def _having(
         self,
         selection: Selection,
         columns: tuple[SourceColumn, ...],
         values: Sequence[tuple[Scalar, ...]],
-        shard: Sql | None,
+        computed: tuple[Computed, ...],
     ) -> Fetched:
-        condition = st.one_of(self._db, self._catalogue.key(selection), values)
-        tail = st.tail(self._catalogue.table(selection), (), [condition], None)
-        return self._reader.read(selection, Query(columns, (), selection.key, tail, None, shard))
+        wanted = st.one_of(self._db, self._catalogue.key(selection), values)
+        tail = st.tail(self._catalogue.table(selection), (), [wanted], None)
+        return self._reader.read(selection, Query(columns, (), selection.key, tail, None, computed))

@@ -14,7 +14,7 @@ import polars as pl
 
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.bridges.database import Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.database import Computed, Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.ids import parse_ids, scale
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, NamedRows, Selection
@@ -162,7 +162,7 @@ class Naming:
         """Read rows of the key columns and a `tag`, as a walk would read them."""
         tail = Sql(" FROM (") + tagged + Sql(") named")
         key = self._catalogue.key(selection)
-        query = Query(key, (), selection.key, tail, None, Sql(_TAG))
+        query = Query(key, (), selection.key, tail, None, (Computed(SHARD_COLUMN, Sql(_TAG)),))
         return self._reader.read(selection, query).frame
 
     def _rows(self, selection: Selection, wanted: _Wanted, ids: list[str]) -> Sql:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from semilayer_pipelines.bridges import condition
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.collected import Collected, nothing
 from semilayer_pipelines.bridges.cursors import encode, shown_key
-from semilayer_pipelines.bridges.database import Fetched, Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.database import Computed, Fetched, Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Selection, SourcePage
 from semilayer_pipelines.bridges.reader import Reader
@@ -40,20 +41,26 @@ class Pages:
         conditions: Sequence[Sql | None],
         limit: int,
         *,
-        shard: Sql | None,
+        shard: tuple[Computed, ...] = (),
+        told: tuple[Computed, ...] = (),
     ) -> SourcePage:
-        """Read up to `limit` rows in the order of `order`."""
+        """Read up to `limit` rows in the order of `order`.
+
+        `told` says which of them `where` leaves out (`condition.told`): those are named and count
+        for the limit. Without it the conditions leave them out.
+        """
         columns = self._catalogue.columns(selection)
         # One row more than asked for tells whether anything follows.
         tail = self._tail(selection, order, conditions, limit + 1)
         try:
             fetched = self._reader.read(
-                selection, Query(columns, order, selection.key, tail, limit, shard)
+                selection, Query(columns, order, selection.key, tail, limit, (*shard, *told))
             )
         except ValueRefused:
-            return self._around(selection, order, conditions, limit, shard=shard)
+            return self._around(selection, order, conditions, limit, shard=shard, told=told)
         last = None if fetched.last is None else encode(fetched.last)
-        return SourcePage(fetched.frame, last if fetched.more else None, last)
+        frame, outside = condition.apart(fetched.frame, selection.key)
+        return SourcePage(frame, last if fetched.more else None, last, outside=outside)
 
     def _around(
         self,
@@ -62,13 +69,17 @@ class Pages:
         conditions: Sequence[Sql | None],
         limit: int,
         *,
-        shard: Sql | None,
+        shard: tuple[Computed, ...],
+        told: tuple[Computed, ...],
     ) -> SourcePage:
         """Read the same page past the rows that the database refuses."""
-        keys = self._keys(selection, order, conditions, limit)
+        keys = self._keys(selection, order, conditions, limit, told)
         rows = keys.frame.height
+        _, outside = condition.apart(keys.frame, selection.key)
         texts = key_texts(keys.frame, selection.key)
         columns = self._catalogue.columns(selection)
+        # What is wrong with a row that is left out is nobody's business.
+        conditions = [*conditions, condition.holds(self._db, selection) if told else None]
         collected = Collected([nothing(self._reader, selection, shard)])
         waiting = [(0, rows)] if rows else []
         end_at: Fetched | None = None
@@ -94,7 +105,7 @@ class Pages:
         last = (end_at or keys).last
         cursor = None if last is None else encode(last)
         more = keys.more or end_at is not None
-        return SourcePage(frame, cursor if more else None, cursor, collected.refused)
+        return SourcePage(frame, cursor if more else None, cursor, collected.refused, outside)
 
     def _keys(
         self,
@@ -102,13 +113,14 @@ class Pages:
         order: tuple[SourceColumn, ...],
         conditions: Sequence[Sql | None],
         limit: int,
+        told: tuple[Computed, ...],
     ) -> Fetched:
         """Read just the columns of order and key; raises `SourceRefused` when even these fail."""
         columns = tuple(dict.fromkeys((*order, *self._catalogue.key(selection))))
 
         def read(tail: Sql, rows: int) -> Fetched:
             return self._reader.read(
-                selection, Query(columns, order, selection.key, tail, rows, None)
+                selection, Query(columns, order, selection.key, tail, rows, told)
             )
 
         def position(offset: int) -> str | None:
@@ -138,7 +150,8 @@ class Pages:
             f"{selection.table!r}, "
             f"between {before or 'the begin of the page'} and {position(good + 1) or 'the next'}: "
             f"{said}",
-            cure="Correct that row: without its key it can be neither indexed nor passed over.",
+            cure="Correct that row: without its key it can be neither indexed nor passed over."
+            + ("" if selection.where is None else " Or correct 'where', which fails for it."),
         )
 
     def _tail(

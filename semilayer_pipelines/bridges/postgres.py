@@ -69,7 +69,7 @@ FROM pg_catalog.pg_index i
 CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 WHERE i.indrelid = %s::oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
-  AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
+  AND i.indimmediate AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
 ORDER BY i.indexrelid, k.place
 """
 _NAMES = """

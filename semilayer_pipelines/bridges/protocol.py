@@ -74,13 +74,15 @@ class Table:
     """A source table or view.
 
     `key` is its primary key in key order, empty when it has none. Then `unique` are its other keys:
-    in a table, those without a column that may be NULL.
+    in a table, those without a column that may be NULL. `rowid` is the number that the database
+    itself gives each row, where it can be read and is none of the columns.
     """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     unique: tuple[tuple[str, ...], ...] = ()
+    rowid: Column | None = None
 
     def column(self, name: str) -> Column | None:
         """Return the column called `name`, or `None`."""
@@ -89,16 +91,19 @@ class Table:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which columns of which table, and what identifies a row.
+    """Which columns of which rows of which table, and what identifies a row.
 
     `columns` always contains the key columns. `bounds` are the encoded upper keys (inclusive) of
-    all shards but the last, ascending; empty means one shard.
+    all shards but the last, ascending; empty means one shard. `where` is a condition in the
+    source's SQL: a row for which it is false or NULL is as if it were not there. Only
+    `read_changed` and `read_rows` tell of such rows, by their keys.
     """
 
     table: str
     key: tuple[str, ...]
     columns: tuple[str, ...]
     bounds: tuple[str, ...] = ()
+    where: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,13 +125,15 @@ class SourcePage:
     row, `None` when there is no row: where a walk that ended may go on another day.
 
     `refused` are the rows between those of the frame that the database cannot read, a view that
-    divides by zero for instance: their key texts, and why.
+    divides by zero for instance: their key texts, and why. `outside` are the key texts of rows that
+    are there and that `Selection.where` leaves out.
     """
 
     frame: pl.DataFrame
     cursor: str | None
     last: str | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,13 +150,15 @@ class LookedUp:
 
     `malformed` are the ids that can never name a row of this table, and why. `refused` are the rows
     that are there and that the database cannot read: their key texts, and why. `left` are the ids
-    that were not looked up, because the rows before them weigh `PAGE_BYTES`.
+    that were not looked up, because the rows before them weigh `PAGE_BYTES`. `outside` are the key
+    texts of rows that are there and that `Selection.where` leaves out.
     """
 
     frame: pl.DataFrame
     malformed: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,6 +203,13 @@ class Bridge(Protocol):
         """Describe a table or view; `name` may be qualified (`schema.table`)."""
         ...
 
+    def check_where(self, selection: Selection) -> None:
+        """Look whether `where` is one condition over the table; some rows are tried.
+
+        Raises `SchemaMismatch` with the database's own words, or with what to write instead.
+        """
+        ...
+
     def count(self, selection: Selection, window: Window = Window()) -> int:
         """Count the rows with a complete key in the window."""
         ...
@@ -230,7 +246,10 @@ class Bridge(Protocol):
         ...
 
     def name_rows(self, selection: Selection, ids: Sequence[str]) -> NamedRows:
-        """Return the key texts, as a walk gives them, of ids in any spelling (any number)."""
+        """Return the key texts, as a walk gives them, of ids in any spelling (any number).
+
+        Also of rows that `where` leaves out.
+        """
         ...
 
     def is_loose(self, selection: Selection) -> bool:
@@ -266,13 +285,14 @@ class Bridge(Protocol):
         value; it ends at `upto`. Both are inclusive, encoded tracked values as `high_water` gives
         them. Times after `horizon` are left out as there. Rows whose tracked value is NULL are
         never returned. `tracked` may be several columns of one type: the first that is set counts.
+        Rows that `where` leaves out are read past, and told of.
         """
         ...
 
     def high_water(
         self, selection: Selection, tracked: str | Sequence[str], horizon: datetime | None = None
     ) -> str | None:
-        """Return the largest tracked value, encoded; `None` when there is none.
+        """Return the largest tracked value of all rows, encoded; `None` when there is none.
 
         With a `horizon`, times after it are left out (SQLite: after its day).
         """

@@ -143,8 +143,8 @@ class ServerDatabase:
         # A tracked column that was not asked for is read last and left out of the frame.
         hidden = [c for c in query.cursor if c not in query.columns]
         select = Sql("SELECT " + ", ".join(expressions))
-        if query.shard is not None:
-            select += Sql(", ") + query.shard
+        for one in query.computed:
+            select += Sql(", ") + one.expression
         select += Sql("".join(f", {column.expression}" for column in hidden)) + query.tail
         rows, cut = self._some(select, query.heavy())
         kept = rows[: query.limit]
@@ -194,6 +194,10 @@ class ServerDatabase:
     def candidates(self, column: SourceColumn, text: str) -> tuple[Scalar, ...]:
         """Return the value a key part with this text has."""
         return (typed(column, text, nul_in_text=self._dialect.nul_in_text),)
+
+    def condition(self, text: str) -> Sql:
+        """Return a condition with its percent signs doubled: the drivers take them for marks."""
+        return Sql(text.replace("%", "%%"))
 
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""

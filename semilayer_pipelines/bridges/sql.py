@@ -13,17 +13,19 @@ from datetime import datetime
 
 import polars as pl
 
+from semilayer_pipelines.bridges import condition
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.backends import open_database
 from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.cursors import decode, encode
-from semilayer_pipelines.bridges.database import Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.database import Computed, Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.ids import parse_ids
 from semilayer_pipelines.bridges.lookup import Lookup
 from semilayer_pipelines.bridges.naming import Naming
 from semilayer_pipelines.bridges.order import ORDERED_TYPES, out_of_order
 from semilayer_pipelines.bridges.pages import Pages
 from semilayer_pipelines.bridges.protocol import (
+    SHARD_COLUMN,
     HiddenRows,
     LookedUp,
     NamedRows,
@@ -65,6 +67,10 @@ class SqlBridge:
         """Describe a table or view, as it is now."""
         return self._catalogue.look(name)
 
+    def check_where(self, selection: Selection) -> None:
+        """Look whether `where` is one condition over the table."""
+        condition.check(self._db, selection, self._catalogue.table(selection))
+
     def count(self, selection: Selection, window: Window = _WHOLE) -> int:
         """Count the rows with a complete key in the window."""
         return self._number(Sql("SELECT count(*)") + self._rows_in(selection, window))
@@ -72,12 +78,11 @@ class SqlBridge:
     def null_keys(self, selection: Selection) -> int:
         """Count rows in which a key column is NULL."""
         key = self._catalogue.key(selection)
-        nulls = [f"{c.quoted} IS NULL" for c in key if c.column.nullable]
+        nulls = [Sql(f"{c.quoted} IS NULL") for c in key if c.column.nullable]
         if not nulls:
             return 0
-        return self._number(
-            Sql(f"SELECT count(*) FROM {self._from(selection)} WHERE {' OR '.join(nulls)}")
-        )
+        where = st.both([st.any_of(nulls), condition.holds(self._db, selection)])
+        return self._number(Sql(f"SELECT count(*) FROM {self._from(selection)}") + where)
 
     def bounds(self, selection: Selection, shards: int) -> tuple[str, ...]:
         """Return the upper keys of all shards but the last.
@@ -111,7 +116,7 @@ class SqlBridge:
     def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
         """Read up to `limit` rows of the window in key order."""
         key = self._catalogue.key(selection)
-        return self._pages.read(selection, key, self._within(selection, window), limit, shard=None)
+        return self._pages.read(selection, key, self._within(selection, window), limit)
 
     def read_rows(self, selection: Selection, ids: Sequence[str]) -> LookedUp:
         """Read the rows whose key, as text, is one of `ids`."""
@@ -159,7 +164,14 @@ class SqlBridge:
             conditions.append(st.upto(self._db, (followed.value,), decode(upto)))
         split = None if horizon is None else self._db.in_the_future(followed.value, horizon)
         conditions.append(split.upto if split else None)
-        return self._pages.read(selection, order, conditions, limit, shard=self._shard(selection))
+        return self._pages.read(
+            selection,
+            order,
+            conditions,
+            limit,
+            shard=self._shard(selection),
+            told=condition.told(self._db, selection),
+        )
 
     def high_water(
         self, selection: Selection, tracked: str | Sequence[str], horizon: datetime | None = None
@@ -187,11 +199,11 @@ class SqlBridge:
         self,
         selection: Selection,
         column: SourceColumn,
-        condition: Sql | None,
+        set_first: Sql | None,
         horizon: datetime | None,
     ) -> Sql:
         split = None if horizon is None else self._db.in_the_future(column, horizon)
-        where = st.both([condition, split.upto if split else None])
+        where = st.both([set_first, split.upto if split else None])
         order = Sql(f" ORDER BY {column.order} DESC LIMIT 1")
         return Sql(f" FROM {self._from(selection)}") + where + order
 
@@ -205,8 +217,8 @@ class SqlBridge:
             followed.having(lambda column: self._beyond(column, horizon)) if all(beyond) else None
         )
         asked = [
-            Sql("0") if condition is None else self._counted(selection, condition)
-            for condition in (followed.missing(), later)
+            Sql("0") if which is None else self._counted(selection, which)
+            for which in (followed.missing(), later)
         ]
         row = self._db.scalars(Sql("SELECT ") + asked[0] + Sql(", ") + asked[1])
         assert row is not None
@@ -257,16 +269,18 @@ class SqlBridge:
         key = self._catalogue.key(selection)
         after = None if window.after is None else st.after(self._db, key, decode(window.after))
         upto = None if window.upto is None else st.upto(self._db, key, decode(window.upto))
-        return [st.complete(key), after, upto]
+        return [st.complete(key), after, upto, condition.holds(self._db, selection)]
 
-    def _shard(self, selection: Selection) -> Sql | None:
+    def _shard(self, selection: Selection) -> tuple[Computed, ...]:
         if not selection.bounds:
-            return None
+            return ()
         bounds = [decode(bound) for bound in selection.bounds]
-        return st.shard_number(self._db, self._catalogue.key(selection), bounds)
+        number = st.shard_number(self._db, self._catalogue.key(selection), bounds)
+        return (Computed(SHARD_COLUMN, number),)
 
-    def _counted(self, selection: Selection, condition: Sql) -> Sql:
-        where = st.both([st.complete(self._catalogue.key(selection)), condition])
+    def _counted(self, selection: Selection, asked: Sql) -> Sql:
+        complete = st.complete(self._catalogue.key(selection))
+        where = st.both([complete, asked, condition.holds(self._db, selection)])
         return Sql(f"(SELECT count(*) FROM {self._from(selection)}") + where + Sql(")")
 
     def _number(self, statement: Sql) -> int:

@@ -51,10 +51,17 @@ _UNIQUE = """
 SELECT l.name, i.name FROM pragma_index_list(?{0}) l JOIN pragma_index_info(l.name{1}) i
 WHERE l."unique" AND NOT l.partial ORDER BY l.seq, i.seqno
 """
+_HAS_ROWID = "SELECT 1 FROM pragma_table_list(?) WHERE type IN ('table', 'virtual') AND NOT wr"
+_ROWID = "rowid"
 _SCHEMAS = "SELECT name FROM pragma_database_list"
 _SNIFFED_ROWS = 65_536
 _AS_WRITTEN = re.compile(r"-?(0|[1-9]\d*)(\.\d*[1-9])?|-?\d\.\d+e[+-]\d+", re.ASCII)
 _BLOB = re.compile(r"([0-9a-f]{2})+")
+_QUOTED = re.compile(
+    r"""'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^]]*\]|--[^\n]*|/\*.*?(?:\*/|$)|"((?:[^"]|"")*)\"""",
+    re.DOTALL,
+)
+"""Texts, names and comments; the group is what stands in double quotes."""
 
 
 class SqliteDatabase:
@@ -88,11 +95,17 @@ class SqliteDatabase:
                 columns = _columns(rows)
                 key = sorted((row[3], row[0]) for row in rows if row[3])
                 unique = () if key else self._unique(schema, table, columns)
+                own = self._rowid(schema, table, rows)
                 described = Table(
-                    name, tuple(c.column for c in columns), tuple(k for _, k in key), unique
+                    name,
+                    tuple(c.column for c in columns),
+                    tuple(k for _, k in key),
+                    unique,
+                    own.column if own else None,
                 )
                 quoted = ".".join(_quoted(part) for part in (schema, table) if part)
-                return Described(described, quoted, {c.column.name: c for c in columns})
+                readable = (*columns, own) if own else columns
+                return Described(described, quoted, {c.column.name: c for c in readable})
         names = self.names()
         raise SchemaMismatch(
             f"source {self._name!r} has no table or view {name!r}{nearest(name, names)}.",
@@ -105,6 +118,22 @@ class SqliteDatabase:
         where, asked = ("", (table,)) if schema is None else (", ?", (table, schema, schema))
         rows = self._rows(Sql(_UNIQUE.format(where, where), asked))
         return never_null(unique_keys(rows), columns)
+
+    def _rowid(
+        self, schema: str | None, table: str, columns: Sequence[tuple[Any, ...]]
+    ) -> SourceColumn | None:
+        """Return the row's own number; `None` where there is none or a column has its name.
+
+        An INTEGER PRIMARY KEY is that number itself.
+        """
+        if any(
+            name.lower() == _ROWID or _is_rowid(columns, pk, kind) for name, kind, _, pk in columns
+        ):
+            return None
+        where, asked = ("", (table,)) if schema is None else (" AND schema = ?", (table, schema))
+        if not self._rows(Sql(_HAS_ROWID + where, asked)):
+            return None
+        return source_column(_ROWID, _quoted(_ROWID), "INTEGER", nullable=False)
 
     def hides_rows(self, name: str) -> HiddenRows | None:
         """Return `None`: who may read a file may read all of it."""
@@ -157,8 +186,8 @@ class SqliteDatabase:
         bare = {c.column.name for c in read if c.expression == c.quoted} - apart
         retyped = [c for c in query.cursor if c.column.name not in bare]
         select = Sql("SELECT " + ", ".join(expressions))
-        if query.shard is not None:
-            select += Sql(", ") + query.shard
+        for one in query.computed:
+            select += Sql(", ") + one.expression
         for column in retyped:
             select += Sql(f", typeof({column.quoted}), {as_text(column.quoted)}")
         select += query.tail
@@ -194,6 +223,10 @@ class SqliteDatabase:
             case _:
                 # Nothing makes the text '007' a number here: it would be another row's.
                 return (text, *blobs)
+
+    def condition(self, text: str) -> Sql:
+        """Return a condition in which double quotes only ever name a column."""
+        return Sql(_QUOTED.sub(_as_name, text))
 
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""
@@ -264,18 +297,26 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def _as_name(found: re.Match[str]) -> str:
+    return found[0] if found[1] is None else _quoted(found[1].replace('""', '"'))
+
+
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[SourceColumn]:
-    keys = sum(1 for row in rows if row[3])
     return [
         source_column(
             name,
             _quoted(name),
             declared,
-            # Only INTEGER PRIMARY KEY is the row's own number; SQLite lets other keys be NULL.
-            nullable=not notnull and not (keys == 1 and pk and declared.upper() == "INTEGER"),
+            # SQLite lets other keys be NULL.
+            nullable=not notnull and not _is_rowid(rows, pk, declared),
         )
         for name, declared, notnull, pk in rows
     ]
+
+
+def _is_rowid(rows: Sequence[tuple[Any, ...]], pk: int, declared: str) -> bool:
+    """Say whether a column is the row's own number: only an INTEGER PRIMARY KEY is."""
+    return bool(pk) and declared.upper() == "INTEGER" and sum(1 for row in rows if row[3]) == 1
 
 
 def _textual(column: SourceColumn) -> SourceColumn:

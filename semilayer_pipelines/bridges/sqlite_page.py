@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import Fetched, Query, SourceColumn
-from semilayer_pipelines.bridges.protocol import SHARD_COLUMN
 from semilayer_pipelines.bridges.sqlite_types import fitted, revived, typed
 from semilayer_pipelines.bridges.unfit import unfit_name
 from semilayer_pipelines.errors import SourceRefused
@@ -24,8 +23,8 @@ __all__ = ["SqlitePage"]
 class SqlitePage:
     """The answer to a statement: an Arrow column for each of `columns`, two for those in `apart`.
 
-    Those are the values that fit and the texts of the others. Behind them come the shard, if the
-    query asked for it, and type and text of each of the `retyped` cursor columns.
+    Those are the values that fit and the texts of the others. Behind them come the computed columns
+    of the query, and type and text of each of the `retyped` cursor columns.
     """
 
     table: pa.Table
@@ -78,9 +77,10 @@ class SqlitePage:
             others = self.table.column(at + 1)
             if others.null_count < len(others):
                 beside.append(typed(unfit_name(name), pl.String(), others))
-        if query.shard is not None:
-            shards = pl.from_arrow(self.table.column(len(self.columns) + len(self.apart)))
-            made.append(pl.Series(SHARD_COLUMN, shards).cast(pl.Int32))
+        behind = len(self.columns) + len(self.apart)
+        for place, computed in enumerate(query.computed, behind):
+            numbers = pl.from_arrow(self.table.column(place))
+            made.append(pl.Series(computed.name, numbers).cast(pl.Int32))
         return pl.DataFrame([*made, *beside])
 
     def _position(self, query: Query, row: int, source: str) -> tuple[Scalar, ...]:

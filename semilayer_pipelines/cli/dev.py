@@ -125,7 +125,7 @@ def _start(
     embedder_url = None
     if model is not None:
         embedder_port = free_port()
-        beside.append(_embedder(model, embedder_port))
+        beside.append(_embedder(model, embedder_port, shared_reranker(project)))
         embedder_url = environ["SEMILAYER_EMBEDDER_URL"] = local_url(embedder_port)
     supervisor = start_dagster(
         project, ui_port=ui_port, say=partial(_say, shown), environ=environ, beside=beside
@@ -181,11 +181,18 @@ def shared_model(project: Project) -> EmbeddingConfig | None:
         configs = [lens.config.embedding for lens in lenses.list_all(db)]
     if not configs:
         return EmbeddingConfig()
-    used = Counter(one for one in configs if one.provider == "sentence-transformers")
+    used = Counter(one.model_alone() for one in configs if one.provider == "sentence-transformers")
     return used.most_common(1)[0][0] if used else None
 
 
-def _embedder(model: EmbeddingConfig, port: int) -> Process:
+def shared_reranker(project: Project) -> str | None:
+    """Return the reranker of most lenses, `None` when no lens has one."""
+    with project.registry.read() as db:
+        used = Counter(one for lens in lenses.list_all(db) if (one := lens.config.rerank))
+    return used.most_common(1)[0][0] if used else None
+
+
+def _embedder(model: EmbeddingConfig, port: int, reranker: str | None = None) -> Process:
     command = [*program("semilayer"), "embedder", "--port", str(port), "--model", model.model]
     if model.revision is not None:
         command += ["--revision", model.revision]
@@ -193,6 +200,8 @@ def _embedder(model: EmbeddingConfig, port: int) -> Process:
         command += ["--dimensions", str(model.dimensions)]
     if model.precision != "auto":
         command += ["--precision", model.precision]
+    if reranker is not None:
+        command += ["--rerank", reranker]
     # Not waited for: until it answers, a run loads the model by itself.
     return Process("embedder", command)
 

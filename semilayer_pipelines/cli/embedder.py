@@ -13,7 +13,7 @@ import click
 
 from semilayer_pipelines.cli.context import address_options, json_option, say, say_aside, say_json
 from semilayer_pipelines.config.embedding import EmbeddingConfig, Precision
-from semilayer_pipelines.embedders.warm import KEY_VARIABLE, URL_VARIABLE
+from semilayer_pipelines.embedders.served import KEY_VARIABLE, URL_VARIABLE
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.listen import listen, url_of
 
@@ -51,6 +51,7 @@ __all__ = ["embedder"]
     show_default=True,
     help="'hash' gives meaningless vectors, for tests.",
 )
+@click.option("--rerank", metavar="MODEL", help="Reranker to keep warm too, as a lens's 'rerank'.")
 @json_option
 def embedder(
     host: str,
@@ -60,6 +61,7 @@ def embedder(
     dimensions: int | None,
     precision: Precision,
     provider: Literal["sentence-transformers", "hash"],
+    rerank: str | None,
     as_json: bool,
 ) -> None:
     """Keep one model warm for every run and search.
@@ -94,7 +96,7 @@ def embedder(
     try:
         tell(f"Loading {config.model} …")
         serve(
-            lambda: open_model(config),
+            lambda: open_model(config, rerank),
             address=address,
             key=key,
             ready=partial(_ready, url, as_json),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,8 @@ def _show(told: Explanation) -> None:
             f"{indexed.generation}, shard {indexed.shard}"
             + (", hidden: no search finds it" if indexed.hidden else "")
         )
+    if indexed and indexed.words is not None:
+        say(f"keywords     {_words(indexed.words)}")
     for change in told.pending:
         say(f"pending      {change.action.value}, number {change.seq} of the buffer")
     if failed:
@@ -112,6 +115,11 @@ def _say_chunks(chunks: Sequence[RowChunk]) -> None:
 
 def _because(fault: str | None) -> str:
     return f" (its id is {fault})" if fault else ""
+
+
+def _words(words: Sequence[str]) -> str:
+    shown = textwrap.shorten(" ".join(words), SHOWN_CHARACTERS, placeholder=" …")
+    return f"{len(words):,}: {shown}" if words else "none: no search by keyword finds it"
 
 
 def _model(embedding: FreshVector) -> str:
@@ -152,6 +160,7 @@ def _as_json(told: Explanation) -> dict[str, object]:
         "verdict": told.verdict,
         "row": told.row,
         "fault": told.fault,
+        "outside": told.outside,
         "mapped": told.mapped and _mapped_json(told.mapped),
         "chunks": [_chunk_json(chunk) for chunk in told.chunks],
         "embedding": told.embedding and _embedding_json(told.embedding),
@@ -202,6 +211,7 @@ def _indexed_json(indexed: Indexed) -> dict[str, object]:
         "job": indexed.job_id,
         "objects": indexed.objects,
         "hidden": indexed.hidden,
+        "keywords": indexed.words,
     }
 
 

@@ -187,7 +187,7 @@ def _look(
 
 def _candidate(bridge: Bridge, name: str, key: tuple[str, ...], *, named: bool) -> Candidate | str:
     table = bridge.table(name)
-    if named and not (table.key or table.unique or key) and sys.stdin.isatty():
+    if named and not (table.key or table.unique or table.rowid or key) and sys.stdin.isatty():
         columns = [column.name for column in table.columns]
         answer = click.prompt(
             f"{name} has no primary key. Which column identifies a row?",

@@ -164,6 +164,9 @@ def _tell(plan: Plan, tell: Callable[[str], None]) -> None:
             tell(f"             {line}")
         if lens.advice:
             tell(f"           {lens.advice} semilayer push --rebuild --lens {lens.name}")
+        if lens.key:
+            which = ", ".join(lens.key)
+            tell(f"           no primary key; rows are told apart by the unique index on {which}")
         if lens.hidden:
             tell(f"           warning: {lens.hidden.reason} {lens.hidden.cure}")
 
@@ -178,6 +181,8 @@ def _next(lens: LensPush) -> str:
         why = "what is indexed changed; a smart sync brings it in sync"
     elif concern_embedding(lens.edits, searchable):
         why = "what is embedded changed; its index needs a rebuild"
+    elif any(edit.path[-1] == "keyword" for edit in lens.edits):
+        why = "its keywords need a rebuild, which takes all vectors over"
     else:
         why = "its index needs a rebuild"
     return f"  {why}: {cure.format(name=lens.name)}"
@@ -209,6 +214,7 @@ def _as_json(plan: Plan, *, dry: bool, jobs: Sequence[Job]) -> dict[str, object]
                 "next": (_NEEDS[lens.needs] or "").format(name=lens.name) or None,
                 "edits": [edit_json(edit) for edit in lens.edits],
                 "advice": lens.advice,
+                "foundKey": list(lens.key),
                 "hidden": lens.hidden and {"reason": lens.hidden.reason, "cure": lens.hidden.cure},
             }
             for lens in plan.lenses

@@ -10,7 +10,7 @@ import click
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
 from semilayer_pipelines.cli.lens_selection import lens_and_words
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.http.contract import MAX_RESULTS
+from semilayer_pipelines.http.contract import MAX_RESULTS, SearchMode
 from semilayer_pipelines.queries.search import Hit
 from semilayer_pipelines.queries.search import search as search_lens
 
@@ -29,6 +29,14 @@ SHOWN_CHARACTERS = 100
     type=click.IntRange(1, MAX_RESULTS),
     help="How many rows at most.",
 )
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in SearchMode]),
+    help="By meaning, by words, or both; hybrid where the lens has keywords, else semantic.",
+)
+@click.option(
+    "--min-score", type=float, help="Leave out rows below this score, which depends on the mode."
+)
 @click.option("--where", help='Conditions on fields, as JSON: \'{"section": "web"}\'.')
 @env_option
 @json_option
@@ -38,15 +46,26 @@ def search(
     words: tuple[str, ...],
     lens: str | None,
     limit: int,
+    mode: str | None,
+    min_score: float | None,
     where: str | None,
     env: str,
     as_json: bool,
 ) -> None:
-    """Find the rows of LENS nearest in meaning to TEXT."""
+    """Find the rows of LENS that answer TEXT, by meaning and by words."""
     name, text = lens_and_words(words, lens, "LENS", "TEXT")
-    hits = search_lens(here.project, name, text, env=env, limit=limit, where=_conditions(where))
+    hits = search_lens(
+        here.project,
+        name,
+        text,
+        env=env,
+        limit=limit,
+        where=_conditions(where),
+        mode=mode,
+        min_score=min_score,
+    )
     if as_json:
-        say_json([_as_json(hit) for hit in hits])
+        say_json([asdict(hit) for hit in hits])
         return
     for hit in hits:
         say(f"{hit.score:6.3f}  {hit.id}  {_summary(hit)}")
@@ -64,11 +83,6 @@ def _conditions(where: str | None) -> dict[str, object] | None:
     if not isinstance(conditions, dict):
         raise ConfigError('--where takes a JSON object, such as {"section": "web"}')
     return conditions
-
-
-def _as_json(hit: Hit) -> dict[str, object]:
-    chunk = asdict(hit.chunk) if hit.chunk else None
-    return {"id": hit.id, "score": hit.score, "fields": hit.fields, "chunk": chunk}
 
 
 def _summary(hit: Hit) -> str:

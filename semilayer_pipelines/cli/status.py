@@ -98,6 +98,8 @@ def _notes(line: LensLine) -> list[str]:
         since = line.failing.since if line.failing else None
         failing = f", failing since {utc_text(since)}" if since else ""
         found.append(f"\n{line.name}: {line.outlook}{failing}.")
+    if line.advice:
+        found.append(f"\n{line.name}: {line.advice} semilayer push --rebuild --lens {line.name}")
     if line.rows and line.vectors and line.rows < line.vectors:
         # One vector more than chunks: the first is the row's own as well.
         found.append(f"\n{line.name}: {line.rows:,} rows; long texts are cut into chunks.")

@@ -12,12 +12,14 @@ from semilayer_pipelines.cli.follow import progress_of
 from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import IndexDamaged
+from semilayer_pipelines.ingest.built_with import prompts_advice
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import Failing
 from semilayer_pipelines.queries.state import LensState, lens_state
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.cursors import IncrementalCursor
+from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import QueueCounts
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 from semilayer_pipelines.stores.open import is_server
@@ -38,8 +40,8 @@ class LensLine:
     `rows` are those of the index, `vectors` theirs: a row whose text is cut has several. Both are
     `None` while the store does not say how many there are. `behind_seconds` is the age
     of `as_of`, both `None` before the first walk. `next` is what a person may do, empty when there
-    is nothing. `failing` is `None` unless the lens is in error, `outlook` says in words what comes
-    next then.
+    is nothing. `advice` says what a rebuild would better. `failing` is `None` unless the lens is in
+    error, `outlook` says in words what comes next then.
     """
 
     name: str
@@ -60,6 +62,7 @@ class LensLine:
     cursor: str | None
     needs: Needs
     next: str
+    advice: str | None
     error: str | None
     cure: str | None
     failing: Failing | None
@@ -86,6 +89,7 @@ class LensLine:
             "cursor": self.cursor,
             "needs": self.needs.value,
             "next": self.next,
+            "advice": self.advice,
             "error": self.error,
             "cure": self.cure,
             **self._failing_json(),
@@ -199,11 +203,18 @@ def _line(project: Project, lens: Lens, store: AskedStore) -> LensLine:
         cursor=_cursor(state.cursor),
         needs=lens.needs,
         next=_next(lens, state.failing, now),
+        advice=_advice(lens, active),
         error=error,
         cure=cure,
         failing=state.failing,
         outlook=state.failing.told(now) if state.failing else None,
     )
+
+
+def _advice(lens: Lens, active: Generation | None) -> str | None:
+    if active is None or lens.needs is Needs.REBUILD:
+        return None
+    return prompts_advice(lens.config.embedding, active)
 
 
 def _wrong(

@@ -60,6 +60,8 @@ def _concerns_embedding(edit: Edit, searchable: Collection[str]) -> bool:
     match edit.path:
         case ("embedding", *_) | ("fields", _, "searchable", *_) | ("fields", "(order)"):
             return True
+        case ("fields", _, "keyword"):
+            return False
         case ("fields", name):
             before = edit.before if isinstance(edit.before, Mapping) else {}
             return name in searchable or bool(before.get("searchable"))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from semilayer_pipelines.config.base import ConfigModel, no_secret
+from semilayer_pipelines.config.prompts import PromptsConfig, RequestConfig
 
 __all__ = ["EmbeddingConfig", "Precision"]
 
@@ -55,6 +56,20 @@ class EmbeddingConfig(ConfigModel):
             "on a processor, with the extra `fast`."
         ),
     ] = "auto"
+    prompts: Annotated[
+        PromptsConfig,
+        Field(
+            description="Texts that the model reads in front of others. By default the model's "
+            "own, where it brings them (`prompts` in its `config_sentence_transformers.json`)."
+        ),
+    ] = PromptsConfig()
+    request: Annotated[
+        RequestConfig,
+        Field(
+            description="Further fields of the body of a request, for `openai`. `${VAR}` in a text "
+            "is taken from the environment when the endpoint is called."
+        ),
+    ] = RequestConfig()
     price_per_million_tokens: Annotated[
         float | None,
         Field(
@@ -83,7 +98,26 @@ class EmbeddingConfig(ConfigModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _texts_that_the_provider_reads(self) -> Self:
+        if self.provider == "hash" and self.prompts != PromptsConfig():
+            raise ValueError("provider: hash has no 'prompts'; its vectors mean nothing")
+        if self.provider != "openai" and self.request != RequestConfig():
+            raise ValueError(
+                f"provider: {self.provider} has no 'request'; only openai sends one to an endpoint"
+            )
+        return self
+
     def same_model(self, other: EmbeddingConfig) -> bool:
-        """Say whether both ask for the same vectors: all but the price decides."""
-        free = {"price_per_million_tokens": None}
-        return self.model_copy(update=free) == other.model_copy(update=free)
+        """Say whether both ask for the same vectors of equal texts, whatever the prompts.
+
+        Neither the price nor what goes along with questions decides it.
+        """
+        same_fields = self.request.passage == other.request.passage
+        return self.model_alone() == other.model_alone() and same_fields
+
+    def model_alone(self) -> Self:
+        """Return what names the model, without the price and what goes along with texts."""
+        free = ("price_per_million_tokens", "prompts", "request")
+        known = type(self).model_fields
+        return self.model_copy(update={name: known[name].default for name in free})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -84,6 +84,15 @@ class FieldConfig(ConfigModel):
         ),
     ] = None
 
+    keyword: Annotated[
+        Literal[True, False, "exact"],
+        Field(
+            description="`true`: a search finds its words as they are written. `exact` for names "
+            "and codes: a search for the whole value also puts the row first. For `text` and "
+            "`enum`."
+        ),
+    ] = False
+
     @field_validator("from_", mode="before")
     @classmethod
     def _one_or_many_columns(cls, value: Any) -> Any:
@@ -110,6 +119,11 @@ class FieldConfig(ConfigModel):
             raise ValueError("type: enum needs 'values', the list of allowed ones")
         if self.values and self.type is not FieldType.ENUM:
             raise ValueError("'values' belongs to type: enum")
+        if self.keyword and self.type not in (FieldType.TEXT, FieldType.ENUM):
+            raise ValueError(
+                f"'keyword' finds words, and a {self.type} has none; find its values by a "
+                "condition (`where`), or fill a second field of type text from the same column"
+            )
         return self
 
     @model_serializer(mode="wrap")

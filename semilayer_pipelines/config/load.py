@@ -21,7 +21,7 @@ from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.config.problems import sentence
 from semilayer_pipelines.errors import ConfigError, nearest
 
-__all__ = ["STARTER", "load_config"]
+__all__ = ["STARTER", "load_config", "place"]
 
 STARTER = """\
 stack: my-project
@@ -73,6 +73,16 @@ def load_config(path: Path) -> ProjectConfig:
     if project is None or found:
         raise ConfigError(_report(path.name, lines, found))
     return project
+
+
+def place(path: Path, key: YamlPath) -> str:
+    """Return `file:line: key: ` of a key that the file has, and nothing of any other."""
+    try:
+        _, root = parsed(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, YAMLError):
+        return ""
+    line = lines_of(root).by_path.get(key)
+    return "" if line is None else f"{path.name}:{line}: {_dotted(key)}: "
 
 
 def _report(name: str, lines: Lines, found: list[tuple[YamlPath, str]]) -> str:

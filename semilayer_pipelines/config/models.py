@@ -105,7 +105,10 @@ class LensConfig(ConfigModel):
     table: Annotated[str, Field(min_length=1, description="Table or view; may be `schema.table`.")]
     primary_key: Annotated[
         tuple[str, ...],
-        Field(description="Key column, or a list in key order; the table's own by default."),
+        Field(
+            description="Key column, or a list in key order; by default the table's primary key or "
+            "else a unique index without `NULL`. `rowid` is SQLite's own number of a row."
+        ),
     ] = ()
     change_tracking_column: Annotated[
         tuple[str, ...],
@@ -115,6 +118,15 @@ class LensConfig(ConfigModel):
             "NULL."
         ),
     ] = ()
+    where: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            pattern=r"^[^\x00]*$",
+            description="Condition on the table's columns, in the source's SQL. A row for which it "
+            "is false or `NULL` is as if it were not there: `status = 'published'`.",
+        ),
+    ] = None
     sync_interval: Annotated[
         SyncInterval | None, Field(description="How often incremental ingest runs.")
     ] = None
@@ -159,6 +171,15 @@ class LensConfig(ConfigModel):
         ),
     ] = OnFailure.KEEP
     embedding: Annotated[EmbeddingConfig, Field(description="The model.")] = EmbeddingConfig()
+    rerank: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Cross-encoder that puts the best 50 hits of a search in order: a name on "
+            "the hub, such as `cross-encoder/ms-marco-MiniLM-L6-v2`, or a path. None by default. "
+            "It takes effect with the push.",
+        ),
+    ] = None
     fields: Annotated[
         dict[str, FieldConfig], Field(min_length=1, description="Field name to field.")
     ]

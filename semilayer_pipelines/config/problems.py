@@ -17,12 +17,13 @@ from semilayer_pipelines.config.chunking import ChunkingConfig
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, Searchable
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
+from semilayer_pipelines.config.prompts import PromptsConfig, RequestConfig
 from semilayer_pipelines.config.transforms import Transform
 from semilayer_pipelines.errors import nearest
 
 __all__ = ["TRANSFORMS", "sentence"]
 
-_SECRET = {"connection", "apiKey", "api_key", "url"}
+_SECRET = {"connection", "apiKey", "api_key", "url", "request"}
 _QUOTED = re.compile(r"'([^']*)'")
 _SHOWN = 40
 
@@ -103,6 +104,10 @@ def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
             return LensConfig
         case ("lenses", _, "embedding"):
             return EmbeddingConfig
+        case ("lenses", _, "embedding", "prompts"):
+            return PromptsConfig
+        case ("lenses", _, "embedding", "request"):
+            return RequestConfig
         case ("lenses", _, "chunking"):
             return ChunkingConfig
         case ("lenses", _, "fields", _):

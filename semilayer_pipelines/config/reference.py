@@ -16,6 +16,7 @@ from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.config.problems import TRANSFORMS
+from semilayer_pipelines.config.prompts import PromptsConfig, RequestConfig
 from semilayer_pipelines.config.schema import json_schema
 
 __all__ = ["EXAMPLES", "reference"]
@@ -115,6 +116,7 @@ source: main
 table: public.kb_articles
 primaryKey: [tenant, id]
 changeTrackingColumn: updated_at
+where: status = 'published'
 syncInterval: 5m
 smartSyncInterval: 24h
 shards: 8
@@ -128,6 +130,14 @@ provider: openai
 url: http://localhost:8080/v1
 model: text-embedding-3-small
 apiKey: ${EMBEDDING_KEY}
+""",
+    "prompts": """\
+query: "Represent this sentence for searching relevant passages: "
+passage: ""
+""",
+    "request": """\
+query: {input_type: query}
+passage: {input_type: document}
 """,
     "chunking": """\
 size: 200
@@ -150,6 +160,8 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("source", "`sources.<name>`", SourceConfig),
     ("lens", "`lenses.<name>`", LensConfig),
     ("embedding", "`lenses.<name>.embedding`", EmbeddingConfig),
+    ("prompts", "`lenses.<name>.embedding.prompts`", PromptsConfig),
+    ("request", "`lenses.<name>.embedding.request`", RequestConfig),
     ("chunking", "`lenses.<name>.chunking`", ChunkingConfig),
     ("field", "`lenses.<name>.fields.<field>`", FieldConfig),
 )
@@ -203,7 +215,8 @@ def _type(about: dict[str, Any], schema: dict[str, Any]) -> str:
             named = [_type(form, schema) for form in forms if form.get("type") != "null"]
             return " or ".join(dict.fromkeys(named))
         case {"enum": values}:
-            return ", ".join(f"`{value}`" for value in values)
+            shown = (value if isinstance(value, str) else json.dumps(value) for value in values)
+            return ", ".join(f"`{value}`" for value in shown)
         case {"const": value}:
             return f"`{value}`"
         case {"type": "array", "items": items}:

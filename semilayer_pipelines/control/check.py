@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
 from semilayer_pipelines.chunking.split import check_size, splitter
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
+from semilayer_pipelines.embedders import check_embedding, known_build
+from semilayer_pipelines.embedders.reranker import check_reranker
 from semilayer_pipelines.errors import (
     ModelUnavailable,
     SchemaMismatch,
@@ -19,6 +21,7 @@ from semilayer_pipelines.errors import (
     SourceUnreachable,
     Transient,
 )
+from semilayer_pipelines.ingest.built_with import built_with, prompts_advice
 from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.mapping.columns import (
     DEFAULT_TRACKING_COLUMN,
@@ -81,19 +84,19 @@ class LensCheck:
 
         Another model, key, table, tenant or set of fields needs a rebuild (which takes over the
         vectors of equal texts when the model is the same). So do columns whose types the index
-        cannot hold. Another way to fill the same fields or to cut their texts, or another database
-        under the same name (`moved`), needs a smart sync.
+        cannot hold. Another way to fill the same fields or to cut their texts, another condition on
+        the rows, or another database under the same name (`moved`), needs a smart sync.
         """
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
         if active is None:
             return Needs.NOTHING
-        if not lens.embedding.same_model(active.config.embedding):
+        if not self._same_vectors(lens, active):
             return Needs.REBUILD
-        if not same_rows(lens, active.config):
+        if not same_rows(lens, active.config, mapping.key):
             return Needs.REBUILD
         index = self._index(active)
-        if index is not None and unheld(mapping.fields, index.schema):
+        if index is not None and unheld(mapping, index.schema):
             return Needs.REBUILD
         if mapping.fingerprint == active.mapping_fingerprint:
             # Vectors of rows that were set aside before.
@@ -101,7 +104,8 @@ class LensCheck:
                 lens.on_failure is OnFailure.REMOVE
                 and active.config.on_failure is not OnFailure.REMOVE
             )
-            behind = moved or left_behind or self._cut_otherwise(lens, active)
+            other_rows = moved or lens.where != active.config.where
+            behind = other_rows or left_behind or self._cut_otherwise(lens, active)
             return Needs.SMART_SYNC if behind else Needs.NOTHING
         try:
             indexed = self._compiled(active.config, table)
@@ -111,14 +115,30 @@ class LensCheck:
             same_shape = False
         return Needs.SMART_SYNC if same_shape else Needs.REBUILD
 
+    def _same_vectors(self, lens: LensConfig, active: Generation) -> bool:
+        """Say whether an index has the vectors that the lens asks for.
+
+        One that was built before its model's own prompt was used keeps its vectors; that a lens
+        says something else than before is another matter.
+        """
+        if not lens.embedding.same_model(active.config.embedding):
+            return False
+        asked, was = lens.embedding.prompts.passage, active.config.embedding.prompts.passage
+        return asked == was or known_build(lens.embedding) == built_with(active)
+
     def hidden(self, lens: LensConfig) -> HiddenRows | None:
         """Return why the source may hide rows of the lens's table; `None` when it shows all."""
         return self._bridge(lens.source).hides_rows(lens.table)
 
-    def advice(self, active: Generation | None) -> str | None:
+    def advice(self, lens: LensConfig, active: Generation | None) -> str | None:
         """Return what a rebuild would better of an index; `None` for nothing, and without one."""
+        if active is None:
+            return None
+        told = prompts_advice(lens.embedding, active)
+        if told is not None:
+            return told
         try:
-            index = None if active is None else self._index(active)
+            index = self._index(active)
             return None if index is None else index.advice()
         except SemilayerError:
             return None
@@ -170,18 +190,27 @@ class LensCheck:
         table = self._bridge(lens.source).table(lens.table)
         return ", ".join(tracking_columns_of(lens, table))
 
+    def found_key(self, lens: LensConfig) -> tuple[str, ...]:
+        """Return the unique key that stands in for a primary key, empty where it need not."""
+        table = self._bridge(lens.source).table(lens.table)
+        return () if lens.primary_key or table.key else key_of(lens, table)
+
     def refuse_values(self, lens: LensConfig) -> None:
         """Look at some rows, and refuse what the table's description alone cannot tell.
 
         Raises `ConfigError` for dates whose numbers do not say what they count and for chunks that
         the model does not read whole, `SchemaMismatch` for a tracked column that does not sort by
-        time.
+        time and for a condition that is none, and what is told of models by their files.
         """
         check_size(lens)
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
+        self._check_where(lens, mapping)
         self._check_dates(lens, table, mapping)
         self._check_order(lens, table, mapping)
+        check_embedding(lens.embedding)
+        if lens.rerank is not None:
+            check_reranker(lens.rerank)
 
     def _compiled(self, lens: LensConfig, table: Table) -> LensMapping:
         if not tracking_columns_of(lens, table) and lens.sync_interval is not None:
@@ -195,9 +224,18 @@ class LensCheck:
             lens,
             table,
             key=key_of(lens, table),
+            # Names no index here, and has to be a model that there can be.
             model_fingerprint=self.project.embedder(lens.embedding).fingerprint,
             project_dir=self.project.settings.root,
         )
+
+    def _check_where(self, lens: LensConfig, mapping: LensMapping) -> None:
+        rows = Selection(lens.table, mapping.key, mapping.key, where=lens.where)
+        try:
+            self._bridge(lens.source).check_where(rows)
+        except SchemaMismatch as error:
+            error.key = "where"
+            raise
 
     def _check_dates(self, lens: LensConfig, table: Table, mapping: LensMapping) -> None:
         dates = {
@@ -208,7 +246,8 @@ class LensCheck:
         names = {column.name for columns in dates.values() for column in columns}
         if not names:
             return
-        wanted = Selection(lens.table, mapping.key, (*mapping.key, *sorted(names - {*mapping.key})))
+        read = (*mapping.key, *sorted(names - {*mapping.key}))
+        wanted = Selection(lens.table, mapping.key, read, where=lens.where)
         rows = self._bridge(lens.source).read_page(wanted, Window(), SAMPLE_ROWS).frame
         for name, columns in dates.items():
             check_epochs(name, lens.fields[name], columns, rows)

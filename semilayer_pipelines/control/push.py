@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.protocol import HiddenRows
 from semilayer_pipelines.config.edits import Edit, edits
+from semilayer_pipelines.config.load import place
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.control.check import LensCheck, lens_check
 from semilayer_pipelines.control.check_names import check_lens_names
 from semilayer_pipelines.control.drift import Drift, drift_of
 from semilayer_pipelines.control.mistakes import for_each_lens
 from semilayer_pipelines.control.registered import Registered
-from semilayer_pipelines.errors import NotFound, Overtaken, nearest
+from semilayer_pipelines.errors import NotFound, Overtaken, UserError, nearest
 from semilayer_pipelines.lens_names import LensName
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
@@ -51,9 +53,10 @@ class PushAction(StrEnum):
 class LensPush:
     """One lens in a push. `config` is `None` for a deleted one; `edits` are those of an update.
 
-    `tracked` is the change-tracking column that was found (see `lenses.Lens`). `hidden` says why
-    the source may hide rows of the table; an unchanged lens was not looked at. `advice` says what a
-    rebuild would better of an index that needs none.
+    `tracked` is the change-tracking column that was found (see `lenses.Lens`), `key` the unique key
+    that was found in place of a primary key. `hidden` says why the source may hide rows of the
+    table; an unchanged lens was not looked at. `advice` says what a rebuild would better of an
+    index that needs none.
     """
 
     name: str
@@ -64,6 +67,7 @@ class LensPush:
     tracked: str | None = None
     hidden: HiddenRows | None = None
     advice: str | None = None
+    key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ def plan_push(
     } | wanted
     with lens_check(project, env, config.sources) as check:
         trouble = check.store(wanted)
-        pushes = for_each_lens(wanted, lambda name, lens: _compare(check, seen, name, lens))
+        file = project.settings.config
+        pushes = for_each_lens(wanted, lambda name, lens: _compare(check, seen, name, lens, file))
     if trouble is not None and any(each.change is not PushAction.UNCHANGED for each in pushes):
         raise trouble
     gone = [] if only else [name for name in seen.lenses if name not in config.lenses]
@@ -163,20 +168,29 @@ def plan_removal(project: Project, env: str, name: str) -> Plan:
     return Plan(env, (name,), {}, (gone,), (), seen)
 
 
-def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) -> LensPush:
+def _compare(
+    check: LensCheck, seen: Registered, name: str, lens: LensConfig, file: Path
+) -> LensPush:
     known = seen.lenses.get(name)
     source = check.sources[lens.source]
     moved = seen.moved(lens.source, source)
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
         active = seen.active.get(name)
         needs = check.needs_still(known, active)
-        advice = None if needs is Needs.REBUILD else check.advice(active)
+        advice = None if needs is Needs.REBUILD else check.advice(lens, active)
         return LensPush(name, PushAction.UNCHANGED, lens, needs, advice=advice)
-    check.refuse_values(lens)
+    try:
+        check.refuse_values(lens)
+    except UserError as error:
+        if error.key is not None:
+            error.message = f"{place(file, ('lenses', name, error.key))}{error.message}"
+        raise
     needs = check.needs(lens, seen.active.get(name), moved=moved)
-    tracked, hidden = check.tracked(lens), check.hidden(lens)
+    tracked, hidden, key = check.tracked(lens), check.hidden(lens), check.found_key(lens)
     if known is None:
-        return LensPush(name, PushAction.CREATED, lens, needs, tracked=tracked, hidden=hidden)
+        return LensPush(
+            name, PushAction.CREATED, lens, needs, tracked=tracked, hidden=hidden, key=key
+        )
     if needs is Needs.NOTHING and known.needs is Needs.SMART_SYNC:
         # What was taken back may have been brought in for some rows already.
         needs = Needs.SMART_SYNC
@@ -184,7 +198,7 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     if moved:
         before = seen.sources[lens.source].connection
         found.append(Edit(("sources", lens.source, "connection"), before, source.connection))
-    return LensPush(name, PushAction.UPDATED, lens, needs, tuple(found), tracked, hidden)
+    return LensPush(name, PushAction.UPDATED, lens, needs, tuple(found), tracked, hidden, key=key)
 
 
 def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> None:

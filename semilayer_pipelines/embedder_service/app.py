@@ -34,6 +34,7 @@ from semilayer_pipelines.embedder_service.problems import (
 )
 from semilayer_pipelines.embedder_service.queue import Full, Limits, TextQueue
 from semilayer_pipelines.embedder_service.requests import read_request
+from semilayer_pipelines.embedder_service.rerank import RerankQueue, read_rerank, write_scores
 from semilayer_pipelines.embedder_service.responses import write_embeddings, write_models
 from semilayer_pipelines.embedder_service.service import Service
 from semilayer_pipelines.embedder_service.worker import Worker
@@ -74,11 +75,14 @@ def build_app(
         metrics,
         key,
         started=int(time.time()),
+        reranking=RerankQueue(),
     )
+    scores = _keyed(service, _rerank, "POST /v1/rerank")
     vectors = _keyed(service, _embeddings, "POST /v1/embeddings")
     return Starlette(
         routes=[
             Route("/v1/embeddings", _counted(service, vectors), methods=["POST"]),
+            Route("/v1/rerank", _counted(service, scores), methods=["POST"]),
             Route("/v1/models", _keyed(service, _models, "GET /v1/models")),
             Route("/healthz", partial(_health, service)),
             Route("/metrics", partial(_numbers, service)),
@@ -95,6 +99,7 @@ async def _lifespan(service: Service, app: Starlette) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.to_thread(service.worker.stop)
+        await asyncio.to_thread(service.reranking.close)
 
 
 def _keyed(service: Service, handler: Handler, name: str) -> Endpoint:
@@ -121,7 +126,7 @@ def _counted(service: Service, endpoint: Endpoint) -> Endpoint:
 async def _embeddings(service: Service, request: Request) -> Response:
     model = service.model()
     wanted = read_request(await service.bodies.read(request), model)
-    pending = PendingRequest(wanted.texts)
+    pending = PendingRequest(wanted.texts, wanted.prompt)
     try:
         with service.queue.admitted(pending):
             done = await _embedded(pending, request)
@@ -138,8 +143,17 @@ async def _embeddings(service: Service, request: Request) -> Response:
     return Response(body, media_type="application/json")
 
 
+async def _rerank(service: Service, request: Request) -> Response:
+    service.model()  # the two are loaded together
+    model = service.worker.reranker
+    asked = read_rerank(await service.bodies.read(request), model)
+    assert model is not None
+    scores = await service.reranking.scores(model, asked)
+    return Response(write_scores(scores.tolist(), model.name), media_type="application/json")
+
+
 async def _models(service: Service, request: Request) -> Response:
-    body = write_models(service.model(), service.started)
+    body = write_models(service.model(), service.worker.reranker, service.started)
     return Response(body, media_type="application/json")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from semilayer_pipelines.embedder_service.pending import PendingRequest
 from semilayer_pipelines.embedder_service.queue import Taken
-from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.embedders.protocol import Embedded, PromptedEmbedder
 from semilayer_pipelines.errors import EmbeddingRejected
 
 __all__ = ["BatchCounts", "embed_batch"]
@@ -51,22 +51,21 @@ class BatchCounts:
         )
 
 
-def embed_batch(embedder: Embedder, taken: Taken) -> BatchCounts:
-    """Embed the texts and deliver to each request what is its own.
+def embed_batch(embedder: PromptedEmbedder, taken: Taken) -> BatchCounts:
+    """Embed the texts and deliver to each request what is its own; a call a prompt.
 
     Raises nothing: an error ends the requests that it concerns.
     """
     counts = BatchCounts()
-    parts: list[_Part] = [
-        [(request, text.position) for request, text in zip(taken.owners, taken.texts, strict=True)]
-    ]
+    parts = _by_prompt(taken)
     while parts:
         # A request that failed or whose caller hung up costs nothing more.
         part = [(request, position) for request, position in parts.pop() if not request.over]
         if not part:
             continue
+        texts = [request.texts[position] for request, position in part]
         try:
-            done = embedder.embed([request.texts[position] for request, position in part])
+            done = embedder.embed_behind(part[0][0].prompt, texts)
         except EmbeddingRejected as error:
             if len(part) == 1:
                 _reject(part, error)
@@ -84,6 +83,13 @@ def embed_batch(embedder: Embedder, taken: Taken) -> BatchCounts:
             _deliver(part, done)
             counts = counts.and_done(done)
     return counts
+
+
+def _by_prompt(taken: Taken) -> list[_Part]:
+    parts: defaultdict[str | None, _Part] = defaultdict(list)
+    for request, text in zip(taken.owners, taken.texts, strict=True):
+        parts[request.prompt].append((request, text.position))
+    return list(parts.values())
 
 
 def _split(part: _Part, error: EmbeddingRejected) -> list[_Part]:

@@ -6,55 +6,84 @@ answers callers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
-from semilayer_pipelines.embedders import open_embedder
+from semilayer_pipelines.embedder_service.rerank import ServedReranker
 from semilayer_pipelines.embedders.backend import Backend
+from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.local.probe import PROBES
-from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.embedders.prompts import OwnPrompts
+from semilayer_pipelines.embedders.protocol import PromptedEmbedder
+from semilayer_pipelines.embedders.reranker import open_reranker
+from semilayer_pipelines.embedders.served import prompted
 
 __all__ = ["Opened", "ServedModel", "open_model"]
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What callers may know of the model.
+    """What callers may know of the model; `prompts` are its own.
 
-    A caller that must not mix vector spaces asks for the `fingerprint` in place of the name.
+    A caller that must not mix vector spaces asks for the `fingerprint` in place of the name. One
+    that must have its prompt read asks for `prompted(fingerprint)`, which older services refuse.
     """
 
     name: str
     fingerprint: str
     dimension: int
     backend: Backend
+    prompts: OwnPrompts = field(default_factory=OwnPrompts)
 
     def answers_to(self, name: str) -> bool:
         """Say whether a request for `name` means this model."""
-        return name in (self.name, self.fingerprint)
+        return name in (self.name, self.fingerprint) or self.must_be_prompted(name)
+
+    def must_be_prompted(self, name: str) -> bool:
+        """Say whether a request for `name` has to bring a prompt."""
+        return name == prompted(self.fingerprint)
 
 
 @dataclass(frozen=True)
 class Opened:
     """A model that is loaded and has embedded something."""
 
-    embedder: Embedder
+    embedder: PromptedEmbedder
     model: ServedModel
+    reranker: ServedReranker | None = None
 
 
-def open_model(config: EmbeddingConfig) -> Opened:
-    """Load the model and embed some texts with it; takes seconds.
+def open_model(config: EmbeddingConfig, rerank: str | None = None) -> Opened:
+    """Load the model and embed some texts with it, and load a reranker; takes seconds.
 
     Raises what the embedder raises: `ModelUnavailable` when it cannot be had.
     """
-    embedder = open_embedder(config, environ={})
-    warm = embedder.embed(PROBES)
+    embedder = _on_this_machine(config)
+    warm = embedder.embed_behind(None, PROBES)
     return Opened(
         embedder,
         ServedModel(
             name=config.model,
-            fingerprint=embedder.fingerprint,
+            fingerprint=embedder.space,
             dimension=warm.vectors.shape[1],
             backend=warm.by or Backend(config.provider, "float32", "cpu"),
+            prompts=embedder.own_prompts() or OwnPrompts(),
         ),
+        None if rerank is None else _open_reranker(rerank),
     )
+
+
+def _open_reranker(name: str) -> ServedReranker:
+    reranker = open_reranker(name, environ={})
+    reranker.scores(PROBES[0], PROBES[1:2])
+    return ServedReranker(name, reranker)
+
+
+def _on_this_machine(config: EmbeddingConfig) -> PromptedEmbedder:
+    if config.provider == "hash":
+        return HashEmbedder(config)
+    from semilayer_pipelines.embedders.local.sentence_transformers import (
+        SentenceTransformersEmbedder,
+    )
+
+    return SentenceTransformersEmbedder(config)

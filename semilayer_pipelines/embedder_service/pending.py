@@ -18,9 +18,13 @@ __all__ = ["PendingRequest"]
 
 
 class PendingRequest:
-    """The texts of one request; `done` becomes their vectors, in order, or the first failure."""
+    """The texts of one request, each to be read behind its prompt.
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    `done` becomes their vectors, in order, or the first failure.
+    """
+
+    def __init__(self, texts: Sequence[str], prompt: str | None = None) -> None:
+        self.prompt = prompt
         self.texts = tuple(texts)
         self.characters = sum(map(len, self.texts))
         self.done: Future[Embedded] = Future()

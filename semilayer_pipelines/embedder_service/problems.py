@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from semilayer_pipelines.errors import EmbeddingRejected, SemilayerError, Transient
+from semilayer_pipelines.errors import EmbeddingRejected, SemilayerError, Transient, UserError
 from semilayer_pipelines.http.bodies import BodyFault, BodyLimits, BodyRefused
 from semilayer_pipelines.redaction import redact
 
@@ -120,6 +120,8 @@ def from_error(error: BaseException) -> Problem:
             return _body_refused(error.fault, error.limits)
         case EmbeddingRejected():
             return bad_request(redact(str(error)), param="input", code="text_rejected")
+        case UserError():
+            return bad_request(redact(str(error)), code="prompt_rejected")
         case Transient():
             return not_ready(redact(str(error)))
         case SemilayerError():

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from semilayer_pipelines.config.prompts import MAX_PROMPT_CHARACTERS
 from semilayer_pipelines.embedder_service.model import ServedModel
 from semilayer_pipelines.embedder_service.problems import Problem, bad_request, no_such_model
 from semilayer_pipelines.embedders.checks import check_texts
+from semilayer_pipelines.embedders.served import PROMPT
 from semilayer_pipelines.errors import EmbeddingRejected
 
 __all__ = ["MAX_TEXTS", "EmbeddingsRequest", "Encoding", "read_request"]
@@ -31,10 +33,14 @@ class Encoding(StrEnum):
 
 @dataclass(frozen=True)
 class EmbeddingsRequest:
-    """Texts, one at least, and how their vectors are to be written."""
+    """Texts, one at least, and how their vectors are to be written.
+
+    Each text is read behind the `prompt`; `None` is the one for texts of neither side.
+    """
 
     texts: list[str]
     encoding: Encoding
+    prompt: str | None = None
 
 
 def read_request(body: bytes, model: ServedModel) -> EmbeddingsRequest:
@@ -48,7 +54,11 @@ def read_request(body: bytes, model: ServedModel) -> EmbeddingsRequest:
         raise bad_request("The body is not a JSON object.", code="invalid_json")
     _check_model(fields.get("model"), model)
     _check_dimensions(fields.get("dimensions"), model)
-    return EmbeddingsRequest(_texts(fields.get("input")), _encoding(fields.get("encoding_format")))
+    return EmbeddingsRequest(
+        _texts(fields.get("input")),
+        _encoding(fields.get("encoding_format")),
+        _prompt(fields.get(PROMPT), needed=model.must_be_prompted(fields["model"])),
+    )
 
 
 def _check_model(given: Any, model: ServedModel) -> None:
@@ -64,6 +74,22 @@ def _check_dimensions(given: Any, model: ServedModel) -> None:
             f"'dimensions' cannot be chosen: the vectors have {model.dimension} numbers.",
             param="dimensions",
         )
+
+
+def _prompt(given: Any, *, needed: bool) -> str | None:
+    if given is None and needed:
+        raise bad_request(f"This name of the model needs a {PROMPT!r}.", param=PROMPT)
+    if given is None:
+        return None
+    if not isinstance(given, str) or len(given) > MAX_PROMPT_CHARACTERS:
+        raise bad_request(
+            f"{PROMPT!r} is no text of at most {MAX_PROMPT_CHARACTERS} characters.", param=PROMPT
+        )
+    try:
+        check_texts([given])
+    except EmbeddingRejected as error:
+        raise bad_request(error.message, param=PROMPT) from None
+    return given
 
 
 def _encoding(given: Any) -> Encoding:

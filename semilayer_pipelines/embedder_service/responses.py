@@ -10,7 +10,9 @@ import json
 
 from semilayer_pipelines.embedder_service.model import ServedModel
 from semilayer_pipelines.embedder_service.requests import EmbeddingsRequest, Encoding
+from semilayer_pipelines.embedder_service.rerank import ServedReranker
 from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.served import RERANKER
 
 __all__ = ["write_embeddings", "write_models"]
 
@@ -41,17 +43,30 @@ def write_embeddings(request: EmbeddingsRequest, done: Embedded, model: ServedMo
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def write_models(model: ServedModel, created: int) -> bytes:
-    """Return the list of models: the one. `created` is in seconds since 1970."""
+def write_models(model: ServedModel, reranker: ServedReranker | None, created: int) -> bytes:
+    """Return the list of models, one or two; `created` is in seconds since 1970."""
     entry = {
         "id": model.name,
         "object": "model",
         "created": created,
         "owned_by": "semilayer",
         "fingerprint": model.fingerprint,
+        "prompts": model.prompts.as_json(),
         "dimension": model.dimension,
     }
-    return json.dumps({"object": "list", "data": [entry]}).encode()
+    entries: list[dict[str, object]] = [entry]
+    if reranker is not None:
+        entries.append(
+            {
+                "id": reranker.name,
+                "object": "model",
+                "created": created,
+                "owned_by": "semilayer",
+                "fingerprint": reranker.reranker.fingerprint,
+                RERANKER: True,
+            }
+        )
+    return json.dumps({"object": "list", "data": entries}).encode()
 
 
 def _tokens(request: EmbeddingsRequest, done: Embedded) -> int:

@@ -8,6 +8,7 @@ from semilayer_pipelines.embedder_service.metrics import Metrics
 from semilayer_pipelines.embedder_service.model import ServedModel
 from semilayer_pipelines.embedder_service.problems import not_ready
 from semilayer_pipelines.embedder_service.queue import TextQueue
+from semilayer_pipelines.embedder_service.rerank import RerankQueue
 from semilayer_pipelines.embedder_service.worker import Worker
 from semilayer_pipelines.http.bodies import Bodies
 
@@ -27,6 +28,7 @@ class Service:
     metrics: Metrics
     key: str | None
     started: int
+    reranking: RerankQueue
 
     def model(self) -> ServedModel:
         """Return the model; raises `Problem` while it is not loaded."""

@@ -17,6 +17,7 @@ from semilayer_pipelines.embedder_service.metrics import Metrics
 from semilayer_pipelines.embedder_service.model import Opened, ServedModel
 from semilayer_pipelines.embedder_service.problems import not_ready
 from semilayer_pipelines.embedder_service.queue import TextQueue
+from semilayer_pipelines.embedder_service.rerank import ServedReranker
 from semilayer_pipelines.errors import SemilayerError
 
 __all__ = ["Worker"]
@@ -51,6 +52,8 @@ class Worker:
         self._characters_per_second = float(_FIRST_GUESS_PER_SECOND)
         self.model: ServedModel | None = None
         """The model, once it can be used."""
+        self.reranker: ServedReranker | None = None
+        """The reranker, when there is one and `model` can be used."""
 
     def start(self) -> None:
         """Begin to load the model."""
@@ -69,6 +72,7 @@ class Worker:
     def _run(self) -> None:
         try:
             opened = self._open_model()
+            self.reranker = opened.reranker
             self.model = opened.model
             self._embed(opened)
         # Reported, not raised: nobody would see it on this thread.

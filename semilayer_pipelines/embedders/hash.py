@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
+from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts
 from semilayer_pipelines.embedders.protocol import Embedded
 
 __all__ = ["HashEmbedder"]
@@ -35,11 +36,27 @@ class HashEmbedder:
         self._dimension = config.dimensions or _DEFAULT_DIMENSION
         space = f"{config.model}@{config.revision or ''}"
         self._seed = xxhash.xxh3_64_intdigest(space.encode())
-        self.fingerprint = f"hash:{space}:{self._dimension}"
+        self.fingerprint = self.space = f"hash:{space}:{self._dimension}"
+        self.built = BuiltWith(None)
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts; nothing is ever truncated."""
         return embed_once(texts, self._embed, dimension=self._dimension)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        """Embed the texts; a hash knows no sides."""
+        return self.embed(texts)
+
+    def own_prompts(self) -> OwnPrompts:
+        """Return that there are none."""
+        return OwnPrompts()
+
+    def query_prompt(self, own: OwnPrompts) -> None:
+        """Return that there is none."""
+
+    def embed_behind(self, prompt: str | None, texts: Sequence[str]) -> Embedded:
+        """Embed what the prompt and each text are together."""
+        return self.embed([f"{prompt or ''}{text}" for text in texts])
 
     def _embed(self, texts: list[str]) -> Embedded:
         # xxhash has no call for many texts; this loop is the only work done text by text.

@@ -5,22 +5,31 @@ Opening is cheap and touches neither network nor model: everything heavy waits f
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts, built_now
 from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.errors import ModelUnavailable
 
-__all__ = ["open_embedder"]
+__all__ = ["build_of", "check_embedding", "known_build", "open_embedder"]
+
+logger = logging.getLogger(__name__)
 
 
 def open_embedder(
     config: EmbeddingConfig,
     *,
     environ: Mapping[str, str],
+    built: BuiltWith | None = None,
     service: str | None = None,
     named: bool = True,
 ) -> Embedder:
     """Return the embedder of a lens; `environ` holds the variable that `apiKey` names.
+
+    `built` is how the index was built that the vectors are for, `None` for one that is made now:
+    then the prompts are those that are known on this machine (see `build_of`).
 
     `service` is the address of a `semilayer embedder`; a sentence-transformers model is used there
     instead of being loaded here. It was `named` by a person, or else found: then whatever is wrong
@@ -33,7 +42,7 @@ def open_embedder(
                 SentenceTransformersEmbedder,
             )
 
-            local = SentenceTransformersEmbedder(config)
+            local = SentenceTransformersEmbedder(config, built=built)
             if service is None:
                 return local
             from semilayer_pipelines.embedders.warm import WarmEmbedder
@@ -42,8 +51,62 @@ def open_embedder(
         case "openai":
             from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 
-            return OpenAIEmbedder(config, environ=environ)
+            return OpenAIEmbedder(config, environ=environ, built=built)
         case "hash":
             from semilayer_pipelines.embedders.hash import HashEmbedder
 
             return HashEmbedder(config)
+
+
+def known_build(config: EmbeddingConfig) -> BuiltWith | None:
+    """Return how an index is built that is made now, from what is on this machine.
+
+    `None` while that is not known: the model's files are elsewhere. Raises `ModelUnavailable` for a
+    model that is a path which does not exist, or whose files cannot be read.
+    """
+    if config.provider != "sentence-transformers":
+        return built_now(config.prompts, OwnPrompts())
+    from semilayer_pipelines.embedders.local.model_source import find_model
+    from semilayer_pipelines.embedders.local.own_prompts import own_prompts
+
+    own = own_prompts(find_model(config.model, config.revision))
+    return None if own is None else built_now(config.prompts, own)
+
+
+def check_embedding(config: EmbeddingConfig) -> None:
+    """Raise `ConfigError` for prompts that the model has no room for, as far as its files tell."""
+    if config.provider == "sentence-transformers":
+        from semilayer_pipelines.embedders.local.prompt_room import check_prompts
+
+        check_prompts(config)
+
+
+def build_of(
+    config: EmbeddingConfig, *, environ: Mapping[str, str], service: str | None = None
+) -> BuiltWith:
+    """Return how an index is built that is made now, asking the service or the hub if need be.
+
+    Where nobody can say what the model brings, it is taken to bring no prompts. Raises like
+    `known_build`.
+    """
+    known = known_build(config)
+    if known is not None:
+        return known
+    from semilayer_pipelines.embedders.local.model_source import find_model
+    from semilayer_pipelines.embedders.local.own_prompts import fetch_own_prompts
+    from semilayer_pipelines.embedders.local.sentence_transformers import (
+        SentenceTransformersEmbedder,
+    )
+    from semilayer_pipelines.embedders.warm import WarmEmbedder
+
+    own = None
+    if service is not None:
+        local = SentenceTransformersEmbedder(config)
+        own = WarmEmbedder(config, url=service, local=local, environ=environ).own_prompts()
+    if own is None:
+        try:
+            own = fetch_own_prompts(find_model(config.model, config.revision))
+        except ModelUnavailable as error:
+            logger.warning("Whether %s brings prompts is not known: %s", config.model, error)
+            own = OwnPrompts()
+    return built_now(config.prompts, own)

@@ -23,8 +23,16 @@ from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.variables import filled
 from semilayer_pipelines.embedders.answer import error_text, read_answer
 from semilayer_pipelines.embedders.dedupe import embed_once
+from semilayer_pipelines.embedders.prompts import (
+    BuiltWith,
+    OwnPrompts,
+    built_now,
+    fingerprint_of,
+    query_prompt,
+)
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.embedders.retry import GivenUp, MayPass, send
+from semilayer_pipelines.embedders.side import Side
 from semilayer_pipelines.embedders.too_long import Shortening, TooLong, names_a_length
 from semilayer_pipelines.errors import (
     ConfigError,
@@ -61,8 +69,9 @@ _NO_MONEY = b"insufficient_quota"
 class OpenAIEmbedder:
     """Calls the endpoint in batches, one after another; safe to share between threads.
 
-    `encoding` asks for vectors in a form that is a quarter as long as numbers in JSON; give it only
-    for an endpoint that is known to understand it.
+    `built` is how the index was built that the vectors are for. `encoding` asks for vectors in a
+    form that is a quarter as long as numbers in JSON, and `fields` are sent with every request;
+    give both only for an endpoint that is known to understand them.
     """
 
     def __init__(
@@ -70,7 +79,9 @@ class OpenAIEmbedder:
         config: EmbeddingConfig,
         *,
         environ: Mapping[str, str],
+        built: BuiltWith | None = None,
         encoding: Literal["base64"] | None = None,
+        fields: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -82,23 +93,41 @@ class OpenAIEmbedder:
         self._config = config
         self._environ = environ
         self._encoding = encoding
+        self._fields = fields or {}
         self._sleep = sleep
         self._random = random
         self._client: httpx.Client | None = None
-        self._shortening = Shortening(self._answer)
+        own = OwnPrompts()  # an endpoint brings none that we know of
+        self.built = built or built_now(config.prompts, own)
+        passages = Side(self.built.passage_prompt or "", config.request.passage)
+        queries = Side(query_prompt(config.prompts, own, built) or "", config.request.query)
+        self._sides = (passages, queries)
+        self._passages, self._queries = (
+            Shortening(partial(self._answer, side)) for side in self._sides
+        )
         self._opening = threading.Lock()
         # The address is no part of the space: a model may move to another server and stay itself.
         revision = f"@{config.revision}" if config.revision else ""
         asked = f":{config.dimensions}" if config.dimensions else ""
-        self.fingerprint = f"openai:{config.model}{revision}{asked}"
+        self.fingerprint = (
+            fingerprint_of(f"openai:{config.model}{revision}{asked}", self.built.passage_prompt)
+            + passages.mark
+        )
 
     def embed(self, texts: Sequence[str]) -> Embedded:
-        """Embed the texts; `truncated` is false where the endpoint does not say.
+        """Embed texts of rows; `truncated` is false where the endpoint does not say.
 
         A text that the endpoint finds too long is cut, and `truncated` says so.
         Raises `ConfigError` when the key's variable is not set, and what the protocol names.
         """
-        return embed_once(texts, self._embed, dimension=self._config.dimensions)
+        return self._embed_once(texts, self._passages)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        """Embed texts that somebody searches by. Raises like `embed`."""
+        return self._embed_once(texts, self._queries)
+
+    def _embed_once(self, texts: Sequence[str], side: Shortening) -> Embedded:
+        return embed_once(texts, partial(self._embed, side), dimension=self._config.dimensions)
 
     def close(self) -> None:
         """Close the connections; a later `embed` opens new ones."""
@@ -107,12 +136,12 @@ class OpenAIEmbedder:
         if client is not None:
             client.close()
 
-    def _embed(self, texts: list[str]) -> Embedded:
+    def _embed(self, side: Shortening, texts: list[str]) -> Embedded:
         parts: list[Embedded] = []
         done = 0
         for batch in _batches(texts):
             try:
-                parts += self._shortening.embed(batch)
+                parts += side.embed(batch)
             except EmbeddingRejected as error:
                 raise EmbeddingRejected(
                     error.message,
@@ -134,8 +163,8 @@ class OpenAIEmbedder:
             parts[0].by,
         )
 
-    def _answer(self, batch: list[str]) -> Embedded:
-        return read_answer(self._post(batch), len(batch), self._endpoint)
+    def _answer(self, side: Side, batch: list[str]) -> Embedded:
+        return read_answer(self._post(side, batch), len(batch), self._endpoint)
 
     @cached_property
     def _url(self) -> str:
@@ -143,8 +172,10 @@ class OpenAIEmbedder:
         url = filled(self._config.url or "", self._environ, where="embedding: 'url'")
         return _address(url).geturl()
 
-    def _post(self, batch: list[str]) -> bytes:
-        body: dict[str, object] = {"model": self._config.model, "input": batch}
+    def _post(self, side: Side, batch: list[str]) -> bytes:
+        texts = [side.prompt + text for text in batch] if side.prompt else batch
+        body = side.filled(self._environ)
+        body |= {"model": self._config.model, "input": texts, **self._fields}
         if self._config.dimensions:
             body["dimensions"] = self._config.dimensions
         if self._encoding:
@@ -238,9 +269,11 @@ class OpenAIEmbedder:
         return key
 
     def _clean(self, text: str) -> str:
-        """Take the key out of what others wrote."""
-        key = self._key()
-        return text.replace(key, "***") if key else text
+        """Take the key out of what others wrote, and whatever else came from a variable."""
+        secrets = [self._key(), *(s for side in self._sides for s in side.secrets(self._environ))]
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "***")
+        return text
 
 
 def _address(url: str) -> SplitResult:

@@ -1,5 +1,8 @@
 """What an embedder is: texts in, float32 vectors out.
 
+There are two sides: texts of rows, and texts that somebody searches by. Many models read a prompt
+before each that tells them apart.
+
 The fingerprint names the space the vectors live in; it is known without loading the model, so that
 a run that finds nothing to embed never imports torch.
 """
@@ -14,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
+from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts
 
-__all__ = ["Embedded", "Embedder"]
+__all__ = ["Embedded", "Embedder", "PromptedEmbedder"]
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,48 @@ class Embedder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Name the space: provider, model, revision and what else changes the vectors."""
+        """Name the space: provider, model, revision and what else changes vectors of rows."""
         ...
 
     def embed(self, texts: Sequence[str]) -> Embedded:
-        """Embed the texts, in their order.
+        """Embed texts of rows, in their order.
 
         Raises `ModelUnavailable` (cannot be loaded, key refused), `EmbedderUnavailable` (busy or
         down, after its own retries), `EmbeddingRejected` (some text of these cannot be embedded, or
-        a vector is NaN, infinite or zero), `DimensionChanged` (not the declared dimension).
+        a vector is NaN, infinite or zero), `DimensionChanged` (not the declared dimension), and
+        `ConfigError` for a prompt that leaves no room for a text.
+        """
+        ...
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        """Embed texts that somebody searches by, in their order. Raises like `embed`."""
+        ...
+
+
+class PromptedEmbedder(Embedder, Protocol):
+    """A model on this machine, which a service offers with any prompt."""
+
+    @property
+    def built(self) -> BuiltWith:
+        """How an index is built, or was, whose vectors these are."""
+        ...
+
+    @property
+    def space(self) -> str:
+        """Name the space without any prompt."""
+        ...
+
+    def own_prompts(self) -> OwnPrompts | None:
+        """Return what the model brings; `None` while its files are not on this machine."""
+        ...
+
+    def query_prompt(self, own: OwnPrompts) -> str | None:
+        """Return what goes before a question, when this is what the model brings."""
+        ...
+
+    def embed_behind(self, prompt: str | None, texts: Sequence[str]) -> Embedded:
+        """Embed texts, each behind the prompt; `None` is the one for texts of neither side.
+
+        Raises like `embed`.
         """
         ...

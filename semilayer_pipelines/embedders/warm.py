@@ -7,35 +7,39 @@ one without may stand side by side, and a replica with another model can never s
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.openai import OpenAIEmbedder
-from semilayer_pipelines.embedders.protocol import Embedded, Embedder
-from semilayer_pipelines.embedders.retry import wait_before_retry
-from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable, ModelUnavailable
-from semilayer_pipelines.http.address import http_address
-from semilayer_pipelines.http.deadline import within
+from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts
+from semilayer_pipelines.embedders.protocol import Embedded, PromptedEmbedder
+from semilayer_pipelines.embedders.served import (
+    KEY_VARIABLE,
+    PROMPT,
+    URL_VARIABLE,
+    ServedModels,
+    ServiceAway,
+    prompted,
+)
+from semilayer_pipelines.errors import EmbedderUnavailable, ModelUnavailable
 
-__all__ = ["KEY_VARIABLE", "URL_VARIABLE", "WarmEmbedder"]
-
-URL_VARIABLE = "SEMILAYER_EMBEDDER_URL"
-KEY_VARIABLE = "SEMILAYER_EMBEDDER_KEY"
+__all__ = ["WarmEmbedder"]
 
 logger = logging.getLogger(__name__)
 
-_TIMEOUT_S = 10.0
-_ANSWER_S = 20.0
-_LOADING_ATTEMPTS = (
-    7  # about 20 s: longer than a model takes to load, shorter than a run's patience
-)
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What embeds from now on: the service, with the prompts that it told of, or the local one."""
+
+    remote: bool
+    prompts: OwnPrompts | None = None
 
 
 class WarmEmbedder:
@@ -49,14 +53,14 @@ class WarmEmbedder:
         config: EmbeddingConfig,
         *,
         url: str,
-        local: Embedder,
+        local: PromptedEmbedder,
         environ: Mapping[str, str],
         named: bool = True,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._config = config
-        self._url = _base(url)
+        self._served = ServedModels(url, environ=environ, sleep=sleep, random=random)
         self._local = local
         self._environ = environ
         self._named = named
@@ -65,164 +69,141 @@ class WarmEmbedder:
         self._sleep = sleep
         self._random = random
         self._choosing = threading.Lock()
-        self._chosen: Embedder | None = None
+        self._chosen: _Chosen | None = None
+        self._remotes: dict[str | None, OpenAIEmbedder] = {}
 
     @property
     def url(self) -> str:
         """The service's address, up to and with `/v1`."""
-        return self._url
+        return self._served.url
 
     @property
     def fingerprint(self) -> str:
         """Name the space; raise `ModelUnavailable` when the model is a path that does not exist."""
         return self._local.fingerprint
 
+    @property
+    def built(self) -> BuiltWith:
+        """How an index is built, or was, whose vectors these are."""
+        return self._local.built
+
+    def own_prompts(self) -> OwnPrompts | None:
+        """Return what the model brings; `None` while its files are neither here nor at the service.
+
+        Raises nothing of the service: without an answer it knows none.
+        """
+        here = self._local.own_prompts()
+        if here is not None:
+            return here
+        try:
+            served = self._served.ask()
+        except (ServiceAway, EmbedderUnavailable, ModelUnavailable):
+            return None
+        told = (one.prompts for one in served if one.fingerprint == self._local.space)
+        return next(told, None)
+
     def embed(self, texts: Sequence[str]) -> Embedded:
-        """Embed the texts; raises what the protocol names.
+        """Embed texts of rows; raises what the protocol names.
 
         The first call decides between the service and the local model, which is taken when nobody
         answers or the service has another one. It raises when something else answers at an address
         that a person named, or refuses the key.
         """
         if not texts:
-            return embed_once(texts, self._local.embed, dimension=self._config.dimensions)
+            return self._nothing(texts)
+        if not self._choice().remote:
+            return self._local.embed(texts)
+        return self._embed_there(self.built.passage_prompt, texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        """Embed texts that somebody searches by. Raises like `embed`."""
+        if not texts:
+            return self._nothing(texts)
+        chosen = self._choice()
+        if not chosen.remote:
+            return self._local.embed_queries(texts)
+        own = chosen.prompts or self._local.own_prompts() or OwnPrompts()
+        return self._embed_there(self._local.query_prompt(own), texts)
+
+    def _nothing(self, texts: Sequence[str]) -> Embedded:
+        return embed_once(texts, self._local.embed, dimension=self._config.dimensions)
+
+    def _choice(self) -> _Chosen:
         with self._choosing:
             if self._chosen is None:
                 self._chosen = self._choose()
-        if self._chosen is self._local:
-            return self._local.embed(texts)
+            return self._chosen
+
+    def _embed_there(self, prompt: str | None, texts: Sequence[str]) -> Embedded:
         try:
-            return self._chosen.embed(texts)
+            return self._remote(prompt).embed(texts)
         except ModelUnavailable as error:
             raise ModelUnavailable(
                 error.message,
-                cure=f"Every replica behind {URL_VARIABLE} needs the lens's model, and the key in "
-                f"{KEY_VARIABLE} if there is one.",
+                cure=f"Every replica behind {URL_VARIABLE} needs the lens's model, this version "
+                f"or a newer one, and the key in {KEY_VARIABLE} if there is one.",
             ) from error
 
-    def _choose(self) -> Embedder:
-        status, body = self._ask()
-        if status is None or status >= 500 or status == 429:
-            logger.log(
-                self._told,
-                "The embedder at %s cannot be used (%s); the model is loaded here instead.",
-                self._url,
-                body if status is None else f"HTTP {status}",
-            )
-            return self._local
+    def _choose(self) -> _Chosen:
+        space = self._local.space
         try:
-            served = self._served(status, body)
+            served = {one.fingerprint: one for one in self._served.ask()}
+        except ServiceAway as away:
+            return self._load_here(
+                "The embedder at %s cannot be used (%s); the model is loaded here instead.",
+                self.url,
+                away,
+            )
         except (EmbedderUnavailable, ModelUnavailable):
             if self._named:
                 raise
-            return self._local
-        if self.fingerprint not in served:
-            logger.log(
-                self._told,
+            return _Chosen(remote=False)
+        if space not in served:
+            return self._load_here(
                 "The embedder at %s serves %s; this lens needs %s, which is loaded here instead.",
-                self._url,
+                self.url,
                 ", ".join(served) or "nothing",
-                self.fingerprint,
+                space,
             )
-            return self._local
-        logger.info("embedding with the service at %s", self._url)
-        return OpenAIEmbedder(
-            EmbeddingConfig(
-                provider="openai",
-                model=self.fingerprint,
-                url=self._url,
-                api_key=f"${{{KEY_VARIABLE}}}" if KEY_VARIABLE in self._environ else None,
-                dimensions=self._config.dimensions,
-            ),
-            environ=self._environ,
-            encoding="base64",
-            sleep=self._sleep,
-            random=self._random,
-        )
+        prompts = served[space].prompts
+        if prompts is None and self._needs_prompts():
+            return self._load_here(
+                "The embedder at %s is of an older version, which knows no prompts; %s is loaded "
+                "here instead.",
+                self.url,
+                space,
+            )
+        logger.info("embedding with the service at %s", self.url)
+        return _Chosen(remote=True, prompts=prompts)
 
-    def _ask(self) -> tuple[int | None, str]:
-        """Return status and body of the list of models, or `None` and why there was no answer.
+    def _load_here(self, message: str, *arguments: object) -> _Chosen:
+        logger.log(self._told, message, *arguments)
+        return _Chosen(remote=False)
 
-        A service whose model is still loading is given time; one that is not there is not.
+    def _needs_prompts(self) -> bool:
+        own = self._local.own_prompts() or OwnPrompts()
+        return self.built.passage_prompt is not None or bool(self._local.query_prompt(own))
+
+    def _remote(self, prompt: str | None) -> OpenAIEmbedder:
+        """Return the client for texts behind a prompt.
+
+        Texts of neither side are asked for as they always were: any service gives the same vectors.
         """
-        import httpx
-
-        key = self._environ.get(KEY_VARIABLE, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise ConfigError(
-                f"{KEY_VARIABLE} holds characters that no key has.",
-                cure="Copy the key again, without quotation marks or line breaks.",
-            )
-        with httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=_TIMEOUT_S,
-            follow_redirects=False,
-        ) as client:
-            for failures in range(1, _LOADING_ATTEMPTS + 1):
-                try:
-                    response = within(
-                        _ANSWER_S, lambda: client.get(f"{self._url}/models"), give_up=client.close
-                    )
-                except (httpx.RequestError, TimeoutError) as error:
-                    return None, type(error).__name__
-                if response.status_code != 503 or failures == _LOADING_ATTEMPTS:
-                    break
-                self._sleep(wait_before_retry(failures, None, self._random))
-        return response.status_code, response.text
-
-    def _served(self, status: int, body: str) -> list[str]:
-        """Return the fingerprints of its models.
-
-        Raises `EmbedderUnavailable` for what is no JSON, as a proxy or a captive portal answers,
-        and `ModelUnavailable` for another service and when the key is refused.
-        """
-        if status in (401, 403):
-            raise ModelUnavailable(
-                f"The embedder at {self._url} refuses the key.",
-                cure=f"Set {KEY_VARIABLE} to the key that the service was started with.",
-            )
-        entries = _entries(body) if status == 200 else None
-        if entries is None and status == 200 and not _is_json(body):
-            raise EmbedderUnavailable(
-                f"Something else answers in place of the embedder at {self._url}.",
-                cure=f"Check the network's proxy, and {URL_VARIABLE}; it is tried again.",
-            )
-        if entries is None:
-            raise ModelUnavailable(
-                f"{self._url} answers (HTTP {status}), but is no `semilayer embedder`.",
-                cure=f"Correct {URL_VARIABLE}, or unset it to load the model here. Another "
-                "OpenAI-compatible endpoint is configured as 'embedding.provider: openai'.",
-            )
-        return [str(entry.get("fingerprint")) for entry in entries]
-
-
-def _base(url: str) -> str:
-    """Return the address up to and with `/v1`; raise `ConfigError` for others, unquoted."""
-    parts = http_address(url.strip())
-    if parts is None or parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(
-            f"{URL_VARIABLE} is not the address of an embedder.",
-            cure=f"Write it like http://localhost:8100; a key goes into {KEY_VARIABLE}.",
-        )
-    path = parts.path.rstrip("/").removesuffix("/v1")
-    return parts._replace(path=f"{path}/v1").geturl()
-
-
-def _is_json(body: str) -> bool:
-    try:
-        json.loads(body)
-    except ValueError:
-        return False
-    return True
-
-
-def _entries(body: str) -> list[dict[str, Any]] | None:
-    """Return the models that are listed, those without a fingerprint too; `None` for no list."""
-    try:
-        listed = json.loads(body)
-    except ValueError:
-        return None
-    entries = listed.get("data") if isinstance(listed, dict) else None
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        return None
-    return entries if any("fingerprint" in entry for entry in entries) else None
+        with self._choosing:
+            if prompt not in self._remotes:
+                space = self._local.space
+                self._remotes[prompt] = OpenAIEmbedder(
+                    EmbeddingConfig(
+                        provider="openai",
+                        model=space if prompt is None else prompted(space),
+                        url=self.url,
+                        api_key=f"${{{KEY_VARIABLE}}}" if KEY_VARIABLE in self._environ else None,
+                        dimensions=self._config.dimensions,
+                    ),
+                    environ=self._environ,
+                    fields={} if prompt is None else {PROMPT: prompt},
+                    encoding="base64",
+                    sleep=self._sleep,
+                    random=self._random,
+                )
+            return self._remotes[prompt]

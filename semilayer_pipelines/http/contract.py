@@ -26,6 +26,7 @@ __all__ = [
     "JobStatus",
     "Mode",
     "ReceiptStatus",
+    "SearchMode",
 ]
 
 INGEST_PATH = "/v1/ingest/{lens}"
@@ -72,6 +73,14 @@ class Mode(StrEnum):
 
 INGEST_MODES = (Mode.FULL, Mode.INCREMENTAL, Mode.RECORDS)
 """Modes that a caller may ask for; the others are made by the project itself."""
+
+
+class SearchMode(StrEnum):
+    """How a search finds rows: by meaning, by words, or by both."""
+
+    SEMANTIC = "semantic"
+    KEYWORD = "keyword"
+    HYBRID = "hybrid"
 
 
 class ReceiptStatus(StrEnum):

@@ -4,6 +4,9 @@ The last action for a row wins, also where two changes spell its id in different
 upsert names and that is not there may be about to come: its caller's transaction is open, or the
 source is a replica that lags. Such a change is put off and looked at again (`LOOKS_AGAIN`); only
 then is it a delete.
+
+A row that the lens's `where` leaves out is deleted at once where the index has it. Where it has
+not, the row may be about to become one that is there, and is looked at again just so.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from semilayer_pipelines.ingest.look_up import look_up
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.run_state import Run
-from semilayer_pipelines.ingest.spelled import index_keys, name_rows
+from semilayer_pipelines.ingest.spelled import index_keys, keys_among, name_rows
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action, Change
@@ -88,7 +91,7 @@ class _Applying:
     `deletes` are the rows to delete, with the numbers of the changes that say so; `others` are
     keys that are no row's. `overtaken` are rows of which a newer change knows, `early` those that
     are not there yet, with how often they were looked for. `there` are rows that the source has,
-    `applied` those of them that went through `apply_page`.
+    `outside` those that the lens leaves out, `applied` those that went through `apply_page`.
     """
 
     opened: OpenLens
@@ -104,6 +107,7 @@ class _Applying:
     early: dict[str, int] = field(default_factory=dict)
     malformed: dict[str, str] = field(default_factory=dict)
     there: set[str] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)
     applied: set[str] = field(default_factory=set)
 
     def read_deletes(self, ids: Sequence[str]) -> None:
@@ -125,6 +129,7 @@ class _Applying:
         shard = None if self.target.generation.bounds else 0
         started = time.monotonic()
         for asked, found in look_up(self.opened, selection, ids):
+            self.outside |= {*found.outside}
             page = Page(found.frame, shard, self.seq, started, refused=found.refused)
             yield page, asked, found.malformed
             started = time.monotonic()
@@ -143,6 +148,7 @@ class _Applying:
         keys = {id: id for id in ids if id in there} | named.rows | named.forms
         overtaken = self._rename(keys)
         self.others |= {id for id, key in keys.items() if id != key}  # no row is called so
+        leave = keys_among(self.target.index, self.outside.intersection(keys.values()))
         written: dict[str, bool] = {}
         for id, key in keys.items():
             wins = id not in overtaken and self.deletes.get(key, 0) < self.batch[id].seq
@@ -150,7 +156,9 @@ class _Applying:
             if wins:
                 self.deletes.pop(key, None)
                 self.early.pop(key, None)
-                if key not in self.there:
+                if key in leave:
+                    self.deletes[key] = self.batch[id].seq
+                elif key not in self.there:
                     self.early[key] = self.batch[id].looks
         page = self._without(page, {key for key, wins in written.items() if not wins})
         self.applied |= {*self._keys(page)}

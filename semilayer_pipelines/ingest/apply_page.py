@@ -101,7 +101,7 @@ def begin_page(
         looked_for &= ~rows[KEY].is_in(target.distrusted.implode())
     texts = texts_of(opened, rows)
     vectors = begin_vectors(embed, rows, texts, have, looked_for)
-    out = leaving(opened, target.index, mapped, choice.may_hold)
+    out = leaving(opened, target.index, mapped, choice.may_hold, page.outside)
     return Begun(page, mapped, actions.filter(written), vectors, out)
 
 
@@ -238,7 +238,8 @@ def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
 
 def _stamped(opened: OpenLens, ready: Vectorised, page: Page) -> pl.DataFrame:
     at = pl.lit(opened.clock()).cast(pl.Datetime("us", "UTC")).alias(INDEXED_AT)
-    rows = ready.rows.with_columns(at)
+    # Here and no sooner: most rows of a sync are as they were, and are not written.
+    rows = opened.mapping.with_words(ready.rows.with_columns(at))
     return (
         rows if page.shard is None else rows.with_columns(pl.lit(page.shard, pl.Int32).alias(SHARD))
     )
@@ -291,7 +292,7 @@ def _commit(
         target.check_current(db)
         run.lease.check(db)
         if run.had_failed_rows:
-            there = [*mapped.frame[KEY], *mapped.textless[KEY]]
+            there = [*mapped.frame[KEY], *mapped.textless[KEY], *begun.page.outside]
             failed_rows.clear(db, opened.lens.id, [key for key in there if key not in rejected])
         if failed:
             failed_rows.record(db, opened.lens.id, failed, job_id=run.job_id, now=opened.clock())

@@ -11,6 +11,7 @@ A mode says what the index has of each mapped row (`Indexed`). The table says wh
 | a row | two objects | PART: one of the two is left, with what the row has | see below |
 | a row that cannot be mapped or embedded | anything | SKIP; it is set aside (invariant 8) | stays |
 | a row without a text | an object | DROP (see `leaving`) | goes |
+| a row that the lens's `where` leaves out | an object | DROP (see `leaving`) | goes |
 | no row, on a second look (invariant 5) | an object | DROP | goes |
 | a newer change of it waits | anything | SKIP; that change decides (invariant 4) | stays |
 

@@ -7,6 +7,7 @@ last one publishes.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection
@@ -119,10 +120,11 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
     with opened.registry.begin() as db:
         return generations.open_next(
             db,
-            opened.lens,
+            replace(opened.lens, config=opened.as_built),
             index_name=partial(generations.index_name, opened.lens),
             mapping_fingerprint=opened.mapping.fingerprint,
             model_fingerprint=opened.embedder.fingerprint,
+            passage_prompt=opened.built.passage_prompt,
             bounds=bounds,
             job_id=run.job_id,
             change_seq=seq,
@@ -136,7 +138,8 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
 
 def _fits(opened: OpenLens, generation: Generation) -> bool:
     return (
-        same_rows(generation.config, opened.lens.config)
+        same_rows(opened.lens.config, generation.config, opened.selection.key)
+        and generation.config.where == opened.lens.config.where
         and generation.mapping_fingerprint == opened.mapping.fingerprint
         and generation.model_fingerprint == opened.embedder.fingerprint
         and generation.split_by == opened.split_by

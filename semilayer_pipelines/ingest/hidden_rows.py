@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from semilayer_pipelines.errors import SourceRefused
 from semilayer_pipelines.ingest.open_lens import OpenLens
 
@@ -14,7 +16,8 @@ def refuse_hidden(opened: OpenLens) -> None:
     To be asked where something would be concluded from rows that were not seen.
     """
     hidden = opened.bridge.hides_rows(opened.selection.table)
-    if hidden is not None and not opened.bridge.count(opened.selection):
+    whole = replace(opened.selection, where=None)
+    if hidden is not None and not opened.bridge.count(whole):
         raise SourceRefused(
             f"The source shows no row: {hidden.reason}",
             cure=f"{hidden.cure} It is tried again.",

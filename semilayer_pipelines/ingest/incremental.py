@@ -5,6 +5,8 @@ the largest value there was when it began: on a table that is written to without
 never end, and get ever further from where it began to look for rows that are committed late. One
 page of what came meanwhile is applied too, without the cursor.
 
+A row that moved and that the lens's `where` leaves out now is taken out of the index.
+
 Deleted rows, rows whose tracked value did not move, and rows without a value or with one from the
 future are not seen: smart sync is there for them. A lens may track several columns, of which the
 first that is set counts, so that rows which have no time of a change yet are followed by another.
@@ -158,7 +160,7 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
         # Rows that moved past the end meanwhile: one that moves all the time would never be seen.
         # The cursor stays, as among them it could pass rows that are committed late.
         page = next(_walk(opened, selection, tracked, after=last, horizon=began + HORIZON))
-        if page.height and not run.paused():
+        if not page.empty and not run.paused():
             apply_page(opened, run, target, page, LatelyMoved(target, removals))
     return True
 

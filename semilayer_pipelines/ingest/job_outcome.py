@@ -119,7 +119,7 @@ def _in_line(db: Connection, opened: OpenLens, job: Job, outcome: Outcome) -> No
             db,
             outcome.generation.id,
             mapping_fingerprint=opened.mapping.fingerprint,
-            config=opened.lens.config,
+            config=opened.as_built,
         )
         lenses.set_needs(db, lens.id, Needs.NOTHING, now)
     if job.mode is Mode.SMART_SYNC and outcome.generation and same and unchanged:

@@ -3,6 +3,7 @@
 | the row | its object |
 | --- | --- |
 | has no text (`Mapped.textless`) | leaves |
+| is left out by the lens's `where` (`Page.outside`) | leaves |
 | was set aside, and is another tenant's or nobody's by now | leaves at once |
 | was set aside otherwise | stays, or leaves where the lens says `onFailure: remove` |
 
@@ -12,7 +13,7 @@ row that is not its own any more. The others count as deletes for the guard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -46,18 +47,20 @@ def leaving(
     index: Index | None,
     mapped: Mapped,
     may_hold: Callable[[pl.Series], pl.Series],
+    outside: Sequence[str] = (),
 ) -> Leaving:
     """Return which objects the rows of a page must not have any more.
 
     `may_hold` says for which keys the index can have an object at all; only these are looked up.
+    `outside` are the keys of the page's rows that the lens leaves out.
     """
-    if not mapped.textless.height and not mapped.failed.height:
+    if not mapped.textless.height and not mapped.failed.height and not outside:
         return Leaving()
-    lost = mapped.lost
     rows = pl.concat(
         [
             _rows(mapped.textless, opened, out=True),
-            _set_aside(lost, mapped.whose, out=removes_failed(opened)),
+            _unmapped(mapped.lost.to_list(), mapped.whose, out=removes_failed(opened)),
+            _unmapped(outside, {}, out=True),
         ]
     )
     return _looked_up(opened, index, rows.filter(may_hold(rows[KEY])))
@@ -85,11 +88,10 @@ def _rows(mapped: pl.DataFrame, opened: OpenLens, *, out: bool) -> pl.DataFrame:
     )
 
 
-def _set_aside(lost: pl.Series, whose: Mapping[str, str | None], *, out: bool) -> pl.DataFrame:
-    keys = lost.to_list()
+def _unmapped(keys: Sequence[str], whose: Mapping[str, str | None], *, out: bool) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            KEY: keys,
+            KEY: list(keys),
             _TENANT: [whose.get(key) for key in keys],
             _KNOWN: [key in whose for key in keys],
             _OUT: [out] * len(keys),

@@ -25,8 +25,8 @@ __all__ = ["MissedUpdates"]
 class MissedUpdates:
     """Knows from which tracked value on incremental ingest looks; counts what lies before it.
 
-    Counts nothing for a lens without a cursor, and while the mapping changed: then every row
-    differs, and none of them was written.
+    Counts nothing for a lens without a cursor, and while the mapping or the condition of the lens
+    changed: then rows differ that nobody has written to.
     """
 
     def __init__(self, opened: OpenLens, generation: Generation) -> None:
@@ -36,7 +36,8 @@ class MissedUpdates:
         self._tracked = opened.tracked
         self._key = opened.selection.key
         self._since = decode(since)[0] if since else None
-        if generation.mapping_fingerprint != opened.mapping.fingerprint:
+        built = (generation.mapping_fingerprint, generation.config.where)
+        if built != (opened.mapping.fingerprint, opened.lens.config.where):
             self._since = None
 
     def reading(self, opened: OpenLens) -> OpenLens:

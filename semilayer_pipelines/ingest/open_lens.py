@@ -7,27 +7,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
+from sqlalchemy import Connection
+
 from semilayer_pipelines.bridges.protocol import Bridge, Selection
 from semilayer_pipelines.chunking.split import Splitter, splitter
+from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.ingest.built_with import built_with
 from semilayer_pipelines.mapping.columns import key_of, tracking_columns_of
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Clock, Project
-from semilayer_pipelines.registry import sources
+from semilayer_pipelines.registry import generations, sources
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.stores.chunks.protocol import RowStore
 
-__all__ = ["OpenLens", "as_indexed", "open_lens"]
+__all__ = ["OpenLens", "as_indexed", "index_embedder", "open_lens"]
 
 
 @dataclass(frozen=True)
 class OpenLens:
-    """One lens, opened.
+    """One lens, opened. `tracked` are its change-tracking columns: the first that is set counts.
 
-    `tracked` are its change-tracking columns: the first that is set counts.
+    `built` is how the texts of the index are embedded that it was opened for.
     """
 
     lens: Lens
@@ -37,8 +42,17 @@ class OpenLens:
     tracked: tuple[str, ...]
     mapping: LensMapping
     embedder: Embedder
+    built: BuiltWith
     store: RowStore
     clock: Clock
+
+    @property
+    def as_built(self) -> LensConfig:
+        """The lens's configuration as its index keeps it: with its key, though the table has one.
+
+        The table may get another key later, which is no key of what is indexed.
+        """
+        return self.lens.config.model_copy(update={"primary_key": self.selection.key})
 
     @cached_property
     def splitter(self) -> Splitter | None:
@@ -52,15 +66,19 @@ class OpenLens:
 
 
 @contextmanager
-def open_lens(project: Project, lens: Lens) -> Iterator[OpenLens]:
+def open_lens(project: Project, lens: Lens, *, new_index: bool = False) -> Iterator[OpenLens]:
     """Open a lens and close its connections afterwards.
 
+    Its texts are embedded as its index was built, and for a `new_index` as one is built now.
     Raises what bridge, mapping and store raise: `SourceUnreachable`, `SourceRefused`,
     `SchemaMismatch`, `ConfigError`.
     """
     with project.registry.read() as db:
         source = sources.get(db, lens.env_id, lens.config.source)
-    embedder = project.embedder(lens.config.embedding)
+        active = None if new_index else generations.active(db, lens.id)
+    embedding = lens.config.embedding
+    built = project.build_of(embedding) if active is None else built_with(active)
+    embedder = project.embedder(embedding, built)
     bridge = project.bridge(lens.config.source, source)
     try:
         table = bridge.table(lens.config.table)
@@ -76,15 +94,23 @@ def open_lens(project: Project, lens: Lens) -> Iterator[OpenLens]:
             lens=lens,
             registry=project.registry,
             bridge=bridge,
-            selection=Selection(lens.config.table, key, mapping.columns),
+            selection=Selection(lens.config.table, key, mapping.columns, where=lens.config.where),
             tracked=tracking_columns_of(lens.config, table),
             mapping=mapping,
             embedder=embedder,
+            built=built,
             store=project.store(lens.env),
             clock=project.clock,
         )
     finally:
         bridge.close()
+
+
+def index_embedder(db: Connection, project: Project, lens: Lens) -> Embedder:
+    """Return what embeds for the index of a lens, as it is kept in sync and searched now."""
+    active = generations.active(db, lens.id)
+    config = in_force(db, lens).config.embedding
+    return project.embedder(config, None if active is None else built_with(active))
 
 
 def as_indexed(project: Project, lens: Lens) -> Lens:

@@ -28,7 +28,7 @@ class Page:
     `shard` is `None` when the rows carry their shard in a column. `started` is a monotonic time.
     `cursor` is where its walk goes on, `None` after the last page; `last` is the position of the
     last row in a walk by tracked value. `refused` are the keys of rows that are there and that the
-    source cannot read, and why.
+    source cannot read, and why. `outside` are the keys of rows that the lens's `where` leaves out.
     """
 
     rows: pl.DataFrame
@@ -38,11 +38,17 @@ class Page:
     cursor: str | None = None
     last: str | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
 
     @property
     def height(self) -> int:
         """How many rows the source has here, whether they can be read or not."""
         return self.rows.height + len(self.refused)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do for it."""
+        return not self.height and not self.outside
 
 
 Cover = Callable[[Connection, Page, Counts], None]

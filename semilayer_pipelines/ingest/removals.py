@@ -1,7 +1,7 @@
 """Objects that an incremental job takes out because their rows must not be found, and its guard.
 
-A walk by the tracked column sees no deletes. It does see rows whose text became empty, and a
-mistake can empty a whole column in one statement.
+A walk by the tracked column sees no deletes. It does see rows whose text became empty, and those
+that the lens's `where` leaves out now; one statement can do that to a whole table.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Removals:
             name = self._opened.lens.name
             raise GuardStopped(
                 f"Incremental ingest would take {out:,} or more of {self._indexed:,} indexed rows "
-                f"({out / self._indexed:.1%}) out of the index because they have no text or cannot "
-                f"be mapped, among them {', '.join(keys[:SHOWN_KEYS])}. Its guard allows "
-                f"{self._limit:,}. These stay.",
+                f"({out / self._indexed:.1%}) out of the index, among them "
+                f"{', '.join(keys[:SHOWN_KEYS])}: they have no text, cannot be mapped or are left "
+                f"out by 'where'. Its guard allows {self._limit:,}. These stay.",
                 cure="If it is as it should be, confirm: "
                 f"`semilayer sync --lens {name} --confirm-deletes`.",
                 lens=name,

@@ -17,6 +17,7 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.embedders.rate import keep_rate
 from semilayer_pipelines.errors import (
     Fenced,
+    FieldsChanged,
     IndexDropped,
     NotFound,
     Refused,
@@ -27,6 +28,7 @@ from semilayer_pipelines.errors import (
     Transient,
 )
 from semilayer_pipelines.ingest import job_outcome
+from semilayer_pipelines.ingest.built_with import built_with
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.incremental import run_incremental
@@ -42,6 +44,7 @@ from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.stored_fields import require_held
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.written_index import written_index
+from semilayer_pipelines.mapping.columns import same_rows
 from semilayer_pipelines.one_model import require_dimension, require_model
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
@@ -176,7 +179,7 @@ def _once(project: Project, run: Run, job: Job, shard: int | None) -> Outcome:
     run.watch.begin(lens.config_hash)
     if job.mode is not Mode.FULL:
         lens = as_indexed(project, lens)
-    with open_lens(project, lens) as opened:
+    with open_lens(project, lens, new_index=job.mode is Mode.FULL) as opened:
         _note_tracked(opened)
         outcome = _dispatch(opened, run, job, shard)
         try:
@@ -220,11 +223,14 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
             cure=f"Start the first ingest: `semilayer resume --lens {opened.lens.name}`.",
             lens=opened.lens.name,
         )
+    if built_with(generation) != opened.built:
+        raise StartOver  # a rebuild was published since the lens was opened
     require_model(generation.model_fingerprint, opened.embedder.fingerprint, lens=opened.lens.name)
+    _refuse_another_key(opened, generation)
     target = Target(opened, generation)
     _refuse_another_dimension(target)
     if target.index is not None:
-        require_held(opened.mapping.fields, target.index.schema, lens=opened.lens.name)
+        require_held(opened.mapping, target.index.schema, lens=opened.lens.name)
     elif job.mode is not Mode.SMART_SYNC and generation.source_rows:
         # A few rows in a new index would pass for all of them. Only a whole walk fills it again.
         written_index(opened.registry, opened.store, generation)
@@ -236,6 +242,20 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
         opened.registry.transact(target.check_current)
         raise
     return _outcome(opened, run, RunEnd.COMPLETED if complete else RunEnd.PAUSED, generation)
+
+
+def _refuse_another_key(opened: OpenLens, generation: Generation) -> None:
+    """Raise `FieldsChanged` when the table tells its rows apart by another key than the index."""
+    config, key = opened.lens.config, opened.selection.key
+    if not same_rows(config, generation.config, key):
+        before = ", ".join(generation.config.primary_key)
+        raise FieldsChanged(
+            f"The key of table {config.table!r} is {', '.join(key)} now, and the index knows its "
+            f"rows by {before}.",
+            cure=f"It needs a rebuild: `semilayer resume --lens {opened.lens.name}`. Or name the "
+            "old one as 'primaryKey' and push.",
+            lens=opened.lens.name,
+        )
 
 
 def _refuse_another_dimension(target: Target) -> None:

@@ -17,7 +17,7 @@ from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.stores.protocol import KEY, Index
 
-__all__ = ["IndexKeys", "index_keys", "name_rows"]
+__all__ = ["IndexKeys", "index_keys", "keys_among", "name_rows"]
 
 _PASSES = (SourceUnreachable,)
 
@@ -40,7 +40,7 @@ def index_keys(
 
     The source is asked about ids that are no keys of the index. Raises what bridge and index raise.
     """
-    exact = _among(index, ids)
+    exact = keys_among(index, ids)
     keys: dict[str, tuple[str, ...]] = {id: (id,) for id in ids if id in exact}
     others = [id for id in ids if id not in exact]
     if not others:
@@ -48,7 +48,7 @@ def index_keys(
     named = name_rows(bridge, selection, others)
     own = named.rows | named.forms
     keys |= {id: (key,) for id, key in own.items()}
-    there = _among(index, own.values())
+    there = keys_among(index, own.values())
     sought = {key for key in own.values() if key not in there}
     if index is not None and sought and retrying(lambda: bridge.is_loose(selection), *_PASSES):
         equal = _equal_keys(bridge, selection, index, sorted(sought))
@@ -62,7 +62,8 @@ def name_rows(bridge: Bridge, selection: Selection, ids: Sequence[str]) -> Named
     return retrying(lambda: bridge.name_rows(selection, ids), *_PASSES)
 
 
-def _among(index: Index | None, keys: Iterable[str]) -> set[str]:
+def keys_among(index: Index | None, keys: Iterable[str]) -> set[str]:
+    """Return which of these keys the index has, just as they are written."""
     wanted = list(dict.fromkeys(keys))
     if index is None or not wanted:
         return set()

@@ -7,23 +7,22 @@ before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import polars as pl
 
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import FieldsChanged
+from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.stores.protocol import IndexField, IndexSchema
 
 __all__ = ["as_stored", "require_held", "unheld"]
 
 
-def unheld(given: Iterable[IndexField], stored: IndexSchema) -> list[str]:
-    """Return why an index cannot hold the fields that are given, a sentence for each of them.
+def unheld(mapping: LensMapping, stored: IndexSchema) -> list[str]:
+    """Return why an index cannot hold what a mapping gives, a sentence for each field.
 
     A field that is stored for numbers with fractions takes whole numbers as well.
     """
-    fields, wanted = {field.name: field for field in stored.fields}, list(given)
+    fields, wanted = {field.name: field for field in stored.fields}, mapping.fields
     reasons = [
         f"Field {field.name!r} gives {_kind(field)} now, and the index has no such field."
         if (held := fields.get(field.name)) is None
@@ -32,12 +31,17 @@ def unheld(given: Iterable[IndexField], stored: IndexSchema) -> list[str]:
         if not _holds(fields.get(field.name), field)
     ]
     left = fields.keys() - {field.name for field in wanted}
-    return reasons + [f"The index has a field {name!r}, the lens has not." for name in sorted(left)]
+    reasons += [f"The index has a field {name!r}, the lens has not." for name in sorted(left)]
+    if mapping.has_keywords and not stored.words:
+        reasons.append("The lens has fields with 'keyword', the index was made without keywords.")
+    if stored.words and not mapping.has_keywords:
+        reasons.append("The index has keywords, and no field of the lens has 'keyword'.")
+    return reasons
 
 
-def require_held(given: Sequence[IndexField], stored: IndexSchema, *, lens: str) -> None:
-    """Raise `FieldsChanged` when an index cannot hold the fields that are given."""
-    reasons = unheld(given, stored)
+def require_held(mapping: LensMapping, stored: IndexSchema, *, lens: str) -> None:
+    """Raise `FieldsChanged` when an index cannot hold what a mapping gives."""
+    reasons = unheld(mapping, stored)
     if reasons:
         raise FieldsChanged(
             " ".join(reasons),

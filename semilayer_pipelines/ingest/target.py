@@ -80,7 +80,7 @@ class Target:
         it is gone, or what lies in its place is not its own.
         """
         mapping = self._opened.mapping
-        schema = IndexSchema(mapping.fields, dimension, mapping.tenant)
+        schema = IndexSchema(mapping.fields, dimension, mapping.tenant, words=mapping.has_keywords)
         found = self.index
         if found is None:
             self._fix_dimension(dimension)
@@ -89,7 +89,7 @@ class Target:
                 # Published while it held nothing, and so without an index to point at.
                 self._opened.store.point(self._opened.lens.name, self.generation.index_name)
         elif not self._is_built:
-            require_held(mapping.fields, found.schema, lens=self._opened.lens.name)
+            require_held(mapping, found.schema, lens=self._opened.lens.name)
         elif not _alike(found.schema, schema):
             self._fix_dimension(dimension)
             self._leave_its_place()
@@ -264,4 +264,5 @@ def _no_log(_: Sequence[str]) -> None:
 
 
 def _alike(one: IndexSchema, other: IndexSchema) -> bool:
-    return set(one.fields) == set(other.fields) and one.dimension == other.dimension
+    alike = (one.dimension, one.words) == (other.dimension, other.words)
+    return alike and set(one.fields) == set(other.fields)

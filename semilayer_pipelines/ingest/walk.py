@@ -82,8 +82,10 @@ def pages(
         with opened.registry.read() as db:
             seq = changes.latest_seq(db, opened.lens.id)
         found = retrying(partial(read, after, limit), SourceUnreachable)
-        yield Page(found.frame, shard, seq, started, found.cursor, found.last, found.refused)
+        yield Page(
+            found.frame, shard, seq, started, found.cursor, found.last, found.refused, found.outside
+        )
         if found.cursor is None:
             return
-        own_size.took(found.frame.height, time.monotonic() - started)
+        own_size.took(found.frame.height + len(found.outside), time.monotonic() - started)
         after = found.cursor

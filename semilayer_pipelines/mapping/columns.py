@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from semilayer_pipelines.bridges.protocol import NO_KEYS, UNTRACKABLE, Column, Table
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.errors import SchemaMismatch, nearest
+from semilayer_pipelines.redaction import is_secret_name
 
 __all__ = [
     "DEFAULT_TRACKING_COLUMN",
@@ -16,6 +17,8 @@ __all__ = [
     "names_of",
     "same_rows",
     "tracking_columns_of",
+    "unique_key_of",
+    "unique_keys_of",
 ]
 
 DEFAULT_TRACKING_COLUMN = "updated_at"
@@ -25,9 +28,12 @@ _MOVES = re.compile(r"updated|modified|changed", re.IGNORECASE)
 def key_of(config: LensConfig, table: Table) -> tuple[str, ...]:
     """Return the key columns of a lens, in key order.
 
-    Raises `SchemaMismatch` when a named one does not exist or none is named and the table has none.
+    They are those that the lens names, the table's primary key, or else a unique key of it. Raises
+    `SchemaMismatch` when a named one does not exist, or none is named and the table has none.
     """
     names = [column.name for column in table.columns]
+    if table.rowid is not None:
+        names.append(table.rowid.name)
     for name in config.primary_key:
         if name not in names:
             raise SchemaMismatch(
@@ -35,11 +41,13 @@ def key_of(config: LensConfig, table: Table) -> tuple[str, ...]:
                 f"'primaryKey' names.",
                 cure=f"Columns: {', '.join(names)}.",
             )
-    key = config.primary_key or table.key
+    key = config.primary_key or table.key or unique_key_of(table)
     if not key:
+        own = f" SQLite numbers its rows itself: {table.rowid.name!r}." if table.rowid else ""
         raise SchemaMismatch(
-            f"Table {table.name!r} has no primary key, so its rows cannot be told apart.",
-            cure="Name a unique column, or several, as 'primaryKey' of the lens.",
+            f"Table {table.name!r} has no primary key and no unique index without NULL, so its "
+            "rows cannot be told apart.",
+            cure=f"Name a unique column, or several, as 'primaryKey' of the lens.{own}",
         )
     for column in table.columns:
         if column.name in key and column.kind in NO_KEYS:
@@ -51,12 +59,38 @@ def key_of(config: LensConfig, table: Table) -> tuple[str, ...]:
     return key
 
 
-def same_rows(one: LensConfig, other: LensConfig) -> bool:
-    """Say whether two configurations are about the same rows of the same source."""
-    return (one.source, one.table, one.primary_key) == (
-        other.source,
-        other.table,
-        other.primary_key,
+def unique_key_of(table: Table) -> tuple[str, ...]:
+    """Return the unique key that stands in for a primary key; empty without one.
+
+    Every row has it, and no column of it is named like a secret: keys are kept in the index.
+    """
+    nullable = {column.name for column in table.columns if column.nullable}
+    for key in unique_keys_of(table):
+        if nullable.isdisjoint(key) and not any(is_secret_name(name) for name in key):
+            return key
+    return ()
+
+
+def unique_keys_of(table: Table) -> Iterator[tuple[str, ...]]:
+    """Yield the unique keys that can identify a row: the shortest first, numbers before texts."""
+    kinds = {column.name: column.kind for column in table.columns}
+
+    def order(key: tuple[str, ...]) -> tuple[int, int]:
+        return len(key), sum(kinds[name] not in ("integer", "uuid") for name in key)
+
+    for key in sorted(table.unique, key=order):
+        if not any(kinds[name] in NO_KEYS for name in key):
+            yield key
+
+
+def same_rows(lens: LensConfig, built: LensConfig, key: tuple[str, ...]) -> bool:
+    """Say whether an index that was built for `built` knows the rows of a lens as the lens does.
+
+    `key` is the lens's key as its table is now. An index keeps the key that it was built with, also
+    where the lens names none; those of older versions do not.
+    """
+    return (lens.source, lens.table) == (built.source, built.table) and (
+        built.primary_key in (key, lens.primary_key)
     )
 
 

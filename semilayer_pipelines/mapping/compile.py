@@ -16,9 +16,11 @@ from semilayer_pipelines.config.fields import FieldConfig, FieldType, Merge
 from semilayer_pipelines.config.models import LensConfig, OnMisfit
 from semilayer_pipelines.config.transforms import Custom, Default, Replace, Round, ToNumber
 from semilayer_pipelines.errors import ConfigError, SchemaMismatch, nearest
+from semilayer_pipelines.mapping import tokens
 from semilayer_pipelines.mapping.custom import load_function
 from semilayer_pipelines.mapping.epochs import epoch_unit
 from semilayer_pipelines.mapping.hashes import fingerprint, seed
+from semilayer_pipelines.mapping.keywords import has_keywords
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.mapping.plan import FieldPlan
 from semilayer_pipelines.mapping.transforms import rust_replacement
@@ -74,10 +76,11 @@ def _sources(name: str, field: FieldConfig) -> tuple[str, ...]:
 
 def _check_columns(config: LensConfig, table: Table, key: tuple[str, ...]) -> None:
     known = [column.name for column in table.columns]
+    own = [table.rowid.name] if table.rowid else []
     problems = [
         f"key column {column!r} does not exist{nearest(column, known)}"
         for column in key
-        if column not in known
+        if column not in (*known, *own)
     ]
     if not key:
         problems.append("it has no primary key; name one with 'primaryKey'")
@@ -181,6 +184,8 @@ def _fingerprint(config: LensConfig, key: tuple[str, ...]) -> str:
         "fields": fields,
         "searchable": searchable,
     }
+    if has_keywords(config.fields):
+        parts["words"] = tokens.MEANING
     if config.tenant:
         parts["tenant"] = config.tenant
     if config.on_misfit is not OnMisfit.NULL_DATES:

@@ -16,12 +16,13 @@ import polars as pl
 
 from semilayer_pipelines.bridges.protocol import ColumnKind
 from semilayer_pipelines.bridges.unfit import unfit_columns, unfit_name
-from semilayer_pipelines.config.fields import FieldType
+from semilayer_pipelines.config.fields import FieldConfig, FieldType
 from semilayer_pipelines.config.models import OnMisfit
 from semilayer_pipelines.mapping.casts import complaint
 from semilayer_pipelines.mapping.dates import NO_DATE
 from semilayer_pipelines.mapping.embedded_text import has_text
 from semilayer_pipelines.mapping.hashes import digests
+from semilayer_pipelines.mapping.keywords import has_keywords, words_of
 from semilayer_pipelines.mapping.plan import (
     POSITION,
     ROW_BYTES,
@@ -169,6 +170,19 @@ class LensMapping:
         cast = prepared.frame.select(plan.cast)
         misfits = self._misfits(prepared.frame, cast, plan)
         return self._whose(cast, [*range(cast.height)], {*prepared.faults}, misfits)
+
+    @property
+    def has_keywords(self) -> bool:
+        """Say whether rows have words that a search by keyword finds."""
+        return has_keywords(self._configs)
+
+    def with_words(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return mapped rows with WORDS, which objects of a lens with keywords have."""
+        return rows.with_columns(words_of(rows, self._configs)) if self.has_keywords else rows
+
+    @property
+    def _configs(self) -> dict[str, FieldConfig]:
+        return {plan.name: plan.config for plan in self.plans}
 
     @property
     def tenant_columns(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.ingest.texts import cut_as_now, texts_of
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.ingest.written_index import written_index
+from semilayer_pipelines.mapping.columns import same_rows
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.one_model import not_of_one_model
 from semilayer_pipelines.project import Project
@@ -250,7 +251,7 @@ class _Auditor:
     def _unheld(self) -> list[str]:
         """Return why the index cannot hold what the columns of the table give now."""
         index = self._index
-        return unheld(self._opened.mapping.fields, index.schema) if index is not None else []
+        return unheld(self._opened.mapping, index.schema) if index is not None else []
 
     def _problems(self, lens: Lens) -> tuple[tuple[str, ...], bool]:
         """Return what is wrong with the index as a whole, and whether only a rebuild mends it."""
@@ -261,6 +262,8 @@ class _Auditor:
         if reasons := self._unheld():
             cure = f"It needs a rebuild: `semilayer push --rebuild --lens {lens.name}`."
             found.append(" ".join([*reasons, cure]))
+        elif not same_rows(self._opened.lens.config, generation.config, self._opened.selection.key):
+            found.append("The key of its table is another one now. It needs a rebuild.")
         elif lens.needs is Needs.REBUILD:
             found.append("The lens was pushed with another model, key, table or fields.")
         found += not_of_one_model(

@@ -185,7 +185,7 @@ def _model(opened: OpenLens, lens: Lens, generation: Generation, index: Index | 
     )
     wrong = [f"{why} {REBUILD}" for why in mixed]
     if index is not None:
-        wrong += unheld(opened.mapping.fields, index.schema)
+        wrong += unheld(opened.mapping, index.schema)
     match lens.needs:
         case Needs.REBUILD:
             wrong.append(f"It needs a rebuild: `semilayer resume --lens {lens.name}`.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from semilayer_pipelines.errors import DimensionChanged, FieldsChanged
 from semilayer_pipelines.ingest.guard import Guard
-from semilayer_pipelines.ingest.open_lens import as_indexed
+from semilayer_pipelines.ingest.open_lens import index_embedder
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.closer_look import Telling
@@ -58,7 +58,8 @@ def dry_run(
     with project.registry.read() as db:
         lens = require_syncable(db, env, name)
     found = audit(project, lens, Telling(report))
-    config = as_indexed(project, lens).config
+    with project.registry.read() as db:
+        embedder = index_embedder(db, project, lens)
     if found.damage is not None:
         found.damage.lens = name
         raise found.damage
@@ -71,7 +72,7 @@ def dry_run(
     return DryRun(
         audit=found,
         embedding=estimate(
-            project.embedder(config.embedding),
+            embedder,
             found.to_embed,
             lens.config.embedding.price_per_million_tokens,
         ),

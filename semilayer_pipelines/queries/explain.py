@@ -7,7 +7,7 @@ cut, that is its first chunks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, repeat
 from typing import Any, cast
@@ -42,6 +42,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TEXT_HASH,
     VECTOR,
+    WORDS,
     Index,
 )
 
@@ -102,7 +103,8 @@ class RowChunk:
 class Indexed:
     """The object in the index; `job_id` wrote it, `None` when its log is forgotten.
 
-    `hidden`: no search finds it, not even one for its own vector.
+    `hidden`: no search finds it, not even one for its own vector. `words` are the tokens by which a
+    search by keyword finds it, each once; `None` in an index without keywords.
     """
 
     fields: Mapping[str, Any]
@@ -114,6 +116,7 @@ class Indexed:
     job_id: str | None
     objects: int
     hidden: bool = False
+    words: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,8 @@ class Explanation:
 
     `fault` is why the row cannot be mapped, or the id be a row's. `unread`: the row is there, and
     the source cannot read it. `leaves`: the index has an object that the row must not have any
-    more. `chunks` are those that the row is cut in now; `cut_as_now` says whether the index has it
-    cut so.
+    more. `outside`: the row is there, and the lens's `where` leaves it out. `chunks` are those that
+    the row is cut in now; `cut_as_now` says whether the index has it cut so.
     """
 
     lens: str
@@ -138,6 +141,7 @@ class Explanation:
     failed: FailedRow | None
     unread: str | None = None
     leaves: bool = False
+    outside: bool = False
     chunks: tuple[RowChunk, ...] = ()
     cut_as_now: bool = True
 
@@ -148,6 +152,9 @@ class Explanation:
             return "It was named and its row was not there; it is looked for again."
         if self.pending:
             return "A change of it was accepted and waits to be applied."
+        if self.outside:
+            then = "" if self.indexed is None else "; the next sync takes its vector out"
+            return f"The lens leaves it out: its 'where' is not true for it{then}."
         match self.row or self.unread, self.indexed:
             case None, None:
                 return "Neither the source nor the index has it."
@@ -208,9 +215,14 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         with project.registry.read() as db:
             pending = changes.waiting(db, lens.id, [id, key], changes.latest_seq(db, lens.id))
             failed = failed_rows.get(db, lens.id, key) or failed_rows.get(db, lens.id, id)
+        outside = key in found.outside
+        if outside:
+            # Shown, and not mapped.
+            found = opened.bridge.read_rows(replace(opened.selection, where=None), [id])
         rows = found.frame.filter(key_texts(found.frame, opened.selection.key) == key)
         unread = {one: why for one, why in found.refused.items() if one == key}
-        applied = map_page(opened, Page(rows, 0, 0, 0.0, refused=unread))
+        chosen = rows.clear() if outside else rows
+        applied = map_page(opened, Page(chosen, 0, 0, 0.0, refused={} if outside else unread))
         stored = index.get(key) if index else None
         mapped = _mapped(applied.frame) or _mapped(applied.textless, textless=True)
         left = leaving(opened, index, applied, all_of)
@@ -231,6 +243,7 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
             failed=failed,
             unread=unread.get(key),
             leaves=key in (*left.at_once, *left.others),
+            outside=outside,
             chunks=_chunks(texts, made, index, key),
             cut_as_now=_cut_as_now(opened, index, applied.frame, stored),
         )
@@ -325,7 +338,7 @@ def _indexed(
     with opened.registry.read() as db:
         job_id = page_log.job_at(db, opened.lens.id, stored[INDEXED_AT], generation.job_id)
     return Indexed(
-        fields={name: value for name, value in stored.items() if name not in OWN_COLUMNS},
+        fields={n: value for n, value in stored.items() if n not in (*OWN_COLUMNS, WORDS)},
         row_hash=stored[ROW_HASH].hex(),
         text_hash=stored[TEXT_HASH].hex(),
         at=stored[INDEXED_AT],
@@ -334,4 +347,5 @@ def _indexed(
         job_id=job_id,
         objects=index.fetch([key], vectors=False).height,
         hidden=bool(not_found(index, [key])),
+        words=tuple(dict.fromkeys((stored[WORDS] or "").split())) if WORDS in stored else None,
     )

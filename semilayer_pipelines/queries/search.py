@@ -1,6 +1,7 @@
-"""Searching a lens: by a text, embedded by the index's own model, or by a row that it holds.
+"""Searching a lens: by the meaning of a text, by its words or by both, or by a row that it holds.
 
-A lens with tenants is searched one tenant at a time, whatever the store: the caller has to name it.
+The text is embedded by the index's own model, and only where meaning is asked for. A lens with
+tenants is searched one tenant at a time, whatever the store: the caller has to name it.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ from typing import cast
 
 import polars as pl
 
-from semilayer_pipelines.errors import IndexDamaged, NotFound, Refused
-from semilayer_pipelines.http.contract import MAX_RESULTS
+from semilayer_pipelines.errors import ConfigError, IndexDamaged, NotFound, Refused, nearest
+from semilayer_pipelines.http.contract import MAX_RESULTS, SearchMode
 from semilayer_pipelines.ingest.written_index import written_index
+from semilayer_pipelines.mapping.keywords import has_keywords
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.hybrid import BM25, SIMILARITY, by_words, hybrid
+from semilayer_pipelines.queries.question import question_vector
+from semilayer_pipelines.queries.rerank import reranking
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.stores.chunks.protocol import CHUNK
 from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, Index
 from semilayer_pipelines.stores.where import Condition, Operator, parse_where, tenant_condition
 
-__all__ = ["Chunk", "Hit", "search", "similar"]
+__all__ = ["Chunk", "Found", "Hit", "find", "search", "similar"]
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,28 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Hit:
-    """A row that was found: its key in the source, its cosine similarity and its fields.
+    """A row that was found: its key in the source, its score and its fields.
 
+    `score` is a cosine in mode `semantic`. In `keyword` it is BM25's, to which the best is added
+    for a row that the query names. In `hybrid` it is a share of the best possible rank, from 0 to
+    1. `similarity` (cosine) and `bm25` tell what each half said, `None` where it found no such row.
     `chunk` is the part of a long row that was found, `None` for a row that was not cut.
     """
 
     id: str
     score: float
     fields: dict[str, object]
+    similarity: float | None = None
+    bm25: float | None = None
     chunk: Chunk | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The rows that a search found, the best first, and how it looked for them."""
+
+    mode: SearchMode
+    hits: list[Hit]
 
 
 def search(
@@ -57,27 +75,87 @@ def search(
     env: str | None = None,
     limit: int = 10,
     where: Mapping[str, object] | None = None,
+    mode: SearchMode | str | None = None,
+    min_score: float | None = None,
 ) -> list[Hit]:
-    """Return the rows nearest in meaning to `text`, best first.
+    """Return the rows that answer `text`, best first.
 
     `env` is the environment, by default the project's. `where` has conditions on fields, such as
-    `{"category": "shoes", "price": {"$lt": 50}}`.
+    `{"category": "shoes", "price": {"$lt": 50}}`. `mode` is `hybrid` by default where the index has
+    keywords, else `semantic`. Rows below `min_score` are left out; see `Hit` for what a score is.
 
-    Raises `NotFound` (no such lens), `Refused` (nothing indexed yet), `ConfigError` (`where` names
-    what does not exist, or no tenant) and what embedder and store raise, `IndexDamaged` for one.
+    Raises `NotFound` (no such lens), `Refused` (nothing indexed yet, or no keywords), `ConfigError`
+    (`where` names what does not exist, or no tenant; an unknown mode) and what embedder and store
+    raise, `IndexDamaged` for one.
     """
+    return find(
+        project, lens, text, env=env, limit=limit, where=where, mode=mode, min_score=min_score
+    ).hits
+
+
+def find(
+    project: Project,
+    lens: str,
+    text: str,
+    *,
+    env: str | None = None,
+    limit: int = 10,
+    where: Mapping[str, object] | None = None,
+    mode: SearchMode | str | None = None,
+    min_score: float | None = None,
+) -> Found:
+    """Return what `search` returns, with the mode that was used; raises as it does."""
     env = env or project.settings.env
     active = _active(project, env, lens)
+    chosen = _mode(mode, active, lens)
     conditions = parse_where(where or {}, active.config.fields)
     if active.config.tenant is not None:
         tenant_condition(conditions, active.config.tenant)
+    limit = min(limit, MAX_RESULTS)
+
+    def by_meaning(index: Index, most: int) -> pl.DataFrame:
+        vector = question_vector(project, active, text)
+        return index.search(vector, limit=most, where=conditions)
+
     with _said_of(lens):
         index = _index(project, env, active)
         if index is None:
-            return []
-        vector = project.embedder(active.config.embedding).embed([text]).vectors[0]
-        found = index.search(vector.tolist(), limit=min(limit, MAX_RESULTS), where=conditions)
-    return _hits(found, active)
+            return Found(chosen, [])
+        second = reranking(project, active)
+        most = second.candidates(limit)
+        match chosen:
+            case SearchMode.SEMANTIC:
+                found = by_meaning(index, most).with_columns(pl.col(SCORE).alias(SIMILARITY))
+            case SearchMode.KEYWORD:
+                found = by_words(index, text, limit=most, where=conditions)
+            case SearchMode.HYBRID:
+                found = hybrid(index, text, by_meaning, limit=most, where=conditions)
+    hits = second.ranked(text, _hits(found, active), limit)
+    return Found(chosen, [hit for hit in hits if min_score is None or hit.score >= min_score])
+
+
+def _mode(mode: SearchMode | str | None, active: Generation, lens_name: str) -> SearchMode:
+    """Return how to search an index.
+
+    Raises `ConfigError` for a mode that does not exist, `Refused` for one that needs keywords where
+    the index has none.
+    """
+    keywords = has_keywords(active.config.fields)
+    if mode is None:
+        return SearchMode.HYBRID if keywords else SearchMode.SEMANTIC
+    if mode not in list(SearchMode):
+        raise ConfigError(
+            f"There is no mode {mode!r}{nearest(mode, list(SearchMode))}.",
+            cure=f"Modes: {', '.join(SearchMode)}.",
+        )
+    if mode != SearchMode.SEMANTIC and not keywords:
+        raise Refused(
+            f"Mode {str(mode)!r} needs keywords, and the index has none.",
+            cure="Give a field of the lens `keyword: true` (or `exact`) and push; then "
+            f"`semilayer resume --lens {lens_name}` rebuilds the index and takes its vectors over.",
+            lens=lens_name,
+        )
+    return SearchMode(mode)
 
 
 def similar(
@@ -120,7 +198,8 @@ def similar(
     # One more, because the row is the nearest to itself, unless `where` leaves it out.
     with _said_of(lens):
         found = index.search(vector, limit=limit + 1, where=conditions)
-    return _hits(found.filter(pl.col(KEY) != id).head(limit), active)
+    others = found.filter(pl.col(KEY) != id).head(limit)
+    return _hits(others.with_columns(pl.col(SCORE).alias(SIMILARITY)), active)
 
 
 def _active(project: Project, env: str, lens_name: str) -> Generation:
@@ -160,6 +239,8 @@ def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:
             id=row[KEY],
             score=row[SCORE],
             fields={name: row.get(name) for name in active.config.fields},
+            similarity=row.get(SIMILARITY),
+            bm25=row.get(BM25),
             chunk=None if row[CHUNK] is None else Chunk(**row[CHUNK]),
         )
         for row in found.iter_rows(named=True)  # at most MAX_RESULTS

@@ -74,7 +74,8 @@ def _is_quiet(project: Project, lens: Lens, bridge: Bridge) -> bool:
     if at is None or at.settled is None:
         return False
     table = bridge.table(lens.config.table)
-    selection = Selection(lens.config.table, key_of(lens.config, table), ())
+    key = key_of(lens.config, table)
+    selection = Selection(lens.config.table, key, (), where=lens.config.where)
     tracked = tracking_columns_of(lens.config, table)
     if not tracked:
         return False

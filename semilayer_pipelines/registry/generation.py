@@ -36,6 +36,7 @@ class Generation:
     which it was begun, `settled` what was settled then (see `cursors.IncrementalCursor`).
     `dimension` is `None` until the first vector. `embedded_by` tells backend, precision and device
     of whatever made the vectors: they may differ between machines, the space does not.
+    `passage_prompt` is what the model read before the text of each row (see `BuiltWith`).
     `incarnation` is the start of the store that was seen last, under the write lock at `watched_at`
     (see `store_watch`); `None` where a store tells of none. `split_by` is the fingerprint of the
     splitter by which all its rows were cut: `None` where none was, `MIXED` where not all by one.
@@ -62,6 +63,7 @@ class Generation:
     settled: str | None = None
     incarnation: str | None = None
     watched_at: datetime | None = None
+    passage_prompt: str | None = None
     split_by: str | None = None
 
     @property
@@ -94,5 +96,6 @@ def generation_of(row: Row[Any]) -> Generation:
         settled=row.settled,
         incarnation=row.incarnation,
         watched_at=row.watched_at,
+        passage_prompt=row.passage_prompt,
         split_by=row.split_by,
     )

@@ -194,6 +194,7 @@ generations = Table(
     Column("active_slot", Integer, unique=True),
     Column("mapping_fingerprint", Text, nullable=False),
     Column("model_fingerprint", Text, nullable=False),
+    Column("passage_prompt", Text),
     Column("config", JSON, nullable=False),
     Column("dimension", Integer),
     Column("bounds", JSON, nullable=False),

@@ -22,7 +22,7 @@ from semilayer_pipelines.bridges.protocol import (
 )
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import SemilayerError, SourceRefused
-from semilayer_pipelines.mapping.columns import created_beside
+from semilayer_pipelines.mapping.columns import created_beside, unique_keys_of
 from semilayer_pipelines.starter.columns import (
     holds_dates,
     is_personal,
@@ -76,7 +76,8 @@ class CandidateField:
 class Candidate:
     """A lens that a table could have.
 
-    `left_out` are columns that look like secrets; `personal` are kept and not embedded.
+    `left_out` are columns that look like secrets; `personal` are kept and not embedded. `numbered`:
+    its key is the number that the database itself gives each row.
     """
 
     table: str
@@ -86,6 +87,7 @@ class Candidate:
     fields: tuple[CandidateField, ...]
     left_out: tuple[str, ...]
     personal: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 def candidate(
@@ -96,10 +98,11 @@ def candidate(
     `key` identifies a row where the table itself does not say what does. With `any_texts`, the
     column of the longest texts is embedded where none is prose.
     """
-    identity = table.key or key or _unique_key(bridge, table)
+    own = () if table.rowid is None else (table.rowid.name,)
+    identity = table.key or key or _unique_key(bridge, table) or own
     if not identity:
         return "it has no primary key, and no unique one without NULL"
-    missing = [name for name in identity if table.column(name) is None]
+    missing = [name for name in identity if table.column(name) is None and name not in own]
     if missing:
         return f"it has no column {missing[0]!r} to be its key"
     for column in table.columns:
@@ -130,6 +133,7 @@ def candidate(
         fields=_fields(columns, dates, prose or [_longest(sample, texts)]),
         left_out=tuple(c.name for c in table.columns if is_secret(c.name)),
         personal=personal,
+        numbered=identity == own,
     )
 
 
@@ -148,14 +152,9 @@ def why_left(error: SemilayerError) -> str:
 
 def _unique_key(bridge: Bridge, table: Table) -> tuple[str, ...]:
     """Return the shortest unique key that no row lacks, numbers before texts; empty without one."""
-    kinds = {column.name: column.kind for column in table.columns}
     nullable = {column.name for column in table.columns if column.nullable}
-
-    def order(key: tuple[str, ...]) -> tuple[int, int]:
-        return len(key), sum(kinds[name] not in ("integer", "uuid") for name in key)
-
-    for key in sorted(table.unique, key=order):
-        if any(is_secret(name) or kinds[name] in NO_KEYS for name in key):
+    for key in unique_keys_of(table):
+        if any(is_secret(name) for name in key):
             continue
         # Of a materialised view no column is said to be NOT NULL.
         if nullable.isdisjoint(key) or not bridge.null_keys(Selection(table.name, key, key)):

@@ -42,6 +42,9 @@ def _lens(one: Candidate) -> CommentedMap:
     lens = CommentedMap(source=SOURCE, table=one.table)
     if not one.own_key:
         lens["primaryKey"] = one.key[0] if len(one.key) == 1 else _flow(list(one.key))
+        if one.numbered:
+            told = "SQLite's own number of a row; sync after a VACUUM"
+            lens.yaml_add_eol_comment(told, "primaryKey")
     if one.tracking:
         several = len(one.tracking) > 1
         lens["changeTrackingColumn"] = _flow(list(one.tracking)) if several else one.tracking[0]

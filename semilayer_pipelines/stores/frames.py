@@ -14,7 +14,8 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TEXT_HASH,
     VECTOR,
-    IndexField,
+    WORDS,
+    IndexSchema,
 )
 
 __all__ = ["OWN_COLUMNS", "check_objects", "object_columns"]
@@ -23,9 +24,10 @@ OWN_COLUMNS = (KEY, SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, VECTOR)
 _REQUIRED = (KEY, ROW_HASH, TEXT_HASH, INDEXED_AT, VECTOR)
 
 
-def object_columns(fields: Sequence[IndexField]) -> list[str]:
+def object_columns(schema: IndexSchema) -> list[str]:
     """Return the columns of a frame of objects: the store's own, then the fields in their order."""
-    return [*OWN_COLUMNS, *(field.name for field in fields)]
+    words = [WORDS] if schema.words else []
+    return [*OWN_COLUMNS, *words, *(field.name for field in schema.fields)]
 
 
 def check_objects(objects: pl.DataFrame, columns: Sequence[str], dimension: int) -> None:

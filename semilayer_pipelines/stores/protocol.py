@@ -28,6 +28,7 @@ __all__ = [
     "TAIL_ROWS",
     "TEXT_HASH",
     "VECTOR",
+    "WORDS",
     "Index",
     "IndexField",
     "IndexSchema",
@@ -40,6 +41,7 @@ ROW_HASH = "_row_hash"  # Binary, 16 bytes
 TEXT_HASH = "_text_hash"  # Binary, 16 bytes
 INDEXED_AT = "_indexed_at"  # Datetime[us, UTC]
 VECTOR = "_vector"  # Array[Float32, dimension]
+WORDS = "_words"  # String, of an index with keywords: tokens with blanks between them, or null
 TAIL_ROWS = 2_000
 """Objects of each shard or tenant that a crash of the store may have taken out of its index."""
 
@@ -63,11 +65,13 @@ class IndexSchema:
     """What the objects of a generation look like.
 
     `tenant` is the field that says whose an object is, for a store that keeps tenants apart.
+    `words` says that objects have WORDS, which `search_words` looks at.
     """
 
     fields: tuple[IndexField, ...]
     dimension: int
     tenant: str | None = None
+    words: bool = False
 
 
 class Index(Protocol):
@@ -153,6 +157,18 @@ class Index(Protocol):
         There are `limit` of them, or as many as match; the best comes first. `where` may name any
         declared field, and all its conditions must hold. A store that keeps tenants apart needs one
         by `tenant_condition`.
+        """
+        ...
+
+    def search_words(
+        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+    ) -> pl.DataFrame:
+        """Return the objects whose WORDS have any of the tokens: KEY, SCORE and the fields.
+
+        SCORE is BM25's (Float32, above 0): rare tokens count more than common ones, and a token of
+        few more than one of many. There are `limit` of them, or as many as match; the best comes
+        first. An object is found as soon as it is written. For an index whose schema has `words`.
+        `where` is that of `search`.
         """
         ...
 

@@ -115,3 +115,5 @@ def test_the_embedder_of_dev_serves_the_space_of_the_lenses(asked: EmbeddingConf
         name: context.params[name] for name in EmbeddingConfig.model_fields.keys() & context.params
     }
     assert EmbeddingConfig(**fields) == asked
+    assert context.params["rerank"] is None
+    assert _embedder(asked, 8100, "org/reranker").command[-2:] == ["--rerank", "org/reranker"]

@@ -11,6 +11,7 @@ from semilayer_pipelines.registry import changes, lenses
 from semilayer_pipelines.registry.changes import Action
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
+from tests.workload import FIELDS
 
 ENV = "development"
 
@@ -62,20 +63,37 @@ def test_the_keys_of_the_document_are_those_that_programs_read(served: Folder) -
     failed = served.json("explain", "items", "4")
 
     assert list(whole) == [
-        *("lens", "id", "key", "verdict", "row", "fault"),
+        *("lens", "id", "key", "verdict", "row", "fault", "outside"),
         *("mapped", "chunks", "embedding", "indexed", "pending", "failed"),
     ]
     assert list(failed) == list(whole)
     assert list(whole["mapped"]) == ["fields", "text", "textless", "rowHash", "textHash"]
     assert list(whole["embedding"]) == ["tokens", "cut", "similarity", "error"]
     assert list(whole["indexed"]) == [
-        *("fields", "rowHash", "textHash", "at", "shard", "generation", "job", "objects", "hidden"),
+        *("fields", "rowHash", "textHash", "at", "shard", "generation", "job", "objects"),
+        *("hidden", "keywords"),
     ]
     assert (failed["mapped"], failed["embedding"]) == (None, None)
     assert [list(change) for change in failed["pending"]] == [["seq", "action"]]
     assert list(failed["failed"]) == [
         *("stage", "reason", "attempts", "firstAt", "lastAt", "job"),
     ]
+
+
+def test_the_words_that_find_a_row_are_told(tmp_path: Path) -> None:
+    folder = Folder.at(tmp_path, rows=5)
+    fields = FIELDS | {"name": {"type": "text", "searchable": True, "keyword": "exact"}}
+    folder.write(lenses={"items": {"fields": fields}})
+    execute(folder, "UPDATE items SET name = 'ERR_1 ERR_1' WHERE id = 1")
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+
+    told = folder.json("explain", "items", "1")["indexed"]
+    shown = folder.run("explain", "items", "1").stdout
+
+    assert set(told["keywords"]) == {"=err=1=err=1", "err", "1", "err_1"}
+    assert set(told["fields"]) == set(fields)
+    assert "keywords     4: " in shown
 
 
 def test_a_changed_a_deleted_and_a_new_row_are_told_apart(served: Folder) -> None:
@@ -163,3 +181,15 @@ def test_a_row_that_cannot_be_mapped_is_listed_explained_and_tried_again(served:
 def test_there_is_nothing_to_retry_where_nothing_failed(served: Folder) -> None:
     assert served.run("failed", "--retry").stdout.strip() == "No row is set aside."
     assert len(served.json("jobs")) == 1
+
+
+def test_a_row_that_the_condition_leaves_out_is_shown_and_said_so(served: Folder) -> None:
+    served.write(lenses={"items": {"where": "id <> 7"}})
+    served.run("push")
+
+    shown = served.run("explain", "items", "7").stdout
+
+    assert "The lens leaves it out: its 'where' is not true for it; the next sync takes" in shown
+    assert "source row\n  id" in shown
+    assert served.json("explain", "items", "7")["outside"]
+    assert not served.json("explain", "items", "8")["outside"]

@@ -199,3 +199,44 @@ def test_a_push_says_that_what_is_embedded_changed_only_where_it_did(
     # then
     assert ("what is embedded changed" in said) is embedded
     assert "its index needs a rebuild: semilayer resume --lens items" in said
+
+
+def test_a_push_tells_the_unique_index_that_rows_are_known_by(folder: Folder) -> None:
+    with sqlite3.connect(folder.database) as db:
+        db.execute("CREATE TABLE goods AS SELECT * FROM items")
+        db.execute("DROP TABLE items")
+        db.execute("CREATE TABLE items (id INTEGER NOT NULL, lang TEXT NOT NULL, name TEXT)")
+        db.execute("CREATE UNIQUE INDEX by_both ON items (lang, id)")
+    fields = {"name": {"type": "text", "searchable": True}}
+    folder.write(lenses={"items": {"fields": fields}})
+
+    assert "rows are told apart by the unique index on lang, id" in folder.run("push").stdout
+    (lens,) = folder.json("push", "--dry-run")["lenses"]
+    assert lens["foundKey"] == []  # it is as it was
+
+
+def test_a_push_tells_wrong_sql_in_the_databases_words_and_registers_nothing(
+    folder: Folder,
+) -> None:
+    folder.write(lenses={"items": {"where": "naem <> ''"}})
+
+    refused = folder.run("push")
+
+    assert refused.exit_code == 2
+    said = refused.output
+    lines = (folder.path / "sl.config.yaml").read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if '"where"' in text)
+    assert f"sl.config.yaml:{line}: lenses.items.where: " in said
+    assert "no such column: naem" in said
+    assert names(folder) == []
+
+
+def test_a_push_says_that_another_condition_needs_a_smart_sync(folder: Folder) -> None:
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+    folder.write(lenses={"items": {"where": "id > 3"}})
+
+    said = folder.run("push").stdout
+
+    assert "a smart sync brings it in sync: semilayer sync --lens items" in said
+    assert "where" in said

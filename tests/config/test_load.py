@@ -358,3 +358,28 @@ def test_a_name_is_letters_and_digits_to_its_last_character(
     )
 
     assert any("name" in problem and "letters" in problem for problem in refusal(tmp_path, text))
+
+
+@pytest.mark.parametrize("kind", ["number", "boolean", "date", "json"])
+def test_a_keyword_field_without_words_is_told_what_to_write_instead(
+    tmp_path: Path, kind: str
+) -> None:
+    fields = (
+        f"      t: {{type: text, searchable: true}}\n      f: {{type: {kind}, keyword: true}}\n"
+    )
+
+    (line,) = refusal(tmp_path, lens(fields))
+
+    assert line.startswith("sl.config.yaml:10: lenses.articles.fields.f: 'keyword' finds words")
+    assert "second field of type text" in line
+
+
+def test_a_keyword_is_true_or_exact_and_nothing_else(tmp_path: Path) -> None:
+    for written_as, kept in (("true", True), ("exact", "exact"), ("false", False)):
+        text = f"      t: {{type: text, array: true, searchable: true, keyword: {written_as}}}\n"
+        field = load_config(written(tmp_path, lens(text))).lenses["articles"].fields["t"]
+        assert field.keyword == kept
+
+    (line,) = refusal(tmp_path, lens("      t: {type: text, searchable: true, keyword: exakt}\n"))
+    assert "lenses.articles.fields.t.keyword" in line
+    assert "'exact'" in line

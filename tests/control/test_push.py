@@ -22,6 +22,7 @@ from tests.lab import ENV, Lab, lens_config
 from tests.registry.race import threads_at_once
 from tests.workload import FIELDS
 
+KEYWORD = {"type": "text", "searchable": True, "keyword": "exact"}
 WEIGHTED = FIELDS | {"name": {"type": "text", "searchable": {"weight": 2}}}
 
 
@@ -34,6 +35,7 @@ WEIGHTED = FIELDS | {"name": {"type": "text", "searchable": {"weight": 2}}}
         ({"embedding": {"provider": "hash", "dimensions": 8}}, Needs.REBUILD),
         ({"primaryKey": "name"}, Needs.REBUILD),
         ({"tenant": "category"}, Needs.REBUILD),
+        ({"fields": FIELDS | {"name": KEYWORD}}, Needs.REBUILD),
     ],
 )
 def test_a_push_says_what_brings_the_index_in_line(

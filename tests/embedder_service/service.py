@@ -38,18 +38,17 @@ def wait_until(holds: Callable[[], object], what: str) -> None:
         time.sleep(0.005)
 
 
-class WatchedEmbedder:
+class WatchedEmbedder(HashEmbedder):
     """The hash embedder; notes each call, waits while `held`, and rejects texts with poison.
 
     With `names_positions` the rejection says which texts are at fault.
     """
 
     def __init__(self, *, names_positions: bool = False) -> None:
-        self._hash = HashEmbedder(CONFIG)
+        super().__init__(CONFIG)
         self._names_positions = names_positions
         self._going = threading.Event()
         self._going.set()
-        self.fingerprint = self._hash.fingerprint
         self.calls: list[list[str]] = []
 
     def embed(self, texts: Sequence[str]) -> Embedded:
@@ -58,7 +57,7 @@ class WatchedEmbedder:
         bad = [at for at, text in enumerate(texts) if POISON in text]
         if bad:
             raise EmbeddingRejected("It is poison.", positions=bad if self._names_positions else ())
-        done = self._hash.embed(texts)
+        done = super().embed(texts)
         cut = np.array([len(text) > 100 for text in texts])
         return Embedded(done.vectors, cut, np.array([len(text) for text in texts]))
 

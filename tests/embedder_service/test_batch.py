@@ -93,7 +93,7 @@ def test_a_failing_model_fails_the_batch_and_not_the_service(
     service: Service, embedder: WatchedEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(embedder, "_hash", None)
+        broken.setattr(embedder, "_seed", None)
         failed = service.ask("a")
 
     assert failed.status_code == 500

@@ -46,17 +46,16 @@ OTHER = ServedModel(
 )
 
 
-class Local:
+class Local(HashEmbedder):
     """The model in this process; counts how often it is used."""
 
     def __init__(self) -> None:
-        self._hash = HashEmbedder(CONFIG)
-        self.fingerprint = self._hash.fingerprint
+        super().__init__(CONFIG)
         self.calls = 0
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         self.calls += 1
-        return self._hash.embed(texts)
+        return super().embed(texts)
 
 
 def warm(url: str, local: Local, **environ: str) -> WarmEmbedder:

@@ -31,11 +31,14 @@ def save_tiny_transformer(
     pooling: str = "mean",
     dense: bool = False,
     scale: float = 1.0,
-    prompt: str | None = None,
+    prompts: dict[str, str] | None = None,
+    default_prompt_name: str | None = None,
+    include_prompt: bool = True,
 ) -> Path:
     """Write a BERT of two small layers with random, seeded weights.
 
-    `dense` adds a layer to 12 numbers; the words' own vectors are `scale` times as long.
+    `dense` adds a layer to 12 numbers; the words' own vectors are `scale` times as long. Without
+    `include_prompt` the tokens of a prompt are read, and left out of the vector.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -64,15 +67,18 @@ def save_tiny_transformer(
     bert = BertModel(config)
     bert.embeddings.word_embeddings.weight.data *= scale
     bert.save_pretrained(bare)
-    modules: list[Any] = [Transformer(str(bare), max_seq_length=LIMIT), Pooling(32, pooling)]
+    modules: list[Any] = [
+        Transformer(str(bare), max_seq_length=LIMIT),
+        Pooling(32, pooling, include_prompt=include_prompt),
+    ]
     if dense:
         modules.append(Dense(32, 12))
     modules.append(Normalize())
     model = SentenceTransformer(
         modules=modules,
         device="cpu",
-        prompts={"passage": prompt} if prompt else None,
-        default_prompt_name="passage" if prompt else None,
+        prompts=prompts,
+        default_prompt_name=default_prompt_name,
     )
     model.save(str(folder / "model"))
     return folder / "model"

@@ -28,6 +28,9 @@ class Picky:
             raise EmbeddingRejected("a poison text")
         return self.inner.embed(texts)
 
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        return self.embed(texts)
+
 
 @pytest.mark.parametrize("at", [0, 1, 499, 998, 999])
 def test_one_poison_text_costs_one_row(at: int) -> None:
@@ -60,6 +63,9 @@ class Broken:
     def embed(self, texts: Sequence[str]) -> Embedded:
         self.calls += 1
         raise EmbeddingRejected("HTTP 400: no such deployment")
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        return self.embed(texts)
 
 
 @pytest.mark.parametrize("rows", [30, 1_000, 2_000])

@@ -18,6 +18,7 @@ from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.push import plan_push
+from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import (
     ConfigError,
@@ -280,8 +281,8 @@ def test_rows_that_can_all_not_be_mapped_fail_the_job_with_the_first_as_an_examp
 class Shorter(Project):
     """A project whose model gives shorter vectors than it did, under the same name."""
 
-    def embedder(self, config: EmbeddingConfig) -> Embedder:
-        return _Shorter(super().embedder(config))
+    def embedder(self, config: EmbeddingConfig, built: BuiltWith | None = None) -> Embedder:
+        return _Shorter(super().embedder(config, built))
 
 
 class _Shorter:
@@ -292,6 +293,9 @@ class _Shorter:
     def embed(self, texts: Sequence[str]) -> Embedded:
         given = self._inner.embed(texts)
         return Embedded(np.ascontiguousarray(given.vectors[:, :8]), given.truncated)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        return self._inner.embed_queries(texts)
 
 
 def test_a_dimension_that_changed_is_an_error_that_asks_for_a_rebuild(lab: Lab) -> None:

@@ -184,7 +184,7 @@ def test_an_incremental_job_takes_out_no_more_than_the_guard_allows_however_ofte
     job = lab.request(Mode.INCREMENTAL)
 
     for _ in range(4):
-        with pytest.raises(GuardStopped, match="no text or cannot be mapped"):
+        with pytest.raises(GuardStopped, match="no text, cannot be mapped or are left out"):
             lab.run(job)
         with lab.project.registry.begin() as db:
             jobs.hasten(db, job.id, lab.project.clock())

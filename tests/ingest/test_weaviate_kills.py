@@ -26,6 +26,7 @@ import pytest
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 from semilayer_pipelines.errors import SemilayerError, Terminal
 from semilayer_pipelines.project import Project
@@ -103,8 +104,8 @@ class Noting(Project):
         object.__setattr__(noting, "noted", noted)
         return noting
 
-    def embedder(self, config: EmbeddingConfig) -> Embedder:
-        return _Embedder(super().embedder(config), self.noted)
+    def embedder(self, config: EmbeddingConfig, built: BuiltWith | None = None) -> Embedder:
+        return _Embedder(super().embedder(config, built), self.noted)
 
     def store(self, env: str) -> RowStore:
         return cast(RowStore, _Store(super().store(env), self.noted))
@@ -118,6 +119,9 @@ class _Embedder:
     def embed(self, texts: Sequence[str]) -> Embedded:
         self._noted.embed(texts)
         return self._inner.embed(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        return self._inner.embed_queries(texts)
 
 
 class _Store:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import md5
 
@@ -17,6 +17,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TEXT_HASH,
     VECTOR,
+    WORDS,
     IndexField,
     IndexSchema,
 )
@@ -24,6 +25,9 @@ from semilayer_pipelines.stores.protocol import (
 DIMENSION = 8
 AT = datetime(2026, 1, 31, 12, 30, 15, 123456, tzinfo=UTC)
 ONE_FIELD = IndexSchema((IndexField("title", FieldType.TEXT),), DIMENSION)
+
+
+ONE_FIELD_AND_WORDS = IndexSchema(ONE_FIELD.fields, DIMENSION, words=True)
 
 
 def hash_of(text: str) -> bytes:
@@ -59,6 +63,12 @@ def objects(
             "title": pl.Series([title] * len(keys), dtype=pl.String),
         }
     )
+
+
+def worded(words: Mapping[str, str | None], *, title: str = "a title") -> pl.DataFrame:
+    """Return objects of `ONE_FIELD_AND_WORDS`: the words of each key."""
+    frame = objects(list(words), title=title)
+    return frame.with_columns(pl.Series(WORDS, list(words.values()), dtype=pl.String))
 
 
 def names(count: int, start: int = 0) -> list[str]:

@@ -82,6 +82,18 @@ class _Owned:
         ranked = pl.concat(found).sort(SCORE, KEY, descending=[True, False])
         return ranked.head(limit).drop(OWNER)
 
+    def search_words(
+        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+    ) -> pl.DataFrame:
+        found = [
+            self._inner.search_words(
+                tokens, limit=limit, where=[*where, Condition(OWNER, Operator.EQ, owner)]
+            )
+            for owner in OWNERS
+        ]
+        ranked = pl.concat(found).sort(SCORE, KEY, descending=[True, False])
+        return ranked.head(limit).drop(OWNER)
+
 
 def _owned(objects: pl.DataFrame) -> pl.DataFrame:
     owners = [OWNERS[crc32(str(key).encode()) % len(OWNERS)] for key in objects[KEY]]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from weaviate.proto.v1 import weaviate_pb2_grpc
+from weaviate.proto.v1 import health_weaviate_pb2, weaviate_pb2_grpc
 
 _MESSAGE = 104_858_000
 OPTIONS = [
@@ -39,6 +39,7 @@ class GrpcPort:
         options = [*OPTIONS, ("grpc.so_reuseport", 0)]
         server = grpc.server(ThreadPoolExecutor(8), options=options)
         weaviate_pb2_grpc.add_WeaviateServicer_to_server(self.servicer, server)
+        server.add_generic_rpc_handlers([_health()])
         address = f"127.0.0.1:{self.port}"
         if self.tls:
             pair = (self.tls.key.read_bytes(), self.tls.certificate.read_bytes())
@@ -62,3 +63,17 @@ class GrpcPort:
             self.start()
 
         threading.Thread(target=again).start()
+
+
+def _health() -> grpc.GenericRpcHandler:
+    """Return what answers the client's question at its start whether gRPC is there."""
+    serving = health_weaviate_pb2.WeaviateHealthCheckResponse.ServingStatus.SERVING
+    check = grpc.unary_unary_rpc_method_handler(
+        lambda _, __: health_weaviate_pb2.WeaviateHealthCheckResponse(status=serving),
+        request_deserializer=health_weaviate_pb2.WeaviateHealthCheckRequest.FromString,
+        response_serializer=health_weaviate_pb2.WeaviateHealthCheckResponse.SerializeToString,
+    )
+    answering: grpc.GenericRpcHandler = grpc.method_handlers_generic_handler(
+        "grpc.health.v1.Health", {"Check": check}
+    )
+    return answering

@@ -1,4 +1,4 @@
-"""Searches: by vector, by filter, by id, and page after page."""
+"""Searches: by vector, by words, by filter, by id, and page after page."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import numpy as np
 from weaviate.proto.v1 import search_get_pb2
 
 from tests.weaviate_double.filters import matcher, wanted_ids
+from tests.weaviate_double.keywords import ranked_by_words
 from tests.weaviate_double.rules import Refused
 from tests.weaviate_double.shard import Collection, Stored
 from tests.weaviate_double.wire import named_vector, outgoing, query_vector
 
 MOST_FOUND = 10_000
 _LISTING = "explorer: list class: search: "
+_WORDS = "explorer: get class: vector search: "
 _NEAR = "explorer: get class: concurrentTargetVectorSearch): explorer: get class: vector search: "
 
 
 def search(collection: Collection, request: Any) -> Any:
     """Answer a search of one shard."""
     limit = request.limit or 10
-    near = request.HasField("near_vector")
+    near, words = request.HasField("near_vector"), request.HasField("bm25_search")
     filtered = request.HasField("filters")
     cursor = "cursor api: invalid 'after' parameter: "
     if request.after and filtered:
@@ -30,7 +32,7 @@ def search(collection: Collection, request: Any) -> Any:
         raise Refused(f"{cursor}offset cannot be set with after and limit parameters")
     if request.offset + limit > MOST_FOUND:
         raise Refused(
-            f"{_NEAR if near else _LISTING}invalid pagination params: query maximum results "
+            f"{_prefix(near, words)}invalid pagination params: query maximum results "
             f"exceeded: the total limit calculated from the provided offset '{request.offset}' "
             f"and limit '{limit}' exceeds the configured value for QUERY_MAXIMUM_RESULTS "
             f"'{MOST_FOUND}'. If you've supplied a negative offset or limit, this may be an "
@@ -38,19 +40,27 @@ def search(collection: Collection, request: Any) -> Any:
         )
     if near:
         rows = _nearest(collection, request, limit)
+    elif words:
+        rows = _by_words(collection, request, limit)
     elif filtered:
         ids = matching(collection, request.filters)
         some = ids[request.offset : request.offset + limit]
-        rows = [(id_, collection.objects[id_], None) for id_ in some]
+        rows = [(id_, collection.objects[id_], {}) for id_ in some]
     elif request.offset:
         past = collection.after(None, request.offset + limit)[request.offset :]
-        rows = [(id_, stored, None) for id_, stored in past]
+        rows = [(id_, stored, {}) for id_, stored in past]
     else:
         after = uuid.UUID(request.after).bytes if request.after else None
-        rows = [(id_, stored, None) for id_, stored in collection.after(after, limit)]
+        rows = [(id_, stored, {}) for id_, stored in collection.after(after, limit)]
     return search_get_pb2.SearchReply(
         took=0.0, results=[_result(collection, request, *row) for row in rows]
     )
+
+
+def _prefix(near: bool, words: bool) -> str:
+    if words:
+        return _WORDS
+    return _NEAR if near else _LISTING
 
 
 def matching(collection: Collection, asked: Any) -> list[bytes]:
@@ -60,6 +70,20 @@ def matching(collection: Collection, asked: Any) -> list[bytes]:
         return [id_ for id_ in sorted(ids) if id_ in collection.objects]
     passes = matcher(asked, collection.config)
     return [id_ for id_, each in collection.objects.items() if passes(each.properties)]
+
+
+def _by_words(collection: Collection, request: Any, limit: int) -> list[Any]:
+    ids = (
+        matching(collection, request.filters)
+        if request.HasField("filters")
+        else list(collection.objects)
+    )
+    objects = [(id_, collection.objects[id_].properties) for id_ in collection.objects]
+    allowed = set(ids)
+    # As of all objects: a filter changes who is shown, and not how rare a word is.
+    ranked = ranked_by_words(collection.config, objects, request.bm25_search)
+    some = [each for each in ranked if each[0] in allowed][request.offset : request.offset + limit]
+    return [(id_, collection.objects[id_], {"score": score}) for id_, score in some]
 
 
 def _nearest(collection: Collection, request: Any, limit: int) -> list[Any]:
@@ -84,7 +108,7 @@ def _nearest(collection: Collection, request: Any, limit: int) -> list[Any]:
     (config,) = collection.config["vectorConfig"].values()
     distances = _distances(matrix, query, config["vectorIndexConfig"]["distance"])
     order = np.argsort(distances, kind="stable")[request.offset : request.offset + limit]
-    return [(*kept[int(at)], float(distances[at])) for at in order]
+    return [(*kept[int(at)], {"distance": float(distances[at])}) for at in order]
 
 
 def _distances(matrix: Any, query: Any, metric: str) -> Any:
@@ -101,7 +125,7 @@ def _distances(matrix: Any, query: Any, metric: str) -> Any:
 
 
 def _result(
-    collection: Collection, request: Any, id_: bytes, stored: Stored, distance: float | None
+    collection: Collection, request: Any, id_: bytes, stored: Stored, told: dict[str, float]
 ) -> Any:
     kinds = {each["name"]: each["dataType"][0] for each in collection.config["properties"]}
     asked = request.properties
@@ -117,8 +141,9 @@ def _result(
         last_update_time_unix=stored.written_ms,
         last_update_time_unix_present=True,
     )
-    if distance is not None:
-        metadata.distance, metadata.distance_present = distance, True
+    for name, value in told.items():
+        setattr(metadata, name, value)
+        setattr(metadata, f"{name}_present", True)
     wants_vector = request.metadata.vector or request.metadata.vectors
     if wants_vector and stored.vector is not None:
         metadata.vectors.append(named_vector(stored.vector))

@@ -10,31 +10,39 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.http.contract import SearchMode
 from semilayer_pipelines.registry.api_key import PresentedKey
 from webhook.service.problems import Code, Problem
 from webhook.service.requests import SearchRequest, SimilarRequest, read_body
-from webhook.service.responses import Chunk, Hit, SearchMeta, SearchResponse
+from webhook.service.responses import Hit, SearchMeta, SearchResponse
 from webhook.service.service import Service, json_body, lens_name
 
 if TYPE_CHECKING:
-    from semilayer_pipelines.queries.search import Hit as FoundHit
+    from semilayer_pipelines.queries.search import Found
 
 __all__ = ["search", "similar"]
 
 
 async def search(service: Service, request: Request, key: PresentedKey) -> SearchResponse:
-    """Answer with the rows nearest in meaning to a text."""
+    """Answer with the rows that a text finds."""
     name = lens_name(request)
     wanted = read_body(await json_body(service, request), SearchRequest)
 
-    def find() -> list[FoundHit]:
-        from semilayer_pipelines.queries.search import search
+    def look() -> Found:
+        from semilayer_pipelines.queries.search import find
 
-        return search(
-            service.project, name, wanted.query, env=key.env, limit=wanted.limit, where=wanted.where
+        return find(
+            service.project,
+            name,
+            wanted.query,
+            env=key.env,
+            limit=wanted.limit,
+            where=wanted.where,
+            mode=wanted.mode,
+            min_score=wanted.min_score,
         )
 
-    return await _found(service, name, find)
+    return await _found(service, name, look)
 
 
 async def similar(service: Service, request: Request, key: PresentedKey) -> SearchResponse:
@@ -42,11 +50,11 @@ async def similar(service: Service, request: Request, key: PresentedKey) -> Sear
     name = lens_name(request)
     wanted = read_body(await json_body(service, request), SimilarRequest)
 
-    def find() -> list[FoundHit]:
-        from semilayer_pipelines.queries.search import similar
+    def look() -> Found:
+        from semilayer_pipelines.queries.search import Found, similar
 
         try:
-            return similar(
+            hits = similar(
                 service.project,
                 name,
                 wanted.id,
@@ -54,27 +62,24 @@ async def similar(service: Service, request: Request, key: PresentedKey) -> Sear
                 limit=wanted.limit,
                 where=wanted.where,
             )
+            return Found(SearchMode.SEMANTIC, hits)
         except NotFound as error:
             if error.lens is None:
                 raise  # the lens itself
             raise Problem(Code.ROW_NOT_FOUND, error.message, error.cure) from None
 
-    return await _found(service, name, find)
+    return await _found(service, name, look)
 
 
-async def _found(service: Service, lens: str, find: Callable[[], list[FoundHit]]) -> SearchResponse:
+async def _found(service: Service, lens: str, look: Callable[[], Found]) -> SearchResponse:
     started = time.perf_counter()
-    found = await service.in_search(find)
+    found = await service.in_search(look)
     return SearchResponse(
-        results=[_hit(each) for each in found],
+        results=[Hit(**asdict(hit)) for hit in found.hits],
         meta=SearchMeta(
             lens=lens,
-            count=len(found),
+            mode=found.mode,
+            count=len(found.hits),
             duration_ms=round((time.perf_counter() - started) * 1000, 3),
         ),
     )
-
-
-def _hit(found: FoundHit) -> Hit:
-    chunk = Chunk(**asdict(found.chunk)) if found.chunk else None
-    return Hit(id=found.id, score=found.score, fields=found.fields, chunk=chunk)

@@ -74,11 +74,19 @@ class IngestRequest(_Request):
 
 
 class SearchRequest(_Request):
-    """A text to look for by meaning."""
+    """A text to look for, by meaning, by words or by both."""
 
     query: Annotated[str, Field(min_length=1, max_length=100_000)]
     limit: Limit = 10
     where: Where = {}
+    mode: Annotated[
+        Literal["semantic", "keyword", "hybrid"] | None,
+        Field(description="`hybrid` by default where the index has keywords, else `semantic`."),
+    ] = None
+    min_score: Annotated[
+        float | None,
+        Field(allow_inf_nan=False, description="Rows below it are left out; see `score` of a hit."),
+    ] = None
 
 
 class SimilarRequest(_Request):

@@ -9,7 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from semilayer_pipelines.http.contract import HAS_VECTOR, INDEXED_AT, JobStatus, Mode, ReceiptStatus
+from semilayer_pipelines.http.contract import (
+    HAS_VECTOR,
+    INDEXED_AT,
+    JobStatus,
+    Mode,
+    ReceiptStatus,
+    SearchMode,
+)
 from semilayer_pipelines.queries.state import JobState, LensState
 from semilayer_pipelines.registry.failed_rows import FailedRow
 from semilayer_pipelines.registry.jobs import Job
@@ -271,8 +278,20 @@ class Hit(_Response):
     """A row that was found."""
 
     id: Annotated[str, Field(description="Its key in the source.")]
-    score: Annotated[float, Field(description="Cosine similarity.")]
+    score: Annotated[
+        float,
+        Field(
+            description="In mode `semantic` the cosine similarity, in `keyword` BM25's score, in "
+            "`hybrid` the fused rank: 1 for a row that is the first of every list."
+        ),
+    ]
     fields: dict[str, Any]
+    similarity: Annotated[
+        float | None, Field(description="Cosine similarity; `null` if not found by meaning.")
+    ] = None
+    bm25: Annotated[
+        float | None, Field(description="BM25's score; `null` if not found by words.")
+    ] = None
     chunk: Annotated[Chunk | None, Field(description="Of a row whose text was cut.")] = None
 
 
@@ -280,6 +299,7 @@ class SearchMeta(_Response):
     """What was searched, and how long it took."""
 
     lens: str
+    mode: SearchMode
     count: int
     duration_ms: float
 

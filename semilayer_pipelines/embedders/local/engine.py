@@ -18,6 +18,10 @@ class Engine(Protocol):
         """Say what this engine is."""
         ...
 
-    def embed(self, texts: list[str]) -> Embedded:
-        """Embed the texts, best given longest first; raises whatever the backend raises."""
+    def embed(self, texts: list[str], prompt: str = "") -> Embedded:
+        """Embed the texts, each behind the prompt, best given longest first.
+
+        Raises `ConfigError` for a prompt that leaves no room for a text, and whatever the backend
+        raises.
+        """
         ...

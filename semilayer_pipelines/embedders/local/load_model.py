@@ -26,7 +26,7 @@ from semilayer_pipelines.errors import ModelUnavailable
 if TYPE_CHECKING:
     from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 
-__all__ = ["load_model", "quiet"]
+__all__ = ["hub_has", "load_model", "quiet", "unavailable"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def load_model(source: ModelSource) -> WatchedModel:
         case Origin.PACKAGE:
             verify_package(Path(source.location))
         case Origin.HUB:
-            local_only = not _hub_has(source)
+            local_only = not hub_has(source)
         case Origin.FOLDER:
             pass
     try:
@@ -60,12 +60,17 @@ def load_model(source: ModelSource) -> WatchedModel:
             )
     # Whatever is wrong with a model's files or its libraries, it surfaces here, as any exception.
     except Exception as error:
-        raise ModelUnavailable(
-            f"The model cannot be loaded from {source}: {_first_line(error)}", cure=_CURE
-        ) from error
+        raise unavailable(source, error) from error
 
 
-def _hub_has(source: ModelSource) -> bool:
+def unavailable(source: ModelSource, error: Exception, *, cure: str = _CURE) -> ModelUnavailable:
+    """Return what says in one line that a model cannot be loaded."""
+    return ModelUnavailable(
+        f"The model cannot be loaded from {source}: {_first_line(error)}", cure=cure
+    )
+
+
+def hub_has(source: ModelSource) -> bool:
     """Say whether the hub can be asked for the model; False when only a copy in the cache can be.
 
     Asked first, with one short request, because the library would retry each file for a minute.

@@ -2,53 +2,107 @@
 
 Importing this module, opening the embedder and asking for its fingerprint are cheap; torch and the
 model come with the first text. Vectors are what the model's own modules make: nothing is
-normalised, prefixed or pooled here.
+normalised or pooled here, and a prompt is put before a text as the library would.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
+from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.engines import open_engine
 from semilayer_pipelines.embedders.local.model_source import ModelSource, find_model, vector_space
+from semilayer_pipelines.embedders.local.own_prompts import own_prompts
+from semilayer_pipelines.embedders.prompts import (
+    BuiltWith,
+    OwnPrompts,
+    built_now,
+    fingerprint_of,
+    query_prompt,
+)
 from semilayer_pipelines.embedders.protocol import Embedded
-from semilayer_pipelines.errors import EmbeddingRejected
+from semilayer_pipelines.errors import EmbeddingRejected, SemilayerError
 
 __all__ = ["SentenceTransformersEmbedder"]
 
 
 class SentenceTransformersEmbedder:
-    """A model by name or path; copies of one model share a fingerprint."""
+    """A model by name or path; copies of one model share a fingerprint.
 
-    def __init__(self, config: EmbeddingConfig) -> None:
+    `built` is how the index was built that the vectors are for. Without it the passages' prompt is
+    the lens's, or the model's own as far as its files are on this machine.
+    """
+
+    def __init__(self, config: EmbeddingConfig, *, built: BuiltWith | None = None) -> None:
         self._config = config
+        self._built = built
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Name the space; raise `ModelUnavailable` when the model is a path that does not exist."""
+    def space(self) -> str:
+        """Name the model and all that changes its vectors but a prompt.
+
+        Raises `ModelUnavailable` when the model is a path that does not exist.
+        """
         cut_to = f":{self._config.dimensions}" if self._config.dimensions else ""
         # Any other precision gives the model's own vectors, this one only gives what is near.
         rounded = ":int8" if self._config.precision == "int8" else ""
         return f"sentence-transformers:{vector_space(self._source)}{cut_to}{rounded}"
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name the space; raise `ModelUnavailable` when the model is a path that does not exist."""
+        return fingerprint_of(self.space, self.built.passage_prompt)
+
+    @cached_property
+    def built(self) -> BuiltWith:
+        """How an index is built, or was, whose vectors these are."""
+        return self._built or built_now(self._config.prompts, self.own_prompts() or OwnPrompts())
+
+    def own_prompts(self) -> OwnPrompts | None:
+        """Return what the model brings; `None` while its files are not on this machine."""
+        return own_prompts(self._source)
+
+    def query_prompt(self, own: OwnPrompts) -> str | None:
+        """Return what goes before a question, when this is what the model brings."""
+        return query_prompt(self._config.prompts, own, self._built)
+
     def embed(self, texts: Sequence[str]) -> Embedded:
-        """Embed the texts; raises what the protocol names."""
-        return embed_once(texts, self._embed, dimension=self._config.dimensions)
+        """Embed texts of rows; raises what the protocol names."""
+        return self.embed_behind(self.built.passage_prompt, texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        """Embed texts that somebody searches by; raises what the protocol names."""
+        self._loaded()  # with it come its files, where it was on the hub
+        return self.embed_behind(self.query_prompt(self.own_prompts() or OwnPrompts()), texts)
+
+    def embed_behind(self, prompt: str | None, texts: Sequence[str]) -> Embedded:
+        """Embed texts, each behind the prompt; `None` is the one for texts of neither side.
+
+        Raises what the protocol names.
+        """
+        return embed_once(texts, partial(self._embed, prompt), dimension=self._config.dimensions)
 
     @cached_property
     def _source(self) -> ModelSource:
         return find_model(self._config.model, self._config.revision)
 
-    def _embed(self, texts: list[str]) -> Embedded:
-        engine = open_engine(self._source, self._config.precision)
+    def _loaded(self) -> Engine:
+        return open_engine(self._source, self._config.precision)
+
+    def _embed(self, prompt: str | None, texts: list[str]) -> Embedded:
+        engine = self._loaded()
+        if prompt is None:
+            prompt = (self.own_prompts() or OwnPrompts()).plain
         try:
-            done = engine.embed(texts)
+            done = engine.embed(texts, prompt)
+        except SemilayerError:
+            raise
         # Out of memory, a token the model has no row for: which text did it shows by halving.
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -39,8 +39,11 @@ class TokenEngine:
         self._forward = forward
         self.backend = backend
 
-    def embed(self, texts: list[str]) -> Embedded:
-        """Embed the texts, best given longest first."""
+    def embed(self, texts: list[str], prompt: str = "") -> Embedded:
+        """Embed the texts, each behind the prompt, best given longest first."""
+        if prompt:
+            self._tokeniser.require_room(prompt)
+            texts = [prompt + text for text in texts]
         vectors = np.empty((len(texts), self._forward.dimension), np.float32)
         truncated = np.zeros(len(texts), np.bool_)
         counts = np.zeros(len(texts), np.int64)

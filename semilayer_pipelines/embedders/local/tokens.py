@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from semilayer_pipelines.embedders.local.probe import PROBES
+from semilayer_pipelines.embedders.prompts import no_room
 
 if TYPE_CHECKING:
     from semilayer_pipelines.embedders.local.watched_model import WatchedModel
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Tokeniser", "Tokens"]
 
 _INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
+_A_PROMPT = "task: search result | query: "
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Tokeniser:
         """Return the model's tokeniser, or `None` when the model reads more than its token ids."""
         theirs: Any = model.tokenizer
         backend = getattr(theirs, "backend_tokenizer", None)  # only fast ones have it
-        if backend is None or model.default_prompt_name or model.truncate_dim:
+        if backend is None or model.truncate_dim or _pools_without_prompt(model):
             return None
         own = Tokenizer.from_str(backend.to_str())
         own.no_padding()
@@ -80,9 +82,18 @@ class Tokeniser:
         cut = (bool(encoding.overflowing) for encoding in encodings)
         return Tokens(ids, np.fromiter(cut, np.bool_, count=len(encodings)))
 
+    def require_room(self, prompt: str) -> None:
+        """Raise `ConfigError` when the model reads nothing of a text behind this prompt."""
+        tokens = len(self.read([prompt]).ids[0])
+        if self.limit is not None and tokens >= self.limit:
+            raise no_room(prompt, self.limit)
+
     def _reads_like(self, model: WatchedModel) -> bool:
         """Say whether the model's own preprocessing gives the same tokens, and nothing beside."""
-        features = model.preprocess(list(PROBES))
+        return all(self._reads_behind(prompt, model) for prompt in ("", _A_PROMPT))
+
+    def _reads_behind(self, prompt: str, model: WatchedModel) -> bool:
+        features = model.preprocess(list(PROBES), prompt)
         inputs = {name for name, value in features.items() if hasattr(value, "shape")}
         if not {"input_ids", "attention_mask"} <= inputs <= _INPUTS:
             return False
@@ -92,5 +103,10 @@ class Tokeniser:
         if ids.ndim != 2 or ids.shape != mask.shape or len(ids) != len(PROBES):
             return False
         theirs = [row[seen > 0] for row, seen in zip(ids, mask, strict=True)]
-        ours = self.read(PROBES).ids
+        ours = self.read([prompt + text for text in PROBES]).ids
         return all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _pools_without_prompt(model: WatchedModel) -> bool:
+    """Say whether the tokens of a prompt are read, and then left out of the vector."""
+    return not all(getattr(module, "include_prompt", True) for module in model)

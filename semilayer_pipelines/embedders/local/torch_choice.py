@@ -64,8 +64,9 @@ def native_precisions(device: torch.device) -> tuple[str, ...]:
 
 
 def own_vectors(model: WatchedModel) -> NDArray[np.float32]:
-    """Return the probes' vectors as the library makes them."""
-    return np.asarray(model.encode(list(PROBES), show_progress_bar=False), np.float32)
+    """Return the probes' vectors as the library makes them, without any prompt."""
+    vectors = model.encode(list(PROBES), prompt="", show_progress_bar=False)
+    return np.asarray(vectors, np.float32)
 
 
 def _in_full(_module: torch.nn.Module, _inputs: Any, features: dict[str, Any]) -> dict[str, Any]:

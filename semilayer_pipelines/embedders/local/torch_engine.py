@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.batches import Batch
-from semilayer_pipelines.embedders.local.watched_model import WatchedModel
+from semilayer_pipelines.embedders.local.watched_model import WatchedModel, longer_than
+from semilayer_pipelines.embedders.prompts import no_room
 from semilayer_pipelines.embedders.protocol import Embedded
 
 __all__ = ["OwnEncode", "TorchForward"]
@@ -55,16 +56,27 @@ class OwnEncode:
         self._texts = _TEXTS_ON_CPU if model.device.type == "cpu" else _TEXTS_ON_ACCELERATOR
         self.backend = backend
 
-    def embed(self, texts: list[str]) -> Embedded:
-        """Embed the texts."""
+    def embed(self, texts: list[str], prompt: str = "") -> Embedded:
+        """Embed the texts, each behind the prompt, which pooling may leave out."""
         model = self._model
         with self._using:
+            if prompt:
+                _require_room(model, prompt)
             model.forget()
-            vectors = model.encode(texts, batch_size=self._texts, show_progress_bar=False)
+            # An empty prompt, too: without one the library takes the model's default.
+            vectors = model.encode(
+                texts, prompt=prompt, batch_size=self._texts, show_progress_bar=False
+            )
             cut = np.fromiter((text in model.cut for text in texts), np.bool_, count=len(texts))
             read = [model.read[text] for text in texts if text in model.read]
         tokens = np.array(read, dtype=np.int64) if len(read) == len(texts) else None
         return Embedded(np.ascontiguousarray(vectors, dtype=np.float32), cut, tokens)
+
+
+def _require_room(model: WatchedModel, prompt: str) -> None:
+    limit = model.max_seq_length
+    if limit is not None and longer_than(limit - 1, model.tokenizer, [prompt])[0]:
+        raise no_room(prompt, int(limit))
 
 
 class _Shared:

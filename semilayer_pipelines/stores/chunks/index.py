@@ -284,6 +284,15 @@ class ChunkedIndex:
             return with_no_chunk(self._main.search(vector, limit=limit, where=where))
         return nearest_rows(self._main, self._chunks, vector, limit=limit, where=where)
 
+    def search_words(
+        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+    ) -> pl.DataFrame:
+        """Return the rows that have any of the tokens: KEY, SCORE, the fields and CHUNK, null.
+
+        A row's words are all at its own object, so the chunks are not asked.
+        """
+        return with_no_chunk(self._main.search_words(tokens, limit=limit, where=where))
+
     def count(self) -> int:
         """Count the objects of rows."""
         return self._main.count()

@@ -119,7 +119,7 @@ def _chunk_objects(rows: pl.DataFrame, flat: pl.DataFrame, schema: IndexSchema) 
     )
     whole = pl.concat([short[flat[ROW]], flat], how="horizontal")
     keyed = whole.with_columns(chunk_keys(whole), pl.col(START, END).cast(pl.Int64))
-    return keyed.select(object_columns(chunk_schema(schema).fields))
+    return keyed.select(object_columns(chunk_schema(schema)))
 
 
 def _only_short(field: IndexField) -> pl.Expr:

@@ -24,9 +24,18 @@ from semilayer_pipelines.stores.lance.errors import is_conflict, store_errors
 from semilayer_pipelines.stores.lance.filter import keys_sql, where_sql
 from semilayer_pipelines.stores.lance.nearest import DISTANCE, nearest
 from semilayer_pipelines.stores.lance.schema import arrow_table, index_schema
+from semilayer_pipelines.stores.lance.words import by_words, by_words_unindexed
 from semilayer_pipelines.stores.lock import WriterLock
 from semilayer_pipelines.stores.own_vector import unfound
-from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, VECTOR, IndexSchema
+from semilayer_pipelines.stores.protocol import (
+    KEY,
+    ROW_HASH,
+    SCORE,
+    TEXT_HASH,
+    VECTOR,
+    WORDS,
+    IndexSchema,
+)
 from semilayer_pipelines.stores.uninterrupted import to_the_end
 from semilayer_pipelines.stores.where import Condition
 
@@ -202,6 +211,31 @@ class LanceIndex:
         ranked = found.with_columns(score).sort(SCORE, KEY, descending=[True, False])
         return ranked.select(KEY, SCORE, *names)
 
+    def search_words(
+        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+    ) -> pl.DataFrame:
+        """Return the objects that have any of the tokens: KEY, SCORE (BM25) and the fields.
+
+        Raises `ConfigError` for a condition that does not fit the fields.
+        """
+        names = [field.name for field in self._schema.fields]
+        condition = where_sql(where, self._schema.fields)
+        none = pl.DataFrame(schema=_polars_schema(self._columns, [KEY, *names]))
+        if not tokens:
+            return none.select(KEY, pl.lit(None, pl.Float32).alias(SCORE), *names)
+
+        def ask(indexed: bool) -> pl.DataFrame:
+            if indexed:
+                return by_words(
+                    self._table, tokens, limit=limit, columns=[KEY, *names], condition=condition
+                )
+            best = by_words_unindexed(self._read([KEY, WORDS], condition), tokens, limit=limit)
+            rows = self._of_keys([KEY, *names], best[KEY].to_list()) if best.height else []
+            return pl.concat([none, *rows]).join(best, on=KEY)
+
+        found = self._despite_indexes(ask).sort(SCORE, KEY, descending=[True, False])
+        return found.select(KEY, SCORE, *names)
+
     def count(self) -> int:
         """Count the objects."""
         with self._errors():
@@ -284,7 +318,7 @@ class LanceIndex:
                 answer = ask(False)
             logger.warning(
                 "%s The rows can be read, so they were asked one by one. The next job that "
-                "completes builds the index of the vectors or keys again.",
+                "completes builds the index of the vectors, keys or words again.",
                 error.message,
             )
             return answer

@@ -19,6 +19,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TEXT_HASH,
     VECTOR,
+    WORDS,
     IndexField,
     IndexSchema,
 )
@@ -40,6 +41,7 @@ def arrow_schema(schema: IndexSchema) -> pa.Schema:
             pa.field(TEXT_HASH, _HASH, nullable=False),
             pa.field(INDEXED_AT, _UTC, nullable=False),
             pa.field(VECTOR, pa.list_(pa.float32(), schema.dimension), nullable=False),
+            *([pa.field(WORDS, pa.string())] if schema.words else []),
             *(
                 pa.field(field.name, _column_type(field), metadata={_TYPE: field.type.encode()})
                 for field in schema.fields
@@ -60,6 +62,7 @@ def index_schema(columns: pa.Schema) -> IndexSchema:
             _field(column) for column in columns if column.metadata and _TYPE in column.metadata
         ),
         dimension=columns.field(VECTOR).type.list_size,
+        words=WORDS in columns.names,
     )
 
 

@@ -32,8 +32,9 @@ from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance.errors import store_errors
 from semilayer_pipelines.stores.lance.index import LanceIndex
 from semilayer_pipelines.stores.lance.schema import arrow_schema
+from semilayer_pipelines.stores.lance.words import words_index
 from semilayer_pipelines.stores.lock import WriterLock
-from semilayer_pipelines.stores.protocol import IndexSchema
+from semilayer_pipelines.stores.protocol import WORDS, IndexSchema
 
 __all__ = ["LanceStore"]
 
@@ -69,7 +70,10 @@ class LanceStore:
             if not self.exists(name):
                 # What a killed create left has no version: nothing was ever in it.
                 shutil.rmtree(self._table_folder(name), ignore_errors=True)
-                self._connection.create_table(name, schema=arrow_schema(schema))
+                table = self._connection.create_table(name, schema=arrow_schema(schema))
+                if schema.words:
+                    # Before the first row: without it Lance would cut words its own way.
+                    table.create_index(WORDS, config=words_index())
         index = self.open(name)
         require_dimension(
             schema.dimension,

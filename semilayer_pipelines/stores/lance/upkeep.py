@@ -20,7 +20,8 @@ from lancedb.index import BTree, IvfRq, IvfSq
 
 from semilayer_pipelines.errors import IndexDamaged
 from semilayer_pipelines.stores.lance.errors import store_errors
-from semilayer_pipelines.stores.protocol import KEY, VECTOR
+from semilayer_pipelines.stores.lance.words import asked, words_index
+from semilayer_pipelines.stores.protocol import KEY, VECTOR, WORDS
 
 __all__ = [
     "Bounds",
@@ -49,6 +50,8 @@ class Bounds:
     ann_partition_rows: int = 16_384  # all are searched; so few keep the training short
     ann_unindexed_rows: int = 100_000  # searched one by one until folded in: 0.08 s
     ann_parts: int = 20  # each folding-in adds one, and a search asks them all
+    words_unindexed_rows: int = 2_000  # looked at one by one until then: 0.012 s
+    words_unindexed_share: float = 0.02  # of the table; all of it is indexed again, 20 µs a row
     copies: int = 4  # a compaction rewrites a table below a million rows in full
     copies_bytes: int = 256 * 2**20
     kept_for: timedelta = timedelta(hours=1)  # old versions; a reader may be on one that long
@@ -95,10 +98,15 @@ def broken_indexes(table: Any) -> list[str]:
 
 
 def drop_broken_indexes(table: Any) -> bool:
-    """Drop the indexes that cannot be asked; say whether there were any."""
+    """Drop the indexes that cannot be asked; say whether there were any.
+
+    That of the words is made again at once: without any, Lance would cut words its own way.
+    """
     broken = broken_indexes(table)
     for name in broken:
         table.drop_index(name)
+    if broken and _lacks_words_index(table):
+        table.create_index(WORDS, config=words_index())
     return bool(broken)
 
 
@@ -107,6 +115,8 @@ def _answers(table: Any, column: str) -> bool:
         dimension = table.schema.field(VECTOR).type.list_size
         query = table.search([1.0] * dimension, vector_column_name=VECTOR, query_type="vector")
         query = query.distance_type("cosine").nprobes(1).fast_search().select([KEY, "_distance"])
+    elif column == WORDS:
+        query = asked(table, ["a"]).fast_search().select([KEY, "_score"])
     else:
         query = table.search().where(f"`{column}` = ''").select([KEY])
     try:
@@ -123,6 +133,8 @@ def _due_indexes(table: Any, rows: int, bounds: Bounds) -> list[tuple[str, Any]]
     due: list[tuple[str, Any]] = []
     if rows >= bounds.key_index_rows and KEY not in parts:
         due.append((KEY, BTree()))
+    if _lacks_words_index(table) or _words_lag(table, rows, bounds):
+        due.append((WORDS, words_index()))
     if rows >= bounds.ann_rows and not 0 < parts.get(VECTOR, 0) < bounds.ann_parts:
         partitions = max(1, rows // bounds.ann_partition_rows)
         due.append((VECTOR, _vector_index(table, partitions)))
@@ -150,6 +162,20 @@ def _many_small(fragments: dict[str, Any], bounds: Bounds) -> bool:
 def _ann_lags(table: Any, bounds: Bounds) -> bool:
     return any(
         VECTOR in index.columns and index.num_unindexed_rows >= bounds.ann_unindexed_rows
+        for index in table.list_indices()
+    )
+
+
+def _lacks_words_index(table: Any) -> bool:
+    return WORDS in table.schema.names and all(
+        WORDS not in index.columns for index in table.list_indices()
+    )
+
+
+def _words_lag(table: Any, rows: int, bounds: Bounds) -> bool:
+    limit = max(bounds.words_unindexed_rows, rows * bounds.words_unindexed_share)
+    return any(
+        WORDS in index.columns and index.num_unindexed_rows >= limit
         for index in table.list_indices()
     )
 

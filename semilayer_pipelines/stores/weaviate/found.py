@@ -31,6 +31,8 @@ __all__ = [
     "newest_of_each",
     "own_columns",
     "ranked",
+    "scored",
+    "texts",
     "whole_numbers",
     "written_at",
 ]
@@ -76,11 +78,19 @@ def ranked(found: Sequence[Any], fields: Sequence[IndexField], distance: Distanc
     distances = pl.Series([each.metadata.distance for each in found], dtype=pl.Float64)
     frame = pl.DataFrame(
         [
-            _texts(found, KEY),
+            texts(found, KEY),
             _similarity(distances, distance).alias(SCORE),
             *fields_of(found, fields).get_columns(),
         ]
     )
+    return frame.sort(SCORE, KEY, descending=[True, False])
+
+
+def scored(found: Sequence[Any], fields: Sequence[IndexField]) -> pl.DataFrame:
+    """Return KEY, SCORE (BM25) and the fields of what a search by words found."""
+    scores = [each.metadata.score for each in found]
+    own = [texts(found, KEY), pl.Series(SCORE, scores, dtype=pl.Float32)]
+    frame = pl.DataFrame([*own, *fields_of(found, fields).get_columns()])
     return frame.sort(SCORE, KEY, descending=[True, False])
 
 
@@ -128,7 +138,7 @@ def whole_numbers(found: Sequence[Any], name: str) -> pl.Series:
 
 def hashes(found: Sequence[Any], name: str) -> pl.Series:
     """Return the hashes under a name, Binary; null where there is none, or something else."""
-    return _texts(found, name).str.decode("hex", strict=False)
+    return texts(found, name).str.decode("hex", strict=False)
 
 
 def _similarity(distances: pl.Series, distance: Distance) -> pl.Series:
@@ -142,7 +152,8 @@ def _similarity(distances: pl.Series, distance: Distance) -> pl.Series:
     return similar.clip(-1, 1).cast(pl.Float32)
 
 
-def _texts(found: Sequence[Any], name: str) -> pl.Series:
+def texts(found: Sequence[Any], name: str) -> pl.Series:
+    """Return the texts under a name, String; null where there is none."""
     return pl.Series(name, [each.properties.get(name) for each in found], dtype=pl.String)
 
 

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from semilayer_pipelines.errors import ObjectsRejected, StoreRefused
+from semilayer_pipelines.errors import ObjectsRejected
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.frames import check_objects, object_columns
 from semilayer_pipelines.stores.lock import Lock
@@ -32,11 +32,9 @@ from semilayer_pipelines.stores.protocol import (
     TEXT_HASH,
     IndexSchema,
 )
-from semilayer_pipelines.stores.weaviate.connection import ask_index
 from semilayer_pipelines.stores.weaviate.contents import AT_ONCE, Contents
 from semilayer_pipelines.stores.weaviate.errors import NoTenant, gone
-from semilayer_pipelines.stores.weaviate.filter import where_filter
-from semilayer_pipelines.stores.weaviate.found import known_frame, ranked
+from semilayer_pipelines.stores.weaviate.found import known_frame, ranked, scored
 from semilayer_pipelines.stores.weaviate.ids import both_ids
 from semilayer_pipelines.stores.weaviate.journal import Entry, Journal
 from semilayer_pipelines.stores.weaviate.later import add_later
@@ -87,7 +85,7 @@ class WeaviateIndex:
         self._compressed = compressed
         self._most_bytes = most_bytes
         self._distance = distance
-        self._columns = object_columns(schema.fields)
+        self._columns = object_columns(schema)
 
     @property
     def name(self) -> str:
@@ -204,7 +202,27 @@ class WeaviateIndex:
         `DimensionChanged` for a vector of another length.
         """
         require_dimension(len(vector), self.dimension, giver="The query has")
-        return ranked(self._nearest(vector, limit, where), self._schema.fields, self._distance)
+        asked = self._parts.asked(where)
+        found: Sequence[Any] = []
+        if asked is not None:
+            reads, condition = asked
+            found = reads.nearest(vector, limit, condition, self._distance)
+        return ranked(found, self._schema.fields, self._distance)
+
+    def search_words(
+        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+    ) -> pl.DataFrame:
+        """Return the objects that have any of the tokens: KEY, SCORE (BM25) and the fields.
+
+        Of a row that is being replaced it is the newer object. Raises `ConfigError` as `search`
+        does.
+        """
+        asked = self._parts.asked(where)
+        found: Sequence[Any] = []
+        if asked is not None and tokens:
+            reads, condition = asked
+            found = reads.having_words(tokens, limit, condition)
+        return scored(found, self._schema.fields)
 
     def count(self) -> int:
         """Count the objects."""
@@ -219,7 +237,7 @@ class WeaviateIndex:
 
         The ledger tells, where the server's sums agree with it: a restart leaves those alone.
         """
-        most = TAIL_ROWS * self._shards()
+        most = TAIL_ROWS * self._parts.shards()
         after = int(since.timestamp() * 1_000_000) if since is not None else None
         tail: pl.DataFrame | None = None
         for rows in self._contents.rows(self._parts.names()):
@@ -370,27 +388,6 @@ class WeaviateIndex:
         if not self._contents.later:
             self._contents.later = add_later(self._name, self._collection)
         return self._contents.later
-
-    def _shards(self) -> int:
-        """Return how many shards a part of the index is spread over, as far as the server tells."""
-        if self._parts.tenants is not None:
-            return 1
-        try:
-            return max(1, len(ask_index(self._name, self._collection.config.get_shards)))
-        except StoreRefused:
-            return 1
-
-    def _nearest(
-        self, vector: Sequence[float], limit: int, where: Sequence[Condition]
-    ) -> Sequence[Any]:
-        name: str | None = WHOLE
-        if self._parts.tenants is not None:
-            name, where = self._parts.tenants.asked(where)
-        condition = where_filter(where, self._schema.fields)
-        if name is None or condition is False:
-            return []
-        condition = None if condition is True else condition
-        return self._parts.reads(name).nearest(vector, limit, condition, self._distance)
 
     def _require_lock(self) -> None:
         if not self._lock.held_by_this_thread:

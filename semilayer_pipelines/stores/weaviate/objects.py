@@ -22,6 +22,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TEXT_HASH,
     VECTOR,
+    WORDS,
     IndexField,
 )
 from semilayer_pipelines.stores.weaviate.ids import object_id
@@ -188,6 +189,7 @@ def _property_dicts(
         pl.col(TEXT_HASH).bin.encode("hex"),
         pl.col(INDEXED_AT).dt.strftime(_DATE),
         *(column for field in fields for column in _wire_columns(field)),
+        *([WORDS] if WORDS in objects.columns else []),
         _empty_marks(fields).alias(EMPTY),
         *(pl.col(name).cast(pl.Int64 if name == VECTOR_AT else pl.Float64) for name in later),
     )

@@ -7,13 +7,17 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from semilayer_pipelines.errors import StoreRefused
 from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import KEY, IndexSchema
+from semilayer_pipelines.stores.weaviate.connection import ask_index
 from semilayer_pipelines.stores.weaviate.contents import AT_ONCE
+from semilayer_pipelines.stores.weaviate.filter import where_filter
 from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
 from semilayer_pipelines.stores.weaviate.reads import Reads
 from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
 from semilayer_pipelines.stores.weaviate.tenants import tenants_of
+from semilayer_pipelines.stores.where import Condition
 
 __all__ = ["WHOLE", "Parts"]
 
@@ -40,6 +44,29 @@ class Parts:
         """Return what asks a part."""
         part = self._collection if self.tenants is None else self.tenants.part(name)
         return Reads(self._index, self._schema, part)
+
+    def shards(self) -> int:
+        """Return how many shards a part is spread over, as far as the server tells."""
+        if self.tenants is not None:
+            return 1
+        try:
+            return max(1, len(ask_index(self._index, self._collection.config.get_shards)))
+        except StoreRefused:
+            return 1
+
+    def asked(self, where: Sequence[Condition]) -> tuple[Reads, Any] | None:
+        """Return the part that a search looks at, and the client's filter for it.
+
+        `None` where nothing can match. Raises `ConfigError` for a condition that does not fit the
+        fields, and when none names the tenant.
+        """
+        name: str | None = WHOLE
+        if self.tenants is not None:
+            name, where = self.tenants.asked(where)
+        condition = where_filter(where, self._schema.fields)
+        if name is None or condition is False:
+            return None
+        return self.reads(name), None if condition is True else condition
 
     def apart(self, objects: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield the objects that belong to each part."""

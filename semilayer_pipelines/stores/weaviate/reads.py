@@ -22,6 +22,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TEXT_HASH,
     VECTOR,
+    WORDS,
     IndexField,
     IndexSchema,
 )
@@ -34,6 +35,7 @@ from semilayer_pipelines.stores.weaviate.found import (
     known_frame,
     newest_of_each,
     own_columns,
+    texts,
     whole_numbers,
     written_at,
 )
@@ -159,12 +161,14 @@ class Reads:
         Of two objects of one key the newer.
         """
         fields, dimension = self.schema.fields, self.schema.dimension
-        asked = [SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._fields]
+        asked = [SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._words, *self._fields]
         for own, found in self._of_keys(keys, asked, self._at_once, vectors=True):
             known = known_frame(
                 found, [key for key, _ in own], dimension, vectors=True, fields=fields, when=True
             )
             known = known.with_columns(whole_numbers(found, SHARD).cast(pl.Int32))
+            if self.schema.words:
+                known = known.with_columns(texts(found, WORDS))
             yield known.sort(INDEXED_AT).unique(KEY, keep="last", maintain_order=True)
 
     def vectors(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -180,13 +184,14 @@ class Reads:
 
     def get(self, key: str) -> dict[str, object] | None:
         """Return one object's columns, vector included, or `None`."""
-        asked = [SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._fields]
+        asked = [SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._words, *self._fields]
         ((_, found),) = self._of_keys([key], asked, 1, vectors=True)
         if not found:
             return None
         newest = max(found, key=written_at)
         fields = fields_of([newest], self.schema.fields).row(0, named=True)
-        return {KEY: key} | own_columns(newest) | fields
+        words = {name: newest.properties.get(name) for name in self._words}
+        return {KEY: key} | own_columns(newest) | words | fields
 
     def nearest(
         self, vector: Sequence[float], limit: int, condition: Any, distance: Distance
@@ -213,6 +218,23 @@ class Reads:
             # The more are asked for, the farther the server looks.
             return newest_of_each(self._near(vector, MOST_COMPARED, condition))[:limit]
         return compared(self, vector, limit, condition, distance)
+
+    def having_words(self, tokens: Sequence[str], limit: int, condition: Any) -> Sequence[Any]:
+        """Return the best objects that have any of the tokens, as the client receives them.
+
+        There are `limit` of them, or as many as match.
+        """
+        found, asked = self._by_words(tokens, limit, condition), limit
+        while len(newest_of_each(found)) < limit and asked <= len(found) < MOST_COMPARED:
+            # Some are there twice, because they are being rewritten.
+            asked = min(2 * asked, MOST_COMPARED)
+            found = self._by_words(tokens, asked, condition)
+        if len(found) < asked:
+            # An object that was replaced between the server's two steps, finding and reading, is in
+            # no answer. The next one has the new object.
+            again = self._by_words(tokens, asked, condition)
+            found = sorted([*found, *again], key=_score, reverse=True)
+        return newest_of_each(found)[:limit]
 
     def near_ids(self, vector: Sequence[float], limit: int) -> dict[str, float]:
         """Return the ids of the objects that the server's index finds nearest, with distances."""
@@ -267,10 +289,27 @@ class Reads:
             )
         )
 
+    def _by_words(self, tokens: Sequence[str], limit: int, condition: Any) -> Sequence[Any]:
+        return self._objects(
+            partial(
+                self.collection.query.bm25,
+                " ".join(tokens),
+                query_properties=[WORDS],
+                limit=limit,
+                filters=condition,
+                return_metadata=MetadataQuery(score=True),
+                return_properties=self._asked,
+            )
+        )
+
     @property
     def _at_once(self) -> int:
         """Return how many ids a request may name whose answer carries vectors."""
         return min(IDS_AT_ONCE, max(SLOTS, _FETCH_BYTES // (4 * self.schema.dimension)))
+
+    @property
+    def _words(self) -> list[str]:
+        return [WORDS] if self.schema.words else []
 
     @property
     def _fields(self) -> list[str]:
@@ -326,6 +365,10 @@ class Reads:
 
 def _distance(found: Any) -> float:
     return float(found.metadata.distance)
+
+
+def _score(found: Any) -> float:
+    return float(found.metadata.score)
 
 
 def _scanned(page: Sequence[Any], also: Sequence[str]) -> pl.DataFrame:

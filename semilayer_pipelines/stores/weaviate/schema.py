@@ -20,6 +20,7 @@ from weaviate.classes.config import (
     Configure,
     DataType,
     Property,
+    StopwordsPreset,
     Tokenization,
     VectorDistances,
 )
@@ -33,6 +34,7 @@ from semilayer_pipelines.stores.protocol import (
     ROW_HASH,
     SHARD,
     TEXT_HASH,
+    WORDS,
     IndexField,
     IndexSchema,
 )
@@ -111,7 +113,8 @@ def collection_parts(
 
     Raises `ConfigError` when two fields would be one to Weaviate.
     """
-    properties = [*_own_properties(), *(p for f in schema.fields for p in _field_properties(f))]
+    own = [*_own_properties(), *([_words()] if schema.words else [])]
+    properties = [*own, *(p for f in schema.fields for p in _field_properties(f))]
     taken: set[str] = set()
     for each in properties:
         if each.name.lower() in taken:
@@ -141,6 +144,7 @@ def collection_parts(
             else None
         ),
         "properties": properties,
+        "inverted_index_config": Configure.inverted_index(stopwords_preset=StopwordsPreset.NONE),
         "vector_config": Configure.Vectors.self_provided(
             name=VECTOR_NAME, vector_index_config=_vector_index(settings)
         ),
@@ -169,6 +173,7 @@ def index_schema(config: _CollectionConfigSimple) -> IndexSchema:
         tuple(field for field in fields if field is not None),
         dimension,
         None if tenant is None else str(tenant),
+        words=any(each.name == WORDS for each in config.properties),
     )
 
 
@@ -199,6 +204,17 @@ def _own_properties() -> list[Property]:
         _text(EMPTY, array=True),
         *later_properties(),
     ]
+
+
+def _words() -> Property:
+    """Return the property that keyword search looks at: tokens of ours, split at blanks."""
+    return Property(
+        name=WORDS,
+        data_type=DataType.TEXT,
+        tokenization=Tokenization.WHITESPACE,
+        index_filterable=False,
+        index_searchable=True,
+    )
 
 
 def later_properties() -> list[Property]:

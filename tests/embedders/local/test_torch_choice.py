@@ -82,7 +82,7 @@ def test_a_model_that_reads_more_than_its_tokens_is_run_its_own_way(
     tmp_path: Path, kind: str
 ) -> None:
     folder = (
-        save_tiny_transformer(tmp_path, prompt="passage: ")
+        save_tiny_transformer(tmp_path, include_prompt=False)
         if kind == "prompt"
         else save_tiny_model(tmp_path / "model")
     )

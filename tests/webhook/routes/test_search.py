@@ -69,6 +69,10 @@ def test_conditions_hold_for_every_result(site: LabSite) -> None:
         ("search", {"query": "x", "limit": "5"}, "'limit'"),
         ("search", {"query": "x", "limt": 5}, "did you mean 'limit'?"),
         ("search", {"query": "x", "where": []}, "'where'"),
+        ("search", {"query": "x", "mode": "fuzzy"}, "'semantic', 'keyword' or 'hybrid'"),
+        ("search", {"query": "x", "minScore": "0.5"}, "'minScore'"),
+        ("search", {"query": "x", "min_score": 0.5}, "did you mean 'minScore'?"),
+        ("similar", {"id": "1", "mode": "keyword"}, "unknown field 'mode'"),
         ("search", {"query": "x", "where": {"nmae": 1}}, "did you mean 'name'?"),
         ("search", {"query": "x", "where": {"name": {"$like": 1}}}, "$like"),
         ("similar", {}, "'id'"),
@@ -114,3 +118,30 @@ def test_a_lens_that_is_not_there_or_not_indexed_says_so(sqlite_site: Site) -> N
         empty = sqlite_site.call("POST", f"/v1/{path}/items", body)
         assert error_of(missing)[:2] == (404, "lens_not_found")
         assert error_of(empty)[:2] == (409, "refused")
+
+
+def test_a_mode_and_a_least_score_are_taken_and_the_answer_says_what_was_used(
+    site: LabSite, tmp_path: Path
+) -> None:
+    fields = FIELDS | {"name": {"type": "text", "searchable": True, "keyword": "exact"}}
+    lab = Lab.at(tmp_path, rows=ROWS, fields=fields)
+    lab.full()
+    name = lab.object_of("7")["name"]
+    for worded in LabSite.opened(lab):
+        answers = [
+            worded.call("POST", "/v1/search/items", {"query": name} | asked).json()
+            for asked in ({}, {"mode": "keyword"}, {"mode": "semantic"})
+        ]
+        none = worded.call("POST", "/v1/search/items", {"query": name, "minScore": 1.5}).json()
+    plain = site.call("POST", "/v1/search/items", {"query": name}).json()
+    refused = error_of(site.call("POST", "/v1/search/items", {"query": name, "mode": "hybrid"}))
+
+    modes = [answer["meta"]["mode"] for answer in answers]
+    assert modes == ["hybrid", "keyword", "semantic"]
+    assert plain["meta"]["mode"] == "semantic"
+    assert answers[0]["results"][0]["fields"]["name"] == name
+    assert answers[1]["results"][0]["bm25"] > 0
+    assert answers[1]["results"][0]["similarity"] is None
+    assert none["results"] == []
+    assert refused[:2] == (409, "refused")
+    assert "needs keywords" in refused[2]

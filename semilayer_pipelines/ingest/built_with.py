@@ -1,0 +1,32 @@
+"""How an index was built, and whether without the prompts of its model, so that it finds less."""
+
+from __future__ import annotations
+
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.embedders import BuiltWith, known_build
+from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.registry.generations import Generation
+
+__all__ = ["built_with", "prompts_advice"]
+
+
+def built_with(generation: Generation) -> BuiltWith:
+    """Return how the texts of a generation are embedded."""
+    return BuiltWith(generation.passage_prompt)
+
+
+def prompts_advice(embedding: EmbeddingConfig, active: Generation) -> str | None:
+    """Return what a rebuild would do for searches, `None` for nothing or where it is not known.
+
+    Looks at the model's files on this machine, and asks nobody.
+    """
+    try:
+        now = known_build(embedding)
+    except SemilayerError:
+        return None
+    if now is None or now == built_with(active):
+        return None
+    return (
+        "The model has prompts of its own, and this index was built without the one for passages. "
+        "A rebuild embeds every row behind it, and searches find more."
+    )
