@@ -48,7 +48,7 @@ from semilayer_pipelines.stores.protocol import (
 
 __all__ = ["Explanation", "FreshVector", "Indexed", "MappedRow", "RowChunk", "explain"]
 
-EMBEDDED = 100
+CHUNKS_EMBEDDED = 100
 """Chunks of a row that are embedded, so that the model tells how many tokens they have."""
 
 _SAME_VECTOR = 0.9999
@@ -229,7 +229,7 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         why = applied.failed.row(0, named=True) if applied.failed.height else None
         fault = why_failed(why) if why else found.malformed.get(id)
         texts = texts_of(opened, applied.frame)
-        made = _embedded(opened.embedder, texts.frame[TEXT].head(EMBEDDED).to_list())
+        made = _embedded(opened.embedder, texts.frame[TEXT].head(CHUNKS_EMBEDDED).to_list())
         return Explanation(
             lens=name,
             id=id,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,6 +26,7 @@ from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.jobs.waits import SOON
 from semilayer_pipelines.registry.lenses import LensStatus
+from semilayer_pipelines.stores.chunks.store import ChunkedStore
 from semilayer_pipelines.stores.protocol import KEY
 from semilayer_pipelines.stores.weaviate.connection import connected
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
@@ -69,7 +70,7 @@ def change(lab: Lab, *, prefix: str, every: int) -> list[int]:
 def test_full_sync_incremental_and_records_end_as_the_source(
     lab: Lab, environ: dict[str, str]
 ) -> None:
-    assert isinstance(lab.project.store(ENV), WeaviateStore)
+    assert isinstance(cast(ChunkedStore, lab.project.store(ENV)).inner, WeaviateStore)
     assert lab.full().counts.written == ROWS
     assert lab.audit().clean
     first = alias_target(lab, environ)

@@ -71,6 +71,8 @@ def test_lenses_of_two_environments_that_weaviate_cannot_tell_apart_are_refused(
 def test_a_lens_that_is_named_like_an_index_is_refused() -> None:
     with pytest.raises(ConfigError, match="like an index"):
         check_lens_names("", [("test", "items_1_g000001")])
+    with pytest.raises(ConfigError, match="named like an index"):
+        check_lens_names("", [("test", "items-1-g000001-chunks")])
 
 
 def test_a_store_that_tells_them_apart_takes_them() -> None:
