@@ -8,6 +8,7 @@ cut and what is embedded, not a store.
 from __future__ import annotations
 
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -30,6 +31,8 @@ __all__ = ["Found", "queries", "run"]
 
 _TEXT = {"type": "text", "searchable": True}
 _LENS = {"source": "main", "table": "pages", "fields": {"name": _TEXT, "body": _TEXT}}
+# Pages hold rows of tables and lines of code too, which nobody searches for by their meaning.
+_SENTENCE = re.compile(r"[A-Z][\w ,;:'’()-]+[.!?]")
 _READ = 256  # tokens of a page that the model reads when nothing is cut
 _FIRST = 10
 _PART = 2_048
@@ -85,7 +88,7 @@ def queries(pages: pl.DataFrame, cut: Splitter) -> tuple[NDArray[np.int64], list
         far = [
             one for one, before in zip(all_of_them[1:], read[:-1], strict=True) if before > _READ
         ]
-        own = [one for one in far if counts[one] == 1]
+        own = [one for one in said[first:] if counts[one] == 1 and _SENTENCE.fullmatch(one)]
         if own:
             of.append(at)
             asked.append(chooser.choice(own))

@@ -61,14 +61,8 @@ def chunks_of(
     has no chunks.
     """
     pieces = {name: measured(text, limits.counter) for name, text in texts.items() if text}
-    if exceeds is not None:
-        if limits.counter.adds_up and not any(_unsure(found).any() for found in pieces.values()):
-            total = sum(int(found.tokens.sum()) * weights[name] for name, found in pieces.items())
-            too_long = total > limits.room
-        else:
-            too_long = exceeds()
-        if not too_long:
-            return []
+    if exceeds is not None and not _surely_exceeds(pieces, weights, limits) and not exceeds():
+        return []
     before = _before(pieces, weights, limits)
     return [
         chunk
@@ -76,6 +70,20 @@ def chunks_of(
         if name not in before
         for chunk in _Field(name, found, "\n".join(before.values()), limits).chunks()
     ]
+
+
+def _surely_exceeds(
+    pieces: Mapping[str, Pieces], weights: Mapping[str, int], limits: Limits
+) -> bool:
+    """Say yes where the pieces with blanks on both sides are too many tokens by themselves."""
+    if not limits.counter.adds_up:
+        return False
+    least = 0
+    for name, found in pieces.items():
+        unsure = np.diff(_unsure(found), append=0) > 0  # the border behind each piece
+        apart = ~(unsure | np.roll(unsure, 1))
+        least += int(found.tokens[apart].sum()) * weights[name]
+    return least > limits.room
 
 
 def _before(

@@ -18,6 +18,7 @@ from semilayer_pipelines.chunking.row import Chunk, Limits, chunks_of
 from semilayer_pipelines.config.chunking import By
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.embedders.local.reading import Reading, reading_of
+from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import ConfigError, ModelUnavailable
 from semilayer_pipelines.mapping.embedded_text import has_text
@@ -135,6 +136,7 @@ def splitter(config: LensConfig, embedder: Embedder) -> Splitter | None:
         _check_size(config, reading)
         counter = counter_of(reading.tokenizer)
         room = (chunking.size or reading.limit) - reading.special
+        room = max(1, room - _spent(embedder, counter))
     elif chunking.size is not None:
         counter, room = Estimate(), chunking.size
     else:
@@ -149,6 +151,17 @@ def splitter(config: LensConfig, embedder: Embedder) -> Splitter | None:
     always = _ALWAYS[chunking.by]
     limits = Limits(counter, room, chunking.overlap, chunking.fields, always)
     return Splitter(fingerprint(decides), weights, limits)
+
+
+def _spent(embedder: Embedder, counter: Counter) -> int:
+    """Return how many tokens the prompt before each passage takes of a chunk."""
+    # An embedder that puts nothing before passages need not say so.
+    built: BuiltWith | None = getattr(embedder, "built", None)
+    prompt = built.passage_prompt if built else None
+    if not prompt:
+        return 0
+    # Where counts do not add up, a token more may come of the place where both meet.
+    return int(counter.count([prompt])[0]) + (not counter.adds_up)
 
 
 def check_size(config: LensConfig) -> None:

@@ -226,3 +226,14 @@ def test_a_push_refuses_a_size_beyond_the_model_and_bears_with_one_that_it_canno
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     check_size(lens(embedding={"model": "nobody/nothing"}, chunking={"size": 257}))
+
+
+def test_the_prompt_before_each_passage_counts_too() -> None:
+    prompt = "search_document, for a reader in a hurry: "
+    cut = made(embedding={"prompts": {"passage": prompt}})
+    words = rows(("title", "word " * (LIMIT - 3)))
+
+    chunks = cut.split(pl.concat([words, rows(("title", sentences(60)))]))
+
+    assert set(chunks[AT]) == {0, 1}
+    assert tokens([prompt + text for text in chunks[TEXT]]).max() <= LIMIT
