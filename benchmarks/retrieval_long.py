@@ -88,7 +88,7 @@ def queries(pages: pl.DataFrame, cut: Splitter) -> tuple[NDArray[np.int64], list
         far = [
             one for one, before in zip(all_of_them[1:], read[:-1], strict=True) if before > _READ
         ]
-        own = [one for one in said[first:] if counts[one] == 1 and _SENTENCE.fullmatch(one)]
+        own = [one for one in far if counts[one] == 1 and _SENTENCE.fullmatch(one)]
         if own:
             of.append(at)
             asked.append(chooser.choice(own))
