@@ -20,8 +20,8 @@ from semilayer_pipelines.chunking.count import Exact
 from semilayer_pipelines.chunking.split import Splitter, splitter
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.embedders import BuiltWith, open_embedder
 from semilayer_pipelines.embedders.local.reading import reading_of
-from semilayer_pipelines.embedders.open import open_embedder
 from semilayer_pipelines.mapping.plan import TEXT
 
 __all__ = ["run"]
@@ -69,7 +69,7 @@ def run() -> list[Result]:
 
 def _splitter(*, fast: bool) -> Splitter:
     lens = LensConfig.model_validate(_LENS)
-    found = splitter(lens, open_embedder(lens.embedding, environ={}))
+    found = splitter(lens, open_embedder(lens.embedding, environ={}), BuiltWith(None))
     assert found is not None
     if fast:
         return found

@@ -23,7 +23,7 @@ from benchmarks.long_texts import SAMPLE, documents, sentences
 from benchmarks.result import Result, Wanted, measured
 from semilayer_pipelines.chunking.split import AT, Splitter, splitter
 from semilayer_pipelines.config.models import LensConfig
-from semilayer_pipelines.embedders.open import open_embedder
+from semilayer_pipelines.embedders import BuiltWith, open_embedder
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.mapping.plan import TEXT
 
@@ -51,7 +51,7 @@ def run(file: Path = SAMPLE) -> list[Result]:
     pages = documents(file)
     lens = LensConfig.model_validate(_LENS)
     embedder = open_embedder(lens.embedding, environ={})
-    cut = splitter(lens, embedder)
+    cut = splitter(lens, embedder, BuiltWith(None))
     assert cut is not None
     rows = pages.with_columns(pl.concat_str("name", "body", separator="\n").alias(TEXT))
     of, asked = queries(pages, cut)

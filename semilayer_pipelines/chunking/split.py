@@ -17,8 +17,8 @@ from semilayer_pipelines.chunking.pieces import CHARACTERS_A_TOKEN
 from semilayer_pipelines.chunking.row import Chunk, Limits, chunks_of
 from semilayer_pipelines.config.chunking import By
 from semilayer_pipelines.config.models import LensConfig
+from semilayer_pipelines.embedders import BuiltWith, prompt_before_rows
 from semilayer_pipelines.embedders.local.reading import Reading, reading_of
-from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import ConfigError, ModelUnavailable
 from semilayer_pipelines.mapping.embedded_text import has_text
@@ -122,9 +122,10 @@ class Splitter:
         return bool(self.limits.counter.count([text])[0] > self.limits.room)
 
 
-def splitter(config: LensConfig, embedder: Embedder) -> Splitter | None:
+def splitter(config: LensConfig, embedder: Embedder, built: BuiltWith) -> Splitter | None:
     """Return what cuts the long texts of a lens, or `None` where nothing is ever cut.
 
+    `built` is how the index was built that the chunks are for: a prompt takes room of each.
     Raises `ConfigError` for a size that the model does not read, and `ModelUnavailable` when its
     tokenizer cannot be had.
     """
@@ -135,12 +136,12 @@ def splitter(config: LensConfig, embedder: Embedder) -> Splitter | None:
     if (reading := reading_of(config.embedding)) is not None:
         _check_size(config, reading)
         counter = counter_of(reading.tokenizer)
-        room = (chunking.size or reading.limit) - reading.special
-        room = max(1, room - _spent(embedder, counter))
+        size = (chunking.size or reading.limit) - reading.special
     elif chunking.size is not None:
-        counter, room = Estimate(), chunking.size
+        counter, size = Estimate(), chunking.size
     else:
         return None
+    room = max(1, size - _spent(prompt_before_rows(config.embedding, built), counter))
     weights = {name: f.searchable.weight for name, f in config.fields.items() if f.searchable}
     decides = {
         "rules": _RULES,
@@ -153,11 +154,8 @@ def splitter(config: LensConfig, embedder: Embedder) -> Splitter | None:
     return Splitter(fingerprint(decides), weights, limits)
 
 
-def _spent(embedder: Embedder, counter: Counter) -> int:
+def _spent(prompt: str, counter: Counter) -> int:
     """Return how many tokens the prompt before each passage takes of a chunk."""
-    # An embedder that puts nothing before passages need not say so.
-    built: BuiltWith | None = getattr(embedder, "built", None)
-    prompt = built.passage_prompt if built else None
     if not prompt:
         return 0
     # Where counts do not add up, a token more may come of the place where both meet.

@@ -170,7 +170,8 @@ class LensCheck:
         A model that is not on this machine says nothing of that.
         """
         try:
-            cut = splitter(lens, self.project.embedder(lens.embedding))
+            built = built_with(active)
+            cut = splitter(lens, self.project.embedder(lens.embedding, built), built)
         except ModelUnavailable:
             return False
         return active.split_by != (None if cut is None else cut.fingerprint)

@@ -1,6 +1,12 @@
 """Texts in, vectors out."""
 
-from semilayer_pipelines.embedders.open import build_of, check_embedding, known_build, open_embedder
+from semilayer_pipelines.embedders.open import (
+    build_of,
+    check_embedding,
+    known_build,
+    open_embedder,
+    prompt_before_rows,
+)
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
 
@@ -12,4 +18,5 @@ __all__ = [
     "check_embedding",
     "known_build",
     "open_embedder",
+    "prompt_before_rows",
 ]

@@ -13,7 +13,7 @@ from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts, built_n
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import ModelUnavailable
 
-__all__ = ["build_of", "check_embedding", "known_build", "open_embedder"]
+__all__ = ["build_of", "check_embedding", "known_build", "open_embedder", "prompt_before_rows"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,17 @@ def known_build(config: EmbeddingConfig) -> BuiltWith | None:
 
     own = own_prompts(find_model(config.model, config.revision))
     return None if own is None else built_now(config.prompts, own)
+
+
+def prompt_before_rows(config: EmbeddingConfig, built: BuiltWith) -> str:
+    """Return what the model reads before the text of each row, as far as its files are here."""
+    if built.passage_prompt is not None or config.provider != "sentence-transformers":
+        return built.passage_prompt or ""
+    from semilayer_pipelines.embedders.local.model_source import find_model
+    from semilayer_pipelines.embedders.local.own_prompts import own_prompts
+
+    own = own_prompts(find_model(config.model, config.revision))
+    return "" if own is None else own.plain
 
 
 def check_embedding(config: EmbeddingConfig) -> None:

@@ -57,7 +57,7 @@ class OpenLens:
     @cached_property
     def splitter(self) -> Splitter | None:
         """What cuts long texts, `None` where none is ever cut; raises `ModelUnavailable`."""
-        return splitter(self.lens.config, self.embedder)
+        return splitter(self.lens.config, self.embedder, self.built)
 
     @property
     def split_by(self) -> str | None:

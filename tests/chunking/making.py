@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from semilayer_pipelines.chunking.split import Splitter, splitter
 from semilayer_pipelines.config.models import LensConfig
-from semilayer_pipelines.embedders.open import open_embedder
+from semilayer_pipelines.embedders import build_of, open_embedder
 from semilayer_pipelines.mapping.plan import TEXT
 
 LIMIT = 256
@@ -32,7 +32,8 @@ def lens(**changed: Any) -> LensConfig:
 def made(**changed: Any) -> Splitter:
     """What cuts the rows of such a lens."""
     config = lens(**changed)
-    found = splitter(config, open_embedder(config.embedding, environ={}))
+    built = build_of(config.embedding, environ={})
+    found = splitter(config, open_embedder(config.embedding, environ={}, built=built), built)
     assert found is not None
     return found
 

@@ -17,7 +17,7 @@ from semilayer_pipelines.chunking.split import (
     check_size,
     splitter,
 )
-from semilayer_pipelines.embedders.open import open_embedder
+from semilayer_pipelines.embedders import BuiltWith, open_embedder
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.mapping.plan import TEXT
 from tests.chunking.making import LIMIT, SEARCHABLE, lens, made, rows, sentences, tokens
@@ -182,7 +182,8 @@ def test_off_cuts_nothing_and_neither_does_a_model_without_a_known_limit() -> No
         {"embedding": endpoint},
     ):
         config = lens(**changed)
-        assert splitter(config, open_embedder(config.embedding, environ={})) is None
+        embedder = open_embedder(config.embedding, environ={})
+        assert splitter(config, embedder, BuiltWith(None)) is None
 
 
 def test_an_endpoint_with_a_size_is_cut_by_an_estimate() -> None:
