@@ -9,18 +9,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from semilayer_pipelines.chunking.split import AT, END, FIELD, ORDINAL, START
+from semilayer_pipelines.chunking.split import AT
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.mapping.mapped import TEXT
-from semilayer_pipelines.stores.chunks import protocol as stored
 from semilayer_pipelines.stores.chunks.objects import ROW, stored_hashes
-from semilayer_pipelines.stores.chunks.protocol import RowIndex
+from semilayer_pipelines.stores.chunks.protocol import END, FIELD, ORDINAL, START, RowIndex
 from semilayer_pipelines.stores.chunks.versions import turned
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
-__all__ = ["PLACE", "Texts", "chunks_of", "cut_as_now", "cut_otherwise", "texts_of"]
+__all__ = ["PLACE", "Texts", "cut_as_now", "cut_otherwise", "texts_of"]
 
-PLACE = (stored.FIELD, stored.START, stored.END)
+PLACE = (FIELD, START, END)
 """Where a chunk is in its row; null for the text of a whole row."""
 
 
@@ -44,7 +43,7 @@ class Texts:
 
 def texts_of(opened: OpenLens, rows: pl.DataFrame) -> Texts:
     """Return the texts that are embedded for mapped rows."""
-    pieces = chunks_of(opened, rows)
+    pieces = _pieces_of(opened, rows)
     if not pieces.height:
         return Texts(rows.select(KEY, TEXT_HASH, TEXT))
     whole = rows.select(KEY, TEXT_HASH, TEXT).with_row_index(ROW)
@@ -55,15 +54,15 @@ def texts_of(opened: OpenLens, rows: pl.DataFrame) -> Texts:
     return Texts(frame.sort(ROW, maintain_order=True), are_cut=True)
 
 
-def chunks_of(opened: OpenLens, rows: pl.DataFrame) -> pl.DataFrame:
+def _pieces_of(opened: OpenLens, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the chunks of those mapped rows that are cut: ROW, ORDINAL, PLACE, TEXT, TEXT_HASH."""
     none = pl.DataFrame(
         schema={
             ROW: pl.UInt32,
             ORDINAL: pl.UInt32,
-            stored.FIELD: pl.String,
-            stored.START: pl.UInt32,
-            stored.END: pl.UInt32,
+            FIELD: pl.String,
+            START: pl.UInt32,
+            END: pl.UInt32,
             TEXT: pl.String,
             TEXT_HASH: pl.Binary,
         }
@@ -77,11 +76,9 @@ def chunks_of(opened: OpenLens, rows: pl.DataFrame) -> pl.DataFrame:
     found = splitter.split(rows[long])
     return found.select(
         long.gather(found[AT]).cast(pl.UInt32).alias(ROW),
-        pl.col(ORDINAL),
-        pl.col(FIELD).alias(stored.FIELD),
-        pl.col(START).alias(stored.START),
-        pl.col(END).alias(stored.END),
-        pl.col(TEXT),
+        ORDINAL,
+        *PLACE,
+        TEXT,
         opened.mapping.text_hashes(found[TEXT]).alias(TEXT_HASH),
     )
 
@@ -91,7 +88,7 @@ def cut_as_now(opened: OpenLens, rows: pl.DataFrame, index: RowIndex) -> pl.Seri
 
     A row without an object, or whose object is of other values, is not among them.
     """
-    pieces = chunks_of(opened, rows)
+    pieces = _pieces_of(opened, rows)
     expected = rows.select(KEY, ROW_HASH, TEXT_HASH)
     known = [expected]
     if pieces.height:
@@ -107,7 +104,7 @@ def cut_otherwise(opened: OpenLens, rows: pl.DataFrame, index: RowIndex) -> pl.S
     """Say (Boolean) which mapped rows, whose objects are theirs, are not cut as they would be."""
     if index.cuts:
         return ~cut_as_now(opened, rows, index)
-    pieces = chunks_of(opened, rows)
+    pieces = _pieces_of(opened, rows)
     positions = pl.int_range(rows.height, dtype=pl.UInt32, eager=True)
     return positions.is_in(pieces[ROW].implode())
 
