@@ -17,7 +17,7 @@ from semilayer_pipelines.stores.chunks.protocol import END, FIELD, ORDINAL, STAR
 from semilayer_pipelines.stores.chunks.versions import turned
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
-__all__ = ["PLACE", "Texts", "cut_as_now", "cut_otherwise", "texts_of"]
+__all__ = ["PLACE", "Texts", "chunks_of", "cut_as_now", "cut_otherwise", "texts_of"]
 
 PLACE = (FIELD, START, END)
 """Where a chunk is in its row; null for the text of a whole row."""
@@ -43,7 +43,7 @@ class Texts:
 
 def texts_of(opened: OpenLens, rows: pl.DataFrame) -> Texts:
     """Return the texts that are embedded for mapped rows."""
-    pieces = _pieces_of(opened, rows)
+    pieces = chunks_of(opened, rows)
     if not pieces.height:
         return Texts(rows.select(KEY, TEXT_HASH, TEXT))
     whole = rows.select(KEY, TEXT_HASH, TEXT).with_row_index(ROW)
@@ -54,7 +54,7 @@ def texts_of(opened: OpenLens, rows: pl.DataFrame) -> Texts:
     return Texts(frame.sort(ROW, maintain_order=True), are_cut=True)
 
 
-def _pieces_of(opened: OpenLens, rows: pl.DataFrame) -> pl.DataFrame:
+def chunks_of(opened: OpenLens, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the chunks of those mapped rows that are cut: ROW, ORDINAL, PLACE, TEXT, TEXT_HASH."""
     none = pl.DataFrame(
         schema={
@@ -88,7 +88,7 @@ def cut_as_now(opened: OpenLens, rows: pl.DataFrame, index: RowIndex) -> pl.Seri
 
     A row without an object, or whose object is of other values, is not among them.
     """
-    pieces = _pieces_of(opened, rows)
+    pieces = chunks_of(opened, rows)
     expected = rows.select(KEY, ROW_HASH, TEXT_HASH)
     known = [expected]
     if pieces.height:
@@ -104,7 +104,7 @@ def cut_otherwise(opened: OpenLens, rows: pl.DataFrame, index: RowIndex) -> pl.S
     """Say (Boolean) which mapped rows, whose objects are theirs, are not cut as they would be."""
     if index.cuts:
         return ~cut_as_now(opened, rows, index)
-    pieces = _pieces_of(opened, rows)
+    pieces = chunks_of(opened, rows)
     positions = pl.int_range(rows.height, dtype=pl.UInt32, eager=True)
     return positions.is_in(pieces[ROW].implode())
 
