@@ -30,7 +30,7 @@ ROWS = 12
 SIDES = {"query": "search the index: ", "document": "rows: "}
 TEXTED = {"name": {"type": "text", "searchable": True}}
 WHOLE = "off"
-"""The tiny model reads 24 tokens, and names behind a prompt have more. Here they are read so far."""
+"""The tiny model reads 24 tokens, and names behind a prompt have more: here they are not cut."""
 
 
 @pytest.fixture(autouse=True)
