@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import polars as pl
@@ -35,12 +36,22 @@ from webhook.app import build_app
 
 PAGE = (Path(__file__).parents[1] / "docs" / "searching.md").read_text(encoding="utf-8")
 ENV, LENS = "development", "articles"
+MANUAL = " ".join(f"Chapter {n} tells how to send the parcel back." for n in range(40))
 TITLES = "late stamps rain snow"
 """A word of each title."""
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def lens_of(name: str) -> dict[str, Any]:
+    """Return the lens of that name that the page writes."""
+    written = (YAML(typ="safe").load(block) for block in blocks("yaml"))
+    [found] = [
+        lenses[name] for each in written for lenses in (each.get("lenses", each),) if name in lenses
+    ]
+    return dict(found)
 
 
 def table_under(title: str) -> list[tuple[str, str]]:
@@ -62,8 +73,12 @@ def folder(
     here = Folder.at(tmp_path_factory.mktemp("page"))
     with closing(sqlite3.connect(here.database)) as db:
         db.executescript(blocks("sql")[0])
-    lens = YAML(typ="safe").load(blocks("yaml")[1])[LENS]
-    here.write(lenses={LENS: lens | {"embedding": {"provider": "hash"}}})
+        db.execute("CREATE TABLE manuals (id INTEGER PRIMARY KEY, title TEXT, body TEXT)")
+        db.execute("INSERT INTO manuals VALUES (17, 'Terms', ?), (18, 'Short', 'fits')", (MANUAL,))
+        db.commit()
+    hashed = {"embedding": {"provider": "hash"}}
+    manuals = lens_of("manuals") | hashed | {"chunking": {"size": 32}}
+    here.write(lenses={LENS: lens_of(LENS) | hashed, "manuals": manuals})
     if request.param == "lancedb":
         yield indexed(here)
         return
@@ -160,17 +175,25 @@ def test_the_calls_of_the_page_are_answered(folder: Folder) -> None:
 
 
 def test_the_programs_of_the_page_run(folder: Folder) -> None:
-    plain, lance, weaviate = blocks("python")
-    store = folder.environ.get("SEMILAYER_STORE", "lancedb")
+    plain, *direct = blocks("python")
+    if folder.environ.get("SEMILAYER_STORE") == "weaviate":
+        rows, chunks = (ported(program, folder) for program in direct[2:])
+    else:
+        rows, chunks = direct[:2]
 
     told = run_program(plain, folder)
     assert [line.split()[0] for line in told] == ["1", "1"]
 
-    told = run_program(lance if store == "lancedb" else ported(weaviate, folder), folder)
+    told = run_program(rows, folder)
     near, found = (ast.literal_eval(line) for line in told)
     assert {key for key, _ in near} == {"1", "3"}
     assert all(-1 <= similarity <= 1 for _, similarity in near)
     assert [key for key, _ in found] == ["1"]
+
+    [told] = run_program(chunks, folder)
+    [(key, field, start, end)] = ast.literal_eval(told)
+    assert (key, field) == ("17", "body")
+    assert 0 <= start < end <= len(MANUAL)
 
 
 def run_program(text: str, folder: Folder) -> list[str]:
@@ -193,7 +216,7 @@ def ported(text: str, folder: Folder) -> str:
         ('"localhost"', f'"{where.http.host}"'),
         ("8080", str(where.http.port)),
         ("50051", str(where.grpc.port)),
-        ("Development_articles", f"{folder.environ['WEAVIATE_PREFIX']}_Development_articles"),
+        ("Development_", f"{folder.environ['WEAVIATE_PREFIX']}_Development_"),
     ):
         assert said in text
         text = text.replace(said, told)

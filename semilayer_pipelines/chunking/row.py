@@ -18,7 +18,7 @@ from semilayer_pipelines.chunking.count import Counter
 from semilayer_pipelines.chunking.cut import Cuts
 from semilayer_pipelines.chunking.pieces import Pieces, measured, refined
 
-__all__ = ["Chunk", "Limits", "chunks_of"]
+__all__ = ["Chunk", "Limits", "cut_row"]
 
 _BLANKS = " \n\t"
 _SHARE_BEFORE = 4  # by default, short fields have a fourth of the room at most
@@ -49,7 +49,7 @@ class Limits:
     always: Level | None
 
 
-def chunks_of(
+def cut_row(
     texts: Mapping[str, str],
     weights: Mapping[str, int],
     limits: Limits,

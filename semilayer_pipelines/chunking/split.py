@@ -14,7 +14,7 @@ import polars as pl
 from semilayer_pipelines.chunking.borders import Level
 from semilayer_pipelines.chunking.count import Counter, Estimate, counter_of
 from semilayer_pipelines.chunking.pieces import CHARACTERS_A_TOKEN
-from semilayer_pipelines.chunking.row import Chunk, Limits, chunks_of
+from semilayer_pipelines.chunking.row import Chunk, Limits, cut_row
 from semilayer_pipelines.config.chunking import By
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.embedders import BuiltWith, prompt_before_rows
@@ -25,16 +25,13 @@ from semilayer_pipelines.mapping.embedded_text import has_text
 from semilayer_pipelines.mapping.hashes import fingerprint
 from semilayer_pipelines.mapping.plan import TEXT
 from semilayer_pipelines.mapping.typed import plain_text, settled
+from semilayer_pipelines.stores.chunks.protocol import END, FIELD, ORDINAL, START
 
-__all__ = ["AT", "CHUNKS", "END", "FIELD", "ORDINAL", "START", "Splitter", "check_size", "splitter"]
+__all__ = ["AT", "COLUMNS", "Splitter", "check_size", "splitter"]
 
 AT = "_at"  # UInt32: position in the rows that came in
-ORDINAL = "_ordinal"  # UInt32: number of the chunk in its row, from 0
-FIELD = "_field"  # String: name of the field that was cut
-START = "_start"  # UInt32: first character of the chunk in that field's text
-END = "_end"  # UInt32: first character behind it
 
-CHUNKS = {
+COLUMNS = {
     AT: pl.UInt32(),
     ORDINAL: pl.UInt32(),
     FIELD: pl.String(),
@@ -42,7 +39,7 @@ CHUNKS = {
     END: pl.UInt32(),
     TEXT: pl.String(),
 }
-"""Columns of what `Splitter.split` returns."""
+"""What `Splitter.split` returns; the names of the others are those of stored chunks."""
 
 _RULES = 1
 """Raise when texts begin to be cut elsewhere; every index then cuts its long texts again."""
@@ -82,7 +79,7 @@ class Splitter:
         return sizes.zip_with(plain, sizes * _TOKENS_A_BYTE) >= self.limits.room
 
     def split(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the chunks (CHUNKS) of the rows that have to be cut, row by row, in order.
+        """Return the chunks (COLUMNS) of the rows that have to be cut, row by row, in order.
 
         `rows` needs TEXT and the searchable fields. A text of more than 64 characters for each
         token that fits is cut in any case, so that a chunk never is megabytes of blanks.
@@ -104,7 +101,7 @@ class Splitter:
         for place, sure, (text, *values) in zip(at, known, held.iter_rows(), strict=True):
             fields = dict(zip(self.weights, values, strict=True))
             check = None if sure else lambda text=text: self._exceeds(text)
-            made += ((place, c) for c in chunks_of(fields, self.weights, self.limits, check))
+            made += ((place, c) for c in cut_row(fields, self.weights, self.limits, check))
         return _frame(made)
 
     def _counted(self, texts: pl.Series) -> pl.Series:
@@ -193,9 +190,9 @@ def _frame(made: list[tuple[int, Chunk]]) -> pl.DataFrame:
         END: [chunk.end for _, chunk in made],
         TEXT: [chunk.text for _, chunk in made],
     }
-    found = pl.DataFrame(columns, schema={name: CHUNKS[name] for name in columns})
+    found = pl.DataFrame(columns, schema={name: COLUMNS[name] for name in columns})
     # The chunk stands last in its text.
     own = found.select(pl.col(TEXT).str.tail(pl.col(END) - pl.col(START))).to_series()
     visible = found.filter(has_text(own))
     ordinal = pl.int_range(pl.len(), dtype=pl.UInt32).over(AT)
-    return visible.with_columns(ordinal.alias(ORDINAL)).select(*CHUNKS)
+    return visible.with_columns(ordinal.alias(ORDINAL)).select(*COLUMNS)

@@ -6,12 +6,12 @@ that would change the vectors are honoured or refused, never ignored.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from semilayer_pipelines.config.prompts import MAX_PROMPT_CHARACTERS
+from semilayer_pipelines.embedder_service.json_body import json_object
 from semilayer_pipelines.embedder_service.model import ServedModel
 from semilayer_pipelines.embedder_service.problems import Problem, bad_request, no_such_model
 from semilayer_pipelines.embedders.checks import check_texts
@@ -45,13 +45,7 @@ class EmbeddingsRequest:
 
 def read_request(body: bytes, model: ServedModel) -> EmbeddingsRequest:
     """Return what the body asks for; raise `Problem` when it is wrong or for another model."""
-    try:
-        fields = json.loads(body)
-    # Also nesting that is deeper than the parser goes.
-    except (ValueError, RecursionError):
-        raise bad_request("The body is not JSON.", code="invalid_json") from None
-    if not isinstance(fields, dict):
-        raise bad_request("The body is not a JSON object.", code="invalid_json")
+    fields = json_object(body)
     _check_model(fields.get("model"), model)
     _check_dimensions(fields.get("dimensions"), model)
     return EmbeddingsRequest(

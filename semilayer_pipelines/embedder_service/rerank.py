@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedder_service.json_body import json_object
 from semilayer_pipelines.embedder_service.problems import bad_request, busy, no_such_model
 from semilayer_pipelines.embedders.checks import check_texts
 from semilayer_pipelines.embedders.reranker import Reranker
@@ -82,12 +83,7 @@ class RerankQueue:
 
 def read_rerank(body: bytes, model: ServedReranker | None) -> RerankRequest:
     """Return what the body asks for; raise `Problem` when it is wrong or for another model."""
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        raise bad_request("The body is not JSON.", code="invalid_json") from None
-    if not isinstance(fields, dict):
-        raise bad_request("The body is not a JSON object.", code="invalid_json")
+    fields = json_object(body)
     wanted = fields.get("model")
     if not isinstance(wanted, str):
         raise bad_request("'model' is missing.", param="model")

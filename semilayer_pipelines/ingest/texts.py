@@ -9,18 +9,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from semilayer_pipelines.chunking.split import AT, END, FIELD, ORDINAL, START
+from semilayer_pipelines.chunking.split import AT
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.mapping.mapped import TEXT
-from semilayer_pipelines.stores.chunks import protocol as stored
 from semilayer_pipelines.stores.chunks.objects import ROW, stored_hashes
-from semilayer_pipelines.stores.chunks.protocol import RowIndex
+from semilayer_pipelines.stores.chunks.protocol import END, FIELD, ORDINAL, START, RowIndex
 from semilayer_pipelines.stores.chunks.versions import turned
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
 __all__ = ["PLACE", "Texts", "chunks_of", "cut_as_now", "cut_otherwise", "texts_of"]
 
-PLACE = (stored.FIELD, stored.START, stored.END)
+PLACE = (FIELD, START, END)
 """Where a chunk is in its row; null for the text of a whole row."""
 
 
@@ -61,9 +60,9 @@ def chunks_of(opened: OpenLens, rows: pl.DataFrame) -> pl.DataFrame:
         schema={
             ROW: pl.UInt32,
             ORDINAL: pl.UInt32,
-            stored.FIELD: pl.String,
-            stored.START: pl.UInt32,
-            stored.END: pl.UInt32,
+            FIELD: pl.String,
+            START: pl.UInt32,
+            END: pl.UInt32,
             TEXT: pl.String,
             TEXT_HASH: pl.Binary,
         }
@@ -77,11 +76,9 @@ def chunks_of(opened: OpenLens, rows: pl.DataFrame) -> pl.DataFrame:
     found = splitter.split(rows[long])
     return found.select(
         long.gather(found[AT]).cast(pl.UInt32).alias(ROW),
-        pl.col(ORDINAL),
-        pl.col(FIELD).alias(stored.FIELD),
-        pl.col(START).alias(stored.START),
-        pl.col(END).alias(stored.END),
-        pl.col(TEXT),
+        ORDINAL,
+        *PLACE,
+        TEXT,
         opened.mapping.text_hashes(found[TEXT]).alias(TEXT_HASH),
     )
 

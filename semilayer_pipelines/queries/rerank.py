@@ -6,16 +6,21 @@ they are the model's own numbers, on its own scale, and only their order means s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Protocol, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
 
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.embedders.reranker import Reranker
+from semilayer_pipelines.mapping.typed import Typed, plain_text
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.in_force import in_force
+from semilayer_pipelines.stores.chunks.objects import SHORT
+from semilayer_pipelines.stores.chunks.protocol import CHUNK
+from semilayer_pipelines.stores.protocol import SCORE
 
 __all__ = ["MAX_RERANKED_CHARACTERS", "RERANKED_HITS", "Reranking", "reranking"]
 
@@ -26,53 +31,48 @@ MAX_RERANKED_CHARACTERS = 8_000
 """Of a row's text; a model reads 512 tokens of question and text, as a rule."""
 
 
-class Found(Protocol):
-    """A hit, as far as it is read again: a frozen dataclass with at least these."""
-
-    @property
-    def score(self) -> float:
-        """How near it is."""
-        ...
-
-    @property
-    def fields(self) -> Mapping[str, object]:
-        """The mapped fields."""
-        ...
-
-
-H = TypeVar("H", bound=Found)
-
-
+@dataclass(frozen=True)
 class Reranking:
-    """What a lens's `rerank` does to a search; without one, nothing."""
+    """What a lens's `rerank` does to a search; without one, nothing.
 
-    def __init__(self, reranker: Reranker | None, fields: Mapping[str, FieldConfig]) -> None:
-        self._reranker = reranker
-        self._read = [name for name, field in fields.items() if field.searchable]
+    `fields` are those of the index.
+    """
+
+    reranker: Reranker | None
+    fields: Mapping[str, FieldConfig]
 
     def candidates(self, limit: int) -> int:
         """Return how many hits to search for, when `limit` are asked for."""
-        return limit if self._reranker is None else max(limit, RERANKED_HITS)
+        return limit if self.reranker is None else max(limit, RERANKED_HITS)
 
-    def ranked(self, query: str, hits: Sequence[H], limit: int) -> list[H]:
+    def ranked(self, query: str, found: pl.DataFrame, limit: int) -> pl.DataFrame:
         """Return the best `limit` hits, scored by the model; those beyond `RERANKED_HITS` are left.
 
-        Hits that it scores alike stay in the order of the search. Raises what the reranker raises.
+        `found` has SCORE, CHUNK and the fields. Hits that the model scores alike stay in the order
+        of the search. Raises what the reranker raises.
         """
-        if self._reranker is None:
-            return list(hits[:limit])
-        read = hits[:RERANKED_HITS]
-        scores = self._reranker.scores(query, [self._text(hit) for hit in read])
-        scored = [
-            replace(hit, score=float(score))  # type: ignore[type-var]
-            for hit, score in zip(read, scores, strict=True)
-        ]
-        return sorted(scored, key=lambda hit: hit.score, reverse=True)[:limit]
+        if self.reranker is None:
+            return found.head(limit)
+        read = found.head(RERANKED_HITS)
+        scores = self.reranker.scores(query, self._texts(read))
+        scored = read.with_columns(pl.Series(SCORE, scores, dtype=pl.Float32))
+        return scored.sort(SCORE, descending=True, maintain_order=True).head(limit)
 
-    def _text(self, hit: Found) -> str:
-        """Return the hit's searchable fields, a line each, as they are embedded; no weights."""
-        lines = (_written(hit.fields.get(name)) for name in self._read)
-        return "\n".join(line for line in lines if line)[:MAX_RERANKED_CHARACTERS]
+    def _texts(self, found: pl.DataFrame) -> list[str]:
+        """Return the searchable fields of each hit as they are embedded, a line each, unweighted.
+
+        Of a row that was cut, these are its short fields and then the chunk that was found.
+        """
+        chunk = pl.col(CHUNK).struct
+        whole = pl.col(CHUNK).is_null()
+        lines: list[pl.Expr] = []
+        for name, field in self.fields.items():
+            if field.searchable and name in found.columns:
+                text = plain_text(Typed(pl.col(name), found.schema[name]))
+                before = (text.str.len_chars() <= SHORT) & (chunk.field("field") != name)
+                lines.append(pl.when((text != "") & (whole | before)).then(text))
+        read = pl.concat_str(*lines, chunk.field("text"), separator="\n", ignore_nulls=True)
+        return found.select(read.str.head(MAX_RERANKED_CHARACTERS)).to_series().to_list()
 
 
 def reranking(project: Project, active: Generation) -> Reranking:
@@ -80,17 +80,3 @@ def reranking(project: Project, active: Generation) -> Reranking:
     with project.registry.read() as db:
         model = in_force(db, lenses.by_id(db, active.lens_id)).config.rerank
     return Reranking(None if model is None else project.reranker(model), active.config.fields)
-
-
-def _written(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case list():
-            return ", ".join(_written(item) for item in value if item is not None)
-        case bool():
-            return "true" if value else "false"
-        case float() if value.is_integer():
-            return str(int(value))
-        case _:
-            return str(value)

@@ -130,8 +130,10 @@ def find(
                 found = by_words(index, text, limit=most, where=conditions)
             case SearchMode.HYBRID:
                 found = hybrid(index, text, by_meaning, limit=most, where=conditions)
-    hits = second.ranked(text, _hits(found, active), limit)
-    return Found(chosen, [hit for hit in hits if min_score is None or hit.score >= min_score])
+    best = second.ranked(text, found, limit)
+    if min_score is not None:
+        best = best.filter(pl.col(SCORE) >= min_score)
+    return Found(chosen, _hits(best, active))
 
 
 def _mode(mode: SearchMode | str | None, active: Generation, lens_name: str) -> SearchMode:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
@@ -81,7 +82,6 @@ class Lens:
     env: str
     name: str
     config: LensConfig
-    config_hash: str
     status: LensStatus
     needs: Needs
     error: str | None
@@ -92,6 +92,11 @@ class Lens:
     failing_since: datetime | None = None
     needs_you: bool = False
     tracked: str | None = None
+
+    @cached_property
+    def config_hash(self) -> str:
+        """The hash of what its configuration means to this version (see `config_hash`)."""
+        return config_hash(self.config)
 
 
 def config_hash(config: LensConfig) -> str:
@@ -116,6 +121,8 @@ def register(
     """
     told: dict[str, Any] = {
         "config": to_json(config),
+        # Processes of an older version that still run read it. Here it is made of the configuration
+        # again: one that another version wrote covers other keys.
         "config_hash": config_hash(config),
         "needs": needs,
         "origin": origin,
@@ -248,7 +255,6 @@ def _lens(row: Row[Any]) -> Lens:
         env=row.env,
         name=row.name,
         config=lens_from_json(row.config),
-        config_hash=row.config_hash,
         status=LensStatus(row.status),
         needs=Needs(row.needs),
         error=row.error,

@@ -10,9 +10,10 @@ import pytest
 import unicode_segmentation_rs as unicode
 
 from semilayer_pipelines.chunking.count import counter_of
-from semilayer_pipelines.chunking.split import END, START, Splitter
+from semilayer_pipelines.chunking.split import Splitter
 from semilayer_pipelines.mapping.embedded_text import has_text
 from semilayer_pipelines.mapping.plan import TEXT
+from semilayer_pipelines.stores.chunks.protocol import END, START
 from tests.chunking.making import LIMIT, made, reference, rows, tokens
 
 _RANDOM = random.Random(1)

@@ -7,19 +7,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from semilayer_pipelines.chunking.split import (
-    AT,
-    CHUNKS,
-    END,
-    FIELD,
-    ORDINAL,
-    START,
-    check_size,
-    splitter,
-)
+from semilayer_pipelines.chunking.split import AT, COLUMNS, check_size, splitter
 from semilayer_pipelines.embedders import BuiltWith, open_embedder
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.mapping.plan import TEXT
+from semilayer_pipelines.stores.chunks.protocol import END, FIELD, ORDINAL, START
 from tests.chunking.making import LIMIT, SEARCHABLE, lens, made, rows, sentences, tokens
 
 
@@ -28,7 +20,7 @@ def test_a_row_that_fits_is_left_whole_and_a_long_one_is_cut_in_order() -> None:
 
     chunks = made().split(rows(("a", "short"), ("Title", body), ("b", "short too")))
 
-    assert chunks.schema == CHUNKS
+    assert chunks.schema == COLUMNS
     assert set(chunks[AT]) == {1}
     assert chunks[ORDINAL].to_list() == list(range(chunks.height))
     assert set(chunks[FIELD]) == {"body"}
@@ -53,7 +45,7 @@ def test_no_rows_and_rows_that_all_fit_give_an_empty_frame_of_the_same_columns()
     cut = made()
 
     for frame in (rows(("a", "b")).clear(), rows(("a", "b"), (None, None))):
-        assert cut.split(frame).schema == CHUNKS
+        assert cut.split(frame).schema == COLUMNS
         assert cut.split(frame).is_empty()
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, select
+from sqlalchemy import make_url, select, update
 
 from semilayer_pipelines.config.models import Bridge, LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.control.push import PushAction, apply_push, plan_push, plan_removal
@@ -129,6 +129,30 @@ def test_a_table_without_a_primary_key_is_refused_with_what_to_do(tmp_path: Path
 
     with pytest.raises(SchemaMismatch, match=r"no primary key.*primaryKey"):
         lab.push(table="keyless")
+
+
+def test_a_lens_that_another_version_stored_is_unchanged_while_nothing_changed(
+    tmp_path: Path,
+) -> None:
+    lab = Lab.at(tmp_path, rows=5)
+    lab.full()
+    same = config_of(lab, items=lab.lens.config)
+    # The configuration had fewer keys then, so the hash that the version kept of it is another.
+    with lab.project.registry.begin() as db:
+        db.execute(update(tables.lenses).values(config_hash="of an older version"))
+
+    plan = plan_push(lab.project, same, ENV)
+
+    assert [(lens.change, lens.needs) for lens in plan.lenses] == [
+        (PushAction.UNCHANGED, Needs.NOTHING)
+    ]
+    assert plan.drift == ()
+    assert lab.sync().counts.written == 0
+    # And what did change is told alone.
+    other = config_of(lab, items=lab.lens.config.model_copy(update={"guard": 0.5}))
+    (found,) = plan_push(lab.project, other, ENV).lenses
+    assert found.change is PushAction.UPDATED
+    assert [edit.path for edit in found.edits] == [("guard",)]
 
 
 def config_of(lab: Lab, database: str = "source.db", /, **named: LensConfig) -> ProjectConfig:

@@ -14,11 +14,27 @@ from semilayer_pipelines.ingest.texts import texts_of
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.findings import Depth
+from semilayer_pipelines.queries.search import search
+from semilayer_pipelines.registry import changes
+from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, VECTOR
 from tests.lab import Lab
 
-__all__ = ["CHUNKING", "LONG", "chunked", "row_index", "wanted_texts", "wrong"]
+__all__ = [
+    "CHUNKING",
+    "LONG",
+    "ROWS",
+    "change",
+    "chunked",
+    "everything_changed",
+    "finds_whole_rows",
+    "row_index",
+    "wanted_texts",
+    "wrong",
+]
+
+ROWS = 30
 
 CHUNKING = {"size": 32}
 """About a hundred characters: a description of `tests.workload` makes three chunks or more."""
@@ -40,6 +56,31 @@ def chunked(
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'short', description = id WHERE id % ? = 0", (short,))
     return lab
+
+
+def change(lab: Lab, what: str, *ids: int) -> None:
+    at = "updated_at = '2025-05-05 00:00:00'"
+    with lab.source() as db:
+        db.execute(f"UPDATE items SET {what}, {at} WHERE id IN {(*ids, -1)}")
+
+
+def everything_changed(lab: Lab) -> None:
+    """Let long rows be edited, come to fit, get too long, and go."""
+    change(lab, f"description = '{LONG}'", *range(1, ROWS, 4))
+    change(lab, "description = 'fits', name = 'n'", *range(2, ROWS, 4))
+    with lab.project.registry.begin() as db:
+        named = [(str(n), Action.UPSERT) for n in range(1, ROWS + 1)]
+        changes.append(db, lab.lens.id, named, lab.project.clock())
+
+
+def finds_whole_rows(lab: Lab, text: str) -> None:
+    """Search, and check that no row is lacking and each chunk is one of the row beside it."""
+    hits = search(lab.project, "items", text, limit=ROWS)
+    assert len(hits) == ROWS
+    for hit in hits:
+        if hit.chunk is not None:
+            body = str(hit.fields[hit.chunk.field])
+            assert body[hit.chunk.start : hit.chunk.end] == hit.chunk.text
 
 
 def row_index(lab: Lab) -> RowIndex:

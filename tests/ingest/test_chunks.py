@@ -14,31 +14,29 @@ from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.rollback import rollback
 from semilayer_pipelines.errors import EmbeddingRejected
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
-from semilayer_pipelines.ingest.run_job import RunEnd, run_job
+from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.findings import Kind
 from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry import changes, failed_rows, generations
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.generations import Generation
-from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Needs
 from semilayer_pipelines.stores.chunks.store import ChunkedStore
 from semilayer_pipelines.stores.protocol import KEY, Index
-from tests.beside import beside
-from tests.ingest.chunked import CHUNKING, LONG, chunked, row_index, wanted_texts, wrong
-from tests.ingest.test_kill import give_up_on_the_dead
-from tests.ingest.ways import by_incremental, by_rebuild, by_records, by_sync
+from tests.ingest.chunked import (
+    CHUNKING,
+    LONG,
+    ROWS,
+    change,
+    chunked,
+    row_index,
+    wanted_texts,
+    wrong,
+)
+from tests.ingest.ways import WAYS, Way, by_incremental, by_records
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
-from tests.mortal import Died, Life, mortal
-
-ROWS = 30
-WRITES = {name + end for name in ("add", "upsert", "delete") for end in ("", ".done")}
-WAYS = [by_records, by_incremental, by_sync, by_rebuild]
-MODES = [Mode.FULL, Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS]
-
-Way = Callable[[Lab, Sequence[int]], None]
 
 
 @pytest.fixture
@@ -58,12 +56,6 @@ def active(lab: Lab) -> Generation:
 
 def needs(lab: Lab) -> Needs:
     return lab.lens.needs
-
-
-def change(lab: Lab, what: str, *ids: int) -> None:
-    at = "updated_at = '2025-05-05 00:00:00'"
-    with lab.source() as db:
-        db.execute(f"UPDATE items SET {what}, {at} WHERE id IN {(*ids, -1)}")
 
 
 def test_a_full_ingest_cuts_long_rows_and_leaves_the_others_whole(tmp_path: Path) -> None:
@@ -299,93 +291,6 @@ def test_a_row_that_was_set_aside_while_all_were_cut_again_is_cut_when_it_can_be
     assert wrong(lab) == []
 
 
-def job_of(lab: Lab, mode: Mode) -> Job:
-    full = mode is Mode.FULL
-    return lifecycle.request_rebuild(lab.project, ENV, "items") if full else lab.request(mode)
-
-
-def everything_changed(lab: Lab) -> None:
-    """Let long rows be edited, come to fit, get too long, and go."""
-    change(lab, f"description = '{LONG}'", *range(1, ROWS, 4))
-    change(lab, "description = 'fits', name = 'n'", *range(2, ROWS, 4))
-    with lab.project.registry.begin() as db:
-        named = [(str(n), Action.UPSERT) for n in range(1, ROWS + 1)]
-        changes.append(db, lab.lens.id, named, lab.project.clock())
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_run_that_dies_at_any_step_of_the_store_is_done_again_and_all_is_well(
-    tmp_path: Path, mode: Mode
-) -> None:
-    lab = chunked(tmp_path, ROWS)
-    lab.full()
-    deaths, at = 0, 0
-    while True:
-        everything_changed(lab)
-        done = False
-        at += 1 + at // 6
-        steps = 0
-
-        def step(what: str, life: Life, at: int = at) -> None:
-            nonlocal steps
-            steps += what.startswith("index.") and what.partition(".")[2] in WRITES
-            if steps == at:
-                life.die()
-
-        try:
-            run_job(mortal(lab.project, Life(step)), job_of(lab, mode).id)
-            done = True
-        except Died:
-            deaths += 1
-        for key, text in wanted_texts(lab).sample(5, seed=at).select(KEY, "_text").iter_rows():
-            hits = search(lab.project, "items", text, limit=ROWS)
-            assert key in {hit.id for hit in hits}, "no row may be lost to a search"
-        give_up_on_the_dead(lab)
-        by_sync(lab, [])
-        by_sync(lab, [])
-        assert wrong(lab, closely=done) == [], f"after {at} steps"
-        if done:
-            break
-        with lab.source() as db:
-            db.execute("UPDATE items SET description = description || ' a', name = 'o' || id")
-        by_sync(lab, [])
-    assert deaths >= 4
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_paused_run_goes_on_and_all_is_well(lab: Lab, mode: Mode) -> None:
-    everything_changed(lab)
-    job = job_of(lab, mode)
-
-    def pause(_: object) -> None:
-        lifecycle.pause(lab.project, ENV, "items")
-
-    done = run_job(mortal(lab.project, Life(lambda *_: None), page_rows=10), job.id, report=pause)
-
-    lifecycle.resume(lab.project, ENV, "items")
-    if done.ended is RunEnd.PAUSED:
-        lab.run(job)
-    by_sync(lab, [])
-    assert wrong(lab) == []
-
-
-def test_a_rebuild_catches_up_with_long_rows_that_change_meanwhile(lab: Lab) -> None:
-    once: list[str] = []
-
-    def during(texts: Sequence[str]) -> None:
-        if not once:
-            once.append("")
-            change(lab, f"description = '{LONG}'", 1, 2)
-            by_records(lab, [1, 2])
-
-    lab.push(embedding={"provider": "hash", "model": "another"}, chunking=CHUNKING)
-    job = lifecycle.request_rebuild(lab.project, ENV, "items")
-    run_job(Meddled.of(lab.project, during), job.id)
-
-    assert once
-    assert wrong(lab) == []
-
-
 def test_going_back_to_an_older_index_brings_its_chunks_along(lab: Lab) -> None:
     lab.full()
     change(lab, f"description = '{LONG}'", 1)
@@ -395,24 +300,6 @@ def test_going_back_to_an_older_index_brings_its_chunks_along(lab: Lab) -> None:
     lab.run(back.sync)
 
     assert active(lab).number == 1
-    assert wrong(lab) == []
-
-
-def test_readers_miss_no_row_and_see_no_chunk_of_an_older_version(lab: Lab) -> None:
-    [text] = wanted_texts(lab).filter(pl.col(KEY) == "1").tail(1)["_text"]
-
-    def read() -> None:
-        hits = search(lab.project, "items", text, limit=ROWS)
-        assert len(hits) == ROWS
-        for hit in hits:
-            if hit.chunk is not None:
-                body = str(hit.fields[hit.chunk.field])
-                assert body[hit.chunk.start : hit.chunk.end] == hit.chunk.text
-
-    with beside(read):
-        for turn in range(6):
-            change(lab, f"description = '{turn} {LONG}'", *range(1, ROWS, 2))
-            lab.sync()
     assert wrong(lab) == []
 
 

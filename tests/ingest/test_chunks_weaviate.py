@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -14,15 +15,23 @@ from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.protocol import KEY
 from tests.beside import beside
-from tests.ingest.chunked import CHUNKING, LONG, chunked, row_index, wanted_texts, wrong
+from tests.ingest.chunked import (
+    CHUNKING,
+    LONG,
+    ROWS,
+    change,
+    chunked,
+    everything_changed,
+    finds_whole_rows,
+    row_index,
+    wanted_texts,
+    wrong,
+)
 from tests.ingest.conftest import needs_the_double
-from tests.ingest.test_chunks import WAYS, Way, change, everything_changed
-from tests.ingest.ways import by_sync
+from tests.ingest.ways import WAYS, Way, by_sync
 from tests.lab import ENV, Lab
 from tests.weaviate_double.server import Double
 from tests.workload import FIELDS
-
-ROWS = 30
 
 
 @pytest.fixture
@@ -62,15 +71,7 @@ def test_a_changed_setting_cuts_all_long_rows_again(lab: Lab) -> None:
 def test_readers_miss_no_row_and_see_no_chunk_of_an_older_version(lab: Lab) -> None:
     [text] = wanted_texts(lab).filter(pl.col(KEY) == "1").tail(1)["_text"]
 
-    def read() -> None:
-        hits = search(lab.project, "items", text, limit=ROWS)
-        assert len(hits) == ROWS
-        for hit in hits:
-            if hit.chunk is not None:
-                body = str(hit.fields[hit.chunk.field])
-                assert body[hit.chunk.start : hit.chunk.end] == hit.chunk.text
-
-    with beside(read):
+    with beside(partial(finds_whole_rows, lab, text)):
         for turn in range(4):
             change(lab, f"description = '{turn} {LONG}'", *range(1, ROWS, 2))
             lab.sync()

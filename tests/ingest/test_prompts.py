@@ -29,6 +29,8 @@ from tests.workload import FIELDS
 ROWS = 12
 SIDES = {"query": "search the index: ", "document": "rows: "}
 TEXTED = {"name": {"type": "text", "searchable": True}}
+WHOLE = "off"
+"""The tiny model reads 24 tokens, and names behind a prompt have more: here they are not cut."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +45,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lab_of(folder: Path, model: Path, **prompts: str) -> Lab:
-    return Lab.at(folder, rows=ROWS, fields=TEXTED, embedding=embedding(model, **prompts))
+    return Lab.at(
+        folder, rows=ROWS, fields=TEXTED, chunking=WHOLE, embedding=embedding(model, **prompts)
+    )
 
 
 def embedding(model: Path, **prompts: str) -> dict[str, object]:
@@ -58,7 +62,7 @@ def old_lab(folder: Path, model: Path) -> Lab:
     config["embedding"] = {"model": str(model)}
     with lab.project.registry.begin() as db:
         db.execute(update(tables.generations).values(config=config))
-    lab.push(fields=TEXTED, embedding=embedding(model))
+    lab.push(fields=TEXTED, chunking=WHOLE, embedding=embedding(model))
     return lab
 
 
@@ -114,6 +118,7 @@ def pushed(lab: Lab, lens_embedding: dict[str, object]) -> LensPush:
                     "table": "items",
                     "embedding": lens_embedding,
                     "fields": TEXTED,
+                    "chunking": WHOLE,
                 }
             },
         }
@@ -182,7 +187,7 @@ def test_who_wants_no_prompt_says_so_and_hears_no_more_of_it(tmp_path: Path, mod
     lab = old_lab(tmp_path, model)
 
     told = pushed(lab, embedding(model, passage="", query=""))
-    lab.push(fields=TEXTED, embedding=embedding(model, passage="", query=""))
+    lab.push(fields=TEXTED, chunking=WHOLE, embedding=embedding(model, passage="", query=""))
 
     assert told.needs is Needs.NOTHING
     assert status_of(lab.project, ENV, None).lenses[0].advice is None
@@ -195,7 +200,7 @@ def test_another_passage_prompt_needs_a_rebuild_and_the_old_one_serves_until_the
     lab = lab_of(tmp_path, model)
     lab.full()
 
-    lab.push(fields=TEXTED, embedding=embedding(model, passage="north "))
+    lab.push(fields=TEXTED, chunking=WHOLE, embedding=embedding(model, passage="north "))
 
     assert lab.lens.needs is Needs.REBUILD
     with lab.source() as db:
@@ -213,7 +218,7 @@ def test_the_same_prompt_written_down_changes_nothing(tmp_path: Path, model: Pat
     lab = lab_of(tmp_path, model)
     lab.full()
 
-    lab.push(fields=TEXTED, embedding=embedding(model, passage="rows: "))
+    lab.push(fields=TEXTED, chunking=WHOLE, embedding=embedding(model, passage="rows: "))
 
     assert lab.lens.needs is Needs.NOTHING
     assert lab.sync().counts.embedded == 0
@@ -224,7 +229,7 @@ def test_another_query_prompt_takes_effect_with_the_push(tmp_path: Path, model: 
     lab.full()
     before = score(lab, "the search index")
 
-    lab.push(fields=TEXTED, embedding=embedding(model, query=""))
+    lab.push(fields=TEXTED, chunking=WHOLE, embedding=embedding(model, query=""))
 
     assert lab.lens.needs is Needs.NOTHING
     wanted = nearest(lab, model, "encode_document", "encode")
@@ -237,7 +242,7 @@ def test_vectors_of_another_passage_prompt_are_not_taken_over(tmp_path: Path, mo
     lab.full()
 
     same = lab.full()
-    lab.push(fields=TEXTED, embedding=embedding(model, passage="east "))
+    lab.push(fields=TEXTED, chunking=WHOLE, embedding=embedding(model, passage="east "))
     other = lab.full()
 
     assert (same.counts.reused, same.counts.embedded) == (ROWS, 0)
@@ -250,7 +255,7 @@ def test_a_lens_with_fields_that_changed_keeps_the_prompt_of_its_index(
     lab = old_lab(tmp_path, model)
     more = FIELDS | TEXTED
 
-    lab.push(fields=more, embedding=embedding(model))
+    lab.push(fields=more, chunking=WHOLE, embedding=embedding(model))
 
     assert lab.lens.needs is Needs.REBUILD
     assert lab.run(lab.request(Mode.SMART_SYNC)).counts.embedded == 0

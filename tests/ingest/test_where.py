@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,12 @@ from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs
 from semilayer_pipelines.stores.protocol import KEY
 from tests.ingest.blog import FIELDS, Blog
-from tests.ingest.ways import by_incremental, by_rebuild, by_records, by_sync
-from tests.lab import ENV, Lab
+from tests.ingest.ways import WAYS, Way
+from tests.lab import ENV
 from tests.sources import SourceDatabase
 
 ROWS = 30
 PUBLISHED = [n for n in range(ROWS) if n % 3 == 0]
-WAYS = [by_records, by_incremental, by_sync, by_rebuild]
-Way = Callable[[Lab, list[int]], None]
 
 
 @pytest.fixture

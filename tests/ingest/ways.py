@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import Lab
 
-__all__ = ["by_incremental", "by_rebuild", "by_records", "by_sync"]
+__all__ = ["WAYS", "Way", "by_incremental", "by_rebuild", "by_records", "by_sync"]
+
+Way = Callable[[Lab, Sequence[int]], None]
 
 
 def by_records(lab: Lab, ids: Sequence[int]) -> None:
@@ -33,3 +35,6 @@ def by_sync(lab: Lab, ids: Sequence[int]) -> None:
 def by_rebuild(lab: Lab, ids: Sequence[int]) -> None:
     """Build the index again."""
     lab.full()
+
+
+WAYS: tuple[Way, ...] = (by_records, by_incremental, by_sync, by_rebuild)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from numpy.typing import NDArray
 
@@ -14,11 +15,15 @@ from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.embedders.local import cross_encoder
 from semilayer_pipelines.errors import ModelUnavailable
 from semilayer_pipelines.queries.rerank import MAX_RERANKED_CHARACTERS, RERANKED_HITS, Reranking
-from semilayer_pipelines.queries.search import Hit, search
+from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.lenses import Needs
+from semilayer_pipelines.stores.chunks.protocol import CHUNK
+from semilayer_pipelines.stores.chunks.search import CHUNK_TYPE
+from semilayer_pipelines.stores.protocol import KEY, SCORE
 from tests.embedders.tiny_model import save_tiny_model
 from tests.embedders.tiny_reranker import save_tiny_reranker, scores_of
+from tests.ingest.chunked import CHUNKING, LONG, chunked
 from tests.lab import Lab
 
 TEXTED = {
@@ -59,46 +64,94 @@ def fields(**more: object) -> dict[str, FieldConfig]:
     }
 
 
+def found(*rows: Mapping[str, object]) -> pl.DataFrame:
+    """Return what a search found: these rows, the best first, each by its position for a key."""
+    schema = {
+        KEY: pl.String(),
+        SCORE: pl.Float32(),
+        "title": pl.String(),
+        "price": pl.Float64(),
+        "tags": pl.List(pl.String),
+        "stock": pl.Float64(),
+        CHUNK: CHUNK_TYPE,
+    }
+    told = [{KEY: str(at), SCORE: 1 - at / 100, **row} for at, row in enumerate(rows)]
+    return pl.DataFrame(told, schema=schema)
+
+
 def test_a_row_is_read_as_its_searchable_fields_each_on_a_line_and_once() -> None:
     length = Length()
-    hits = [
-        Hit("1", 0.9, {"title": "a", "price": 3.0, "tags": ["x", "y"], "stock": 5.0}),
-        Hit("2", 0.8, {"title": None, "price": 1.0, "tags": [], "stock": None}),
-        Hit("3", 0.7, {"title": "b" * 20_000, "price": None, "tags": None, "stock": 0.5}),
-    ]
+    rows = found(
+        {"title": "a", "price": 3.0, "tags": ["x", "y"], "stock": 5.0},
+        {"title": None, "price": 1.0, "tags": [], "stock": None},
+        {"title": "b" * 20_000, "price": None, "tags": None, "stock": 0.5},
+    )
 
-    found = Reranking(length, fields()).ranked("q", hits, 2)
+    best = Reranking(length, fields()).ranked("q", rows, 2)
 
     assert length.read == ["a\nx, y\n5", "", "b" * MAX_RERANKED_CHARACTERS]
-    assert [(hit.id, hit.score) for hit in found] == [("3", MAX_RERANKED_CHARACTERS), ("1", 8)]
+    assert best.select(KEY, SCORE).rows() == [("2", MAX_RERANKED_CHARACTERS), ("0", 8)]
+
+
+def test_a_row_that_was_cut_is_read_as_its_short_fields_and_the_chunk_that_was_found() -> None:
+    length = Length()
+    chunk = {"text": "what was found", "field": "title", "start": 9_000, "end": 9_014, "score": 0.5}
+    of_title = {"title": "t" * 20_000, "tags": ["x"], "stock": 5.0, CHUNK: chunk}
+    of_tags = of_title | {"title": "a title", "tags": ["x" * 300], CHUNK: chunk | {"field": "tags"}}
+    other_long = of_title | {"tags": ["y" * 300]}
+    short = of_title | {"title": "short"}  # cut by a small size
+
+    Reranking(length, fields()).ranked("q", found(of_title, of_tags, other_long, short), 4)
+
+    assert length.read == [
+        "x\n5\nwhat was found",
+        "a title\n5\nwhat was found",
+        "5\nwhat was found",
+        "x\n5\nwhat was found",
+    ]
 
 
 def test_fifty_are_read_however_many_are_asked_for() -> None:
     length = Length()
-    hits = [Hit(str(n), 1 - n / 100, {"title": "x" * n}) for n in range(80)]
+    rows = found(*({"title": "x" * n} for n in range(80)))
     second = Reranking(length, fields())
 
     assert [second.candidates(limit) for limit in (1, 10, 50, 80)] == [50, 50, 50, 80]
-    found = second.ranked("q", hits, 80)
+    best = second.ranked("q", rows, 80)
 
     assert len(length.read) == RERANKED_HITS == 50
-    assert [hit.id for hit in found] == [str(n) for n in reversed(range(50))]
+    assert best[KEY].to_list() == [str(n) for n in reversed(range(50))]
 
 
 def test_hits_that_score_alike_stay_in_the_order_of_the_search() -> None:
-    hits = [Hit(name, 0.5, {"title": "same"}) for name in "abcd"]
+    rows = found(*[{"title": "same"}] * 4)
 
-    found = Reranking(Length(), fields()).ranked("q", hits, 4)
-
-    assert [hit.id for hit in found] == list("abcd")
+    assert Reranking(Length(), fields()).ranked("q", rows, 4)[KEY].to_list() == list("0123")
 
 
 def test_without_a_reranker_hits_are_as_the_search_found_them() -> None:
-    hits = [Hit(str(n), 1 - n / 100, {"title": "x" * n}) for n in range(80)]
+    rows = found(*({"title": "x" * n} for n in range(80)))
     none = Reranking(None, fields())
 
     assert none.candidates(7) == 7
-    assert none.ranked("q", hits, 7) == hits[:7]
+    assert none.ranked("q", rows, 7).equals(rows.head(7))
+
+
+def test_a_long_row_is_judged_by_the_chunk_that_was_found(tmp_path: Path, folder: Path) -> None:
+    lab = chunked(tmp_path, 3)
+    with lab.source() as db:
+        db.execute("UPDATE items SET description = ? WHERE id = 1", (LONG,))
+    lab.full()
+    plain = search(lab.project, "items", "sentence 11", limit=50)
+
+    lab.push(chunking=CHUNKING, rerank=str(folder))
+
+    hits = search(lab.project, "items", "sentence 11", limit=50)
+    assert [hit.chunk for hit in hits if hit.id == "1"] == [h.chunk for h in plain if h.id == "1"]
+    [hit] = [hit for hit in hits if hit.id == "1"]
+    assert hit.chunk is not None
+    text = f"{hit.fields['name']}\n{hit.chunk.text}"
+    assert hit.score == pytest.approx(scores_of(folder, "sentence 11", [text])[0], abs=1e-5)
 
 
 def test_a_lens_with_a_reranker_answers_in_its_order_from_the_push_on(

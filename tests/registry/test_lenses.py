@@ -39,7 +39,6 @@ def test_a_new_lens_is_paused(registry: Registry) -> None:
         env="test",
         name="items",
         config=config,
-        config_hash=lenses.config_hash(config),
         status=LensStatus.PAUSED,
         needs=Needs.REBUILD,
         error=None,

@@ -20,7 +20,7 @@ from semilayer_pipelines.stores.chunks.versions import (
 )
 from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, Index
 
-__all__ = ["Digests", "chunks_of", "keys_of", "whole_hashes"]
+__all__ = ["Digests", "keys_of", "stored_chunks", "whole_hashes"]
 
 _PROBED = (0, 1)
 """Chunks that are asked how many there are: one of them may be lost."""
@@ -43,7 +43,7 @@ def keys_of(chunks: Index, rows: pl.DataFrame, *, beyond: int = 0) -> pl.DataFra
     return _at(lengths, [list(range(n + beyond)) for n in lengths[OF].to_list()])
 
 
-def chunks_of(
+def stored_chunks(
     chunks: Index, rows: pl.DataFrame, *, vectors: bool, also: Sequence[str] = ()
 ) -> pl.DataFrame:
     """Return what is stored of the chunks of rows (KEY, VERSION), in no order.
@@ -60,7 +60,7 @@ def whole_hashes(chunks: Index, objects: pl.DataFrame) -> pl.DataFrame:
     if not objects.height:
         return objects
     named = objects.with_columns(versions(objects))
-    of_rows = chunks_of(chunks, named, vectors=False)
+    of_rows = stored_chunks(chunks, named, vectors=False)
     if not of_rows.height:
         return objects
     digests = (

@@ -19,7 +19,7 @@ from functools import partial
 import polars as pl
 
 from semilayer_pipelines.errors import NotFound, ObjectsRejected
-from semilayer_pipelines.stores.chunks.held import Digests, chunks_of, keys_of, whole_hashes
+from semilayer_pipelines.stores.chunks.held import Digests, keys_of, stored_chunks, whole_hashes
 from semilayer_pipelines.stores.chunks.objects import in_two
 from semilayer_pipelines.stores.chunks.protocol import CHUNKS, END, FIELD, ORDINAL, START
 from semilayer_pipelines.stores.chunks.search import nearest_rows, with_no_chunk
@@ -242,7 +242,7 @@ class ChunkedIndex:
         if self._chunks is None:
             return rows.select(columns)
         named = rows.select(KEY, versions(rows))
-        pieces = chunks_of(self._chunks, named, vectors=vectors)
+        pieces = stored_chunks(self._chunks, named, vectors=vectors)
         return pl.concat([rows.select(columns), pieces.select(columns)])
 
     def chunks_of(self, key: str) -> pl.DataFrame:
@@ -259,7 +259,7 @@ class ChunkedIndex:
         )
         if self._chunks is None:
             return empty
-        found = chunks_of(self._chunks, self._versions([key]), vectors=False, also=place)
+        found = stored_chunks(self._chunks, self._versions([key]), vectors=False, also=place)
         return found.select(empty.columns).sort(ORDINAL)
 
     def get(self, key: str) -> dict[str, object] | None:
