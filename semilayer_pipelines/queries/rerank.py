@@ -26,6 +26,20 @@ MAX_RERANKED_CHARACTERS = 8_000
 """Of a row's text; a model reads 512 tokens of question and text, as a rule."""
 
 
+class Part(Protocol):
+    """A part of a row's field, as far as it is read again."""
+
+    @property
+    def field(self) -> str:
+        """The field that was cut."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The characters that were found."""
+        ...
+
+
 class Found(Protocol):
     """A hit, as far as it is read again: a frozen dataclass with at least these."""
 
@@ -37,6 +51,11 @@ class Found(Protocol):
     @property
     def fields(self) -> Mapping[str, object]:
         """The mapped fields."""
+        ...
+
+    @property
+    def chunk(self) -> Part | None:
+        """The part of a long row that was found, `None` for a row that was not cut."""
         ...
 
 
@@ -70,8 +89,14 @@ class Reranking:
         return sorted(scored, key=lambda hit: hit.score, reverse=True)[:limit]
 
     def _text(self, hit: Found) -> str:
-        """Return the hit's searchable fields, a line each, as they are embedded; no weights."""
-        lines = (_written(hit.fields.get(name)) for name in self._read)
+        """Return the hit's searchable fields, a line each, as they are embedded; no weights.
+
+        Of a field that was cut it is the part that was found: its beginning may say nothing of it.
+        """
+        values = dict(hit.fields)
+        if (part := hit.chunk) is not None:
+            values[part.field] = part.text
+        lines = (_written(values.get(name)) for name in self._read)
         return "\n".join(line for line in lines if line)[:MAX_RERANKED_CHARACTERS]
 
 

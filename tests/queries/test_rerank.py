@@ -14,7 +14,7 @@ from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.embedders.local import cross_encoder
 from semilayer_pipelines.errors import ModelUnavailable
 from semilayer_pipelines.queries.rerank import MAX_RERANKED_CHARACTERS, RERANKED_HITS, Reranking
-from semilayer_pipelines.queries.search import Hit, search
+from semilayer_pipelines.queries.search import Chunk, Hit, search
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.lenses import Needs
 from tests.embedders.tiny_model import save_tiny_model
@@ -71,6 +71,17 @@ def test_a_row_is_read_as_its_searchable_fields_each_on_a_line_and_once() -> Non
 
     assert length.read == ["a\nx, y\n5", "", "b" * MAX_RERANKED_CHARACTERS]
     assert [(hit.id, hit.score) for hit in found] == [("3", MAX_RERANKED_CHARACTERS), ("1", 8)]
+
+
+def test_a_row_that_was_cut_is_read_at_the_chunk_that_was_found() -> None:
+    length = Length()
+    part = Chunk(text="the end", field="title", start=19_993, end=20_000, score=0.7)
+    row = {"title": "b" * 19_993 + "the end", "tags": ["x"], "price": 1.0, "stock": 5.0}
+
+    [hit] = Reranking(length, fields()).ranked("q", [Hit("1", 0.7, row, chunk=part)], 1)
+
+    assert length.read == ["the end\nx\n5"]
+    assert (hit.fields, hit.chunk) == (row, part)
 
 
 def test_fifty_are_read_however_many_are_asked_for() -> None:
