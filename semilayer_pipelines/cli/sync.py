@@ -76,7 +76,8 @@ def sync(
 
 def _lines(lens: str, found: DryRun, confirmed: bool) -> list[str]:
     audit, takes = found.audit, found.embedding
-    lines = [f"{lens}: {audit.rows:,} rows compared with {audit.objects:,} vectors; not written:"]
+    compared = f"{audit.rows:,} rows compared with {audit.objects:,} that are indexed"
+    lines = [f"{lens}: {compared}; not written:"]
     lines += found_lines(audit, _WORDS) or ["  nothing: the index is in sync"]
     lines += [f"  {problem}" for problem in audit.problems]
     lines.append(

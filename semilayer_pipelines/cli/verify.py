@@ -193,7 +193,7 @@ def _lines(result: _Result) -> list[str]:
     assert result.audit is not None
     found = result.audit
     verdict = "in sync" if found.in_line else "OUT OF SYNC"
-    counts = f"{found.rows:,} rows, {found.objects:,} vectors, {found.seconds:.1f} s"
+    counts = f"{found.rows:,} rows, {found.objects:,} indexed, {found.seconds:.1f} s"
     lines = [
         f"{result.lens}: {verdict} ({counts})",
         *(f"  {problem}" for problem in found.problems),

@@ -63,8 +63,8 @@ STORE_WATCH = "store_watch"
 """The sensor that notices restarts of stores."""
 
 CHECKS = {
-    "rows_match_source": "As many vectors as the source has rows; rows that are set aside or whose "
-    "changes wait may be the difference.",
+    "rows_match_source": "As many rows are indexed as the source has; rows that are set aside or "
+    "whose changes wait may be the difference.",
     "no_failed_rows": "No row is set aside.",
     "fresh": "The last walks are no older than two of their intervals.",
     "sample_matches_source": "Some rows, compared hash for hash.",

@@ -108,7 +108,7 @@ def _rows(opened: OpenLens, index: Index | None) -> Verdict:
         textless = _textless(db, opened.lens)
     hidden = opened.bridge.hides_rows(opened.selection.table)
     source, indexed = opened.bridge.count(opened.selection), index.count() if index else 0
-    told = f"{indexed:,} vectors for {source:,} rows"
+    told = f"{indexed:,} rows are indexed, {source:,} are in the source"
     if source != indexed and allowed:
         told += f"; {allowed:,} rows are set aside or have changes that wait"
     if source != indexed and textless:

@@ -43,7 +43,7 @@ def test_a_search_is_an_error_with_a_cure_that_works(served: Folder, harm: Harm)
     assert "lens 'items'" in found.output
     assert "`semilayer verify --heal`" in found.output
     assert verified.exit_code == 3
-    assert "items: OUT OF SYNC (200 rows, 0 vectors" in verified.stdout
+    assert "items: OUT OF SYNC (200 rows, 0 indexed" in verified.stdout
 
     # and so do the others that would tell of a row, or of what a sync would do
     for asked in (("explain", "items", "7"), ("sync", "items", "--dry-run")):

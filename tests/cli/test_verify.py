@@ -37,7 +37,7 @@ def test_an_index_in_line_ends_with_0(served: Folder) -> None:
     done = served.run("verify")
 
     assert done.exit_code == 0
-    assert "items: in sync (200 rows, 200 vectors" in done.stdout
+    assert "items: in sync (200 rows, 200 indexed" in done.stdout
 
 
 def test_one_out_of_line_ends_with_3_and_names_the_rows(served: Folder) -> None:
@@ -73,7 +73,7 @@ def test_rows_without_a_key_are_counted_and_are_in_line(tmp_path: Path) -> None:
 
     # then
     assert done.exit_code == 0
-    assert "items: in sync (10 rows, 10 vectors" in done.stdout
+    assert "items: in sync (10 rows, 10 indexed" in done.stdout
     assert done.stdout.splitlines()[1].split() == (
         ["no", "key:", "rows", "with", "NULL", "in", "it", "are", "left", "out", "6"]
     )

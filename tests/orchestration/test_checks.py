@@ -83,7 +83,7 @@ def test_rows_without_a_key_are_told_and_fail_nothing(make_lab: MakeLab) -> None
     assert failing(found) == set()
     assert found[Check.ROWS].numbers["rows_without_key"] == 2
     assert found[Check.ROWS].told == (
-        "20 vectors for 20 rows; 2 rows have no key and are left out."
+        "20 rows are indexed, 20 are in the source; 2 rows have no key and are left out."
     )
 
 

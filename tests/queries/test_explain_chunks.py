@@ -10,10 +10,12 @@ import pytest
 from semilayer_pipelines.cli.status_document import status_of
 from semilayer_pipelines.queries.dry_run import dry_run
 from semilayer_pipelines.queries.explain import explain
+from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.stores.chunks.store import ChunkedStore
 from semilayer_pipelines.stores.protocol import KEY
-from tests.ingest.chunked import LONG, chunked, row_index, wanted_texts
+from tests.ingest.chunked import CHUNKING, LONG, chunked, row_index, wanted_texts
 from tests.lab import ENV, Lab
+from tests.workload import FIELDS
 
 ROWS = 12
 
@@ -25,6 +27,36 @@ def lab(tmp_path: Path) -> Lab:
         db.execute("UPDATE items SET description = ? WHERE id = 1", (LONG,))
     lab.full()
     return lab
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ({"type": "text", "array": True}, ", ".join(f"tag {n} of many" for n in range(40))),
+        ({"type": "number", "array": True}, ", ".join(str(n) for n in range(100, 160))),
+        ({"type": "json"}, '["' + '","'.join(f"tag {n} of many" for n in range(40)) + '"]'),
+    ],
+)
+def test_a_hit_tells_the_chunk_of_a_field_that_is_no_plain_text_as_it_was_embedded(
+    tmp_path: Path, field: dict[str, object], text: str
+) -> None:
+    parts = {"type": "split", "separator": ", "}
+    transform = [parts] if field.get("array") else []
+    cut = field | {"searchable": True, "transform": transform}
+    lens = FIELDS | {"name": {"type": "text"}, "description": cut}
+    lab = Lab.at(tmp_path, rows=3, fields=lens, chunking=CHUNKING)
+    with lab.source() as db:
+        db.execute("UPDATE items SET description = ?", (text,))
+    lab.full()
+
+    hits = search(lab.project, "items", text, limit=3)
+
+    chunks = [hit.chunk for hit in hits]
+    assert len(chunks) == 3
+    for chunk in chunks:
+        assert chunk is not None
+        assert chunk.field == "description"
+        assert chunk.text == text[chunk.start : chunk.end] != ""
 
 
 def test_a_row_is_told_with_its_chunks_and_where_they_are(lab: Lab) -> None:

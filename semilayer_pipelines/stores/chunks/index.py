@@ -94,10 +94,16 @@ class ChunkedIndex:
     def lock(self) -> Iterator[None]:
         """Hold the write locks of both indexes; `RuntimeError` when nested."""
         with self._main.lock(), ExitStack() as held:
+            if self._chunks is None:
+                # Another process may have cut the first row before this one had the lock.
+                self._chunks = self._find()
             self._held = held
-            if self._chunks is not None:
-                self._enter(self._chunks)
-            yield
+            try:
+                if self._chunks is not None:
+                    self._enter(self._chunks)
+                yield
+            finally:
+                self._held = None
 
     def _enter(self, chunks: Index) -> None:
         assert self._held is not None
@@ -277,8 +283,8 @@ class ChunkedIndex:
     ) -> pl.DataFrame:
         """Return the nearest rows: KEY, SCORE (cosine similarity), the fields and CHUNK.
 
-        A row that was cut is as near as its nearest chunk, which CHUNK tells: `text`, the `field`
-        that was cut, `start` and `end` in its characters, and `score`.
+        A row that was cut is as near as its nearest chunk, which CHUNK tells: the `field` that was
+        cut, `start` and `end` in the characters of its plain text, and `score`.
         """
         if self._chunks is None:
             return with_no_chunk(self._main.search(vector, limit=limit, where=where))

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 CHUNKS = "_chunks"  # List of Struct, see `chunks_type`; in frames that are written
-CHUNK = "_chunk"  # Struct of text, field, start, end, score; in what a search finds, null if whole
+CHUNK = "_chunk"  # Struct of field, start, end, score; in what a search finds, null if whole
 
 OF = "_of"  # Int64: how many chunks the row has
 FIELD = "_field"  # String: the mapped field that was cut

@@ -27,7 +27,6 @@ __all__ = ["CHUNK_TYPE", "nearest_rows", "with_no_chunk"]
 
 CHUNK_TYPE = pl.Struct(
     {
-        "text": pl.String(),
         "field": pl.String(),
         "start": pl.Int64(),
         "end": pl.Int64(),
@@ -142,13 +141,24 @@ class _Search:
 
     def _enough(self, own: pl.DataFrame, near: pl.DataFrame) -> bool:
         best = (
-            pl.concat([own.select(KEY, SCORE), near.select(KEY, SCORE)])
+            pl.concat([own.select(KEY, SCORE), self._matching(near).select(KEY, SCORE)])
             .group_by(KEY)
             .agg(pl.col(SCORE).max())
             .sort(SCORE, descending=True)
         )
         worst = near.select(pl.col(SCORE).min()).item()
         return best.height >= self.limit and bool(best[SCORE][self.limit - 1] >= worst)
+
+    def _matching(self, near: pl.DataFrame) -> pl.DataFrame:
+        """Return the chunks of rows for which those conditions hold that no chunk was asked."""
+        checked = checked_on_rows(self.where, self.main.schema)
+        if not checked:
+            return near
+        fields = list({each.field for each in checked})
+        rows = self.main.fetch(
+            near[KEY].drop_nulls().unique().to_list(), vectors=False, also=fields
+        )
+        return near.join(holding(rows, checked, self.main.schema), on=KEY, how="semi")
 
     def _first(self, own: pl.DataFrame, now: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
         """Return the first chunks of rows that only their own vectors found, with their scores."""
@@ -168,7 +178,6 @@ class _Search:
         rows = holding(rows, checked_on_rows(self.where, self.main.schema), self.main.schema)
         told = [
             {
-                "text": str(row[row[FIELD]] or "")[row[START] : row[END]],
                 "field": row[FIELD],
                 "start": row[START],
                 "end": row[END],

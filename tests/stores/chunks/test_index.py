@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -78,7 +79,6 @@ def test_a_search_finds_a_row_by_any_of_its_chunks_and_tells_which(index: Chunke
     assert hit[KEY] == "2"
     assert hit[SCORE] == pytest.approx(1, abs=1e-5)
     assert hit[CHUNK] == {
-        "text": body_of("three"),
         "field": "body",
         "start": 200,
         "end": 300,
@@ -91,7 +91,7 @@ def test_a_search_finds_a_row_by_any_of_its_chunks_and_tells_which(index: Chunke
     assert sorted(everything[KEY]) == ["1", "2", "3"]
     told = dict(everything.select(KEY, CHUNK).iter_rows())
     assert told["1"] is None
-    assert all(told[key]["text"] for key in ("2", "3"))
+    assert all(told[key]["end"] for key in ("2", "3"))
 
 
 def test_a_row_of_many_near_chunks_leaves_room_for_others(index: ChunkedIndex) -> None:
@@ -210,6 +210,43 @@ def test_conditions_hold_of_rows_that_were_cut(index: ChunkedIndex) -> None:
     assert asked("tags", Operator.EQ, "web") == ["1", "2"]
     assert asked("tags", Operator.NIN, ("web", "none")) == ["3"]
     assert asked("size", Operator.GT, 5) == ["1", "3"]
+
+
+def test_chunks_of_rows_that_fail_a_condition_on_their_text_hide_no_others(
+    index: ChunkedIndex,
+) -> None:
+    failing = {str(n): ("a first", "target", "target") for n in range(1, 8)}
+    written(index, rows(failing | {"8": ("z first", "target"), "9": ("z near", "z other")}))
+
+    [hit] = found(index, "target", 1, Condition("body", Operator.GT, "y")).iter_rows(named=True)
+
+    assert (hit[KEY], hit[CHUNK]["start"]) == ("8", 100)
+    assert hit[SCORE] == pytest.approx(1, abs=1e-5)
+
+
+def test_a_writer_learns_under_the_lock_that_another_cut_the_first_row(
+    store: ChunkedStore, index: ChunkedIndex
+) -> None:
+    written(index, rows({"1": "short"}))
+    written(store.open(index.name), rows({"2": ("one", "two")}))
+
+    with index.lock():
+        index.delete(["2"])
+
+    assert chunks(store).count() == 0
+
+
+def test_reading_after_a_write_takes_no_lock(store: ChunkedStore, index: ChunkedIndex) -> None:
+    written(index, rows({"1": "short"}))
+    other = store.open(index.name)
+    written(other, rows({"2": ("one", "two")}))
+
+    assert {key for key, _, _ in scanned(index)} == {"1", "2"}
+
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(written, other, rows({"2": ("three", "four")})).result(timeout=20)
+    written(index, rows({"2": "short"}))
+    assert chunks(store).count() == 0
 
 
 @pytest.mark.parametrize("place", ["weaviate"], indirect=True)
