@@ -21,7 +21,6 @@ from semilayer_pipelines.chunking.split import Splitter, splitter
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.embedders import BuiltWith, open_embedder
-from semilayer_pipelines.embedders.local.reading import reading_of
 from semilayer_pipelines.mapping.plan import TEXT
 
 __all__ = ["run"]
@@ -77,7 +76,7 @@ def _splitter(*, fast: bool) -> Splitter:
 
 
 def _tokenizer() -> Tokenizer:
-    reading = reading_of(EmbeddingConfig())
+    reading = open_embedder(EmbeddingConfig(), environ={}).reading()
     assert reading is not None
     return reading.tokenizer
 

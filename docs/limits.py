@@ -117,6 +117,7 @@ SECTIONS = {
         "embedders.ANSWER_S",
         "embedders.MAX_LATE",
         "ingest.SUSPECT_ROWS",
+        "embedders.MAX_READING_BYTES",
         "embedder_service.MAX_TEXTS",
     ],
     "Stores": [

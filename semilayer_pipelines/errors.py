@@ -29,6 +29,7 @@ __all__ = [
     "NotFound",
     "ObjectsRejected",
     "Overtaken",
+    "ReadingUnknown",
     "Refused",
     "RegistryUnavailable",
     "SchemaMismatch",
@@ -173,6 +174,10 @@ class SourceRefused(Terminal):
 
 class ModelUnavailable(Terminal):
     """The embedding model cannot be loaded, or the endpoint refuses the key."""
+
+
+class ReadingUnknown(ModelUnavailable):
+    """Nobody can tell how a model reads a text: its tokenizer, and how much it reads."""
 
 
 class EmbeddingRejected(Terminal):

@@ -12,6 +12,7 @@ from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.embedders.reading import Reading
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.stores.chunks.protocol import RowStore
 from semilayer_pipelines.stores.protocol import Index, IndexSchema, Store
@@ -88,6 +89,9 @@ class _Meddled:
 
     def embed_queries(self, texts: Sequence[str]) -> Embedded:
         return self._inner.embed_queries(texts)
+
+    def reading(self) -> Reading | None:
+        return self._inner.reading()
 
 
 class _MeddledStore:

@@ -20,6 +20,7 @@ from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.embedders.reading import Reading
 from semilayer_pipelines.project import Clock, Project, Settings
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.stores.chunks.protocol import RowStore
@@ -136,6 +137,9 @@ class _MortalEmbedder:
 
     def embed_queries(self, texts: Sequence[str]) -> Embedded:
         return self._inner.embed_queries(texts)
+
+    def reading(self) -> Reading | None:
+        return self._inner.reading()
 
 
 class _MortalBridge:

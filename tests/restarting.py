@@ -18,6 +18,7 @@ import polars as pl
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.embedders.reading import Reading
 from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.project import Clock, Project, Settings
 from semilayer_pipelines.stores.chunks.protocol import RowStore
@@ -88,6 +89,9 @@ class _Embedder:
 
     def embed_queries(self, texts: Sequence[str]) -> Embedded:
         return self._inner.embed_queries(texts)
+
+    def reading(self) -> Reading | None:
+        return self._inner.reading()
 
 
 class _Store:

@@ -17,10 +17,9 @@ from semilayer_pipelines.chunking.pieces import CHARACTERS_A_TOKEN
 from semilayer_pipelines.chunking.row import Chunk, Limits, cut_row
 from semilayer_pipelines.config.chunking import By
 from semilayer_pipelines.config.models import LensConfig
-from semilayer_pipelines.embedders import BuiltWith, prompt_before_rows
-from semilayer_pipelines.embedders.local.reading import Reading, reading_of
-from semilayer_pipelines.embedders.protocol import Embedder
-from semilayer_pipelines.errors import ConfigError, ModelUnavailable
+from semilayer_pipelines.embedders import BuiltWith, Embedder
+from semilayer_pipelines.embedders.reading import Reading
+from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable, ModelUnavailable
 from semilayer_pipelines.mapping.embedded_text import has_text
 from semilayer_pipelines.mapping.hashes import fingerprint
 from semilayer_pipelines.mapping.plan import TEXT
@@ -123,14 +122,15 @@ def splitter(config: LensConfig, embedder: Embedder, built: BuiltWith) -> Splitt
     """Return what cuts the long texts of a lens, or `None` where nothing is ever cut.
 
     `built` is how the index was built that the chunks are for: a prompt takes room of each.
-    Raises `ConfigError` for a size that the model does not read, and `ModelUnavailable` when its
-    tokenizer cannot be had.
+    Raises `ConfigError` for a size that the model does not read, `ReadingUnknown` when nobody can
+    tell how the model reads, and what else `Embedder.reading` raises.
     """
     chunking = config.chunking
     if chunking.mode == "off":
         return None
     counter: Counter
-    if (reading := reading_of(config.embedding)) is not None:
+    reading = embedder.reading()
+    if reading is not None:
         _check_size(config, reading)
         counter = counter_of(reading.tokenizer)
         size = (chunking.size or reading.limit) - reading.special
@@ -138,7 +138,10 @@ def splitter(config: LensConfig, embedder: Embedder, built: BuiltWith) -> Splitt
         counter, size = Estimate(), chunking.size
     else:
         return None
-    room = max(1, size - _spent(prompt_before_rows(config.embedding, built), counter))
+    prompt = built.passage_prompt
+    if prompt is None:
+        prompt = "" if reading is None else reading.plain
+    room = max(1, size - _spent(prompt, counter))
     weights = {name: f.searchable.weight for name, f in config.fields.items() if f.searchable}
     decides = {
         "rules": _RULES,
@@ -159,15 +162,15 @@ def _spent(prompt: str, counter: Counter) -> int:
     return int(counter.count([prompt])[0]) + (not counter.adds_up)
 
 
-def check_size(config: LensConfig) -> None:
-    """Raise `ConfigError` for a size that the model does not read, where its limit is known here.
+def check_size(config: LensConfig, embedder: Embedder) -> None:
+    """Raise `ConfigError` for a size that the model does not read, where its limit is known now.
 
     A model that cannot be had now is for the first run to complain of.
     """
     if config.chunking.size is None:
         return
-    with suppress(ModelUnavailable):
-        if (reading := reading_of(config.embedding)) is not None:
+    with suppress(ModelUnavailable, EmbedderUnavailable):
+        if (reading := embedder.reading()) is not None:
             _check_size(config, reading)
 
 

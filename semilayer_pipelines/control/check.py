@@ -15,6 +15,7 @@ from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfi
 from semilayer_pipelines.embedders import check_embedding, known_build
 from semilayer_pipelines.embedders.reranker import check_reranker
 from semilayer_pipelines.errors import (
+    EmbedderUnavailable,
     ModelUnavailable,
     SchemaMismatch,
     SemilayerError,
@@ -167,12 +168,12 @@ class LensCheck:
     def _cut_otherwise(self, lens: LensConfig, active: Generation) -> bool:
         """Say whether an index has rows that are not cut as those of its lens would be now.
 
-        A model that is not on this machine says nothing of that.
+        Where nobody can tell how the model reads, that is not known.
         """
         try:
             built = built_with(active)
             cut = splitter(lens, self.project.embedder(lens.embedding, built), built)
-        except ModelUnavailable:
+        except (ModelUnavailable, EmbedderUnavailable):
             return False
         return active.split_by != (None if cut is None else cut.fingerprint)
 
@@ -203,13 +204,14 @@ class LensCheck:
         the model does not read whole, `SchemaMismatch` for a tracked column that does not sort by
         time and for a condition that is none, and what is told of models by their files.
         """
-        check_size(lens)
+        embedder = self.project.embedder(lens.embedding)
+        check_size(lens, embedder)
         table = self._bridge(lens.source).table(lens.table)
         mapping = self._compiled(lens, table)
         self._check_where(lens, mapping)
         self._check_dates(lens, table, mapping)
         self._check_order(lens, table, mapping)
-        check_embedding(lens.embedding)
+        check_embedding(lens.embedding, embedder)
         if lens.rerank is not None:
             check_reranker(lens.rerank)
 

@@ -27,9 +27,11 @@ from semilayer_pipelines.embedder_service.pending import PendingRequest
 from semilayer_pipelines.embedder_service.problems import (
     MIB,
     Problem,
+    bad_request,
     busy,
     from_error,
     hung_up,
+    no_such_model,
     unauthorised,
 )
 from semilayer_pipelines.embedder_service.queue import Full, Limits, TextQueue
@@ -84,6 +86,7 @@ def build_app(
             Route("/v1/embeddings", _counted(service, vectors), methods=["POST"]),
             Route("/v1/rerank", _counted(service, scores), methods=["POST"]),
             Route("/v1/models", _keyed(service, _models, "GET /v1/models")),
+            Route("/v1/reading", _keyed(service, _reading, "GET /v1/reading")),
             Route("/healthz", partial(_health, service)),
             Route("/metrics", partial(_numbers, service)),
         ],
@@ -155,6 +158,18 @@ async def _rerank(service: Service, request: Request) -> Response:
 async def _models(service: Service, request: Request) -> Response:
     body = write_models(service.model(), service.worker.reranker, service.started)
     return Response(body, media_type="application/json")
+
+
+async def _reading(service: Service, request: Request) -> Response:
+    model = service.model()
+    wanted = request.query_params.get("model")
+    if wanted is None:
+        raise bad_request("'model' is missing in the query.", param="model")
+    if not model.answers_to(wanted):
+        raise no_such_model(wanted[:200], model.name)
+    if model.reading is None:
+        raise no_such_model(wanted[:200], "no model whose reading is known")
+    return Response(model.reading, media_type="application/json")
 
 
 async def _health(service: Service, request: Request) -> Response:

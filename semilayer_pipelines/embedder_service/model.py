@@ -6,6 +6,7 @@ answers callers.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
@@ -15,6 +16,7 @@ from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.local.probe import PROBES
 from semilayer_pipelines.embedders.prompts import OwnPrompts
 from semilayer_pipelines.embedders.protocol import PromptedEmbedder
+from semilayer_pipelines.embedders.reading import MAX_READING_BYTES
 from semilayer_pipelines.embedders.reranker import open_reranker
 from semilayer_pipelines.embedders.served import prompted
 
@@ -23,8 +25,9 @@ __all__ = ["Opened", "ServedModel", "open_model"]
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What callers may know of the model; `prompts` are its own.
+    """What callers may know of the model.
 
+    `prompts` are its own; `reading` is the JSON that tells how it reads, if that is known.
     A caller that must not mix vector spaces asks for the `fingerprint` in place of the name. One
     that must have its prompt read asks for `prompted(fingerprint)`, which older services refuse.
     """
@@ -34,6 +37,7 @@ class ServedModel:
     dimension: int
     backend: Backend
     prompts: OwnPrompts = field(default_factory=OwnPrompts)
+    reading: bytes | None = field(default=None, repr=False)
 
     def answers_to(self, name: str) -> bool:
         """Say whether a request for `name` means this model."""
@@ -68,9 +72,19 @@ def open_model(config: EmbeddingConfig, rerank: str | None = None) -> Opened:
             dimension=warm.vectors.shape[1],
             backend=warm.by or Backend(config.provider, "float32", "cpu"),
             prompts=embedder.own_prompts() or OwnPrompts(),
+            reading=_reading(embedder),
         ),
         None if rerank is None else _open_reranker(rerank),
     )
+
+
+def _reading(embedder: PromptedEmbedder) -> bytes | None:
+    """Write once how the model reads, when it is loaded and its files are here."""
+    told = embedder.reading_here()
+    if told is None:
+        return None
+    written = json.dumps(told.as_json(embedder.space)).encode()
+    return written if len(written) <= MAX_READING_BYTES else None
 
 
 def _open_reranker(name: str) -> ServedReranker:

@@ -5,7 +5,6 @@ from semilayer_pipelines.embedders.open import (
     check_embedding,
     known_build,
     open_embedder,
-    prompt_before_rows,
 )
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
@@ -18,5 +17,4 @@ __all__ = [
     "check_embedding",
     "known_build",
     "open_embedder",
-    "prompt_before_rows",
 ]

@@ -17,6 +17,7 @@ from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts
 from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.reading import Told
 
 __all__ = ["HashEmbedder"]
 
@@ -46,6 +47,13 @@ class HashEmbedder:
     def embed_queries(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts; a hash knows no sides."""
         return self.embed(texts)
+
+    def reading(self) -> None:
+        """Return that a hash has no limit."""
+
+    def reading_here(self) -> Told:
+        """Return that a hash has no limit."""
+        return Told(None)
 
     def own_prompts(self) -> OwnPrompts:
         """Return that there are none."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts, built_now
 from semilayer_pipelines.embedders.protocol import Embedder
-from semilayer_pipelines.errors import ModelUnavailable
+from semilayer_pipelines.errors import EmbedderUnavailable, ModelUnavailable
 
-__all__ = ["build_of", "check_embedding", "known_build", "open_embedder", "prompt_before_rows"]
+__all__ = ["build_of", "check_embedding", "known_build", "open_embedder"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,23 +74,18 @@ def known_build(config: EmbeddingConfig) -> BuiltWith | None:
     return None if own is None else built_now(config.prompts, own)
 
 
-def prompt_before_rows(config: EmbeddingConfig, built: BuiltWith) -> str:
-    """Return what the model reads before the text of each row, as far as its files are here."""
-    if built.passage_prompt is not None or config.provider != "sentence-transformers":
-        return built.passage_prompt or ""
-    from semilayer_pipelines.embedders.local.model_source import find_model
-    from semilayer_pipelines.embedders.local.own_prompts import own_prompts
+def check_embedding(config: EmbeddingConfig, embedder: Embedder) -> None:
+    """Raise `ConfigError` for prompts that the model has no room for, as far as that is known now.
 
-    own = own_prompts(find_model(config.model, config.revision))
-    return "" if own is None else own.plain
-
-
-def check_embedding(config: EmbeddingConfig) -> None:
-    """Raise `ConfigError` for prompts that the model has no room for, as far as its files tell."""
-    if config.provider == "sentence-transformers":
-        from semilayer_pipelines.embedders.local.prompt_room import check_prompts
-
-        check_prompts(config)
+    Where nobody tells, the first text does.
+    """
+    prompts = [text for text in (config.prompts.query, config.prompts.passage) if text]
+    if not prompts:
+        return
+    with suppress(ModelUnavailable, EmbedderUnavailable):
+        if (reading := embedder.reading()) is not None:
+            for prompt in prompts:
+                reading.require_room(prompt)
 
 
 def build_of(

@@ -126,6 +126,9 @@ class OpenAIEmbedder:
         """Embed texts that somebody searches by. Raises like `embed`."""
         return self._embed_once(texts, self._queries)
 
+    def reading(self) -> None:
+        """Return that an endpoint does not tell how its model reads."""
+
     def _embed_once(self, texts: Sequence[str], side: Shortening) -> Embedded:
         return embed_once(texts, partial(self._embed, side), dimension=self._config.dimensions)
 

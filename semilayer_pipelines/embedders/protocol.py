@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts
+from semilayer_pipelines.embedders.reading import Reading, Told
 
 __all__ = ["Embedded", "Embedder", "PromptedEmbedder"]
 
@@ -58,6 +59,15 @@ class Embedder(Protocol):
         """Embed texts that somebody searches by, in their order. Raises like `embed`."""
         ...
 
+    def reading(self) -> Reading | None:
+        """Return how the model reads a text; `None` where it has no limit, or never tells.
+
+        Raises `ReadingUnknown` when nobody can tell who is there now, `EmbedderUnavailable` when
+        the service that could does not answer, and `ModelUnavailable` for a file that cannot be
+        read and for a key that the service refuses.
+        """
+        ...
+
 
 class PromptedEmbedder(Embedder, Protocol):
     """A model on this machine, which a service offers with any prompt."""
@@ -74,6 +84,10 @@ class PromptedEmbedder(Embedder, Protocol):
 
     def own_prompts(self) -> OwnPrompts | None:
         """Return what the model brings; `None` while its files are not on this machine."""
+        ...
+
+    def reading_here(self) -> Told | None:
+        """Return how the model reads; `None` while its files are not on this machine."""
         ...
 
     def query_prompt(self, own: OwnPrompts) -> str | None:

@@ -11,13 +11,18 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from semilayer_pipelines.embedders.prompts import OwnPrompts
+from semilayer_pipelines.embedders.reading import MAX_READING_BYTES, Told
 from semilayer_pipelines.embedders.retry import wait_before_retry
 from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable, ModelUnavailable
 from semilayer_pipelines.http.address import http_address
 from semilayer_pipelines.http.deadline import within
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = [
     "KEY_VARIABLE",
@@ -41,6 +46,8 @@ RERANKER = "reranker"
 
 _TIMEOUT_S = 10.0
 _ANSWER_S = 20.0
+_READING_S = 120.0  # a tokenizer may have 35 MB
+_LIST_BYTES = 1 << 20
 _LOADING_ATTEMPTS = (
     7  # about 20 s: longer than a model takes to load, shorter than a run's patience
 )
@@ -87,20 +94,10 @@ class ServedModels:
         proxy or a captive portal answers, `ModelUnavailable` for another service and when the key
         is refused, and `ConfigError` for a key that cannot be one.
         """
-        status, body = self._get()
-        if status is None or status >= 500 or status == 429:
-            raise ServiceAway(body if status is None else f"HTTP {status}")
-        if status in (401, 403):
-            raise ModelUnavailable(
-                f"The embedder at {self.url} refuses the key.",
-                cure=f"Set {KEY_VARIABLE} to the key that the service was started with.",
-            )
+        status, body = self._get("models", most=_LIST_BYTES, seconds=_ANSWER_S)
         entries = _entries(body) if status == 200 else None
         if entries is None and status == 200 and not _is_json(body):
-            raise EmbedderUnavailable(
-                f"Something else answers in place of the embedder at {self.url}.",
-                cure=f"Check the network's proxy, and {URL_VARIABLE}; it is tried again.",
-            )
+            raise self._something_else()
         if entries is None:
             raise ModelUnavailable(
                 f"{self.url} answers (HTTP {status}), but is no `semilayer embedder`.",
@@ -116,6 +113,28 @@ class ServedModels:
             for entry in entries
         ]
 
+    def reading(self, space: str) -> Told | None:
+        """Return how its model of a space reads; `None` from a service that does not tell.
+
+        An older one does not, and neither does one with another model. Raises like `ask`, but for
+        `ModelUnavailable` for another service.
+        """
+        status, body = self._get(
+            f"reading?{urlencode({'model': space})}", most=MAX_READING_BYTES, seconds=_READING_S
+        )
+        if status != 200:
+            return None
+        try:
+            return Told.of_json(json.loads(body), space)
+        except ValueError:
+            raise self._something_else() from None
+
+    def _something_else(self) -> EmbedderUnavailable:
+        return EmbedderUnavailable(
+            f"Something else answers in place of the embedder at {self.url}.",
+            cure=f"Check the network's proxy, and {URL_VARIABLE}; it is tried again.",
+        )
+
     def headers(self) -> dict[str, str]:
         """Return what shows the service its key, if there is one."""
         key = self._environ.get(KEY_VARIABLE, "").strip()
@@ -126,10 +145,11 @@ class ServedModels:
             )
         return {"Authorization": f"Bearer {key}"} if key else {}
 
-    def _get(self) -> tuple[int | None, str]:
-        """Return status and body of the list of models, or `None` and why there was no answer.
+    def _get(self, path: str, *, most: int, seconds: float) -> tuple[int, bytes]:
+        """Return status and body of an answer; of `most` bytes, or empty.
 
-        A service whose model is still loading is given time; one that is not there is not.
+        A service whose model is still loading is given time; one that is not there is not. Raises
+        `ServiceAway` without an answer, `ModelUnavailable` when the key is refused.
         """
         import httpx
 
@@ -138,15 +158,35 @@ class ServedModels:
         ) as client:
             for failures in range(1, _LOADING_ATTEMPTS + 1):
                 try:
-                    response = within(
-                        _ANSWER_S, lambda: client.get(f"{self.url}/models"), give_up=client.close
+                    status, body = within(
+                        seconds,
+                        lambda: _answer(client, f"{self.url}/{path}", most),
+                        give_up=client.close,
                     )
                 except (httpx.RequestError, TimeoutError) as error:
-                    return None, type(error).__name__
-                if response.status_code != 503 or failures == _LOADING_ATTEMPTS:
+                    raise ServiceAway(type(error).__name__) from error
+                if status != 503 or failures == _LOADING_ATTEMPTS:
                     break
                 self._sleep(wait_before_retry(failures, None, self._random))
-        return response.status_code, response.text
+        if status >= 500 or status == 429:
+            raise ServiceAway(f"HTTP {status}")
+        if status in (401, 403):
+            raise ModelUnavailable(
+                f"The embedder at {self.url} refuses the key.",
+                cure=f"Set {KEY_VARIABLE} to the key that the service was started with.",
+            )
+        return status, body
+
+
+def _answer(client: httpx.Client, url: str, most: int) -> tuple[int, bytes]:
+    """Return status and body, which is empty when it has more than `most` bytes."""
+    body = bytearray()
+    with client.stream("GET", url) as response:
+        for part in response.iter_bytes():
+            body += part
+            if len(body) > most:
+                return response.status_code, b""
+    return response.status_code, bytes(body)
 
 
 def _base(url: str) -> str:
@@ -161,7 +201,7 @@ def _base(url: str) -> str:
     return parts._replace(path=f"{path}/v1").geturl()
 
 
-def _is_json(body: str) -> bool:
+def _is_json(body: bytes) -> bool:
     try:
         json.loads(body)
     except ValueError:
@@ -169,7 +209,7 @@ def _is_json(body: str) -> bool:
     return True
 
 
-def _entries(body: str) -> list[dict[str, Any]] | None:
+def _entries(body: bytes) -> list[dict[str, Any]] | None:
     """Return the models that are listed, those without a fingerprint too; `None` for no list."""
     try:
         listed = json.loads(body)

@@ -19,6 +19,7 @@ from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts
 from semilayer_pipelines.embedders.protocol import Embedded, PromptedEmbedder
+from semilayer_pipelines.embedders.reading import Reading, Remembered, keep_told, kept_told
 from semilayer_pipelines.embedders.served import (
     KEY_VARIABLE,
     PROMPT,
@@ -27,7 +28,7 @@ from semilayer_pipelines.embedders.served import (
     ServiceAway,
     prompted,
 )
-from semilayer_pipelines.errors import EmbedderUnavailable, ModelUnavailable
+from semilayer_pipelines.errors import EmbedderUnavailable, ModelUnavailable, ReadingUnknown
 
 __all__ = ["WarmEmbedder"]
 
@@ -71,6 +72,7 @@ class WarmEmbedder:
         self._choosing = threading.Lock()
         self._chosen: _Chosen | None = None
         self._remotes: dict[str | None, OpenAIEmbedder] = {}
+        self._reading = Remembered(self._find_reading)
 
     @property
     def url(self) -> str:
@@ -101,6 +103,43 @@ class WarmEmbedder:
             return None
         told = (one.prompts for one in served if one.fingerprint == self._local.space)
         return next(told, None)
+
+    def reading(self) -> Reading | None:
+        """Return how the model reads: as its files here tell, the service, or the hub.
+
+        Raises what the protocol names.
+        """
+        return self._reading.get()
+
+    def _find_reading(self) -> Reading | None:
+        space = self._local.space
+        here = self._local.reading_here() or kept_told(space)
+        if here is not None:
+            return here.reading
+        away: EmbedderUnavailable | None = None
+        try:
+            told = self._served.reading(space)
+            if told is not None:
+                keep_told(space, told)
+                return told.reading
+        except ServiceAway as error:
+            away = EmbedderUnavailable(
+                f"The embedder at {self.url} does not answer ({error}), and how {space} reads "
+                "texts is known nowhere else.",
+                cure="Start the embedder; the run is tried again.",
+            )
+        except EmbedderUnavailable as error:
+            away = error
+        except ModelUnavailable:
+            if self._named:
+                raise
+        try:
+            return self._local.reading()
+        except ReadingUnknown as error:
+            # A text that could be cut later must not be written whole now.
+            if away is not None and self._named:
+                raise away from error
+            raise
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Embed texts of rows; raises what the protocol names.

@@ -213,12 +213,16 @@ def test_the_fingerprint_names_what_decides_where_texts_are_cut() -> None:
 def test_a_push_refuses_a_size_beyond_the_model_and_bears_with_one_that_it_cannot_ask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check_size(lens(chunking={"size": 256}))
+    def check(**changed: Any) -> None:
+        config = lens(**changed)
+        check_size(config, open_embedder(config.embedding, environ={}))
+
+    check(chunking={"size": 256})
     with pytest.raises(ConfigError, match="Write 'size: 256' or less"):
-        check_size(lens(chunking={"size": 257}))
+        check(chunking={"size": 257})
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    check_size(lens(embedding={"model": "nobody/nothing"}, chunking={"size": 257}))
+    check(embedding={"model": "nobody/nothing"}, chunking={"size": 257})
 
 
 def test_the_prompt_before_each_passage_counts_too() -> None:

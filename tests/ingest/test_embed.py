@@ -31,6 +31,9 @@ class Picky:
     def embed_queries(self, texts: Sequence[str]) -> Embedded:
         return self.embed(texts)
 
+    def reading(self) -> None:
+        return None
+
 
 @pytest.mark.parametrize("at", [0, 1, 499, 998, 999])
 def test_one_poison_text_costs_one_row(at: int) -> None:
@@ -66,6 +69,9 @@ class Broken:
 
     def embed_queries(self, texts: Sequence[str]) -> Embedded:
         return self.embed(texts)
+
+    def reading(self) -> None:
+        return None
 
 
 @pytest.mark.parametrize("rows", [30, 1_000, 2_000])

@@ -20,6 +20,7 @@ from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.push import plan_push
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.embedders.reading import Reading
 from semilayer_pipelines.errors import (
     ConfigError,
     DimensionChanged,
@@ -296,6 +297,9 @@ class _Shorter:
 
     def embed_queries(self, texts: Sequence[str]) -> Embedded:
         return self._inner.embed_queries(texts)
+
+    def reading(self) -> Reading | None:
+        return self._inner.reading()
 
 
 def test_a_dimension_that_changed_is_an_error_that_asks_for_a_rebuild(lab: Lab) -> None:

@@ -28,6 +28,7 @@ from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.embedders.reading import Reading
 from semilayer_pipelines.errors import SemilayerError, Terminal
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs
@@ -122,6 +123,9 @@ class _Embedder:
 
     def embed_queries(self, texts: Sequence[str]) -> Embedded:
         return self._inner.embed_queries(texts)
+
+    def reading(self) -> Reading | None:
+        return self._inner.reading()
 
 
 class _Store:

@@ -53,6 +53,11 @@ class ModelSource:
     location: str
     revision: str | None = None
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether its files have to come from the hub."""
+        return self.origin is Origin.HUB
+
     def __str__(self) -> str:
         match self.origin:
             case Origin.FOLDER:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from semilayer_pipelines.embedders.local.model_files import hub_cache, is_here, model_json
+from semilayer_pipelines.embedders.local.model_files import fetch, is_here, model_json
 from semilayer_pipelines.embedders.local.model_source import ModelSource
 from semilayer_pipelines.embedders.prompts import OwnPrompts
 
-__all__ = ["fetch_own_prompts", "own_prompts"]
+__all__ = ["FILE", "fetch_own_prompts", "own_prompts"]
 
-_FILE = "config_sentence_transformers.json"
+FILE = "config_sentence_transformers.json"
 
 
 def own_prompts(source: ModelSource) -> OwnPrompts | None:
@@ -22,7 +22,7 @@ def own_prompts(source: ModelSource) -> OwnPrompts | None:
 
     Raises `ModelUnavailable` for a file that cannot be read. No network.
     """
-    said = model_json(source, _FILE)
+    said = model_json(source, FILE)
     return _of(said) if said or is_here(source) else None
 
 
@@ -31,19 +31,7 @@ def fetch_own_prompts(source: ModelSource) -> OwnPrompts:
 
     Raises `ModelUnavailable` when the hub does not have the model, or cannot be asked.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    from semilayer_pipelines.embedders.local.load_model import hub_has, unavailable
-
-    if hub_has(source):
-        try:
-            hf_hub_download(source.location, _FILE, revision=source.revision, cache_dir=hub_cache())
-        except EntryNotFoundError:
-            return OwnPrompts()
-        # The hub's library raises what its own libraries do.
-        except Exception as error:
-            raise unavailable(source, error) from error
+    fetch(source, FILE)
     return own_prompts(source) or OwnPrompts()
 
 

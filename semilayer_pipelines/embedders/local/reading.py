@@ -1,150 +1,121 @@
 """How a model reads a text, known from its files: its tokenizer and its limit. No torch.
 
 An exported model brings the tokenizer that was checked against the model's own. Without one it is
-read from the files that the model came with.
+read from the files that the model came with, by the rule of sentence-transformers.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.local.graph import graph_folder
-from semilayer_pipelines.embedders.local.model_source import (
-    ModelSource,
-    Origin,
-    find_model,
-    vector_space,
+from semilayer_pipelines.embedders.local.model_files import (
+    fetch,
+    is_known,
+    model_file,
+    model_json,
+    parsed,
 )
-from semilayer_pipelines.errors import ModelUnavailable
+from semilayer_pipelines.embedders.local.model_source import ModelSource, vector_space
+from semilayer_pipelines.embedders.local.own_prompts import FILE, own_prompts
+from semilayer_pipelines.embedders.prompts import OwnPrompts
+from semilayer_pipelines.embedders.reading import Reading, Told
+from semilayer_pipelines.errors import ModelUnavailable, ReadingUnknown
 
-__all__ = ["Reading", "reading_of"]
+__all__ = ["fetch_reading", "reading_here"]
 
 _NO_LIMIT = 1_000_000  # the library's own "no limit" is 10^30
-_BERT = "sentence_bert_config.json"
+_MODULES = "modules.json"
+_TOKENIZER = "tokenizer.json"
+_KINDS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+_SAYS_LIMIT = [f"sentence_{kind}_config.json" for kind in _KINDS]
+"""Files in which the library looks for a limit; the first one that is there counts."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A model's tokenizer, without truncation or padding, and how many tokens it reads of a text.
+def reading_here(source: ModelSource) -> Told | None:
+    """Return how a model reads; `None` while not all that tells it is on this machine.
 
-    `limit` counts the special tokens, `special` is how many of these it adds to a text.
+    Raises `ModelUnavailable` for a file that cannot be read.
     """
-
-    tokenizer: Tokenizer
-    limit: int
-
-    @cached_property
-    def special(self) -> int:
-        """How many special tokens stand around a text."""
-        return int(self.tokenizer.num_special_tokens_to_add(is_pair=False))
-
-
-def reading_of(config: EmbeddingConfig) -> Reading | None:
-    """Return how the lens's model reads; `None` where that is not known or has no limit.
-
-    Raises `ModelUnavailable` when the model is not on this machine and the hub does not give its
-    tokenizer.
-    """
-    if config.provider != "sentence-transformers":
-        return None
-    source = find_model(config.model, config.revision)
-    exported = graph_folder(vector_space(source)) / "tokenizer.json"
+    exported = graph_folder(vector_space(source)) / _TOKENIZER
     if exported.is_file():
-        return _exported(exported)
-    return _own(source)
+        tokenizer = Tokenizer.from_file(str(exported))
+        cut: dict[str, Any] | None = tokenizer.truncation
+        return _told(source, tokenizer, None if cut is None else int(cut["max_length"]))
+    if not is_known(source, _MODULES):
+        return None  # another program may have fetched some of the others
+    folder = _transformer(source)
+    if folder is None:
+        return Told(None)
+    names = _tokenizers(folder)
+    file = next(filter(None, (model_file(source, name) for name in names)), None)
+    if file is None:
+        return Told(None) if all(is_known(source, name) for name in names) else None
+    return _told(source, Tokenizer.from_file(str(file)), _limit(source, folder))
 
 
-def _exported(file: Path) -> Reading | None:
-    tokenizer = Tokenizer.from_file(str(file))
-    truncation: dict[str, Any] | None = tokenizer.truncation
-    return None if truncation is None else _reading(tokenizer, int(truncation["max_length"]))
+def fetch_reading(source: ModelSource) -> Told:
+    """Return how a model of the hub reads, asking there.
+
+    Raises `ReadingUnknown` when the hub does not have the model, or cannot be asked.
+    """
+    try:
+        fetch(source, _MODULES, FILE)
+        folder = _transformer(source)
+        if folder is not None:
+            names = ("config.json", "tokenizer_config.json", *_SAYS_LIMIT)
+            # The tokenizer is the last one: with it, all that there is of the others is here.
+            fetch(source, *(f"{folder}{name}" for name in names))
+            fetch(source, *_tokenizers(folder))
+    except ModelUnavailable as error:
+        raise _unknown(source, error.message) from error
+    told = reading_here(source)
+    if told is None:
+        raise _unknown(source, "it cannot be reached, and not all files are here.")
+    return told
 
 
-def _own(source: ModelSource) -> Reading | None:
-    own = _Files(source)
-    modules = own.json("modules.json") or [{"path": "", "type": "Transformer"}]
-    first = modules[0]
-    if not str(first["type"]).endswith("Transformer"):
-        return None
-    folder = str(first["path"])
-    tokenizer = own.file(folder, "tokenizer.json") or own.file("", "tokenizer.json")
-    limit = _limit(own, folder)
-    if tokenizer is None or limit is None:
-        return None
-    return _reading(Tokenizer.from_file(str(tokenizer)), limit)
-
-
-def _limit(own: _Files, folder: str) -> int | None:
-    """Return the limit as sentence-transformers finds it: said, else the least of two others."""
-    said = (own.json(folder, _BERT) or {}).get("max_seq_length")
-    if said is not None:
-        return int(said)
-    of_tokenizer = (own.json(folder, "tokenizer_config.json") or {}).get("model_max_length")
-    positions = (own.json(folder, "config.json") or {}).get("max_position_embeddings")
-    known = [int(n) for n in (of_tokenizer, positions) if n is not None and n > 0]
-    limit = min(known, default=_NO_LIMIT)
-    return limit if limit < _NO_LIMIT else None
-
-
-def _reading(tokenizer: Tokenizer, limit: int) -> Reading:
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return Reading(tokenizer, limit)
-
-
-@dataclass(frozen=True)
-class _Files:
-    """The small files of a copy of a model, in its folder or on the hub."""
-
-    source: ModelSource
-
-    def json(self, *path: str) -> Any:
-        found = self.file(*path)
-        return None if found is None else json.loads(found.read_text())
-
-    def file(self, *path: str) -> Path | None:
-        name = "/".join(part for part in path if part)
-        if self.source.origin is Origin.HUB:
-            return self._from_hub(name)
-        found = Path(self.source.location, name)
-        return found if found.is_file() else None
-
-    def _from_hub(self, name: str) -> Path | None:
-        from huggingface_hub import hf_hub_download, try_to_load_from_cache
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-        where: dict[str, Any] = {
-            "revision": self.source.revision,
-            "cache_dir": os.environ.get("SENTENCE_TRANSFORMERS_HOME"),
-        }
-        # First the cache: a run that embeds nothing needs no network.
-        cached = try_to_load_from_cache(self.source.location, name, **where)
-        if cached is not None:
-            return Path(cached) if isinstance(cached, str) else None
-        try:
-            return Path(hf_hub_download(self.source.location, name, **where))
-        except EntryNotFoundError as error:
-            if not isinstance(error, LocalEntryNotFoundError):
-                return None
-            raise _unread(self.source, error) from error
-        # No answer has as many exceptions as HTTP has.
-        except Exception as error:
-            raise _unread(self.source, error) from error
-
-
-def _unread(source: ModelSource, error: Exception) -> ModelUnavailable:
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ModelUnavailable(
+def _unknown(source: ModelSource, why: str) -> ReadingUnknown:
+    return ReadingUnknown(
         f"How {source.location} reads texts is not known on this machine, and the hub does not "
-        f"tell: {said}",
-        cure="Let this machine reach the hub once, give the path of a folder that holds the model, "
-        "or set 'chunking: off'.",
+        f"tell: {why}",
+        cure="Name an embedder of this version that serves the model as SEMILAYER_EMBEDDER_URL, "
+        "let this machine reach the hub once, or set 'chunking: off'.",
     )
+
+
+def _tokenizers(folder: str) -> list[str]:
+    """Return where the tokenizer may be; the first one that is there counts."""
+    return list(dict.fromkeys([f"{folder}{_TOKENIZER}", _TOKENIZER]))
+
+
+def _transformer(source: ModelSource) -> str | None:
+    """Return the folder of the module that reads texts, ending in a slash if it has a name."""
+    modules = parsed(source, _MODULES) or [{"path": "", "type": "Transformer"}]
+    if not str(modules[0]["type"]).endswith("Transformer"):
+        return None
+    path = str(modules[0]["path"])
+    return f"{path}/" if path else ""
+
+
+def _limit(source: ModelSource, folder: str) -> int | None:
+    """Return the limit as the library finds it: one that is said, else the least of two others."""
+    files = (model_json(source, f"{folder}{name}") for name in _SAYS_LIMIT)
+    config = next((said for said in files if said), {})
+    settings = config.get("tokenizer_args", {}) | config.get("processor_kwargs", {})
+    said = settings.get("model_max_length") or config.get("max_seq_length")
+    if said is None:
+        of_tokenizer = model_json(source, f"{folder}tokenizer_config.json").get("model_max_length")
+        positions = model_json(source, f"{folder}config.json").get("max_position_embeddings")
+        known = [int(n) for n in (of_tokenizer, positions) if n is not None and n > 0]
+        said = min(known, default=_NO_LIMIT)
+    return int(said) if said < _NO_LIMIT else None
+
+
+def _told(source: ModelSource, tokenizer: Tokenizer, limit: int | None) -> Told:
+    if limit is None:
+        return Told(None)
+    plain = (own_prompts(source) or OwnPrompts()).plain
+    return Told(Reading.of(tokenizer, limit, plain))

@@ -19,6 +19,7 @@ from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.engines import open_engine
 from semilayer_pipelines.embedders.local.model_source import ModelSource, find_model, vector_space
 from semilayer_pipelines.embedders.local.own_prompts import own_prompts
+from semilayer_pipelines.embedders.local.reading import fetch_reading, reading_here
 from semilayer_pipelines.embedders.prompts import (
     BuiltWith,
     OwnPrompts,
@@ -27,6 +28,7 @@ from semilayer_pipelines.embedders.prompts import (
     query_prompt,
 )
 from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.reading import Reading, Remembered, Told
 from semilayer_pipelines.errors import EmbeddingRejected, SemilayerError
 
 __all__ = ["SentenceTransformersEmbedder"]
@@ -42,6 +44,7 @@ class SentenceTransformersEmbedder:
     def __init__(self, config: EmbeddingConfig, *, built: BuiltWith | None = None) -> None:
         self._config = config
         self._built = built
+        self._reading = Remembered(self._find_reading)
 
     @cached_property
     def space(self) -> str:
@@ -67,6 +70,17 @@ class SentenceTransformersEmbedder:
     def own_prompts(self) -> OwnPrompts | None:
         """Return what the model brings; `None` while its files are not on this machine."""
         return own_prompts(self._source)
+
+    def reading(self) -> Reading | None:
+        """Return how the model reads, asking the hub where its files are not here."""
+        return self._reading.get()
+
+    def reading_here(self) -> Told | None:
+        """Return how the model reads; `None` while its files are not on this machine."""
+        return reading_here(self._source)
+
+    def _find_reading(self) -> Reading | None:
+        return (self.reading_here() or fetch_reading(self._source)).reading
 
     def query_prompt(self, own: OwnPrompts) -> str | None:
         """Return what goes before a question, when this is what the model brings."""

