@@ -99,7 +99,7 @@ def begin_page(
     )
     if have is not None and rows.height:
         looked_for &= ~rows[KEY].is_in(target.distrusted.implode())
-    texts = texts_of(opened, rows)
+    texts = texts_of(opened, rows, have, looked_for)
     vectors = begin_vectors(embed, rows, texts, have, looked_for)
     out = leaving(opened, target.index, mapped, choice.may_hold, page.outside)
     return Begun(page, mapped, actions.filter(written), vectors, out)

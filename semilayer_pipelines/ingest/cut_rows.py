@@ -28,9 +28,10 @@ class CutRows:
 
     @classmethod
     def of(cls, opened: OpenLens, generation: Generation, index: RowIndex | None) -> CutRows | None:
-        """Return `None` where all rows are cut as they would be now."""
-        same = generation.split_by == opened.split_by
-        return None if same or index is None else cls(opened, index)
+        """Return `None` where all rows are cut as they would be now, or it is not known how."""
+        if not opened.knows_cuts or index is None or generation.split_by == opened.split_by:
+            return None
+        return cls(opened, index)
 
     def marked(self, states: pl.Series, rows: pl.DataFrame) -> pl.Series:
         """Return the states (Series of `Indexed`) of mapped rows with these as `OTHER`."""

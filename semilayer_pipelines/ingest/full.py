@@ -142,8 +142,13 @@ def _fits(opened: OpenLens, generation: Generation) -> bool:
         and generation.config.where == opened.lens.config.where
         and generation.mapping_fingerprint == opened.mapping.fingerprint
         and generation.model_fingerprint == opened.embedder.fingerprint
-        and generation.split_by == opened.split_by
+        and (generation.split_by == opened.split_by or _cut_later(opened, generation))
     )
+
+
+def _cut_later(opened: OpenLens, generation: Generation) -> bool:
+    """Say whether a smart sync is due for a generation, by which all its rows come to be cut."""
+    return generations.MIXED in (opened.split_by, generation.split_by)
 
 
 def _lost(opened: OpenLens, generation: Generation) -> bool:

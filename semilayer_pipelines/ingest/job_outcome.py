@@ -122,7 +122,8 @@ def _in_line(db: Connection, opened: OpenLens, job: Job, outcome: Outcome) -> No
             config=opened.as_built,
         )
         lenses.set_needs(db, lens.id, Needs.NOTHING, now)
-    if job.mode is Mode.SMART_SYNC and outcome.generation and same and unchanged:
+    synced = job.mode is Mode.SMART_SYNC and same and unchanged
+    if synced and outcome.generation and opened.knows_cuts:
         generations.note_splitter(db, outcome.generation.id, opened.split_by)
     if job.mode is Mode.SMART_SYNC:
         # It did what they failed to do; the lens says `error` until they have seen that themselves.

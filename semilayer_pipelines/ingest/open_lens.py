@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from semilayer_pipelines.chunking.split import Splitter, splitter
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.errors import EmbedderUnavailable, ReadingUnknown
 from semilayer_pipelines.ingest.built_with import built_with
 from semilayer_pipelines.mapping.columns import key_of, tracking_columns_of
 from semilayer_pipelines.mapping.compile import compile_mapping
@@ -26,6 +28,8 @@ from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.stores.chunks.protocol import RowStore
 
 __all__ = ["OpenLens", "as_indexed", "index_embedder", "open_lens"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,52 @@ class OpenLens:
         """
         return self.lens.config.model_copy(update={"primary_key": self.selection.key})
 
-    @cached_property
+    @property
     def splitter(self) -> Splitter | None:
-        """What cuts long texts, `None` where none is ever cut; raises `ModelUnavailable`."""
-        return splitter(self.lens.config, self.embedder, self.built)
+        """What cuts long texts; `None` where none is ever cut, or nobody can tell where.
+
+        Raises `EmbedderUnavailable` while the service that could does not answer.
+        """
+        found = self._splitting
+        return None if isinstance(found, ReadingUnknown) else found
+
+    @property
+    def cannot_cut(self) -> bool:
+        """Whether nobody can tell how the model reads, so that nothing is cut. Raises the same."""
+        return isinstance(self._splitting, ReadingUnknown)
+
+    @cached_property
+    def knows_cuts(self) -> bool:
+        """Whether it was known, when this was first asked, how texts are cut. Raises nothing."""
+        try:
+            return not self.cannot_cut
+        except EmbedderUnavailable:
+            return False
 
     @property
     def split_by(self) -> str | None:
-        """The fingerprint of what cuts long texts (see `Generation`)."""
+        """What cuts long texts, as their index notes it (see `Generation`). Raises the same.
+
+        Where nothing can be cut it is `MIXED`: a smart sync by a run that can is then due.
+        """
+        if self.cannot_cut:
+            return generations.MIXED
         return None if self.splitter is None else self.splitter.fingerprint
+
+    @cached_property
+    def _splitting(self) -> Splitter | ReadingUnknown | None:
+        try:
+            return splitter(self.lens.config, self.embedder, self.built)
+        except ReadingUnknown as error:
+            logger.warning(
+                "%s: long texts are not cut in this run, and cannot be found by what the model "
+                "does not read of them. %s %s Then run `semilayer sync --lens %s`.",
+                self.lens.name,
+                error.message,
+                error.cure,
+                self.lens.name,
+            )
+            return error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
-from semilayer_pipelines.errors import IndexDamaged
+from semilayer_pipelines.errors import IndexDamaged, StoreUnavailable
 from semilayer_pipelines.ingest.decision import kept_vectors
 from semilayer_pipelines.ingest.embed import Embed, EmbeddedPage
 from semilayer_pipelines.ingest.texts import PLACE, Texts
@@ -111,12 +111,18 @@ def begin_vectors(
     """Give each text of the rows of `changed` its vector, from `have` where that holds the same.
 
     The others are asked of `embed` at once. `may_have` says for which rows looking into `have` is
-    worth it.
+    worth it. Raises `StoreUnavailable` when chunks that are kept as they are have no vector there.
     """
     asked = may_have.gather(texts.rows()) if texts.are_cut else may_have
     taken_at, taken = _taken_over(texts.frame, have, asked)
     missing = np.setdiff1d(np.arange(texts.frame.height), taken_at, assume_unique=True)
-    embedding = embed(texts.frame[TEXT].gather(missing).to_list())
+    wanted = texts.frame[TEXT].gather(missing)
+    if wanted.null_count():
+        # Another writer replaced a row between two looks at its chunks.
+        raise StoreUnavailable(
+            "Chunks were replaced while they were read.", cure="The run is tried again."
+        )
+    embedding = embed(wanted.to_list())
     return PendingVectors(changed, texts, taken_at, taken, missing, embedding)
 
 

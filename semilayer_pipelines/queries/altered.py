@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from semilayer_pipelines.ingest.embed import embed_page
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.stored_fields import as_stored
-from semilayer_pipelines.ingest.texts import texts_of
+from semilayer_pipelines.ingest.texts import texts_seen
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.queries.sample import Sample
 from semilayer_pipelines.stores.chunks.protocol import RowIndex
@@ -88,7 +88,7 @@ class Altered:
         """
         if not rows.height:
             return pl.Series(KEY, [], dtype=pl.String)
-        texts = texts_of(self._opened, rows).frame
+        texts = texts_seen(self._opened, rows).frame
         chosen = texts.select(KEY, TEXT_HASH, TEXT).sample(fraction=1.0, shuffle=True).unique(KEY)
         held = self._index.held(rows[KEY].to_list()).unique([KEY, TEXT_HASH])
         both = chosen.join(held, on=[KEY, TEXT_HASH])

@@ -24,7 +24,7 @@ from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.stored_fields import unheld
-from semilayer_pipelines.ingest.texts import cut_as_now, texts_of
+from semilayer_pipelines.ingest.texts import cut_as_now, texts_seen
 from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.columns import same_rows
@@ -229,7 +229,7 @@ class _Auditor:
 
     def _note_texts(self, differing: pl.DataFrame) -> None:
         """Note the texts that a sync would embed: those of rows, or of chunks, not held of them."""
-        new = texts_of(self._opened, differing).frame
+        new = texts_seen(self._opened, differing).frame
         if self._index is not None:
             held = self._index.held(differing[KEY].to_list(), vectors=False)
             new = new.join(held, on=[KEY, TEXT_HASH], how="anti", maintain_order="left")

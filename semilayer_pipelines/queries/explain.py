@@ -25,7 +25,7 @@ from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.spelled import index_keys, name_rows
-from semilayer_pipelines.ingest.texts import PLACE, Texts, cut_otherwise, texts_of
+from semilayer_pipelines.ingest.texts import PLACE, Texts, cut_otherwise, texts_seen
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
@@ -228,7 +228,7 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
         left = leaving(opened, index, applied, all_of)
         why = applied.failed.row(0, named=True) if applied.failed.height else None
         fault = why_failed(why) if why else found.malformed.get(id)
-        texts = texts_of(opened, applied.frame)
+        texts = texts_seen(opened, applied.frame)
         made = _embedded(opened.embedder, texts.frame[TEXT].head(CHUNKS_EMBEDDED).to_list())
         return Explanation(
             lens=name,

@@ -251,11 +251,12 @@ class ChunkedIndex:
         pieces = stored_chunks(self._chunks, named, vectors=vectors)
         return pl.concat([rows.select(columns), pieces.select(columns)])
 
-    def chunks_of(self, key: str) -> pl.DataFrame:
-        """Return (ORDINAL, FIELD, START, END, TEXT_HASH) of the chunks held of a row, in order."""
+    def chunks_of(self, keys: Sequence[str]) -> pl.DataFrame:
+        """Return (KEY, ORDINAL, FIELD, START, END, TEXT_HASH) of the chunks held of rows."""
         place = (FIELD, START, END)
         empty = pl.DataFrame(
             schema={
+                KEY: pl.String,
                 ORDINAL: pl.UInt32,
                 FIELD: pl.String,
                 START: pl.Int64,
@@ -265,8 +266,8 @@ class ChunkedIndex:
         )
         if self._chunks is None:
             return empty
-        found = stored_chunks(self._chunks, self._versions([key]), vectors=False, also=place)
-        return found.select(empty.columns).sort(ORDINAL)
+        found = stored_chunks(self._chunks, self._versions(keys), vectors=False, also=place)
+        return found.select(empty.columns).sort(KEY, ORDINAL)
 
     def get(self, key: str) -> dict[str, object] | None:
         """Return the columns of a row's object, vector included, or `None`; see `fetch`."""

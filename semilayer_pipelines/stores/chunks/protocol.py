@@ -90,8 +90,11 @@ class RowIndex(Index, Protocol):
         """
         ...
 
-    def chunks_of(self, key: str) -> pl.DataFrame:
-        """Return (ORDINAL, FIELD, START, END, TEXT_HASH) of the chunks held of a row, in order."""
+    def chunks_of(self, keys: Sequence[str]) -> pl.DataFrame:
+        """Return (KEY, ORDINAL, FIELD, START, END, TEXT_HASH) of the chunks held of rows.
+
+        Those of a row come in their order.
+        """
         ...
 
     def remove_leftovers(self) -> int:
