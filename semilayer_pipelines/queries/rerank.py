@@ -25,10 +25,10 @@ from semilayer_pipelines.stores.protocol import SCORE
 __all__ = ["MAX_RERANKED_CHARACTERS", "RERANKED_HITS", "Reranking", "reranking"]
 
 RERANKED_HITS = 50
-"""Hits that are read again, at most: each costs the model a text."""
+"""Hits that a reranker reads, at most: each costs it a text."""
 
 MAX_RERANKED_CHARACTERS = 8_000
-"""Of a row's text; a model reads 512 tokens of question and text, as a rule."""
+"""Characters that a reranker gets of a row; as a rule it reads 512 tokens, the question included."""
 
 
 @dataclass(frozen=True)
