@@ -190,8 +190,8 @@ def test_the_programs_of_the_page_run(folder: Folder) -> None:
     assert all(-1 <= similarity <= 1 for _, similarity in near)
     assert [key for key, _ in found] == ["1"]
 
-    [told] = run_program(chunks, folder)
-    [(key, field, start, end)] = ast.literal_eval(told)
+    [line] = run_program(chunks, folder)
+    [(key, field, start, end)] = ast.literal_eval(line)
     assert (key, field) == ("17", "body")
     assert 0 <= start < end <= len(MANUAL)
 

@@ -15,6 +15,7 @@ from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.embedders.reranker import Reranker
 from semilayer_pipelines.mapping.typed import Typed, plain_text
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.chunk_texts import chunk_texts
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.in_force import in_force
@@ -28,7 +29,7 @@ RERANKED_HITS = 50
 """Hits that a reranker reads, at most: each costs it a text."""
 
 MAX_RERANKED_CHARACTERS = 8_000
-"""Characters that a reranker gets of a row; as a rule it reads 512 tokens, the question included."""
+"""Characters that a reranker gets of a row; as a rule it reads 512 tokens, question included."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Reranking:
                 text = plain_text(Typed(pl.col(name), found.schema[name]))
                 before = (text.str.len_chars() <= SHORT) & (chunk.field("field") != name)
                 lines.append(pl.when((text != "") & (whole | before)).then(text))
-        read = pl.concat_str(*lines, chunk.field("text"), separator="\n", ignore_nulls=True)
+        read = pl.concat_str(*lines, chunk_texts(found), separator="\n", ignore_nulls=True)
         return found.select(read.str.head(MAX_RERANKED_CHARACTERS)).to_series().to_list()
 
 

@@ -17,8 +17,8 @@ from semilayer_pipelines.errors import ConfigError, IndexDamaged, NotFound, Refu
 from semilayer_pipelines.http.contract import MAX_RESULTS, SearchMode
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.keywords import has_keywords
-from semilayer_pipelines.mapping.typed import plain_text, settled
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.chunk_texts import chunk_texts
 from semilayer_pipelines.queries.hybrid import BM25, SIMILARITY, by_words, hybrid
 from semilayer_pipelines.queries.question import question_vector
 from semilayer_pipelines.queries.rerank import reranking
@@ -249,22 +249,6 @@ def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:
         )
         # at most MAX_RESULTS
         for row, place, text in zip(
-            found.iter_rows(named=True), found[CHUNK], _chunk_texts(found), strict=True
+            found.iter_rows(named=True), found[CHUNK], chunk_texts(found), strict=True
         )
     ]
-
-
-def _chunk_texts(found: pl.DataFrame) -> list[str]:
-    """Return the text of each row's chunk, empty for a row that was not cut.
-
-    Positions count the characters of a field as it was embedded: a list as one text.
-    """
-    place = pl.col(CHUNK).struct
-    cut = found[CHUNK].struct.field("field").drop_nulls().unique().to_list()
-    texts = [
-        pl.when(place.field("field") == name).then(plain_text(settled(pl.col(name), dtype)))
-        for name, dtype in found.select(cut).schema.items()
-    ]
-    start, end = place.field("start"), place.field("end")
-    whole = pl.coalesce([*texts, pl.lit(None, pl.String)])
-    return found.select(whole.str.slice(start, end - start).fill_null("")).to_series().to_list()
