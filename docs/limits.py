@@ -76,15 +76,21 @@ SECTIONS = {
         "orchestration.RUNS_KEPT",
         "orchestration.MAX_RUNS",
     ],
-    "Keywords": [
+    "Long texts": [
+        "chunking.CHARACTERS_A_TOKEN",
+        "chunking.BYTES_A_TOKEN",
+        "stores.SHORT",
+        "queries.CHUNKS_EMBEDDED",
+    ],
+    "Searches": [
         "mapping.MAX_KEYWORD_CHARACTERS",
         "mapping.MAX_TOKEN_CHARACTERS",
         "mapping.MAX_QUERY_TOKENS",
         "queries.CANDIDATES",
-        "queries.RERANKED_HITS",
-        "queries.MAX_RERANKED_CHARACTERS",
         "queries.MOST_NAMED",
         "queries.RANK_CONSTANT",
+        "queries.RERANKED_HITS",
+        "queries.MAX_RERANKED_CHARACTERS",
     ],
     "Webhook": [
         "http.MAX_CHANGES",
@@ -119,6 +125,8 @@ SECTIONS = {
         "ingest.SUSPECT_ROWS",
         "embedders.MAX_READING_BYTES",
         "embedder_service.MAX_TEXTS",
+        "embedder_service.MAX_DOCUMENTS",
+        "config.MAX_PROMPT_CHARACTERS",
     ],
     "Stores": [
         "stores.LOCK_WAIT_S",

@@ -23,7 +23,7 @@ __all__ = ["PROBED", "Counter", "Estimate", "Exact", "counter_of"]
 logger = logging.getLogger(__name__)
 
 BYTES_A_TOKEN = 3
-"""What an estimate takes for one token: fewer bytes than most tokens of most models have."""
+"""Bytes that an estimate takes for one token: fewer than most tokens of most models have."""
 
 _WORDS_ALONE = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
 _SAMPLE_CHARACTERS = 1_000  # so long is the text of each call that is counted both ways at most

@@ -19,7 +19,7 @@ from semilayer_pipelines.chunking.count import Counter
 __all__ = ["CHARACTERS_A_TOKEN", "Pieces", "measured", "refined"]
 
 CHARACTERS_A_TOKEN = 64
-"""A piece weighs a token for so many characters at least.
+"""Characters that count as one token at least, however few tokens they have.
 
 A word of a thousand letters is one unknown token to WordPiece, and one of five million letters
 would be a chunk of one token.

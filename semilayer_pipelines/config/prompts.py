@@ -19,7 +19,7 @@ from semilayer_pipelines.redaction import is_secret_name
 __all__ = ["MAX_PROMPT_CHARACTERS", "OUR_FIELDS", "PromptsConfig", "RequestConfig"]
 
 MAX_PROMPT_CHARACTERS = 2_000
-"""Longest prompt: it is read again with every text."""
+"""Characters of the longest prompt: it is read again with every text."""
 
 OUR_FIELDS = ("input", "model", "dimensions", "encoding_format")
 """Fields of a request that other settings decide."""

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 MAX_DOCUMENTS = 1_000
-"""Texts in one request to be scored."""
+"""Texts in one request for a reranker."""
 
 _WAITING = 16
 

@@ -49,7 +49,7 @@ from semilayer_pipelines.stores.protocol import (
 __all__ = ["Explanation", "FreshVector", "Indexed", "MappedRow", "RowChunk", "explain"]
 
 CHUNKS_EMBEDDED = 100
-"""Chunks of a row that are embedded, so that the model tells how many tokens they have."""
+"""Chunks of a row that `explain` embeds, so that the model tells how many tokens they have."""
 
 _SAME_VECTOR = 0.9999
 """Cosine similarity from which a vector counts as the same: models differ in the last digits."""

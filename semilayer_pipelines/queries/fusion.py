@@ -14,7 +14,7 @@ from collections.abc import Sequence
 __all__ = ["RANK_CONSTANT", "fused"]
 
 RANK_CONSTANT = 60
-"""How little the first places differ: the first gets 1/61 of a list, the second 1/62."""
+"""The constant of the fusion: the first of a list gets 1/61, the second 1/62."""
 
 
 def fused(rankings: Sequence[Sequence[str]]) -> dict[str, float]:

@@ -25,7 +25,7 @@ __all__ = ["BM25", "CANDIDATES", "MOST_NAMED", "SIMILARITY", "by_words", "hybrid
 SIMILARITY, BM25 = "\0similarity", "\0bm25"
 
 CANDIDATES = 60
-"""Rows that each half is asked for, or twice the limit where that is more."""
+"""Rows that each half of a hybrid search gives, or twice the limit where that is more."""
 
 MOST_NAMED = 10
 """Rows that a name or a code may stand for; what more rows have names none of them."""

@@ -15,7 +15,7 @@ from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.embedders.reranker import Reranker
 from semilayer_pipelines.mapping.typed import Typed, plain_text
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.queries.chunk_text import chunk_texts
+from semilayer_pipelines.queries.chunk_texts import chunk_texts
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.in_force import in_force
@@ -26,10 +26,10 @@ from semilayer_pipelines.stores.protocol import SCORE
 __all__ = ["MAX_RERANKED_CHARACTERS", "RERANKED_HITS", "Reranking", "reranking"]
 
 RERANKED_HITS = 50
-"""Hits that are read again, at most: each costs the model a text."""
+"""Hits that a reranker reads, at most: each costs it a text."""
 
 MAX_RERANKED_CHARACTERS = 8_000
-"""Of a row's text; a model reads 512 tokens of question and text, as a rule."""
+"""Characters that a reranker gets of a row; as a rule it reads 512 tokens, question included."""
 
 
 @dataclass(frozen=True)

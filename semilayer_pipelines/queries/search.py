@@ -18,7 +18,7 @@ from semilayer_pipelines.http.contract import MAX_RESULTS, SearchMode
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.keywords import has_keywords
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.queries.chunk_text import chunk_texts
+from semilayer_pipelines.queries.chunk_texts import chunk_texts
 from semilayer_pipelines.queries.hybrid import BM25, SIMILARITY, by_words, hybrid
 from semilayer_pipelines.queries.question import question_vector
 from semilayer_pipelines.queries.rerank import reranking
@@ -48,8 +48,9 @@ class Hit:
 
     `score` is a cosine in mode `semantic`. In `keyword` it is BM25's, to which the best is added
     for a row that the query names. In `hybrid` it is a share of the best possible rank, from 0 to
-    1. `similarity` (cosine) and `bm25` tell what each half said, `None` where it found no such row.
-    `chunk` is the part of a long row that was found, `None` for a row that was not cut.
+    1. Where the lens has a reranker, it is that one's number. `similarity` (cosine) and `bm25` tell
+    what each half said, `None` where it found no such row. `chunk` is the part of a long row that
+    was found by its meaning, `None` for a row that was not cut and for one found by words alone.
     """
 
     id: str

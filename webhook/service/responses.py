@@ -292,7 +292,9 @@ class Hit(_Response):
     bm25: Annotated[
         float | None, Field(description="BM25's score; `null` if not found by words.")
     ] = None
-    chunk: Annotated[Chunk | None, Field(description="Of a row whose text was cut.")] = None
+    chunk: Annotated[
+        Chunk | None, Field(description="The part of a long text that was found by its meaning.")
+    ] = None
 
 
 class SearchMeta(_Response):

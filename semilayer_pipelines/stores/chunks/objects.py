@@ -36,7 +36,7 @@ __all__ = ["ROW", "SHORT", "chunk_schema", "in_two", "stored_hashes", "text_fiel
 ROW = "_row"  # UInt32: position of a chunk's row
 
 SHORT = 256
-"""Characters of the longest text that the objects of chunks hold."""
+"""Characters of the longest text that is kept with each chunk, and read before it by a reranker."""
 
 _TEXTS = (FieldType.TEXT, FieldType.ENUM, FieldType.JSON)
 _OWN = (

@@ -1,4 +1,4 @@
-"""The text of a chunk that was found, from its row's field and the places that the index keeps."""
+"""The texts of the chunks that a search found, from the rows that they are of."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ __all__ = ["chunk_texts"]
 
 
 def chunk_texts(found: pl.DataFrame) -> pl.Series:
-    """Return the text of each row's chunk, null for a row that was not cut; String.
+    """Return the text (String) of the chunk of each row, null for a row without one.
 
-    `found` has CHUNK and the fields. Positions count the characters of a field as it was embedded:
-    a list as one text.
+    Positions count the characters of a field as it was embedded: a list as one text.
     """
     place = pl.col(CHUNK).struct
     cut = found[CHUNK].struct.field("field").drop_nulls().unique().to_list()
@@ -24,7 +23,4 @@ def chunk_texts(found: pl.DataFrame) -> pl.Series:
     ]
     start, end = place.field("start"), place.field("end")
     whole = pl.coalesce([*texts, pl.lit(None, pl.String)])
-    told = found.select(
-        pl.when(pl.col(CHUNK).is_not_null()).then(whole.str.slice(start, end - start).fill_null(""))
-    )
-    return told.to_series()
+    return found.select(whole.str.slice(start, end - start).alias("text")).to_series()
