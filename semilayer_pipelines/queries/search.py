@@ -17,8 +17,8 @@ from semilayer_pipelines.errors import ConfigError, IndexDamaged, NotFound, Refu
 from semilayer_pipelines.http.contract import MAX_RESULTS, SearchMode
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.keywords import has_keywords
-from semilayer_pipelines.mapping.typed import plain_text, settled
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.chunk_text import with_chunk_texts
 from semilayer_pipelines.queries.hybrid import BM25, SIMILARITY, by_words, hybrid
 from semilayer_pipelines.queries.question import question_vector
 from semilayer_pipelines.queries.rerank import reranking
@@ -131,7 +131,7 @@ def find(
                 found = by_words(index, text, limit=most, where=conditions)
             case SearchMode.HYBRID:
                 found = hybrid(index, text, by_meaning, limit=most, where=conditions)
-    best = second.ranked(text, found, limit)
+    best = second.ranked(text, with_chunk_texts(found), limit)
     if min_score is not None:
         best = best.filter(pl.col(SCORE) >= min_score)
     return Found(chosen, _hits(best, active))
@@ -202,7 +202,8 @@ def similar(
     with _said_of(lens):
         found = index.search(vector, limit=limit + 1, where=conditions)
     others = found.filter(pl.col(KEY) != id).head(limit)
-    return _hits(others.with_columns(pl.col(SCORE).alias(SIMILARITY)), active)
+    told = with_chunk_texts(others.with_columns(pl.col(SCORE).alias(SIMILARITY)))
+    return _hits(told, active)
 
 
 def _active(project: Project, env: str, lens_name: str) -> Generation:
@@ -244,26 +245,7 @@ def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:
             fields={name: row.get(name) for name in active.config.fields},
             similarity=row.get(SIMILARITY),
             bm25=row.get(BM25),
-            chunk=None if place is None else Chunk(text, **place),
+            chunk=None if row[CHUNK] is None else Chunk(**row[CHUNK]),
         )
-        # at most MAX_RESULTS
-        for row, place, text in zip(
-            found.iter_rows(named=True), found[CHUNK], _chunk_texts(found), strict=True
-        )
+        for row in found.iter_rows(named=True)  # at most MAX_RESULTS
     ]
-
-
-def _chunk_texts(found: pl.DataFrame) -> list[str]:
-    """Return the text of each row's chunk, empty for a row that was not cut.
-
-    Positions count the characters of a field as it was embedded: a list as one text.
-    """
-    place = pl.col(CHUNK).struct
-    cut = found[CHUNK].struct.field("field").drop_nulls().unique().to_list()
-    texts = [
-        pl.when(place.field("field") == name).then(plain_text(settled(pl.col(name), dtype)))
-        for name, dtype in found.select(cut).schema.items()
-    ]
-    start, end = place.field("start"), place.field("end")
-    whole = pl.coalesce([*texts, pl.lit(None, pl.String)])
-    return found.select(whole.str.slice(start, end - start).fill_null("")).to_series().to_list()
