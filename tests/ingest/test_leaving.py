@@ -106,7 +106,7 @@ class Away:
 @pytest.fixture
 def embedder(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Away:
     made = Away(lab)
-    monkeypatch.setattr(type(lab.project), "embedder", lambda self, config: made)
+    monkeypatch.setattr(type(lab.project), "embedder", lambda self, config, built=None: made)
     return made
 
 

@@ -62,7 +62,7 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
 @pytest.fixture
 def strict(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Strict:
     embedder = Strict(lab)
-    monkeypatch.setattr(type(lab.project), "embedder", lambda self, config: embedder)
+    monkeypatch.setattr(type(lab.project), "embedder", lambda self, config, built=None: embedder)
     return embedder
 
 

@@ -163,9 +163,13 @@ class ChunkedIndex:
         """Write chunks beside those that are there; return the rows at fault, and why."""
         rejected: Mapping[str, str] = {}
         chunks = self._made()
+        # A killed run may have left some of them, of a version that no row has. A server may have
+        # stored one and not indexed its vector, which writing over it would not mend.
+        left = chunks.fetch(pieces[KEY].to_list(), vectors=False)[KEY]
+        if len(left):
+            chunks.delete(left.to_list())
         try:
-            # A killed run may have left some of them; they come to be the same.
-            chunks.upsert(pieces)
+            chunks.add(pieces)
         except ObjectsRejected as some:
             rejected = some.reasons
         if replacing:
