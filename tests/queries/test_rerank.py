@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
-from semilayer_pipelines.queries.chunk_text import TOLD_CHUNK_TYPE
 
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.embedders.local import cross_encoder
@@ -20,6 +19,7 @@ from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry import generations
 from semilayer_pipelines.registry.lenses import Needs
 from semilayer_pipelines.stores.chunks.protocol import CHUNK
+from semilayer_pipelines.stores.chunks.search import CHUNK_TYPE
 from semilayer_pipelines.stores.protocol import KEY, SCORE
 from tests.embedders.tiny_model import save_tiny_model
 from tests.embedders.tiny_reranker import save_tiny_reranker, scores_of
@@ -73,7 +73,7 @@ def found(*rows: Mapping[str, object]) -> pl.DataFrame:
         "price": pl.Float64(),
         "tags": pl.List(pl.String),
         "stock": pl.Float64(),
-        CHUNK: TOLD_CHUNK_TYPE,
+        CHUNK: CHUNK_TYPE,
     }
     told = [{KEY: str(at), SCORE: 1 - at / 100, **row} for at, row in enumerate(rows)]
     return pl.DataFrame(told, schema=schema)
