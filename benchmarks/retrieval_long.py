@@ -26,7 +26,7 @@ from benchmarks.retrieval import Question
 from semilayer_pipelines.chunking.count import Counter as Tokens
 from semilayer_pipelines.chunking.count import counter_of
 from semilayer_pipelines.config.embedding import EmbeddingConfig
-from semilayer_pipelines.embedders.local.reading import reading_of
+from semilayer_pipelines.embedders import open_embedder
 from semilayer_pipelines.http.contract import SearchMode
 from semilayer_pipelines.queries.search import search
 from tests.lab import ENV, Lab
@@ -69,7 +69,7 @@ class Found:
 
 def run(file: Path | None = None) -> list[Result]:
     pages = documents(file) if file else documents().sample(_PAGES, seed=5)
-    reading = reading_of(EmbeddingConfig())
+    reading = open_embedder(EmbeddingConfig(), environ={}).reading()
     assert reading is not None
     asked = questions(pages, counter_of(reading.tokenizer))
     results: list[Result] = []

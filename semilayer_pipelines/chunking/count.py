@@ -33,7 +33,7 @@ BLANKS = " \n\t"
 _WORDS_ALONE = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
 _KEPT_BYTES = 16 << 20  # of words and their counts
 _ENTRY_BYTES = 150  # of a word in a dictionary, its letters left out
-_SAMPLE_CHARACTERS = 1_000  # so long is the text of each call that is counted both ways at most
+_SAMPLE_CHARACTERS = 250  # so long is the text of each call that is counted both ways at most
 
 PROBED = (
     *PROBES,
