@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.long_texts import documents
 from benchmarks.result import Measured, Result, Wanted, measured
-from semilayer_pipelines.chunking.count import Exact
+from semilayer_pipelines.chunking.count import Exact, Words
 from semilayer_pipelines.chunking.split import Splitter, splitter
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.models import LensConfig
@@ -31,7 +31,7 @@ _LENS = {
     "fields": {name: {"type": "text", "searchable": True} for name in ("name", "body")},
 }
 _REPETITIONS = 3
-_SLOW_PAGES = 40  # for what makes a megabyte a second, or less
+_SLOW_PAGES = 40  # for what makes a few megabytes a second, or less
 _PEER_PAGES = 10
 _EDITED_CHUNKS = 100
 _SENTENCE = "This sentence was put in front, and nobody has read it before. "
@@ -41,13 +41,13 @@ _PEER = "semantic_text_splitter"
 def run() -> list[Result]:
     pages = documents()
     rows = pages.with_columns(pl.concat_str("name", "body", separator="\n").alias(TEXT))
-    cut, alone = _splitter(fast=True), _splitter(fast=False)
+    cut = _splitter()
     few = rows[:_SLOW_PAGES]
     texts = few[TEXT].to_list()
     tokenizer = _tokenizer()
     speed = _speed(rows, lambda: cut.split(rows))
     tokens = _speed(few, lambda: tokenizer.encode_batch_fast(texts, add_special_tokens=False))
-    slow = _speed(few, lambda: alone.split(few))
+    slow = _speed(few, lambda: _by_words(cut, tokenizer).split(few))
     changed = _changed(cut, rows)
     least = 0.8 * tokens.median
     results = [
@@ -66,13 +66,17 @@ def run() -> list[Result]:
     return results
 
 
-def _splitter(*, fast: bool) -> Splitter:
+def _splitter() -> Splitter:
     lens = LensConfig.model_validate(_LENS)
     found = splitter(lens, open_embedder(lens.embedding, environ={}), BuiltWith(None))
     assert found is not None
-    if fast:
-        return found
-    return replace(found, limits=replace(found.limits, counter=Exact(_tokenizer(), None)))
+    return found
+
+
+def _by_words(cut: Splitter, tokenizer: Tokenizer) -> Splitter:
+    """Return what cuts without nanotoken. No word is known yet, as when a run starts."""
+    counter = Exact(tokenizer, Words(tokenizer))
+    return replace(cut, limits=replace(cut.limits, counter=counter))
 
 
 def _tokenizer() -> Tokenizer:

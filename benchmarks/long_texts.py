@@ -1,4 +1,4 @@
-"""Long documents: pages of documentation of 1,000 to 20,000 words, one text each.
+"""Long documents: English pages of documentation of 1,000 to 20,000 words, one text each.
 
 The committed sample is 300 pages from Debian's packages of documentation. All pages come from
 `python -m benchmarks.long_texts FOLDER FILE`, where FOLDER holds the packages (`apt-get download`
@@ -21,8 +21,9 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.html import HTMLTree
 
-__all__ = ["PACKAGES", "documents", "sentences"]
+__all__ = ["PACKAGES", "documents", "english", "runs", "sentences"]
 
 PACKAGES = (
     "apache2-doc",
@@ -38,22 +39,44 @@ PACKAGES = (
 SAMPLE = Path(__file__).parent / "data" / "long_texts.parquet"
 
 _WORDS = range(1_000, 20_001)
-_OWN = 0.6  # so many of a page's sentences stand on no other page
 _PAGE = re.compile(r"\.html?(\.gz|\.en)?$")
+_LISTINGS = {"src", "_modules"}  # folders of source code, as pages
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-_FEWEST_WORDS = 8
+_WORD = re.compile(r"[^\W\d_]+")
+_COMMON = re.compile(
+    r"the|of|and|to|a|in|is|that|for|it|as|be|are|this|on|with|by|or|not|can|from|an|if|which|will"
+    r"|you|we|was|has|have|at|but|when|may|all|no"
+)
+_ENGLISH = 0.2  # so many of the words of an English text are among those
+_RUN = 5  # words
+_OWN = 0.7  # so many of a page's runs of words stand on no other page
 _SAMPLED = 300
 
 
 def documents(file: Path = SAMPLE) -> pl.DataFrame:
-    """Return the pages: `package`, `name` and `body` (String)."""
+    """Return the pages: `package`, `name` (a page's title) and `body` (String)."""
     return pl.read_parquet(file)
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of a text that say something, on one line each."""
-    parts = (" ".join(part.split()) for part in _SENTENCE_END.split(text))
-    return [part for part in parts if len(part.split()) >= _FEWEST_WORDS]
+    """Return the sentences of a text, on one line each."""
+    return [" ".join(part.split()) for part in _SENTENCE_END.split(text)]
+
+
+def english(text: str) -> bool:
+    """Say whether a text is English prose, and no table, listing or other language."""
+    words = _words(text)
+    return sum(bool(_COMMON.fullmatch(word)) for word in words) > _ENGLISH * len(words)
+
+
+def runs(text: str) -> set[tuple[str, ...]]:
+    """Return the runs of five words in a text, without numbers, marks and capitals."""
+    words = _words(text)
+    return {tuple(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1)}
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
 
 
 def _pages(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -64,18 +87,21 @@ def _pages(folder: Path) -> Iterator[tuple[str, str, str]]:
             for path in sorted(Path(unpacked).rglob("*")):
                 if path.is_symlink() or not path.is_file() or not _PAGE.search(path.name):
                     continue
+                if _LISTINGS & set(path.parts):
+                    continue
                 raw = path.read_bytes()
                 page = gzip.decompress(raw) if path.suffix == ".gz" else raw
-                body = extract_plain_text(page.decode("utf-8", "replace"), main_content=True)
-                if len(body.split()) in _WORDS:
-                    yield package, path.name.partition(".")[0], body
+                tree = HTMLTree.parse(page.decode("utf-8", "replace"))
+                body = extract_plain_text(tree, main_content=True)
+                if len(body.split()) in _WORDS and english(body):
+                    yield package, " ".join((tree.title or path.stem).split()), body
 
 
 def _distinct(pages: pl.DataFrame) -> pl.DataFrame:
-    """Leave out pages that mostly repeat others."""
-    said = [set(sentences(body)) for body in pages["body"]]
-    counts = Counter(sentence for page in said for sentence in page)
-    own = [sum(counts[one] == 1 for one in page) > _OWN * len(page) for page in said]
+    """Leave out pages that largely repeat others."""
+    said = [runs(body) for body in pages["body"]]
+    counts = Counter(run for page in said for run in page)
+    own = [sum(counts[run] == 1 for run in page) > _OWN * len(page) for page in said]
     return pages.filter(pl.Series(own))
 
 

@@ -1,7 +1,8 @@
 """Counting tokens as the model does: with the model's own tokenizer, or a faster equal of it.
 
-`nanotoken` gives WordPiece's tokens some fifty times as fast. It is used where it is installed and
-counts as the reference does, on probes when it is opened and on a sample of every call.
+`nanotoken` gives WordPiece's tokens some fifty times as fast, where it is installed. Where it is
+not, each word goes through the tokenizer once: words repeat. Either is used while it counts as the
+tokenizer does, on probes when it is opened and on a sample of every call.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,15 +20,20 @@ from tokenizers import Tokenizer
 
 from semilayer_pipelines.embedders.local.probe import PROBES
 
-__all__ = ["PROBED", "Counter", "Estimate", "Exact", "counter_of"]
+__all__ = ["BLANKS", "PROBED", "Counter", "Estimate", "Exact", "Words", "counter_of"]
 
 logger = logging.getLogger(__name__)
 
 BYTES_A_TOKEN = 3
 """Bytes that an estimate takes for one token: fewer than most tokens of most models have."""
 
+BLANKS = " \n\t"
+"""What parts words for every tokenizer; other blanks are dropped by some, so that words meet."""
+
 _WORDS_ALONE = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
-_SAMPLE_CHARACTERS = 1_000  # so long is the text of each call that is counted both ways at most
+_KEPT_BYTES = 16 << 20  # of words and their counts
+_ENTRY_BYTES = 150  # of a word in a dictionary, its letters left out
+_SAMPLE_CHARACTERS = 250  # so long is the text of each call that is counted both ways at most
 
 PROBED = (
     *PROBES,
@@ -75,50 +82,88 @@ class Estimate:
 class Exact:
     """The model's tokenizer, or its faster equal for as long as that counts alike."""
 
-    def __init__(self, tokenizer: Tokenizer, fast: Callable[[Sequence[str]], Any] | None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, fast: Callable[[Sequence[str]], NDArray[np.int64]] | None
+    ) -> None:
         self._tokenizer = tokenizer
         self._fast = fast
-        about = json.loads(tokenizer.to_str())
-        before = (about.get("pre_tokenizer") or {}).get("type")
-        self.adds_up = about["model"].get("type") == "WordPiece" and before in _WORDS_ALONE
+        self.adds_up = _adds_up(tokenizer)
 
     @property
     def fast(self) -> bool:
-        """Say whether the faster tokenizer counts."""
+        """Say whether a faster equal counts."""
         return self._fast is not None
 
     def count(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return how many tokens each text has."""
         if self._fast is None:
-            return self._reference(texts)
-        counts: NDArray[np.int64] = self._fast(texts)
-        sample = _sample(texts)
-        if not np.array_equal(counts[sample], self._reference([texts[at] for at in sample])):
+            return _lengths(self._tokenizer, texts)
+        counts = self._fast(texts)
+        sample = [texts[at] for at in _sample(texts)]
+        if not np.array_equal(counts[_sample(texts)], _lengths(self._tokenizer, sample)):
             logger.warning(
-                "nanotoken counts other tokens than the model's tokenizer does; from here on the "
-                "tokenizer counts, more slowly. Please report the version of nanotoken and the "
-                "model."
+                "The fast counter counts other tokens than the model's tokenizer does; from here "
+                "on the tokenizer counts, more slowly. Please report the model, and the version "
+                "of nanotoken if it is installed."
             )
             self._fast = None
-            return self._reference(texts)
+            return _lengths(self._tokenizer, texts)
         return counts
 
-    def _reference(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        made = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return np.fromiter((len(one) for one in made), np.int64, count=len(made))
+
+class Words:
+    """Counts texts by their words, and keeps how many tokens each word has.
+
+    This is exact for a tokenizer whose counts add up where blanks part a text.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, int] = {}
+        self._bytes = 0
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return how many tokens each text has."""
+        if self._bytes > _KEPT_BYTES:
+            # A new one, for another thread may be reading the old.
+            self._known, self._bytes = {}, 0
+        known = self._known
+        parts = [text.replace("\n", " ").replace("\t", " ").split(" ") for text in texts]
+        new = list(set(chain.from_iterable(parts)).difference(known))
+        known.update(zip(new, _lengths(self._tokenizer, new).tolist(), strict=True))
+        self._bytes += sum(map(len, new)) + _ENTRY_BYTES * len(new)
+        return np.fromiter(
+            (sum(map(known.__getitem__, words)) for words in parts), np.int64, count=len(parts)
+        )
 
 
 def counter_of(tokenizer: Tokenizer) -> Exact:
     """Return the fastest counter that agrees with this tokenizer on the probes."""
-    reference = Exact(tokenizer, None)
+    right = _lengths(tokenizer, PROBED)
     fast = _nanotoken(tokenizer)
-    if fast is not None and not np.array_equal(fast(PROBED), reference.count(PROBED)):
+    if fast is not None and not np.array_equal(fast(PROBED), right):
         logger.warning("nanotoken reads this model's tokenizer otherwise, and is not used.")
         fast = None
+    if fast is None and _adds_up(tokenizer):
+        words = Words(tokenizer)
+        fast = words if np.array_equal(words(PROBED), right) else None
     return Exact(tokenizer, fast)
 
 
-def _nanotoken(tokenizer: Tokenizer) -> Callable[[Sequence[str]], Any] | None:
+def _adds_up(tokenizer: Tokenizer) -> bool:
+    about = json.loads(tokenizer.to_str())
+    before = (about.get("pre_tokenizer") or {}).get("type")
+    over_blanks = any(set(added["content"]) & set(BLANKS) for added in about["added_tokens"])
+    word_by_word = about["model"].get("type") == "WordPiece" and before in _WORDS_ALONE
+    return word_by_word and not over_blanks
+
+
+def _lengths(tokenizer: Tokenizer, texts: Sequence[str]) -> NDArray[np.int64]:
+    made = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return np.fromiter((len(one) for one in made), np.int64, count=len(made))
+
+
+def _nanotoken(tokenizer: Tokenizer) -> Callable[[Sequence[str]], NDArray[np.int64]] | None:
     try:
         from nanotoken import Tokenizer as Fast
         from nanotoken import UnsupportedTokenizerError
@@ -131,8 +176,9 @@ def _nanotoken(tokenizer: Tokenizer) -> Callable[[Sequence[str]], Any] | None:
         logger.info("nanotoken is not used: %s", error)
         return None
 
-    def count(texts: Sequence[str]) -> Any:
-        return fast.encode_batch(texts, add_special_tokens=False).lengths.astype(np.int64)
+    def count(texts: Sequence[str]) -> NDArray[np.int64]:
+        made: Any = fast.encode_batch(texts, add_special_tokens=False)
+        return np.asarray(made.lengths, np.int64)
 
     return count
 

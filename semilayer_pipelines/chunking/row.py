@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semilayer_pipelines.chunking.borders import Level, characters, words
-from semilayer_pipelines.chunking.count import Counter
+from semilayer_pipelines.chunking.count import BLANKS, Counter
 from semilayer_pipelines.chunking.cut import Cuts
 from semilayer_pipelines.chunking.pieces import Pieces, measured, refined
 
 __all__ = ["Chunk", "Limits", "cut_row"]
 
-_BLANKS = " \n\t"
 _SHARE_BEFORE = 4  # by default, short fields have a fourth of the room at most
 _SHARE_WHEN_CHOSEN = 2
 
@@ -218,5 +217,5 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
 def _unsure(pieces: Pieces) -> NDArray[np.int64]:
     """Return of how many borders, up to that after each piece, the counts may not add up."""
     text = pieces.text
-    unsure = [text[at - 1] not in _BLANKS for at in pieces.edges[1:-1].tolist()]
+    unsure = [text[at - 1] not in BLANKS for at in pieces.edges[1:-1].tolist()]
     return np.concatenate([[0], np.cumsum(unsure, dtype=np.int64)])

@@ -11,16 +11,46 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from semilayer_pipelines.chunking import count
-from semilayer_pipelines.chunking.count import PROBED, Estimate, Exact, counter_of
+from semilayer_pipelines.chunking.count import PROBED, Estimate, Exact, Words, counter_of
 from tests.chunking.making import reference, tokens
 
 
-def test_the_fast_counter_counts_as_the_reference_does() -> None:
+def test_the_fast_counters_count_as_the_reference_does() -> None:
+    right = (tokens(PROBED) - 2).tolist()
     counter = counter_of(reference())
 
     assert counter.fast
     assert counter.adds_up
-    assert counter.count(PROBED).tolist() == (tokens(PROBED) - 2).tolist()
+    assert counter.count(PROBED).tolist() == right
+    assert Words(reference())(PROBED).tolist() == right
+
+
+def test_words_are_counted_alike_the_first_time_and_again() -> None:
+    texts = [
+        "two words",
+        "words\tof\n two  lines\n",
+        "",
+        " ",
+        "a\u00a0b\x1cc\r\nwords",
+        "two-words",
+    ]
+    words = Words(reference())
+
+    for _ in range(2):
+        assert words(texts).tolist() == (tokens(texts) - 2).tolist()
+
+
+def test_words_that_never_come_again_do_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(count, "_KEPT_BYTES", 10_000)
+    words = Words(reference())
+
+    for at in range(50):
+        texts = [f"word{at * 100 + n} again" for n in range(100)]
+        assert words(texts).tolist() == (tokens(texts) - 2).tolist()
+
+    assert len(words._known) < 300
 
 
 def test_a_fast_counter_that_fails_the_probes_is_not_used(
@@ -30,9 +60,20 @@ def test_a_fast_counter_that_fails_the_probes_is_not_used(
 
     counter = counter_of(reference())
 
-    assert not counter.fast
     assert "is not used" in caplog.text
     assert counter.count(["a long word: tokenization"]).tolist() == [6]
+
+
+def test_words_alone_are_not_counted_where_a_token_may_reach_over_a_blank() -> None:
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "new": 1, "york": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    assert counter_of(tokenizer).adds_up
+
+    tokenizer.add_tokens(["new york"])
+    counter = counter_of(tokenizer)
+
+    assert not counter.adds_up
+    assert counter.count(["new york", "york new"]).tolist() == [1, 2]
 
 
 def test_a_fast_counter_that_fails_later_is_given_up_and_its_counts_with_it(

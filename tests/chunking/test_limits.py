@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import accumulate
 
 import polars as pl
 import pytest
 import unicode_segmentation_rs as unicode
 
-from semilayer_pipelines.chunking.count import counter_of
+from semilayer_pipelines.chunking.count import Exact, Words
 from semilayer_pipelines.chunking.split import Splitter
 from semilayer_pipelines.mapping.embedded_text import has_text
 from semilayer_pipelines.mapping.plan import TEXT
@@ -82,15 +83,14 @@ def test_every_chunk_fits_and_nothing_visible_is_lost(
     assert not has_text(pl.Series([body[done:]])).any()
 
 
-def test_the_fast_counter_and_the_tokenizer_cut_alike() -> None:
-    fast, slow = made(), made()
-    assert fast.limits.counter.fast
-    counter = counter_of(reference())
-    counter._fast = None
-    slow.__dict__["limits"] = type(slow.limits)(**{**vars(slow.limits), "counter": counter})
+@pytest.mark.parametrize("fast", [None, Words(reference())], ids=["none", "words"])
+def test_every_counter_cuts_alike(fast: Words | None) -> None:
+    cut = made()
+    assert cut.limits.counter.fast
+    other = replace(cut, limits=replace(cut.limits, counter=Exact(reference(), fast)))
     texts = rows(*NASTY.items())
 
-    assert slow.split(texts).equals(fast.split(texts))
+    assert other.split(texts).equals(cut.split(texts))
 
 
 def test_a_line_of_five_megabytes_is_cut_in_seconds() -> None:
