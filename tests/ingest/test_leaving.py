@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.reading import Reading
 from semilayer_pipelines.errors import (
     EmbedderUnavailable,
     EmbeddingRejected,
@@ -101,6 +102,12 @@ class Away:
         if any("poison" in text for text in texts):
             raise EmbeddingRejected("a poison text")
         return self._inner.embed(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        return self._inner.embed_queries(texts)
+
+    def reading(self) -> Reading | None:
+        return self._inner.reading()
 
 
 @pytest.fixture

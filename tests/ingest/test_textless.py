@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.embedders.protocol import Embedded
+from semilayer_pipelines.embedders.reading import Reading
 from semilayer_pipelines.errors import EmbeddingRejected, GuardStopped
 from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.checks import Check, check_lens
@@ -45,6 +46,12 @@ class Strict:
             raise EmbeddingRejected("HTTP 400: input is invalid")
         self.texts += texts
         return self._inner.embed(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedded:
+        return self._inner.embed_queries(texts)
+
+    def reading(self) -> Reading | None:
+        return self._inner.reading()
 
 
 @pytest.fixture(params=["lancedb", "weaviate"])

@@ -66,6 +66,8 @@ def class_with_defaults(
     _refuse_taken(name, "class", "class name", classes)
     _refuse_taken(name, "alias", "alias name", aliases)
     vectors = asked.get("vectorConfig", {})
+    inverted = asked.get("invertedIndexConfig", {})
+    stopwords = {"preset": "en", "additions": None, "removals": None}
     return {
         "class": name,
         "description": asked.get("description", ""),
@@ -74,9 +76,9 @@ def class_with_defaults(
         "invertedIndexConfig": {
             "bm25": {"b": 0.75, "k1": 1.2},
             "cleanupIntervalSeconds": 60,
-            "stopwords": {"preset": "en", "additions": None, "removals": None},
         }
-        | asked.get("invertedIndexConfig", {}),
+        | inverted
+        | {"stopwords": stopwords | inverted.get("stopwords", {})},
         "multiTenancyConfig": {
             "enabled": False,
             "autoTenantCreation": False,
