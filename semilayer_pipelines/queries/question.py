@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from semilayer_pipelines.ingest.open_lens import index_embedder
+from semilayer_pipelines.ingest.built_with import built_with
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.in_force import in_force
+from semilayer_pipelines.registry.lenses import Lens
 
-__all__ = ["question_vector"]
+__all__ = ["embedded_question", "question_vector"]
 
 
 def question_vector(project: Project, active: Generation, text: str) -> list[float]:
     """Embed what a lens is searched by. Raises what its embedder raises."""
     with project.registry.read() as db:
-        embedder = index_embedder(db, project, lenses.by_id(db, active.lens_id))
+        lens = in_force(db, lenses.by_id(db, active.lens_id))
+    return embedded_question(project, lens, active, text)
+
+
+def embedded_question(project: Project, lens: Lens, active: Generation, text: str) -> list[float]:
+    """Do the same for a lens as it is `in_force` beside this generation."""
+    embedder = project.embedder(lens.config.embedding, built_with(active))
     vector: list[float] = embedder.embed_queries([text]).vectors[0].tolist()
     return vector

@@ -16,9 +16,8 @@ from semilayer_pipelines.embedders.reranker import Reranker
 from semilayer_pipelines.mapping.typed import Typed, plain_text
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.chunk_texts import chunk_texts
-from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.generations import Generation
-from semilayer_pipelines.registry.in_force import in_force
+from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.stores.chunks.objects import SHORT
 from semilayer_pipelines.stores.chunks.protocol import CHUNK
 from semilayer_pipelines.stores.protocol import SCORE
@@ -76,8 +75,7 @@ class Reranking:
         return found.select(read.str.head(MAX_RERANKED_CHARACTERS)).to_series().to_list()
 
 
-def reranking(project: Project, active: Generation) -> Reranking:
-    """Return what the lens of an index says about reranking now."""
-    with project.registry.read() as db:
-        model = in_force(db, lenses.by_id(db, active.lens_id)).config.rerank
+def reranking(project: Project, lens: Lens, active: Generation) -> Reranking:
+    """Return what a lens, as it is `in_force`, says about reranking what its index finds."""
+    model = lens.config.rerank
     return Reranking(None if model is None else project.reranker(model), active.config.fields)

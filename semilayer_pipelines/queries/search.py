@@ -20,10 +20,12 @@ from semilayer_pipelines.mapping.keywords import has_keywords
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.chunk_texts import chunk_texts
 from semilayer_pipelines.queries.hybrid import BM25, SIMILARITY, by_words, hybrid
-from semilayer_pipelines.queries.question import question_vector
+from semilayer_pipelines.queries.question import embedded_question
 from semilayer_pipelines.queries.rerank import reranking
 from semilayer_pipelines.registry import generations, lenses
 from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.in_force import in_force
+from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.stores.chunks.protocol import CHUNK
 from semilayer_pipelines.stores.protocol import KEY, SCORE, VECTOR, Index
 from semilayer_pipelines.stores.where import Condition, Operator, parse_where, tenant_condition
@@ -108,7 +110,7 @@ def find(
 ) -> Found:
     """Return what `search` returns, with the mode that was used; raises as it does."""
     env = env or project.settings.env
-    active = _active(project, env, lens)
+    used, active = _in_use(project, env, lens)
     chosen = _mode(mode, active, lens)
     conditions = parse_where(where or {}, active.config.fields)
     if active.config.tenant is not None:
@@ -116,14 +118,14 @@ def find(
     limit = min(limit, MAX_RESULTS)
 
     def by_meaning(index: Index, most: int) -> pl.DataFrame:
-        vector = question_vector(project, active, text)
+        vector = embedded_question(project, used, active, text)
         return index.search(vector, limit=most, where=conditions)
 
     with _said_of(lens):
         index = _index(project, env, active)
         if index is None:
             return Found(chosen, [])
-        second = reranking(project, active)
+        second = reranking(project, used, active)
         most = second.candidates(limit)
         match chosen:
             case SearchMode.SEMANTIC:
@@ -177,7 +179,7 @@ def similar(
     and `NotFound` when the row is not in the index or is another tenant's. No model is needed.
     """
     env = env or project.settings.env
-    active = _active(project, env, lens)
+    _, active = _in_use(project, env, lens)
     conditions = parse_where(where or {}, active.config.fields)
     with _said_of(lens):
         index = _index(project, env, active)
@@ -206,9 +208,13 @@ def similar(
     return _hits(others.with_columns(pl.col(SCORE).alias(SIMILARITY)), active)
 
 
-def _active(project: Project, env: str, lens_name: str) -> Generation:
+def _in_use(project: Project, env: str, lens_name: str) -> tuple[Lens, Generation]:
+    """Return a lens as it is in force, and its index, both as of one moment.
+
+    A rebuild with another model may be published between two.
+    """
     with project.registry.read() as db:
-        lens = lenses.get(db, env, lens_name)
+        lens = in_force(db, lenses.get(db, env, lens_name))
         active = generations.active(db, lens.id)
     if active is None:
         raise Refused(
@@ -217,7 +223,7 @@ def _active(project: Project, env: str, lens_name: str) -> Generation:
             f"`semilayer status` shows how far it is.",
             lens=lens_name,
         )
-    return active
+    return lens, active
 
 
 def _index(project: Project, env: str, active: Generation) -> Index | None:

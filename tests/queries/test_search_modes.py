@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 
 from semilayer_pipelines.errors import ConfigError, Refused
+from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.queries.search import Hit, find, search, similar
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
@@ -91,6 +92,26 @@ def look(lab: Lab, text: str, **asked: Any) -> list[Hit]:
 
 def ids(hits: list[Hit]) -> list[str]:
     return [hit.id for hit in hits]
+
+
+def test_a_search_ends_in_the_index_that_it_began_with_though_another_model_is_published(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = look(lab, "a library of foo", mode="semantic")
+    opening = "semilayer_pipelines.queries.search.written_index"
+
+    def published_before(*asked: Any) -> Any:
+        monkeypatch.setattr(opening, written_index)
+        lab.push(fields=FIELDS, embedding={"provider": "hash", "dimensions": 16})
+        lab.full()
+        return written_index(*asked)
+
+    monkeypatch.setattr(opening, published_before)
+
+    meanwhile = look(lab, "a library of foo", mode="semantic")
+
+    assert [(hit.id, hit.score) for hit in meanwhile] == [(hit.id, hit.score) for hit in found]
+    assert len(look(lab, "a library of foo", mode="semantic")) == len(found)
 
 
 def test_the_row_that_is_named_comes_first_by_words_and_by_both(lab: Lab) -> None:
