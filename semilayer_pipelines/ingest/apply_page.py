@@ -90,7 +90,9 @@ def begin_page(
     written = actions != Action.SKIP
     if _fails_as_a_whole(mapped, page.height):
         written &= False  # the page is refused when it ends, so nothing of it is embedded
-    rows, have = mapped.frame.filter(written), choice.reuse_from()
+    # Words of no others: most rows of a sync are as they were. Under the lock they would hold it.
+    rows = opened.mapping.with_words(mapped.frame.filter(written))
+    have = choice.reuse_from()
     # Only the index that was compared is known; another one may have a vector of any row.
     looked_for = (
         may_have_vector(states.filter(written))
@@ -238,8 +240,7 @@ def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
 
 def _stamped(opened: OpenLens, ready: Vectorised, page: Page) -> pl.DataFrame:
     at = pl.lit(opened.clock()).cast(pl.Datetime("us", "UTC")).alias(INDEXED_AT)
-    # Here and no sooner: most rows of a sync are as they were, and are not written.
-    rows = opened.mapping.with_words(ready.rows.with_columns(at))
+    rows = ready.rows.with_columns(at)
     return (
         rows if page.shard is None else rows.with_columns(pl.lit(page.shard, pl.Int32).alias(SHARD))
     )
