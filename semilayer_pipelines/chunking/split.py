@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import polars as pl
+from tokenizers import Tokenizer
 
 from semilayer_pipelines.chunking.borders import Level
 from semilayer_pipelines.chunking.count import Counter, Estimate, counter_of
@@ -132,7 +134,7 @@ def splitter(config: LensConfig, embedder: Embedder, built: BuiltWith) -> Splitt
     reading = embedder.reading()
     if reading is not None:
         _check_size(config, reading)
-        counter = counter_of(reading.tokenizer)
+        counter = _counter(reading.tokenizer)
         size = (chunking.size or reading.limit) - reading.special
     elif chunking.size is not None:
         counter, size = Estimate(), chunking.size
@@ -152,6 +154,12 @@ def splitter(config: LensConfig, embedder: Embedder, built: BuiltWith) -> Splitt
     always = _ALWAYS[chunking.by]
     limits = Limits(counter, room, chunking.overlap, chunking.fields, always)
     return Splitter(fingerprint(decides), weights, limits)
+
+
+@lru_cache(maxsize=4)
+def _counter(tokenizer: Tokenizer) -> Counter:
+    # A push looks at every lens, and most have one model: probing a counter takes 0.1 s.
+    return counter_of(tokenizer)
 
 
 def _spent(prompt: str, counter: Counter) -> int:

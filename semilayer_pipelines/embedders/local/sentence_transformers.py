@@ -44,6 +44,7 @@ class SentenceTransformersEmbedder:
     def __init__(self, config: EmbeddingConfig, *, built: BuiltWith | None = None) -> None:
         self._config = config
         self._built = built
+        self._own: OwnPrompts | None = None
         self._reading = Remembered(self._find_reading)
 
     @cached_property
@@ -69,7 +70,10 @@ class SentenceTransformersEmbedder:
 
     def own_prompts(self) -> OwnPrompts | None:
         """Return what the model brings; `None` while its files are not on this machine."""
-        return own_prompts(self._source)
+        # Asked with every page and question, and its files do not change.
+        if self._own is None:
+            self._own = own_prompts(self._source)
+        return self._own
 
     def reading(self) -> Reading | None:
         """Return how the model reads, asking the hub where its files are not here."""
