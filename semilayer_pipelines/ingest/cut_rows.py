@@ -39,10 +39,4 @@ class CutRows:
         if not same.any():
             return states
         other = cut_otherwise(self.opened, rows.filter(same), self.index)
-        return states.set(_among(same, other), Indexed.OTHER)
-
-
-def _among(chosen: pl.Series, some: pl.Series) -> pl.Series:
-    """Return where `some` holds of the rows that are `chosen`."""
-    at = chosen.arg_true().filter(some)
-    return pl.int_range(len(chosen), dtype=pl.UInt32, eager=True).is_in(at.implode())
+        return states.clone().scatter(same.arg_true().filter(other), Indexed.OTHER)

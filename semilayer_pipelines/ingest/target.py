@@ -90,7 +90,7 @@ class Target:
                 self._opened.store.point(self._opened.lens.name, self.generation.index_name)
         elif not self._is_built:
             require_held(mapping, found.schema, lens=self._opened.lens.name)
-        elif not _alike(found.schema, schema):
+        elif not found.schema.holds_like(schema):
             self._fix_dimension(dimension)
             self._leave_its_place()
         assert self._index is not None
@@ -261,8 +261,3 @@ class Target:
 
 def _no_log(_: Sequence[str]) -> None:
     return None
-
-
-def _alike(one: IndexSchema, other: IndexSchema) -> bool:
-    alike = (one.dimension, one.words) == (other.dimension, other.words)
-    return alike and set(one.fields) == set(other.fields)

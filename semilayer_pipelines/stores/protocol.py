@@ -73,6 +73,11 @@ class IndexSchema:
     tenant: str | None = None
     words: bool = False
 
+    def holds_like(self, other: IndexSchema) -> bool:
+        """Say whether objects of one can be kept as objects of the other, in whatever order."""
+        alike = (self.dimension, self.words) == (other.dimension, other.words)
+        return alike and set(self.fields) == set(other.fields)
+
 
 class Index(Protocol):
     """One generation of one lens.

@@ -68,7 +68,7 @@ class ChunkedStore:
 
     def _found(self, name: str, schema: IndexSchema) -> Index | None:
         found = self.inner.find(name)
-        return found if found is not None and _alike(found.schema, schema) else None
+        return found if found is not None and found.schema.holds_like(schema) else None
 
     def _made(self, name: str, schema: IndexSchema) -> Index:
         """Return the index of chunks; whoever asks holds the lock of the rows."""
@@ -76,7 +76,3 @@ class ChunkedStore:
             # Left of another index of that name, of which nothing else is left.
             self.inner.drop(name)
         return self.inner.create(name, schema)
-
-
-def _alike(one: IndexSchema, other: IndexSchema) -> bool:
-    return set(one.fields) == set(other.fields) and one.dimension == other.dimension
