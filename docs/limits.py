@@ -46,6 +46,7 @@ SECTIONS = {
     ],
     "Incremental": ["ingest.OVERLAP", "ingest.HORIZON"],
     "Jobs and runs": [
+        "control.RUNS_STOP_S",
         "control.DEBOUNCE",
         "control.LONGEST_DEBOUNCE",
         "registry.MAX_ATTEMPTS",
@@ -54,6 +55,7 @@ SECTIONS = {
         "registry.LONGEST_WAIT",
         "ingest.MOMENT",
         "ingest.LEASE",
+        "orchestration.SPREAD_FROM_S",
         "orchestration.SILENCE",
         "ingest.MAX_STARTS",
         "ingest.SHARE_SECONDS",

@@ -13,10 +13,12 @@ from pydantic import ValidationError
 
 from semilayer_pipelines.bridges import open_bridge
 from semilayer_pipelines.bridges.protocol import Bridge
-from semilayer_pipelines.cli.context import json_option, say, say_aside, say_json
+from semilayer_pipelines.cli.context import DEFAULT_ENV, json_option, say, say_aside, say_json
+from semilayer_pipelines.cli.issued_keys import issued_json, tell_issued
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import Bridge as BridgeKind
 from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.control.environments import IssuedKey, first_keys
 from semilayer_pipelines.errors import (
     ConfigError,
     Refused,
@@ -24,7 +26,7 @@ from semilayer_pipelines.errors import (
     SemilayerError,
     Transient,
 )
-from semilayer_pipelines.project import CONFIG_NAME, Settings
+from semilayer_pipelines.project import CONFIG_NAME, Project, Settings
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.starter.candidates import Candidate, candidate, why_left
 from semilayer_pipelines.starter.config_text import SOURCE, starter
@@ -64,6 +66,7 @@ def init(
     embedded, a column that moves with every change is tracked, and the rest is kept to filter by.
     In a terminal it asks for what it cannot find out. A password is never written: the file then
     takes the URL from the environment. Dagster's two files are put beside it if they are missing.
+    The environment gets its keys, which are printed only this once.
     """
     file = Path.cwd() / (os.environ.get("SEMILAYER_CONFIG") or CONFIG_NAME)
     if file.exists():
@@ -79,6 +82,7 @@ def init(
     _write(file, starter(stack or Path.cwd().name or "project", source.connection, found))
     beside = _write_beside(file.parent)
     store = _ask_store(load_config(file).lenses)
+    issued, untold = _issue_keys(environ)
     if as_json:
         say_json(
             {
@@ -87,6 +91,7 @@ def init(
                 "connection": source.connection,
                 "lenses": _json(found),
                 "left": left,
+                "keys": issued_json(issued),
             }
             | ({} if store is None else {"store": store})
         )
@@ -97,8 +102,20 @@ def init(
     say(f"Wrote {file.name}. Look it over, then register its lenses: semilayer push")
     if store is not None:
         say(f"The store cannot hold them yet: {store}")
+    if untold is not None:
+        say(f"No key was made yet: {untold}")
     if environ.get(VARIABLE) != os.environ.get(VARIABLE):
         say(f"The URL holds a password, so the file asks for it: export {VARIABLE}=… before.")
+    tell_issued(os.environ.get("SEMILAYER_ENV", DEFAULT_ENV), issued, say)
+
+
+def _issue_keys(environ: Mapping[str, str]) -> tuple[Sequence[IssuedKey], str | None]:
+    """Return the first keys of this environment, and why there are none; the file is written."""
+    try:
+        project = Project.from_environ(environ, Path.cwd())
+        return first_keys(project, project.settings.env), None
+    except SemilayerError as error:
+        return (), redact(f"{error.message} {error.cure}".strip())
 
 
 def _ask_store(lenses: Iterable[str]) -> str | None:

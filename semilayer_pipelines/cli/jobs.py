@@ -14,7 +14,7 @@ from semilayer_pipelines.cli.lens_selection import check_env
 from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.queries.state import JobState, job_state
-from semilayer_pipelines.registry import jobs, page_log
+from semilayer_pipelines.registry import jobs, lenses, page_log
 from semilayer_pipelines.registry.jobs import Job, JobStatus
 from semilayer_pipelines.registry.page_log import LoggedPage
 
@@ -25,6 +25,7 @@ SHOWN_PAGES = 10
 
 @click.command("jobs")
 @click.argument("job_id", required=False)
+@click.option("--lens", help="Only the jobs of this lens.")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -35,9 +36,12 @@ SHOWN_PAGES = 10
 @env_option
 @json_option
 @click.pass_obj
-def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: bool) -> None:
+def jobs_command(
+    here: Here, job_id: str | None, lens: str | None, limit: int, env: str, as_json: bool
+) -> None:
     """List the latest jobs, or show one job page by page.
 
+    With --lens the list shows how the lens's rows per second went over time.
     The first characters of a job's id are enough if no other id begins with them.
     """
     project = here.project
@@ -52,24 +56,26 @@ def jobs_command(here: Here, job_id: str | None, limit: int, env: str, as_json: 
         return
     with project.registry.read() as db:
         check_env(db, env)
-        latest = jobs.recent(db, env=env, limit=limit)
+        lens_id = lenses.get(db, env, lens).id if lens else None
+        latest = jobs.recent(db, env=env, lens_id=lens_id, limit=limit)
     if as_json:
         say_json([_as_json(job) for job in latest])
         return
     if not latest:
-        say(f"No job in {env!r} yet. Start the first: semilayer resume")
+        say(f"No job of {lens or repr(env)} yet. Start the first: semilayer resume")
         return
-    table = table_of("job", "lens", "mode", "status", "started (UTC)", "read", "written", "deleted")
+    numbered = ("rows/s", "read", "written", "deleted")
+    table = table_of("job", "lens", "mode", "status", "started (UTC)", *numbered, numbers=numbered)
     for job in latest:
         started = f"{job.started_at:%Y-%m-%d %H:%M:%S}" if job.started_at else ""
-        numbers = (job.counts.read, job.counts.written, job.counts.deleted)
+        numbers = (_rate(job), job.counts.read, job.counts.written, job.counts.deleted)
         table.add_row(
             job.id[:8],
             job.lens,
             job.mode.value,
             job.status.value,
             started,
-            *(f"{n:,}" for n in numbers),
+            *("" if n is None else f"{n:,.0f}" for n in numbers),
         )
     console.print(table)
 
@@ -139,6 +145,12 @@ def _seconds(job: Job) -> float | None:
     return round((job.ended_at - job.started_at).total_seconds(), 3)
 
 
+def _rate(job: Job) -> float | None:
+    """Return how many rows a second a job read, once it has ended."""
+    seconds = _seconds(job)
+    return round(job.counts.read / seconds, 1) if seconds else None
+
+
 def _as_json(job: Job) -> dict[str, object]:
     return {
         "id": job.id,
@@ -157,4 +169,5 @@ def _as_json(job: Job) -> dict[str, object]:
         "startedAt": utc_text(job.started_at) if job.started_at else None,
         "endedAt": utc_text(job.ended_at) if job.ended_at else None,
         "seconds": _seconds(job),
+        "rowsPerSecond": _rate(job),
     }

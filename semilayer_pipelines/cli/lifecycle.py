@@ -64,17 +64,25 @@ def resume(
 
 
 @click.command()
-@takes_lens("Lens.", required=True)
+@takes_lens("Only this lens; by default all of the environment.")
 @env_option
 @json_option
 @click.pass_obj
-def pause(here: Here, lens: str, env: str, as_json: bool) -> None:
-    """Stop the ingest of a lens after its current page."""
-    paused = lifecycle.pause(here.project, env, lens)
+def pause(here: Here, lens: str | None, env: str, as_json: bool) -> None:
+    """Stop the ingest of lenses after their current page."""
+    project = here.project
+    with project.registry.read() as db:
+        names = [one.name for one in chosen_lenses(db, env, lens)]
+    told = []
+    for name in names:
+        paused = lifecycle.pause(project, env, name)
+        told.append({"lens": name, "status": paused.status.value})
+        if not as_json:
+            say(f"{name}: paused. Go on with: semilayer resume --lens {name}")
     if as_json:
-        say_json({"lens": lens, "status": paused.status.value})
-        return
-    say(f"{lens}: paused. Go on with: semilayer resume --lens {lens}")
+        say_json(told[0] if lens else told)
+    elif not told:
+        say(f"No lens is registered in {env!r}.")
 
 
 def resumed_lines(resumed: Resumed) -> list[str]:

@@ -36,6 +36,7 @@ _COMMANDS = {
     "embedder": "semilayer_pipelines.cli.embedder:embedder",
     "keys": "semilayer_pipelines.cli.keys:keys",
     "envs": "semilayer_pipelines.cli.envs:envs",
+    "dangerously": "semilayer_pipelines.cli.dangerously:dangerously",
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -18,17 +20,20 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import follow
+from semilayer_pipelines.cli.issued_keys import tell_issued
 from semilayer_pipelines.cli.lifecycle import queued_line, resumed_lines
 from semilayer_pipelines.config.edits import as_json as edit_json
 from semilayer_pipelines.config.edits import concern_embedding, lines
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.control.drift import Drift
+from semilayer_pipelines.control.environments import first_keys
 from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
 from semilayer_pipelines.control.push import LensPush, Plan, PushAction, plan_push
 from semilayer_pipelines.control.push_config import push_agreed
 from semilayer_pipelines.counts import span, utc_text
 from semilayer_pipelines.orchestration.remote.reload import reload_definitions
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import environments
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Needs
 
@@ -52,7 +57,12 @@ _NEEDS = {
     "--skip-confirmation-dangerously",
     "unasked",
     is_flag=True,
-    help="Do not ask before indexes are removed or rebuilt (for CI).",
+    help="Do not ask before a rebuild (for CI).",
+)
+@click.option(
+    "--allow-deletes",
+    is_flag=True,
+    help="Do not ask before lenses that left the file are removed with their indexes (for CI).",
 )
 @click.option(
     "--force",
@@ -71,6 +81,7 @@ def push(
     resume_ingest: bool,
     rebuild: bool,
     unasked: bool,
+    allow_deletes: bool,
     force: bool,
     dry: bool,
     wait: bool,
@@ -97,9 +108,13 @@ def push(
         if as_json:
             say_json(_as_json(plan, dry=True, jobs=[]))
         return
-    agreed = partial(_agree, clock=project.clock, rebuild=rebuild, unasked=unasked, force=force)
+    allowed = _Allowed(drift=force, deletes=allow_deletes, rebuild=unasked or not rebuild)
+    agreed = partial(_agree, clock=project.clock, allowed=allowed)
+    is_new = not _is_known(project, env)
     plan = push_agreed(project, config, env, only=only, agreed=agreed)
     _tell(plan, tell)
+    if is_new:
+        _tell_keys(project, env, tell)
     jobs = _started(project, plan, tell, rebuild=rebuild, resume_ingest=resume_ingest)
     if any(lens.change is not PushAction.UNCHANGED for lens in plan.lenses):
         tell(reload_definitions(project))
@@ -111,27 +126,53 @@ def push(
         follow(project, [job.id for job in jobs], tell=tell)
 
 
-_UNASKED = "Pass --skip-confirmation-dangerously to go on unasked."
+@dataclass(frozen=True)
+class _Allowed:
+    """What a push may do without asking: undo drift, remove lenses, rebuild."""
+
+    drift: bool
+    deletes: bool
+    rebuild: bool
 
 
-def _agree(
-    plan: Plan, *, clock: Callable[[], datetime], rebuild: bool, unasked: bool, force: bool
-) -> None:
+def _agree(plan: Plan, *, clock: Callable[[], datetime], allowed: _Allowed) -> None:
     """Ask a person about everything that this push would undo, remove or rebuild.
 
     Raises `Refused` for a no, and where there is nobody to ask.
     """
-    if plan.drift and not force:
+    if plan.drift and not allowed.drift:
         _tell_drift(plan.drift, clock(), say_aside)
         ask(
             f"Push and undo what was changed in {', '.join(d.lens for d in plan.drift)}?",
             cure="Take it into the file with `semilayer export config`, or pass --force.",
         )
-    if plan.deleted and not unasked:
-        ask(f"Remove {', '.join(plan.deleted)} with its indexed data?", cure=_UNASKED)
-    if rebuild and not unasked:
+    if plan.deleted and not allowed.deletes:
+        ask(
+            f"Remove {', '.join(plan.deleted)} with its indexed data?",
+            cure="Pass --allow-deletes to go on unasked.",
+        )
+    if not allowed.rebuild:
         names = [lens.name for lens in plan.lenses if lens.config]
-        ask(f"Rebuild the index of {', '.join(names)}?", cure=_UNASKED)
+        ask(
+            f"Rebuild the index of {', '.join(names)}?",
+            cure="Pass --skip-confirmation-dangerously to go on unasked.",
+        )
+
+
+def _is_known(project: Project, env: str) -> bool:
+    with project.registry.read() as db:
+        return any(one.slug == env for one in environments.list_all(db))
+
+
+def _tell_keys(project: Project, env: str, tell: Callable[[str], None]) -> None:
+    """Give the environment that this push made its keys, where a person reads them.
+
+    The log of a CI job is no place for a key.
+    """
+    if sys.stdout.isatty():
+        tell_issued(env, first_keys(project, env), tell)
+    else:
+        tell(f"{env} has no key yet: semilayer keys create --env {env}")
 
 
 def _started(

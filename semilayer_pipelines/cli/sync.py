@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from semilayer_pipelines.cli.audit_report import audit_json, found_lines, reporting
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.cli.lens_selection import takes_lens
+from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.dry_run import DryRun, dry_run
 from semilayer_pipelines.queries.findings import Kind
-from semilayer_pipelines.queries.state import AS_IT_WAS_BUILT
+from semilayer_pipelines.queries.state import AS_IT_WAS_BUILT, require_syncable
 from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Needs
 
 __all__ = ["sync"]
+
+Tell = Callable[[str], None]
 
 _WORDS = {
     Kind.MISSING: "would add",
@@ -32,46 +39,84 @@ _WORDS = {
 
 
 @click.command()
-@takes_lens("Lens.", required=True)
+@takes_lens("Only this lens; by default all that are indexed and not paused.")
 @click.option(
     "--dry-run", "dry", is_flag=True, help="Only say what it would do and what that takes."
 )
 @click.option(
     "--confirm-deletes",
     is_flag=True,
-    help="The rows are really gone: let this job pass the guard.",
+    help="The rows are really gone: let this job pass the guard. Needs --lens.",
 )
 @click.option("--wait", is_flag=True, help="Follow the job to its end; fails if it fails.")
 @env_option
 @json_option
 @click.pass_obj
 def sync(
-    here: Here, lens: str, dry: bool, confirm_deletes: bool, wait: bool, env: str, as_json: bool
+    here: Here,
+    lens: str | None,
+    dry: bool,
+    confirm_deletes: bool,
+    wait: bool,
+    env: str,
+    as_json: bool,
 ) -> None:
-    """Make the index of a lens equal to its table (smart sync).
+    """Make the indexes of lenses equal to their tables (smart sync).
 
     Compares every row, embeds what changed, and deletes what is gone. The command returns at once;
     Dagster does the work. --dry-run compares here and now, and writes nothing.
     """
-    if dry:
-        found = dry_run(here.project, env, lens, reporting(say_aside, lens))
-        if as_json:
-            say_json(_as_json(lens, found))
-        else:
-            for line in _lines(lens, found, confirm_deletes):
-                say(line)
-        return
-    job = lifecycle.request_sync(here.project, env, lens, confirmed=confirm_deletes)
-    if as_json:
-        say_json({"lens": lens, "job": job.id})
+    if confirm_deletes and not lens:
+        raise click.UsageError("--confirm-deletes is for one lens: name it with --lens.")
+    project = here.project
     tell = say_aside if as_json else say
-    tell(f"{lens}: smart sync queued, job {job.id[:8]}.")
-    with here.project.registry.read() as db:
+    names = [lens] if lens else _syncable(project, env, tell)
+    if dry:
+        told = [_dry(project, env, name, confirm_deletes, as_json) for name in names]
+        started: list[Job] = []
+    else:
+        started = [_start(project, env, name, confirm_deletes, tell) for name in names]
+        told = [{"lens": job.lens, "job": job.id} for job in started]
+    if as_json:
+        say_json(told[0] if lens else told)
+    if wait:
+        follow(project, [job.id for job in started], tell=tell)
+
+
+def _syncable(project: Project, env: str, tell: Tell) -> list[str]:
+    """Return the lenses that a sync can be asked for; tell why the others are skipped."""
+    names = []
+    with project.registry.read() as db:
+        for one in chosen_lenses(db, env, None):
+            try:
+                require_syncable(db, env, one.name)
+            except Refused as refused:
+                tell(f"{one.name}: skipped. {refused.message} {refused.cure}")
+            else:
+                names.append(one.name)
+    if not names:
+        tell(f"There is no lens to sync in {env!r}.")
+    return names
+
+
+def _start(project: Project, env: str, name: str, confirmed: bool, tell: Tell) -> Job:
+    job = lifecycle.request_sync(project, env, name, confirmed=confirmed)
+    tell(f"{name}: smart sync queued, job {job.id[:8]}.")
+    with project.registry.read() as db:
         needs = lenses.by_id(db, job.lens_id).needs
     if needs is Needs.REBUILD:
-        tell(f"{lens}: {AS_IT_WAS_BUILT} semilayer resume --lens {lens}")
-    if wait:
-        follow(here.project, [job.id], tell=tell)
+        tell(f"{name}: {AS_IT_WAS_BUILT} semilayer resume --lens {name}")
+    return job
+
+
+def _dry(
+    project: Project, env: str, name: str, confirmed: bool, as_json: bool
+) -> dict[str, object]:
+    found = dry_run(project, env, name, reporting(say_aside, name))
+    if not as_json:
+        for line in _lines(name, found, confirmed):
+            say(line)
+    return _as_json(name, found)
 
 
 def _lines(lens: str, found: DryRun, confirmed: bool) -> list[str]:

@@ -2,8 +2,8 @@
 
 All of them are there from the start: an interval that is changed while Dagster runs takes effect at
 its next tick, without a reload. A tick makes job rows and launches nothing itself; the sensor does
-that. The jobs of one tick are spread over part of the interval, so that two hundred lenses do not
-start together.
+that. The jobs of one tick are spread over part of an interval of five minutes or more, so that two
+hundred lenses do not start together.
 """
 
 from collections.abc import Iterable
@@ -44,6 +44,9 @@ NOTHING_MOVED = "nothing moved in its table since the last one"
 
 SPREAD_SHARE = 0.5
 """Part of an interval over which its jobs are spread; the rest is for them to end in."""
+
+SPREAD_FROM_S = SYNC_INTERVALS["5m"]
+"""Shorter intervals are not spread: who asks for a minute wants rows that are a minute old."""
 
 
 def cadence_schedules(targets: Iterable[dg.JobDefinition]) -> list[dg.ScheduleDefinition]:
@@ -144,6 +147,8 @@ def _name(lens: Lens) -> str:
 
 def spread(lens: Lens, interval: str) -> timedelta:
     """Return how long after the tick a lens's job is due: always the same for the same lens."""
+    if SYNC_INTERVALS[interval] < SPREAD_FROM_S:
+        return timedelta(0)
     share = crc32(f"{lens.env}/{lens.name}".encode()) / 2**32
     return timedelta(seconds=SYNC_INTERVALS[interval] * SPREAD_SHARE * share)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, select
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import insert
 
-__all__ = ["add", "before", "forget"]
+__all__ = ["add", "before", "forget", "of_env"]
 
 _dropped = tables.dropped_indexes.c
 
@@ -30,6 +30,11 @@ def before(db: Connection, at: datetime) -> list[tuple[str, str]]:
     """Return (environment, index) of those noted before a time."""
     found = db.execute(select(_dropped.env, _dropped.index_name).where(_dropped.at < at))
     return [(row.env, row.index_name) for row in found]
+
+
+def of_env(db: Connection, env: str) -> list[str]:
+    """Return the indexes noted for an environment."""
+    return list(db.scalars(select(_dropped.index_name).where(_dropped.env == env)))
 
 
 def forget(db: Connection, name: str) -> None:

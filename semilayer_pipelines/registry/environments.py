@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, Select, delete, select, update
 
 from semilayer_pipelines.errors import ConfigError, NotFound, Refused, nearest
 from semilayer_pipelines.registry import tables
@@ -24,6 +24,7 @@ __all__ = [
     "get",
     "list_all",
     "lock",
+    "remove",
     "set_tier",
 ]
 
@@ -121,6 +122,11 @@ def list_all(db: Connection) -> list[Environment]:
     """Return every environment, by slug."""
     rows = db.execute(_COLUMNS.order_by(tables.environments.c.slug))
     return [_environment(row) for row in rows]
+
+
+def remove(db: Connection, env_id: int) -> None:
+    """Remove an environment with its keys, sources and lenses; their indexes are the caller's."""
+    db.execute(delete(tables.environments).where(_environments.id == env_id))
 
 
 def set_tier(db: Connection, slug: str, tier: Tier) -> Environment:

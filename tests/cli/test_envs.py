@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 
 import pytest
@@ -12,6 +13,7 @@ from semilayer_pipelines.registry import api_keys
 from semilayer_pipelines.registry.api_key import KeyKind
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
+from tests.cli.test_push import answer
 from webhook.app import build_app
 
 DEV, PROD = "development", "production"
@@ -64,7 +66,7 @@ def test_what_is_done_in_one_leaves_the_other_as_it_was(two: Folder) -> None:
     assert two.run("export", "config").exit_code == 0
     assert (two.path / "sl.config.yaml").read_bytes() == file
     two.write(lenses={"others": {}})
-    assert in_prod(two, "push", "--skip-confirmation-dangerously", "--force") == 0
+    assert in_prod(two, "push", "--allow-deletes", "--force") == 0
 
     # then nothing of the first was touched
     assert lens(two, DEV) == before
@@ -127,6 +129,41 @@ def test_an_environment_is_made_once_and_its_name_is_checked(folder: Folder) -> 
 
     assert (again.exit_code, wrong.exit_code) == (3, 2)
     assert "staging" in folder.run("envs", "list").stdout
+
+
+def test_a_new_environment_prints_its_keys_once(folder: Folder) -> None:
+    made = folder.json("envs", "create", "staging")
+
+    assert [key["type"] for key in made["keys"]] == ["service", "search", "ingest"]
+    prefixes = [key["key"].partition("_staging_")[0] for key in made["keys"]]
+    assert prefixes == ["sk", "qk", "ik"]
+    listed = folder.run("keys", "list", "--env", "staging", "--json").stdout
+    assert len(json.loads(listed)) == 3
+    assert not any(key["key"] in listed for key in made["keys"])
+
+
+def test_an_environment_is_deleted_by_one_who_types_its_name(two: Folder) -> None:
+    assert in_prod(two, "keys", "create", "--type", "search", "--name", "n") == 0
+
+    nobody = two.run("envs", "delete", PROD)
+    wrong, said = answer(two, "prod\n", "envs", "delete", PROD)
+    assert (nobody.exit_code, wrong) == (3, 3)
+    assert "items" in said
+    assert "--allow-deletes" in nobody.stderr
+    assert lens(two, PROD)["name"] == "items"
+
+    code, said = answer(two, f"{PROD}\n", "envs", "delete", PROD)
+    assert code == 0, said
+    assert [one["env"] for one in two.json("envs", "list")] == [DEV]
+    assert two.run("search", "items", "amber").exit_code == 0
+
+
+def test_ci_may_delete_an_environment_and_an_unknown_one_is_an_error(two: Folder) -> None:
+    told = two.json("envs", "delete", PROD, "--allow-deletes")
+
+    assert told == {"env": PROD, "lenses": ["items"], "keys": 0}
+    unknown = two.run("envs", "delete", "developmemt", "--allow-deletes")
+    assert (unknown.exit_code, DEV in unknown.stderr) == (2, True)
 
 
 def test_a_key_that_may_only_search_is_issued_and_listed(folder: Folder) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from semilayer_pipelines.cli import status as status_command
 from semilayer_pipelines.cli.context import say_json
 from semilayer_pipelines.counts import utc_text
+from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
 
 
@@ -148,13 +149,32 @@ def test_search_and_explain_take_theirs_both_ways(indexed: Folder) -> None:
         assert indexed.run(command, "items", "items", word).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["pause", "sync", "rollback"])
-def test_a_command_that_needs_a_lens_asks_for_it(folder: Folder, command: str) -> None:
-    done = folder.run(command)
+def test_a_command_that_needs_a_lens_asks_for_it(folder: Folder) -> None:
+    done = folder.run("rollback")
 
     assert done.exit_code == 2
     assert "Which lens? Give its name." in done.stderr
-    assert "One lens, please" in folder.run(command, "items", "--lens", "others").stderr
+    assert "One lens, please" in folder.run("rollback", "items", "--lens", "others").stderr
+
+
+def test_sync_and_pause_take_all_lenses_where_none_is_named(folder: Folder) -> None:
+    # given one lens that is indexed and one that is not
+    folder.run("push")
+    folder.run("resume")
+    run_queued(folder)
+    folder.write(lenses={"items": {}, "others": {}})
+    folder.run("push")
+
+    dry = folder.run("sync", "--dry-run")
+    synced = folder.run("sync", "--json")
+    assert [one["lens"] for one in json.loads(synced.stdout)] == ["items"]
+    assert "others: skipped. It is paused" in synced.stderr
+    assert "items: 20 rows compared" in dry.stdout
+    assert folder.run("sync", "--confirm-deletes").exit_code == 2
+
+    assert [one["status"] for one in folder.json("pause")] == ["paused", "paused"]
+    assert folder.json("pause", "items") == {"lens": "items", "status": "paused"}
+    assert "There is no lens to sync" in folder.run("sync").stdout
 
 
 def test_status_fits_eighty_columns_and_cuts_nothing_that_one_copies(

@@ -50,6 +50,27 @@ def searchable(lens: LensConfig) -> list[str]:
     return [name for name, field in lens.fields.items() if field.searchable]
 
 
+def test_the_environment_gets_its_keys_once(shop: Folder) -> None:
+    told = shop.json("init", "--connection", "sqlite:///shop.db", "--table", "products")
+
+    assert [key["type"] for key in told["keys"]] == ["service", "search", "ingest"]
+    assert len(shop.json("keys", "list")) == 3
+    (shop.path / "sl.config.yaml").unlink()
+    again = shop.run("init", "--connection", "sqlite:///shop.db", "--table", "products")
+    assert "sk_" not in again.stdout
+
+
+def test_a_registry_that_is_away_costs_the_keys_and_not_the_file(shop: Folder) -> None:
+    shop.environ["SEMILAYER_REGISTRY_URL"] = "postgresql://u:secret@127.0.0.1:1/none"
+
+    done = shop.run("init", "--connection", "sqlite:///shop.db", "--table", "products")
+
+    assert done.exit_code == 0
+    assert "No key was made yet" in done.stdout
+    assert "secret" not in done.output
+    assert (shop.path / "sl.config.yaml").is_file()
+
+
 def test_what_is_written_says_what_the_database_shows_and_pushes(shop: Folder) -> None:
     said = shop.run("init", "--connection", "sqlite:///shop.db").stdout
 

@@ -28,6 +28,15 @@ def test_jobs_lists_and_a_few_characters_tell_ones_story(indexed: Folder) -> Non
     assert told["seconds"] > 0
 
 
+def test_the_jobs_of_a_lens_show_how_fast_each_was(indexed: Folder) -> None:
+    (job,) = indexed.json("jobs", "--lens", "items")
+
+    assert job["rowsPerSecond"] == pytest.approx(300 / job["seconds"], rel=0.01)
+    assert "rows/s" in indexed.run("jobs", "--lens", "items").stdout
+    unknown = indexed.run("jobs", "--lens", "itmes")
+    assert (unknown.exit_code, "did you mean 'items'?" in unknown.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("command", ["jobs", "failed"])
 def test_fewer_than_one_line_cannot_be_asked_for(indexed: Folder, command: str) -> None:
     for limit in ("0", "-1"):

@@ -13,7 +13,15 @@ from semilayer_pipelines.cli.reference import commands, reference
 from tests.cli.project import ROOT, Folder
 
 LEAVES = {context.command_path.removeprefix("semilayer "): context for context in commands()}
-OF_NO_ENVIRONMENT = {"init", "dev", "webhook", "embedder", "envs create", "envs list"}
+OF_NO_ENVIRONMENT = {
+    "init",
+    "dev",
+    "webhook",
+    "embedder",
+    "envs create",
+    "envs delete",
+    "envs list",
+}
 
 
 def options(context: click.Context) -> dict[str, click.Option]:

@@ -7,6 +7,7 @@ import os
 import pty
 import sqlite3
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,23 @@ def answer(folder: Folder, text: str, *arguments: str) -> tuple[int, str]:
     return command.returncode, said
 
 
+def spoken(folder: Folder, *arguments: str) -> tuple[int, str]:
+    """Run the command with its output in a terminal; return (exit code, output)."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        [SEMILAYER, *arguments], cwd=folder.path, env=folder.full_environ, stdin=its, stdout=its
+    ) as command:
+        os.close(its)
+        said = b""
+        # A terminal whose other side is closed is an error to read from, on Linux.
+        with suppress(OSError):
+            while part := os.read(ours, 65_536):
+                said += part
+        code = command.wait(60)
+    os.close(ours)
+    return code, said.decode()
+
+
 def test_a_push_registers_and_starts_nothing(folder: Folder) -> None:
     said = folder.run("push").stdout
 
@@ -66,7 +84,7 @@ def test_a_lens_that_left_the_file_is_not_removed_when_nobody_is_there_to_ask(
     # then nothing at all was done
     assert refused.exit_code == 3
     assert "items" in refused.stderr
-    assert "--skip-confirmation-dangerously" in refused.stderr
+    assert "--allow-deletes" in refused.stderr
     assert names(folder) == ["items"]
 
 
@@ -89,9 +107,45 @@ def test_ci_may_say_that_nobody_is_to_be_asked(folder: Folder) -> None:
     folder.run("push")
     folder.write(lenses={"others": {}})
 
-    assert folder.run("push", "--skip-confirmation-dangerously").exit_code == 0
+    assert folder.run("push", "--allow-deletes").exit_code == 0
 
     assert names(folder) == ["others"]
+
+
+def test_a_job_that_may_rebuild_may_not_delete_nor_the_other_way_round(folder: Folder) -> None:
+    folder.run("push")
+    folder.write(lenses={"others": {}})
+
+    rebuilding = folder.run("push", "--rebuild", "--skip-confirmation-dangerously")
+    deleting = folder.run("push", "--rebuild", "--allow-deletes")
+
+    assert (rebuilding.exit_code, deleting.exit_code) == (3, 3)
+    assert "Remove items" in rebuilding.stderr
+    assert "Rebuild the index" in deleting.stderr
+    assert names(folder) == ["items"]
+    assert folder.json("jobs") == []
+
+
+def test_a_push_that_makes_an_environment_shows_its_keys_to_a_person_only(folder: Folder) -> None:
+    in_ci = folder.run("push", "--env", "staging").stdout
+    code, at_hand = spoken(folder, "push", "--env", "production")
+
+    assert code == 0, at_hand
+    assert "sk_" not in in_ci
+    assert "semilayer keys create --env staging" in in_ci
+    assert all(f"{kind}_production_" in at_hand for kind in ("sk", "qk", "ik"))
+    assert "semilayer keys create" not in folder.run("push", "--env", "staging").stdout
+
+
+def test_dangerously_is_another_spelling_of_a_rebuild(folder: Folder) -> None:
+    folder.run("push")
+
+    assert folder.run("dangerously", "sync").exit_code == 2
+    assert folder.run("dangerously", "sync", "--rebuild").exit_code == 3
+    done = folder.run("dangerously", "sync", "--rebuild", "--skip-confirmation-dangerously")
+
+    assert done.exit_code == 0
+    assert [job["mode"] for job in folder.json("jobs")] == ["full"]
 
 
 def test_one_lens_can_be_pushed_alone(folder: Folder) -> None:

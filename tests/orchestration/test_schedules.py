@@ -147,6 +147,10 @@ def test_the_spread_is_the_same_at_every_tick_and_within_half_the_interval(lab: 
     assert 0 <= spread(lab.lens, "5m").total_seconds() <= 150
 
 
+def test_who_asks_for_a_minute_is_due_at_every_tick(lab: Lab) -> None:
+    assert spread(lab.lens, "1m").total_seconds() == 0
+
+
 def test_a_lens_is_passed_over_while_nothing_was_written_to_its_source(lab: Lab) -> None:
     # given a file that was last written long before the lens was indexed
     def written(seconds: float) -> None:
