@@ -109,6 +109,14 @@ SECTIONS = {
         "registry.USED_EVERY",
         "registry.NAME_LENGTH",
     ],
+    "Agents": [
+        "agents.MAX_AGENT_ROWS",
+        "agents.MAX_VALUE_CHARACTERS",
+        "agents.MAX_ANSWER_CHARACTERS",
+        "agents.MAX_MESSAGE_BYTES",
+        "agents.PROPOSAL_KEPT",
+        "agents.MAX_PROPOSALS",
+    ],
     "Registry": [
         "registry.PATIENCE_SECONDS",
         "registry.AHEAD",

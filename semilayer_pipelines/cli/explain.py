@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from semilayer_pipelines.registry.failed_rows import FailedRow
 
-__all__ = ["explain"]
+__all__ = ["explain", "explanation_json", "require_found"]
 
 SHOWN_CHARACTERS = 400
 SHOWN_CHUNKS = 20
@@ -47,16 +47,21 @@ def explain(here: Here, words: tuple[str, ...], lens: str | None, env: str, as_j
     from semilayer_pipelines.queries.explain import explain as explain_row
 
     told = explain_row(here.project, env, lens, id)
+    require_found(told, id)
+    if as_json:
+        say_json(explanation_json(told))
+        return
+    _show(told)
+
+
+def require_found(told: Explanation, id: str) -> None:
+    """Raise `NotFound` for a row of which nothing is known anywhere."""
     if told.row is None and told.indexed is None and not told.pending and not told.failed:
         raise NotFound(
             f"There is no row {id!r} in its table{_because(told.fault)}, and none in its index.",
             cure="Give the key as text; of several columns, a JSON array of texts.",
-            lens=lens,
+            lens=told.lens,
         )
-    if as_json:
-        say_json(_as_json(told))
-        return
-    _show(told)
 
 
 def _show(told: Explanation) -> None:
@@ -152,7 +157,8 @@ def _say_hash(title: str, now: str | None, indexed: str | None) -> None:
     say(f"{title:<12} {now or 'none'}, {told}")
 
 
-def _as_json(told: Explanation) -> dict[str, object]:
+def explanation_json(told: Explanation) -> dict[str, object]:
+    """Return an explanation as it is printed with `--json`."""
     return {
         "lens": told.lens,
         "id": told.id,

@@ -18,7 +18,7 @@ from semilayer_pipelines.registry import jobs, lenses, page_log
 from semilayer_pipelines.registry.jobs import Job, JobStatus
 from semilayer_pipelines.registry.page_log import LoggedPage
 
-__all__ = ["jobs_command"]
+__all__ = ["job_json", "jobs_command"]
 
 SHOWN_PAGES = 10
 
@@ -59,7 +59,7 @@ def jobs_command(
         lens_id = lenses.get(db, env, lens).id if lens else None
         latest = jobs.recent(db, env=env, lens_id=lens_id, limit=limit)
     if as_json:
-        say_json([_as_json(job) for job in latest])
+        say_json([job_json(job) for job in latest])
         return
     if not latest:
         say(f"No job of {lens or repr(env)} yet. Start the first: semilayer resume")
@@ -122,7 +122,7 @@ def _story_as_json(
 ) -> dict[str, object]:
     job = state.job
     return {
-        **_as_json(replace(job, counts=state.counts)),
+        **job_json(replace(job, counts=state.counts)),
         "url": _url(job, dagster_url),
         "failed": [{"id": row.key, "reason": row.reason} for row in state.failed],
         "pages": [
@@ -151,7 +151,8 @@ def _rate(job: Job) -> float | None:
     return round(job.counts.read / seconds, 1) if seconds else None
 
 
-def _as_json(job: Job) -> dict[str, object]:
+def job_json(job: Job) -> dict[str, object]:
+    """Return a job as it is printed with `--json`."""
     return {
         "id": job.id,
         "lens": job.lens,

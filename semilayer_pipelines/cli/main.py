@@ -34,6 +34,7 @@ _COMMANDS = {
     "dev": "semilayer_pipelines.cli.dev:dev",
     "webhook": "webhook.command:webhook",
     "embedder": "semilayer_pipelines.cli.embedder:embedder",
+    "mcp": "semilayer_pipelines.agents.command:mcp",
     "keys": "semilayer_pipelines.cli.keys:keys",
     "envs": "semilayer_pipelines.cli.envs:envs",
     "dangerously": "semilayer_pipelines.cli.dangerously:dangerously",

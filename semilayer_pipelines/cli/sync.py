@@ -20,7 +20,7 @@ from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Needs
 
-__all__ = ["sync"]
+__all__ = ["dry_run_json", "sync"]
 
 Tell = Callable[[str], None]
 
@@ -116,7 +116,7 @@ def _dry(
     if not as_json:
         for line in _lines(name, found, confirmed):
             say(line)
-    return _as_json(name, found)
+    return dry_run_json(name, found)
 
 
 def _lines(lens: str, found: DryRun, confirmed: bool) -> list[str]:
@@ -139,7 +139,8 @@ def _lines(lens: str, found: DryRun, confirmed: bool) -> list[str]:
     return lines
 
 
-def _as_json(lens: str, found: DryRun) -> dict[str, object]:
+def dry_run_json(lens: str, found: DryRun) -> dict[str, object]:
+    """Return a dry run as it is printed with `--json`."""
     takes = found.embedding
     return {
         "lens": lens,

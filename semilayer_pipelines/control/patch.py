@@ -6,11 +6,11 @@ push would do. It is recorded with its origin, so that the file's owner can be t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from semilayer_pipelines.config.models import LensConfig, ProjectConfig
+from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.config.problems import sentence
 from semilayer_pipelines.config.transforms import Custom
 from semilayer_pipelines.errors import ConfigError
@@ -19,7 +19,10 @@ from semilayer_pipelines.registry import lenses, sources
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.registry.stored_config import to_json
 
-__all__ = ["CHANGEABLE", "change_lens"]
+if TYPE_CHECKING:
+    from semilayer_pipelines.control.push import LensPush
+
+__all__ = ["CHANGEABLE", "change_lens", "preview_change"]
 
 CHANGEABLE = ("syncInterval", "smartSyncInterval", "guard", "fields")
 """Keys of a lens that may be changed; only `fields` concerns what is indexed."""
@@ -33,9 +36,7 @@ def change_lens(
     `fields` replaces all fields. Raises `NotFound`, `ConfigError` (the values are wrong) and, for
     fields, `SchemaMismatch` and what the source raises; nothing is changed then.
     """
-    with project.registry.read() as db:
-        lens = lenses.get(db, env, name)
-        known = sources.list_all(db, lens.env_id)
+    lens, known = _registered(project, env, name)
     config = _changed(lens, changes)
     if "fields" in changes:
         # Loads Polars and a bridge, which the webhook must not need when it starts.
@@ -59,6 +60,25 @@ def change_lens(
             )
     with project.registry.read() as db:
         return lenses.get(db, env, name)
+
+
+def preview_change(project: Project, env: str, name: str, changes: dict[str, Any]) -> LensPush:
+    """Return what `change_lens` would do to a lens, and what its index would need then.
+
+    Nothing is changed. Raises what `change_lens` raises.
+    """
+    from semilayer_pipelines.control.push import plan_push
+
+    lens, known = _registered(project, env, name)
+    whole = ProjectConfig(stack=env, sources=known, lenses={name: _changed(lens, changes)})
+    (push,) = plan_push(project, whole, env, only=[name]).lenses
+    return push
+
+
+def _registered(project: Project, env: str, name: str) -> tuple[Lens, dict[str, SourceConfig]]:
+    with project.registry.read() as db:
+        lens = lenses.get(db, env, name)
+        return lens, sources.list_all(db, lens.env_id)
 
 
 def _changed(lens: Lens, changes: dict[str, Any]) -> LensConfig:

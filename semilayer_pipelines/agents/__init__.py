@@ -1,0 +1,1 @@
+"""Tools for people's agents, over the Model Context Protocol."""
