@@ -158,6 +158,7 @@ SECTIONS = {
         "orchestration.AGAIN_AFTER",
     ],
     "Checks": [
+        "starter.MAX_SOURCE_BYTES",
         "queries.ANSWER_MS",
         "queries.TICK_SECONDS",
         "queries.TICK_GRACE",

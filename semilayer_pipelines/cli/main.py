@@ -19,6 +19,7 @@ __all__ = ["main"]
 # Where the commands are, in the order in which `--help` shows them.
 _COMMANDS = {
     "init": "semilayer_pipelines.cli.init:init",
+    "import": "semilayer_pipelines.cli.import_config:import_config",
     "push": "semilayer_pipelines.cli.push:push",
     "export": "semilayer_pipelines.cli.export:export",
     "resume": "semilayer_pipelines.cli.lifecycle:resume",

@@ -62,6 +62,7 @@ def sentence(error: ErrorDetails) -> str:
             return f"expected module:function{_got(location, error['input'])}"
         case _:
             expected = error["msg"].replace("Input should be a valid", "expected a")
+            expected = expected.replace("expected a integer", "expected a whole number")
             expected = expected.replace("Input should", "the value should")
             return f"{expected[:1].lower()}{expected[1:]}{_got(location, error['input'])}"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -12,7 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from semilayer_pipelines.lens_names import LensName, dagster_words
 from semilayer_pipelines.starter.candidates import Candidate, CandidateField
 
-__all__ = ["SOURCE", "starter"]
+__all__ = ["SOURCE", "lens_name", "starter", "yaml_text"]
 
 SOURCE = "main"
 SYNC, SMART_SYNC = "5m", "24h"
@@ -23,10 +24,15 @@ def starter(stack: str, connection: str, found: Iterable[Candidate]) -> str:
     source = CommentedMap(bridge="sql", connection=connection)
     lenses = CommentedMap()
     for one in found:
-        lenses[_lens_name(one.table, set(lenses))] = _lens(one)
+        lenses[lens_name(one.table, set(lenses))] = _lens(one)
     document = CommentedMap(stack=stack, sources=CommentedMap({SOURCE: source}), lenses=lenses)
     for key in ("sources", "lenses"):
         document.yaml_set_comment_before_after_key(key, before="\n")
+    return re.sub(r"^#\s*$", "", yaml_text(document), flags=re.MULTILINE)
+
+
+def yaml_text(document: Mapping[str, Any]) -> str:
+    """Return a document as YAML, lines not folded and nulls written out."""
     written = io.StringIO()
     yaml = YAML()
     yaml.width = 1 << 20
@@ -35,7 +41,7 @@ def starter(stack: str, connection: str, found: Iterable[Candidate]) -> str:
         type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     yaml.dump(document, written)
-    return re.sub(r"^#\s*$", "", written.getvalue(), flags=re.MULTILINE)
+    return written.getvalue()
 
 
 def _lens(one: Candidate) -> CommentedMap:
@@ -82,7 +88,8 @@ def _flow(columns: list[str]) -> CommentedSeq:
     return listed
 
 
-def _lens_name(table: str, taken: set[str]) -> str:
+def lens_name(table: str, taken: set[str]) -> str:
+    """Return a name for the lens of a table that Dagster can tell from the taken ones."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", table.rpartition(".")[2] or table)[:58]
     plain = plain if plain[:1].isalpha() else f"t_{plain.strip('_')}"
     name, count = plain, 2

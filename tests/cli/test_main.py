@@ -14,6 +14,7 @@ from tests.cli.project import ROOT, Folder
 
 LEAVES = {context.command_path.removeprefix("semilayer "): context for context in commands()}
 OF_NO_ENVIRONMENT = {
+    "import",
     "init",
     "dev",
     "webhook",
