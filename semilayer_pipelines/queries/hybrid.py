@@ -6,6 +6,8 @@ nothing; so a row that has half of the code, and is somewhere in both lists, com
 that leads the one list and is absent from the other. Rows that the query names outright are
 therefore looked for by themselves. By words they come first, and to the fusion they are a third
 list.
+
+In a question in words the rank by words counts as much as the row has of the question.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from semilayer_pipelines.mapping.tokens import QueryTokens, query_tokens
+from semilayer_pipelines.queries.coverage import coverage
 from semilayer_pipelines.queries.fusion import fused
 from semilayer_pipelines.stores.patience import threads
-from semilayer_pipelines.stores.protocol import KEY, SCORE, Index
+from semilayer_pipelines.stores.protocol import KEY, SCORE, WORDS, Index
 from semilayer_pipelines.stores.where import Condition
 
 __all__ = ["BM25", "CANDIDATES", "MOST_NAMED", "SIMILARITY", "by_words", "hybrid"]
@@ -47,11 +50,13 @@ def hybrid(
     """
     tokens, most = query_tokens(text), max(CANDIDATES, 2 * limit)
     with threads(1) as beside:
-        under_way = beside.submit(_by_words, index, tokens, most, where)
+        under_way = beside.submit(_by_words, index, tokens, most, where, words=True)
         meant = by_meaning(index, most)
         worded, called = under_way.result()
-    rankings = [meant[KEY].to_list(), worded[KEY].to_list(), *([called] if called else [])]
-    best = list(fused(rankings).items())[:limit]
+    # A name is no word of the query beside its own words, unless there are none.
+    asked = [each for each in tokens.words if each not in tokens.name] or tokens.words
+    covered = dict(zip(worded[KEY], coverage(worded[WORDS], asked), strict=True))
+    best = list(fused(meant[KEY].to_list(), covered, called).items())[:limit]
     scores = pl.DataFrame(best, {KEY: pl.String, SCORE: pl.Float32}, orient="row")
     fields = pl.concat([meant, worded.select(meant.columns)]).drop(SCORE).unique(KEY, keep="first")
     return (
@@ -72,10 +77,15 @@ def by_words(index: Index, text: str, *, limit: int, where: Sequence[Condition])
 
 
 def _by_words(
-    index: Index, tokens: QueryTokens, limit: int, where: Sequence[Condition]
+    index: Index,
+    tokens: QueryTokens,
+    limit: int,
+    where: Sequence[Condition],
+    *,
+    words: bool = False,
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Return what `by_words` does, and the keys of the rows that the query names."""
-    found = index.search_words(tokens.words, limit=limit, where=where)
+    """Return what `by_words` does, with `words` WORDS too; and the rows that the query names."""
+    found = index.search_words(tokens.words, limit=limit, where=where, words=words)
     found = found.with_columns(pl.col(SCORE).alias(BM25))
     called = _named(index, tokens, where) if found.height else []
     more = pl.when(pl.col(KEY).is_in(called)).then(pl.col(BM25).max()).otherwise(0.0)

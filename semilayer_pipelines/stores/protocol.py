@@ -166,9 +166,16 @@ class Index(Protocol):
         ...
 
     def search_words(
-        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        tokens: Sequence[str],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        words: bool = False,
     ) -> pl.DataFrame:
         """Return the objects whose WORDS have any of the tokens: KEY, SCORE and the fields.
+
+        With `words`, WORDS too.
 
         SCORE is BM25's (Float32, above 0): rare tokens count more than common ones, and a token of
         few more than one of many. There are `limit` of them, or as many as match; the best comes

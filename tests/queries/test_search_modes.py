@@ -196,6 +196,20 @@ def test_a_text_without_words_is_found_by_meaning_alone(lab: Lab) -> None:
     assert len(look(lab, "?!", mode="hybrid", limit=3)) == 3
 
 
+def test_a_long_question_keeps_its_order_by_meaning_and_shows_the_row_of_a_rare_word(
+    lab: Lab,
+) -> None:
+    question = "please tell everybody if anyone knows one handbook about this number"
+    meant = ids(look(lab, question, mode="semantic", limit=200))
+    assert ids(look(lab, question, mode="keyword"))[0] == "5"
+    assert meant.index("5") > 10  # the embedder of tests knows no meaning
+
+    both = ids(look(lab, question, mode="hybrid"))
+
+    assert both[:5] == meant[:5]
+    assert "5" in both
+
+
 def test_similar_rows_are_similar_in_meaning(lab: Lab) -> None:
     hits = similar(lab.project, "items", "1", limit=3)
     assert len(hits) == 3

@@ -83,11 +83,19 @@ class _Owned:
         return ranked.head(limit).drop(OWNER)
 
     def search_words(
-        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        tokens: Sequence[str],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        words: bool = False,
     ) -> pl.DataFrame:
         found = [
             self._inner.search_words(
-                tokens, limit=limit, where=[*where, Condition(OWNER, Operator.EQ, owner)]
+                tokens,
+                limit=limit,
+                where=[*where, Condition(OWNER, Operator.EQ, owner)],
+                words=words,
             )
             for owner in OWNERS
         ]

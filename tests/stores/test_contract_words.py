@@ -61,6 +61,17 @@ def test_an_answer_has_key_score_and_fields_and_the_rarer_word_counts_more(words
     assert answer.height == 3
 
 
+def test_an_answer_has_the_words_of_its_rows_where_they_are_asked_for(words: Index) -> None:
+    write(words, {"a": "err_4711-b err 4711", "b": "err"})
+
+    answer = words.search_words(["err"], limit=3, words=True)
+
+    assert answer.columns == [KEY, SCORE, WORDS, "title"]
+    told = dict(answer.select(KEY, WORDS).iter_rows())
+    assert told == {"a": "err_4711-b err 4711", "b": "err"}
+    assert words.search_words([], limit=3, words=True).columns == answer.columns
+
+
 def test_a_word_of_few_counts_more_than_one_of_many(words: Index) -> None:
     write(words, {"long": "needle " + " ".join(names(400)), "short": "needle other"})
     assert found(words, "needle") == ["short", "long"]

@@ -296,13 +296,20 @@ class ChunkedIndex:
         return nearest_rows(self._main, self._chunks, vector, limit=limit, where=where)
 
     def search_words(
-        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        tokens: Sequence[str],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        words: bool = False,
     ) -> pl.DataFrame:
         """Return the rows that have any of the tokens: KEY, SCORE, the fields and CHUNK, null.
 
-        A row's words are all at its own object, so the chunks are not asked.
+        With `words`, WORDS too. A row's words are all at its own object, so the chunks are not
+        asked.
         """
-        return with_no_chunk(self._main.search_words(tokens, limit=limit, where=where))
+        found = self._main.search_words(tokens, limit=limit, where=where, words=words)
+        return with_no_chunk(found)
 
     def count(self) -> int:
         """Count the objects of rows."""

@@ -212,13 +212,18 @@ class LanceIndex:
         return ranked.select(KEY, SCORE, *names)
 
     def search_words(
-        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        tokens: Sequence[str],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        words: bool = False,
     ) -> pl.DataFrame:
         """Return the objects that have any of the tokens: KEY, SCORE (BM25) and the fields.
 
-        Raises `ConfigError` for a condition that does not fit the fields.
+        With `words`, WORDS too. Raises `ConfigError` for a condition that does not fit the fields.
         """
-        names = [field.name for field in self._schema.fields]
+        names = [*([WORDS] if words else []), *(field.name for field in self._schema.fields)]
         condition = where_sql(where, self._schema.fields)
         none = pl.DataFrame(schema=_polars_schema(self._columns, [KEY, *names]))
         if not tokens:

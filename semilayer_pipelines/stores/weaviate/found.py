@@ -17,6 +17,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TEXT_HASH,
     VECTOR,
+    WORDS,
     IndexField,
 )
 from semilayer_pipelines.stores.weaviate.names import exact_name, property_name
@@ -86,10 +87,14 @@ def ranked(found: Sequence[Any], fields: Sequence[IndexField], distance: Distanc
     return frame.sort(SCORE, KEY, descending=[True, False])
 
 
-def scored(found: Sequence[Any], fields: Sequence[IndexField]) -> pl.DataFrame:
-    """Return KEY, SCORE (BM25) and the fields of what a search by words found."""
+def scored(found: Sequence[Any], fields: Sequence[IndexField], words: bool) -> pl.DataFrame:
+    """Return KEY, SCORE (BM25) and the fields of what a search by words found.
+
+    With `words`, WORDS too, before the fields.
+    """
     scores = [each.metadata.score for each in found]
     own = [texts(found, KEY), pl.Series(SCORE, scores, dtype=pl.Float32)]
+    own += [texts(found, WORDS)] if words else []
     frame = pl.DataFrame([*own, *fields_of(found, fields).get_columns()])
     return frame.sort(SCORE, KEY, descending=[True, False])
 

@@ -210,19 +210,24 @@ class WeaviateIndex:
         return ranked(found, self._schema.fields, self._distance)
 
     def search_words(
-        self, tokens: Sequence[str], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        tokens: Sequence[str],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        words: bool = False,
     ) -> pl.DataFrame:
         """Return the objects that have any of the tokens: KEY, SCORE (BM25) and the fields.
 
-        Of a row that is being replaced it is the newer object. Raises `ConfigError` as `search`
-        does.
+        With `words`, WORDS too. Of a row that is being replaced it is the newer object. Raises
+        `ConfigError` as `search` does.
         """
         asked = self._parts.asked(where)
         found: Sequence[Any] = []
         if asked is not None and tokens:
             reads, condition = asked
-            found = reads.having_words(tokens, limit, condition)
-        return scored(found, self._schema.fields)
+            found = reads.having_words(tokens, limit, condition, words)
+        return scored(found, self._schema.fields, words)
 
     def count(self) -> int:
         """Count the objects."""

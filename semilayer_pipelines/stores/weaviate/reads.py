@@ -219,20 +219,23 @@ class Reads:
             return newest_of_each(self._near(vector, MOST_COMPARED, condition))[:limit]
         return compared(self, vector, limit, condition, distance)
 
-    def having_words(self, tokens: Sequence[str], limit: int, condition: Any) -> Sequence[Any]:
+    def having_words(
+        self, tokens: Sequence[str], limit: int, condition: Any, words: bool
+    ) -> Sequence[Any]:
         """Return the best objects that have any of the tokens, as the client receives them.
 
-        There are `limit` of them, or as many as match.
+        With `words`, they bring their own. There are `limit` of them, or as many as match.
         """
-        found, asked = self._by_words(tokens, limit, condition), limit
+        told = [*self._asked, *(self._words if words else [])]
+        found, asked = self._by_words(tokens, limit, condition, told), limit
         while len(newest_of_each(found)) < limit and asked <= len(found) < MOST_COMPARED:
             # Some are there twice, because they are being rewritten.
             asked = min(2 * asked, MOST_COMPARED)
-            found = self._by_words(tokens, asked, condition)
+            found = self._by_words(tokens, asked, condition, told)
         if len(found) < asked:
             # An object that was replaced between the server's two steps, finding and reading, is in
             # no answer. The next one has the new object.
-            again = self._by_words(tokens, asked, condition)
+            again = self._by_words(tokens, asked, condition, told)
             found = sorted([*found, *again], key=_score, reverse=True)
         return newest_of_each(found)[:limit]
 
@@ -289,7 +292,9 @@ class Reads:
             )
         )
 
-    def _by_words(self, tokens: Sequence[str], limit: int, condition: Any) -> Sequence[Any]:
+    def _by_words(
+        self, tokens: Sequence[str], limit: int, condition: Any, told: list[str]
+    ) -> Sequence[Any]:
         return self._objects(
             partial(
                 self.collection.query.bm25,
@@ -298,7 +303,7 @@ class Reads:
                 limit=limit,
                 filters=condition,
                 return_metadata=MetadataQuery(score=True),
-                return_properties=self._asked,
+                return_properties=told,
             )
         )
 
