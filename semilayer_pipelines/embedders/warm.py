@@ -30,7 +30,10 @@ from semilayer_pipelines.embedders.served import (
 )
 from semilayer_pipelines.errors import EmbedderUnavailable, ModelUnavailable, ReadingUnknown
 
-__all__ = ["WarmEmbedder"]
+__all__ = ["SERVICE_REQUESTS", "WarmEmbedder"]
+
+SERVICE_REQUESTS = 4
+"""Requests of one run to the embedder service at a time: so many keep its model from waiting."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +70,6 @@ class WarmEmbedder:
         self._named = named
         # Nobody asked for one that was found by itself.
         self._told = logging.WARNING if named else logging.INFO
-        self._sleep = sleep
-        self._random = random
         self._choosing = threading.Lock()
         self._chosen: _Chosen | None = None
         self._remotes: dict[str | None, OpenAIEmbedder] = {}
@@ -238,11 +239,10 @@ class WarmEmbedder:
                         url=self.url,
                         api_key=f"${{{KEY_VARIABLE}}}" if KEY_VARIABLE in self._environ else None,
                         dimensions=self._config.dimensions,
+                        concurrency=SERVICE_REQUESTS,
                     ),
                     environ=self._environ,
                     fields={} if prompt is None else {PROMPT: prompt},
                     encoding="base64",
-                    sleep=self._sleep,
-                    random=self._random,
                 )
             return self._remotes[prompt]

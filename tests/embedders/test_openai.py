@@ -11,8 +11,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from semilayer_pipelines.embedders import openai
-from semilayer_pipelines.embedders.openai import MAX_BATCH_CHARACTERS, MAX_BATCH_TEXTS
+from semilayer_pipelines.embedders import endpoint as endpoints
+from semilayer_pipelines.embedders.batches import FIRST_BYTES_A_TOKEN
+from semilayer_pipelines.embedders.providers import MAX_BATCH_TEXTS, MAX_BATCH_TOKENS
 from semilayer_pipelines.embedders.retry import MAX_ATTEMPTS, MAX_LATE
 from semilayer_pipelines.errors import (
     DimensionChanged,
@@ -22,6 +23,9 @@ from semilayer_pipelines.errors import (
 )
 from tests.embedders.conftest import KEY, Embedding
 from tests.embedders.endpoint import Endpoint, Reply
+
+MAX_BATCH_CHARACTERS = int(MAX_BATCH_TOKENS * FIRST_BYTES_A_TOKEN)
+"""As many characters are taken for too many tokens, before an endpoint has said what it counts."""
 
 
 def test_vectors_come_back_in_the_order_of_the_texts(
@@ -244,7 +248,7 @@ def dripping(head: bytes) -> Iterator[tuple[str, list[float]]]:
 def test_an_endpoint_that_drips_its_answer_is_given_up(
     head: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai, "ANSWER_S", 0.5)
+    monkeypatch.setattr(endpoints, "ANSWER_S", 0.5)
     with dripping(head) as (url, asked):
         started = time.monotonic()
 
