@@ -134,13 +134,13 @@ class OpenAIEmbedder:
         async def embed(number: int, batch: list[str]) -> None:
             nonlocal refused, taken
             if way.question:
-                done[number] = await way.shortening.embed(batch)
+                done[number] = await self._parts(way, batch)
                 return
             async with self._endpoint.pace.place(self._config.concurrency):
                 if refused > taken:
                     return  # the endpoint may be broken: whoever called finds that out
                 try:
-                    done[number] = await way.shortening.embed(batch)
+                    done[number] = await self._parts(way, batch)
                     taken += 1
                 except EmbeddingRejected as error:
                     done[number] = error
@@ -148,6 +148,21 @@ class OpenAIEmbedder:
 
         await _all(embed(number, batch) for number, batch in enumerate(batches))
         return self._together(batches, done)
+
+    async def _parts(self, way: _Way, batch: list[str]) -> list[Embedded]:
+        """Embed a batch, in several requests where it was cut before a refusal taught better."""
+        parts: list[Embedded] = []
+        done = 0
+        for part in self._batches.cut(batch, spread=1):
+            try:
+                parts += await way.shortening.embed(part)
+            except EmbeddingRejected as error:
+                positions = [done + position for position in error.positions]
+                raise EmbeddingRejected(
+                    error.message, cure=error.cure, positions=positions
+                ) from None
+            done += len(part)
+        return parts
 
     def _spread(self) -> int:
         """Return over how many requests texts are spread: as many as may begin within a second."""

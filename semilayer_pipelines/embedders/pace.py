@@ -7,6 +7,7 @@ of. Pages leave a share of each limit to questions, and questions do not queue b
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -28,7 +29,7 @@ LONGEST_RESET_S = 600.0
 _SMOOTH_S = 10  # providers judge a minute's limit by parts of it
 _MINUTE_S = 60
 _LOOK_AGAIN_S = 1.0
-_SLOW_GROWTH = 0.1
+_GROWTH = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Pace:
         self._told: dict[str, _Told] = {}
         self._places = asyncio.Condition()
         self._next = asyncio.Lock()
-        self._allowed = 1.0
+        self._proven = False
+        self._allowed = float(MAX_CONCURRENCY)
         self._under_way: dict[Ticket, int] = {}
         self._taken = 0
         self._refused_at = 0.0
@@ -93,10 +95,10 @@ class Pace:
     async def place(self, most: int) -> AsyncIterator[None]:
         """Hold one of the places for requests of pages, of which there are `most` or fewer.
 
-        There is one at first. Each answer makes one more, and each refusal halves them.
+        There is one until the endpoint has answered. Refusals halve them, answers bring them back.
         """
         async with self._places:
-            await self._places.wait_for(lambda: self._taken < max(1, min(most, int(self._allowed))))
+            await self._places.wait_for(lambda: self._taken < self._open(most))
             self._taken += 1
         try:
             yield
@@ -120,8 +122,8 @@ class Pace:
         """Note an answer, and what it tells of the endpoint's limits."""
         self._ended(ticket)
         self._heed(headers)
-        slow = self._refused_at > 0
-        self._allowed = min(MAX_CONCURRENCY, self._allowed + (_SLOW_GROWTH if slow else 1.0))
+        self._proven = True
+        self._allowed = min(MAX_CONCURRENCY, self._allowed + _GROWTH)
 
     def charged(self, ticket: Ticket, tokens: int) -> None:
         """Count what the endpoint charged for a request, instead of the estimate."""
@@ -144,11 +146,14 @@ class Pace:
     def doubted(self, ticket: Ticket) -> None:
         """Note that the endpoint refuses what it got: ask less of it until it takes something."""
         self._ended(ticket)
-        self._allowed = 1.0
+        self._proven = False
 
     def lost(self, ticket: Ticket) -> None:
         """Note that no answer came."""
         self._ended(ticket)
+
+    def _open(self, most: int) -> int:
+        return min(most, int(self._allowed)) if self._proven else 1
 
     async def _passed(self, tokens: int, *, question: bool) -> Ticket:
         while True:
@@ -185,7 +190,7 @@ class Pace:
             # What does not fit into any minute goes alone, and the endpoint judges it.
             if in_minute and in_minute + cost > limit - kept:
                 return False
-            share = limit * _SMOOTH_S / _MINUTE_S
+            share = math.ceil(limit * _SMOOTH_S / _MINUTE_S)
             if not question and of_late and of_late + cost > share:
                 return False
         return True
