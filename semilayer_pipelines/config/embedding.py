@@ -90,8 +90,8 @@ class EmbeddingConfig(ConfigModel):
         Field(
             ge=1,
             le=MAX_CONCURRENCY,
-            description="Requests to the endpoint at a time, in each process. They begin one by "
-            "one, and become fewer while the endpoint refuses some.",
+            description="Requests to the endpoint at a time, in each process. The first is "
+            "alone, and they become fewer while the endpoint refuses some.",
         ),
     ] = 8
     max_batch_texts: Annotated[
