@@ -163,7 +163,7 @@ class WarmEmbedder:
         if not chosen.remote:
             return self._local.embed_queries(texts)
         own = chosen.prompts or self._local.own_prompts() or OwnPrompts()
-        return self._embed_there(self._local.query_prompt(own), texts)
+        return self._embed_there(self._local.query_prompt(own), texts, question=True)
 
     def _nothing(self, texts: Sequence[str]) -> Embedded:
         return embed_once(texts, self._local.embed, dimension=self._config.dimensions)
@@ -174,9 +174,12 @@ class WarmEmbedder:
                 self._chosen = self._choose()
             return self._chosen
 
-    def _embed_there(self, prompt: str | None, texts: Sequence[str]) -> Embedded:
+    def _embed_there(
+        self, prompt: str | None, texts: Sequence[str], *, question: bool = False
+    ) -> Embedded:
+        remote = self._remote(prompt)
         try:
-            return self._remote(prompt).embed(texts)
+            return remote.embed_queries(texts) if question else remote.embed(texts)
         except ModelUnavailable as error:
             raise ModelUnavailable(
                 error.message,

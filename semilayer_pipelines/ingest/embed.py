@@ -32,7 +32,7 @@ __all__ = [
     "embedding_aside",
 ]
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 1.0
 """How often a run that waits for vectors looks whether its lens was paused."""
 
 MAX_TRIES = 3

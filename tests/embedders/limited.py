@@ -27,8 +27,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-MINUTE = 60.0
-
 
 def tokens_of(text: str) -> int:
     return max(1, len(text) // 4)
@@ -55,6 +53,8 @@ def _tail(dimension: int) -> tuple[list[float], str, bytes]:
 class Limited:
     """What one request, one text and one minute may have; a minute passes `speed` times as fast.
 
+    A shorter `minute` forgives that a request is under way for long on a busy machine.
+
     `told`: headers say what is left. `storm`: so many requests are refused with 429 whatever they
     hold; another storm of `storm_of` begins once `storm_at` texts were embedded. `worst` is the
     most that any minute had of requests and of tokens, of those it accepted.
@@ -68,6 +68,7 @@ class Limited:
     text_tokens: int = 8_192
     dimension: int = 8
     speed: float = 1.0
+    minute: float = 60.0
     told: bool = True
     storm: int = 0
     storm_at: int | None = None
@@ -117,7 +118,7 @@ class Limited:
         texts: list[str] = body["input"]
         spent = sum(map(tokens_of, texts))
         now = self.clock()
-        while self._minute and self._minute[0][0] <= now - MINUTE:
+        while self._minute and self._minute[0][0] <= now - self.minute:
             self._minute.popleft()
         used = len(self._minute), sum(tokens for _, tokens in self._minute)
         if self.storm_at is not None and len(self.seen) >= self.storm_at:
@@ -130,7 +131,7 @@ class Limited:
             self.tokens is not None and used[1] + spent > self.tokens
         )
         if over:
-            wait = self._minute[0][0] + MINUTE - now if self._minute else 1.0
+            wait = self._minute[0][0] + self.minute - now if self._minute else 1.0
             return self._refusal(429, "Rate limit reached.", {"retry-after": f"{wait + 0.01:.2f}"})
         if len(texts) > self.batch_texts:
             return self._refusal(400, f"At most {self.batch_texts} texts, received {len(texts)}")
@@ -167,7 +168,7 @@ class Limited:
             return {}
         used = {"requests": len(self._minute), "tokens": sum(n for _, n in self._minute)}
         limits = {"requests": self.requests, "tokens": self.tokens}
-        last = self._minute[-1][0] + MINUTE - self.clock() if self._minute else 0.0
+        last = self._minute[-1][0] + self.minute - self.clock() if self._minute else 0.0
         headers = {}
         for name, limit in limits.items():
             if limit is not None:

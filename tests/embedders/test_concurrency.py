@@ -70,13 +70,13 @@ def test_an_endpoints_own_limits_are_kept_to(told: bool) -> None:
 
 def test_the_limits_of_a_lens_are_never_exceeded() -> None:
     texts = texts_of(700)
-    with limited(speed=20, told=False) as endpoint:
+    with limited(speed=20, minute=50, told=False) as endpoint:
         embedder = embedder_of(endpoint, requests_per_minute=30, tokens_per_minute=6_000)
         made = embedder.embed(texts)
 
     assert_each_text_has_its_vector(made.vectors, texts)
     assert endpoint.worst[0] <= 30
-    assert 4_000 <= endpoint.worst[1] <= 6_000
+    assert 2_000 <= endpoint.worst[1] <= 6_000
     assert set(endpoint.seen.values()) == {1}
 
 
@@ -93,7 +93,7 @@ embedder = OpenAIEmbedder(config, environ={}, sleep=end.sleep, clock=end.clock)
 for n in range(12):
     embedder.embed([f"{sys.argv[2]} {n}"])
 """
-    with limited(speed=20, told=False, requests=20) as endpoint:
+    with limited(speed=20, minute=50, told=False, requests=20) as endpoint:
         runs = [
             subprocess.Popen([sys.executable, "-c", share, endpoint.url, name]) for name in "ab"
         ]
@@ -211,3 +211,13 @@ def test_a_key_that_is_refused_is_tried_once(endpoint: Endpoint) -> None:
         OpenAIEmbedder(config, environ={}).embed(texts_of(2_000))
 
     assert len(endpoint.bodies) == 1
+
+
+def test_questions_to_a_service_wait_for_no_place_of_an_ingest() -> None:
+    # given more questions at a time than an ingest may have requests
+    with limited(latency=0.3) as endpoint, ThreadPoolExecutor(12) as people:
+        embedder = embedder_of(endpoint, concurrency=1)
+        made = [*people.map(lambda n: embedder.embed_queries([f"question {n}"]), range(12))]
+
+    assert endpoint.most_at_once > 4
+    assert len(made) == 12
