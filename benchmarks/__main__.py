@@ -41,6 +41,7 @@ BENCHMARKS = {
     "definitions": ("benchmarks.definitions", "run"),
     "model": ("benchmarks.model", "run"),
     "embedder": ("benchmarks.embedder_service", "run"),
+    "hosted": ("benchmarks.hosted", "run"),
     "webhook": ("benchmarks.webhook", "run"),
     "weaviate": ("benchmarks.weaviate", "run"),
     "freshness": ("benchmarks.freshness", "run"),

@@ -5,13 +5,28 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic.alias_generators import to_camel
 
 from semilayer_pipelines.config.base import ConfigModel, no_secret
 from semilayer_pipelines.config.prompts import PromptsConfig, RequestConfig
 
-__all__ = ["EmbeddingConfig", "Precision"]
+__all__ = ["MAX_CONCURRENCY", "MIN_TOKENS", "EmbeddingConfig", "Precision"]
 
 Precision = Literal["auto", "int8"]
+
+MAX_CONCURRENCY = 256
+"""The most that `concurrency` may be."""
+
+MIN_TOKENS = 512
+"""The least that `maxBatchTokens` and `tokensPerMinute` may be: one text must fit into each."""
+
+_HOSTED = (
+    "concurrency",
+    "max_batch_texts",
+    "max_batch_tokens",
+    "requests_per_minute",
+    "tokens_per_minute",
+)
 
 
 class EmbeddingConfig(ConfigModel):
@@ -70,6 +85,48 @@ class EmbeddingConfig(ConfigModel):
             "is taken from the environment when the endpoint is called."
         ),
     ] = RequestConfig()
+    concurrency: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_CONCURRENCY,
+            description="Requests to the endpoint at a time, in each process. The first is "
+            "alone, and they become fewer while the endpoint refuses some.",
+        ),
+    ] = 8
+    max_batch_texts: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=100_000,
+            description="Texts in one request at most; by default what the provider takes.",
+        ),
+    ] = None
+    max_batch_tokens: Annotated[
+        int | None,
+        Field(
+            ge=MIN_TOKENS,
+            le=10_000_000,
+            description="Tokens in one request at most; by default what the provider takes. Tokens "
+            "are estimated from what the endpoint charged for before.",
+        ),
+    ] = None
+    requests_per_minute: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Requests in any minute at most, of all processes of a machine. By default "
+            "as many as the endpoint's headers allow.",
+        ),
+    ] = None
+    tokens_per_minute: Annotated[
+        int | None,
+        Field(
+            ge=MIN_TOKENS,
+            description="Tokens in any minute at most, of all processes of a machine. By default "
+            "as many as the endpoint's headers allow.",
+        ),
+    ] = None
     price_per_million_tokens: Annotated[
         float | None,
         Field(
@@ -108,16 +165,38 @@ class EmbeddingConfig(ConfigModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _limits_are_of_an_endpoint(self) -> Self:
+        if self.provider != "openai":
+            fields = type(self).model_fields
+            for name in _HOSTED:
+                if getattr(self, name) != fields[name].default:
+                    raise ValueError(
+                        f"provider: {self.provider} has no {to_camel(name)!r}; only openai calls "
+                        "an endpoint"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _a_request_fits_into_its_minute(self) -> Self:
+        batch, minute = self.max_batch_tokens, self.tokens_per_minute
+        if batch and minute and batch > minute:
+            raise ValueError(
+                f"maxBatchTokens: {batch} does not fit into tokensPerMinute: {minute}; write "
+                f"maxBatchTokens: {minute} or less"
+            )
+        return self
+
     def same_model(self, other: EmbeddingConfig) -> bool:
         """Say whether both ask for the same vectors of equal texts, whatever the prompts.
 
-        Neither the price nor what goes along with questions decides it.
+        Neither the price, nor the pace, nor what goes along with questions decides it.
         """
         same_fields = self.request.passage == other.request.passage
         return self.model_alone() == other.model_alone() and same_fields
 
     def model_alone(self) -> Self:
-        """Return what names the model, without the price and what goes along with texts."""
-        free = ("price_per_million_tokens", "prompts", "request")
+        """Return what names the model, without price, pace and what goes along with texts."""
+        free = (*_HOSTED, "price_per_million_tokens", "prompts", "request")
         known = type(self).model_fields
         return self.model_copy(update={name: known[name].default for name in free})

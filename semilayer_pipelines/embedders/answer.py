@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.protocol import Embedded
@@ -87,7 +88,8 @@ def error_text(body: bytes) -> str:
 
 def _parsed(body: bytes) -> dict[str, Any] | None:
     try:
-        answer = json.loads(body)
+        # Many times as fast as the standard library's, and most of an answer is numbers.
+        answer = from_json(body)
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else {}

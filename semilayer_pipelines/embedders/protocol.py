@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts
 from semilayer_pipelines.embedders.reading import Reading, Told
+from semilayer_pipelines.errors import EmbeddingRejected
 
-__all__ = ["Embedded", "Embedder", "PromptedEmbedder"]
+__all__ = ["Embedded", "Embedder", "PartlyEmbedded", "PromptedEmbedder"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,26 @@ class Embedded:
     truncated: NDArray[np.bool_]
     tokens: NDArray[np.int64] | None = None
     by: Backend | None = None
+
+
+class PartlyEmbedded(EmbeddingRejected):
+    """Some texts of a call were rejected, and others were embedded: nobody has to pay them twice.
+
+    `made` are the vectors of the texts at `kept`, ascending positions in the call. Of the others,
+    those at `positions` are known to be at fault.
+    """
+
+    def __init__(
+        self,
+        refusal: EmbeddingRejected,
+        *,
+        positions: Sequence[int],
+        kept: Sequence[int],
+        made: Embedded,
+    ) -> None:
+        super().__init__(refusal.message, cure=refusal.cure, positions=positions)
+        self.kept = tuple(kept)
+        self.made = made
 
 
 class Embedder(Protocol):

@@ -6,18 +6,26 @@ endpoint asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+)
 
 __all__ = [
     "MAX_ATTEMPTS",
     "MAX_LATE",
+    "MAX_LIMITED",
     "MAX_WAIT_S",
     "GivenUp",
     "MayPass",
     "send",
+    "send_async",
     "wait_before_retry",
 ]
 
@@ -26,6 +34,9 @@ MAX_ATTEMPTS = 6
 
 MAX_LATE = 2
 """How often at most, when its answer does not end in time: each attempt costs minutes then."""
+
+MAX_LIMITED = 20
+"""How often at most, when all that the endpoint says is that it was asked too often."""
 
 MAX_WAIT_S = 60.0
 """The longest wait between two attempts; an endpoint that asks for more is given up at once."""
@@ -38,14 +49,23 @@ T = TypeVar("T")
 class MayPass(Exception):
     """An attempt failed and may be repeated; the endpoint `asked` to wait so many seconds.
 
-    `late`: its answer was not whole after the longest time that one may take.
+    `late`: its answer was not whole after the longest time that one may take. `limited`: the
+    endpoint was asked too often, and nothing is wrong with it.
     """
 
-    def __init__(self, reason: str, asked: float | None = None, *, late: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        asked: float | None = None,
+        *,
+        late: bool = False,
+        limited: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.asked = asked
         self.late = late
+        self.limited = limited
 
 
 class GivenUp(Exception):
@@ -76,10 +96,26 @@ def send(
     try:
         return attempts(attempt)
     except RetryError as error:
-        last = error.last_attempt
-        failure = last.exception()
-        assert isinstance(failure, MayPass)
-        raise GivenUp(last.attempt_number, _said(failure)) from None
+        raise _given_up(error) from None
+
+
+async def send_async(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    sleep: Callable[[float], Awaitable[None]],
+    random: Callable[[], float],
+) -> T:
+    """Do the same with an attempt that is awaited."""
+    attempts = AsyncRetrying(
+        retry=retry_if_exception_type(MayPass),
+        stop=_hopeless,
+        wait=lambda state: wait_before_retry(state.attempt_number, _failure(state).asked, random),
+        sleep=sleep,
+    )
+    try:
+        return await attempts(attempt)
+    except RetryError as error:
+        raise _given_up(error) from None
 
 
 def wait_before_retry(failures: int, asked: float | None, random: Callable[[], float]) -> float:
@@ -94,7 +130,7 @@ def wait_before_retry(failures: int, asked: float | None, random: Callable[[], f
 
 def _hopeless(state: RetryCallState) -> bool:
     failure = _failure(state)
-    attempts = MAX_LATE if failure.late else MAX_ATTEMPTS
+    attempts = MAX_LATE if failure.late else MAX_LIMITED if failure.limited else MAX_ATTEMPTS
     return state.attempt_number >= attempts or _asks_too_much(failure)
 
 
@@ -106,6 +142,13 @@ def _failure(state: RetryCallState) -> MayPass:
     failure = state.outcome.exception() if state.outcome else None
     assert isinstance(failure, MayPass)
     return failure
+
+
+def _given_up(error: RetryError) -> GivenUp:
+    last = error.last_attempt
+    failure = last.exception()
+    assert isinstance(failure, MayPass)
+    return GivenUp(last.attempt_number, _said(failure))
 
 
 def _said(failure: MayPass) -> str:

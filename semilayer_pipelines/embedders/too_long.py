@@ -7,7 +7,7 @@ parted until the text at fault is alone, and that text is halved until it is tak
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,10 +24,12 @@ SHORT_CHARACTERS = 200
 """A text of so few characters is too long for no model: a refusal of it has other reasons."""
 
 _REFUSED = frozenset({400, 413, 422, 500})
-_SIZE = r"(?:tokens?|length|characters|size|sequence|context|inputs?)"
-_BOUND = r"(?:max\w*|limit\w*|exceed\w*|longer|larger|(?:less|fewer|more|greater) than|too many)"
+_SIZE = r"(?:tokens?|length|characters|size|sequence|context|inputs?|texts?|items?|documents?)"
+_BOUND = (
+    r"(?:max\w*|limit\w*|exceed\w*|longer|larger|(?:less|fewer|more|greater) than|at most|too many)"
+)
 _LENGTH = re.compile(
-    r"too[ _-](?:long|large|big|many[ _-]tokens)|context[ _-](?:length|window|size)"
+    r"too[ _-](?:long|large|big|many[ _-]tokens)|context[ _-](?:length|window|size)|max_?length"
     rf"|{_BOUND}\b.{{0,80}}\b{_SIZE}\b|\b{_SIZE}\b.{{0,80}}\b{_BOUND}",
     re.IGNORECASE | re.DOTALL,
 )
@@ -46,71 +48,87 @@ def names_a_length(status: int, body: bytes) -> bool:
     """Say whether a refusal names the length of a text, or of all texts of the call.
 
     413 does by itself. Of the other statuses the words decide: there is no common code. Some
-    servers answer 500.
+    servers answer 500, and OpenAI 429 to a request that is larger than the limit of a minute.
     """
     if status == 413:
         return True
     said = body[:_LOOKED_AT].decode(errors="replace")
+    if status == 429:
+        return "request too large" in said.lower()
     return status in _REFUSED and _LENGTH.search(said) is not None
 
 
 class Shortening:
     """Embeds the texts of calls by `answer`, and cuts those that it finds too long.
 
-    `answer` raises `TooLong` for a call with such a text.
+    `answer` raises `TooLong` for a call with such a text, or with too many. `refused` is told of a
+    call that is taken in parts: the largest part, and the reason.
     """
 
-    def __init__(self, answer: Callable[[list[str]], Embedded]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[list[str]], Awaitable[Embedded]],
+        refused: Callable[[Sequence[str], str], None],
+    ) -> None:
         self._answer = answer
-        self._refuses_short_ones = False
+        self._refused = refused
+        self._refuses_all = False
 
-    def embed(self, texts: list[str]) -> list[Embedded]:
+    async def embed(self, texts: list[str]) -> list[Embedded]:
         """Embed the texts, in their order, in one call or several; those cut are `truncated`.
 
         Raises `EmbeddingRejected` where cutting does not help, with the position of the text if it
         is known, and what `answer` raises.
         """
         try:
-            return [self._answered(texts)]
+            return [await self._answered(texts)]
         except TooLong as refused:
-            self._require_that_cutting_helps(texts, refused.reason)
-            return self._parted(texts, 0)
+            await self._require_that_cutting_helps(texts, refused.reason)
+            parts = await self._parted(texts, 0)
+            if not any(part.truncated.any() for part in parts):
+                at, most = 0, list[str]()
+                for part in parts:
+                    here = texts[at : at + len(part.vectors)]
+                    at, most = at + len(here), max(most, here, key=len)
+                self._refused(most, refused.reason)
+            return parts
 
-    def _answered(self, texts: list[str]) -> Embedded:
-        made = self._answer(texts)
-        self._refuses_short_ones = False
+    async def _answered(self, texts: list[str]) -> Embedded:
+        made = await self._answer(texts)
+        self._refuses_all = False
         return made
 
-    def _require_that_cutting_helps(self, texts: list[str], reason: str) -> None:
+    async def _require_that_cutting_helps(self, texts: list[str], reason: str) -> None:
         """Try the beginning of the longest text: a broken endpoint refuses that as well."""
         longest = max(texts, key=len).strip()
-        if len(longest) > SHORT_CHARACTERS and not self._refuses_short_ones:
+        may_help = len(texts) > 1 or len(longest) > SHORT_CHARACTERS
+        if may_help and not self._refuses_all:
             try:
-                self._answered([longest[:SHORT_CHARACTERS]])
+                await self._answered([longest[:SHORT_CHARACTERS]])
                 return
             except TooLong:
-                self._refuses_short_ones = True
+                self._refuses_all = True
         raise EmbeddingRejected(reason, positions=[0] if len(texts) == 1 else ())
 
-    def _parted(self, texts: list[str], start: int) -> list[Embedded]:
+    async def _parted(self, texts: list[str], start: int) -> list[Embedded]:
         """Embed texts that were refused together; `start` is the place of the first of them."""
         if len(texts) == 1:
-            return [self._cut(texts[0], start)]
+            return [await self._cut(texts[0], start)]
         half = len(texts) // 2
         parts: list[Embedded] = []
         for part, at in ((texts[:half], start), (texts[half:], start + half)):
             try:
-                parts.append(self._answered(part))
+                parts.append(await self._answered(part))
             except TooLong:
-                parts += self._parted(part, at)
+                parts += await self._parted(part, at)
         return parts
 
-    def _cut(self, text: str, position: int) -> Embedded:
+    async def _cut(self, text: str, position: int) -> Embedded:
         shorter, reason = text.strip(), ""
         for _ in range(MAX_HALVINGS):
             shorter = shorter[: max(SHORT_CHARACTERS, len(shorter) // 2)]
             try:
-                made = self._answered([shorter])
+                made = await self._answered([shorter])
             except TooLong as refused:
                 reason = refused.reason
                 if len(shorter) <= SHORT_CHARACTERS:

@@ -30,7 +30,10 @@ from semilayer_pipelines.embedders.served import (
 )
 from semilayer_pipelines.errors import EmbedderUnavailable, ModelUnavailable, ReadingUnknown
 
-__all__ = ["WarmEmbedder"]
+__all__ = ["SERVICE_REQUESTS", "WarmEmbedder"]
+
+SERVICE_REQUESTS = 4
+"""Requests of one run to the embedder service at a time: so many keep its model from waiting."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +70,6 @@ class WarmEmbedder:
         self._named = named
         # Nobody asked for one that was found by itself.
         self._told = logging.WARNING if named else logging.INFO
-        self._sleep = sleep
-        self._random = random
         self._choosing = threading.Lock()
         self._chosen: _Chosen | None = None
         self._remotes: dict[str | None, OpenAIEmbedder] = {}
@@ -162,7 +163,7 @@ class WarmEmbedder:
         if not chosen.remote:
             return self._local.embed_queries(texts)
         own = chosen.prompts or self._local.own_prompts() or OwnPrompts()
-        return self._embed_there(self._local.query_prompt(own), texts)
+        return self._embed_there(self._local.query_prompt(own), texts, question=True)
 
     def _nothing(self, texts: Sequence[str]) -> Embedded:
         return embed_once(texts, self._local.embed, dimension=self._config.dimensions)
@@ -173,9 +174,12 @@ class WarmEmbedder:
                 self._chosen = self._choose()
             return self._chosen
 
-    def _embed_there(self, prompt: str | None, texts: Sequence[str]) -> Embedded:
+    def _embed_there(
+        self, prompt: str | None, texts: Sequence[str], *, question: bool = False
+    ) -> Embedded:
+        remote = self._remote(prompt)
         try:
-            return self._remote(prompt).embed(texts)
+            return remote.embed_queries(texts) if question else remote.embed(texts)
         except ModelUnavailable as error:
             raise ModelUnavailable(
                 error.message,
@@ -238,11 +242,10 @@ class WarmEmbedder:
                         url=self.url,
                         api_key=f"${{{KEY_VARIABLE}}}" if KEY_VARIABLE in self._environ else None,
                         dimensions=self._config.dimensions,
+                        concurrency=SERVICE_REQUESTS,
                     ),
                     environ=self._environ,
                     fields={} if prompt is None else {PROMPT: prompt},
                     encoding="base64",
-                    sleep=self._sleep,
-                    random=self._random,
                 )
             return self._remotes[prompt]

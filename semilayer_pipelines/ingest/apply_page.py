@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import polars as pl
 from sqlalchemy import Connection
@@ -30,7 +29,7 @@ from semilayer_pipelines.ingest.decision import (
     not_newer,
 )
 from semilayer_pipelines.ingest.delete import take_out
-from semilayer_pipelines.ingest.embed import Embed, embed_now
+from semilayer_pipelines.ingest.embed import Embed, embedding_aside
 from semilayer_pipelines.ingest.leaving import Leaving, leaving, leaving_rejected, moved
 from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens
@@ -73,11 +72,12 @@ def apply_page(opened: OpenLens, run: Run, target: Target, page: Page, choice: R
 
     Raises `TooManyFailures` when most of the page cannot be mapped or embedded, `GuardStopped` when
     too many rows would leave the index, `StartOver` when the target is no longer current, `Fenced`
-    when the run has lost its lease, and what embedder and store raise. Rows that left their tenant
-    are out of it even then.
+    when the run has lost its lease, `PausedInPage`, and what embedder and store raise. Rows that
+    left their tenant are out of it even then.
     """
-    begun = begin_page(opened, target, page, choice, partial(embed_now, opened.embedder))
-    return end_page(opened, run, target, begun, choice, since=page.started)
+    with embedding_aside(opened.embedder) as embed:
+        begun = begin_page(opened, target, page, choice, embed)
+        return end_page(opened, run, target, begun, choice, since=page.started)
 
 
 def begin_page(
@@ -118,7 +118,7 @@ def end_page(
     try:
         _refuse_mass_failure(mapped, page.height)
         out = (*begun.leaving.at_once, *choice.take_out(begun.leaving.others))
-        ready = begun.vectors.result()
+        ready = begun.vectors.result(run.paused)
         if ready.rows.height:
             target.require_index(ready.dimension)
     except SemilayerError:

@@ -9,19 +9,31 @@ plain word, which no embedder that works can reject.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
-from semilayer_pipelines.embedders.protocol import Embedded, Embedder
+from semilayer_pipelines.embedders.cancellation import Cancellation, cancelled_by
+from semilayer_pipelines.embedders.protocol import Embedded, Embedder, PartlyEmbedded
 from semilayer_pipelines.errors import EmbeddingRejected, ModelUnavailable, TooManyFailures
+from semilayer_pipelines.ingest.lens_watch import PausedInPage
 
-__all__ = ["MAX_TRIES", "Embed", "EmbeddedPage", "embed_now", "embed_page"]
+__all__ = [
+    "MAX_TRIES",
+    "Embed",
+    "EmbeddedPage",
+    "Embedding",
+    "embed_page",
+    "embedding_aside",
+]
+
+LOOK_SECONDS = 1.0
+"""How often a run that waits for vectors looks whether its lens was paused."""
 
 MAX_TRIES = 3
 """A text that the embedder rejects when it is alone is set aside after so many tries."""
@@ -36,6 +48,14 @@ MAX_REJECTED_ROWS = 20
 
 MAX_REJECTED_SHARE = 0.05
 """The same as a share of the page; the larger of the two counts."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The texts at some places of a page, embedded."""
+
+    at: NDArray[np.intp]
+    made: Embedded
 
 
 @dataclass(frozen=True)
@@ -54,21 +74,45 @@ class EmbeddedPage:
     by: Backend | None
 
 
-Embed = Callable[[Sequence[str]], "Future[EmbeddedPage]"]
+@dataclass(frozen=True)
+class Embedding:
+    """The texts of a page, being embedded in a thread of its own."""
+
+    done: Future[EmbeddedPage]
+    cancellation: Cancellation
+
+    def result(self, paused: Callable[[], bool]) -> EmbeddedPage:
+        """Wait for the vectors.
+
+        Requests to an endpoint may wait for minutes, so they are ended once the lens is `paused`.
+        Raises `PausedInPage` then, and what `embed_page` and `paused` raise.
+        """
+        while not wait([self.done], LOOK_SECONDS).done:
+            if self.cancellation.reaches and paused():
+                raise PausedInPage
+        return self.done.result()
+
+
+Embed = Callable[[Sequence[str]], Embedding]
 """Begins to embed the texts of a page."""
 
 
-def embed_now(embedder: Embedder, texts: Sequence[str]) -> Future[EmbeddedPage]:
-    """Embed the texts of a page at once, on the caller's thread.
+@contextmanager
+def embedding_aside(embedder: Embedder) -> Iterator[Embed]:
+    """Lend a thread that embeds, one page after the other; it is stopped when the block ends."""
+    aside = ThreadPoolExecutor(1, thread_name_prefix="embedding")
+    cancellation = Cancellation()
 
-    As with a page that is embedded aside, an error waits in the future.
-    """
-    done: Future[EmbeddedPage] = Future()
+    def embed_here(texts: Sequence[str]) -> EmbeddedPage:
+        with cancelled_by(cancellation):
+            return embed_page(embedder, texts)
+
     try:
-        done.set_result(embed_page(embedder, texts))
-    except Exception as error:  # noqa: BLE001 - raised where the vectors are asked for
-        done.set_exception(error)
-    return done
+        yield lambda texts: Embedding(aside.submit(embed_here, texts), cancellation)
+    finally:
+        # Not waited for: an interrupted run must not go on embedding what nobody will write.
+        aside.shutdown(wait=False, cancel_futures=True)
+        cancellation.cancel()
 
 
 def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
@@ -79,47 +123,51 @@ def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
     """
     started = time.monotonic()
     limit = max(MAX_REJECTED_ROWS, int(len(texts) * MAX_REJECTED_SHARE))
-    done: list[tuple[int, Embedded]] = []
+    done: list[_Part] = []
     rejected: dict[int, str] = {}
-    pending = [(0, len(texts), 1)] if texts else []
+    pending = [(np.arange(len(texts)), 1)] if texts else []
     alone: set[int] = set()
-    asked, tokens = False, 0
+    asked = False
     while pending:
         if not (done or asked) and len(alone) >= SUSPECT_ROWS:
             _require_a_working(embedder)
             asked = True
-        start, stop, tries = pending.pop()
+        at, tries = pending.pop()
+        asking = [texts[place] for place in at.tolist()]
         try:
-            made = embedder.embed(texts[start:stop])
-            done.append((start, made))
-            tokens += _tokens_read(texts[start:stop], made)
+            done.append(_Part(at, embedder.embed(asking)))
+        except PartlyEmbedded as error:
+            done.append(_Part(at[list(error.kept)], error.made))
+            pending += _split(at, error.positions, without=error.kept)
         except EmbeddingRejected as error:
-            if stop - start > 1:
-                pending += _split(start, stop, error.positions)
+            only = int(at[0])
+            if len(at) > 1:
+                pending += _split(at, error.positions)
             elif tries < MAX_TRIES and not asked:
-                alone.add(start)
+                alone.add(only)
                 # Last: the others show first whether it is the row.
-                pending.insert(0, (start, stop, tries + 1))
+                pending.insert(0, (at, tries + 1))
             else:
                 if not (done or asked):
                     _require_a_working(embedder)
                     asked = True
-                rejected[start] = error.message
+                rejected[only] = error.message
         if len(rejected) > limit:
             raise TooManyFailures(
                 f"The embedder rejected {len(rejected)} rows of one page of {len(texts)}; "
                 f"the last one: {next(reversed(rejected.values()))}",
                 cure="Check the model and its endpoint, then resume the lens.",
             )
+    tokens = sum(_tokens_read(texts, part) for part in done)
     return _assemble(done, rejected, tokens, time.monotonic() - started)
 
 
-def _tokens_read(texts: Sequence[str], made: Embedded) -> int:
+def _tokens_read(texts: Sequence[str], part: _Part) -> int:
     """Return how many tokens the embedder read; equal texts are embedded, and paid for, once."""
-    if made.tokens is None:
+    if part.made.tokens is None:
         return 0
-    places = list({text: at for at, text in enumerate(texts)}.values())
-    return int(made.tokens[places].sum())
+    places = list({texts[place]: n for n, place in enumerate(part.at.tolist())}.values())
+    return int(part.made.tokens[places].sum())
 
 
 def _require_a_working(embedder: Embedder) -> None:
@@ -133,31 +181,36 @@ def _require_a_working(embedder: Embedder) -> None:
         ) from error
 
 
-def _split(start: int, stop: int, positions: Sequence[int]) -> list[tuple[int, int, int]]:
+def _split(
+    at: NDArray[np.intp], positions: Sequence[int], *, without: Sequence[int] = ()
+) -> list[tuple[NDArray[np.intp], int]]:
     """Return what to try instead of a call that was rejected, each part for the first time.
 
-    Where the embedder names the texts at fault, only these are tried alone.
+    Where the embedder names the texts at fault, by `positions` in the call, only these are tried
+    alone. Those `without` need not be tried again.
     """
-    cuts = {start, stop, *((start + at + side) for at in positions for side in (0, 1))}
-    if len(cuts) == 2:
-        cuts.add((start + stop) // 2)
-    edges = sorted(cuts)
-    return [(a, b, 1) for a, b in pairwise(edges)]
+    if not (positions or without):
+        return [(half, 1) for half in np.array_split(at, 2)]
+    others = np.delete(at, [*positions, *without])
+    # Where nobody knows which of them it is, and the others are embedded, it may be any.
+    rest = [others] if positions or len(others) == 1 else np.array_split(others, 2)
+    parts = [*(at[[place]] for place in positions), *rest]
+    return [(part, 1) for part in parts if len(part)]
 
 
 def _assemble(
-    done: list[tuple[int, Embedded]], rejected: dict[int, str], tokens: int, seconds: float
+    done: list[_Part], rejected: dict[int, str], tokens: int, seconds: float
 ) -> EmbeddedPage:
-    done.sort(key=lambda part: part[0])
-    kept = [np.arange(start, start + len(part.vectors)) for start, part in done]
-    vectors = [part.vectors for _, part in done] or [np.zeros((0, 0), dtype=np.float32)]
+    kept = np.concatenate([part.at for part in done]) if done else np.zeros(0, dtype=np.int64)
+    vectors = [part.made.vectors for part in done] or [np.zeros((0, 0), dtype=np.float32)]
+    # Nearly every page has one part: its vectors are megabytes, and not copied once more.
+    together = vectors[0] if len(vectors) == 1 else np.concatenate(vectors)[np.argsort(kept)]
     return EmbeddedPage(
-        kept=np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64),
-        # Nearly every page has one part: its vectors are megabytes, and not copied once more.
-        vectors=vectors[0] if len(vectors) == 1 else np.concatenate(vectors),
-        truncated=sum(int(part.truncated.sum()) for _, part in done),
+        kept=np.sort(kept),
+        vectors=together,
+        truncated=sum(int(part.made.truncated.sum()) for part in done),
         rejected=rejected,
         tokens=tokens,
         seconds=seconds,
-        by=next((part.by for _, part in done), None),
+        by=next((part.made.by for part in done), None),
     )

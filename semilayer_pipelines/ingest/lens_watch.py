@@ -11,13 +11,17 @@ from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import LensStatus
 
-__all__ = ["LensWatch", "StartOver"]
+__all__ = ["LensWatch", "PausedInPage", "StartOver"]
 
 PAUSE_CHECK_SECONDS = 0.2
 
 
 class StartOver(Exception):
     """What the run works with is out of date: its generation was replaced, or its lens pushed."""
+
+
+class PausedInPage(Exception):
+    """The lens was paused while a page waited for its vectors; nothing of the page is written."""
 
 
 class LensWatch:

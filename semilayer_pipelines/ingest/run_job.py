@@ -34,7 +34,7 @@ from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.incremental import run_incremental
 from semilayer_pipelines.ingest.job_outcome import Outcome, RunEnd
 from semilayer_pipelines.ingest.lease import Lease
-from semilayer_pipelines.ingest.lens_watch import LensWatch, StartOver
+from semilayer_pipelines.ingest.lens_watch import LensWatch, PausedInPage, StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.outlook import unexpected
 from semilayer_pipelines.ingest.progress import PageDone, Progress
@@ -181,7 +181,10 @@ def _once(project: Project, run: Run, job: Job, shard: int | None) -> Outcome:
         lens = as_indexed(project, lens)
     with open_lens(project, lens, new_index=job.mode is Mode.FULL) as opened:
         _note_tracked(opened)
-        outcome = _dispatch(opened, run, job, shard)
+        try:
+            outcome = _dispatch(opened, run, job, shard)
+        except PausedInPage:
+            outcome = _outcome(opened, run, RunEnd.PAUSED, None)
         try:
             job_outcome.record_end(opened, run, job, outcome)
         except RegistryUnavailable as error:

@@ -6,8 +6,7 @@ A row whose text is cut has one for each of its chunks. One that is rejected set
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.errors import IndexDamaged, StoreUnavailable
 from semilayer_pipelines.ingest.decision import kept_vectors
-from semilayer_pipelines.ingest.embed import Embed, EmbeddedPage
+from semilayer_pipelines.ingest.embed import Embed, Embedding
 from semilayer_pipelines.ingest.texts import PLACE, Texts
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.one_model import require_dimension
@@ -65,15 +64,15 @@ class PendingVectors:
     taken_at: NDArray[np.int64]
     taken: NDArray[np.float32]
     missing: NDArray[np.int64]
-    embedding: Future[EmbeddedPage]
+    embedding: Embedding
 
-    def result(self) -> Vectorised:
-        """Wait for the vectors that are being embedded.
+    def result(self, paused: Callable[[], bool]) -> Vectorised:
+        """Wait for the vectors that are being embedded, unless the lens is `paused`.
 
         Raises `DimensionChanged` when a model changed its dimension under an unchanged name, and
-        what `embed_page` raises.
+        what `Embedding.result` raises.
         """
-        page = self.embedding.result()
+        page = self.embedding.result(paused)
         embedded_at = self.missing[page.kept]
         if len(self.taken) and len(page.vectors):
             require_dimension(

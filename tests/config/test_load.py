@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.load import STARTER, load_config
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.errors import ConfigError
@@ -143,6 +144,71 @@ def test_a_provider_without_precisions_is_asked_for_none(tmp_path: Path, provide
         f"sl.config.yaml:8: lenses.articles.embedding: provider: {name} has no 'precision'; only "
         "sentence-transformers has"
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("concurrency: 0", "the value should be greater than or equal to 1; got 0"),
+        ("concurrency: 9999", "the value should be less than or equal to 256; got 9999"),
+        ("concurrency: many", "expected a integer, unable to parse string as an integer"),
+        ("maxBatchTexts: 0", "the value should be greater than or equal to 1; got 0"),
+        ("maxBatchTokens: 8", "the value should be greater than or equal to 512; got 8"),
+        ("requestsPerMinute: -1", "the value should be greater than or equal to 1; got -1"),
+        ("tokensPerMinute: 1", "the value should be greater than or equal to 512; got 1"),
+    ],
+)
+def test_a_limit_of_an_endpoint_that_nothing_fits_into_is_refused(
+    tmp_path: Path, limit: str, said: str
+) -> None:
+    embedding = f"    embedding:\n      provider: openai\n      url: http://h/v1\n      {limit}\n"
+
+    (problem,) = refusal(
+        tmp_path, lens("      a: {type: text, searchable: true}\n", more=embedding)
+    )
+
+    key = limit.split(":")[0]
+    assert problem.startswith(f"sl.config.yaml:11: lenses.articles.embedding.{key}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("embedding", "said"),
+    [
+        (
+            "{provider: openai, url: 'http://h/v1', maxBatchTokens: 9000, tokensPerMinute: 5000}",
+            (
+                "maxBatchTokens: 9000 does not fit into tokensPerMinute: 5000; write "
+                "maxBatchTokens: 5000 or less"
+            ),
+        ),
+        (
+            "{provider: hash, concurrency: 4}",
+            "provider: hash has no 'concurrency'; only openai calls an endpoint",
+        ),
+        (
+            "{requestsPerMinute: 60}",
+            (
+                "provider: sentence-transformers has no 'requestsPerMinute'; only openai calls an "
+                "endpoint"
+            ),
+        ),
+    ],
+)
+def test_limits_that_do_not_go_together_are_refused_with_what_to_write(
+    tmp_path: Path, embedding: str, said: str
+) -> None:
+    more = f"    embedding: {embedding}\n"
+
+    (problem,) = refusal(tmp_path, lens("      a: {type: text, searchable: true}\n", more=more))
+
+    assert problem == f"sl.config.yaml:8: lenses.articles.embedding: {said}"
+
+
+def test_how_fast_an_endpoint_is_asked_makes_no_other_model(tmp_path: Path) -> None:
+    before = EmbeddingConfig(provider="openai", url="http://h/v1")
+    faster = before.model_copy(update={"concurrency": 32, "tokens_per_minute": 10_000})
+
+    assert before.same_model(faster)
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

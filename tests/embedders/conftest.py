@@ -1,14 +1,17 @@
 """An endpoint, and an embedder that talks to it without sleeping."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.embedders.endpoint import forget_paces
 from semilayer_pipelines.embedders.local import engines
 from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 from tests.embedders.endpoint import Endpoint, serve
 
+START = 1_700_000_000.0
 KEY = "sk-very-secret-0123456789"
 
 
@@ -19,6 +22,15 @@ def _models_go_with_their_test() -> Iterator[None]:
     engines._opened.clear()
 
 
+@pytest.fixture(autouse=True)
+def _every_test_is_a_new_process_to_an_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent by one test counts for no other, though ports come again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    forget_paces()
+
+
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     with serve() as running:
@@ -26,16 +38,23 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 class Embedding:
-    """An embedder whose waits are noted instead of slept through."""
+    """An embedder whose waits are noted instead of slept through; its clock moves with them."""
 
     def __init__(self, url: str, **settings: object) -> None:
         self.waits: list[float] = []
         self.environ = {"EMBED_KEY": KEY}
         config = EmbeddingConfig(provider="openai", model="small", url=url, **settings)
         self.embedder = OpenAIEmbedder(
-            config, environ=self.environ, sleep=self.waits.append, random=lambda: 0.0
+            config,
+            environ=self.environ,
+            sleep=self.sleep,
+            random=lambda: 0.0,
+            clock=lambda: START + sum(self.waits),
         )
         self.embed = self.embedder.embed
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 
 from semilayer_pipelines.embedders.retry import (
     MAX_ATTEMPTS,
+    MAX_LIMITED,
     MAX_WAIT_S,
     GivenUp,
     MayPass,
@@ -61,6 +62,16 @@ def test_it_is_given_up_after_so_many_attempts_with_the_last_reason() -> None:
     assert raised.value.attempts == MAX_ATTEMPTS
     assert raised.value.reason == f"busy, {MAX_ATTEMPTS}"
     assert len(endpoint.waits) == MAX_ATTEMPTS - 1
+
+
+def test_a_rate_limit_is_waited_for_longer_and_not_for_ever() -> None:
+    endpoint = Endpoint(*(MayPass("busy", asked=1.0, limited=True) for _ in range(99)))
+
+    with pytest.raises(GivenUp) as raised:
+        endpoint.send()
+
+    assert raised.value.attempts == MAX_LIMITED
+    assert sum(endpoint.waits) > 5 * 60
 
 
 def test_an_endpoint_that_asks_for_too_long_is_given_up_without_a_wait() -> None:
