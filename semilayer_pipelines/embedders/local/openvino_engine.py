@@ -54,7 +54,7 @@ class OpenVinoForward:
                 request = queue.get_idle_request_id()
                 if request in under_way:
                     fetch(request)
-                queue.start_async({0: batch.ids, 1: batch.mask})
+                queue.start_async({0: batch.ids.astype(np.int64), 1: batch.mask.astype(np.int64)})
                 under_way[request] = batch.places
         finally:
             queue.wait_all()  # also when interrupted, so that nothing runs on
