@@ -11,13 +11,11 @@ Only for walks in which a row is on one page: the next page is compared before t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.apply_page import Begun, begin_page, end_page
-from semilayer_pipelines.ingest.embed import Embed, EmbeddedPage, embed_page
+from semilayer_pipelines.ingest.embed_aside import embedding_aside
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.page_size import PageSize
@@ -52,7 +50,7 @@ def apply_pages(
         page_size.took(page.page.rows.height, ended - since)
         return counts
 
-    with _embedding_aside(opened) as embed:
+    with embedding_aside(opened.embedder) as embed:
         for page in pages:
             if run.paused():
                 break
@@ -63,18 +61,3 @@ def apply_pages(
         if begun is not None:
             done += end(begun)
     return done
-
-
-@contextmanager
-def _embedding_aside(opened: OpenLens) -> Iterator[Embed]:
-    """Lend a thread that embeds, one page after the other."""
-    aside = ThreadPoolExecutor(1, thread_name_prefix="embedding")
-
-    def embed(texts: Sequence[str]) -> Future[EmbeddedPage]:
-        return aside.submit(embed_page, opened.embedder, texts)
-
-    try:
-        yield embed
-    finally:
-        # Not waited for: an interrupted run must not go on embedding what nobody will write.
-        aside.shutdown(wait=False, cancel_futures=True)
