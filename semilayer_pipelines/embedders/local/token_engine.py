@@ -14,10 +14,13 @@ from semilayer_pipelines.embedders.local.batches import Batch, batched
 from semilayer_pipelines.embedders.local.tokens import Tokeniser, Tokens
 from semilayer_pipelines.embedders.protocol import Embedded
 
-__all__ = ["BATCHES_AHEAD", "Forward", "TokenEngine"]
+__all__ = ["BATCHES_AHEAD", "BATCHES_UNDER_WAY", "Forward", "TokenEngine"]
 
 BATCHES_AHEAD = 8
 """Batches that are tokenised and padded before a model asks for them, at most."""
+
+BATCHES_UNDER_WAY = 4
+"""Batches that a GPU is given before the vectors of the first of them are waited for."""
 
 
 class Forward(Protocol):

@@ -19,16 +19,14 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.batches import Batch
+from semilayer_pipelines.embedders.local.token_engine import BATCHES_UNDER_WAY
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel, longer_than
 from semilayer_pipelines.embedders.prompts import no_room
 from semilayer_pipelines.embedders.protocol import Embedded
 
-__all__ = ["BATCHES_UNDER_WAY", "Masks", "OwnEncode", "TorchForward"]
+__all__ = ["Masks", "OwnEncode", "TorchForward"]
 
-BATCHES_UNDER_WAY = 4
-"""Batches that a device is given before the vectors of the first of them are waited for."""
-
-_TOKENS_ON_CPU = 4_096
+_TOKENS_ON_CPU = 1_024  # larger batches leave the caches of a core
 _TOKENS_ON_ACCELERATOR = 65_536
 _TEXTS_ON_CPU = 32  # for `encode`, which knows no tokens; larger batches only add padding
 _TEXTS_ON_ACCELERATOR = 128

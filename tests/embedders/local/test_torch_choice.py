@@ -13,14 +13,10 @@ from semilayer_pipelines.embedders.local.batches import batched
 from semilayer_pipelines.embedders.local.load_model import load_model
 from semilayer_pipelines.embedders.local.model_source import find_model
 from semilayer_pipelines.embedders.local.probe import closeness
+from semilayer_pipelines.embedders.local.token_engine import BATCHES_UNDER_WAY
 from semilayer_pipelines.embedders.local.tokens import Tokeniser
 from semilayer_pipelines.embedders.local.torch_choice import choose_torch
-from semilayer_pipelines.embedders.local.torch_engine import (
-    BATCHES_UNDER_WAY,
-    Masks,
-    OwnEncode,
-    TorchForward,
-)
+from semilayer_pipelines.embedders.local.torch_engine import Masks, OwnEncode, TorchForward
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 from tests.embedders.tiny_model import save_tiny_model
 from tests.embedders.tiny_transformer import LIMIT, save_tiny_transformer
