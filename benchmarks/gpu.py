@@ -119,7 +119,7 @@ class _Worker:
             text=True,
             env=_environ(root),
         )
-        self.answer("warm up")
+        self.answer("warm")
 
     def seconds(self, what: str) -> float:
         return float(self.answer(what))
