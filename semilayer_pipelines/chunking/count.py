@@ -129,7 +129,8 @@ def counter_of(tokenizer: Tokenizer) -> Exact:
     """Return the fastest counter that agrees with this tokenizer on the probes."""
     right = _lengths(tokenizer, PROBED)
     known = fast_tokens(tokenizer)
-    fast: Callable[[Sequence[str]], NDArray[np.int64]] | None = known and known.lengths
+    fast: Callable[[Sequence[str]], NDArray[np.int64]] | None
+    fast = None if known is None else known.lengths
     if fast is not None and not np.array_equal(fast(PROBED), right):
         logger.warning("nanotoken reads this model's tokenizer otherwise, and is not used.")
         fast = None
