@@ -17,6 +17,7 @@ from benchmarks.int8 import beside_float32
 from benchmarks.neighbours import NEAREST, QUERIES, shared
 from benchmarks.packages import lab_of, sample, texts_of
 from benchmarks.result import Result, Wanted, measured
+from benchmarks.static_model import beside_default
 from benchmarks.timing import interleaved, timed
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import Embedder, open_embedder
@@ -43,8 +44,9 @@ def run() -> list[Result]:
         # int8 is to be had where OpenVINO runs the model, and nowhere else.
         by = embedder.embed(texts[:1]).by
         rounded = beside_float32(texts, queries) if by and by.library == "openvino" else []
+        static = beside_default(embedder, texts, folder / "static")
         ingest = _ingest(embedder, texts, folder)
-    return beside_stock + rounded + ingest
+    return beside_stock + rounded + static + ingest
 
 
 def _beside_stock(embedder: Embedder, texts: list[str], queries: list[str]) -> list[Result]:

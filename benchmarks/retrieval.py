@@ -21,6 +21,7 @@ from benchmarks.catalogue import workplace
 from benchmarks.packages import sample
 from benchmarks.questions import NEEDS, TELLING, Asked, halves
 from benchmarks.result import Result, Wanted, measured
+from benchmarks.static_model import distilled
 from benchmarks.timing import interleaved, timed
 from semilayer_pipelines.http.contract import SearchMode
 from semilayer_pipelines.queries.search import search
@@ -77,6 +78,9 @@ def run() -> list[Result]:
         results += _asked(indexed(folder / "questions", _with_applications(rows), _EVERYTHING))
         partly = indexed(folder / "no-summary", rows, _WITHOUT_SUMMARY)
         results += _summaries(partly, rows)
+        static = {"provider": "static", "model": str(distilled(folder / "model"))}
+        looked_up = indexed(folder / "static", rows, _WITHOUT_SUMMARY, embedding=static)
+        results += _static_summaries(looked_up, rows)
         results += _costs(folder)
     return results
 
@@ -110,9 +114,19 @@ def _codes(kind: str, lab: Lab, questions: Sequence[Question]) -> Iterable[Resul
         yield Result(f"{kind}: MRR@10, {mode}", "", found, target=target)
 
 
-def _summaries(lab: Lab, rows: pl.DataFrame) -> Iterable[Result]:
+def _static_summaries(lab: Lab, rows: pl.DataFrame) -> Iterable[Result]:
+    for mode in (SearchMode.SEMANTIC, SearchMode.HYBRID):
+        found = measured([mrr(lab, _asked_by_summary(rows), mode)])
+        yield Result(f"summary, not indexed: MRR@10, {mode}, static model", "", found)
+
+
+def _asked_by_summary(rows: pl.DataFrame) -> list[Question]:
     alone = rows.filter(pl.col("summary").is_unique()).sample(_QUESTIONS, seed=4)
-    questions = [Question(*row) for row in alone.select("summary", "name").iter_rows()]
+    return [Question(*row) for row in alone.select("summary", "name").iter_rows()]
+
+
+def _summaries(lab: Lab, rows: pl.DataFrame) -> Iterable[Result]:
+    questions = _asked_by_summary(rows)
     found = {mode: mrr(lab, questions, mode) for mode in SearchMode}
     for mode, value in found.items():
         yield Result(f"summary, not indexed: MRR@10, {mode}", "", measured([value]))

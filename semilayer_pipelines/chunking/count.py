@@ -12,15 +12,15 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from semilayer_pipelines.embedders.local.probe import PROBES
+from semilayer_pipelines.embedders.local.fast_tokens import PROBED, fast_tokens
 
-__all__ = ["BLANKS", "PROBED", "Counter", "Estimate", "Exact", "Words", "counter_of"]
+__all__ = ["BLANKS", "Counter", "Estimate", "Exact", "Words", "counter_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,18 +34,6 @@ _WORDS_ALONE = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
 _KEPT_BYTES = 16 << 20  # of words and their counts
 _ENTRY_BYTES = 150  # of a word in a dictionary, its letters left out
 _SAMPLE_CHARACTERS = 250  # so long is the text of each call that is counted both ways at most
-
-PROBED = (
-    *PROBES,
-    "",
-    " \t\r\n",
-    "a" * 100 + " " + "b" * 101,
-    "!?…" * 40,
-    "漢字かな交じり文。ภาษาไทยไม่มีช่องว่าง 한국어",
-    "e\u0301 ﬁ İ ß ſ Ⅷ １２ \u00ad\u200b\u200d\ufeff x\0y",
-    "👩‍👩‍👧‍👦🇩🇪 [SEP] [MASK] <s> ##ing",
-)
-"""Texts on which a fast counter has to agree: those of the models, and nasty ones."""
 
 
 class Counter(Protocol):
@@ -140,7 +128,9 @@ class Words:
 def counter_of(tokenizer: Tokenizer) -> Exact:
     """Return the fastest counter that agrees with this tokenizer on the probes."""
     right = _lengths(tokenizer, PROBED)
-    fast = _nanotoken(tokenizer)
+    known = fast_tokens(tokenizer)
+    fast: Callable[[Sequence[str]], NDArray[np.int64]] | None
+    fast = None if known is None else known.lengths
     if fast is not None and not np.array_equal(fast(PROBED), right):
         logger.warning("nanotoken reads this model's tokenizer otherwise, and is not used.")
         fast = None
@@ -161,26 +151,6 @@ def _adds_up(tokenizer: Tokenizer) -> bool:
 def _lengths(tokenizer: Tokenizer, texts: Sequence[str]) -> NDArray[np.int64]:
     made = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return np.fromiter((len(one) for one in made), np.int64, count=len(made))
-
-
-def _nanotoken(tokenizer: Tokenizer) -> Callable[[Sequence[str]], NDArray[np.int64]] | None:
-    try:
-        from nanotoken import Tokenizer as Fast
-        from nanotoken import UnsupportedTokenizerError
-    except ImportError:
-        logger.info("nanotoken is not used; pip install '.[fast]' adds it")
-        return None
-    try:
-        fast = Fast.from_json(tokenizer.to_str())
-    except UnsupportedTokenizerError as error:
-        logger.info("nanotoken is not used: %s", error)
-        return None
-
-    def count(texts: Sequence[str]) -> NDArray[np.int64]:
-        made: Any = fast.encode_batch(texts, add_special_tokens=False)
-        return np.asarray(made.lengths, np.int64)
-
-    return count
 
 
 def _sample(texts: Sequence[str]) -> list[int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from semilayer_pipelines.cli.context import INTERRUPTED, console, say
 from semilayer_pipelines.counts import Counts, Speed
@@ -19,6 +19,9 @@ from semilayer_pipelines.queries.failing import wait_told
 from semilayer_pipelines.registry import generations, jobs, lenses, page_log, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 __all__ = ["describe", "follow", "progress_of"]
 
@@ -171,6 +174,9 @@ def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
 
 
 def _bar(*, disable: bool) -> Progress:
+    # Late: `status` takes words from this module, and draws no bar.
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

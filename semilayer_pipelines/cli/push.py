@@ -31,7 +31,6 @@ from semilayer_pipelines.control.lifecycle import catch_up, request_rebuild
 from semilayer_pipelines.control.push import LensPush, Plan, PushAction, plan_push
 from semilayer_pipelines.control.push_config import push_agreed
 from semilayer_pipelines.counts import span, utc_text
-from semilayer_pipelines.orchestration.remote.reload import reload_definitions
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import environments
 from semilayer_pipelines.registry.jobs import Job
@@ -117,6 +116,9 @@ def push(
         _tell_keys(project, env, tell)
     jobs = _started(project, plan, tell, rebuild=rebuild, resume_ingest=resume_ingest)
     if any(lens.change is not PushAction.UNCHANGED for lens in plan.lenses):
+        # With it comes a client of HTTP, which a dry run has no use for.
+        from semilayer_pipelines.orchestration.remote.reload import reload_definitions
+
         tell(reload_definitions(project))
     if not jobs and any(lens.change is PushAction.CREATED for lens in plan.lenses):
         tell("Nothing is ingested yet. Start it: semilayer resume")

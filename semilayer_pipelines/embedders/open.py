@@ -53,6 +53,10 @@ def open_embedder(
             from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 
             return OpenAIEmbedder(config, environ=environ, built=built)
+        case "static":
+            from semilayer_pipelines.embedders.static import StaticEmbedder
+
+            return StaticEmbedder(config)
         case "hash":
             from semilayer_pipelines.embedders.hash import HashEmbedder
 

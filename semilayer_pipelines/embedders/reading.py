@@ -13,14 +13,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import xxhash
 from platformdirs import user_cache_path
-from tokenizers import Tokenizer
 
 from semilayer_pipelines.embedders.prompts import no_room
 from semilayer_pipelines.errors import SemilayerError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 __all__ = ["MAX_READING_BYTES", "Reading", "Remembered", "Told", "keep_told", "kept_told"]
 
@@ -87,6 +89,8 @@ class Told:
             case None:
                 return cls(None)
             case {"limit": int(limit), "plain": str(plain), "tokenizer": str(text)} if limit > 0:
+                from tokenizers import Tokenizer
+
                 try:
                     tokenizer = Tokenizer.from_str(text)
                 # The library has no exception of its own for what it cannot read.

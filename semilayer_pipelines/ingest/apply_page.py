@@ -29,7 +29,7 @@ from semilayer_pipelines.ingest.decision import (
     not_newer,
 )
 from semilayer_pipelines.ingest.delete import take_out
-from semilayer_pipelines.ingest.embed import Embed, embedding_aside
+from semilayer_pipelines.ingest.embed_aside import Embed, embedding_aside
 from semilayer_pipelines.ingest.leaving import Leaving, leaving, leaving_rejected, moved
 from semilayer_pipelines.ingest.map_page import map_page
 from semilayer_pipelines.ingest.open_lens import OpenLens

@@ -9,31 +9,17 @@ plain word, which no embedder that works can reject.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
-from semilayer_pipelines.embedders.cancellation import Cancellation, cancelled_by
 from semilayer_pipelines.embedders.protocol import Embedded, Embedder, PartlyEmbedded
 from semilayer_pipelines.errors import EmbeddingRejected, ModelUnavailable, TooManyFailures
-from semilayer_pipelines.ingest.lens_watch import PausedInPage
 
-__all__ = [
-    "MAX_TRIES",
-    "Embed",
-    "EmbeddedPage",
-    "Embedding",
-    "embed_page",
-    "embedding_aside",
-]
-
-LOOK_SECONDS = 1.0
-"""How often a run that waits for vectors looks whether its lens was paused."""
+__all__ = ["MAX_TRIES", "EmbeddedPage", "embed_page"]
 
 MAX_TRIES = 3
 """A text that the embedder rejects when it is alone is set aside after so many tries."""
@@ -72,47 +58,6 @@ class EmbeddedPage:
     tokens: int
     seconds: float
     by: Backend | None
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """The texts of a page, being embedded in a thread of its own."""
-
-    done: Future[EmbeddedPage]
-    cancellation: Cancellation
-
-    def result(self, paused: Callable[[], bool]) -> EmbeddedPage:
-        """Wait for the vectors.
-
-        Requests to an endpoint may wait for minutes, so they are ended once the lens is `paused`.
-        Raises `PausedInPage` then, and what `embed_page` and `paused` raise.
-        """
-        while not wait([self.done], LOOK_SECONDS).done:
-            if self.cancellation.reaches and paused():
-                raise PausedInPage
-        return self.done.result()
-
-
-Embed = Callable[[Sequence[str]], Embedding]
-"""Begins to embed the texts of a page."""
-
-
-@contextmanager
-def embedding_aside(embedder: Embedder) -> Iterator[Embed]:
-    """Lend a thread that embeds, one page after the other; it is stopped when the block ends."""
-    aside = ThreadPoolExecutor(1, thread_name_prefix="embedding")
-    cancellation = Cancellation()
-
-    def embed_here(texts: Sequence[str]) -> EmbeddedPage:
-        with cancelled_by(cancellation):
-            return embed_page(embedder, texts)
-
-    try:
-        yield lambda texts: Embedding(aside.submit(embed_here, texts), cancellation)
-    finally:
-        # Not waited for: an interrupted run must not go on embedding what nobody will write.
-        aside.shutdown(wait=False, cancel_futures=True)
-        cancellation.cancel()
 
 
 def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:

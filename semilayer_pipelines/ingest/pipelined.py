@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.apply_page import Begun, begin_page, end_page
-from semilayer_pipelines.ingest.embed import embedding_aside
+from semilayer_pipelines.ingest.embed_aside import embedding_aside
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page, RowChoice
 from semilayer_pipelines.ingest.page_size import PageSize

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.errors import IndexDamaged, StoreUnavailable
 from semilayer_pipelines.ingest.decision import kept_vectors
-from semilayer_pipelines.ingest.embed import Embed, Embedding
+from semilayer_pipelines.ingest.embed_aside import Embed, Embedding
 from semilayer_pipelines.ingest.texts import PLACE, Texts
 from semilayer_pipelines.mapping.mapped import TEXT
 from semilayer_pipelines.one_model import require_dimension

@@ -11,7 +11,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from semilayer_pipelines.chunking import count
-from semilayer_pipelines.chunking.count import PROBED, Estimate, Exact, Words, counter_of
+from semilayer_pipelines.chunking.count import Estimate, Exact, Words, counter_of
+from semilayer_pipelines.embedders.local.fast_tokens import PROBED, FastTokens
 from tests.chunking.making import reference, tokens
 
 
@@ -56,7 +57,7 @@ def test_words_that_never_come_again_do_not_fill_the_memory(
 def test_a_fast_counter_that_fails_the_probes_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(count, "_nanotoken", lambda _: lambda texts: np.ones(len(texts), np.int64))
+    monkeypatch.setattr(FastTokens, "lengths", lambda _, texts: np.ones(len(texts), np.int64))
 
     counter = counter_of(reference())
 

@@ -1,17 +1,20 @@
 """While a page is written the next is embedded, and nothing is committed out of order."""
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.embedders.hash import HashEmbedder
 from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import ModelUnavailable
 from semilayer_pipelines.ingest import lens_watch, page_size
+from semilayer_pipelines.ingest.embed_aside import embedding_aside
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import shards
 from semilayer_pipelines.stores.protocol import Index
@@ -112,3 +115,26 @@ def test_a_pause_writes_what_is_under_way_and_reads_no_more(
 
     lab.full()
     assert lab.audit().clean
+
+
+def test_a_page_begins_while_the_one_before_is_still_embedded() -> None:
+    # given an embedder whose first page waits for the second one
+    second = threading.Event()
+    waited: list[bool] = []
+
+    class Waiting(HashEmbedder):
+        def embed(self, texts: Sequence[str]) -> Embedded:
+            if texts[0] == "first":
+                waited.append(second.wait(timeout=30))
+            else:
+                second.set()
+            return super().embed(texts)
+
+    started = time.monotonic()
+    with embedding_aside(Waiting(EmbeddingConfig(provider="hash"))) as embed:
+        pages = [embed([name]) for name in ("first", "second")]
+        done = [page.result(lambda: False) for page in pages]
+
+    # then time that two pages share is counted once
+    assert waited == [True]
+    assert sum(page.seconds for page in done) <= time.monotonic() - started

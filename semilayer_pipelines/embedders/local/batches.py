@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.local.tokens import Tokeniser, Tokens
+from semilayer_pipelines.embedders.local.tokens import Tokeniser, Tokens, stretched
 
 __all__ = ["READ_AHEAD_TEXTS", "Batch", "batched"]
 
@@ -21,16 +21,20 @@ READ_AHEAD_TEXTS = 1_024
 
 _WIDTH_STEP = 8  # few different widths, which kernels are faster with and caches hold
 
-_Text = tuple[int, NDArray[np.int32]]  # its place in the call, and its tokens
-
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded `ids` and `mask`, int64 of shape (texts, width), and each text's place in the call."""
+    """Padded `ids`, int32 of shape (texts, width), and the number of tokens and place of each."""
 
     places: NDArray[np.intp]
-    ids: NDArray[np.int64]
-    mask: NDArray[np.int64]
+    ids: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Say which ids are tokens of a text, and no padding; of the same shape."""
+        seen: NDArray[np.bool_] = np.arange(self.ids.shape[1]) < self.lengths[:, None]
+        return seen
 
 
 def batched(
@@ -47,23 +51,24 @@ def batched(
     first. `note` is told the tokens of each stretch of the texts. A call of a few texts is cut into
     `parallel` batches, so that whatever runs them is busy as a whole.
     """
-    left: list[_Text] = []
+    left = _Waiting.nothing()
     for start in range(0, len(texts), READ_AHEAD_TEXTS):
         stretch = slice(start, min(start + READ_AHEAD_TEXTS, len(texts)))
         tokens = tokeniser.read(texts[stretch])
         note(stretch, tokens)
-        left += enumerate(tokens.ids, start)
-        left.sort(key=lambda text: len(text[1]), reverse=True)
+        left = left.joined(tokens, start)
         last = stretch.stop == len(texts)
         if start == 0 and last:
-            budget = min(budget, -(-sum(len(ids) for ids in tokens.ids) // parallel))
-        while left:
-            width = _width(len(left[0][1]), tokeniser.limit)
+            budget = min(budget, -(-len(tokens.ids) // parallel))
+        at = 0
+        while at < len(left.places):
+            width = _width(int(left.lengths[at]), tokeniser.limit)
             count = max(1, budget // width)
-            if count > len(left) and not last:
+            if count > len(left.places) - at and not last:
                 break  # more texts of this length may follow
-            yield _padded(left[:count], width, tokeniser.pad_id)
-            del left[:count]
+            yield left.batch(slice(at, at + count), width, tokeniser.pad_id)
+            at += count
+        left = left.after(at)
 
 
 def _width(longest: int, limit: int | None) -> int:
@@ -72,12 +77,43 @@ def _width(longest: int, limit: int | None) -> int:
     return rounded if limit is None else max(longest, min(rounded, limit))
 
 
-def _padded(texts: list[_Text], width: int, pad_id: int) -> Batch:
-    ids = np.full((len(texts), width), pad_id, np.int64)
-    mask = np.zeros_like(ids)
-    # Rows of different lengths: numpy has no ragged assignment.
-    for row, (_, tokens) in enumerate(texts):
-        ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
-    places = np.fromiter((place for place, _ in texts), np.intp, count=len(texts))
-    return Batch(places, ids, mask)
+@dataclass(frozen=True)
+class _Waiting:
+    """Texts that are in no batch yet, the longest first; text n has the ids from `starts[n]` on."""
+
+    places: NDArray[np.intp]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    ids: NDArray[np.int32]
+
+    @classmethod
+    def nothing(cls) -> _Waiting:
+        none = np.zeros(0, np.int64)
+        return cls(none.astype(np.intp), none, none, none.astype(np.int32))
+
+    def joined(self, tokens: Tokens, first: int) -> _Waiting:
+        """Return these texts and further ones, the places of which begin with `first`."""
+        places = np.concatenate([self.places, np.arange(first, first + len(tokens))])
+        lengths = np.concatenate([self.lengths, tokens.lengths])
+        starts = len(self.ids) + np.cumsum(tokens.lengths) - tokens.lengths
+        starts = np.concatenate([self.starts, starts])
+        order = np.argsort(-lengths, kind="stable")
+        ids = np.concatenate([self.ids, tokens.ids])
+        return _Waiting(places[order], starts[order], lengths[order], ids)
+
+    def after(self, at: int) -> _Waiting:
+        """Return the texts from the one at `at` on, with their ids alone."""
+        starts, lengths = self.starts[at:], self.lengths[at:]
+        return _Waiting(
+            self.places[at:],
+            np.cumsum(lengths) - lengths,
+            lengths,
+            self.ids[stretched(starts, lengths)],
+        )
+
+    def batch(self, part: slice, width: int, pad_id: int) -> Batch:
+        starts, lengths = self.starts[part], self.lengths[part]
+        ids = np.full((len(lengths), width), pad_id, np.int32)
+        made = Batch(self.places[part], ids, lengths.astype(np.int32))
+        ids[made.mask] = self.ids[stretched(starts, lengths)]
+        return made

@@ -61,10 +61,13 @@ def open_engine(source: ModelSource, precision: Precision = "auto") -> Engine:
 def _open(source: ModelSource, precision: Precision) -> Engine:
     if source.origin is Origin.PACKAGE:
         verify_package(Path(source.location))  # here too: an export would hide a wrong package
-    exporter, folder = _exporter(), graph_folder(vector_space(source))
+    folder = graph_folder(vector_space(source))
+    may_be_elsewhere = may_have_accelerator()
+    # A device of its own needs no exporter, and would wait for the import of one.
+    exporter = _exporter() if precision == "int8" or not may_be_elsewhere else None
     if precision == "int8" and exporter is None:
         raise _no_int8(source, "OpenVINO is not installed; pip install '.[fast]' adds it")
-    if exporter and not may_have_accelerator():
+    if exporter and not may_be_elsewhere:
         engine = _from_graph(folder, exporter, precision)
         if engine is not None:
             return engine  # and torch was never imported
@@ -76,6 +79,8 @@ def _open(source: ModelSource, precision: Precision) -> Engine:
     from semilayer_pipelines.embedders.local.torch_choice import choose_torch, native_precisions
 
     tokeniser = Tokeniser.of(model)
+    if may_be_elsewhere and exporter is None and model.device.type == "cpu":
+        exporter = _exporter()
     if exporter and tokeniser is not None and model.device.type == "cpu":
         engine = _from_graph(folder, exporter, precision) or _exported(
             model, tokeniser, folder, exporter, precision

@@ -34,8 +34,8 @@ def export(model: WatchedModel, tokeniser: Tokeniser, folder: Path) -> None:
     # Texts of different lengths, so that the trace sees padding.
     example = next(batched(PROBES[:4], tokeniser, budget=_EXAMPLE_TOKENS, note=lambda *_: None))
     inputs = {
-        "input_ids": torch.from_numpy(example.ids),
-        "attention_mask": torch.from_numpy(example.mask),
+        "input_ids": torch.from_numpy(example.ids).long(),
+        "attention_mask": torch.from_numpy(example.mask).long(),
     }
     # Tracing warns of every shape that it looks at; the probes tell whether one was kept.
     with quiet():

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semilayer_pipelines.embedders.local.accelerator import may_have_accelerator
 from semilayer_pipelines.embedders.local.model_source import (
     DEFAULT_MODEL,
     DEFAULT_MODEL_PACKAGE,
@@ -52,6 +54,8 @@ def load_model(source: ModelSource) -> WatchedModel:
         case Origin.FOLDER:
             pass
     try:
+        if may_have_accelerator():
+            _wake_device()
         with quiet():
             from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 
@@ -61,6 +65,19 @@ def load_model(source: ModelSource) -> WatchedModel:
     # Whatever is wrong with a model's files or its libraries, it surfaces here, as any exception.
     except Exception as error:
         raise unavailable(source, error) from error
+
+
+def _wake_device() -> None:
+    """Have a GPU made ready while the libraries are imported: both take seconds."""
+    import torch
+
+    def wake() -> None:
+        # The model's own first step says what is wrong with the device.
+        with suppress(RuntimeError):
+            torch.zeros(1, device="cuda")
+
+    if torch.cuda.is_available():
+        threading.Thread(target=wake, name="device", daemon=True).start()
 
 
 def unavailable(source: ModelSource, error: Exception, *, cure: str = _CURE) -> ModelUnavailable:

@@ -24,16 +24,18 @@ __all__ = ["OpenVinoForward", "choose_openvino", "in_precision"]
 
 logger = logging.getLogger(__name__)
 
-_TOKENS = 2_048  # a batch: larger ones leave the caches of a core and are slower
+# A batch: larger ones leave the caches of a core, smaller ones are no work for wide units.
+_TOKENS = {"bfloat16": 2_048, "float32": 1_024}
 _NAMES = {"bfloat16": "bf16", "float32": "f32"}
 
 
 class OpenVinoForward:
     """Several requests under way at once, one for each stream; tokenising goes on meanwhile."""
 
-    budget = _TOKENS
-
-    def __init__(self, compiled: openvino.CompiledModel, dimension: int) -> None:
+    def __init__(
+        self, compiled: openvino.CompiledModel, dimension: int, *, precision: str = "float32"
+    ) -> None:
+        self.budget = _TOKENS[precision]
         self._compiled = compiled
         self.dimension = dimension
         self.parallel = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
@@ -54,7 +56,7 @@ class OpenVinoForward:
                 request = queue.get_idle_request_id()
                 if request in under_way:
                     fetch(request)
-                queue.start_async({0: batch.ids, 1: batch.mask})
+                queue.start_async({0: batch.ids.astype(np.int64), 1: batch.mask.astype(np.int64)})
                 under_way[request] = batch.places
         finally:
             queue.wait_all()  # also when interrupted, so that nothing runs on
@@ -85,6 +87,5 @@ def in_precision(graph: Graph, precision: str) -> Engine | None:
     except RuntimeError as error:
         logger.warning("%s cannot be used: %s", backend, str(error).splitlines()[0])
         return None
-    return TokenEngine(
-        graph.tokeniser, OpenVinoForward(compiled, graph.reference.shape[1]), backend
-    )
+    forward = OpenVinoForward(compiled, graph.reference.shape[1], precision=precision)
+    return TokenEngine(graph.tokeniser, forward, backend)

@@ -1,4 +1,4 @@
-"""Tokenising and running a model over batches of equal cost, both at the same time."""
+"""Tokenising, and running a model over batches of equal cost, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
+from semilayer_pipelines.embedders.local.ahead import made_ahead
 from semilayer_pipelines.embedders.local.batches import Batch, batched
 from semilayer_pipelines.embedders.local.tokens import Tokeniser, Tokens
 from semilayer_pipelines.embedders.protocol import Embedded
 
-__all__ = ["Forward", "TokenEngine"]
+__all__ = ["BATCHES_AHEAD", "BATCHES_UNDER_WAY", "Forward", "TokenEngine"]
+
+BATCHES_AHEAD = 8
+"""Batches that are tokenised and padded before a model asks for them, at most."""
+
+BATCHES_UNDER_WAY = 4
+"""Batches that a GPU is given before the vectors of the first of them are waited for."""
 
 
 class Forward(Protocol):
@@ -50,11 +57,12 @@ class TokenEngine:
 
         def note(stretch: slice, tokens: Tokens) -> None:
             truncated[stretch] = tokens.truncated
-            counts[stretch] = [len(ids) for ids in tokens.ids]
+            counts[stretch] = tokens.lengths
 
         forward = self._forward
         batches = batched(
             texts, self._tokeniser, budget=forward.budget, note=note, parallel=forward.parallel
         )
-        forward.run(batches, vectors)
+        with made_ahead(batches, BATCHES_AHEAD) as ready:
+            forward.run(ready, vectors)
         return Embedded(vectors, truncated, counts)

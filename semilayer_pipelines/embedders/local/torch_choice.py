@@ -21,7 +21,7 @@ from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.probe import PROBES, holds
 from semilayer_pipelines.embedders.local.token_engine import TokenEngine
 from semilayer_pipelines.embedders.local.tokens import Tokeniser
-from semilayer_pipelines.embedders.local.torch_engine import OwnEncode, TorchForward
+from semilayer_pipelines.embedders.local.torch_engine import Masks, OwnEncode, TorchForward
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 
 __all__ = ["choose_torch", "native_precisions", "own_vectors"]
@@ -79,12 +79,18 @@ def _in_full(_module: torch.nn.Module, _inputs: Any, features: dict[str, Any]) -
 
 def _ways(model: WatchedModel, tokeniser: Tokeniser | None, precision: str) -> Iterator[Engine]:
     if tokeniser is not None:
-        yield TokenEngine(
-            tokeniser, TorchForward(_on_all_devices(model)), _backend(model, precision)
-        )
+        models = _on_all_devices(model)
+        for masks in _masks(model):
+            yield TokenEngine(tokeniser, TorchForward(models, masks), _backend(model, precision))
     # A processor gains nothing from half precision where there are no layers of matrices.
     if model.device.type != "cpu":
         yield OwnEncode(model, _backend(model, precision))
+
+
+def _masks(model: WatchedModel) -> Sequence[Masks]:
+    """Return how the layers may be told of padding, the faster way first."""
+    # A processor has nothing to wait for.
+    return (Masks.TOKENS,) if model.device.type == "cpu" else (Masks.PAIRS, Masks.TOKENS)
 
 
 def _on_all_devices(model: WatchedModel) -> list[WatchedModel]:

@@ -6,8 +6,12 @@ Imported only where torch is needed; it takes seconds.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import torch
@@ -15,24 +19,50 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.local.batches import Batch
+from semilayer_pipelines.embedders.local.token_engine import BATCHES_UNDER_WAY
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel, longer_than
 from semilayer_pipelines.embedders.prompts import no_room
 from semilayer_pipelines.embedders.protocol import Embedded
 
-__all__ = ["OwnEncode", "TorchForward"]
+__all__ = ["Masks", "OwnEncode", "TorchForward"]
 
-_TOKENS_ON_CPU = 4_096
+_TOKENS_ON_CPU = 1_024  # larger batches leave the caches of a core
 _TOKENS_ON_ACCELERATOR = 65_536
 _TEXTS_ON_CPU = 32  # for `encode`, which knows no tokens; larger batches only add padding
 _TEXTS_ON_ACCELERATOR = 128
 
 
-class TorchForward:
-    """The model's own modules, one copy a device, each with a thread where there are several."""
+class Masks(Enum):
+    """What a model's layers get as `attention_mask`."""
 
-    def __init__(self, models: Sequence[WatchedModel]) -> None:
+    TOKENS = "tokens"
+    """Which ids are tokens, of shape (texts, width). The library looks whether any is padding, and
+    thereby waits until the device has done all that it was given."""
+
+    PAIRS = "pairs"
+    """Which token sees which, of shape (texts, 1, width, width). It is taken as it is."""
+
+    def of(self, seen: torch.Tensor) -> torch.Tensor:
+        """Return the mask of a batch whose tokens are `seen`, Boolean of shape (texts, width)."""
+        if self is Masks.TOKENS:
+            return seen.long()
+        texts, width = seen.shape
+        return seen[:, None, None, :].expand(texts, 1, width, width)
+
+
+class TorchForward:
+    """The model's own modules, one copy a device, each with a thread where there are several.
+
+    `masks` is how the layers are told which tokens are padding. `Masks.PAIRS` spares a wait for the
+    device in each batch, and not every model takes it.
+    """
+
+    def __init__(self, models: Sequence[WatchedModel], masks: Masks) -> None:
         self._models = models
+        self._masks = masks
         on_cpu = models[0].device.type == "cpu"
+        # Two pages at once would have twice as many threads as there are cores.
+        self._turn = threading.Lock() if on_cpu else nullcontext()
         self.budget = _TOKENS_ON_CPU if on_cpu else _TOKENS_ON_ACCELERATOR
         self.parallel = len(models)
         self.dimension = int(models[0].get_embedding_dimension() or 0)
@@ -40,11 +70,25 @@ class TorchForward:
     def run(self, batches: Iterator[Batch], vectors: NDArray[np.float32]) -> None:
         """Share the batches out among the devices."""
         if len(self._models) == 1:
-            _run(self._models[0], batches, vectors)
+            self._run(self._models[0], batches, vectors)
             return
         shared = _Shared(batches)
         with ThreadPoolExecutor(len(self._models)) as threads:
-            list(threads.map(lambda model: _run(model, shared, vectors), self._models))
+            list(threads.map(lambda model: self._run(model, shared, vectors), self._models))
+
+    @torch.inference_mode()
+    def _run(
+        self, model: WatchedModel, batches: Iterator[Batch], vectors: NDArray[np.float32]
+    ) -> None:
+        """Fetch a batch's vectors only once others are under way: the device never waits for us."""
+        under_way: deque[_UnderWay] = deque()
+        for batch in batches:
+            with self._turn:
+                under_way.append(_start(model, batch, self._masks))
+            if len(under_way) > BATCHES_UNDER_WAY:
+                under_way.popleft().fetch(vectors)
+        while under_way:
+            under_way.popleft().fetch(vectors)
 
 
 class OwnEncode:
@@ -94,44 +138,43 @@ class _Shared:
             return next(self._batches)
 
 
-@torch.inference_mode()
-def _run(model: WatchedModel, batches: Iterator[Batch], vectors: NDArray[np.float32]) -> None:
-    """Fetch each batch's vectors only once the next is under way: the device never waits for us."""
-    before: tuple[Batch, torch.Tensor, torch.Event | None] | None = None
-    for batch in batches:
-        under_way = _start(model, batch)
-        if before is not None:
-            _finish(before, vectors)
-        before = under_way
-    if before is not None:
-        _finish(before, vectors)
+@dataclass(frozen=True)
+class _UnderWay:
+    """A batch whose vectors are being made; `fetched` comes when they are in memory here."""
+
+    places: NDArray[np.intp]
+    made: torch.Tensor
+    fetched: torch.Event | None
+
+    def fetch(self, vectors: NDArray[np.float32]) -> None:
+        if self.fetched is not None:
+            self.fetched.synchronize()
+        vectors[self.places] = self.made.numpy()
 
 
-def _start(model: WatchedModel, batch: Batch) -> tuple[Batch, torch.Tensor, torch.Event | None]:
-    features = {
-        "input_ids": _on_device(batch.ids, model.device),
-        "attention_mask": _on_device(batch.mask, model.device),
-    }
-    made = model(features)["sentence_embedding"].float()
-    if model.device.type == "cpu":
-        return batch, made, None
+def _start(model: WatchedModel, batch: Batch, masks: Masks) -> _UnderWay:
+    device = model.device
+    ids = _on_device(batch.ids, device).long()
+    lengths = _on_device(batch.lengths, device)
+    seen = torch.arange(ids.shape[1], device=device) < lengths[:, None]
+    features = {"input_ids": ids, "attention_mask": masks.of(seen)}
+    reader, *others = model
+    features = reader(features)
+    # Pooling counts the tokens.
+    features["attention_mask"] = seen.long()
+    for module in others:
+        features = module(features)
+    made = features["sentence_embedding"].float()
+    if device.type == "cpu":
+        return _UnderWay(batch.places, made, None)
     # Torch puts what it fetches without blocking into pinned memory of its own.
     made = made.to("cpu", non_blocking=True)
-    fetched = torch.Event(device=model.device)
+    fetched = torch.Event(device=device)
     fetched.record()
-    return batch, made, fetched
+    return _UnderWay(batch.places, made, fetched)
 
 
-def _finish(
-    under_way: tuple[Batch, torch.Tensor, torch.Event | None], vectors: NDArray[np.float32]
-) -> None:
-    batch, made, fetched = under_way
-    if fetched is not None:
-        fetched.synchronize()
-    vectors[batch.places] = made.numpy()
-
-
-def _on_device(array: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+def _on_device(array: NDArray[np.int32], device: torch.device) -> torch.Tensor:
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)

@@ -13,9 +13,10 @@ from semilayer_pipelines.embedders.local.batches import batched
 from semilayer_pipelines.embedders.local.load_model import load_model
 from semilayer_pipelines.embedders.local.model_source import find_model
 from semilayer_pipelines.embedders.local.probe import closeness
+from semilayer_pipelines.embedders.local.token_engine import BATCHES_UNDER_WAY
 from semilayer_pipelines.embedders.local.tokens import Tokeniser
 from semilayer_pipelines.embedders.local.torch_choice import choose_torch
-from semilayer_pipelines.embedders.local.torch_engine import OwnEncode, TorchForward
+from semilayer_pipelines.embedders.local.torch_engine import Masks, OwnEncode, TorchForward
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 from tests.embedders.tiny_model import save_tiny_model
 from tests.embedders.tiny_transformer import LIMIT, save_tiny_transformer
@@ -99,7 +100,8 @@ def test_several_devices_share_the_batches(tmp_path: Path) -> None:
     model = loaded(save_tiny_transformer(tmp_path))
     tokeniser = Tokeniser.of(model)
     assert tokeniser is not None
-    forward = TorchForward([model, copy.deepcopy(model), copy.deepcopy(model)])
+    models = [model, copy.deepcopy(model), copy.deepcopy(model)]
+    forward = TorchForward(models, Masks.TOKENS)
     vectors = np.zeros((len(TEXTS), forward.dimension), np.float32)
 
     batches = batched(TEXTS, tokeniser, budget=100, note=lambda *_: None)
@@ -119,4 +121,21 @@ def test_a_failure_on_one_device_is_raised(tmp_path: Path) -> None:
 
     batches = batched(TEXTS, tokeniser, budget=100, note=lambda *_: None)
     with pytest.raises(IndexError):
-        TorchForward([model, broken]).run(batches, vectors)
+        TorchForward([model, broken], Masks.TOKENS).run(batches, vectors)
+
+
+@pytest.mark.parametrize("masks", list(Masks))
+def test_either_kind_of_mask_gives_the_models_own_vectors(tmp_path: Path, masks: Masks) -> None:
+    model = loaded(save_tiny_transformer(tmp_path))
+    tokeniser = Tokeniser.of(model)
+    assert tokeniser is not None
+    forward = TorchForward([model], masks)
+    vectors = np.zeros((len(TEXTS), forward.dimension), np.float32)
+
+    # Many batches, so that several are under way; long and short, so that some ids are padding.
+    batches = list(batched(TEXTS, tokeniser, budget=150, note=lambda *_: None))
+    forward.run(iter(batches), vectors)
+
+    assert len(batches) > 2 * BATCHES_UNDER_WAY
+    assert not all(batch.mask.all() for batch in batches)
+    np.testing.assert_allclose(vectors, alone(model), atol=1e-5)

