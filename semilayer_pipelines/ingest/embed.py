@@ -9,10 +9,11 @@ plain word, which no embedder that works can reject.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,31 +55,35 @@ class EmbeddedPage:
     by: Backend | None
 
 
-Embed = Callable[[Sequence[str]], "Future[EmbeddedPage]"]
-"""Begins to embed the texts of a page."""
+class Embed(Protocol):
+    """Begins to embed the texts of a page, or of several `pages`."""
+
+    def __call__(self, texts: Sequence[str], *, pages: int = 1) -> Future[EmbeddedPage]:
+        """Return what will hold the vectors."""
+        ...
 
 
-def embed_now(embedder: Embedder, texts: Sequence[str]) -> Future[EmbeddedPage]:
+def embed_now(embedder: Embedder, texts: Sequence[str], *, pages: int = 1) -> Future[EmbeddedPage]:
     """Embed the texts of a page at once, on the caller's thread.
 
     As with a page that is embedded aside, an error waits in the future.
     """
     done: Future[EmbeddedPage] = Future()
     try:
-        done.set_result(embed_page(embedder, texts))
+        done.set_result(embed_page(embedder, texts, pages=pages))
     except Exception as error:  # noqa: BLE001 - raised where the vectors are asked for
         done.set_exception(error)
     return done
 
 
-def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
+def embed_page(embedder: Embedder, texts: Sequence[str], *, pages: int = 1) -> EmbeddedPage:
     """Embed the texts of a page; set aside what the embedder rejects.
 
-    Raises `TooManyFailures` beyond 20 rows or 5 % of the page, whichever is more,
+    Raises `TooManyFailures` beyond 20 rows a page or 5 % of the texts, whichever is more,
     `ModelUnavailable` when it rejects whatever it gets, and whatever else the embedder raises.
     """
     started = time.monotonic()
-    limit = max(MAX_REJECTED_ROWS, int(len(texts) * MAX_REJECTED_SHARE))
+    limit = max(MAX_REJECTED_ROWS * pages, int(len(texts) * MAX_REJECTED_SHARE))
     done: list[tuple[int, Embedded]] = []
     rejected: dict[int, str] = {}
     pending = [(0, len(texts), 1)] if texts else []

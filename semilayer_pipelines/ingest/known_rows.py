@@ -63,7 +63,7 @@ class KnownRows:
         return pl.Series(found, dtype=pl.Boolean)
 
     def unseen(self, scan: Iterable[pl.DataFrame]) -> Iterator[pl.Series]:
-        """Yield the keys of the index that no page showed, from a second scan of the same index.
+        """Yield the keys of the index that no page showed, from a second scan for KEY alone.
 
         Keys that came into the index after the first scan are not among them.
         """
