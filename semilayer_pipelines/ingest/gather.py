@@ -38,7 +38,7 @@ class Gathered:
         self._most = FIRST_PAGE_ROWS
 
     def holds(self, compared: Compared) -> bool:
-        """Say whether a page can be held: one with changes, not with many, nor with other work."""
+        """Say whether a page can be held: one with few changes or none, and no other work."""
         page, mapped = compared.page, compared.mapped
         other_work = (
             mapped.failed.height
@@ -47,7 +47,7 @@ class Gathered:
             or page.outside
             or compared.leaving != Leaving()
         )
-        return not other_work and 0 < len(compared.changed) < self._most
+        return not other_work and len(compared.changed) < self._most
 
     def hold(self, compared: Compared, seconds: float) -> None:
         """Hold the changed rows of a page, which took so long until now."""
