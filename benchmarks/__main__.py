@@ -37,6 +37,7 @@ ON_REQUEST = {
 BENCHMARKS = {
     "full": ("benchmarks.full", "run"),
     "sync": ("benchmarks.sync", "run"),
+    "sync200k": ("benchmarks.sync", "run_large"),
     "diff10m": ("benchmarks.diff", "run"),
     "definitions": ("benchmarks.definitions", "run"),
     "model": ("benchmarks.model", "run"),

@@ -30,6 +30,8 @@ SECTIONS = {
         "ingest.MAX_PAGE_ROWS",
         "bridges.PAGE_BYTES",
         "ingest.TARGET_SECONDS",
+        "ingest.GATHERED_ROWS",
+        "ingest.GATHERED_BYTES",
     ],
     "Rows at fault, and deletes": [
         "bridges.MANY_REFUSED",

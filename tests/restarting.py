@@ -149,8 +149,8 @@ class _Index:
         self._hidden.difference_update(keys)
         return done
 
-    def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
-        return self._inner.scan(shard=shard)
+    def scan(self, *, shard: int | None = None, hashes: bool = True) -> Iterator[pl.DataFrame]:
+        return self._inner.scan(shard=shard, hashes=hashes)
 
     def add(self, objects: pl.DataFrame) -> int:
         return self._write("add", self._inner.add, objects)

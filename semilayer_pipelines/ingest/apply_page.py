@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 from sqlalchemy import Connection
@@ -21,6 +22,7 @@ from semilayer_pipelines.errors import (
     StoreUnavailable,
     TooManyFailures,
 )
+from semilayer_pipelines.ingest.changed_rows import ChangedRows
 from semilayer_pipelines.ingest.decision import (
     Action,
     all_replaced,
@@ -41,9 +43,17 @@ from semilayer_pipelines.ingest.texts import texts_of
 from semilayer_pipelines.ingest.vectors import PendingVectors, Vectorised, begin_vectors
 from semilayer_pipelines.mapping.mapped import Mapped, why_failed
 from semilayer_pipelines.registry import changes, failed_rows
-from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, SHARD, Index
+from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, Index
 
-__all__ = ["Begun", "apply_page", "begin_page", "end_page"]
+__all__ = [
+    "Begun",
+    "Compared",
+    "apply_page",
+    "begin_page",
+    "commit_unchanged",
+    "compare_page",
+    "end_page",
+]
 
 MANY_FAILURES = 100
 """Rows of one page that cannot be mapped or written beyond which the job fails."""
@@ -53,18 +63,29 @@ MANY_FAILURES_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A page that is mapped and compared.
+class Compared:
+    """A page that is mapped and compared with what the index has.
 
-    `actions` are those of the rows that are written; `vectors` are theirs, under way. `leaving` are
-    the objects that go though their rows are there.
+    `changed` are the rows that are written, `leaving` the objects that go though their rows are
+    there. `counts` is what is known before anything is written. It may stand for several `pages`
+    of which nothing but the changed rows is left, and which took `seconds` so far (see `gather`).
     """
 
     page: Page
     mapped: Mapped
-    actions: pl.Series
-    vectors: PendingVectors
+    changed: ChangedRows
     leaving: Leaving
+    counts: Counts
+    pages: int = 1
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A page that is compared, with the `vectors` of the rows that are written under way."""
+
+    compared: Compared
+    vectors: PendingVectors
 
 
 def apply_page(opened: OpenLens, run: Run, target: Target, page: Page, choice: RowChoice) -> Counts:
@@ -75,15 +96,14 @@ def apply_page(opened: OpenLens, run: Run, target: Target, page: Page, choice: R
     when the run has lost its lease, `PausedInPage`, and what embedder and store raise. Rows that
     left their tenant are out of it even then.
     """
+    compared = compare_page(opened, target, page, choice)
     with embedding_aside(opened.embedder) as embed:
-        begun = begin_page(opened, target, page, choice, embed)
+        begun = begin_page(opened, target, compared, choice, embed)
         return end_page(opened, run, target, begun, choice, since=page.started)
 
 
-def begin_page(
-    opened: OpenLens, target: Target, page: Page, choice: RowChoice, embed: Embed
-) -> Begun:
-    """Map and compare a page, and have its vectors made; nothing is written."""
+def compare_page(opened: OpenLens, target: Target, page: Page, choice: RowChoice) -> Compared:
+    """Map a page and compare it with what the index has; nothing is embedded or written."""
     mapped = map_page(opened, page)
     states = choice.compare(page, mapped)
     actions = decide(states, sole_writer=target.sole_writer)
@@ -92,19 +112,40 @@ def begin_page(
         written &= False  # the page is refused when it ends, so nothing of it is embedded
     # Words of no others: most rows of a sync are as they were. Under the lock they would hold it.
     rows = opened.mapping.with_words(mapped.frame.filter(written))
-    have = choice.reuse_from()
+    changed = ChangedRows.read_at(
+        page.change_seq,
+        rows,
+        actions.filter(written),
+        may_have_vector(states.filter(written)),
+        shard=page.shard,
+    )
+    counts = Counts(
+        read=page.height,
+        unchanged=mapped.frame.height - rows.height,
+        failed=mapped.failed.height,
+        nulled=sum(mapped.nulled.values()),
+        textless=mapped.textless.height,
+    )
+    out = leaving(opened, target.index, mapped, choice.may_hold, page.outside)
+    return Compared(page, mapped, changed, out, counts)
+
+
+def begin_page(
+    opened: OpenLens, target: Target, compared: Compared, choice: RowChoice, embed: Embed
+) -> Begun:
+    """Have the vectors of a page made that were not made before; nothing is written."""
+    rows, have = compared.changed.rows, choice.reuse_from()
     # Only the index that was compared is known; another one may have a vector of any row.
     looked_for = (
-        may_have_vector(states.filter(written))
+        compared.changed.may_have
         if have is target.index
         else pl.repeat(True, rows.height, eager=True)
     )
     if have is not None and rows.height:
         looked_for &= ~rows[KEY].is_in(target.distrusted.implode())
     texts = texts_of(opened, rows, have, looked_for)
-    vectors = begin_vectors(embed, rows, texts, have, looked_for)
-    out = leaving(opened, target.index, mapped, choice.may_hold, page.outside)
-    return Begun(page, mapped, actions.filter(written), vectors, out)
+    asked = partial(embed, pages=compared.pages)
+    return Begun(compared, begin_vectors(asked, rows, texts, have, looked_for))
 
 
 def end_page(
@@ -114,17 +155,18 @@ def end_page(
 
     `since` is the monotonic time from which on it is counted how long the page took.
     """
-    page, mapped = begun.page, begun.mapped
+    compared = begun.compared
+    page, mapped = compared.page, compared.mapped
     try:
         _refuse_mass_failure(mapped, page.height)
-        out = (*begun.leaving.at_once, *choice.take_out(begun.leaving.others))
+        out = (*compared.leaving.at_once, *choice.take_out(compared.leaving.others))
         ready = begun.vectors.result(run.paused)
         if ready.rows.height:
             target.require_index(ready.dimension)
     except SemilayerError:
-        _leave_at_once(opened, run, target, begun)
+        _leave_at_once(opened, run, target, compared)
         raise
-    counts = _counts(page, mapped, ready)
+    counts = compared.counts + _made(ready)
     rejected = {key: ("embedding", reason) for key, reason in ready.rejected.items()}
     out += leaving_rejected(opened, target.index, _of(mapped, rejected))
     if ready.rows.height:
@@ -132,13 +174,13 @@ def end_page(
         target.note_splitter()
     if target.index is None or not (ready.rows.height or out):
         counts += Counts(failed=len(rejected))
-        _commit(opened, run, target, begun, choice, counts, rejected)
+        _commit(opened, run, target, compared, choice, counts, rejected)
     else:
         with target.locked(target.index, run) as log:
-            done, refused = _change(opened, target, target.index, begun, ready, out, log)
+            done, refused = _change(opened, target, target.index, compared, ready, out, log)
             rejected |= {key: ("writing", reason) for key, reason in refused.items()}
             counts += done + Counts(failed=len(rejected))
-            _commit(opened, run, target, begun, choice, counts, rejected)
+            _commit(opened, run, target, compared, choice, counts, rejected)
     run.progress.embedding.add(ready.embedded, ready.tokens, ready.seconds)
     run.progress.page_done(page.shard or 0, counts, time.monotonic() - since, page.cursor)
     return counts
@@ -148,17 +190,19 @@ def _change(
     opened: OpenLens,
     target: Target,
     index: Index,
-    begun: Begun,
+    compared: Compared,
     ready: Vectorised,
     out: Sequence[str],
     log: LogKeys,
 ) -> tuple[Counts, dict[str, str]]:
     """Take objects out and write others, under the lock; return what the store rejected, and why.
 
-    Keys that received a newer change since the page was read are left to the records job.
+    Keys that received a newer change since they were read are left to the records job.
     """
-    objects, actions = _stamped(opened, ready, begun.page), begun.actions.gather(ready.at)
-    newer = _newer(opened, [*objects[KEY], *out], begun.page.change_seq)
+    objects, changed = _stamped(opened, ready), compared.changed
+    actions = changed.actions.gather(ready.at)
+    read_at = dict(zip(objects[KEY], changed.seqs.gather(ready.at), strict=True))
+    newer = _newer(opened, read_at | dict.fromkeys(out, compared.page.change_seq))
     if newer:
         # Not without need: filtering copies the vectors, which are megabytes.
         ours = not_newer(objects[KEY], newer)
@@ -167,24 +211,24 @@ def _change(
     log([*objects[KEY], *gone])
     deleted = _delete(index, gone)
     written, refused = _write(target, index, objects, actions) if objects.height else (0, {})
-    _refuse_mass_rejection(refused, objects.height)
+    _refuse_mass_rejection(refused, objects.height, compared.pages)
     if refused:
-        rows = _of(begun.mapped, refused)
+        rows = _of(compared.mapped, refused)
         deleted += _delete(index, leaving_rejected(opened, index, rows))
     return Counts(written=written, deleted=deleted), refused
 
 
-def _leave_at_once(opened: OpenLens, run: Run, target: Target, begun: Begun) -> None:
+def _leave_at_once(opened: OpenLens, run: Run, target: Target, compared: Compared) -> None:
     """Take rows out of the tenant that they left, of a page that cannot be written.
 
     Among them are those that are as they should be, and wait for their vectors.
     """
     index = target.index
-    keys = (*begun.leaving.at_once, *moved(opened, index, begun.mapped.frame))
+    keys = (*compared.leaving.at_once, *moved(opened, index, compared.mapped.frame))
     if not keys or index is None:
         return
     with target.locked(index, run) as log:
-        _, deleted = take_out(opened, index, keys, change_seq=begun.page.change_seq, log=log)
+        _, deleted = take_out(opened, index, keys, change_seq=compared.page.change_seq, log=log)
     run.progress.add(Counts(deleted=deleted))
 
 
@@ -214,8 +258,8 @@ def _write(
         return again, {}
 
 
-def _refuse_mass_rejection(refused: Mapping[str, str], rows: int) -> None:
-    if len(refused) > MANY_FAILURES and len(refused) > rows * MANY_FAILURES_SHARE:
+def _refuse_mass_rejection(refused: Mapping[str, str], rows: int, pages: int) -> None:
+    if len(refused) > MANY_FAILURES * pages and len(refused) > rows * MANY_FAILURES_SHARE:
         key, reason = next(iter(refused.items()))
         raise TooManyFailures(
             f"The store rejects {len(refused)} of {rows} rows; the first, {key}: {reason}.",
@@ -238,32 +282,30 @@ def _refuse_mass_failure(mapped: Mapped, rows: int) -> None:
         )
 
 
-def _stamped(opened: OpenLens, ready: Vectorised, page: Page) -> pl.DataFrame:
+def _stamped(opened: OpenLens, ready: Vectorised) -> pl.DataFrame:
     at = pl.lit(opened.clock()).cast(pl.Datetime("us", "UTC")).alias(INDEXED_AT)
-    rows = ready.rows.with_columns(at)
-    return (
-        rows if page.shard is None else rows.with_columns(pl.lit(page.shard, pl.Int32).alias(SHARD))
-    )
+    return ready.rows.with_columns(at)
 
 
-def _newer(opened: OpenLens, keys: Sequence[str], seq: int) -> set[str]:
-    """Return the keys that received a newer change: the records job owns them (invariant 4)."""
+def _newer(opened: OpenLens, read_at: Mapping[str, int]) -> set[str]:
+    """Return the keys that received a change after the point at which they were read.
+
+    The records job owns them (invariant 4).
+    """
     with opened.registry.read() as db:
-        return set(changes.newer_than(db, opened.lens.id, keys, seq))
+        first = min(read_at.values())
+        newer = changes.newer_than(db, opened.lens.id, [*read_at], first)
+        if not newer or first == max(read_at.values()):
+            return newer
+        last = changes.newest(db, opened.lens.id, [*newer])
+    return {key for key, seq in last.items() if seq > read_at[key]}
 
 
-def _counts(page: Page, mapped: Mapped, ready: Vectorised) -> Counts:
-    """Return what is known of a page before anything of it is written."""
-    changed = ready.rows.height + len(ready.rejected)
+def _made(ready: Vectorised) -> Counts:
     return Counts(
-        read=page.height,
-        unchanged=mapped.frame.height - changed,
         embedded=ready.embedded,
         reused=ready.reused,
-        failed=mapped.failed.height,
         truncated=ready.truncated,
-        nulled=sum(mapped.nulled.values()),
-        textless=mapped.textless.height,
         tokens=ready.tokens,
     )
 
@@ -272,17 +314,17 @@ def _commit(
     opened: OpenLens,
     run: Run,
     target: Target,
-    begun: Begun,
+    compared: Compared,
     choice: RowChoice,
     counts: Counts,
     rejected: Mapping[str, tuple[str, str]],
 ) -> None:
-    mapped, cover = begun.mapped, choice.cover
+    mapped, page, cover = compared.mapped, compared.page, choice.cover
     failed = {
         row[KEY]: ("mapping", why_failed(row))
         for row in mapped.failed.iter_rows(named=True)  # few: most of a page failing was refused
     }
-    failed |= {key: ("reading", reason) for key, reason in begun.page.refused.items()}
+    failed |= {key: ("reading", reason) for key, reason in page.refused.items()}
     failed |= rejected
     if not failed and not run.had_failed_rows and cover is None:
         return
@@ -293,11 +335,26 @@ def _commit(
         target.check_current(db)
         run.lease.check(db)
         if run.had_failed_rows:
-            there = [*mapped.frame[KEY], *mapped.textless[KEY], *begun.page.outside]
+            there = [*mapped.frame[KEY], *mapped.textless[KEY], *page.outside]
             failed_rows.clear(db, opened.lens.id, [key for key in there if key not in rejected])
         if failed:
             failed_rows.record(db, opened.lens.id, failed, job_id=run.job_id, now=opened.clock())
         if cover is not None:
-            cover(db, begun.page, counts)
+            cover(db, page, counts)
+
+    opened.registry.transact(commit)
+
+
+def commit_unchanged(opened: OpenLens, run: Run, target: Target, compared: Compared) -> None:
+    """Commit that those rows of a page are in sync that are not written; the others are held."""
+    keys = compared.mapped.frame[KEY]
+    same = keys.filter(~keys.is_in(compared.changed.rows[KEY].implode()))
+    if not run.had_failed_rows or same.is_empty():
+        return
+
+    def commit(db: Connection) -> None:
+        target.check_current(db)
+        run.lease.check(db)
+        failed_rows.clear(db, opened.lens.id, same.to_list())
 
     opened.registry.transact(commit)

@@ -46,12 +46,15 @@ def absent(opened: OpenLens, keys: Sequence[str]) -> list[str]:
 def departed(opened: OpenLens, keys: Sequence[str]) -> Departed:
     """Return which of these keys no search may find now; raises what the bridge raises.
 
-    Most name no row, and the rows of the others are few: they are read whole, and mapped.
+    Most name no row, which their keys alone tell. The rows of the others are few: they are read
+    whole, and mapped.
     """
+    gone = set(absent(opened, keys))
+    left = [key for key in keys if key not in gone]
     there: set[str] = set()
     textless: list[str] = []
     failed: list[str] = []
-    for _, read in look_up(opened, opened.selection, keys):
+    for _, read in look_up(opened, opened.selection, left):
         mapped = opened.mapping.apply(read.frame).without(read.refused)
         there |= {*key_texts(read.frame, opened.selection.key), *read.refused}
         textless += mapped.textless[KEY].to_list()

@@ -60,14 +60,14 @@ class EmbeddedPage:
     by: Backend | None
 
 
-def embed_page(embedder: Embedder, texts: Sequence[str]) -> EmbeddedPage:
+def embed_page(embedder: Embedder, texts: Sequence[str], *, pages: int = 1) -> EmbeddedPage:
     """Embed the texts of a page; set aside what the embedder rejects.
 
-    Raises `TooManyFailures` beyond 20 rows or 5 % of the page, whichever is more,
+    Raises `TooManyFailures` beyond 20 rows a page or 5 % of the texts, whichever is more,
     `ModelUnavailable` when it rejects whatever it gets, and whatever else the embedder raises.
     """
     started = time.monotonic()
-    limit = max(MAX_REJECTED_ROWS, int(len(texts) * MAX_REJECTED_SHARE))
+    limit = max(MAX_REJECTED_ROWS * pages, int(len(texts) * MAX_REJECTED_SHARE))
     done: list[_Part] = []
     rejected: dict[int, str] = {}
     pending = [(np.arange(len(texts)), 1)] if texts else []

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Protocol
 
 from semilayer_pipelines.embedders.cancellation import Cancellation, cancelled_by
 from semilayer_pipelines.embedders.protocol import Embedder
@@ -42,8 +43,12 @@ class Embedding:
         return self.done.result()
 
 
-Embed = Callable[[Sequence[str]], Embedding]
-"""Begins to embed the texts of a page."""
+class Embed(Protocol):
+    """Begins to embed the texts of a page, or of several `pages`."""
+
+    def __call__(self, texts: Sequence[str], *, pages: int = 1) -> Embedding:
+        """Return what will hold the vectors."""
+        ...
 
 
 @contextmanager
@@ -58,18 +63,21 @@ def embedding_aside(embedder: Embedder) -> Iterator[Embed]:
     counting, ended = Lock(), time.monotonic()
     cancellation = Cancellation()
 
-    def work(texts: Sequence[str]) -> EmbeddedPage:
+    def work(texts: Sequence[str], pages: int) -> EmbeddedPage:
         nonlocal ended
         started = time.monotonic()
         with cancelled_by(cancellation):
-            page = embed_page(embedder, texts)
+            page = embed_page(embedder, texts, pages=pages)
         with counting:
             now = time.monotonic()
             seconds, ended = now - max(started, ended), now
         return replace(page, seconds=seconds)
 
+    def embed(texts: Sequence[str], *, pages: int = 1) -> Embedding:
+        return Embedding(aside.submit(work, texts, pages), cancellation)
+
     try:
-        yield lambda texts: Embedding(aside.submit(work, texts), cancellation)
+        yield embed
     finally:
         # Not waited for: an interrupted run must not go on embedding what nobody will write.
         aside.shutdown(wait=False, cancel_futures=True)

@@ -63,18 +63,21 @@ class KnownRows:
         return pl.Series(found, dtype=pl.Boolean)
 
     def unseen(self, scan: Iterable[pl.DataFrame]) -> Iterator[pl.Series]:
-        """Yield the keys of the index that no page showed, from a second scan of the same index.
+        """Yield the keys of the index that no page showed, from a second scan for KEY alone.
 
         Keys that came into the index after the first scan are not among them.
         """
         if bool(self._seen.all()):
             return
+        # Nearly always few: the others are passed by without being located.
+        few = pl.Series(self._keys[~self._seen]).implode()
         for frame in scan:
-            where, found = self._locate(_hash_keys(frame[KEY]))
+            keys = frame[KEY].filter(frame[KEY].hash(_SEED).is_in(few))
+            where, found = self._locate(_hash_keys(keys))
             missing = found.copy()
             missing[found] = ~self._seen[where[found]]
             if missing.any():
-                yield frame[KEY].filter(pl.Series(missing))
+                yield keys.filter(pl.Series(missing))
 
     def _locate(self, hashed: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         wanted = hashed["key"].to_numpy()

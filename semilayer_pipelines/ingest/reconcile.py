@@ -152,7 +152,7 @@ def reconcile(
     with opened.registry.read() as db:
         seq = changes.latest_seq(db, opened.lens.id)
     limit = None if guard is None else guard.limit(len(known), done.read)
-    unseen = known.unseen(index.scan(shard=shard))
+    unseen = known.unseen(index.scan(shard=shard, hashes=False))
     stop = GuardStopped if done.read else EmptySource
     gone, set_aside = _tombstones(opened, unseen, limit, len(known), stop)
     for tombstones, there in ((gone, False), (set_aside, True)):

@@ -75,7 +75,7 @@ def _equal_keys(
 ) -> dict[str, list[str]]:
     """Return the keys of the index that are equal to the sought ones in the source."""
     found: dict[str, list[str]] = {}
-    for frame in index.scan():
+    for frame in index.scan(hashes=False):
         ask = partial(bridge.same_keys, selection, sought, frame[KEY].to_list())
         for one, key in retrying(ask, *_PASSES):
             found.setdefault(one, []).append(key)

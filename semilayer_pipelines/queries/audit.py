@@ -205,7 +205,7 @@ class _Auditor:
     def _look_for_orphans(self, known: KnownRows, index: Index) -> None:
         with self._opened.registry.read() as db:
             seq = changes.latest_seq(db, self._opened.lens.id)
-        unseen = (key for part in known.unseen(index.scan()) for key in part.to_list())
+        unseen = (key for part in known.unseen(index.scan(hashes=False)) for key in part.to_list())
         for keys in in_chunks(unseen):
             self._note_orphans(departed(self._opened, keys).keys, seq)
 

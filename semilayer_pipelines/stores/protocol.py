@@ -133,8 +133,10 @@ class Index(Protocol):
         """Delete objects by key; return how many there were. Absent keys are no error."""
         ...
 
-    def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
+    def scan(self, *, shard: int | None = None, hashes: bool = True) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard; bounded in memory.
+
+        Without `hashes`, KEY alone.
 
         An object that stays in the index all the while is in one frame exactly; where a store keeps
         tenants apart, one that goes to another tenant meanwhile may be in two frames or in none.

@@ -207,15 +207,15 @@ class ChunkedIndex:
         if self._chunks is not None and len(keys):
             self._chunks.delete(keys.to_list())
 
-    def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
+    def scan(self, *, shard: int | None = None, hashes: bool = True) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every row, or of one shard; bounded in memory.
 
         Of a row whose chunks are not all there, and each once, TEXT_HASH is that of no text. Holds
-        16 bytes for each row that was cut.
+        16 bytes for each row that was cut. Without `hashes`, KEY alone, and no chunk is read.
         """
         self._look()
-        if self._chunks is None:
-            yield from self._main.scan(shard=shard)
+        if self._chunks is None or not hashes:
+            yield from self._main.scan(shard=shard, hashes=hashes)
             return
         digests = Digests(self._chunks.scan(shard=shard))
         for frame in self._main.scan(shard=shard):

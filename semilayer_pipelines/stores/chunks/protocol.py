@@ -66,7 +66,7 @@ class RowIndex(Index, Protocol):
 
     @property
     def leftovers(self) -> int:
-        """How many rows the last whole `scan` met of which nothing but chunks is left.
+        """How many rows the last whole `scan` with hashes met of which nothing but chunks is left.
 
         A writer that died leaves them; so it looks, too, while one is at work.
         """

@@ -148,10 +148,13 @@ class LanceIndex:
         self._agree("deleting", -grown, result.num_deleted_rows)
         return -grown
 
-    def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
-        """Yield (KEY, ROW_HASH, TEXT_HASH) of all objects, or of a shard, as at the first frame."""
+    def scan(self, *, shard: int | None = None, hashes: bool = True) -> Iterator[pl.DataFrame]:
+        """Yield (KEY, ROW_HASH, TEXT_HASH) of all objects, or of a shard, as at the first frame.
+
+        Without `hashes`, KEY alone.
+        """
         condition = None if shard is None else f"`_shard` = {int(shard)}"
-        yield from self._read([KEY, ROW_HASH, TEXT_HASH], condition)
+        yield from self._read([KEY, *((ROW_HASH, TEXT_HASH) if hashes else ())], condition)
 
     def fetch(
         self, keys: Sequence[str], *, vectors: bool = True, also: Sequence[str] = ()

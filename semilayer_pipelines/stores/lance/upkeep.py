@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 
+_SHARES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "max": 1.0}
 _SAMPLE_RATE = 64  # vectors a partition is trained on; with four times as many nothing is gained
 
 
@@ -43,7 +44,7 @@ class Bounds:
 
     small_fragments: int = 20  # each costs a scan about 0.5 ms; most commits leave one
     small_fragment_rows: int = 5_000  # reading as many rows costs a scan more than that
-    dead_share: float = 0.1  # from here on compaction is sure to find a fragment to rewrite
+    dead_share: float = 0.2  # a scan takes as much longer; a compaction as long as ten of them
     stale_versions: int = 20
     key_index_rows: int = 20_000  # below, reading all keys is as fast as asking an index
     ann_rows: int = 500_000  # exact search takes about 0.4 s there
@@ -152,10 +153,12 @@ def _vector_index(table: Any, partitions: int) -> IvfRq | IvfSq:
 
 def _many_small(fragments: dict[str, Any], bounds: Bounds) -> bool:
     # Lance calls a fragment small below 100,000 rows. The pages of a full ingest have 10,000 each:
-    # merging those would rewrite the whole table, with a peak of memory, for nothing.
-    return bool(
-        fragments["num_small_fragments"] >= bounds.small_fragments
-        and fragments["lengths"]["p25"] < bounds.small_fragment_rows
+    # merging those would rewrite the whole table, with a peak of memory, for nothing. It tells the
+    # lengths below which some shares of the fragments are, and by these, how many are small for us.
+    return any(
+        fragments["num_fragments"] * share >= bounds.small_fragments
+        and fragments["lengths"][name] < bounds.small_fragment_rows
+        for name, share in _SHARES.items()
     )
 
 

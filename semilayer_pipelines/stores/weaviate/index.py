@@ -155,8 +155,10 @@ class WeaviateIndex:
             deleted = self._take_out(self._parts.of_keys(keys, self._held(entry)), entry)
             return deleted + self._take_out_strays(keys)
 
-    def scan(self, *, shard: int | None = None) -> Iterator[pl.DataFrame]:
+    def scan(self, *, shard: int | None = None, hashes: bool = True) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard, a page at a time.
+
+        Without `hashes`, KEY alone.
 
         They come from the ledger where the server's sums agree with it. There is no snapshot. An
         object that stays in the index shows exactly once. One that comes meanwhile may show or not.
@@ -165,7 +167,7 @@ class WeaviateIndex:
         for rows in self._contents.rows(self._parts.names()):
             found = rows if shard is None else rows.filter(pl.col(SHARD) == shard)
             if found.height:
-                yield found.select(KEY, ROW_HASH, TEXT_HASH)
+                yield found.select(KEY, *((ROW_HASH, TEXT_HASH) if hashes else ()))
 
     def fetch(
         self, keys: Sequence[str], *, vectors: bool = True, also: Sequence[str] = ()

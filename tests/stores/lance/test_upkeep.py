@@ -74,6 +74,19 @@ def test_twenty_commits_make_a_table_worn_and_maintenance_makes_it_fresh(
     assert lance_index.count() == 200
 
 
+def test_small_commits_beside_the_pages_of_a_full_ingest_are_counted_by_themselves(
+    lance_index: LanceIndex, folder: Path
+) -> None:
+    bounds = Bounds(small_fragments=6, small_fragment_rows=100)
+    _commit(lance_index, 6, rows=200)
+    _commit(lance_index, 5, start=1_200)
+    assert not is_scattered(lance_index._table, folder, bounds)
+
+    _commit(lance_index, 8, start=1_250)
+
+    assert is_scattered(lance_index._table, folder, bounds)
+
+
 def test_maintenance_of_a_fresh_table_writes_no_version(lance_index: LanceIndex) -> None:
     _commit(lance_index, 3)
     version = lance_index._table.version
@@ -81,19 +94,19 @@ def test_maintenance_of_a_fresh_table_writes_no_version(lance_index: LanceIndex)
     assert lance_index._table.version == version
 
 
-def test_deleted_rows_are_dropped_once_they_are_a_tenth(
+def test_deleted_rows_are_dropped_once_they_are_a_fifth(
     lance_index: LanceIndex, folder: Path
 ) -> None:
     with lance_index.lock():
         lance_index.add(objects(names(1_000)))
-        lance_index.delete(names(50))
+        lance_index.delete(names(150))
     assert not is_worn(lance_index._table, folder)
     with lance_index.lock():
-        lance_index.delete(names(60, start=50))
+        lance_index.delete(names(60, start=150))
     assert is_worn(lance_index._table, folder)
     lance_index.maintain()
     assert not is_worn(lance_index._table, folder)
-    assert lance_index.count() == 890
+    assert lance_index.count() == 790
 
 
 def test_old_versions_are_kept_an_hour_and_then_cleaned_up(
