@@ -25,18 +25,24 @@ def upstream(deps: Iterable[str]) -> list[dg.AssetDep]:
 def condition(entry: LensEntry, deps: Iterable[str]) -> dg.AutomationCondition[dg.AssetKey] | None:
     """Return when Dagster is to sync the lens; `None` where it says `off`, or waits for nothing.
 
-    Only the lens's own `deps` count, not the other assets that it is drawn behind.
+    Only the lens's own `deps` count, not the other assets that it is drawn behind. Dagster's own
+    `eager()` forgets an update that its next look after a request finds, and what a sync of another
+    origin may have read too early; here an update is handled by a request that comes after it.
     """
     keys = [_key(dep) for dep in deps]
     if entry.automation == OFF or (entry.automation == EAGER and not keys):
         return None
+    requested = dg.AutomationCondition.newly_requested()
     cron = cron_of(entry.automation)
-    if cron is not None:
-        return dg.AutomationCondition.on_cron(cron).allow(dg.AssetSelection.assets(*keys))
-    # Of a partitioned table some partitions may be missing for ever; what is there is indexed.
-    missing = dg.AutomationCondition.any_deps_missing()
-    eager = dg.AutomationCondition.eager().without(~missing)
-    return eager.allow(dg.AssetSelection.assets(*keys)).with_label(EAGER)
+    if cron is None:
+        updated = dg.AutomationCondition.any_deps_updated()
+        found = updated.since(requested & ~updated) & ~dg.AutomationCondition.any_deps_in_progress()
+    else:
+        passed = dg.AutomationCondition.cron_tick_passed(cron)
+        found = passed.since(
+            requested | dg.AutomationCondition.initial_evaluation()
+        ) & dg.AutomationCondition.all_deps_updated_since_cron(cron)
+    return found.allow(dg.AssetSelection.assets(*keys)).with_label(entry.automation)
 
 
 def freshness_policy(entry: LensEntry) -> dg.FreshnessPolicy | None:
