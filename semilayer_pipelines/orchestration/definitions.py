@@ -21,6 +21,11 @@ from semilayer_pipelines.redaction import redact_logs
 __all__ = ["defs"]
 
 
+def _anything_in(folder: Path) -> bool:
+    """Say whether there is what Dagster loads; it fails on a folder without."""
+    return any(file.suffix == ".py" or file.name == "defs.yaml" for file in folder.rglob("*"))
+
+
 def _definitions() -> dg.Definitions:
     here = Path.cwd()
     read_project_env()
@@ -31,7 +36,7 @@ def _definitions() -> dg.Definitions:
         project = Project.here()
     lenses = build_definitions(project, executor=dg.in_process_executor)
     root = project.settings.root
-    if not ((root / "dg.toml").is_file() and (root / "defs").is_dir()):
+    if not (root / "dg.toml").is_file() or not _anything_in(root / "defs"):
         return lenses
     return dg.Definitions.merge(lenses, dg.load_from_defs_folder(path_within_project=root))
 

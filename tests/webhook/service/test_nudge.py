@@ -193,6 +193,29 @@ def test_without_a_web_server_every_job_is_the_sensors(site: Site) -> None:
         assert len(jobs.due(db, site.clock())) == 1
 
 
+def test_a_web_server_that_nobody_named_is_found_where_dagsters_commands_listen(
+    dagster: Dagster, tmp_path: Path
+) -> None:
+    port = dagster.url.rpartition(":")[2]
+    environ = {"DAGSTER_WEBSERVER_PORT": port}
+    url = f"sqlite:///{tmp_path}/registry.db"
+    for site in Site.opened(url, tmp_path, clock=utc_now, environ=environ):
+        # given: the first call makes the webhook look
+        dagster.identity = site.project.registry.identity()
+        site.add_lens("first")
+        site.push("1", lens="first")
+        time.sleep(1.0)
+
+        # when
+        site.push("1")
+
+        # then
+        deadline = time.monotonic() + 6
+        while not dagster.asked_for("items"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def test_a_full_ingest_is_always_the_sensors(nudging: Site) -> None:
     nudging.ingest({"mode": "full"})
 
