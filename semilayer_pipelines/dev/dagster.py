@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import semilayer_pipelines
 from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port, wait_for_port
 from semilayer_pipelines.errors import ConfigError, Terminal
 from semilayer_pipelines.orchestration.remote.diagnose import load_error
@@ -17,7 +16,7 @@ from semilayer_pipelines.project import Project
 __all__ = ["WORKSPACE", "local_url", "program", "refuse_taken", "start_dagster", "webhook_process"]
 
 DEFINITIONS = "semilayer_pipelines.orchestration.definitions"
-WORKSPACE = str(Path(semilayer_pipelines.__file__).with_name("project_files") / "code_server.yaml")
+WORKSPACE = str(Path(__file__).parents[1] / "project_files" / "code_server.yaml")
 
 
 def start_dagster(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from semilayer_pipelines.config.orchestrated import EAGER, OFF, cron_of, freshness_of
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.names import asset_key, published_key
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
 
 __all__ = ["column_schema", "condition", "freshness_policy", "group", "upstream", "without_cycles"]
 
@@ -32,17 +36,22 @@ def condition(entry: LensEntry, deps: Iterable[str]) -> dg.AutomationCondition[d
     keys = [_key(dep) for dep in deps]
     if entry.automation == OFF or (entry.automation == EAGER and not keys):
         return None
-    requested = dg.AutomationCondition.newly_requested()
     cron = cron_of(entry.automation)
-    if cron is None:
-        updated = dg.AutomationCondition.any_deps_updated()
-        found = updated.since(requested & ~updated) & ~dg.AutomationCondition.any_deps_in_progress()
-    else:
-        passed = dg.AutomationCondition.cron_tick_passed(cron)
-        found = passed.since(
-            requested | dg.AutomationCondition.initial_evaluation()
-        ) & dg.AutomationCondition.all_deps_updated_since_cron(cron)
+    found = _after_each() if cron is None else _after_all(cron)
     return found.allow(dg.AssetSelection.assets(*keys)).with_label(entry.automation)
+
+
+def _after_each() -> AndAutomationCondition[Any]:
+    updated = dg.AutomationCondition.any_deps_updated()
+    handled = dg.AutomationCondition.newly_requested() & ~updated
+    return updated.since(handled) & ~dg.AutomationCondition.any_deps_in_progress()
+
+
+def _after_all(cron: str) -> AndAutomationCondition[Any]:
+    begun = dg.AutomationCondition.initial_evaluation()
+    handled = dg.AutomationCondition.newly_requested() | begun
+    passed = dg.AutomationCondition.cron_tick_passed(cron).since(handled)
+    return passed & dg.AutomationCondition.all_deps_updated_since_cron(cron)
 
 
 def freshness_policy(entry: LensEntry) -> dg.FreshnessPolicy | None:

@@ -107,8 +107,8 @@ def make_due_jobs(
 
         quiet = unmoved(project, due)
         passed |= {lens.id: (lens, NOTHING_MOVED) for lens in due if lens.id in quiet}
-    for lens, why in passed.values():
-        if why in (NOTHING_MOVED, NOTHING_WRITTEN):
+    for lens, reason in passed.values():
+        if reason in (NOTHING_MOVED, NOTHING_WRITTEN):
             unchanged(lens)
     made: list[Lens] = []
     for lens in due:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.errors import DagsterError
+from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
 from semilayer_pipelines import SemilayerLenses
@@ -48,7 +48,7 @@ def test_a_component_brings_the_lenses_of_a_project(shop: Path, file: bool) -> N
             assert keys(definitions) == OURS
             # Nothing that a person's own definitions may have as well.
             assert definitions.executor is None
-            assert definitions.loggers is None
+            assert not definitions.loggers
             assert set(definitions.resources or {}) == {"semilayer"}
 
 
@@ -80,7 +80,7 @@ def test_a_wrong_path_is_an_error_and_makes_no_project(tmp_path: Path) -> None:
         )
 
         with (
-            pytest.raises(DagsterError) as caught,
+            pytest.raises(ComponentTreeException) as caught,
             theirs.load_component_and_build_defs(at),
         ):
             pass
