@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-machine test-weaviate \
+.PHONY: help setup demo dev test test-slow test-next test-machine test-weaviate \
 	test-weaviate-kills coverage lint types format bench bench-full docs release-check clean
 
 help: ## What there is
@@ -34,6 +34,9 @@ test: $(READY) ## The test suite, in two processes: it waits more than it comput
 
 test-slow: $(READY) ## The tests that take long
 	@$(BIN)/python -m pytest -m slow
+
+test-next: $(READY) ## The tests of Dagster's layer, against the newest Dagster that the registry offers
+	@.ci/test-next $(BIN)/python $(TESTS)
 
 test-machine: $(READY) ## 500 random histories of the whole system (an hour or less)
 	@$(BIN)/python -m pytest -m slow tests/machine

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from semilayer_pipelines.errors import SemilayerError
     from semilayer_pipelines.ingest.run_job import Outcome, run_job
     from semilayer_pipelines.orchestration.build_definitions import build_definitions
+    from semilayer_pipelines.orchestration.component import SemilayerLenses
     from semilayer_pipelines.project import Project
     from semilayer_pipelines.queries.search import Hit, search, similar
     from semilayer_pipelines.queries.state import LensState, read_lens
@@ -33,6 +34,7 @@ __all__ = [
     "Outcome",
     "Project",
     "SemilayerError",
+    "SemilayerLenses",
     "build_definitions",
     "push_config",
     "read_lens",
@@ -54,6 +56,7 @@ _MODULES = {
     "Outcome": "ingest.run_job",
     "Project": "project",
     "SemilayerError": "errors",
+    "SemilayerLenses": "orchestration.component",
     "build_definitions": "orchestration.build_definitions",
     "push_config": "control.push_config",
     "read_lens": "queries.state",

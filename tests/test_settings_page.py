@@ -20,7 +20,7 @@ def in_code() -> set[str]:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     found |= {node.value} if VARIABLE.fullmatch(node.value) else set()
-    for file in (ROOT / "dagster.yaml", ROOT / "workspace.yaml", ROOT / "deploy" / "dagster.yaml"):
+    for file in (ROOT / "dagster.yaml", *(ROOT / "deploy").glob("*.yaml")):
         found |= set(re.findall(rf"env: ({VARIABLE.pattern})", file.read_text(encoding="utf-8")))
     return found
 

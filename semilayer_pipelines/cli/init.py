@@ -35,6 +35,9 @@ from semilayer_pipelines.stores import open_store
 __all__ = ["init"]
 
 VARIABLE = "DATABASE_URL"
+BESIDE = ("dagster.yaml", "workspace.yaml", "dg.toml")
+"""What makes a folder one of Dagster's: its instance, its code location, and the same for `dg`."""
+
 SILENT = 3
 """After so many tables in a row that do not answer, it is the database that does not."""
 _TAKEN_FROM_THERE = f"${{{VARIABLE}}}"
@@ -65,7 +68,7 @@ def init(
     A table becomes a lens when a key identifies its rows and it has texts. Columns of prose are
     embedded, a column that moves with every change is tracked, and the rest is kept to filter by.
     In a terminal it asks for what it cannot find out. A password is never written: the file then
-    takes the URL from the environment. Dagster's two files are put beside it if they are missing.
+    takes the URL from the environment. Dagster's files are put beside it if they are missing.
     The environment gets its keys, which are printed only this once.
     """
     file = Path.cwd() / (os.environ.get("SEMILAYER_CONFIG") or CONFIG_NAME)
@@ -98,7 +101,7 @@ def init(
         return
     _tell(found, left)
     if beside:
-        say(f"Wrote {' and '.join(beside)}, with which Dagster starts here: semilayer dev")
+        say(f"Wrote {', '.join(beside)}, with which Dagster starts here: semilayer dev")
     say(f"Wrote {file.name}. Look it over, then register its lenses: semilayer push")
     if store is not None:
         say(f"The store cannot hold them yet: {store}")
@@ -242,9 +245,12 @@ def _write(file: Path, text: str) -> None:
 def _write_beside(folder: Path) -> list[str]:
     """Write what makes the folder a Dagster project, unless it is there; return the names."""
     packaged = resources.files("semilayer_pipelines") / "project_files"
-    missing = [name for name in ("dagster.yaml", "workspace.yaml") if not (folder / name).exists()]
+    missing = [name for name in BESIDE if not (folder / name).exists()]
     for name in missing:
         (folder / name).write_bytes((packaged / name).read_bytes())
+    if "dg.toml" in missing:
+        # `dg` puts a person's own assets there, and wants it from the start.
+        (folder / "defs").mkdir(exist_ok=True)
     return missing
 
 

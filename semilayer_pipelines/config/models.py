@@ -17,6 +17,17 @@ from semilayer_pipelines.config.base import ConfigModel, no_secret
 from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
+from semilayer_pipelines.config.orchestrated import (
+    AUTOMATION,
+    EAGER,
+    FRESHNESS,
+    GROUP,
+    OFF,
+    checked_automation,
+    checked_dep,
+    checked_owner,
+    checked_tags,
+)
 from semilayer_pipelines.errors import nearest
 from semilayer_pipelines.http.contract import LENS_NAME
 
@@ -199,12 +210,81 @@ class LensConfig(ConfigModel):
         ),
     ] = ChunkingConfig()
 
-    @field_validator("primary_key", "change_tracking_column", mode="before")
+    deps: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Assets of your own that the table is made by, as Dagster's UI writes "
+            "their keys: `analytics/orders`."
+        ),
+    ] = ()
+    automation: Annotated[
+        str,
+        Field(
+            json_schema_extra={"pattern": AUTOMATION},
+            description="When Dagster syncs the lens because of `deps`: `eager` after each of "
+            "them; `on_cron(0 6 * * *)` after six (UTC), when all of them are done; or `off`.",
+        ),
+    ] = OFF
+    freshness: Annotated[
+        str | None,
+        Field(
+            pattern=FRESHNESS,
+            description="How old the index may get before Dagster shows it as stale: `10m`, `2h`, "
+            "`1d`.",
+        ),
+    ] = None
+    description: Annotated[
+        str | None, Field(min_length=1, description="What a person reads about the lens.")
+    ] = None
+    group: Annotated[
+        str | None,
+        Field(
+            pattern=GROUP,
+            description="Dagster's asset group; by default the name of the environment.",
+        ),
+    ] = None
+    owners: Annotated[
+        tuple[str, ...], Field(description="E-mail addresses, or teams as `team:NAME`.")
+    ] = ()
+    tags: Annotated[
+        dict[str, str], Field(default_factory=dict, description="Tags of the lens's assets.")
+    ]
+
+    @field_validator("primary_key", "change_tracking_column", "deps", "owners", mode="before")
     @classmethod
-    def _one_or_many_columns(cls, value: Any, info: ValidationInfo) -> Any:
+    def _one_or_many(cls, value: Any, info: ValidationInfo) -> Any:
         if value is None and info.field_name == "change_tracking_column":
             return ()
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("deps")
+    @classmethod
+    def _deps_are_asset_keys(cls, deps: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checked_dep(one) for one in deps)
+
+    @field_validator("automation", mode="before")
+    @classmethod
+    def _written_off(cls, value: Any) -> Any:
+        # JSON, and YAML as older readers take it, know a bare off as false.
+        return OFF if value is False else value
+
+    @field_validator("automation")
+    @classmethod
+    def _automation_has_a_cause(cls, automation: str, info: ValidationInfo) -> str:
+        automation = checked_automation(automation)
+        if automation == EAGER and info.data.get("deps") == ():
+            raise ValueError("eager waits for `deps`, and the lens names none; on_cron needs none")
+        return automation
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_are_people(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checked_owner(one) for one in owners)
+
+    @field_validator("tags")
+    @classmethod
+    def _tags_fit(cls, tags: dict[str, str]) -> dict[str, str]:
+        return checked_tags(tags)
 
     @field_serializer("change_tracking_column")
     def _one_as_written(self, names: tuple[str, ...]) -> str | list[str] | None:

@@ -58,6 +58,12 @@ def sentence(error: ErrorDetails) -> str:
             return f"expected a list{_got(location, error['input'])}"
         case "string_pattern_mismatch" if location[-1] in _SECRET:
             return "expected the name of an environment variable, ${NAME}, and no value"
+        case "string_pattern_mismatch" if location[-1] == "freshness":
+            return f"expected a time such as 10m, 2h or 1d{_got(location, error['input'])}"
+        case "string_pattern_mismatch" if location[-1] == "group":
+            return (
+                f"expected letters, digits and _, parts joined by /{_got(location, error['input'])}"
+            )
         case "string_pattern_mismatch" if location[-1] == "function":
             return f"expected module:function{_got(location, error['input'])}"
         case _:

@@ -121,6 +121,10 @@ syncInterval: 5m
 smartSyncInterval: 24h
 shards: 8
 guard: 20%
+deps: [dbt/kb_articles]
+automation: eager
+freshness: 2h
+owners: [team:support]
 fields:
   title: {type: text, searchable: {weight: 3}}
   body: {type: text, searchable: true}

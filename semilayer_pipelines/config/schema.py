@@ -26,6 +26,8 @@ def json_schema() -> dict[str, Any]:
     field = models["FieldConfig"]["properties"]
     _also(lens, "primaryKey", {"type": "string"})
     _also(lens, "changeTrackingColumn", {"type": "string"})
+    _also(lens, "deps", {"type": "string"})
+    _also(lens, "owners", {"type": "string"})
     _also(lens, "onMisfit", {"type": "null"})
     _also(lens, "guard", {"type": "string", "pattern": _PERCENT})
     _also(lens, "chunking", {"enum": ["auto", "off"]})

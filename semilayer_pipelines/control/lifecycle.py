@@ -23,6 +23,7 @@ from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 __all__ = [
     "Resumed",
     "catch_up",
+    "cheapest_mode",
     "pause",
     "request_heal",
     "request_rebuild",
@@ -78,12 +79,21 @@ def catch_up(project: Project, env: str, name: str) -> Resumed:
         return resumed
     with project.registry.begin(durable=True) as db:
         lens = require_syncable(db, env, name)
-        at, current = cursors.get(db, lens.id), in_force(db, lens)
-        followed = current.tracked != "" and at is not None and at.position is not None
-        if not followed and not current.config.change_tracking_column:
+        if cheapest_mode(db, lens) is not Mode.INCREMENTAL:
             return resumed
         job = _request(db, project, lens, Mode.INCREMENTAL, "push", confirmed=False)
     return replace(resumed, job=job)
+
+
+def cheapest_mode(db: Connection, lens: Lens) -> Mode:
+    """Return the mode that sees a change of the lens's table and reads least.
+
+    That is incremental where a column tells what changed, and smart sync anywhere else.
+    """
+    at, current = cursors.get(db, lens.id), in_force(db, lens)
+    followed = current.tracked != "" and at is not None and at.position is not None
+    named = bool(current.config.change_tracking_column)
+    return Mode.INCREMENTAL if followed or named else Mode.SMART_SYNC
 
 
 def pause(project: Project, env: str, name: str) -> Lens:

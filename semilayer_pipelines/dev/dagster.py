@@ -13,9 +13,10 @@ from semilayer_pipelines.orchestration.remote.diagnose import load_error
 from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.project import Project
 
-__all__ = ["local_url", "program", "refuse_taken", "start_dagster", "webhook_process"]
+__all__ = ["WORKSPACE", "local_url", "program", "refuse_taken", "start_dagster", "webhook_process"]
 
 DEFINITIONS = "semilayer_pipelines.orchestration.definitions"
+WORKSPACE = str(Path(__file__).parents[1] / "project_files" / "code_server.yaml")
 
 
 def start_dagster(
@@ -65,12 +66,11 @@ def start_dagster(
 
 
 def _check_folder(root: Path) -> None:
-    for name in ("dagster.yaml", "workspace.yaml"):
-        if not (root / name).is_file():
-            raise ConfigError(
-                f"There is no {name} in {root.name or root}.",
-                cure="Start it in the project's folder.",
-            )
+    if not (root / "dagster.yaml").is_file():
+        raise ConfigError(
+            f"There is no dagster.yaml in {root.name or root}.",
+            cure="Start it in the project's folder.",
+        )
 
 
 def _programs(code_port: int, ui_port: int | None) -> list[Process]:
@@ -84,7 +84,7 @@ def _programs(code_port: int, ui_port: int | None) -> list[Process]:
             ],
             port=code_port,
         ),
-        Process("daemon", [*program("dagster-daemon"), "run", "-w", "workspace.yaml"]),
+        Process("daemon", [*program("dagster-daemon"), "run", "-w", WORKSPACE]),
     ]
     if ui_port is not None:
         programs.append(
@@ -92,7 +92,7 @@ def _programs(code_port: int, ui_port: int | None) -> list[Process]:
                 "web server",
                 [
                     *program("dagster-webserver"),
-                    *("-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(ui_port)),
+                    *("-w", WORKSPACE, "-h", "127.0.0.1", "-p", str(ui_port)),
                 ],
                 port=ui_port,
             )

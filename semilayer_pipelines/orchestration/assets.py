@@ -9,6 +9,14 @@ from semilayer_pipelines.errors import Refused, SemilayerError
 from semilayer_pipelines.lens_names import LensName, distinct
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.dagster_run import failure, materialise_shard
+from semilayer_pipelines.orchestration.declared import (
+    column_schema,
+    condition,
+    freshness_policy,
+    group,
+    upstream,
+    without_cycles,
+)
 from semilayer_pipelines.orchestration.names import (
     asset_key,
     published_key,
@@ -34,6 +42,9 @@ def assets_of_all(
     location of all lenses from loading.
     """
     clashes = distinct(LensName(entry.env, entry.name) for entry in entries)
+    deps = without_cycles(
+        entry for entry in entries if LensName(entry.env, entry.name) not in clashes
+    )
     found: dict[LensEntry, list[dg.AssetsDefinition]] = {}
     for entry in entries:
         name = LensName(entry.env, entry.name)
@@ -46,25 +57,33 @@ def assets_of_all(
             )
             continue
         try:
-            found[entry] = lens_assets(entry, store)
+            found[entry] = lens_assets(entry, store, deps[entry])
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one lens, the rest go on
             _log.warning("The lens %r of %r is not shown: %s", entry.name, entry.env, error)
     return found
 
 
-def lens_assets(entry: LensEntry, store: str) -> list[dg.AssetsDefinition]:
+def lens_assets(
+    entry: LensEntry, store: str, deps: Sequence[str] = ()
+) -> list[dg.AssetsDefinition]:
     """Return the partitioned asset of a lens and its `published` asset, in a store of this kind."""
-    return [_shards_asset(entry), _published_asset(entry, store)]
+    return [_shards_asset(entry, deps), _published_asset(entry, store)]
 
 
-def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
+def _shards_asset(entry: LensEntry, deps: Sequence[str]) -> dg.AssetsDefinition:
+    about = f"{entry.description}\n\n" if entry.description else ""
+
     @dg.asset(
         key=asset_key(entry.env, entry.name),
+        deps=upstream(deps),
+        automation_condition=condition(entry, deps),
+        code_version=entry.version,
+        owners=entry.owners,
         partitions_def=dg.StaticPartitionsDefinition(shard_names(entry.shards)),
-        group_name=_group(entry.env),
+        group_name=group(entry),
         description=(
-            f"Table `{entry.table}` of source `{entry.source}`, embedded by `{entry.embedder}`. "
-            f"Embedded fields: {', '.join(entry.searchable)}.\n\n"
+            f"{about}Table `{entry.table}` of source `{entry.source}`, embedded by "
+            f"`{entry.embedder}`. Embedded fields: {', '.join(entry.searchable)}.\n\n"
             "Materialise a partition to bring one key range in sync with the source. All of them "
             "together fill the first index, or the next one while a rebuild is under way."
         ),
@@ -75,9 +94,10 @@ def _shards_asset(entry: LensEntry) -> dg.AssetsDefinition:
             "model": entry.embedder,
             "syncInterval": entry.sync_interval or "off",
             "smartSyncInterval": entry.smart_sync_interval or "off",
+            "dagster/column_schema": column_schema(entry),
         },
         kinds={"sql", "table"},
-        tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
+        tags={"semilayer/lens": entry.name, "semilayer/env": entry.env, **dict(entry.tags)},
     )
     def lens_shards(
         context: dg.AssetExecutionContext, semilayer: dg.ResourceParam[Project]
@@ -100,14 +120,17 @@ def _published_asset(entry: LensEntry, store: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=published_key(entry.env, entry.name),
         deps=[dg.AssetKey(asset_key(entry.env, entry.name))],
-        group_name=_group(entry.env),
+        group_name=group(entry),
+        freshness_policy=freshness_policy(entry),
+        code_version=entry.version,
+        owners=entry.owners,
         description=(
             f"The index that searches of `{entry.name}` see. The run that fills the last shard of "
             "a rebuild switches to it. Materialising this asset reports which one is in use."
         ),
         # A name that is no store is reported by the first run, and may be no valid kind.
         kinds={store} & set(StoreKind),
-        tags={"semilayer/lens": entry.name, "semilayer/env": entry.env},
+        tags={"semilayer/lens": entry.name, "semilayer/env": entry.env, **dict(entry.tags)},
     )
     def lens_published(
         context: dg.AssetExecutionContext, semilayer: dg.ResourceParam[Project]
@@ -135,7 +158,3 @@ def _published_asset(entry: LensEntry, store: str) -> dg.AssetsDefinition:
         )
 
     return lens_published
-
-
-def _group(env: str) -> str:
-    return env.replace("-", "_")

@@ -11,6 +11,7 @@ import dagster as dg
 
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.orchestration.assets import assets_of_all
+from semilayer_pipelines.orchestration.automation import automation_sensors
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
 from semilayer_pipelines.orchestration.checks import lens_checks
 from semilayer_pipelines.orchestration.jobs import lens_jobs
@@ -38,12 +39,17 @@ def build_definitions(
     jobs, store = lens_jobs(), project.settings.store
     entries = read_catalogue(project)
     assets = assets_of_all(entries, store)
+    shown = [asset for of_lens in assets.values() for asset in of_lens]
     checks, check_schedules = lens_checks([entry for entry in entries if entry in assets])
     return dg.Definitions(
-        assets=[asset for of_lens in assets.values() for asset in of_lens],
+        assets=shown,
         asset_checks=checks,
         jobs=[*jobs, retention_job],
-        sensors=[due_jobs_sensor(jobs, identity=_identity(project)), store_watch_sensor()],
+        sensors=[
+            due_jobs_sensor(jobs, identity=_identity(project)),
+            store_watch_sensor(),
+            *automation_sensors(shown),
+        ],
         schedules=[*cadence_schedules(jobs), *check_schedules, retention_schedule],
         resources={RESOURCE: project},
         executor=executor,

@@ -11,11 +11,14 @@ import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.private_files import private_file, private_folder
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry.stored_config import content_version
 
 __all__ = ["LensEntry", "read_catalogue"]
 
@@ -24,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LensEntry:
-    """A lens as the UI shows it."""
+    """A lens as the UI shows it.
+
+    `columns` are its fields with their types; `version` changes with what its index holds.
+    """
 
     env: str
     name: str
@@ -33,10 +39,23 @@ class LensEntry:
     shards: int
     provider: str
     model: str
-    fields: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
     searchable: tuple[str, ...]
     sync_interval: str | None
     smart_sync_interval: str | None
+    version: str
+    deps: tuple[str, ...]
+    automation: str
+    freshness: str | None
+    description: str | None
+    group: str | None
+    owners: tuple[str, ...]
+    tags: tuple[tuple[str, str], ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its fields."""
+        return tuple(name for name, _ in self.columns)
 
     @property
     def embedder(self) -> str:
@@ -67,24 +86,40 @@ def _entry(lens: lenses.Lens) -> LensEntry:
         shards=config.shards,
         provider=config.embedding.provider,
         model=config.embedding.model,
-        fields=tuple(config.fields),
+        columns=tuple((name, _type(field)) for name, field in config.fields.items()),
         searchable=tuple(name for name, field in config.fields.items() if field.searchable),
         sync_interval=config.sync_interval,
         smart_sync_interval=config.smart_sync_interval,
+        version=content_version(config),
+        deps=config.deps,
+        automation=config.automation,
+        freshness=config.freshness,
+        description=config.description,
+        group=config.group,
+        owners=config.owners,
+        tags=tuple(config.tags.items()),
     )
+
+
+def _type(field: FieldConfig) -> str:
+    return f"list of {field.type.value}" if field.array else field.type.value
 
 
 def _read(cache: Path) -> list[LensEntry]:
     try:
         return [
-            LensEntry(**{**e, "fields": tuple(e["fields"]), "searchable": tuple(e["searchable"])})
-            for e in json.loads(cache.read_text())
+            LensEntry(**{name: _hashable(value) for name, value in entry.items()})
+            for entry in json.loads(cache.read_text())
         ]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         _log.warning("%s cannot be used (%s); no lenses are shown.", cache.name, error)
         return []
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def _write(cache: Path, entries: list[LensEntry]) -> None:

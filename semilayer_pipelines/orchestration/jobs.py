@@ -8,6 +8,7 @@ from pydantic import Field
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import ConfigError, SemilayerError
 from semilayer_pipelines.orchestration.dagster_run import execute, failure, is_filled, job_for
+from semilayer_pipelines.orchestration.followed import log_walk
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.orchestration.reporting import (
     log_materialisations,
@@ -100,6 +101,9 @@ def _report(
     elif outcome.counts != Counts():
         log_observation(context, job, outcome)
     log_published(context, job.env, job.lens, outcome)
+    with project.registry.read() as db:
+        lens = lenses.by_id(db, job.lens_id)
+    log_walk(context, job, outcome, lens)
 
 
 def _job_row(project: Project, mode: Mode, config: LensRun) -> Job:

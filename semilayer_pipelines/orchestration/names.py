@@ -8,6 +8,7 @@ from __future__ import annotations
 from semilayer_pipelines.registry.jobs import PRIORITY, Job, Mode
 
 __all__ = [
+    "AUTOMATION",
     "CHECKS",
     "JOB_NAMES",
     "LOCATION",
@@ -58,6 +59,9 @@ RESOURCE = "semilayer"
 
 SENSOR = "due_jobs"
 """The sensor that launches due jobs."""
+
+AUTOMATION = "lens_automation"
+"""The sensor that evaluates the automation conditions of lenses."""
 
 STORE_WATCH = "store_watch"
 """The sensor that notices restarts of stores."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Context",
     "last_line",
+    "log_index",
     "log_materialisations",
     "log_observation",
     "log_published",
@@ -143,8 +144,13 @@ def log_observation(context: Context, job: Job, outcome: Outcome) -> None:
 def log_published(context: Context, env: str, lens: str, outcome: Outcome) -> None:
     """Record that a generation was published, when this run did it."""
     if outcome.published:
-        context.log_event(
-            dg.AssetMaterialization(
-                asset_key=published_key(env, lens), metadata=_index_metadata(outcome)
-            )
+        log_index(context, env, lens, outcome)
+
+
+def log_index(context: Context, env: str, lens: str, outcome: Outcome) -> None:
+    """Record that the index in use is another one, or holds what its table held just now."""
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=published_key(env, lens), metadata=_index_metadata(outcome)
         )
+    )

@@ -6,7 +6,7 @@ that. The jobs of one tick are spread over part of an interval of five minutes o
 hundred lenses do not start together.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from uuid import uuid4
 from zlib import crc32
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
 from semilayer_pipelines.errors import NotFound, RegistryUnavailable
+from semilayer_pipelines.orchestration.followed import note_unchanged
 from semilayer_pipelines.orchestration.names import JOB_NAMES
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import failing_of, wait_told
@@ -41,6 +42,7 @@ CLOCKS_APART = timedelta(seconds=60)
 """How far the clock that dates a file may be from ours."""
 
 NOTHING_MOVED = "nothing moved in its table since the last one"
+NOTHING_WRITTEN = "nothing was written to its source since the last one"
 
 SPREAD_SHARE = 0.5
 """Part of an interval over which its jobs are spread; the rest is for them to end in."""
@@ -71,15 +73,26 @@ def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.Schedul
         context: dg.ScheduleEvaluationContext, semilayer: dg.ResourceParam[Project]
     ) -> dg.SkipReason:
         try:
-            return dg.SkipReason(make_due_jobs(semilayer, mode, interval))
+            told = make_due_jobs(
+                semilayer, mode, interval, unchanged=lambda it: note_unchanged(context.instance, it)
+            )
+            return dg.SkipReason(told)
         except RegistryUnavailable as error:
             return dg.SkipReason(str(error))
 
     return cadence
 
 
-def make_due_jobs(project: Project, mode: Mode, interval: str) -> str:
+def make_due_jobs(
+    project: Project,
+    mode: Mode,
+    interval: str,
+    *,
+    unchanged: Callable[[Lens], None] = lambda _: None,
+) -> str:
     """Make the jobs that are due at this interval; return what was made and what was not, and why.
+
+    `unchanged` is told of every lens that has nothing to read.
 
     A lens is skipped while it is paused or has no index, and while a person has to act before it
     can work. It is skipped as well while its last job of this mode waits or runs, and when nothing
@@ -94,6 +107,9 @@ def make_due_jobs(project: Project, mode: Mode, interval: str) -> str:
 
         quiet = unmoved(project, due)
         passed |= {lens.id: (lens, NOTHING_MOVED) for lens in due if lens.id in quiet}
+    for lens, reason in passed.values():
+        if reason in (NOTHING_MOVED, NOTHING_WRITTEN):
+            unchanged(lens)
     made: list[Lens] = []
     for lens in due:
         if lens.id not in passed:
@@ -168,7 +184,7 @@ def _why_not(db: Connection, project: Project, lens: Lens, mode: Mode) -> str | 
     if any(job.mode is mode for job in jobs.running(db, lens.id)):
         return "the last one is still running"
     if _nothing_changed(db, project, lens, mode):
-        return "nothing was written to its source since the last one"
+        return NOTHING_WRITTEN
     return None
 
 

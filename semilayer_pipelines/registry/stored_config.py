@@ -12,8 +12,26 @@ from typing import Any
 
 from semilayer_pipelines.config.base import STORED
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
+from semilayer_pipelines.config.orchestrated import FOR_THE_ORCHESTRATOR
 
-__all__ = ["canonical_hash", "lens_from_json", "source_from_json", "to_json", "with_defaults"]
+__all__ = [
+    "canonical_hash",
+    "content_version",
+    "lens_from_json",
+    "source_from_json",
+    "to_json",
+    "with_defaults",
+]
+
+_NOT_CONTENT = {
+    "sync_interval",
+    "smart_sync_interval",
+    "guard",
+    "rerank",
+    "rebuild",
+    "shards",
+    *FOR_THE_ORCHESTRATOR,
+}
 
 
 def to_json(config: LensConfig | SourceConfig) -> dict[str, Any]:
@@ -44,3 +62,15 @@ def canonical_hash(config: LensConfig) -> str:
     """
     text = json.dumps(with_defaults(config), ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content_version(config: LensConfig) -> str:
+    """Return twelve hexadecimal digits that change with what an index of the lens holds.
+
+    A key that a later version adds, and that nobody has written, changes nothing.
+    """
+    told = config.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_CONTENT
+    )
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -96,7 +96,7 @@ def test_the_folder_is_a_dagster_project_and_what_was_there_stays(shop: Folder) 
 
     told = shop.json("init", "--connection", "sqlite:///shop.db")
 
-    assert told["beside"] == ["dagster.yaml"]
+    assert told["beside"] == ["dagster.yaml", "dg.toml"]
     assert (shop.path / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
     assert (shop.path / "workspace.yaml").read_text() == "mine"
 

@@ -65,7 +65,7 @@ def test_every_part_is_looked_after_and_bounded(service: str) -> None:
 
 def test_every_setting_is_one_that_somebody_reads() -> None:
     code = "".join(path.read_text() for path in (ROOT / "semilayer_pipelines").rglob("*.py"))
-    files = (ROOT / "workspace.yaml").read_text() + (DEPLOY / "dagster.yaml").read_text()
+    files = (DEPLOY / "workspace.yaml").read_text() + (DEPLOY / "dagster.yaml").read_text()
 
     given = set(compose()["x-semilayer"]["environment"]) - {"DATABASE_URL"}
 

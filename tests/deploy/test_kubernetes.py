@@ -99,7 +99,7 @@ def test_the_queue_is_the_one_of_the_other_deployments() -> None:
 
 def test_the_lenses_are_found_by_the_name_that_a_push_asks_for() -> None:
     [server] = VALUES["dagsterWebserver"]["workspace"]["servers"]
-    local = read(ROOT / "workspace.yaml")["load_from"][0]["grpc_server"]
+    local = read(DEPLOY / "workspace.yaml")["load_from"][0]["grpc_server"]
 
     assert server["name"] == local["location_name"]
     assert (server["host"], server["port"]) == (CODE["name"], CODE["port"])

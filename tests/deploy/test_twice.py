@@ -16,6 +16,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
+from semilayer_pipelines.dev.dagster import WORKSPACE
 from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import JobStatus
@@ -87,7 +88,7 @@ def test_a_second_daemon_and_a_second_webhook_do_no_harm(tmp_path: Path) -> None
             port = free_port()
             dagster = SEMILAYER.with_name("dagster-daemon")
             with (
-                started(dev, "daemon", dagster, "run", "-w", "workspace.yaml") as log,
+                started(dev, "daemon", dagster, "run", "-w", WORKSPACE) as log,
                 started(dev, "webhook", SEMILAYER, "webhook", "--port", str(port)),
                 dev.webhook as first,
                 httpx.Client(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,6 +57,7 @@ class Site:
         *,
         clock: Callable[[], datetime] | None = None,
         dagster_url: str | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> Iterator[Site]:
         """Yield a site that serves, and close it."""
         settings = replace(
@@ -65,7 +66,7 @@ class Site:
             dagster_url=dagster_url,
         )
         clock, stopping = clock or Clock(), threading.Event()
-        project = Project(settings, {}, clock)
+        project = Project(settings, environ or {}, clock)
         make_lens(project.registry, "items", env=ENV)
         with TestClient(build_app(project, stopping=stopping)) as client:
             site = cls(project, clock, client, stopping)

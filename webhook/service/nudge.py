@@ -11,10 +11,12 @@ import asyncio
 import logging
 import time
 from collections import deque
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from semilayer_pipelines.errors import NotFound, SemilayerError
+from semilayer_pipelines.orchestration.remote.identity import Location, usual_url
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import jobs
@@ -47,14 +49,17 @@ QUIET_SECONDS = 30.0
 
 
 class Nudge:
-    """Watches jobs of one server process; does nothing without a web server's address.
+    """Watches jobs of one server process; does nothing until it knows a web server's address.
 
-    The address is a setting, or what a running `semilayer dev` left; either may be another's.
+    The address is a setting, or what a running `semilayer dev` left, or where Dagster's own
+    commands listen. Each may be another's, so the web server is asked whose lenses it shows.
     """
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._made_sure: str | None = None
+        self._made_sure: tuple[str, Location] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._look_again = 0.0
         self._watching: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Semaphore(MAX_LAUNCHES)
         self._client: httpx.AsyncClient | None = None
@@ -67,11 +72,12 @@ class Nudge:
             len(self._watching) < MAX_WATCHED
             and time.monotonic() >= self._quiet_until
             # Last: without a setting a file is looked for.
-            and self._project.dagster_url is not None
+            and (self._made_sure is not None or self._project.dagster_url is not None)
         )
 
     def watch(self, job_id: str, due_at: datetime) -> None:
         """Launch this job once its time has come and no run has taken it."""
+        self._look_for_dagster()
         if not self.can_watch():
             return
         task = asyncio.create_task(self._watch(job_id, due_at))
@@ -79,11 +85,25 @@ class Nudge:
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
 
+    def _look_for_dagster(self) -> None:
+        """Look now and then for a Dagster of this project at the usual address."""
+        now = time.monotonic()
+        if self._made_sure is not None or now < self._look_again:
+            return
+        self._look_again = now + QUIET_SECONDS
+        if self._project.dagster_url is None:
+            self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        with suppress(SemilayerError):  # There need not be one.
+            await self._known(usual_url(self._project.environ))
+
     async def stop(self) -> None:
         """Leave what is watched to the sensor."""
-        for task in self._watching:
+        tasks = [*self._watching, *([self._looking] if self._looking else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._watching, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
 
@@ -125,26 +145,33 @@ class Nudge:
             return job if waits or jobs.is_due(db, job_id, now) else None
 
     async def _launch(self, job: Job) -> None:
+        from semilayer_pipelines.orchestration.remote.launch import NotLaunched, launch
+
+        try:
+            async with asyncio.timeout(LAUNCH_SECONDS):
+                url = self._project.dagster_url or (self._made_sure and self._made_sure[0])
+                if url is None:
+                    raise NotLaunched("Dagster's web server has gone.")
+                client, location = await self._known(url)
+                await launch(client, url, location, job)
+        except TimeoutError:
+            self._made_sure = None
+            raise NotLaunched(f"Dagster took longer than {LAUNCH_SECONDS} s.") from None
+        except NotLaunched:
+            # It may be another by now, or have another name.
+            self._made_sure = None
+            raise
+
+    async def _known(self, url: str) -> tuple[httpx.AsyncClient, Location]:
+        """Return the client, and the location at this address that shows our lenses."""
         # Here, because the service would be up a tenth of a second later for them.
         import httpx
 
-        from semilayer_pipelines.orchestration.remote.launch import (
-            NotLaunched,
-            launch,
-            make_sure,
-        )
+        from semilayer_pipelines.orchestration.remote.launch import make_sure
 
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=LAUNCH_SECONDS)
-        try:
-            async with asyncio.timeout(LAUNCH_SECONDS):
-                url = self._project.dagster_url
-                if url is None:
-                    raise NotLaunched("Dagster's web server has gone.")
-                if url != self._made_sure:
-                    identity = await asyncio.to_thread(self._project.registry.identity)
-                    await make_sure(self._client, url, identity)
-                    self._made_sure = url
-                await launch(self._client, url, job)
-        except TimeoutError:
-            raise NotLaunched(f"Dagster took longer than {LAUNCH_SECONDS} s.") from None
+        if self._made_sure is None or self._made_sure[0] != url:
+            identity = await asyncio.to_thread(self._project.registry.identity)
+            self._made_sure = (url, await make_sure(self._client, url, identity))
+        return self._client, self._made_sure[1]

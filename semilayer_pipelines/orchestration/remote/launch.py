@@ -11,13 +11,17 @@ from typing import Any
 import httpx
 
 from semilayer_pipelines.errors import Transient
-from semilayer_pipelines.orchestration.names import JOB_NAMES, LOCATION, job_tags, run_config
-from semilayer_pipelines.orchestration.remote.identity import QUESTION, location_of
+from semilayer_pipelines.orchestration.names import JOB_NAMES, job_tags, run_config
+from semilayer_pipelines.orchestration.remote.identity import (
+    QUESTION,
+    Location,
+    locations_of,
+    ours,
+)
 from semilayer_pipelines.registry.jobs import Job
 
 __all__ = ["NotLaunched", "launch", "make_sure"]
 
-_REPOSITORY = "__repository__"
 _MUTATION = """
 mutation Launch($params: ExecutionParams!) {
   launchRun(executionParams: $params) {
@@ -34,20 +38,24 @@ class NotLaunched(Transient):
     """The web server did not launch the run; the sensor will."""
 
 
-async def make_sure(client: httpx.AsyncClient, url: str, identity: str) -> None:
-    """Raise `NotLaunched` unless the Dagster at `url` shows the lenses of this registry."""
+async def make_sure(client: httpx.AsyncClient, url: str, identity: str) -> Location:
+    """Return the code location at `url` that shows the lenses of this registry.
+
+    Raises `NotLaunched` where there is none.
+    """
     try:
         response = await client.post(f"{url}/graphql", json=QUESTION)
-        location = location_of(response.json())
+        location = ours(locations_of(response.json()), identity)
     except httpx.HTTPError as error:
         raise NotLaunched(f"The web server does not answer ({type(error).__name__}).") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise NotLaunched("What answers is not this project's Dagster.") from None
-    if location.identity != identity:
+    if location is None or location.identity != identity:
         raise NotLaunched("What answers is another project's Dagster, or does not say whose.")
+    return location
 
 
-async def launch(client: httpx.AsyncClient, url: str, job: Job) -> str:
+async def launch(client: httpx.AsyncClient, url: str, location: Location, job: Job) -> str:
     """Put the run of a job into the queue of the Dagster at `url`; return the run's id.
 
     Raises `NotLaunched`. A time-out may hide a launch that was made; the job is taken only once
@@ -56,8 +64,8 @@ async def launch(client: httpx.AsyncClient, url: str, job: Job) -> str:
     tags = [{"key": key, "value": value} for key, value in job_tags(job).items()]
     params = {
         "selector": {
-            "repositoryLocationName": LOCATION,
-            "repositoryName": _REPOSITORY,
+            "repositoryLocationName": location.name,
+            "repositoryName": location.repository,
             "jobName": JOB_NAMES[job.mode],
         },
         "runConfigData": run_config(job),

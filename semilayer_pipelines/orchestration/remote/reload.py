@@ -6,8 +6,13 @@ from typing import Any
 
 import httpx
 
-from semilayer_pipelines.orchestration.names import LOCATION
-from semilayer_pipelines.orchestration.remote.identity import QUESTION, location_of
+from semilayer_pipelines.orchestration.remote.identity import (
+    QUESTION,
+    Location,
+    locations_of,
+    ours,
+    usual_url,
+)
 from semilayer_pipelines.project import Project
 
 __all__ = ["reload_definitions"]
@@ -37,32 +42,37 @@ def reload_definitions(project: Project) -> str:
     Returns what to tell the user; a Dagster that is not running is no error, because it reads the
     registry when it starts.
     """
-    url, dev = project.dagster_url, project.dev
-    if url is None:
-        return f"No Dagster of this project is known here; {_LATER}"
+    named, dev = project.dagster_url, project.dev
+    url = named or usual_url(project.environ)
+    nobody = f"No Dagster of this project is known here; {_LATER}"
     try:
-        location = location_of(_post(url, QUESTION))
-        if location.broken is not None and dev is not None and url == dev.dagster:
-            # Its own `semilayer dev` says that it is ours. What was pushed may be the cure.
-            return _reload(url)
-        if location.broken is not None:
-            return f"Dagster at {url} cannot load its lenses, so restart it: {location.broken}"
-        if location.identity is None:
+        identity = project.registry.identity()
+        location = ours(locations_of(_post(url, QUESTION)), identity)
+        if named is None and (location is None or location.identity != identity):
+            return nobody
+        if location is None:
+            return f"Dagster at {url} is another project's; nothing was reloaded."
+        if location.identity == identity:
+            return _reload(url, location)
+        if location.broken is None:
             return (
                 f"What answers at {url} does not say whose Dagster it is; nothing was reloaded. "
                 "If it is this project's, restart its code server."
             )
-        if location.identity != project.registry.identity():
-            return f"Dagster at {url} is another project's; nothing was reloaded."
-        return _reload(url)
+        if dev is not None and url == dev.dagster:
+            # Its own `semilayer dev` says that it is ours. What was pushed may be the cure.
+            return _reload(url, location)
+        return f"Dagster at {url} cannot load its lenses, so restart it: {location.broken}"
     except httpx.ConnectError:
-        return f"No Dagster at {url}; {_LATER}"
+        return nobody if named is None else f"No Dagster at {url}; {_LATER}"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError):
+        if named is None:
+            return nobody
         return f"What answers at {url} is not this project's Dagster; nothing was reloaded."
 
 
-def _reload(url: str) -> str:
-    mutation = {"query": _MUTATION, "variables": {"name": LOCATION}}
+def _reload(url: str, location: Location) -> str:
+    mutation = {"query": _MUTATION, "variables": {"name": location.name}}
     answer = _post(url, mutation)["data"]["reloadRepositoryLocation"]
     loaded = answer.get("locationOrLoadError") or {}
     if (

@@ -40,7 +40,7 @@ class Dagster:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                if "params" in body["variables"]:
+                if "params" in body.get("variables", {}):
                     dagster.asked.append(body["variables"]["params"])
                     told = dagster.answer
                 else:
@@ -65,8 +65,12 @@ class Dagster:
 
     def said_of_itself(self) -> dict[str, Any]:
         tags = [{"key": "semilayer/project", "value": self.identity}]
-        location = {"repositories": [{"sensors": [{"name": "due_jobs", "tags": tags}]}]}
-        return {"workspaceLocationEntryOrError": {"locationOrLoadError": location}}
+        repository = {"name": "of_a_shop", "sensors": [{"name": "due_jobs", "tags": tags}]}
+        entries = [
+            {"name": "broken", "locationOrLoadError": {"message": "no module"}},
+            {"name": "shop.defs", "locationOrLoadError": {"repositories": [repository]}},
+        ]
+        return {"workspaceOrError": {"locationEntries": entries}}
 
     def asked_for(self, lens: str) -> list[dict[str, Any]]:
         return [
@@ -117,7 +121,11 @@ def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
     (asked,) = dagster.asked
     config = {"lens": "items", "env": "test", "job_id": job.id}
     assert asked["runConfigData"] == {"ops": {"run_records_ingest": {"config": config}}}
-    assert asked["selector"]["jobName"] == "records_ingest"
+    assert asked["selector"] == {
+        "repositoryLocationName": "shop.defs",
+        "repositoryName": "of_a_shop",
+        "jobName": "records_ingest",
+    }
     assert {"key": "semilayer/job_id", "value": job.id} in asked["executionMetadata"]["tags"]
     time.sleep(2.0)
     assert len(dagster.asked_for("busy")) == 1
@@ -183,6 +191,29 @@ def test_without_a_web_server_every_job_is_the_sensors(site: Site) -> None:
 
     with site.project.registry.read() as db:
         assert len(jobs.due(db, site.clock())) == 1
+
+
+def test_a_web_server_that_nobody_named_is_found_where_dagsters_commands_listen(
+    dagster: Dagster, tmp_path: Path
+) -> None:
+    port = dagster.url.rpartition(":")[2]
+    environ = {"DAGSTER_WEBSERVER_PORT": port}
+    url = f"sqlite:///{tmp_path}/registry.db"
+    for site in Site.opened(url, tmp_path, clock=utc_now, environ=environ):
+        # given: the first call makes the webhook look
+        dagster.identity = site.project.registry.identity()
+        site.add_lens("first")
+        site.push("1", lens="first")
+        time.sleep(1.0)
+
+        # when
+        site.push("1")
+
+        # then
+        deadline = time.monotonic() + 6
+        while not dagster.asked_for("items"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_a_full_ingest_is_always_the_sensors(nudging: Site) -> None:

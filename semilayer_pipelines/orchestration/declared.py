@@ -1,0 +1,121 @@
+"""What a lens declares in its file, in Dagster's own terms: dependencies, conditions, columns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from semilayer_pipelines.config.orchestrated import EAGER, OFF, cron_of, freshness_of
+from semilayer_pipelines.orchestration.catalogue import LensEntry
+from semilayer_pipelines.orchestration.names import asset_key, published_key
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
+
+__all__ = ["column_schema", "condition", "freshness_policy", "group", "upstream", "without_cycles"]
+
+_log = logging.getLogger(__name__)
+
+
+def upstream(deps: Iterable[str]) -> list[dg.AssetDep]:
+    """Return a lens's dependencies: any partition of them concerns all of its shards."""
+    return [dg.AssetDep(_key(dep), partition_mapping=dg.AllPartitionMapping()) for dep in deps]
+
+
+def condition(entry: LensEntry, deps: Iterable[str]) -> dg.AutomationCondition[dg.AssetKey] | None:
+    """Return when Dagster is to sync the lens; `None` where it says `off`, or waits for nothing.
+
+    Only the lens's own `deps` count, not the other assets that it is drawn behind. Dagster's own
+    `eager()` forgets an update that its next look after a request finds, and what a sync of another
+    origin may have read too early; here an update is handled by a request that comes after it.
+    """
+    keys = [_key(dep) for dep in deps]
+    if entry.automation == OFF or (entry.automation == EAGER and not keys):
+        return None
+    cron = cron_of(entry.automation)
+    found = _after_each() if cron is None else _after_all(cron)
+    return found.allow(dg.AssetSelection.assets(*keys)).with_label(entry.automation)
+
+
+def _after_each() -> AndAutomationCondition[Any]:
+    updated = dg.AutomationCondition.any_deps_updated()
+    handled = dg.AutomationCondition.newly_requested() & ~updated
+    return updated.since(handled) & ~dg.AutomationCondition.any_deps_in_progress()
+
+
+def _after_all(cron: str) -> AndAutomationCondition[Any]:
+    begun = dg.AutomationCondition.initial_evaluation()
+    handled = dg.AutomationCondition.newly_requested() | begun
+    passed = dg.AutomationCondition.cron_tick_passed(cron).since(handled)
+    return passed & dg.AutomationCondition.all_deps_updated_since_cron(cron)
+
+
+def freshness_policy(entry: LensEntry) -> dg.FreshnessPolicy | None:
+    """Return how old the lens's index may get, `None` where the lens does not say."""
+    if entry.freshness is None:
+        return None
+    return dg.FreshnessPolicy.time_window(fail_window=freshness_of(entry.freshness))
+
+
+def column_schema(entry: LensEntry) -> dg.TableSchema:
+    """Return the fields of a lens as columns, with their types in the configuration's words."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, kind, description="embedded" if name in entry.searchable else None)
+            for name, kind in entry.columns
+        ]
+    )
+
+
+def group(entry: LensEntry) -> str:
+    """Return the asset group of a lens."""
+    return entry.group or entry.env.replace("-", "_")
+
+
+def without_cycles(entries: Iterable[LensEntry]) -> dict[LensEntry, tuple[str, ...]]:
+    """Return the `deps` of each lens, less those that would close a circle of lenses.
+
+    A circle keeps a location from loading, and one lens must not do that to the others.
+    """
+    left = {entry: entry.deps for entry in entries}
+    made = {_key(key): entry for entry in left for key in _own_keys(entry)}
+    while circle := _circle(left, made):
+        entry, earlier = circle[1], circle[0]
+        _log.warning(
+            "The lens %r of %r is made by itself, by way of its `deps`; it is shown without those "
+            "on %r. Take them out and push.",
+            entry.name,
+            entry.env,
+            earlier.name,
+        )
+        left[entry] = tuple(dep for dep in left[entry] if made.get(_key(dep)) != earlier)
+    return left
+
+
+def _circle(
+    left: Mapping[LensEntry, tuple[str, ...]], made: Mapping[dg.AssetKey, LensEntry]
+) -> list[LensEntry] | None:
+    before = {
+        entry: {made[key] for dep in deps if (key := _key(dep)) in made}
+        for entry, deps in left.items()
+        if deps
+    }
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError as error:
+        found: list[LensEntry] = error.args[1]
+        return found
+    return None
+
+
+def _own_keys(entry: LensEntry) -> Iterable[str]:
+    own = (asset_key(entry.env, entry.name), published_key(entry.env, entry.name))
+    return ("/".join(key) for key in own)
+
+
+def _key(dep: str) -> dg.AssetKey:
+    return dg.AssetKey(dep.split("/"))
