@@ -15,8 +15,14 @@ from uuid import uuid4
 import dagster as dg
 
 from semilayer_pipelines.errors import Fenced, Refused, SemilayerError, UserError
+from semilayer_pipelines.orchestration.health import tell_health
 from semilayer_pipelines.orchestration.names import TAG_JOB_ID, job_tags
-from semilayer_pipelines.orchestration.reporting import Context, last_line, page_reporter
+from semilayer_pipelines.orchestration.reporting import (
+    Context,
+    last_line,
+    page_reporter,
+    show_on_asset,
+)
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import AS_IT_WAS_BUILT
 from semilayer_pipelines.redaction import redact
@@ -26,6 +32,7 @@ from semilayer_pipelines.registry.lenses import LensStatus, Needs
 from semilayer_pipelines.registry.shards import ShardStatus
 
 if TYPE_CHECKING:
+    from semilayer_pipelines.ingest.progress import PageDone
     from semilayer_pipelines.ingest.run_job import Outcome
 
 __all__ = [
@@ -106,17 +113,34 @@ def perform(
     """
     from semilayer_pipelines.ingest.run_job import run_job
 
+    on_asset = _OnAsset(context, job, job.shard if shard is None else shard, shards)
+    tell_page = page_reporter(context, job, shards)
+    was_failing = False
+
     def begin(job: Job) -> None:
+        nonlocal was_failing
         taken(job)
-        _tell_of_rebuild(context, project, job)
+        with project.registry.read() as db:
+            lens = lenses.by_id(db, job.lens_id)
+        was_failing = lens.failing_since is not None
+        if lens.needs is Needs.REBUILD and job.mode is not Mode.FULL:
+            cure = f"semilayer resume --lens {job.lens}"
+            context.log.warning(f"{job.lens}: {AS_IT_WAS_BUILT} {cure}")
+        if job.mode is not Mode.RECORDS:
+            on_asset.show()
+
+    def report(done: PageDone) -> None:
+        tell_page(done)
+        # The event takes longer than the change of a caller who waits for it to be found.
+        on_asset.show()
 
     try:
-        return run_job(
+        outcome = run_job(
             project,
             job.id,
             run_id=context.run.run_id,
             shard=shard,
-            report=page_reporter(context, job, shards),
+            report=report,
             was_cancelled=cancelled,
             taken=begin,
         )
@@ -125,21 +149,31 @@ def perform(
             # A fault of ours, which nobody can mend without the traceback.
             story = "".join(traceback.format_exception(error.__cause__))
             context.log.error(redact(story))
+        on_asset.show()
+        tell_health(context.instance, project, job.env, job.lens)
         raise failure(job, error) from None
+    if was_failing or outcome.published:
+        tell_health(context.instance, project, job.env, job.lens)
+    return outcome
 
 
-def _tell_of_rebuild(context: Context, project: Project, job: Job) -> None:
-    with project.registry.read() as db:
-        needs = lenses.by_id(db, job.lens_id).needs
-    if needs is Needs.REBUILD and job.mode is not Mode.FULL:
-        cure = f"semilayer resume --lens {job.lens}"
-        context.log.warning(f"{job.lens}: {AS_IT_WAS_BUILT} {cure}")
+class _OnAsset:
+    """Shows a run on the asset that it writes to, once; Dagster does that for an asset's own."""
+
+    def __init__(self, context: Context, job: Job, shard: int | None, shards: int) -> None:
+        self._of = (context, job, shard, shards)
+        self._shown = isinstance(context, dg.AssetExecutionContext)
+
+    def show(self) -> None:
+        if not self._shown:
+            self._shown = True
+            show_on_asset(*self._of)
 
 
 def materialise_shard(
     context: Context, project: Project, env: str, lens_name: str, shard: int, shards: int
-) -> Outcome:
-    """Fill or repair one key range.
+) -> tuple[Job, Outcome]:
+    """Fill or repair one key range; return the job that did it, and what it did.
 
     Without an index, or during a rebuild, it is a shard of the full ingest. Otherwise the range is
     compared with the active generation and brought in sync. Raises `dagster.Failure` when the range
@@ -162,7 +196,7 @@ def materialise_shard(
             _wait(context, project, job)
             outcome = execute(context, project, job, shard=shard, shards=shards)
         if outcome.ended is RunEnd.COMPLETED or (filling and is_filled(project, lens.id, shard)):
-            return outcome
+            return job, outcome
     except SemilayerError as error:
         raise failure(None, error) from None
     why = "the lens was paused" if outcome.ended is RunEnd.PAUSED else "another run is at it"

@@ -1,14 +1,26 @@
-"""What a run says in Dagster's terms: log lines, observations, materialisations, metadata."""
+"""What a run says in Dagster's terms: log lines, observations, materialisations."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from semilayer_pipelines.orchestration.names import asset_key, published_key, shard_name
+from semilayer_pipelines.orchestration.metadata import (
+    index_metadata,
+    outcome_metadata,
+    progress_metadata,
+    shard_metadata,
+)
+from semilayer_pipelines.orchestration.names import (
+    asset_key,
+    published_key,
+    shard_name,
+    shard_names,
+)
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.jobs import Job, Mode
 
 if TYPE_CHECKING:
@@ -21,37 +33,14 @@ __all__ = [
     "log_materialisations",
     "log_observation",
     "log_published",
-    "outcome_metadata",
     "page_reporter",
+    "show_on_asset",
 ]
 
 OBSERVATION_SECONDS = 15.0
 """Between two points of the progress plots: often enough to watch, few enough to keep."""
 
 Context = dg.OpExecutionContext | dg.AssetExecutionContext
-
-
-def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
-    """Return the numbers of a run as metadata; Dagster plots the numeric ones over time."""
-    metadata: dict[str, Any] = dict(outcome.counts.as_dict())
-    metadata["seconds"] = round(outcome.seconds, 3)
-    metadata["rows_per_second"] = round(outcome.counts.read / max(outcome.seconds, 1e-3), 1)
-    metadata["tokens_per_second"] = round(outcome.counts.tokens / max(outcome.seconds, 1e-3), 1)
-    metadata["ended"] = outcome.ended.value
-    metadata["semilayer_job"] = outcome.job_id
-    return metadata | _index_metadata(outcome)
-
-
-def _index_metadata(outcome: Outcome) -> dict[str, Any]:
-    """Return what is known of the generation that a run wrote to or published."""
-    metadata: dict[str, Any] = {}
-    if outcome.generation is not None:
-        metadata["generation"] = outcome.generation.number
-        metadata["index"] = outcome.generation.index_name
-        metadata["embedded_by"] = ", ".join(outcome.generation.embedded_by) or "unknown"
-    if outcome.index_rows is not None:
-        metadata["dagster/row_count"] = outcome.index_rows
-    return metadata
 
 
 def page_reporter(context: Context, job: Job, shards: int) -> Callable[[PageDone], None]:
@@ -68,21 +57,11 @@ def page_reporter(context: Context, job: Job, shards: int) -> Callable[[PageDone
             dg.AssetObservation(
                 asset_key=asset_key(job.env, job.lens),
                 partition=shard_name(done.shard, shards) if shards else None,
-                metadata=_progress(done),
+                metadata=progress_metadata(done),
             )
         )
 
     return report
-
-
-def _progress(done: PageDone) -> dict[str, Any]:
-    metadata = {
-        "rows_per_second": round(done.speed.rows, 1),
-        "tokens_per_second": round(done.speed.tokens, 1),
-        "rows_read": done.total.read,
-        "rows_written": done.total.written,
-    }
-    return metadata if done.speed.left is None else metadata | {"seconds_left": done.speed.left}
 
 
 def _page_line(done: PageDone, shards: int) -> str:
@@ -112,8 +91,40 @@ def last_line(job: Job, outcome: Outcome) -> str:
     return f"{job.mode.value} of {job.env}/{job.lens}: {outcome.ended.value}; {counts}"
 
 
+def show_on_asset(context: Context, job: Job, shard: int | None, shards: int) -> None:
+    """Show a run of a job on the asset, and on the partitions, that it is about to write to.
+
+    A sync of a lens with several shards may write to any of them, and is shown on the asset alone.
+    """
+    # Dagster makes these events for runs that are launched from an asset. They are not public.
+    from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+
+    key = dg.AssetKey(asset_key(job.env, job.lens))
+    for partition in _partitions(job, shard, shards):
+        planned = AssetMaterializationPlannedData(key, partition=partition)
+        context.instance.report_dagster_event(
+            DagsterEvent.build_asset_materialization_planned_event(
+                context.run.job_name, context.op.name, planned
+            ),
+            run_id=context.run.run_id,
+        )
+
+
+def _partitions(job: Job, shard: int | None, shards: int) -> Sequence[str | None]:
+    if shard is not None:
+        return [shard_name(shard, shards)]
+    if job.mode is Mode.FULL or shards == 1:
+        return shard_names(shards)
+    return [None]
+
+
 def log_materialisations(
-    context: Context, job: Job, outcome: Outcome, shard: int | None, shards: int
+    context: Context,
+    project: Project,
+    job: Job,
+    outcome: Outcome,
+    shard: int | None,
+    shards: int,
 ) -> None:
     """Record the shards of a full ingest that ran as a job, not as an asset."""
     for number in range(shards) if shard is None else (shard,):
@@ -121,30 +132,28 @@ def log_materialisations(
             dg.AssetMaterialization(
                 asset_key=asset_key(job.env, job.lens),
                 partition=shard_name(number, shards),
-                metadata=outcome_metadata(outcome),
+                metadata=shard_metadata(project, job, outcome, number),
             )
         )
 
 
-def log_observation(context: Context, job: Job, outcome: Outcome) -> None:
-    """Record what a run did to a lens that is no materialisation: a sync fills no partition.
-
-    `unseen_by_incremental` of a smart sync are the rows and deletes that no incremental walk sees.
-    """
-    metadata = outcome_metadata(outcome) | {"mode": job.mode.value}
-    if job.mode is Mode.SMART_SYNC:
-        counts = outcome.counts
-        metadata["unseen_by_incremental"] = counts.missed_updates + counts.deleted
+def log_observation(context: Context, project: Project, job: Job, outcome: Outcome) -> None:
+    """Record what a run did to a lens that is no materialisation: a sync fills no partition."""
     context.log_event(
-        dg.AssetObservation(asset_key=asset_key(job.env, job.lens), metadata=metadata)
+        dg.AssetObservation(
+            asset_key=asset_key(job.env, job.lens),
+            metadata=outcome_metadata(project, job, outcome),
+        )
     )
 
 
 def log_published(context: Context, env: str, lens: str, outcome: Outcome) -> None:
-    """Record that a generation was published, when this run did it."""
-    if outcome.published:
+    """Record that a run changed the index in use: it published one, or wrote to the one there."""
+    counts = outcome.counts
+    wrote = outcome.index_rows is not None and (counts.written or counts.deleted)
+    if outcome.published or wrote:
         context.log_event(
             dg.AssetMaterialization(
-                asset_key=published_key(env, lens), metadata=_index_metadata(outcome)
+                asset_key=published_key(env, lens), metadata=index_metadata(outcome)
             )
         )

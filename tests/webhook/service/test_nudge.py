@@ -118,7 +118,7 @@ def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
     config = {"lens": "items", "env": "test", "job_id": job.id}
     assert asked["runConfigData"] == {"ops": {"run_records_ingest": {"config": config}}}
     assert asked["selector"]["jobName"] == "records_ingest"
-    assert {"key": "semilayer/job_id", "value": job.id} in asked["executionMetadata"]["tags"]
+    assert {"key": ".dagster/semilayer-job", "value": job.id} in asked["executionMetadata"]["tags"]
     time.sleep(2.0)
     assert len(dagster.asked_for("busy")) == 1
 
