@@ -10,6 +10,7 @@ from semilayer_pipelines.http.contract import LENS_NAME
 from semilayer_pipelines.lens_names import LensName, distinct
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.dagster_run import materialise_shard
+from semilayer_pipelines.orchestration.health import tell_health
 from semilayer_pipelines.orchestration.metadata import PLOTS, shard_metadata
 from semilayer_pipelines.orchestration.names import (
     asset_key,
@@ -113,6 +114,7 @@ def _shards_asset(entry: LensEntry, kinds: set[str]) -> dg.AssetsDefinition:
             context, semilayer, entry.env, entry.name, shard, entry.shards
         )
         log_published(context, entry.env, entry.name, outcome)
+        tell_health(context.instance, semilayer, entry.env, entry.name)
         return dg.MaterializeResult(metadata=shard_metadata(semilayer, job, outcome, shard))
 
     return lens_shards

@@ -17,12 +17,7 @@ import dagster as dg
 from semilayer_pipelines.errors import Fenced, Refused, SemilayerError, UserError
 from semilayer_pipelines.orchestration.health import tell_health
 from semilayer_pipelines.orchestration.names import TAG_JOB_ID, job_tags
-from semilayer_pipelines.orchestration.reporting import (
-    Context,
-    last_line,
-    page_reporter,
-    show_on_asset,
-)
+from semilayer_pipelines.orchestration.reporting import Context, OnAsset, last_line, page_reporter
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import AS_IT_WAS_BUILT
 from semilayer_pipelines.redaction import redact
@@ -113,7 +108,7 @@ def perform(
     """
     from semilayer_pipelines.ingest.run_job import run_job
 
-    on_asset = _OnAsset(context, job, job.shard if shard is None else shard, shards)
+    on_asset = OnAsset(context, job, job.shard if shard is None else shard, shards)
     tell_page = page_reporter(context, job, shards)
     was_failing = False
 
@@ -126,7 +121,9 @@ def perform(
         if lens.needs is Needs.REBUILD and job.mode is not Mode.FULL:
             cure = f"semilayer resume --lens {job.lens}"
             context.log.warning(f"{job.lens}: {AS_IT_WAS_BUILT} {cure}")
-        if job.mode is not Mode.RECORDS:
+        if was_failing:
+            on_asset.show(every_partition=True)
+        elif job.mode is not Mode.RECORDS:
             on_asset.show()
 
     def report(done: PageDone) -> None:
@@ -135,7 +132,7 @@ def perform(
         on_asset.show()
 
     try:
-        outcome = run_job(
+        return run_job(
             project,
             job.id,
             run_id=context.run.run_id,
@@ -149,25 +146,19 @@ def perform(
             # A fault of ours, which nobody can mend without the traceback.
             story = "".join(traceback.format_exception(error.__cause__))
             context.log.error(redact(story))
-        on_asset.show()
-        tell_health(context.instance, project, job.env, job.lens)
+        _tell_failure(context, project, job, on_asset)
         raise failure(job, error) from None
-    if was_failing or outcome.published:
-        tell_health(context.instance, project, job.env, job.lens)
-    return outcome
 
 
-class _OnAsset:
-    """Shows a run on the asset that it writes to, once; Dagster does that for an asset's own."""
-
-    def __init__(self, context: Context, job: Job, shard: int | None, shards: int) -> None:
-        self._of = (context, job, shard, shards)
-        self._shown = isinstance(context, dg.AssetExecutionContext)
-
-    def show(self) -> None:
-        if not self._shown:
-            self._shown = True
-            show_on_asset(*self._of)
+def _tell_failure(context: Context, project: Project, job: Job, on_asset: OnAsset) -> None:
+    try:
+        with project.registry.read() as db:
+            lens = lenses.by_id(db, job.lens_id)
+    except SemilayerError:
+        # It is the failure that matters. The sensor tells of the lens later.
+        return
+    on_asset.show(every_partition=lens.status is LensStatus.ERROR)
+    tell_health(context.instance, project, job.env, job.lens)
 
 
 def materialise_shard(

@@ -13,9 +13,14 @@ from collections.abc import Mapping
 from zlib import crc32
 
 import dagster as dg
+
+# Not public, but without it Dagster takes a report for one of an earlier materialisation.
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData as Materialised,
+)
 from sqlalchemy import Connection
 
-from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.errors import NotFound, RegistryUnavailable
 from semilayer_pipelines.orchestration.names import HEALTHY, asset_key
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.health import Health, health_of
@@ -32,14 +37,18 @@ Failing = Mapping[str, str]
 
 
 def tell_health(instance: dg.DagsterInstance, project: Project, env: str, lens: str) -> None:
-    """Report how a lens is, unless that was the last thing reported. A removed lens is skipped."""
+    """Report how a lens is, unless that was the last thing reported of what it is now.
+
+    A lens that was removed is skipped, and so is one that the registry cannot tell of now.
+    """
     try:
         with project.registry.read() as db:
             health = health_of(db, lenses.get(db, env, lens))
-    except NotFound:
+    except (NotFound, RegistryUnavailable):
         return
     key = dg.AssetCheckKey(dg.AssetKey(asset_key(env, lens)), HEALTHY)
-    if not _is_news(instance, key, health):
+    of = _materialised(instance, key.asset_key)
+    if not _is_news(instance, key, health, of):
         return
     instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(
@@ -48,6 +57,7 @@ def tell_health(instance: dg.DagsterInstance, project: Project, env: str, lens: 
             passed=health.well,
             severity=dg.AssetCheckSeverity.ERROR,
             description=redact(health.told),
+            target_materialization_data=of,
             metadata={
                 name: dg.MetadataValue.text(redact(text)) for name, text in health.facts.items()
             },
@@ -55,11 +65,24 @@ def tell_health(instance: dg.DagsterInstance, project: Project, env: str, lens: 
     )
 
 
-def _is_news(instance: dg.DagsterInstance, key: dg.AssetCheckKey, health: Health) -> bool:
+def _materialised(instance: dg.DagsterInstance, key: dg.AssetKey) -> Materialised | None:
+    """Return the last materialisation: Dagster shows no report of an earlier one."""
+    records = instance.fetch_materializations(key, limit=1).records
+    if not records:
+        return None
+    last = records[0]
+    return Materialised(storage_id=last.storage_id, run_id=last.run_id, timestamp=last.timestamp)
+
+
+def _is_news(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, health: Health, of: Materialised | None
+) -> bool:
     last = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
     told = last.evaluation if last is not None else None
     # Of a check that a run is about to look at, Dagster has what was planned.
     if not isinstance(told, dg.AssetCheckEvaluation) or told.passed != health.well:
+        return True
+    if of is not None and told.target_materialization_data != of:
         return True
     return not health.well and told.description != redact(health.told)
 

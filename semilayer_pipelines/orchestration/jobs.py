@@ -10,6 +10,7 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import ConfigError, SemilayerError
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.dagster_run import execute, failure, is_filled, job_for
+from semilayer_pipelines.orchestration.health import tell_health
 from semilayer_pipelines.orchestration.names import BY_JOB_ID, JOB_NAMES
 from semilayer_pipelines.orchestration.reporting import (
     log_materialisations,
@@ -135,6 +136,7 @@ def _report(
     elif outcome.counts != Counts():
         log_observation(context, project, job, outcome)
     log_published(context, job.env, job.lens, outcome)
+    tell_health(context.instance, project, job.env, job.lens)
 
 
 def _job_row(project: Project, mode: Mode, config: LensRun) -> Job:

@@ -29,16 +29,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
+    "OnAsset",
     "last_line",
     "log_materialisations",
     "log_observation",
     "log_published",
     "page_reporter",
-    "show_on_asset",
 ]
 
 OBSERVATION_SECONDS = 15.0
 """Between two points of the progress plots: often enough to watch, few enough to keep."""
+
+MAX_SHOWN = 64
+"""Partitions that a run is shown on, each by an event; a run of more is shown on the asset."""
 
 Context = dg.OpExecutionContext | dg.AssetExecutionContext
 
@@ -91,31 +94,47 @@ def last_line(job: Job, outcome: Outcome) -> str:
     return f"{job.mode.value} of {job.env}/{job.lens}: {outcome.ended.value}; {counts}"
 
 
-def show_on_asset(context: Context, job: Job, shard: int | None, shards: int) -> None:
-    """Show a run of a job on the asset, and on the partitions, that it is about to write to.
+class OnAsset:
+    """Shows the run of a job on the asset that it writes to; Dagster does that for an asset's own.
 
     A sync of a lens with several shards may write to any of them, and is shown on the asset alone.
+    Every partition of a lens that fails turns red, and none is again once a run went well.
     """
-    # Dagster makes these events for runs that are launched from an asset. They are not public.
-    from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 
-    key = dg.AssetKey(asset_key(job.env, job.lens))
-    for partition in _partitions(job, shard, shards):
-        planned = AssetMaterializationPlannedData(key, partition=partition)
-        context.instance.report_dagster_event(
-            DagsterEvent.build_asset_materialization_planned_event(
-                context.run.job_name, context.op.name, planned
-            ),
-            run_id=context.run.run_id,
+    def __init__(self, context: Context, job: Job, shard: int | None, shards: int) -> None:
+        self._context, self._job = context, job
+        self._every: Sequence[str | None] = [None]
+        if shard is not None:
+            self._every = [shard_name(shard, shards)]
+        elif shards <= MAX_SHOWN:
+            self._every = shard_names(shards)
+        few = job.mode is Mode.FULL or len(self._every) == 1
+        self._few = self._every if few else [None]
+        self._shown: set[str | None] = set()
+
+    def show(self, *, every_partition: bool = False) -> None:
+        """Show it, unless it is shown already."""
+        if isinstance(self._context, dg.AssetExecutionContext):
+            return
+        if every_partition or not self._shown:
+            for partition in self._every if every_partition else self._few:
+                self._plan(partition)
+
+    def _plan(self, partition: str | None) -> None:
+        # Dagster makes these events for runs that are launched from an asset. They are not public.
+        from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+
+        if partition in self._shown:
+            return
+        self._shown.add(partition)
+        run = self._context.run
+        key = dg.AssetKey(asset_key(self._job.env, self._job.lens))
+        event = DagsterEvent.build_asset_materialization_planned_event(
+            run.job_name,
+            self._context.op.name,
+            AssetMaterializationPlannedData(key, partition=partition),
         )
-
-
-def _partitions(job: Job, shard: int | None, shards: int) -> Sequence[str | None]:
-    if shard is not None:
-        return [shard_name(shard, shards)]
-    if job.mode is Mode.FULL or shards == 1:
-        return shard_names(shards)
-    return [None]
+        self._context.instance.report_dagster_event(event, run_id=run.run_id)
 
 
 def log_materialisations(

@@ -1,8 +1,10 @@
-"""What a tick of the sensor did, in its cursor: the one text that the list of ticks shows."""
+"""What a tick of the sensor did, in its cursor: the one text that the list of ticks shows.
+
+The list shows the beginning and the end of a long cursor. So it begins with words, and is no JSON.
+"""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +20,8 @@ __all__ = ["NOTHING_DUE", "Cursor", "what_was_done"]
 
 NOTHING_DUE = "No job is due."
 ALL_CARED_FOR = "The runs that wait or start do what is due."
+
+_IN_ERROR = " In error: "
 
 MAX_NAMED = 10
 """Jobs that a tick names; of the others it says how many they are."""
@@ -35,17 +39,16 @@ class Cursor:
 
     @classmethod
     def read(cls, text: str | None) -> Self:
-        """Return what an earlier tick left; one that nobody can read is an empty one."""
-        try:
-            found = json.loads(text or "{}")
-            return cls(str(found["did"]), dict(found["failing"]))
-        except (ValueError, KeyError, TypeError):
-            return cls()
+        """Return what an earlier tick left; a part that nobody can read is left out."""
+        told, _, failing = (text or "").partition(_IN_ERROR)
+        named = [one.rpartition("#") for one in failing.split(", ")]
+        return cls(told, {name: summed for name, _, summed in named if name})
 
     @property
     def text(self) -> str:
         """The cursor as Dagster keeps it."""
-        return json.dumps({"did": self.told, "failing": self.failing}, ensure_ascii=False)
+        failing = ", ".join(f"{name}#{summed}" for name, summed in sorted(self.failing.items()))
+        return f"{self.told}{_IN_ERROR}{failing}" if failing else self.told
 
 
 def what_was_done(
@@ -55,7 +58,7 @@ def what_was_done(
     told = [f"Lost its run: {_names(silent)}."] if silent else []
     if requests:
         counted = Counter(f"{r.tags[TAG_MODE]} of {r.tags[TAG_LENS]}" for r in requests)
-        told.append(f"Launched: {_listed(counted)}.")
+        told.append(f"Launched {_listed(counted)}.")
     launched = {request.tags[TAG_JOB_ID] for request in requests}
     left = [job for job in waiting if job.id not in launched]
     if left:
