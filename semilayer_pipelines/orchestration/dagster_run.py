@@ -110,20 +110,11 @@ def perform(
 
     on_asset = OnAsset(context, job, job.shard if shard is None else shard, shards)
     tell_page = page_reporter(context, job, shards)
-    was_failing = False
 
     def begin(job: Job) -> None:
-        nonlocal was_failing
         taken(job)
-        with project.registry.read() as db:
-            lens = lenses.by_id(db, job.lens_id)
-        was_failing = lens.failing_since is not None
-        if lens.needs is Needs.REBUILD and job.mode is not Mode.FULL:
-            cure = f"semilayer resume --lens {job.lens}"
-            context.log.warning(f"{job.lens}: {AS_IT_WAS_BUILT} {cure}")
-        if was_failing:
-            on_asset.show(every_partition=True)
-        elif job.mode is not Mode.RECORDS:
+        _tell_of_rebuild(context, project, job)
+        if job.mode is not Mode.RECORDS:
             on_asset.show()
 
     def report(done: PageDone) -> None:
@@ -146,19 +137,17 @@ def perform(
             # A fault of ours, which nobody can mend without the traceback.
             story = "".join(traceback.format_exception(error.__cause__))
             context.log.error(redact(story))
-        _tell_failure(context, project, job, on_asset)
+        on_asset.show()
+        tell_health(context.instance, project, job.env, job.lens)
         raise failure(job, error) from None
 
 
-def _tell_failure(context: Context, project: Project, job: Job, on_asset: OnAsset) -> None:
-    try:
-        with project.registry.read() as db:
-            lens = lenses.by_id(db, job.lens_id)
-    except SemilayerError:
-        # It is the failure that matters. The sensor tells of the lens later.
-        return
-    on_asset.show(every_partition=lens.status is LensStatus.ERROR)
-    tell_health(context.instance, project, job.env, job.lens)
+def _tell_of_rebuild(context: Context, project: Project, job: Job) -> None:
+    with project.registry.read() as db:
+        needs = lenses.by_id(db, job.lens_id).needs
+    if needs is Needs.REBUILD and job.mode is not Mode.FULL:
+        cure = f"semilayer resume --lens {job.lens}"
+        context.log.warning(f"{job.lens}: {AS_IT_WAS_BUILT} {cure}")
 
 
 def materialise_shard(

@@ -97,36 +97,30 @@ def last_line(job: Job, outcome: Outcome) -> str:
 class OnAsset:
     """Shows the run of a job on the asset that it writes to; Dagster does that for an asset's own.
 
-    A sync of a lens with several shards may write to any of them, and is shown on the asset alone.
-    Every partition of a lens that fails turns red, and none is again once a run went well.
+    A run that fills shards is shown on their partitions. A sync is shown on the asset alone: it
+    fills no partition, and Dagster takes a partition for failed until it is filled.
     """
 
     def __init__(self, context: Context, job: Job, shard: int | None, shards: int) -> None:
         self._context, self._job = context, job
-        self._every: Sequence[str | None] = [None]
+        self._partitions: Sequence[str | None] = [None]
         if shard is not None:
-            self._every = [shard_name(shard, shards)]
-        elif shards <= MAX_SHOWN:
-            self._every = shard_names(shards)
-        few = job.mode is Mode.FULL or len(self._every) == 1
-        self._few = self._every if few else [None]
-        self._shown: set[str | None] = set()
+            self._partitions = [shard_name(shard, shards)]
+        elif job.mode is Mode.FULL and shards <= MAX_SHOWN:
+            self._partitions = shard_names(shards)
+        self._shown = isinstance(context, dg.AssetExecutionContext)
 
-    def show(self, *, every_partition: bool = False) -> None:
+    def show(self) -> None:
         """Show it, unless it is shown already."""
-        if isinstance(self._context, dg.AssetExecutionContext):
-            return
-        if every_partition or not self._shown:
-            for partition in self._every if every_partition else self._few:
+        if not self._shown:
+            self._shown = True
+            for partition in self._partitions:
                 self._plan(partition)
 
     def _plan(self, partition: str | None) -> None:
         # Dagster makes these events for runs that are launched from an asset. They are not public.
         from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 
-        if partition in self._shown:
-            return
-        self._shown.add(partition)
         run = self._context.run
         key = dg.AssetKey(asset_key(self._job.env, self._job.lens))
         event = DagsterEvent.build_asset_materialization_planned_event(
