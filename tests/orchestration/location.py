@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget
+from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget  # type: ignore[attr-defined]
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster_graphql.cli import execute_query
