@@ -28,13 +28,13 @@ SPEED = "Rows per second"
 BEHIND = "Seconds behind"
 
 PLOTS = (
-    f"Plots: **{EMBEDDED}** had a new text or none before. **{SPEED}** are read from the source, "
-    f"whether they had changed or not. **{FAILED}** could not be indexed; `semilayer failed` says "
-    f"why. **{BEHIND}** is the age of the oldest pushed change that still waits."
+    f"Plots: **{EMBEDDED}** had a new text, or no vector to take over. **{SPEED}** are read from "
+    f"the source, whether they had changed or not. **{FAILED}** could not be indexed; `semilayer "
+    f"failed` says why. **{BEHIND}** is the age of the oldest pushed change that still waits."
 )
 
 _ALWAYS = ("read", "unchanged", "reused", "written", "deleted")
-_LEADING = {"embedded": EMBEDDED, "failed": FAILED}
+_LEADING = ("embedded", "failed")
 
 
 def outcome_metadata(project: Project, job: Job, outcome: Outcome) -> dict[str, Any]:
@@ -46,6 +46,8 @@ def outcome_metadata(project: Project, job: Job, outcome: Outcome) -> dict[str, 
     with project.registry.read() as db:
         behind = _behind(db, project, job)
     metadata: dict[str, Any] = {
+        EMBEDDED: outcome.counts.embedded,
+        FAILED: outcome.counts.failed,
         SPEED: round(outcome.counts.read / max(outcome.seconds, 1e-3), 1),
         BEHIND: behind,
         **_counted(outcome.counts),
@@ -68,11 +70,10 @@ def _behind(db: Connection, project: Project, job: Job) -> float:
 
 
 def _counted(counts: Counts) -> dict[str, int]:
-    told = counts.as_dict()
     return {
-        _LEADING.get(name, name): number
-        for name, number in told.items()
-        if number or name in _ALWAYS or name in _LEADING
+        name: number
+        for name, number in counts.as_dict().items()
+        if name in _ALWAYS or (number and name not in _LEADING)
     }
 
 

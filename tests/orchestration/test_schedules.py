@@ -17,10 +17,11 @@ from semilayer_pipelines.control.patch import change_lens
 from semilayer_pipelines.errors import ConfigError, SemilayerError, SourceRefused
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
-from semilayer_pipelines.orchestration.names import LOCATION
+from semilayer_pipelines.orchestration.names import LOCATION, RESOURCE
+from semilayer_pipelines.orchestration.run_requests import run_request
 from semilayer_pipelines.orchestration.schedules import CRON, make_due_jobs, spread
 from semilayer_pipelines.registry import jobs
-from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs import RUNS_AHEAD, Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
@@ -247,3 +248,37 @@ def test_two_hundred_lenses_do_not_start_together(lab: Lab) -> None:
 
     assert max(b - a for a, b in pairwise(waits)) < 12 * 3_600 / 20
     assert sum(wait < 600 for wait in waits) < 20
+
+
+def ticked(lab: Lab, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    """Evaluate the schedule of the lens's interval once; return the runs that it requests."""
+    [schedule] = [
+        one
+        for one in build_definitions(lab.project).get_repository_def().schedule_defs
+        if one.name == "incremental_ingest_5m"
+    ]
+    context = dg.build_schedule_context(instance=instance, resources={RESOURCE: lab.project})
+    return list(schedule.evaluate_tick(context).run_requests or [])
+
+
+def test_a_tick_requests_the_runs_of_the_first_lenses_and_leaves_the_others_to_the_sensor(
+    lab: Lab, tmp_path: Path
+) -> None:
+    # given five lenses that are due
+    lab.push("a", "b", "c", "d", syncInterval="5m")
+    for name in ("items", "a", "b", "c", "d"):
+        Lab(lab.project, lab.folder, name=name).full()
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        # when
+        requested = ticked(lab, instance)
+
+        # then two are requested as the sensor would, and all are queued
+        assert len(requested) == RUNS_AHEAD == 2
+        assert queued(lab) == [Mode.INCREMENTAL] * 5
+        with lab.project.registry.read() as db:
+            at_once = [job for job in jobs.recent(db, env=ENV) if job.due_at <= job.created_at]
+        assert {request.run_key for request in requested} == {
+            run_request(job).run_key for job in at_once if job.mode is Mode.INCREMENTAL
+        } - {None}
+        assert ticked(lab, instance) == []
