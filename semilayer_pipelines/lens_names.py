@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["LensName", "dagster_words", "distinct"]
+__all__ = ["LensName", "dagster_word", "distinct"]
 
 
 @dataclass(frozen=True, order=True)
@@ -24,10 +24,9 @@ class LensName:
         return f"{self.lens!r}" if self.env == other.env else f"{self.lens!r} of {self.env!r}"
 
 
-def dagster_words(name: LensName) -> tuple[str, str]:
-    """Return Dagster's words for a lens's two assets, its shards and its index in use."""
-    word = f"{name.env}__{name.lens}".replace("-", "_")
-    return word, f"{word}__published"
+def dagster_word(name: LensName) -> str:
+    """Return Dagster's word for the asset of a lens that its runs fill."""
+    return f"{name.env}__{name.lens}".replace("-", "_")
 
 
 def distinct(names: Iterable[LensName]) -> dict[LensName, LensName]:
@@ -35,10 +34,7 @@ def distinct(names: Iterable[LensName]) -> dict[LensName, LensName]:
     taken: dict[str, LensName] = {}
     clashes: dict[LensName, LensName] = {}
     for name in names:
-        words = dagster_words(name)
-        earlier = next((taken[word] for word in words if taken.get(word, name) != name), None)
-        if earlier is not None:
+        earlier = taken.setdefault(dagster_word(name), name)
+        if earlier != name:
             clashes[name] = earlier
-        else:
-            taken |= dict.fromkeys(words, name)
     return clashes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.lens_names import LensName, dagster_words, distinct
+from semilayer_pipelines.lens_names import LensName, dagster_word, distinct
 from semilayer_pipelines.stores import check_names
 
 __all__ = ["check_lens_names"]
@@ -30,17 +30,11 @@ def check_lens_names(
     if clashes:
         told = [
             f"Dagster cannot tell the lenses {other.beside(name)} and {name.beside(other)} apart: "
-            f"it makes {_shared(name, other)!r} of both."
+            f"it makes {dagster_word(name)!r} of both."
             for name, other in clashes.items()
         ]
         raise ConfigError(
             " ".join(told),
-            cure="Rename one of them: - and _ are one to it, and __published behind a name is "
-            "taken.",
+            cure="Rename one of them: - and _ are one to it.",
         )
     check_names(store, [(name.env, name.lens) for name in named], environ=environ)
-
-
-def _shared(one: LensName, other: LensName) -> str:
-    words = dagster_words(other)
-    return next(word for word in dagster_words(one) if word in words)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dagster as dg
 
 from semilayer_pipelines.errors import SemilayerError
-from semilayer_pipelines.orchestration.assets import assets_of_all
+from semilayer_pipelines.orchestration.assets import assets_of_all, source_tables
 from semilayer_pipelines.orchestration.automation import automation_sensors
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
 from semilayer_pipelines.orchestration.checks import lens_checks
@@ -36,19 +36,19 @@ def build_definitions(
     were last seen. Raises `ConfigError` where there is no project.
     """
     project = project or Project.here()
-    jobs, store = lens_jobs(), project.settings.store
     entries = read_catalogue(project)
+    jobs, store = lens_jobs(entries), project.settings.store
     assets = assets_of_all(entries, store)
     shown = [asset for of_lens in assets.values() for asset in of_lens]
     checks, check_schedules = lens_checks([entry for entry in entries if entry in assets])
     return dg.Definitions(
-        assets=shown,
+        assets=[*source_tables(assets), *shown],
         asset_checks=checks,
         jobs=[*jobs, retention_job],
         sensors=[
             due_jobs_sensor(jobs, identity=_identity(project)),
             store_watch_sensor(),
-            *automation_sensors(shown),
+            *automation_sensors(a for a in shown if isinstance(a, dg.AssetsDefinition)),
         ],
         schedules=[*cadence_schedules(jobs), *check_schedules, retention_schedule],
         resources={RESOURCE: project},

@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from semilayer_pipelines.bridges.opening import database_kind
 from semilayer_pipelines.config.fields import FieldConfig
-from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.errors import ConfigError, SemilayerError
 from semilayer_pipelines.private_files import private_file, private_folder
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry import lenses, sources
 from semilayer_pipelines.registry.stored_config import content_version
 
 __all__ = ["LensEntry", "read_catalogue"]
@@ -29,12 +31,14 @@ _log = logging.getLogger(__name__)
 class LensEntry:
     """A lens as the UI shows it.
 
-    `columns` are its fields with their types; `version` changes with what its index holds.
+    `database` is the kind of its source's, `None` if unknown. `columns` are its fields with their
+    types; `version` changes with what its index holds.
     """
 
     env: str
     name: str
     source: str
+    database: str | None
     table: str
     shards: int
     provider: str
@@ -68,20 +72,36 @@ def read_catalogue(project: Project) -> list[LensEntry]:
     cache = project.settings.home / "catalogue.json"
     try:
         with project.registry.read() as db:
-            entries = [_entry(lens) for lens in lenses.list_all(db)]
+            found = lenses.list_all(db)
+            of_env = {lens.env_id: sources.list_all(db, lens.env_id) for lens in found}
     except SemilayerError as error:
         _log.warning("%s The lenses shown are the last known ones.", error)
         return _read(cache)
+    databases = {
+        (env_id, name): _database(project, name, source)
+        for env_id, named in of_env.items()
+        for name, source in named.items()
+    }
+    entries = [_entry(lens, databases.get((lens.env_id, lens.config.source))) for lens in found]
     _write(cache, entries)
     return entries
 
 
-def _entry(lens: lenses.Lens) -> LensEntry:
+def _database(project: Project, name: str, source: SourceConfig) -> str | None:
+    try:
+        return database_kind(source, name=name, environ=project.environ)
+    except ConfigError:
+        # A variable that this process lacks is a matter for the runs.
+        return None
+
+
+def _entry(lens: lenses.Lens, database: str | None) -> LensEntry:
     config = lens.config
     return LensEntry(
         env=lens.env,
         name=lens.name,
         source=config.source,
+        database=database,
         table=config.table,
         shards=config.shards,
         provider=config.embedding.provider,

@@ -103,7 +103,7 @@ def _results(
             asset_key=key,
             check_name=check.value,
             passed=verdict.passed,
-            severity=_severity(check is Check.MODEL),
+            severity=_severity(check in (Check.MODEL, Check.HEALTHY)),
             description=redact(verdict.told),
             metadata=dict(verdict.numbers),
         )

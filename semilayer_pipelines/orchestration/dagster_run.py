@@ -15,8 +15,9 @@ from uuid import uuid4
 import dagster as dg
 
 from semilayer_pipelines.errors import Fenced, Refused, SemilayerError, UserError
+from semilayer_pipelines.orchestration.health import tell_health
 from semilayer_pipelines.orchestration.names import TAG_JOB_ID, job_tags
-from semilayer_pipelines.orchestration.reporting import Context, last_line, page_reporter
+from semilayer_pipelines.orchestration.reporting import Context, OnAsset, last_line, page_reporter
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import AS_IT_WAS_BUILT
 from semilayer_pipelines.redaction import redact
@@ -26,6 +27,7 @@ from semilayer_pipelines.registry.lenses import LensStatus, Needs
 from semilayer_pipelines.registry.shards import ShardStatus
 
 if TYPE_CHECKING:
+    from semilayer_pipelines.ingest.progress import PageDone
     from semilayer_pipelines.ingest.run_job import Outcome
 
 __all__ = [
@@ -106,9 +108,19 @@ def perform(
     """
     from semilayer_pipelines.ingest.run_job import run_job
 
+    on_asset = OnAsset(context, job, job.shard if shard is None else shard, shards)
+    tell_page = page_reporter(context, job, shards)
+
     def begin(job: Job) -> None:
         taken(job)
         _tell_of_rebuild(context, project, job)
+        if job.mode is not Mode.RECORDS:
+            on_asset.show()
+
+    def report(done: PageDone) -> None:
+        tell_page(done)
+        # The event takes longer than the change of a caller who waits for it to be found.
+        on_asset.show()
 
     try:
         return run_job(
@@ -116,7 +128,7 @@ def perform(
             job.id,
             run_id=context.run.run_id,
             shard=shard,
-            report=page_reporter(context, job, shards),
+            report=report,
             was_cancelled=cancelled,
             taken=begin,
         )
@@ -125,6 +137,8 @@ def perform(
             # A fault of ours, which nobody can mend without the traceback.
             story = "".join(traceback.format_exception(error.__cause__))
             context.log.error(redact(story))
+        on_asset.show()
+        tell_health(context.instance, project, job.env, job.lens)
         raise failure(job, error) from None
 
 
@@ -138,8 +152,8 @@ def _tell_of_rebuild(context: Context, project: Project, job: Job) -> None:
 
 def materialise_shard(
     context: Context, project: Project, env: str, lens_name: str, shard: int, shards: int
-) -> Outcome:
-    """Fill or repair one key range.
+) -> tuple[Job, Outcome]:
+    """Fill or repair one key range; return the job that did it, and what it did.
 
     Without an index, or during a rebuild, it is a shard of the full ingest. Otherwise the range is
     compared with the active generation and brought in sync. Raises `dagster.Failure` when the range
@@ -162,7 +176,7 @@ def materialise_shard(
             _wait(context, project, job)
             outcome = execute(context, project, job, shard=shard, shards=shards)
         if outcome.ended is RunEnd.COMPLETED or (filling and is_filled(project, lens.id, shard)):
-            return outcome
+            return job, outcome
     except SemilayerError as error:
         raise failure(None, error) from None
     why = "the lens was paused" if outcome.ended is RunEnd.PAUSED else "another run is at it"

@@ -16,7 +16,15 @@ from semilayer_pipelines.orchestration.names import asset_key, published_key
 if TYPE_CHECKING:
     from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
 
-__all__ = ["column_schema", "condition", "freshness_policy", "group", "upstream", "without_cycles"]
+__all__ = [
+    "column_schema",
+    "condition",
+    "freshness_policy",
+    "group",
+    "group_of",
+    "upstream",
+    "without_cycles",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +81,12 @@ def column_schema(entry: LensEntry) -> dg.TableSchema:
 
 def group(entry: LensEntry) -> str:
     """Return the asset group of a lens."""
-    return entry.group or entry.env.replace("-", "_")
+    return entry.group or group_of(entry.env)
+
+
+def group_of(env: str) -> str:
+    """Return the asset group of an environment."""
+    return env.replace("-", "_")
 
 
 def without_cycles(entries: Iterable[LensEntry]) -> dict[LensEntry, tuple[str, ...]]:

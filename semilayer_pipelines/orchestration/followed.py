@@ -15,9 +15,11 @@ from semilayer_pipelines.config.orchestrated import OFF, freshness_of
 from semilayer_pipelines.orchestration.names import published_key
 from semilayer_pipelines.orchestration.reporting import (
     Context,
+    changed_index,
     log_index,
     log_materialisations,
 )
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens
 
@@ -32,7 +34,7 @@ SHARE = 4
 """A lens without changes is noted this many times before it would count as stale."""
 
 
-def log_walk(context: Context, job: Job, outcome: Outcome, lens: Lens) -> None:
+def log_walk(context: Context, project: Project, job: Job, outcome: Outcome, lens: Lens) -> None:
     """Record a completed sync as the materialisation that conditions and freshness look for."""
     from semilayer_pipelines.ingest.run_job import RunEnd
 
@@ -40,8 +42,9 @@ def log_walk(context: Context, job: Job, outcome: Outcome, lens: Lens) -> None:
         return
     automated = lens.config.automation != OFF
     if automated:
-        log_materialisations(context, job, outcome, None, lens.config.shards)
-    if automated or lens.config.freshness is not None:
+        log_materialisations(context, project, job, outcome, None, lens.config.shards)
+    followed = automated or lens.config.freshness is not None
+    if followed and not changed_index(outcome):
         log_index(context, job.env, job.lens, outcome)
 
 

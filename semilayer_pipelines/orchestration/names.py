@@ -9,7 +9,9 @@ from semilayer_pipelines.registry.jobs import PRIORITY, Job, Mode
 
 __all__ = [
     "AUTOMATION",
+    "BY_JOB_ID",
     "CHECKS",
+    "HEALTHY",
     "JOB_NAMES",
     "LOCATION",
     "RESOURCE",
@@ -26,18 +28,21 @@ __all__ = [
     "shard_name",
     "shard_names",
     "shard_number",
+    "source_key",
 ]
 
 LOCATION = "semilayer_pipelines"
 
-TAG_SINGLETON = "semilayer/singleton"
-TAG_SWEEP = "semilayer/sweep"
-TAG_WALK = "semilayer/walk"
+# Dagster's UI shows no tag that begins with `.dagster/`. `dagster.yaml` counts the first three.
+TAG_SINGLETON = ".dagster/semilayer-singleton"
+TAG_SWEEP = ".dagster/semilayer-sweep"
+TAG_WALK = ".dagster/semilayer-walk"
 """On every run but those of records: it may last hours. All shards of a rebuild have one value."""
+
+TAG_JOB_ID = ".dagster/semilayer-job"
 
 TAG_LENS = "semilayer/lens"
 TAG_MODE = "semilayer/mode"
-TAG_JOB_ID = "semilayer/job_id"
 
 TAG_PROJECT = "semilayer/project"
 """On the sensor: which registry the definitions are of, so that nobody takes them for another's."""
@@ -66,7 +71,19 @@ AUTOMATION = "lens_automation"
 STORE_WATCH = "store_watch"
 """The sensor that notices restarts of stores."""
 
+BY_JOB_ID = "(by job_id)"
+"""In place of a lens's name, which it cannot be: the run is for the job that `job_id` names.
+
+A code server refuses a run of a lens that was pushed after it loaded. What is launched for a job
+names no lens, so that it is never refused.
+"""
+
+HEALTHY = "healthy"
+"""The check that tells the state of a lens; it is reported whenever that changes."""
+
 CHECKS = {
+    HEALTHY: "No job of the lens failed for good. It is looked at when a job fails and when that "
+    "is mended.",
     "rows_match_source": "As many rows are indexed as the source has; rows that are set aside or "
     "whose changes wait may be the difference.",
     "no_failed_rows": "No row is set aside.",
@@ -84,7 +101,12 @@ def asset_key(env: str, lens: str) -> list[str]:
 
 def published_key(env: str, lens: str) -> list[str]:
     """Return the key of the asset that stands for the index in use."""
-    return [env, lens, "published"]
+    return [env, lens, f"{lens}_published"]
+
+
+def source_key(env: str, source: str, table: str) -> list[str]:
+    """Return the key of the asset that stands for a table of a source."""
+    return [env, source, table]
 
 
 def shard_names(shards: int) -> list[str]:
@@ -134,7 +156,7 @@ def run_key(job: Job, shard: int | None = None) -> str:
 
 def run_config(job: Job, shard: int | None = None) -> dict[str, object]:
     """Return the configuration of a run that is to take this job."""
-    config: dict[str, object] = {"lens": job.lens, "env": job.env, "job_id": job.id}
+    config: dict[str, object] = {"lens": BY_JOB_ID, "job_id": job.id}
     if shard is not None:
         config["shard"] = shard
     return {"ops": {f"run_{JOB_NAMES[job.mode]}": {"config": config}}}

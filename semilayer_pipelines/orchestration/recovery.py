@@ -13,6 +13,7 @@ from datetime import timedelta
 import dagster as dg
 from sqlalchemy import Connection
 
+from semilayer_pipelines.orchestration.health import tell_health
 from semilayer_pipelines.orchestration.names import (
     TAG_JOB_ID,
     TAG_LENS,
@@ -104,6 +105,7 @@ def close_silent(instance: dg.DagsterInstance, project: Project, job: Job) -> No
     what_now = _decide(project, job, runs)
     if what_now is None:
         return
+    tell_health(instance, project, job.env, job.lens)
     for run in runs:
         if run.status in _STARTED and not _does_another_job(project, run):
             instance.report_run_failed(run, f"{LOST} Job {job.id}: {what_now}.")

@@ -1,14 +1,26 @@
-"""What a run says in Dagster's terms: log lines, observations, materialisations, metadata."""
+"""What a run says in Dagster's terms: log lines, observations, materialisations."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from semilayer_pipelines.orchestration.names import asset_key, published_key, shard_name
+from semilayer_pipelines.orchestration.metadata import (
+    index_metadata,
+    outcome_metadata,
+    progress_metadata,
+    shard_metadata,
+)
+from semilayer_pipelines.orchestration.names import (
+    asset_key,
+    published_key,
+    shard_name,
+    shard_names,
+)
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.jobs import Job, Mode
 
 if TYPE_CHECKING:
@@ -17,42 +29,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
+    "OnAsset",
     "last_line",
     "log_index",
     "log_materialisations",
     "log_observation",
     "log_published",
-    "outcome_metadata",
     "page_reporter",
 ]
 
 OBSERVATION_SECONDS = 15.0
 """Between two points of the progress plots: often enough to watch, few enough to keep."""
 
+MAX_SHOWN = 64
+"""Partitions that a run is shown on, each by an event; a run of more is shown on the asset."""
+
 Context = dg.OpExecutionContext | dg.AssetExecutionContext
-
-
-def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
-    """Return the numbers of a run as metadata; Dagster plots the numeric ones over time."""
-    metadata: dict[str, Any] = dict(outcome.counts.as_dict())
-    metadata["seconds"] = round(outcome.seconds, 3)
-    metadata["rows_per_second"] = round(outcome.counts.read / max(outcome.seconds, 1e-3), 1)
-    metadata["tokens_per_second"] = round(outcome.counts.tokens / max(outcome.seconds, 1e-3), 1)
-    metadata["ended"] = outcome.ended.value
-    metadata["semilayer_job"] = outcome.job_id
-    return metadata | _index_metadata(outcome)
-
-
-def _index_metadata(outcome: Outcome) -> dict[str, Any]:
-    """Return what is known of the generation that a run wrote to or published."""
-    metadata: dict[str, Any] = {}
-    if outcome.generation is not None:
-        metadata["generation"] = outcome.generation.number
-        metadata["index"] = outcome.generation.index_name
-        metadata["embedded_by"] = ", ".join(outcome.generation.embedded_by) or "unknown"
-    if outcome.index_rows is not None:
-        metadata["dagster/row_count"] = outcome.index_rows
-    return metadata
 
 
 def page_reporter(context: Context, job: Job, shards: int) -> Callable[[PageDone], None]:
@@ -69,21 +61,11 @@ def page_reporter(context: Context, job: Job, shards: int) -> Callable[[PageDone
             dg.AssetObservation(
                 asset_key=asset_key(job.env, job.lens),
                 partition=shard_name(done.shard, shards) if shards else None,
-                metadata=_progress(done),
+                metadata=progress_metadata(done),
             )
         )
 
     return report
-
-
-def _progress(done: PageDone) -> dict[str, Any]:
-    metadata = {
-        "rows_per_second": round(done.speed.rows, 1),
-        "tokens_per_second": round(done.speed.tokens, 1),
-        "rows_read": done.total.read,
-        "rows_written": done.total.written,
-    }
-    return metadata if done.speed.left is None else metadata | {"seconds_left": done.speed.left}
 
 
 def _page_line(done: PageDone, shards: int) -> str:
@@ -113,8 +95,50 @@ def last_line(job: Job, outcome: Outcome) -> str:
     return f"{job.mode.value} of {job.env}/{job.lens}: {outcome.ended.value}; {counts}"
 
 
+class OnAsset:
+    """Shows the run of a job on the asset that it writes to; Dagster does that for an asset's own.
+
+    A run that fills shards is shown on their partitions. A sync is shown on the asset alone: it
+    fills no partition, and Dagster takes a partition for failed until it is filled.
+    """
+
+    def __init__(self, context: Context, job: Job, shard: int | None, shards: int) -> None:
+        self._context, self._job = context, job
+        self._partitions: Sequence[str | None] = [None]
+        if shard is not None:
+            self._partitions = [shard_name(shard, shards)]
+        elif job.mode is Mode.FULL and shards <= MAX_SHOWN:
+            self._partitions = shard_names(shards)
+        self._shown = isinstance(context, dg.AssetExecutionContext)
+
+    def show(self) -> None:
+        """Show it, unless it is shown already."""
+        if not self._shown:
+            self._shown = True
+            for partition in self._partitions:
+                self._plan(partition)
+
+    def _plan(self, partition: str | None) -> None:
+        # Dagster makes these events for runs that are launched from an asset. They are not public.
+        from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+
+        run = self._context.run
+        key = dg.AssetKey(asset_key(self._job.env, self._job.lens))
+        event = DagsterEvent.build_asset_materialization_planned_event(
+            run.job_name,
+            self._context.op.name,
+            AssetMaterializationPlannedData(key, partition=partition),
+        )
+        self._context.instance.report_dagster_event(event, run_id=run.run_id)
+
+
 def log_materialisations(
-    context: Context, job: Job, outcome: Outcome, shard: int | None, shards: int
+    context: Context,
+    project: Project,
+    job: Job,
+    outcome: Outcome,
+    shard: int | None,
+    shards: int,
 ) -> None:
     """Record the shards of a full ingest that ran as a job, not as an asset."""
     for number in range(shards) if shard is None else (shard,):
@@ -122,35 +146,38 @@ def log_materialisations(
             dg.AssetMaterialization(
                 asset_key=asset_key(job.env, job.lens),
                 partition=shard_name(number, shards),
-                metadata=outcome_metadata(outcome),
+                metadata=shard_metadata(project, job, outcome, number),
             )
         )
 
 
-def log_observation(context: Context, job: Job, outcome: Outcome) -> None:
-    """Record what a run did to a lens that is no materialisation: a sync fills no partition.
-
-    `unseen_by_incremental` of a smart sync are the rows and deletes that no incremental walk sees.
-    """
-    metadata = outcome_metadata(outcome) | {"mode": job.mode.value}
-    if job.mode is Mode.SMART_SYNC:
-        counts = outcome.counts
-        metadata["unseen_by_incremental"] = counts.missed_updates + counts.deleted
+def log_observation(context: Context, project: Project, job: Job, outcome: Outcome) -> None:
+    """Record what a run did to a lens that is no materialisation: a sync fills no partition."""
     context.log_event(
-        dg.AssetObservation(asset_key=asset_key(job.env, job.lens), metadata=metadata)
+        dg.AssetObservation(
+            asset_key=asset_key(job.env, job.lens),
+            metadata=outcome_metadata(project, job, outcome),
+        )
     )
 
 
 def log_published(context: Context, env: str, lens: str, outcome: Outcome) -> None:
-    """Record that a generation was published, when this run did it."""
-    if outcome.published:
+    """Record that a run changed the index in use: it published one, or wrote to the one there."""
+    if changed_index(outcome):
         log_index(context, env, lens, outcome)
+
+
+def changed_index(outcome: Outcome) -> bool:
+    """Say whether a run published an index, or wrote to the one in use."""
+    counts = outcome.counts
+    wrote = outcome.index_rows is not None and bool(counts.written or counts.deleted)
+    return outcome.published or wrote
 
 
 def log_index(context: Context, env: str, lens: str, outcome: Outcome) -> None:
     """Record that the index in use is another one, or holds what its table held just now."""
     context.log_event(
         dg.AssetMaterialization(
-            asset_key=published_key(env, lens), metadata=_index_metadata(outcome)
+            asset_key=published_key(env, lens), metadata=index_metadata(outcome)
         )
     )

@@ -1,12 +1,13 @@
 """The cadences: one schedule per mode and interval that a lens may ask for.
 
 All of them are there from the start: an interval that is changed while Dagster runs takes effect at
-its next tick, without a reload. A tick makes job rows and launches nothing itself; the sensor does
-that. The jobs of one tick are spread over part of an interval of five minutes or more, so that two
-hundred lenses do not start together.
+its next tick, without a reload. A tick makes job rows, and requests the runs of the first few. The
+others are spread over part of an interval of five minutes or more, so that two hundred lenses do
+not start together, and the sensor launches them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 from zlib import crc32
@@ -18,12 +19,14 @@ from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
 from semilayer_pipelines.errors import NotFound, RegistryUnavailable
 from semilayer_pipelines.orchestration.followed import note_unchanged
 from semilayer_pipelines.orchestration.names import JOB_NAMES
+from semilayer_pipelines.orchestration.recovery import in_flight
+from semilayer_pipelines.orchestration.run_requests import run_request
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import failing_of, wait_told
 from semilayer_pipelines.queries.state import WALKS
 from semilayer_pipelines.registry import failed_rows, generations, jobs, lenses, sources
 from semilayer_pipelines.registry.in_force import in_force
-from semilayer_pipelines.registry.jobs import Mode, Requested
+from semilayer_pipelines.registry.jobs import RUNS_AHEAD, Job, Mode, Requested
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
 __all__ = ["CRON", "cadence_schedules", "make_due_jobs", "spread"]
@@ -66,21 +69,42 @@ def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.Schedul
         name=f"{target.name}_{interval}",
         cron_schedule=CRON[interval],
         job=target,
-        description=f"Makes the {target.name} jobs of the lenses whose interval is {interval}.",
+        description=f"Syncs the lenses whose interval is {interval}. A tick requests the runs of "
+        f"the first {RUNS_AHEAD}; those, and runs that the sensor launches, do the others. The "
+        "logs of a tick say which lenses were queued and which were skipped, and why.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def cadence(
         context: dg.ScheduleEvaluationContext, semilayer: dg.ResourceParam[Project]
-    ) -> dg.SkipReason:
+    ) -> list[dg.RunRequest] | dg.SkipReason:
         try:
-            told = make_due_jobs(
-                semilayer, mode, interval, unchanged=lambda it: note_unchanged(context.instance, it)
+            due = make_due_jobs(
+                semilayer,
+                mode,
+                interval,
+                at_once=_places(context, mode),
+                unchanged=lambda lens: note_unchanged(context.instance, lens),
             )
-            return dg.SkipReason(told)
         except RegistryUnavailable as error:
             return dg.SkipReason(str(error))
+        context.log.info(due.told)
+        return [run_request(job) for job in due.at_once] or dg.SkipReason(due.told)
 
     return cadence
+
+
+def _places(context: dg.ScheduleEvaluationContext, mode: Mode) -> int:
+    """Return how many runs of a mode may be requested, beside those that wait or start already."""
+    coming_up = [job_id for of, job_id in in_flight(context.instance).coming_up if of == mode]
+    return max(0, RUNS_AHEAD - len(coming_up))
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a tick made: the jobs that are due at once, and all that it did in words."""
+
+    at_once: Sequence[Job]
+    told: str
 
 
 def make_due_jobs(
@@ -88,9 +112,13 @@ def make_due_jobs(
     mode: Mode,
     interval: str,
     *,
+    at_once: int = 0,
     unchanged: Callable[[Lens], None] = lambda _: None,
-) -> str:
-    """Make the jobs that are due at this interval; return what was made and what was not, and why.
+) -> Due:
+    """Make the jobs that are due at this interval; say what was made and what was not, and why.
+
+    The first `at_once` are due now and left to the caller to launch. The others are due later, and
+    the sensor launches them.
 
     `unchanged` is told of every lens that has nothing to read.
 
@@ -111,19 +139,28 @@ def make_due_jobs(
         if reason in (NOTHING_MOVED, NOTHING_WRITTEN):
             unchanged(lens)
     made: list[Lens] = []
-    for lens in due:
-        if lens.id not in passed:
-            why = _request(project, lens, mode, now, now + spread(lens, interval))
-            if why is None:
-                made.append(lens)
-            else:
-                passed[lens.id] = (lens, why)
-    told = [f"Queued: {', '.join(map(_name, made))}." if made else "Nothing queued."]
-    if passed:
-        told.append(
-            f"Passed over: {', '.join(f'{_name(one)} ({why})' for one, why in passed.values())}."
-        )
-    return " ".join(told)
+    first: list[Job] = []
+    for lens in sorted(due, key=lambda lens: spread(lens, interval)):
+        if lens.id in passed:
+            continue
+        nudged = len(first) < at_once
+        due_at = now if nudged else now + spread(lens, interval)
+        asked = _request(project, lens, mode, now, due_at, nudged=nudged)
+        why = "it was removed" if asked is None else _why_waiting(asked, now)
+        if asked is None or why is not None:
+            passed[lens.id] = (lens, why or "")
+            continue
+        made.append(lens)
+        if nudged:
+            first.append(asked.job)
+    return Due(first, _told(made, passed.values()))
+
+
+def _told(made: Iterable[Lens], passed: Iterable[tuple[Lens, str]]) -> str:
+    queued = ", ".join(_name(lens) for lens in made)
+    skipped = ", ".join(f"{_name(lens)} ({why})" for lens, why in passed)
+    told = f"Queued: {queued}." if queued else "Nothing queued."
+    return f"{told} Skipped: {skipped}." if skipped else told
 
 
 def _candidates(
@@ -144,17 +181,23 @@ def _candidates(
 
 
 def _request(
-    project: Project, lens: Lens, mode: Mode, now: datetime, due_at: datetime
-) -> str | None:
-    """Queue the job of a lens; return why there is nothing to queue."""
+    project: Project, lens: Lens, mode: Mode, now: datetime, due_at: datetime, *, nudged: bool
+) -> Requested | None:
+    """Queue the job of a lens; `None` when it was removed."""
     try:
         with project.registry.begin() as db:
-            asked = jobs.request(
-                db, lens, mode, job_id=uuid4().hex, origin="schedule", now=now, due_at=due_at
+            return jobs.request(
+                db,
+                lens,
+                mode,
+                job_id=uuid4().hex,
+                origin="schedule",
+                now=now,
+                due_at=due_at,
+                nudged=nudged,
             )
     except NotFound:
-        return "it was removed"
-    return _why_waiting(asked, now)
+        return None
 
 
 def _name(lens: Lens) -> str:
@@ -162,7 +205,7 @@ def _name(lens: Lens) -> str:
 
 
 def spread(lens: Lens, interval: str) -> timedelta:
-    """Return how long after the tick a lens's job is due: always the same for the same lens."""
+    """Return how long after the tick a lens's job is due at most: the same for the same lens."""
     if SYNC_INTERVALS[interval] < SPREAD_FROM_S:
         return timedelta(0)
     share = crc32(f"{lens.env}/{lens.name}".encode()) / 2**32

@@ -14,14 +14,12 @@ from typing import TypeVar
 import dagster as dg
 
 from semilayer_pipelines.errors import RegistryUnavailable
+from semilayer_pipelines.orchestration.health import Failing, failing_now, tell_changes
 from semilayer_pipelines.orchestration.names import (
-    JOB_NAMES,
     SENSOR,
     TAG_PROJECT,
     TAG_SINGLETON,
-    job_tags,
     limit_tags,
-    run_config,
     run_key,
 )
 from semilayer_pipelines.orchestration.recovery import (
@@ -32,6 +30,8 @@ from semilayer_pipelines.orchestration.recovery import (
     close_silent,
     in_flight,
 )
+from semilayer_pipelines.orchestration.run_requests import run_request
+from semilayer_pipelines.orchestration.sensor_cursor import NOTHING_DUE, Cursor, what_was_done
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import generations, jobs, lenses, shards
@@ -55,8 +55,6 @@ MAX_LOOKED_AT = 500
 LAUNCH_LOST = timedelta(minutes=2)
 """A due job whose run neither exists nor took it after this long is launched again."""
 
-_ALL_CARED_FOR = "The runs that wait or start do what is due."
-
 
 def due_jobs_sensor(
     targets: list[dg.JobDefinition], *, identity: str | None = None
@@ -77,11 +75,17 @@ def due_jobs_sensor(
     ) -> dg.SensorResult | dg.SkipReason:
         instance = context.instance
         now = semilayer.clock()
+        before = Cursor.read(context.cursor)
         try:
             with semilayer.registry.read() as db:
-                if not jobs.anything_to_do(db, now, now - SILENCE):
-                    return dg.SkipReason("No job is due.")
-                silent = jobs.silent(db, now - SILENCE)
+                failing = failing_now(db)
+                silent, idle = [], not jobs.anything_to_do(db, now, now - SILENCE)
+                if not idle:
+                    silent = jobs.silent(db, now - SILENCE)
+            told = _tell(context, semilayer, before.failing, failing)
+            if idle:
+                context.update_cursor(Cursor(NOTHING_DUE, told).text)
+                return dg.SkipReason(NOTHING_DUE)
             _each(context, silent, lambda job: close_silent(instance, semilayer, job))
             flying = in_flight(instance)
             with semilayer.registry.read() as db:
@@ -92,11 +96,25 @@ def due_jobs_sensor(
             _each(context, waiting, launches.add)
         except RegistryUnavailable as error:
             return dg.SkipReason(str(error))
-        if not launches.requests:
-            return dg.SkipReason(_ALL_CARED_FOR if waiting else "No job is due.")
-        return dg.SensorResult(run_requests=launches.requests[:MAX_LAUNCHES])
+        requests = launches.requests[:MAX_LAUNCHES]
+        did = what_was_done(requests, waiting, silent)
+        context.update_cursor(Cursor(did, told).text)
+        return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason(did)
 
     return due_jobs
+
+
+def _tell(
+    context: dg.SensorEvaluationContext, project: Project, before: Failing, now: Failing
+) -> Failing:
+    """Report which lenses are ill and which are well again; return what is reported by now."""
+    try:
+        return tell_changes(context.instance, project, before, now)
+    except RegistryUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - a report can wait, and the jobs that are due cannot
+        context.log.error(f"How the lenses are cannot be reported: {redact(str(error))}")
+        return before
 
 
 def _each(
@@ -162,19 +180,12 @@ class _Launches:
             with self._project.registry.begin() as db:
                 job = jobs.relaunch(db, job.id, self._project.clock())
         made = [
-            _request(job, number) for number in numbers if not _launched(self._flying, job, number)
+            run_request(job, number)
+            for number in numbers
+            if not _launched(self._flying, job, number)
         ]
         self._coming_up[job.mode] += len(made) if small else 0
         self.requests += made
-
-
-def _request(job: Job, shard: int | None) -> dg.RunRequest:
-    return dg.RunRequest(
-        run_key=run_key(job, shard),
-        job_name=JOB_NAMES[job.mode],
-        run_config=run_config(job, shard),
-        tags=job_tags(job, shard),
-    )
 
 
 def _open_shards(project: Project, job: Job) -> list[int | None]:

@@ -27,6 +27,7 @@ from semilayer_pipelines.ingest.walk import shard_window
 from semilayer_pipelines.mapping.columns import names_of
 from semilayer_pipelines.one_model import REBUILD, not_of_one_model
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.health import health_of
 from semilayer_pipelines.queries.state import WHOLE_WALKS
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs
@@ -50,6 +51,7 @@ TICK_GRACE = timedelta(minutes=2)
 class Check(StrEnum):
     """What is looked at."""
 
+    HEALTHY = "healthy"
     ROWS = "rows_match_source"
     FAILED = "no_failed_rows"
     FRESH = "fresh"
@@ -76,15 +78,19 @@ def check_lens(
     """
     with project.registry.read() as db:
         generation = generations.active(db, lens.id)
+        health = health_of(db, lens)
+    told = {Check.HEALTHY: Verdict(health.well, health.told, health.facts)}
+    found = {check: told[check] for check in checks & told.keys()}
     if generation is None:
         # A lens that nobody has resumed yet is as it should be.
         waiting = lens.status in (LensStatus.PAUSED, LensStatus.INDEXING)
-        return dict.fromkeys(checks, Verdict(waiting, "There is no index yet."))
+        without = Verdict(waiting, "There is no index yet.")
+        return found | dict.fromkeys(checks - found.keys(), without)
     without_source: dict[Check, Callable[[], Verdict]] = {
         Check.FAILED: lambda: _failed(project, lens),
         Check.FRESH: lambda: _fresh(project, lens, generation),
     }
-    found = {check: look() for check, look in without_source.items() if check in checks}
+    found |= {check: look() for check, look in without_source.items() if check in checks}
     left = checks - found.keys()
     if not left:
         return found

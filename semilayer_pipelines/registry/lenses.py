@@ -26,6 +26,7 @@ __all__ = [
     "Needs",
     "by_id",
     "config_hash",
+    "errors",
     "get",
     "list_all",
     "mark_pushed",
@@ -171,6 +172,17 @@ def list_all(db: Connection, env: str | None = None) -> list[Lens]:
     if env is not None:
         query = query.where(tables.environments.c.slug == env)
     return [_lens(row) for row in db.execute(query)]
+
+
+def errors(db: Connection) -> list[tuple[str, str, str]]:
+    """Return environment, name and error of every lens in `error`; no configuration is read."""
+    query = select(tables.environments.c.slug, _lenses.name, func.coalesce(_lenses.error, ""))
+    rows = db.execute(
+        query.select_from(tables.lenses.join(tables.environments)).where(
+            _lenses.status == LensStatus.ERROR
+        )
+    )
+    return [(env, name, error) for env, name, error in rows]
 
 
 def pushed_configs(db: Connection, env: str) -> dict[str, LensConfig]:

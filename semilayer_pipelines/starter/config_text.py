@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from semilayer_pipelines.lens_names import LensName, dagster_words
+from semilayer_pipelines.lens_names import LensName, dagster_word
 from semilayer_pipelines.starter.candidates import Candidate, CandidateField
 
 __all__ = ["SOURCE", "lens_name", "starter", "yaml_text"]
@@ -94,7 +94,7 @@ def lens_name(table: str, taken: set[str]) -> str:
     plain = plain if plain[:1].isalpha() else f"t_{plain.strip('_')}"
     name, count = plain, 2
     # What differs in case, or in - and _ only, is one name to Dagster or to a store.
-    words = {word.lower() for one in taken for word in dagster_words(LensName("", one))}
-    while words & {word.lower() for word in dagster_words(LensName("", name))}:
+    words = {dagster_word(LensName("", one)).lower() for one in taken}
+    while dagster_word(LensName("", name)).lower() in words:
         name, count = f"{plain}_{count}", count + 1
     return name

@@ -15,29 +15,18 @@ from semilayer_pipelines.registry.jobs import Job
 from tests.lab import ENV, Lab
 
 SHARDS = dg.AssetKey([ENV, "items"])
-PUBLISHED = dg.AssetKey([ENV, "items", "published"])
+PUBLISHED = dg.AssetKey([ENV, "items", "items_published"])
 
 
 def materialise(
     lab: Lab, instance: dg.DagsterInstance, partition: str
 ) -> dg.ExecuteInProcessResult:
     """Materialise one partition of the lens, as the UI does."""
-    shards, _ = lens_assets(_entry(lab), lab.project.settings.store)
+    shards, published = lens_assets(_entry(lab), lab.project.settings.store)
+    assert isinstance(shards, dg.AssetsDefinition)
     return dg.materialize(
-        [shards],
+        [shards, published],
         partition_key=partition,
-        resources={RESOURCE: lab.project},
-        instance=instance,
-        raise_on_error=False,
-    )
-
-
-def report_published(lab: Lab, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    """Materialise the asset that stands for the index in use."""
-    assets = lens_assets(_entry(lab), lab.project.settings.store)
-    return dg.materialize(
-        assets,
-        selection=[PUBLISHED],
         resources={RESOURCE: lab.project},
         instance=instance,
         raise_on_error=False,
@@ -48,8 +37,8 @@ def _entry(lab: Lab) -> LensEntry:
     return next(e for e in read_catalogue(lab.project) if e.env == ENV and e.name == "items")
 
 
-def job_named(name: str) -> dg.JobDefinition:
-    return next(job for job in lens_jobs() if job.name == name)
+def job_named(lab: Lab, name: str) -> dg.JobDefinition:
+    return next(job for job in lens_jobs(read_catalogue(lab.project)) if job.name == name)
 
 
 def launch(
@@ -62,7 +51,7 @@ def launch(
 ) -> dg.ExecuteInProcessResult:
     """Run one of the project's jobs, as launched with this run configuration."""
     run_config = {"ops": {f"run_{name}": {"config": {"env": ENV, "lens": "items"} | config}}}
-    return job_named(name).execute_in_process(
+    return job_named(lab, name).execute_in_process(
         run_config=run_config,
         resources={RESOURCE: lab.project},
         instance=instance,

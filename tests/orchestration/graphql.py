@@ -48,7 +48,7 @@ class Graphql:
         found = self.ask(
             """query($filter: RunsFilter!) { runsOrError(filter: $filter) {
                  ... on Runs { results { status tags { key value } } } } }""",
-            filter={"tags": [{"key": "semilayer/job_id", "value": job_id}]},
+            filter={"tags": [{"key": ".dagster/semilayer-job", "value": job_id}]},
         )
         runs: list[dict[str, Any]] = found["runsOrError"]["results"]
         return runs

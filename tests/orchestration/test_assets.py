@@ -11,8 +11,9 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
+from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.orchestration.names import shard_names
-from semilayer_pipelines.registry import generations, shards
+from semilayer_pipelines.registry import generations, lenses, shards
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from tests.gate import Gate
 from tests.lab import ENV, Lab
@@ -26,7 +27,6 @@ from tests.orchestration.given import (
     materialise,
     materialised,
     numbers,
-    report_published,
 )
 from tests.registry.race import threads_at_once
 
@@ -63,10 +63,11 @@ def test_a_materialisation_tells_its_numbers_as_numbers(
     materialise(lab, instance, "s00")
 
     told = numbers(materialised(instance, SHARDS)[0])
-    wanted = {"read": 120, "embedded": 120, "written": 120, "deleted": 0, "failed": 0}
+    wanted = {"read": 120, "Rows embedded": 120, "written": 120, "deleted": 0, "Rows set aside": 0}
     assert wanted.items() <= told.items()
     assert told["dagster/row_count"] == 120
-    assert told["rows_per_second"] > 0
+    assert told["Rows per second"] > 0
+    assert told["Seconds behind"] == 0
     assert told["seconds"] > 0
     assert numbers(materialised(instance, PUBLISHED)[0])["dagster/row_count"] == 120
 
@@ -89,7 +90,7 @@ def test_a_partition_of_a_published_lens_is_repaired_and_no_other(
     assert materialise(lab, instance, "s03").success
     assert lab.audit().clean
     told = numbers(materialised(instance, SHARDS)[-1])
-    assert (told["read"], told["embedded"], told["deleted"]) == (99, 1, 1)
+    assert (told["read"], told["Rows embedded"], told["deleted"]) == (99, 1, 1)
 
 
 def test_two_repairs_at_once_wait_for_each_other(
@@ -125,9 +126,9 @@ def test_a_run_from_the_ui_carries_the_tags_that_the_queue_goes_by(
 
     (run,) = instance.get_runs()
     job = all_jobs(lab)[-1]
-    assert run.tags["semilayer/job_id"] == job.id
-    assert run.tags["semilayer/singleton"] == f"rep:{ENV}:items:1"
-    assert run.tags["semilayer/sweep"] == f"{ENV}:items"
+    assert run.tags[".dagster/semilayer-job"] == job.id
+    assert run.tags[".dagster/semilayer-singleton"] == f"rep:{ENV}:items:1"
+    assert run.tags[".dagster/semilayer-sweep"] == f"{ENV}:items"
 
 
 def test_a_failed_run_shows_our_words_and_no_traceback(
@@ -208,26 +209,43 @@ def test_a_shard_that_another_run_is_at_is_not_shown_as_done(
     assert [m.partition for m in materialised(instance, SHARDS)] == ["s03"]
 
 
-def test_published_tells_which_index_is_in_use(
+def test_a_run_that_changes_the_index_in_use_says_so_on_it(
     make_lab: MakeLab, instance: dg.DagsterInstance
 ) -> None:
+    # given
     lab = _filled(make_lab, instance)
 
-    assert report_published(lab, instance).success
+    # when nothing changed, and then one row
+    assert launch(lab, instance, "smart_sync").success
+    before = materialised(instance, PUBLISHED)
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'other' WHERE id = 5")
+    assert launch(lab, instance, "smart_sync").success
 
-    told = numbers(materialised(instance, PUBLISHED)[0])
-    assert told == {"generation": 1, "dagster/row_count": 400}
+    # then
+    assert before == []
+    [one] = materialised(instance, PUBLISHED)
+    assert numbers(one) == {"generation": 1, "dagster/row_count": 400}
 
 
-def test_published_without_an_index_says_what_to_do(
+def test_a_partition_tells_its_keys_and_rows(
     make_lab: MakeLab, instance: dg.DagsterInstance
 ) -> None:
-    lab = make_lab(10)
+    # given a lens in four shards that a job fills
+    lab = make_lab(400, shards=4)
 
-    result = report_published(lab, instance)
+    # when
+    assert launch(lab, instance, "full_ingest").success
+    by_job = {one.partition: one.metadata for one in materialised(instance, SHARDS)}
+    for name in shard_names(4):
+        assert materialise(lab, instance, name).success
+    by_hand = {one.partition: one.metadata for one in materialised(instance, SHARDS)}
 
-    assert not result.success
-    assert "full_ingest" in failure_of(result)
+    # then
+    keys = ["up to 100", "after 100, up to 200", "after 200, up to 300", "after 300"]
+    for told in (by_job, by_hand):
+        assert [told[name]["keys"].value for name in shard_names(4)] == keys
+        assert {told[n]["dagster/partition_row_count"].value for n in shard_names(4)} == {100}
 
 
 def test_a_lens_that_was_removed_meanwhile_fails_with_words(
@@ -235,7 +253,15 @@ def test_a_lens_that_was_removed_meanwhile_fails_with_words(
 ) -> None:
     lab = make_lab(10)
 
-    result = launch(lab, instance, "full_ingest", lens="itms")
+    definitions = build_definitions(lab.project)
+    with lab.project.registry.begin() as db:
+        lenses.remove(db, lab.lens.id)
+
+    result = definitions.resolve_job_def("full_ingest").execute_in_process(
+        run_config={"ops": {"run_full_ingest": {"config": {"lens": "items", "env": ENV}}}},
+        instance=instance,
+        raise_on_error=False,
+    )
 
     assert not result.success
-    assert "did you mean 'items'" in failure_of(result)
+    assert "There is no lens 'items'" in failure_of(result)

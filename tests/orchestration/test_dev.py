@@ -129,7 +129,7 @@ def test_a_cancelled_run_stops_in_the_middle_of_a_page_and_loses_nothing(begun: 
 def test_two_runs_of_one_kind_do_not_overlap_whoever_launched_them(begun: Begun) -> None:
     # given a run that stands in the middle of a page
     dev, gate = begun.dev, begun.gates["cancelled"]
-    tags = {"semilayer/singleton": f"full:{ENV}:cancelled"}
+    tags = {".dagster/semilayer-singleton": f"full:{ENV}:cancelled"}
     config = {"lens": "cancelled", "env": ENV}
     gate.close()
     first = dev.graphql.launch("full_ingest", config, tags)

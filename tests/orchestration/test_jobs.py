@@ -117,15 +117,6 @@ def test_a_shard_that_another_run_holds_is_left_to_it(
     assert not materialised(instance, SHARDS)
 
 
-def test_a_wrong_name_gets_the_nearest_one(make_lab: MakeLab, instance: dg.DagsterInstance) -> None:
-    lab = make_lab(10)
-
-    result = launch(lab, instance, "smart_sync", lens="itmes")
-
-    assert "did you mean 'items'" in failure_of(result)
-    assert not all_jobs(lab)
-
-
 def test_a_repair_without_a_shard_says_what_to_launch_instead(
     make_lab: MakeLab, instance: dg.DagsterInstance
 ) -> None:

@@ -17,7 +17,7 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from semilayer_pipelines.orchestration.places import place_is_wanted
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
-KIND = "semilayer/singleton"
+KIND = ".dagster/semilayer-singleton"
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_a_silent_job_is_launched_again_and_its_run_closed(
 
     (request,) = requests(lab, instance)
 
-    assert request.tags["semilayer/job_id"] == job.id
+    assert request.tags[".dagster/semilayer-job"] == job.id
     assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
     row = job_row(lab, job.id)
     assert (row.status, row.attempt) == (JobStatus.QUEUED, 2)
@@ -143,7 +143,7 @@ def test_a_job_that_was_taken_anew_since_it_was_found_silent_keeps_its_claims_an
     with lab.project.registry.begin() as db:
         assert jobs.take(db, stale.id, lease="new", run_id=None, now=now)
         changes.claim(db, lab.lens.id, job_id=stale.id, limit=10, now=now)
-    tags = {"semilayer/job_id": stale.id}
+    tags = {".dagster/semilayer-job": stale.id}
     working = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=tags).run_id
     close_silent(instance, lab.project, stale)
 
@@ -268,7 +268,7 @@ def test_a_job_that_died_in_another_ones_run_is_launched_again_and_that_run_clos
 
     (request,) = requests(lab, instance)
 
-    assert request.tags["semilayer/job_id"] == job.id
+    assert request.tags[".dagster/semilayer-job"] == job.id
     assert job_row(lab, job.id).attempt == 2
     assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
 

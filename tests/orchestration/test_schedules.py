@@ -17,10 +17,11 @@ from semilayer_pipelines.control.patch import change_lens
 from semilayer_pipelines.errors import ConfigError, SemilayerError, SourceRefused
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
-from semilayer_pipelines.orchestration.names import LOCATION
+from semilayer_pipelines.orchestration.names import LOCATION, RESOURCE
+from semilayer_pipelines.orchestration.run_requests import run_request
 from semilayer_pipelines.orchestration.schedules import CRON, make_due_jobs, spread
 from semilayer_pipelines.registry import jobs
-from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.jobs import RUNS_AHEAD, Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
@@ -60,11 +61,11 @@ def test_every_interval_of_each_kind_has_one_schedule_from_the_start(lab: Lab) -
 def test_a_tick_makes_one_job_for_a_lens_however_often_it_comes(lab: Lab) -> None:
     lab.full()
 
-    told = [make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") for _ in range(2)]
+    told = [make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told for _ in range(2)]
 
     assert told == [
         "Queued: test/items.",
-        "Nothing queued. Passed over: test/items (the last one still waits).",
+        "Nothing queued. Skipped: test/items (the last one still waits).",
     ]
     assert queued(lab) == [Mode.SMART_SYNC]
 
@@ -72,20 +73,20 @@ def test_a_tick_makes_one_job_for_a_lens_however_often_it_comes(lab: Lab) -> Non
 def test_another_interval_leaves_the_lens_alone(lab: Lab) -> None:
     lab.full()
 
-    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "1h") == "Nothing queued."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "1h").told == "Nothing queued."
 
 
 def test_a_lens_that_cannot_sync_is_passed_over_with_the_reason(lab: Lab) -> None:
-    assert "test/items (paused)" in make_due_jobs(lab.project, Mode.INCREMENTAL, "5m")
+    assert "test/items (paused)" in make_due_jobs(lab.project, Mode.INCREMENTAL, "5m").told
 
     lifecycle.resume(lab.project, ENV, "items")
-    assert "test/items (no index yet)" in make_due_jobs(lab.project, Mode.INCREMENTAL, "5m")
+    assert "test/items (no index yet)" in make_due_jobs(lab.project, Mode.INCREMENTAL, "5m").told
 
     lab.full()
     running = lab.request(Mode.INCREMENTAL)
     with lab.project.registry.begin() as db:
         jobs.take(db, running.id, lease="held", run_id=None, now=lab.project.clock())
-    told = make_due_jobs(lab.project, Mode.INCREMENTAL, "5m")
+    told = make_due_jobs(lab.project, Mode.INCREMENTAL, "5m").told
     assert "test/items (the last one is still running)" in told
 
 
@@ -109,24 +110,24 @@ def test_what_failed_and_may_pass_is_no_reason_to_pass_a_lens_over(lab: Lab) -> 
 
     # then its own ticks say when it is tried again, and other kinds go on
     assert "test/items (the last one failed and is tried again in 60 s: The grant" in (
-        make_due_jobs(lab.project, Mode.SMART_SYNC, "24h")
+        make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told
     )
-    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m") == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m").told == "Queued: test/items."
 
     # and without a job that waits, the next tick makes one
     with lab.project.registry.begin() as db:
         [waiting] = [job for job in jobs.queued(db, lab.lens.id) if job.mode is Mode.SMART_SYNC]
         jobs.cancel(db, waiting.id, lab.project.clock())
-    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told == "Queued: test/items."
 
 
 def test_a_lens_that_needs_a_person_is_passed_over_with_the_reason(lab: Lab) -> None:
     lab.full()
     failed(lab, Mode.SMART_SYNC, ConfigError("${SHOP} is not set."))
 
-    told = make_due_jobs(lab.project, Mode.INCREMENTAL, "5m")
+    told = make_due_jobs(lab.project, Mode.INCREMENTAL, "5m").told
 
-    assert told == "Nothing queued. Passed over: test/items (needs you: ${SHOP} is not set.)."
+    assert told == "Nothing queued. Skipped: test/items (needs you: ${SHOP} is not set.)."
 
 
 def test_a_cadence_of_a_new_table_waits_for_the_rebuild_that_the_table_needs(lab: Lab) -> None:
@@ -138,8 +139,8 @@ def test_a_cadence_of_a_new_table_waits_for_the_rebuild_that_the_table_needs(lab
     lab.push(table="goods", primaryKey="id", fields=fields, smartSyncInterval="1h")
 
     # then nothing is walked by a configuration that the index does not have
-    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m") == "Queued: test/items."
-    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "1h") == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m").told == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "1h").told == "Queued: test/items."
 
 
 def test_the_spread_is_the_same_at_every_tick_and_within_half_the_interval(lab: Lab) -> None:
@@ -163,14 +164,14 @@ def test_a_lens_is_passed_over_while_nothing_was_written_to_its_source(lab: Lab)
     lab.run(lab.request(Mode.SMART_SYNC))
 
     # when, then
-    told = make_due_jobs(lab.project, Mode.SMART_SYNC, "24h")
+    told = make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told
     assert "test/items (nothing was written to its source since the last one)" in told
-    assert "nothing was written" in make_due_jobs(lab.project, Mode.INCREMENTAL, "5m")
+    assert "nothing was written" in make_due_jobs(lab.project, Mode.INCREMENTAL, "5m").told
 
     # and a write, or one that may be as late as the clocks are apart, makes it due
     written(-10)
-    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m") == "Queued: test/items."
-    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m").told == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told == "Queued: test/items."
 
 
 def test_a_quiet_source_is_walked_where_something_is_left_to_be_done(lab: Lab) -> None:
@@ -181,7 +182,7 @@ def test_a_quiet_source_is_walked_where_something_is_left_to_be_done(lab: Lab) -
         os.utime(file, (0, 0))
     lab.full()
 
-    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told == "Queued: test/items."
 
 
 def test_an_incremental_walk_does_not_stand_for_a_smart_sync(lab: Lab) -> None:
@@ -191,7 +192,7 @@ def test_an_incremental_walk_does_not_stand_for_a_smart_sync(lab: Lab) -> None:
         db.execute("DELETE FROM items WHERE id = 5")
     lab.run(lab.request(Mode.INCREMENTAL))
 
-    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told == "Queued: test/items."
 
 
 def as_the_ui_sees_it(lab: Lab, name: str) -> RemoteSchedule:
@@ -211,8 +212,8 @@ def test_an_interval_that_is_changed_elsewhere_takes_effect_without_a_reload(lab
 
     # then the new one ticks and the old one leaves the lens alone
     assert "smart_sync_1h" in names
-    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h") == "Nothing queued."
-    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "1h") == "Queued: test/items."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told == "Nothing queued."
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "1h").told == "Queued: test/items."
 
 
 @pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`")
@@ -247,3 +248,37 @@ def test_two_hundred_lenses_do_not_start_together(lab: Lab) -> None:
 
     assert max(b - a for a, b in pairwise(waits)) < 12 * 3_600 / 20
     assert sum(wait < 600 for wait in waits) < 20
+
+
+def ticked(lab: Lab, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    """Evaluate the schedule of the lens's interval once; return the runs that it requests."""
+    [schedule] = [
+        one
+        for one in build_definitions(lab.project).get_repository_def().schedule_defs
+        if one.name == "incremental_ingest_5m"
+    ]
+    context = dg.build_schedule_context(instance=instance, resources={RESOURCE: lab.project})
+    return list(schedule.evaluate_tick(context).run_requests or [])
+
+
+def test_a_tick_requests_the_runs_of_the_first_lenses_and_leaves_the_others_to_the_sensor(
+    lab: Lab, tmp_path: Path
+) -> None:
+    # given five lenses that are due
+    lab.push("a", "b", "c", "d", syncInterval="5m")
+    for name in ("items", "a", "b", "c", "d"):
+        Lab(lab.project, lab.folder, name=name).full()
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        # when
+        requested = ticked(lab, instance)
+
+        # then two are requested as the sensor would, and all are queued
+        assert len(requested) == RUNS_AHEAD == 2
+        assert queued(lab) == [Mode.INCREMENTAL] * 5
+        with lab.project.registry.read() as db:
+            at_once = [job for job in jobs.recent(db, env=ENV) if job.due_at <= job.created_at]
+        assert {request.run_key for request in requested} == {
+            run_request(job).run_key for job in at_once if job.mode is Mode.INCREMENTAL
+        } - {None}
+        assert ticked(lab, instance) == []

@@ -45,7 +45,7 @@ def test_jobs_that_wait_in_the_queue_do_not_hide_those_behind_them(
     # when, then the next tick launches the others
     second = requests(lab, instance)
     assert len(second) == 10
-    assert {r.tags["semilayer/job_id"] for r in (*first, *second)} == asked
+    assert {r.tags[".dagster/semilayer-job"] for r in (*first, *second)} == asked
 
 
 def test_small_jobs_are_left_to_the_runs_that_come_up(
@@ -113,6 +113,6 @@ def test_the_shards_of_a_rebuild_are_counted_together_and_changes_are_not_counte
     lifecycle.request_rebuild(lab.project, ENV, "items")
     lab.request(Mode.RECORDS)
 
-    walks = [r.tags.get("semilayer/walk") for r in requests(lab, instance)]
+    walks = [r.tags.get(".dagster/semilayer-walk") for r in requests(lab, instance)]
 
     assert walks == [None, *[f"full:{ENV}:items"] * 4]

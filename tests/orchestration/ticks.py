@@ -20,9 +20,11 @@ from tests.orchestration.given import job_row
 __all__ = ["ask_all", "lens_names", "more_lenses", "requests", "run_of", "tick", "waited"]
 
 
-def tick(lab: Lab, instance: dg.DagsterInstance) -> SensorExecutionData:
-    """Evaluate the sensor once, as the daemon does."""
-    context = dg.build_sensor_context(instance=instance, resources={RESOURCE: lab.project})
+def tick(lab: Lab, instance: dg.DagsterInstance, cursor: str | None = None) -> SensorExecutionData:
+    """Evaluate the sensor once, as the daemon does; `cursor` is what the last tick left."""
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources={RESOURCE: lab.project}
+    )
     return due_jobs_sensor(lens_jobs()).evaluate_tick(context)
 
 

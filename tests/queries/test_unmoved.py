@@ -42,7 +42,7 @@ class Table:
     clock: Clock
 
     def tick(self) -> str:
-        return make_due_jobs(self.lab.project, Mode.INCREMENTAL, "1m")
+        return make_due_jobs(self.lab.project, Mode.INCREMENTAL, "1m").told
 
     def minute(self) -> int:
         """Let a minute pass, and do what the tick asks for; return how many rows were read."""
@@ -134,11 +134,11 @@ def test_an_outage_does_not_break_a_tick_and_has_the_jobs_made(
     away: tuple[Lab, Proxy, Clock],
 ) -> None:
     lab, proxy, _ = away
-    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "1m").startswith("Nothing queued.")
+    assert make_due_jobs(lab.project, Mode.INCREMENTAL, "1m").told.startswith("Nothing queued.")
 
     proxy.cut()
 
-    told = make_due_jobs(lab.project, Mode.INCREMENTAL, "1m")
+    told = make_due_jobs(lab.project, Mode.INCREMENTAL, "1m").told
     assert told == "Queued: test/items, test/others."
 
 
@@ -158,7 +158,7 @@ def test_a_source_that_does_not_answer_is_given_up_once_a_tick(
         holder.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
         started = time.monotonic()
 
-        told = make_due_jobs(lab.project, Mode.INCREMENTAL, "1m")
+        told = make_due_jobs(lab.project, Mode.INCREMENTAL, "1m").told
 
         assert time.monotonic() - started < 5
     assert told == "Queued: test/items, test/others."
@@ -171,7 +171,7 @@ def test_nobody_listening_costs_the_tick_next_to_nothing(away: tuple[Lab, Proxy,
         gone = make_url(lab.project.environ["SHOP"]).set(port=free.getsockname()[1])
     environ = {"SHOP": gone.render_as_string(hide_password=False)}
 
-    told = make_due_jobs(replace(lab.project, environ=environ), Mode.INCREMENTAL, "1m")
+    told = make_due_jobs(replace(lab.project, environ=environ), Mode.INCREMENTAL, "1m").told
 
     assert told == "Queued: test/items, test/others."
 

@@ -74,10 +74,10 @@ def test_the_queue_keeps_places_free_for_what_a_long_run_must_not_hold_up(
     ]
     unique = {"applyLimitPerUniqueValue": True}
     assert limits == [
-        ("semilayer/singleton", unique, 1),
-        ("semilayer/sweep", unique, 1),
-        ("semilayer/walk", None, 8),
-        ("semilayer/walk", unique, 4),
+        (".dagster/semilayer-singleton", unique, 1),
+        (".dagster/semilayer-sweep", unique, 1),
+        (".dagster/semilayer-walk", None, 8),
+        (".dagster/semilayer-walk", unique, 4),
         ("semilayer/mode", "full", 6),
         ("dagster/backfill", unique, 4),
     ]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from semilayer_pipelines.orchestration.names import BY_JOB_ID
 from semilayer_pipelines.project import utc_now
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.lenses import LensStatus
@@ -76,8 +77,8 @@ class Dagster:
         return [
             params
             for params in self.asked
-            for op in params["runConfigData"]["ops"].values()
-            if op["config"]["lens"] == lens
+            for tag in params["executionMetadata"]["tags"]
+            if tag["key"] == "semilayer/lens" and tag["value"].endswith(f":{lens}")
         ]
 
 
@@ -119,14 +120,14 @@ def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
     # then the first is launched as the sensor would have, and the busy one later
     assert 1.9 < waited < 4
     (asked,) = dagster.asked
-    config = {"lens": "items", "env": "test", "job_id": job.id}
+    config = {"lens": BY_JOB_ID, "job_id": job.id}
     assert asked["runConfigData"] == {"ops": {"run_records_ingest": {"config": config}}}
     assert asked["selector"] == {
         "repositoryLocationName": "shop.defs",
         "repositoryName": "of_a_shop",
         "jobName": "records_ingest",
     }
-    assert {"key": "semilayer/job_id", "value": job.id} in asked["executionMetadata"]["tags"]
+    assert {"key": ".dagster/semilayer-job", "value": job.id} in asked["executionMetadata"]["tags"]
     time.sleep(2.0)
     assert len(dagster.asked_for("busy")) == 1
 
