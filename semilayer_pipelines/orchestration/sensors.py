@@ -35,6 +35,7 @@ from semilayer_pipelines.orchestration.recovery import (
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import generations, jobs, lenses, shards
+from semilayer_pipelines.registry.heartbeats import DAEMON, Heart
 from semilayer_pipelines.registry.jobs import PRIORITY, RUNS_AHEAD, Job, Mode
 from semilayer_pipelines.registry.shards import ShardStatus
 
@@ -62,6 +63,7 @@ def due_jobs_sensor(
     targets: list[dg.JobDefinition], *, identity: str | None = None
 ) -> dg.SensorDefinition:
     """Return the sensor; `targets` are the jobs that it may launch, `identity` the registry's."""
+    heart = Heart(DAEMON)
 
     @dg.sensor(
         name=SENSOR,
@@ -78,6 +80,7 @@ def due_jobs_sensor(
         instance = context.instance
         now = semilayer.clock()
         try:
+            heart.beat(semilayer.registry, now)
             with semilayer.registry.read() as db:
                 if not jobs.anything_to_do(db, now, now - SILENCE):
                     return dg.SkipReason("No job is due.")
