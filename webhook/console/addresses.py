@@ -9,7 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from webhook.console.pages import actions, lenses, signing_in
+from webhook.console.pages import (
+    actions,
+    failed,
+    job_list,
+    lens,
+    lenses,
+    rows,
+    searching,
+    signing_in,
+)
 from webhook.console.static import file_response
 from webhook.console.web import Console, PageFunction, answered
 from webhook.service.problems import Code, Problem
@@ -37,8 +46,17 @@ ADDRESSES = (
     Address("POST", "/console/-/sign-in", signing_in.enter, open_to_all=True),
     Address("POST", "/console/-/sign-out", signing_in.leave),
     Address("GET", "/console/{env}/lenses", lenses.all_lenses),
+    Address("GET", _LENS, lens.one_lens),
+    Address("GET", _LENS + "/row", rows.row_page),
+    Address("GET", _LENS + "/row/live", rows.live_row),
+    Address("GET", _LENS + "/search", searching.search),
+    Address("GET", _LENS + "/failed", failed.failed),
     Address("GET", _LENS + "/do/{action}", actions.ask),
     Address("POST", _LENS + "/do/{action}", actions.act),
+    Address("GET", "/console/{env}/jobs", job_list.all_jobs),
+    Address("GET", "/console/{env}/jobs/{id}", job_list.one_job),
+    # The last, because it is every other address.
+    Address("GET", "/console/{rest:path}", signing_in.nothing_here),
 )
 
 

@@ -61,7 +61,9 @@ class Viewer:
         """Send a form that is on a page, with these fields besides its hidden ones."""
         text = self.get(page).text
         found = re.search(
-            rf'<form[^>]*action="{re.escape(html.escape(action))}"[^>]*>(.*?)</form>', text, re.S
+            rf'<form[^>]*action="{re.escape(html.escape(action))}"[^>]*>(.*?)</form>',
+            text,
+            re.DOTALL,
         )
         assert found, f"{page} has no form to {action}"
         hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', found[1])

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 from semilayer_pipelines.errors import Refused
 from webhook.console.sign_in import PATH, sign_in, sign_out
 from webhook.console.web import At, Go, Page
+from webhook.service.problems import Code, Problem
 
-__all__ = ["enter", "enter_page", "first", "leave"]
+__all__ = ["enter", "enter_page", "first", "leave", "nothing_here"]
 
 
 async def first(at: At) -> Go:
@@ -40,6 +41,11 @@ async def leave(at: At) -> Go:
     assert visit is not None
     await at.read(lambda: sign_out(project, visit))
     return Go(f"{PATH}/-/sign-in", "You are signed out.", leave=True)
+
+
+async def nothing_here(at: At) -> Page:
+    """Say that an address is none."""
+    raise Problem(Code.NOT_FOUND, "There is no such page.")
 
 
 def _page(at: At, message: str, cure: str, status: int) -> Page:
