@@ -11,12 +11,15 @@ from starlette.routing import Route
 
 from webhook.console.pages import (
     actions,
+    environments,
     failed,
     job_list,
+    keys,
     lens,
     lenses,
     rows,
     searching,
+    settings,
     signing_in,
 )
 from webhook.console.static import file_response
@@ -51,10 +54,23 @@ ADDRESSES = (
     Address("GET", _LENS + "/row/live", rows.live_row),
     Address("GET", _LENS + "/search", searching.search),
     Address("GET", _LENS + "/failed", failed.failed),
+    Address("GET", _LENS + "/settings", settings.settings),
+    Address("POST", _LENS + "/settings", settings.save),
     Address("GET", _LENS + "/do/{action}", actions.ask),
     Address("POST", _LENS + "/do/{action}", actions.act),
     Address("GET", "/console/{env}/jobs", job_list.all_jobs),
     Address("GET", "/console/{env}/jobs/{id}", job_list.one_job),
+    Address("GET", "/console/{env}/keys", keys.all_keys),
+    Address("POST", "/console/{env}/keys", keys.create),
+    Address("GET", "/console/{env}/keys/{id}/revoke", keys.ask_revoke),
+    Address("POST", "/console/{env}/keys/{id}/revoke", keys.revoke),
+    Address("GET", "/console/-/environments", environments.all_environments),
+    Address("POST", "/console/-/environments", environments.create),
+    Address("GET", "/console/-/environments/compare", environments.compare),
+    Address("GET", "/console/-/environments/promote", environments.ask_promote),
+    Address("POST", "/console/-/environments/promote", environments.promote),
+    Address("GET", "/console/{env}/environments/delete", environments.ask_delete),
+    Address("POST", "/console/{env}/environments/delete", environments.delete),
     # The last, because it is every other address.
     Address("GET", "/console/{rest:path}", signing_in.nothing_here),
 )

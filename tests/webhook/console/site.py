@@ -20,7 +20,6 @@ from tests.lab import ENV
 from webhook.app import build_app
 
 LOCAL = "http://127.0.0.1:8000"
-PATHS = ["/console", f"/console/{ENV}/lenses"]
 
 
 @dataclass
