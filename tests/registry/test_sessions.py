@@ -15,8 +15,10 @@ from tests.registry.given import NOW, at
 def new_key(registry: Registry, env: str) -> ApiKey:
     with registry.begin() as db:
         environments.ensure(db, env, NOW)
-        told = {"choose": secrets.choice, "now": NOW}
-        return api_keys.create(db, env, KeyKind.SERVICE, "of a test", **told)[0]
+        key, _ = api_keys.create(
+            db, env, KeyKind.SERVICE, "of a test", choose=secrets.choice, now=NOW
+        )
+        return key
 
 
 def envs(registry: Registry, digest: str, seconds: float = 0) -> list[str]:

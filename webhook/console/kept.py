@@ -32,7 +32,8 @@ class _Entry:
 class Kept:
     """Values for some seconds each; whoever asks while one is read waits for it. One event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
 
     async def get(
@@ -44,10 +45,10 @@ class Kept:
         while len(self._entries) > _ENTRIES:
             self._entries.popitem(last=False)
         async with entry.reading:
-            begun = time.monotonic()
+            begun = self._clock()
             if begun >= entry.until:
                 entry.value = await read()
-                now = time.monotonic()
+                now = self._clock()
                 entry.until = now + max(seconds, SHARE * (now - begun))
         return cast(T, entry.value)
 

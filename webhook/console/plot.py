@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 240, 40
 """Units of a plot's box; it is as wide on a page as there is room."""
 
 _HEAD = 2  # room for the line's own width
+_STUB = 4.0
+_WIDEST = 8.0  # of one bar, so that few of them are bars and no wall
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def bars(values: Sequence[float]) -> Plot:
     highest = max(values, default=0.0)
     if highest <= 0:
         return Plot("", 0.0, None)
-    step = WIDTH / len(values)
+    step = min(WIDTH / len(values), _WIDEST)
     drawn = [
         f"M{at * step + step * 0.1:.1f} {HEIGHT}"
         f"v{-max(1.0, value / highest * (HEIGHT - _HEAD)):.1f}"
@@ -56,5 +58,7 @@ def line(values: Sequence[float | None]) -> Plot:
             continue
         height = HEIGHT - value / highest * (HEIGHT - _HEAD)
         drawn += f"{'L' if begun else 'M'}{at * step:.1f} {height:.1f}"
+        if not begun:
+            drawn += f"h{-_STUB:.1f}"  # a value that stands alone is seen, too
         begun = True
     return Plot(drawn, highest, known[-1])

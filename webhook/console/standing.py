@@ -70,7 +70,7 @@ def standing_of(
         tone=tone,
         cause=line_.error or "",
         cure=line_.cure or "",
-        notes=_notes(line_),
+        notes=_notes(line_, lens),
         buttons=_buttons(line_, lens),
         next_at=_next_at(lens, queued, now),
         rates=bars(history.rates if history else ()),
@@ -98,8 +98,10 @@ def _word(told: LensLine, lens: Lens) -> tuple[str, str]:
             return "Ready", "good"
 
 
-def _notes(told: LensLine) -> tuple[str, ...]:
+def _notes(told: LensLine, lens: Lens) -> tuple[str, ...]:
     notes = []
+    if told.generation is None and lens.status is LensStatus.PAUSED:
+        notes.append("It is registered, and nothing of it is indexed yet: `semilayer resume`")
     if told.outlook:
         notes.append(f"{told.outlook[:1].upper()}{told.outlook[1:]}.")
     if told.next and told.next != told.outlook and told.needs is not Needs.NOTHING:

@@ -40,8 +40,8 @@ class Viewer:
         with self.project.registry.begin() as db:
             now = self.project.clock()
             environments.ensure(db, env, now)
-            told = {"choose": secrets.choice, "now": now}
-            return api_keys.create(db, env, kind, "of a test", **told)[1]
+            _, text = api_keys.create(db, env, kind, "of a test", choose=secrets.choice, now=now)
+            return text
 
     def sign_in(self, key: str | None = None, **options: Any) -> httpx.Response:
         form = {"key": self.new_key() if key is None else key}

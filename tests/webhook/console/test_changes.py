@@ -120,7 +120,7 @@ def test_cadence_and_guard_are_drift_that_a_push_warns_of(viewer: Viewer, lab: L
 def test_a_step_is_added_filled_in_and_removed(viewer: Viewer, lab: Lab) -> None:
     asked = change(viewer, {"name.new": "truncate"}, do="add:name")
     assert "1. truncate length" in asked
-    assert lab.lens.config.fields["name"].transform == ()
+    assert not lab.lens.config.fields["name"].transform
 
     told = change(viewer, {"name.step.0": "truncate", "name.step.0.length": "5"})
     assert "press Sync" in told

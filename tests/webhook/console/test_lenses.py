@@ -18,6 +18,10 @@ LENSES = f"/console/{ENV}/lenses"
 ITEMS = f"{LENSES}/items"
 
 
+def status_of(lab: Lab) -> LensStatus:
+    return lab.lens.status
+
+
 def last_job(lab: Lab) -> Job:
     with lab.project.registry.read() as db:
         return jobs.recent(db, lens_id=lab.lens.id, limit=1)[0]
@@ -25,8 +29,8 @@ def last_job(lab: Lab) -> Job:
 
 def failing(lab: Lab, error: str, cure: str) -> None:
     with lab.project.registry.begin() as db:
-        told = {"error": error, "cure": cure, "needs_you": True, "now": lab.project.clock()}
-        lenses.set_failing(db, lab.lens.id, **told)
+        now = lab.project.clock()
+        lenses.set_failing(db, lab.lens.id, error=error, cure=cure, needs_you=True, now=now)
 
 
 def test_a_lens_that_is_well_tells_its_rows_and_how_far_it_is_behind(viewer: Viewer) -> None:
@@ -74,11 +78,11 @@ def test_a_lens_is_paused_and_resumed(viewer: Viewer, lab: Lab) -> None:
     told = viewer.after(viewer.send(LENSES, f"{ITEMS}/do/pause"))
     assert "items is paused" in told
     assert "items Paused" in told
-    assert lab.lens.status is LensStatus.PAUSED
+    assert status_of(lab) is LensStatus.PAUSED
 
     told = viewer.after(viewer.send(LENSES, f"{ITEMS}/do/resume"))
     assert "items Ready" in told
-    assert lab.lens.status is LensStatus.READY
+    assert status_of(lab) is LensStatus.READY
 
 
 def test_a_sync_is_asked_for_and_is_shown_as_a_job_of_the_console(viewer: Viewer, lab: Lab) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.control.patch import change_lens
+from semilayer_pipelines.counts import span
 from semilayer_pipelines.errors import Overtaken, SemilayerError
 from semilayer_pipelines.registry.lenses import Lens, Needs
 from webhook.console.lens_form import KINDS, LensForm, filled, from_lens
@@ -81,6 +82,6 @@ def _page(lens: Lens, form: LensForm, problem: Problem | None) -> Page:
         "problem": problem,
         "kinds": kinds,
         "known": KINDS,
-        "intervals": list(SYNC_INTERVALS),
+        "intervals": {name: span(length) for name, length in SYNC_INTERVALS.items()},
     }
     return Page("settings.html", data, problem.status if problem else 200)

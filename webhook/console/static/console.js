@@ -51,7 +51,7 @@ function poll(seconds) {
 async function load(place) {
   try {
     const fresh = await fetched(place.dataset.load);
-    place.replaceChildren(...document.importNode(fresh.getElementById("main"), true).childNodes);
+    place.replaceChildren(...document.importNode(fresh.getElementById("content"), true).childNodes);
   } catch {
     place.textContent = "No answer from the service. Load the page again.";
   }
