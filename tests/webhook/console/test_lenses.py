@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 
 import pytest
 
+from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.http.contract import Mode
-from semilayer_pipelines.registry import failed_rows, jobs, lenses
+from semilayer_pipelines.registry import failed_rows, jobs, lenses, sources
 from semilayer_pipelines.registry.heartbeats import DAEMON, Heart
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 from tests.webhook.console.site import Viewer, words
+from webhook.console.pages import rows
 
 LENSES = f"/console/{ENV}/lenses"
 ITEMS = f"{LENSES}/items"
@@ -262,3 +265,19 @@ def test_a_change_of_an_unknown_kind_is_told_on_the_page_of_the_search(viewer: V
     assert "there is no operator" in viewer.page(
         f"{ITEMS}/search?q=item&field0=price&is0=$like&value0=1"
     )
+
+
+def test_a_source_that_never_answers_is_waited_for_no_longer_than_told(
+    viewer: Viewer, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a server that takes connections and says nothing
+    monkeypatch.setattr(rows, "MODEL_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/shop"
+        source = SourceConfig.model_validate({"bridge": "sql", "connection": away})
+        with lab.project.registry.begin() as db:
+            sources.put(db, lab.lens.env_id, "main", source)
+
+        # when, then
+        assert "There was no answer within" in viewer.page(f"{ITEMS}/row/live?id=1")
+        assert "items Ready" in viewer.page(LENSES)
