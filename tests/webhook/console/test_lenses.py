@@ -281,3 +281,22 @@ def test_a_source_that_never_answers_is_waited_for_no_longer_than_told(
         # when, then
         assert "There was no answer within" in viewer.page(f"{ITEMS}/row/live?id=1")
         assert "items Ready" in viewer.page(LENSES)
+
+
+def test_many_lenses_are_shown_page_by_page_with_those_in_trouble_first(
+    viewer: Viewer, lab: Lab
+) -> None:
+    lens, now = lab.lens, lab.project.clock()
+    with lab.project.registry.begin() as db:
+        for number in range(60):
+            name = f"more{number:02}"
+            lenses.register(
+                db, lens.env_id, name, lens.config, needs=lens.needs, origin="cli", now=now
+            )
+    failing(lab, "It failed.", "")
+
+    first, second = viewer.page(LENSES), viewer.page(f"{LENSES}?page=2")
+
+    assert first.index("items Needs you") < first.index("more00 Not started")
+    assert ("more48" in first, "more49" in first, "Page 1 of 2" in first) == (True, False, True)
+    assert ("more49" in second, "more59" in second, "items" in second) == (True, True, False)

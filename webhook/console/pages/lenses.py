@@ -19,6 +19,12 @@ PERIOD = timedelta(minutes=15)
 PERIODS = 96
 """A day in quarters of an hour."""
 
+LENSES_A_PAGE = 50
+"""Lenses on one page of the console, those in trouble first."""
+
+OVERVIEW_SECONDS = 60.0
+"""How long a page of the console waits for the rows and vectors of all lenses to be counted."""
+
 HISTORY_SECONDS = 60.0
 """How long the console shows the plots of a day before it reads them again, at least."""
 
@@ -36,8 +42,11 @@ async def all_lenses(at: At) -> Page:
     """Show every lens of the environment."""
     found = await overview(at)
     order = {"bad": 0, "busy": 1, "rest": 2, "good": 2}
-    shown = sorted(found.lenses.values(), key=lambda one: (order[one.tone], one.line.name))
-    return Page("lenses.html", {"found": found, "lenses": shown})
+    ranked = sorted(found.lenses.values(), key=lambda one: (order[one.tone], one.line.name))
+    last = max(1, -(-len(ranked) // LENSES_A_PAGE))
+    number = min(max(1, int(asked) if (asked := at.asked("page")).isdecimal() else 1), last)
+    shown = ranked[(number - 1) * LENSES_A_PAGE : number * LENSES_A_PAGE]
+    return Page("lenses.html", {"found": found, "lenses": shown, "number": number, "last": last})
 
 
 async def overview(at: At) -> Overview:
@@ -48,11 +57,15 @@ async def overview(at: At) -> Overview:
         lambda: at.read(lambda: _history(project, env)),
         seconds=HISTORY_SECONDS,
     )
-    return await kept.get(("overview", env), lambda: at.slow(lambda: _overview(project, env, past)))
+    return await kept.get(
+        ("overview", env),
+        lambda: at.slow(lambda: _overview(project, env, past), seconds=OVERVIEW_SECONDS),
+    )
 
 
 def _history(project: Project, env: str) -> Mapping[int, LensHistory]:
-    now = project.clock().replace(microsecond=0)
+    # The second that is not over yet belongs to the day.
+    now = project.clock().replace(microsecond=0) + timedelta(seconds=1)
     with project.registry.read() as db:
         return history(db, env, now - PERIOD * PERIODS, PERIOD, PERIODS, now)
 
