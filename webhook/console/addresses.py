@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from webhook.console.files import file_response
 from webhook.console.pages import (
     actions,
     environments,
@@ -22,7 +23,6 @@ from webhook.console.pages import (
     settings,
     signing_in,
 )
-from webhook.console.static import file_response
 from webhook.console.web import Console, PageFunction, answered
 from webhook.service.problems import Code, Problem
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from semilayer_pipelines.counts import span
 from webhook.console.cures import parts
-from webhook.console.static import address
+from webhook.console.files import address
 
 if TYPE_CHECKING:
     from jinja2 import Environment
