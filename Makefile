@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev test test-slow test-next test-machine test-weaviate \
-	test-weaviate-kills coverage lint types format bench bench-full docs release-check clean
+	test-weaviate-kills coverage lint types format bench bench-full docs pictures release-check \
+	clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -79,6 +80,10 @@ docs: $(READY) ## Regenerate what is generated: the JSON Schema, three reference
 	@$(BIN)/python -m semilayer_pipelines.cli.reference > docs/cli.md
 	@$(BIN)/python docs/limits.py > docs/limits.new && mv docs/limits.new docs/limits.md
 	@cp dagster.yaml workspace.yaml semilayer_pipelines/project_files/
+
+pictures: $(READY) ## Take the pictures of the console that the documentation shows (needs Chromium)
+	@$(BIN)/python -m tests.console.screenshots build/pictures
+	@cp build/pictures/console-*.png docs/images/
 
 release-check: $(READY) ## Build sdist and wheel, and use the wheel in a fresh environment
 	@.ci/release-check

@@ -22,6 +22,9 @@ from semilayer_pipelines.http.bodies import Bodies, BodyLimits
 from semilayer_pipelines.http.contract import MAX_BODY_BYTES
 from semilayer_pipelines.http.problems import Endpoint, guarded, routing_response
 from semilayer_pipelines.project import Project
+from webhook.console.addresses import console_routes
+from webhook.console.reach import Reach, reach_of
+from webhook.console.web import Console
 from webhook.openapi import PATH, openapi
 from webhook.operations import KEYED, OPEN, Keyed, Open
 from webhook.service.keys import Keys
@@ -38,7 +41,8 @@ _BODY_LIMITS = BodyLimits(one=MAX_BODY_BYTES, all=8 * MAX_BODY_BYTES)
 def build_app(project: Project, *, stopping: threading.Event | None = None) -> Starlette:
     """Return the application of a project; it touches the registry with the first call.
 
-    The server sets `stopping` when it is told to end; calls that wait get their response then.
+    Raises `ConfigError` for a setting of the console that is wrong. The server sets `stopping` when
+    it is told to end; calls that wait get their response then.
     """
     nudge = Nudge(project)
     service = Service(
@@ -49,15 +53,18 @@ def build_app(project: Project, *, stopping: threading.Event | None = None) -> S
         Bodies(_BODY_LIMITS),
         stopping or threading.Event(),
     )
+    console = Console(service, reach_of(project.environ))
     routes = [
         *(_route(service, one.method, one.path, _keyed(service, one)) for one in KEYED),
         *(_route(service, one.method, one.path, _open(service, one)) for one in OPEN),
         _route(service, "GET", PATH, _document),
     ]
+    if console.reach is not Reach.OFF:
+        routes += console_routes(console, partial(_route, service))
     app = Starlette(
         routes=_methods_together(routes),
         exception_handlers={HTTPException: partial(_routing_refused, service)},
-        lifespan=partial(_lifespan, service),
+        lifespan=partial(_lifespan, service, console),
     )
     # A redirect would lose the body of a caller who wrote one slash too many; a 404 tells him.
     app.router.redirect_slashes = False
@@ -65,7 +72,7 @@ def build_app(project: Project, *, stopping: threading.Event | None = None) -> S
 
 
 @asynccontextmanager
-async def _lifespan(service: Service, app: Starlette) -> AsyncIterator[None]:
+async def _lifespan(service: Service, console: Console, app: Starlette) -> AsyncIterator[None]:
     service.writer.start()
     # What was imported is there for good; a collector that goes through all of it after every
     # few thousand changes would take longer than they do.
@@ -78,6 +85,7 @@ async def _lifespan(service: Service, app: Starlette) -> AsyncIterator[None]:
         await service.nudge.stop()
         service.readers.shutdown(wait=False)
         service.searchers.shutdown(wait=False, cancel_futures=True)
+        console.slow.shutdown(wait=False, cancel_futures=True)
 
 
 async def _document(request: Request) -> Response:

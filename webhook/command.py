@@ -37,6 +37,7 @@ def webhook(here: Here, host: str, port: int, workers: int, as_json: bool) -> No
     semilayer keys create --type ingest --name my-worker
     """
     # Here, so that no other command waits for the server's imports.
+    from webhook.console.reach import Reach, reach_of
     from webhook.serve import serve
 
     project = here.project
@@ -53,6 +54,8 @@ def webhook(here: Here, host: str, port: int, workers: int, as_json: bool) -> No
     if as_json:
         say_json({"url": url, "workers": workers})
     tell(f"Taking changes at {url}/v1/ingest/LENS   (Ctrl-C answers what waits, then ends)")
+    if reach_of(project.environ) is not Reach.OFF:
+        tell(f"Console at {url}/console   (sign in: semilayer keys create --type service)")
     try:
         serve(project, address, workers=workers)
     except KeyboardInterrupt:

@@ -166,6 +166,7 @@ def _welcome(project: Project, ui_port: int | None, webhook_port: int) -> str:
     else:
         told = f"Dagster:  {local_url(ui_port)}   (Ctrl-C stops everything)"
     told += f"\n  Webhook:  {local_url(webhook_port)}/v1/ingest/LENS   (key: semilayer keys create)"
+    told += f"\n  Console:  {local_url(webhook_port)}/console   (its keys are of the type service)"
     named = project.settings.dagster_url
     if ui_port is not None and named not in (None, local_url(ui_port)):
         told += f"\n  SEMILAYER_DAGSTER_URL names {named}; unset it for `push` to find this one."

@@ -77,6 +77,8 @@ def _shown(told: StatusDocument) -> Group:
         f"{queue.completed} completed (24h)"
     )
     notes = [note for line in told.lenses for note in _notes(line)]
+    if told.daemon.silent:
+        notes.append(f"\n{told.daemon.told} {told.daemon.cure}")
     if told.store:
         notes.append(f"\nstore: {told.store}")
     if told.source:

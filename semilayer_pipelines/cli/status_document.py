@@ -14,6 +14,7 @@ from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import IndexDamaged
 from semilayer_pipelines.ingest.built_with import prompts_advice
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.daemon import Daemon, daemon_of
 from semilayer_pipelines.queries.failing import Failing
 from semilayer_pipelines.queries.state import LensState, lens_state
 from semilayer_pipelines.redaction import redact
@@ -113,12 +114,13 @@ class StatusDocument:
 
     `single`: one lens was asked for, so its source was asked too. `source` is `None` for a lens
     that follows no column. `hidden` says why that source may hide rows from us. `store` says why
-    the store could not be asked.
+    the store could not be asked. `daemon` is what runs the jobs.
     """
 
     env: str
     lenses: tuple[LensLine, ...]
     queue: QueueCounts
+    daemon: Daemon
     single: bool
     source: SourceLag | None
     hidden: HiddenRows | None = None
@@ -139,6 +141,7 @@ class StatusDocument:
                 "failed": self.queue.failed,
                 "completed24h": self.queue.completed,
             },
+            "daemon": self.daemon.as_json(),
         }
         return told if self.store is None else told | {"store": self.store}
 
@@ -151,13 +154,14 @@ def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
     with project.registry.read() as db:
         known = chosen_lenses(db, env, lens)
         queue = jobs.queue_counts(db, env, project.clock() - _DAY)
+        daemon = daemon_of(db, project.clock())
     store = AskedStore(project)
     if known and is_server(project.settings.store):
         store.reach(env)
     lines = tuple(_line(project, one, store) for one in known)
     if not lens:
         told = store.trouble
-        return StatusDocument(env, lines, queue, single=False, source=None, store=told)
+        return StatusDocument(env, lines, queue, daemon, single=False, source=None, store=told)
     # Here, because they load a bridge.
     from semilayer_pipelines.queries.hidden_rows import hidden_rows
     from semilayer_pipelines.queries.source_lag import source_lag
@@ -167,7 +171,7 @@ def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
     away = source is not None and source.error is not None
     hidden = None if away else hidden_rows(project, known[0])
     return StatusDocument(
-        env, lines, queue, single=True, source=source, hidden=hidden, store=store.trouble
+        env, lines, queue, daemon, single=True, source=source, hidden=hidden, store=store.trouble
     )
 
 

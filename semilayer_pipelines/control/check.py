@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
 from semilayer_pipelines.chunking.split import check_size, splitter
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
-from semilayer_pipelines.embedders import check_embedding, known_build
+from semilayer_pipelines.embedders import check_embedding
 from semilayer_pipelines.embedders.reranker import check_reranker
 from semilayer_pipelines.errors import (
     EmbedderUnavailable,
@@ -22,7 +22,7 @@ from semilayer_pipelines.errors import (
     SourceUnreachable,
     Transient,
 )
-from semilayer_pipelines.ingest.built_with import built_with, prompts_advice
+from semilayer_pipelines.ingest.built_with import built_with, prompts_advice, same_vectors
 from semilayer_pipelines.ingest.stored_fields import unheld
 from semilayer_pipelines.mapping.columns import (
     DEFAULT_TRACKING_COLUMN,
@@ -92,7 +92,7 @@ class LensCheck:
         mapping = self._compiled(lens, table)
         if active is None:
             return Needs.NOTHING
-        if not self._same_vectors(lens, active):
+        if not same_vectors(lens.embedding, active):
             return Needs.REBUILD
         if not same_rows(lens, active.config, mapping.key):
             return Needs.REBUILD
@@ -115,17 +115,6 @@ class LensCheck:
             # The table no longer has what the old configuration read.
             same_shape = False
         return Needs.SMART_SYNC if same_shape else Needs.REBUILD
-
-    def _same_vectors(self, lens: LensConfig, active: Generation) -> bool:
-        """Say whether an index has the vectors that the lens asks for.
-
-        One that was built before its model's own prompt was used keeps its vectors; that a lens
-        says something else than before is another matter.
-        """
-        if not lens.embedding.same_model(active.config.embedding):
-            return False
-        asked, was = lens.embedding.prompts.passage, active.config.embedding.prompts.passage
-        return asked == was or known_build(lens.embedding) == built_with(active)
 
     def hidden(self, lens: LensConfig) -> HiddenRows | None:
         """Return why the source may hide rows of the lens's table; `None` when it shows all."""

@@ -7,12 +7,24 @@ from semilayer_pipelines.embedders import BuiltWith, known_build
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.registry.generations import Generation
 
-__all__ = ["built_with", "prompts_advice"]
+__all__ = ["built_with", "prompts_advice", "same_vectors"]
 
 
 def built_with(generation: Generation) -> BuiltWith:
     """Return how the texts of a generation are embedded."""
     return BuiltWith(generation.passage_prompt)
+
+
+def same_vectors(embedding: EmbeddingConfig, active: Generation) -> bool:
+    """Say whether an index has the vectors that a lens asks for.
+
+    One that was built before its model's own prompt was used keeps its vectors; that a lens says
+    something else than before is another matter.
+    """
+    if not embedding.same_model(active.config.embedding):
+        return False
+    asked, was = embedding.prompts.passage, active.config.embedding.prompts.passage
+    return asked == was or known_build(embedding) == built_with(active)
 
 
 def prompts_advice(embedding: EmbeddingConfig, active: Generation) -> str | None:

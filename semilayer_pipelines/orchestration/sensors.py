@@ -35,6 +35,7 @@ from semilayer_pipelines.orchestration.sensor_cursor import NOTHING_DUE, Cursor,
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import generations, jobs, lenses, shards
+from semilayer_pipelines.registry.heartbeats import DAEMON, Heart
 from semilayer_pipelines.registry.jobs import PRIORITY, RUNS_AHEAD, Job, Mode
 from semilayer_pipelines.registry.shards import ShardStatus
 
@@ -60,6 +61,7 @@ def due_jobs_sensor(
     targets: list[dg.JobDefinition], *, identity: str | None = None
 ) -> dg.SensorDefinition:
     """Return the sensor; `targets` are the jobs that it may launch, `identity` the registry's."""
+    heart = Heart(DAEMON)
 
     @dg.sensor(
         name=SENSOR,
@@ -77,6 +79,7 @@ def due_jobs_sensor(
         now = semilayer.clock()
         before = Cursor.read(context.cursor)
         try:
+            heart.beat(semilayer.registry, now)
             with semilayer.registry.read() as db:
                 failing = failing_now(db)
                 silent, idle = [], not jobs.anything_to_do(db, now, now - SILENCE)

@@ -19,7 +19,17 @@ from semilayer_pipelines.registry import environments, tables
 from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, new_key, parse_key
 from semilayer_pipelines.registry.environments import Tier
 
-__all__ = ["ApiKey", "check", "create", "is_stale", "list_all", "revoke", "touch"]
+__all__ = [
+    "SELECT_KEY",
+    "ApiKey",
+    "check",
+    "create",
+    "is_stale",
+    "key_of",
+    "list_all",
+    "revoke",
+    "touch",
+]
 
 USED_EVERY = timedelta(minutes=1)
 """How old the noted last use gets before another one is noted."""
@@ -29,12 +39,16 @@ NAME_LENGTH = 100
 
 
 _keys = tables.api_keys.c
-_SELECT = select(
+SELECT_KEY = select(
     tables.api_keys,
     tables.environments.c.slug.label("env"),
     tables.environments.c.tier.label("tier"),
 ).join(tables.environments)
-_VALID = _SELECT.where(_keys.id.in_(bindparam("ids", expanding=True)), _keys.revoked_at.is_(None))
+"""Keys with the names and tiers of their environments; read the rows with `key_of`."""
+
+_VALID = SELECT_KEY.where(
+    _keys.id.in_(bindparam("ids", expanding=True)), _keys.revoked_at.is_(None)
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,7 @@ def create(
             created_at=now,
         )
     )
-    return _key(db.execute(_SELECT.where(_keys.id == parsed.id)).one()), text
+    return key_of(db.execute(SELECT_KEY.where(_keys.id == parsed.id)).one()), text
 
 
 def check(db: Connection, presented: Iterable[PresentedKey]) -> dict[str, ApiKey]:
@@ -96,7 +110,7 @@ def check(db: Connection, presented: Iterable[PresentedKey]) -> dict[str, ApiKey
     rows = db.execute(_VALID, {"ids": sorted(by_id)})
     # A presented key may have a true id and a wrong secret, so it is the digest that decides.
     return {
-        key.digest: _key(row)
+        key.digest: key_of(row)
         for row in rows
         for key in by_id[row.id]
         if hmac.compare_digest(key.digest, row.digest)
@@ -118,8 +132,8 @@ def touch(db: Connection, keys: Iterable[ApiKey], now: datetime) -> None:
 def list_all(db: Connection, env: str) -> list[ApiKey]:
     """Return the keys of an environment, revoked ones too, the oldest first. Raises `NotFound`."""
     env_id = environments.get(db, env).id
-    rows = db.execute(_SELECT.where(_keys.env_id == env_id).order_by(_keys.created_at, _keys.id))
-    return [_key(row) for row in rows]
+    rows = db.execute(SELECT_KEY.where(_keys.env_id == env_id).order_by(_keys.created_at, _keys.id))
+    return [key_of(row) for row in rows]
 
 
 def revoke(db: Connection, env: str, id: str, now: datetime) -> ApiKey:
@@ -131,10 +145,11 @@ def revoke(db: Connection, env: str, id: str, now: datetime) -> ApiKey:
         )
     first = update(tables.api_keys).where(_keys.id == id, _keys.revoked_at.is_(None))
     db.execute(first.values(revoked_at=now))
-    return _key(db.execute(_SELECT.where(_keys.id == id)).one())
+    return key_of(db.execute(SELECT_KEY.where(_keys.id == id)).one())
 
 
-def _key(row: Row[Any]) -> ApiKey:
+def key_of(row: Row[Any]) -> ApiKey:
+    """Return the key that a row of `SELECT_KEY` describes."""
     return ApiKey(
         id=row.id,
         env_id=row.env_id,

@@ -106,10 +106,13 @@ def keys(db: Connection, lens_id: int, limit: int) -> list[str]:
 
 
 def list_all(
-    db: Connection, lens_id: int, limit: int, *, job_id: str | None = None
+    db: Connection, lens_id: int, limit: int, *, job_id: str | None = None, skip: int = 0
 ) -> list[FailedRow]:
-    """Return failed rows, those that failed last first; with `job_id`, those it set aside last."""
-    query = _latest_first(lens_id)
+    """Return failed rows, those that failed last first; with `job_id`, those it set aside last.
+
+    The first `skip` are left out.
+    """
+    query = _latest_first(lens_id).offset(skip)
     if job_id is not None:
         query = query.where(_failed.job_id == job_id)
     return [_failed_row(row) for row in db.execute(query.limit(limit))]

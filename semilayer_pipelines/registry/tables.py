@@ -38,12 +38,14 @@ __all__ = [
     "environments",
     "failed_rows",
     "generations",
+    "heartbeats",
     "index_stamps",
     "jobs",
     "lenses",
     "marked_rows",
     "metadata",
     "page_log",
+    "sessions",
     "shards",
     "sources",
 ]
@@ -84,6 +86,24 @@ api_keys = Table(
     Column("last_used_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
     Index(None, "env_id"),
+)
+
+# Who is signed in to the console: a row for each key that was shown.
+sessions = Table(
+    "sl_sessions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("key_id", ForeignKey("sl_api_keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "created_at"),
+)
+
+# When a program that the others depend on was last at work.
+heartbeats = Table(
+    "sl_heartbeats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
 )
 
 sources = Table(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from dagster._core.remote_representation.external import RemoteRepository, RemoteSchedule
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.remote_representation.handle import RepositoryHandle
+from dagster._utils.schedules import cron_string_iterator
 
 from semilayer_pipelines.config.models import SYNC_INTERVALS
 from semilayer_pipelines.control import lifecycle
@@ -20,11 +22,13 @@ from semilayer_pipelines.orchestration.build_definitions import build_definition
 from semilayer_pipelines.orchestration.names import LOCATION, RESOURCE
 from semilayer_pipelines.orchestration.run_requests import run_request
 from semilayer_pipelines.orchestration.schedules import CRON, make_due_jobs, spread
+from semilayer_pipelines.queries.cadence import next_tick
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import RUNS_AHEAD, Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
+from tests.registry.given import lens_config
 
 
 @pytest.fixture
@@ -282,3 +286,15 @@ def test_a_tick_requests_the_runs_of_the_first_lenses_and_leaves_the_others_to_t
             run_request(job).run_key for job in at_once if job.mode is Mode.INCREMENTAL
         } - {None}
         assert ticked(lab, instance) == []
+
+
+@pytest.mark.parametrize("interval", CRON)
+@pytest.mark.parametrize("passed", [0, 59, 3_599, 45_296])
+def test_the_next_tick_that_is_told_is_the_one_that_comes(interval: str, passed: int) -> None:
+    now = datetime(2026, 3, 29, tzinfo=UTC) + timedelta(seconds=passed)
+    lens = lens_config(syncInterval=interval)
+    ticks = cron_string_iterator(now.timestamp() + 1e-3, CRON[interval], "UTC")
+
+    assert next_tick(lens, now) == next(tick for tick in ticks if tick > now)
+    assert next_tick(lens_config(smartSyncInterval=interval), now) == next_tick(lens, now)
+    assert next_tick(lens_config(), now) is None

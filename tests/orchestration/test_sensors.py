@@ -12,6 +12,7 @@ from sqlalchemy import event, update
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.orchestration.names import BY_JOB_ID, job_tags
 from semilayer_pipelines.orchestration.sensors import LAUNCH_LOST
+from semilayer_pipelines.queries.daemon import SILENT_AFTER, Daemon, daemon_of
 from semilayer_pipelines.registry import jobs, lenses, tables
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from tests.lab import ENV, Lab
@@ -264,3 +265,23 @@ def test_two_daemons_that_look_at_once_have_a_job_done_once(
     assert (after.status, after.attempt) == (JobStatus.COMPLETED, 1)
     assert (after.counts.read, after.counts.written) == (30, 3)
     assert lab.audit().clean
+
+
+def test_a_tick_with_nothing_to_do_shows_that_the_daemon_is_at_work(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a project whose daemon never ran
+    lab = make_lab(1)
+
+    def daemon(later: timedelta = timedelta(0)) -> Daemon:
+        with lab.project.registry.read() as db:
+            return daemon_of(db, lab.project.clock() + later)
+
+    assert daemon().silent
+    assert "has not run yet" in daemon().told
+
+    # when it ticks, then it is not silent until it has not ticked for a while
+    tick(lab, instance)
+    assert (daemon().silent, daemon().told, daemon().cure) == (False, "", "")
+    assert daemon(SILENT_AFTER + timedelta(seconds=1)).silent
+    assert "31 s ago" in daemon(timedelta(seconds=31)).told

@@ -30,7 +30,8 @@ def registry_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         url = str(request.getfixturevalue("postgres_registry_url"))
     registry = Registry.open(url)
     with registry.begin() as db:
-        db.execute(delete(tables.environments))  # everything else hangs on these
+        db.execute(delete(tables.environments))  # nearly everything else hangs on these
+        db.execute(delete(tables.heartbeats))
     registry.close()
     return url
 

@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.http.metrics import exposition
-from semilayer_pipelines.registry import environments
-from semilayer_pipelines.registry.store_watch import LostToSearch, lost_to_search
+from semilayer_pipelines.queries.daemon import Daemon, daemon_of
+from semilayer_pipelines.registry.store_watch import lost_to_search
+from webhook.service.metrics import FromRegistry
 from webhook.service.responses import Health, Readiness
 from webhook.service.service import Service
 
@@ -23,36 +24,42 @@ async def health(service: Service, request: Request) -> Health:
 
 
 async def ready(service: Service, request: Request) -> Response:
-    """Answer whether calls can be accepted: 200, or 503 with the part that is not ready."""
+    """Answer whether calls can be accepted: 200, or 503 with the part that is not ready.
 
-    def registry() -> str:
+    `jobs` tells whether anything works on what was accepted. Calls can be accepted without.
+    """
+
+    def registry() -> Daemon | str:
         try:
             with service.project.registry.read() as db:
-                environments.list_all(db)
+                return daemon_of(db, service.project.clock())
         except SemilayerError as error:
             # Its message names the registry's host, which is nobody's business without a key.
             return f"{type(error).__name__}: it does not answer"
-        return _READY
 
+    found = await service.in_thread(registry)
     parts = {
-        "registry": await service.in_thread(registry),
+        "registry": found if isinstance(found, str) else _READY,
         "writer": _READY if service.writer.alive else "it has ended",
         "service": "it is stopping" if service.stopping.is_set() else _READY,
     }
-    readiness = Readiness(ready=set(parts.values()) == {_READY}, parts=parts)
+    ready = set(parts.values()) == {_READY}
+    if isinstance(found, Daemon):
+        parts["jobs"] = found.told or _READY
+    readiness = Readiness(ready=ready, parts=parts)
     status = 200 if readiness.ready else 503
     return Response(readiness.model_dump_json(by_alias=True), status, media_type="application/json")
 
 
 async def numbers(service: Service, request: Request) -> Response:
     """Answer with the numbers for Prometheus."""
-    lost = await service.in_thread(lambda: _lost_to_search(service))
-    return exposition(lambda: service.metrics.collected(service.writer, lost))
+    told = await service.in_thread(lambda: _from_registry(service))
+    return exposition(lambda: service.metrics.collected(service.writer, told))
 
 
-def _lost_to_search(service: Service) -> LostToSearch | None:
+def _from_registry(service: Service) -> FromRegistry | None:
     try:
         with service.project.registry.read() as db:
-            return lost_to_search(db)
+            return FromRegistry(lost_to_search(db), daemon_of(db, service.project.clock()))
     except SemilayerError:
         return None  # `/readyz` says so

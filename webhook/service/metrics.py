@@ -6,19 +6,21 @@ read from it. Nothing here holds a key, an id or the name of a lens.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from semilayer_pipelines.http.metrics import Seconds
+from semilayer_pipelines.queries.daemon import Daemon
 from semilayer_pipelines.registry.store_watch import LostToSearch
 from webhook.service.writer import Writer
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-__all__ = ["Metrics"]
+__all__ = ["FromRegistry", "Metrics"]
 
 _PREFIX = "semilayer_webhook_"
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -26,6 +28,14 @@ _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 def _seconds() -> defaultdict[str, Seconds]:
     return defaultdict(lambda: Seconds(_BOUNDS))
+
+
+@dataclass(frozen=True)
+class FromRegistry:
+    """What the registry tells: rows that no search found, and what runs the jobs."""
+
+    lost: LostToSearch
+    daemon: Daemon
 
 
 @dataclass
@@ -41,10 +51,10 @@ class Metrics:
         self.requests[method, path, status] += 1
         self.seconds[path].add(seconds)
 
-    def collected(self, writer: Writer, lost: LostToSearch | None) -> Iterator[Metric]:
+    def collected(self, writer: Writer, told: FromRegistry | None) -> Iterator[Metric]:
         """Yield everything, as the library of Prometheus takes it.
 
-        `lost` are the rows that no search found, `None` while the registry does not say.
+        `told` is `None` while the registry does not answer.
         """
         from prometheus_client.core import (
             CounterMetricFamily,
@@ -73,14 +83,20 @@ class Metrics:
         yield GaugeMetricFamily(
             f"{_PREFIX}waiting_calls", "Calls that wait for a commit.", writer.waiting
         )
-        if lost is not None:
+        if told is not None:
             yield GaugeMetricFamily(
                 f"{_PREFIX}hidden_rows",
                 "Rows that no search found when `verify --search` asked last.",
-                lost.known,
+                told.lost.known,
             )
             yield GaugeMetricFamily(
                 f"{_PREFIX}recovered_rows",
                 "Hidden rows that were written again, in the indexes in use.",
-                lost.recovered,
+                told.lost.recovered,
+            )
+            age = told.daemon.age
+            yield GaugeMetricFamily(
+                f"{_PREFIX}daemon_tick_age_seconds",
+                "Since the last tick of Dagster's daemon, which runs the jobs; +Inf before any.",
+                math.inf if age is None else age.total_seconds(),
             )

@@ -323,4 +323,10 @@ class Readiness(_Response):
     """Whether calls can be accepted, and which part is not ready if they cannot."""
 
     ready: bool
-    parts: Annotated[dict[str, str], Field(description="`ready`, or what is wrong with it.")]
+    parts: Annotated[
+        dict[str, str],
+        Field(
+            description="`ready`, or what is wrong with it. `jobs` tells whether anything works on "
+            "what was accepted; calls can be accepted without."
+        ),
+    ]

@@ -191,10 +191,27 @@ def running(db: Connection, lens_id: int) -> list[Job]:
 
 
 def recent(
-    db: Connection, *, env: str | None = None, lens_id: int | None = None, limit: int = 20
+    db: Connection,
+    *,
+    env: str | None = None,
+    lens_id: int | None = None,
+    status: JobStatus | None = None,
+    mode: Mode | None = None,
+    before: Job | None = None,
+    limit: int = 20,
 ) -> list[Job]:
-    """Return jobs, the newest first, of all lenses, of one environment or of one lens."""
+    """Return jobs, the newest first, of all lenses, of one environment or of one lens.
+
+    `before`: those that are older than this one.
+    """
     query = SELECT_JOB.order_by(_jobs.created_at.desc(), _jobs.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(_jobs.status == status)
+    if mode is not None:
+        query = query.where(_jobs.mode == mode)
+    if before is not None:
+        at_once = and_(_jobs.created_at == before.created_at, _jobs.id < before.id)
+        query = query.where(or_(_jobs.created_at < before.created_at, at_once))
     if env is not None:
         query = query.where(tables.environments.c.slug == env)
     if lens_id is not None:

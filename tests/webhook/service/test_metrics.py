@@ -19,6 +19,7 @@ NUMBERS = {
     "semilayer_webhook_waiting_calls",
     "semilayer_webhook_hidden_rows",
     "semilayer_webhook_recovered_rows",
+    "semilayer_webhook_daemon_tick_age_seconds",
 }
 
 

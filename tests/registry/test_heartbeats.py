@@ -1,0 +1,36 @@
+"""A program shows that it is at work, and writes that down no more often than it has to."""
+
+from __future__ import annotations
+
+import pytest
+
+from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.registry.heartbeats import Heart, last_beat
+from tests.registry.given import NOW, at
+
+
+@pytest.mark.parametrize(
+    ("seconds", "noted"),
+    [(0, False), (9.9, False), (10, True), (-60, True)],
+    ids=["now", "a moment ago", "long ago", "noted by a clock that was ahead"],
+)
+def test_a_beat_is_noted_when_the_last_one_is_old(
+    registry: Registry, seconds: float, noted: bool
+) -> None:
+    heart = Heart("daemon")
+    heart.beat(registry, NOW)
+
+    heart.beat(registry, at(seconds))
+
+    with registry.read() as db:
+        assert last_beat(db, "daemon") == (at(seconds) if noted else NOW)
+        assert last_beat(db, "another") is None
+
+
+def test_a_program_that_is_started_again_shows_it_at_once(registry: Registry) -> None:
+    Heart("daemon").beat(registry, NOW)
+
+    Heart("daemon").beat(registry, at(1))
+
+    with registry.read() as db:
+        assert last_beat(db, "daemon") == at(1)
