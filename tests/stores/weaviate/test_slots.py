@@ -295,7 +295,7 @@ def test_a_row_is_not_lacking_because_another_is_there_twice(
     def replaced_meanwhile(self: Reads, *question: Any) -> list[Any]:
         found = list(near(self, *question))
         asked.append(question[1])
-        lacks = asked == [5, 7]
+        lacks = asked == [5, 10]
         return [each for each in found if not lacks or each.properties[KEY] != nearest]
 
     monkeypatch.setattr(Reads, "_near", replaced_meanwhile)
