@@ -50,7 +50,7 @@ test-weaviate: ## The tests of the store Weaviate and the demo, against the serv
 	@$(BIN)/python -m pytest tests/stores tests/ingest/test_weaviate.py tests/ingest/test_tenants.py tests/test_searching_page.py
 	@SEMILAYER_STORE=weaviate SEMILAYER_ENV=weaviate $(BIN)/python examples/debian/demo.py
 
-test-weaviate-kills: $(READY) ## 20 kills of a Weaviate server, and a search for every row after each (15 minutes)
+test-weaviate-kills: $(READY) ## 40 kills of a Weaviate server, and a search for every row and chunk after each (30 minutes)
 	@$(BIN)/python -m pytest -s tests/ingest/test_weaviate_kills.py
 
 coverage: $(READY) ## The quick tests, and the lines that they reach; TESTS=tests/mapping measures some

@@ -2,6 +2,10 @@
 
 It uses only what older builds have as well: `open_store` and the protocol of stores. Run by its
 path, so that `semilayer_pipelines` is that of the folder in PYTHONPATH.
+
+Vectors are spread as those of texts are: areas, topics in them, and rows about a topic. A graph
+(hnsw) does not reach every object of 600 that are equally far from each other, nor most of those
+that surround one object in their very middle. It does so without a write and without this project.
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from hashlib import md5
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +47,8 @@ from semilayer_pipelines.stores.where import parse_where
 
 DIMENSION = 384
 PAGE = 2_000
-LIVE = 600  # rows that are rewritten
+LIVE = 600  # rows that are rewritten, one area
+OF_A_TOPIC = 10
 MORE = 200  # asked for beyond them, so that nothing is left to how exact the server's index is
 LEAST_ANSWERS = 1_000
 
@@ -163,35 +170,42 @@ class Work:
         return _timed(lambda: list(index.scan()))
 
     def answers(self, tenants: int) -> dict[str, Any]:
-        """Search for rows from two threads while they are rewritten again and again."""
-        name = f"watched{tenants}"
-        index = self._index(name, 3_000, tenants)
-        want = {number for number in range(LIVE) if not tenants or number % tenants == 0}
+        """Search for rows from two threads while they are rewritten again and again.
+
+        One answer should hold all of them, the next those of one topic and no more.
+        """
+        index = self._index(f"watched{tenants}", 3_000, tenants)
+        watched = [number for number in range(LIVE) if not tenants or number % tenants == 0]
         where = parse_where({"tenant": "t0000"}, ["title", "tenant"]) if tenants else ()
         told = {"answers": 0, "short": 0, "doubled": 0}
         stop = threading.Event()
 
+        def ask(own: Index, vector: Any, wanted: list[int], limit: int) -> None:
+            found = own.search(vector.tolist(), limit=limit, where=where)
+            keys = [key for key in found[KEY] if int(key) in wanted]
+            told["answers"] += 1
+            told["short"] += len(set(keys)) < len(wanted)
+            told["doubled"] += len(set(keys)) < len(keys)
+
         def search() -> None:
             own = self._open().open(index.name)
-            while not stop.is_set():
-                found = own.search(_CENTRE.tolist(), limit=len(want) + MORE, where=where)
-                keys = [key for key in found[KEY] if int(key) in want]
-                told["answers"] += 1
-                told["short"] += len(set(keys)) < len(want)
-                told["doubled"] += len(set(keys)) < len(keys)
+            topics = sorted({number // OF_A_TOPIC for number in watched})
+            for topic in cycle(topics):
+                if stop.is_set():
+                    break
+                ask(own, _area(0), watched, len(watched) + MORE)
+                of_it = [number for number in watched if number // OF_A_TOPIC == topic]
+                ask(own, _area(0) + _topic(topic), of_it, OF_A_TOPIC)
 
-        with index.lock():
-            index.upsert(_frame(range(LIVE), self._another_turn(), tenants))
-        searching = [threading.Thread(target=search) for _ in range(2)]
-        for each in searching:
-            each.start()
-        while told["answers"] < LEAST_ANSWERS:
-            rows = _frame(range(LIVE), self._another_turn(), tenants)
-            with index.lock():
-                index.upsert(rows)
-        stop.set()
-        for each in searching:
-            each.join()
+        with ThreadPoolExecutor(2) as pool:
+            searching = [pool.submit(search) for _ in range(2)]
+            while told["answers"] < LEAST_ANSWERS and not any(map(Future.done, searching)):
+                rows = _frame(range(LIVE), self._another_turn(), tenants)
+                with index.lock():
+                    index.upsert(rows)
+            stop.set()
+            for each in searching:
+                each.result()
         return told
 
     def _another_turn(self) -> int:
@@ -254,16 +268,25 @@ def _key(number: int) -> str:
     return f"{number:08d}"
 
 
-_CENTRE = np.random.default_rng(0).standard_normal(DIMENSION).astype(np.float32) * 10
+@cache
+def _area(number: int) -> Any:
+    return np.random.default_rng([1, number]).standard_normal(DIMENSION)
+
+
+@cache
+def _topic(number: int) -> Any:
+    return np.random.default_rng([2, number]).standard_normal(DIMENSION) * 0.7
+
+
+def _vectors(numbers: range | list[int], turn: int) -> Any:
+    own = np.random.default_rng([3, turn, *list(numbers)[:1]])
+    about = [_area(number // LIVE) + _topic(number // OF_A_TOPIC) for number in numbers]
+    return np.array(about) + own.standard_normal((len(numbers), DIMENSION)) * 0.7
 
 
 def _frame(numbers: range | list[int], turn: int, tenants: int = 0) -> pl.DataFrame:
-    """Return objects; each turn has other texts. Those that are watched lie close together."""
-    vectors = np.random.default_rng([turn, *list(numbers)[:1]]).standard_normal(
-        (len(numbers), DIMENSION)
-    )
-    watched = np.array([number < LIVE for number in numbers])
-    vectors[watched] = vectors[watched] * 0.3 + _CENTRE
+    """Return objects; each turn has other texts, and so vectors, about the same topics."""
+    vectors = _vectors(numbers, turn)
     now = datetime.now(UTC)
     hashes = [md5(f"{n} {turn}".encode(), usedforsecurity=False).digest() for n in numbers]
     return pl.DataFrame(

@@ -1,5 +1,7 @@
 """A server that is killed at random moments: every row is found again, and none is embedded twice.
 
+So is every chunk of a long text.
+
 A real server takes ten seconds to come up, so this is a command of its own:
 `make test-weaviate-kills`. Without `WEAVIATE_URL` the double dies in its place.
 """
@@ -35,7 +37,8 @@ from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.stores.chunks.protocol import RowStore
-from semilayer_pipelines.stores.protocol import KEY, VECTOR, Index, IndexSchema, Store
+from semilayer_pipelines.stores.protocol import KEY, Index, IndexSchema, Store
+from tests.ingest.chunked import CHUNKING, row_index, wanted_texts, wrong
 from tests.lab import ENV, Lab
 from tests.stores.weaviate.bare import RESTART
 from tests.weaviate_double.server import Double
@@ -57,6 +60,21 @@ class Victim:
     kill_and_restart: Callable[[], object]
     rows: int
     rows_per_s: float
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a row is given to say, in so many sentences, and how many vectors that makes."""
+
+    sentences: int
+    vectors: int
+
+    def of(self, name: str) -> str:
+        """Return a text every chunk of which tells the row's name."""
+        return " ".join(f"{name} has words, {n} of them." for n in range(self.sentences))
+
+
+SHORT, LONG = Text(sentences=1, vectors=1), Text(sentences=4, vectors=4)
 
 
 @pytest.fixture
@@ -86,7 +104,7 @@ class Noted:
         for text in texts:
             found = _NAME.search(text)
             assert found is not None, text
-            self.texts[found[0]] += 1
+            self.texts[text] += 1
             if found[0] in self.acknowledged:
                 self.wasted.append(found[0])
 
@@ -167,24 +185,29 @@ class _Index:
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("text", [SHORT, LONG], ids=["short", "long"])
 def test_every_row_is_found_after_kills_at_random_moments_of_every_mode(
-    seed: int, tmp_path: Path, victim: Victim
+    text: Text, seed: int, tmp_path: Path, victim: Victim
 ) -> None:
     # given
     dice = random.Random(seed)
     prefix = {"SEMILAYER_STORE": "weaviate", "WEAVIATE_PREFIX": f"K{uuid4().hex[:10]}"}
     plain = Lab.at(
-        tmp_path, rows=victim.rows, environ=victim.environ | prefix, shards=dice.choice([1, 2])
+        tmp_path,
+        rows=victim.rows // text.vectors,
+        environ=victim.environ | prefix,
+        shards=dice.choice([1, 2]),
+        chunking=CHUNKING,
     )
     noted = Noted()
     lab = Lab(Noting.of(plain.project, noted), tmp_path)
     try:
         for number, way in enumerate(WAYS):
-            ids = change(lab, number, dice)
+            ids = change(lab, number, dice, text)
             job = asked(lab, way, ids)
 
             # when
-            moment = dice.uniform(0, 1.2 * len(ids) / victim.rows_per_s)
+            moment = dice.uniform(0, 1.2 * len(ids) * text.vectors / victim.rows_per_s)
             with killed(victim, after_s=moment):
                 counts, failed = to_its_end(lab, job)
             # The daemon queues a job like this one when it notices that the server was restarted.
@@ -192,9 +215,10 @@ def test_every_row_is_found_after_kills_at_random_moments_of_every_mode(
 
             # then
             print(
-                f"seed {seed}, {way}: killed after {moment:.2f} s; {failed} attempts failed, "
-                f"{counts.recovered + then.recovered} rows recovered; embedded again: "
-                f"{sum(n - 1 for n in noted.texts.values())} of {noted.texts.total()}",
+                f"{text.vectors} vectors per row, seed {seed}, {way}: killed after {moment:.2f} s; "
+                f"{failed} attempts failed, {counts.recovered + then.recovered} rows recovered; "
+                f"embedded again: {noted.texts.total() - len(noted.texts)} "
+                f"of {noted.texts.total()}",
                 flush=True,
             )
             # A page may be embedded again whose write was not acknowledged, and no other.
@@ -206,7 +230,7 @@ def test_every_row_is_found_after_kills_at_random_moments_of_every_mode(
             plain.project.store(ENV).drop(name)
 
 
-def change(lab: Lab, number: int, dice: random.Random) -> list[int]:
+def change(lab: Lab, number: int, dice: random.Random, text: Text) -> list[int]:
     """Give rows other texts: all at first, later a third; move prices, delete and insert a few."""
     with lab.source() as db:
         known = [id for (id,) in db.execute("SELECT id FROM items")]
@@ -217,11 +241,12 @@ def change(lab: Lab, number: int, dice: random.Random) -> list[int]:
             gone, priced = {*others[:20]}, others[20:120]
             some += range(max(known) + 1, max(known) + 21)
         when = f"2026-06-{number + 1:02d} 00:00:00"
+        named = [(id, f"round {number} row {id}") for id in some]
         db.executemany("DELETE FROM items WHERE id = ?", [(id,) for id in gone])
         db.executemany(
-            "INSERT INTO items VALUES (?1, ?2, 'some words', 1, 'tools', ?3) ON CONFLICT (id) "
-            "DO UPDATE SET name = ?2, updated_at = ?3",
-            [(id, f"round {number} row {id}", when) for id in some],
+            "INSERT INTO items VALUES (?1, ?2, ?3, 1, 'tools', ?4) ON CONFLICT (id) "
+            "DO UPDATE SET name = ?2, description = ?3, updated_at = ?4",
+            [(id, name, text.of(name), when) for id, name in named],
         )
         db.executemany(
             "UPDATE items SET price = price + 1, updated_at = ? WHERE id = ?",
@@ -288,16 +313,15 @@ def to_its_end(lab: Lab, job: Job) -> tuple[Counts, int]:
 
 
 def assert_all_found(lab: Lab) -> None:
-    """Check the index against the source, and every row by a search for its own vector."""
-    assert lab.audit().clean
-    wanted, index = lab.wanted(), lab.index
-    assert index.count() == wanted.height
-    keys = wanted[KEY].to_list()
-    assert index.hidden(keys) == []
+    """Check the index against the source, and every text by a search for its own vector."""
+    assert wrong(lab) == []
+    texts, index = wanted_texts(lab), row_index(lab)
+    vectors = lab.project.embedder(lab.lens.config.embedding).embed(texts["_text"].to_list())
 
     def finds(key: str, vector: list[float]) -> bool:
         return key in index.search(vector, limit=5)[KEY].to_list()
 
+    keys = texts[KEY].to_list()
     with ThreadPoolExecutor(4) as pool:
-        found = pool.map(finds, keys, wanted[VECTOR].to_list())
+        found = pool.map(finds, keys, vectors.vectors.tolist())
         assert [key for key, known in zip(keys, found, strict=True) if not known] == []

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 import numpy as np
-from weaviate.proto.v1 import search_get_pb2
+from weaviate.proto.v1 import base_pb2, search_get_pb2
 
 from tests.weaviate_double.filters import matcher, wanted_ids
 from tests.weaviate_double.keywords import ranked_by_words
@@ -68,6 +68,11 @@ def matching(collection: Collection, asked: Any) -> list[bytes]:
     ids = wanted_ids(asked)
     if ids is not None:
         return [id_ for id_ in sorted(ids) if id_ in collection.objects]
+    if asked.operator == base_pb2.Filters.OPERATOR_AND and "_id" in {
+        each.target.property for each in asked.filters
+    }:
+        some = [matching(collection, each) for each in asked.filters]
+        return sorted(set.intersection(*map(set, some)))
     passes = matcher(asked, collection.config)
     return [id_ for id_, each in collection.objects.items() if passes(each.properties)]
 

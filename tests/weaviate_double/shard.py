@@ -42,6 +42,8 @@ class Collection:
     unsearchable: set[bytes] = field(default_factory=set)  # stored, and not in the vector index
     queue: list[tuple[float, bytes]] = field(default_factory=list)  # when due, and which object
     stuck: bool = False  # nothing is taken in from the queue
+    taken: list[bytes] = field(default_factory=list)  # from the queue, and not yet in the index
+    late: int = 0  # how many of those stay on their way
     _buffered: dict[bytes, None] = field(default_factory=dict)  # by the order of their vectors
     _sorted: list[bytes] | None = None
 
@@ -113,11 +115,15 @@ class Collection:
             self._sorted = None
 
     def waiting(self) -> int:
-        """Return how many vectors wait to be indexed, after taking in what is due."""
+        """Return how many vectors wait to be indexed, after taking in what is due.
+
+        Those that are on their way from the queue into the index are not counted.
+        """
         now = time.monotonic()
         while self.queue and not self.stuck and self.queue[0][0] <= now:
-            _, id_ = self.queue.pop(0)
-            self.index(id_, None)
+            self.taken.append(self.queue.pop(0)[1])
+        while len(self.taken) > self.late:
+            self.index(self.taken.pop(0), None)
         return len(self.queue)
 
     def status(self) -> str:

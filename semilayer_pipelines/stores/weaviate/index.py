@@ -338,9 +338,8 @@ class WeaviateIndex:
         puts = side_by_side(put, parts, AT_ONCE)
         old = {name: ids_under(each.written, AFTER) for name, each in puts}
         beside = [(name, each.written) for name, each in puts if old[name]]
-        for name, written in beside[-1:]:
-            # A server that indexes later would be without both for as long.
-            until_found(self._parts.reads(name), written, self._waiting)
+        # A server that indexes later would be without both for as long.
+        until_found([(self._parts.reads(name), rows) for name, rows in beside], self._waiting)
         side_by_side(lambda each: self._delete(each[0], old[each[0]]), beside, AT_ONCE)
         for name, each in puts:
             entry.put(name, each.written)

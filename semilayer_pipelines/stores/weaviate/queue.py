@@ -8,7 +8,7 @@ were written last: once a search finds them by their own vectors, all are in.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from semilayer_pipelines.stores.protocol import KEY, VECTOR
 from semilayer_pipelines.stores.weaviate.connection import ask_index
 from semilayer_pipelines.stores.weaviate.errors import gone
 from semilayer_pipelines.stores.weaviate.ids import object_id
-from semilayer_pipelines.stores.weaviate.placing import SLOT
+from semilayer_pipelines.stores.weaviate.placing import AFTER, SLOT
 from semilayer_pipelines.stores.weaviate.reads import ID, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME
 
@@ -34,6 +34,7 @@ PATIENCE_S = 60.0
 _BLIND = 10  # times as patient where nobody tells how many wait
 _POLL_S = 0.2
 _LATE_S = 5.0  # after the queue is empty its last vectors are in
+_FEW = 100  # one in so many is asked for where no vector seems to wait
 _LATEST = 50  # vectors are taken in about in their order
 
 
@@ -106,27 +107,55 @@ def until_empty(index: str, waiting: Callable[[], int], *, patience_s: float = P
         left = now
 
 
-def until_found(reads: Reads, written: pl.DataFrame, waiting: Callable[[], int]) -> None:
-    """Wait until searches find objects that were just written.
+def until_found(written: Sequence[tuple[Reads, pl.DataFrame]], waiting: Callable[[], int]) -> None:
+    """Wait until searches find what was just written beside old objects, by part.
 
-    The queue tells that it is empty a moment before its last vectors are in. So some of the objects
-    are asked for as well, unless the queue was empty at once. A server may have lost some of them
-    in a crash, so that has an end. Raises `StoreUnavailable` when the queue gets no shorter.
+    The queue tells that it is empty a moment before its last vectors are in. So every object is
+    asked for, unless the queue was empty at once and a few are found. The index may never reach
+    some, so the wait ends when none more was found for a while. Raises `StoreUnavailable` when the
+    queue gets no shorter.
     """
-    patience_s = _LATE_S
+    lacking = [(reads, _beside(rows)) for reads, rows in written]
+    if not lacking:
+        return
+    patience_s, queued = _LATE_S, 0
     try:
-        if not waiting():
-            return
-        until_empty(reads.index, waiting)
+        queued = waiting()
     except StoreRefused:
         patience_s = PATIENCE_S
-    every = max(1, written.height // _LATEST)
-    sample = pl.concat([written.gather_every(every), written.tail(1)])
-    ids = [object_id(key, slot) for key, slot in zip(sample[KEY], sample[SLOT], strict=True)]
-    named = sample.select(pl.Series(ID, ids, dtype=pl.String), VECTOR)
-    ends = time.monotonic() + patience_s
-    while unfound(named, ID, reads.near_ids, compressed=True) and time.monotonic() < ends:
+    few = [(reads, pl.concat([rows.gather_every(_FEW), rows.tail(1)])) for reads, rows in lacking]
+    if not queued and not _unfound(few):
+        return
+    if queued:
+        until_empty(written[0][0].index, waiting)
+    moved = time.monotonic()
+    while left := _unfound(lacking):
+        if _rows(left) < _rows(lacking):
+            moved = time.monotonic()
+        elif time.monotonic() - moved > patience_s:
+            return
+        lacking = left
         time.sleep(_POLL_S)
+
+
+def _beside(written: pl.DataFrame) -> pl.DataFrame:
+    """Return ID and VECTOR of the objects that were put beside an old one."""
+    new = written.filter(pl.col(AFTER).is_not_null())
+    ids = [object_id(key, slot) for key, slot in zip(new[KEY], new[SLOT], strict=True)]
+    return new.select(pl.Series(ID, ids, dtype=pl.String), VECTOR)
+
+
+def _unfound(parts: Sequence[tuple[Reads, pl.DataFrame]]) -> list[tuple[Reads, pl.DataFrame]]:
+    """Return what searches for its own vector do not find, of ID and VECTOR by part."""
+    left = [
+        (reads, rows.filter(pl.col(ID).is_in(unfound(rows, ID, reads.near_ids, compressed=True))))
+        for reads, rows in parts
+    ]
+    return [(reads, rows) for reads, rows in left if rows.height]
+
+
+def _rows(parts: Sequence[tuple[Reads, pl.DataFrame]]) -> int:
+    return sum(rows.height for _, rows in parts)
 
 
 def _until_latest_found(reads: Reads, patience_s: float) -> None:

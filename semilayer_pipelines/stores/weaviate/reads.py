@@ -28,6 +28,7 @@ from semilayer_pipelines.stores.protocol import (
 )
 from semilayer_pipelines.stores.weaviate.compared import MOST_COMPARED, compared
 from semilayer_pipelines.stores.weaviate.connection import T, ask_index
+from semilayer_pipelines.stores.weaviate.enough import enough
 from semilayer_pipelines.stores.weaviate.errors import NoTenant
 from semilayer_pipelines.stores.weaviate.found import (
     fields_of,
@@ -200,23 +201,26 @@ class Reads:
 
         There are `limit` of them, or as many as match.
         """
-        found, all_told = self._near_once(vector, limit, condition)
+
+        def ask(some: int) -> Sequence[Any]:
+            return self._near(vector, some, condition)
+
+        found, whole = enough(ask, limit)
         once = newest_of_each(found)
-        if all_told and len(once) >= limit:
+        if whole and len(once) >= limit:
             return once[:limit]
         matching = self.count(condition)
         if len(found) == len(once) >= matching:
             return once[:limit]
-        # An object that was replaced between the server's two steps, finding and reading, is in no
-        # answer. The next one has the new object. Where some are there twice, numbers do not tell
-        # that others are lacking: so two answers are taken together.
-        again, _ = self._near_once(vector, limit, condition)
+        # Numbers do not tell which rows an answer lacks, so two are taken together.
+        again, _ = enough(ask, limit)
         once = newest_of_each(sorted([*found, *again], key=_distance))
         if len(once) >= limit or len(again) >= matching:
             return once[:limit]
         if matching > MOST_COMPARED:
             # The more are asked for, the farther the server looks.
-            return newest_of_each(self._near(vector, MOST_COMPARED, condition))[:limit]
+            farther = [*once, *ask(MOST_COMPARED)]
+            return newest_of_each(sorted(farther, key=_distance))[:limit]
         return compared(self, vector, limit, condition, distance)
 
     def having_words(
@@ -227,15 +231,13 @@ class Reads:
         With `words`, they bring their own. There are `limit` of them, or as many as match.
         """
         told = [*self._asked, *(self._words if words else [])]
-        found, asked = self._by_words(tokens, limit, condition, told), limit
-        while len(newest_of_each(found)) < limit and asked <= len(found) < MOST_COMPARED:
-            # Some are there twice, because they are being rewritten.
-            asked = min(2 * asked, MOST_COMPARED)
-            found = self._by_words(tokens, asked, condition, told)
-        if len(found) < asked:
-            # An object that was replaced between the server's two steps, finding and reading, is in
-            # no answer. The next one has the new object.
-            again = self._by_words(tokens, asked, condition, told)
+
+        def ask(some: int) -> Sequence[Any]:
+            return self._by_words(tokens, some, condition, told)
+
+        found, whole = enough(ask, limit)
+        if not whole:
+            again, _ = enough(ask, limit)
             found = sorted([*found, *again], key=_score, reverse=True)
         return newest_of_each(found)[:limit]
 
@@ -251,33 +253,32 @@ class Reads:
         )
         return {str(each.uuid): float(each.metadata.distance) for each in self._objects(near)}
 
-    def page_of(self, condition: Any, start: int, rows: int) -> Sequence[Any]:
-        """Return some of the objects that match, as the client receives them, with vectors."""
-        return self._objects(
-            partial(
-                self.collection.query.fetch_objects,
-                filters=condition,
-                offset=start,
-                limit=rows,
-                include_vector=True,
-                return_properties=self._asked,
-            )
+    def listed(self, condition: Any) -> dict[str, str | None]:
+        """Return the keys of at most `MOST_COMPARED` objects that match, by the server's ids."""
+        list_ = partial(
+            self.collection.query.fetch_objects,
+            filters=condition,
+            limit=MOST_COMPARED,
+            return_properties=[KEY],
         )
+        return {str(each.uuid): each.properties.get(KEY) for each in self._objects(list_)}
 
-    def _near_once(
-        self, vector: Sequence[float], limit: int, condition: Any
-    ) -> tuple[Sequence[Any], bool]:
-        """Return what the server finds, and whether that is as much as it was asked for.
+    def of_ids(self, ids: Sequence[str], condition: Any) -> Iterator[Sequence[Any]]:
+        """Yield the objects under these ids that match, as the client receives them, with vectors.
 
-        Rows that are being rewritten are there twice, so more is asked for where some were.
+        A page at a time.
         """
-        asked = limit
-        while True:
-            found = self._near(vector, asked, condition)
-            lacking = limit - len(newest_of_each(found))
-            if lacking <= 0 or len(found) < asked or asked >= MOST_COMPARED:
-                return found, len(found) >= asked
-            asked = min(max(2 * asked, asked + SLOTS * lacking), MOST_COMPARED)
+        for start in range(0, len(ids), self._at_once):
+            under = Filter.by_id().contains_any(list(ids[start : start + self._at_once]))
+            yield self._objects(
+                partial(
+                    self.collection.query.fetch_objects,
+                    filters=under if condition is None else under & condition,
+                    limit=self._at_once,
+                    include_vector=True,
+                    return_properties=self._asked,
+                )
+            )
 
     def _near(self, vector: Sequence[float], limit: int, condition: Any) -> Sequence[Any]:
         return self._objects(

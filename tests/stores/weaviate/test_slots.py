@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,16 @@ import polars as pl
 import pytest
 
 from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable
-from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, VECTOR, Index
+from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, VECTOR, Index, IndexSchema
 from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.weaviate.reads import Reads
+from semilayer_pipelines.stores.where import parse_where
 from tests.stores.objects import ONE_FIELD, hash_of, names, objects, vector_of
 from tests.stores.weaviate.doubled import changed, collection_of, found_by, opened, slots, write
 from tests.weaviate_double.faults import Kind
 from tests.weaviate_double.server import Double
+
+BY_TITLE = IndexSchema(ONE_FIELD.fields, ONE_FIELD.dimension, "title")
 
 
 @pytest.fixture
@@ -100,6 +105,45 @@ def test_no_answer_is_short_or_doubled_while_rows_are_rewritten(
     # then each answer has all of them, once
     assert len(answers) > 20
     assert {tuple(sorted(answer)) for answer in answers} == {tuple(keys)}
+
+
+def leave_on_the_way(double: Double, vectors: int) -> None:
+    """Let so many vectors of each shard come from the queue and not get into the index."""
+    for shard in double.state.shards():
+        shard.late = vectors
+
+
+@pytest.mark.parametrize("schema", [ONE_FIELD, BY_TITLE], ids=["plain", "tenants"])
+@pytest.mark.parametrize("on_the_way", [1, 20], ids=["the last", "some"])
+def test_the_old_object_stays_until_the_new_one_is_found_though_nothing_waits_any_more(
+    tmp_path: Path, schema: IndexSchema, on_the_way: int
+) -> None:
+    # given a server that indexes later, and two tenants if there are any
+    keys = names(40)
+    title = pl.Series("title", ["one", "two"] * 20)
+    with Double.serving(async_indexing=True) as double:
+        index = opened(double, tmp_path).create("lens-g1", schema)
+        write(index, objects(keys).with_columns(title))
+        index.settle()
+
+        # when its queue is empty, and the last vectors are not in the index yet
+        double.state.indexing_s = 0.1
+        leave_on_the_way(double, on_the_way)
+        with ThreadPoolExecutor(1) as pool:
+            new = later(changed(keys, "another"), 1).with_columns(title)
+            writing = pool.submit(write, index, new)
+            time.sleep(0.6)
+            where = {"title": "two"} if schema is BY_TITLE else {}
+            found = index.search(
+                vector_of(1).tolist(), limit=50, where=parse_where(where, ["title"])
+            )
+
+            # then each row is found, and the old objects go when the new ones are in
+            assert not writing.done()
+            assert set(found[KEY]) == {*(keys[1::2] if where else keys)}
+            leave_on_the_way(double, 0)
+            writing.result(5)
+        assert index.count() == len(keys)
 
 
 def test_what_a_killed_writer_left_is_shown_once_and_the_next_write_leaves_one(
@@ -251,7 +295,7 @@ def test_a_row_is_not_lacking_because_another_is_there_twice(
     def replaced_meanwhile(self: Reads, *question: Any) -> list[Any]:
         found = list(near(self, *question))
         asked.append(question[1])
-        lacks = asked == [5, 7]
+        lacks = asked == [5, 10]
         return [each for each in found if not lacks or each.properties[KEY] != nearest]
 
     monkeypatch.setattr(Reads, "_near", replaced_meanwhile)
