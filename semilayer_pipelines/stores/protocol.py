@@ -148,7 +148,7 @@ class Index(Protocol):
     ) -> pl.DataFrame:
         """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist.
 
-        `also` names more columns to return: INDEXED_AT, or mapped fields.
+        `also` names more columns to return: INDEXED_AT, WORDS, or mapped fields.
         """
         ...
 

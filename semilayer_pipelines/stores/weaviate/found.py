@@ -46,12 +46,12 @@ def known_frame(
     *,
     vectors: bool,
     fields: Sequence[IndexField] = (),
-    when: bool = False,
+    own: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of objects as the client received them.
 
     `keys` are theirs, which their ids tell; whoever wrote an object may have left the rest out.
-    `when` adds INDEXED_AT; the fields come last.
+    `own` may add INDEXED_AT and WORDS; the fields come last.
     """
     columns: dict[str, pl.Series] = {KEY: pl.Series(keys, dtype=pl.String)}
     for name in (ROW_HASH, TEXT_HASH):
@@ -63,7 +63,9 @@ def known_frame(
         numbers = [each.vector.get(VECTOR_NAME) or [0.0] * dimension for each in found]
         array = np.array(numbers, dtype=np.float32).reshape(len(found), dimension)
         columns[VECTOR] = pl.Series(array, dtype=pl.Array(pl.Float32, dimension))
-    if when:
+    if WORDS in own:
+        columns[WORDS] = texts(found, WORDS)
+    if INDEXED_AT in own:
         moments = [each.properties.get(INDEXED_AT) for each in found]
         columns[INDEXED_AT] = pl.Series(moments, dtype=pl.Datetime("us", "UTC"))
     return pl.DataFrame(columns | {field.name: _field_series(found, field) for field in fields})

@@ -30,6 +30,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TAIL_ROWS,
     TEXT_HASH,
+    WORDS,
     IndexSchema,
 )
 from semilayer_pipelines.stores.weaviate.contents import AT_ONCE, Contents
@@ -174,12 +175,12 @@ class WeaviateIndex:
     ) -> pl.DataFrame:
         """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist, and `also`."""
         fields = [field for field in self._schema.fields if field.name in also]
-        when = INDEXED_AT in also
+        own = [name for name in (INDEXED_AT, WORDS) if name in also]
 
         def ask(reads: Reads, some: list[str]) -> list[pl.DataFrame]:
-            return list(reads.fetch(some, vectors=vectors, fields=fields, when=when))
+            return list(reads.fetch(some, vectors=vectors, fields=fields, own=own))
 
-        none = known_frame([], [], self.dimension, vectors=vectors, fields=fields, when=when)
+        none = known_frame([], [], self.dimension, vectors=vectors, fields=fields, own=own)
         found = self._parts.ask(self._where(keys), ask) if keys else []
         return pl.concat([none, *(frame for frames in found for frame in frames)])
 

@@ -35,7 +35,6 @@ from semilayer_pipelines.stores.weaviate.found import (
     known_frame,
     newest_of_each,
     own_columns,
-    texts,
     whole_numbers,
     written_at,
 )
@@ -144,16 +143,24 @@ class Reads:
         return pl.concat(frames)
 
     def fetch(
-        self, keys: Sequence[str], *, vectors: bool, fields: Sequence[IndexField], when: bool
+        self,
+        keys: Sequence[str],
+        *,
+        vectors: bool,
+        fields: Sequence[IndexField],
+        own: Sequence[str],
     ) -> Iterator[pl.DataFrame]:
-        """Yield (KEY, ROW_HASH, TEXT_HASH[, VECTOR][, INDEXED_AT], fields) of existing objects."""
-        asked = [ROW_HASH, TEXT_HASH, *([INDEXED_AT] if when else ())]
+        """Yield (KEY, ROW_HASH, TEXT_HASH[, VECTOR], own columns, fields) of existing objects.
+
+        `own` may have INDEXED_AT and WORDS.
+        """
+        asked = [ROW_HASH, TEXT_HASH, *own]
         asked += [name for field in fields for name in property_names(field)]
         dimension = self.schema.dimension
         at_once = self._at_once if vectors else IDS_AT_ONCE
-        for own, found in self._of_keys(keys, asked, at_once, vectors=vectors):
-            known = [key for key, _ in own]
-            yield known_frame(found, known, dimension, vectors=vectors, fields=fields, when=when)
+        for places, found in self._of_keys(keys, asked, at_once, vectors=vectors):
+            known = [key for key, _ in places]
+            yield known_frame(found, known, dimension, vectors=vectors, fields=fields, own=own)
 
     def whole(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield objects with all that they hold: the columns of objects, in some order.
@@ -161,14 +168,13 @@ class Reads:
         Of two objects of one key the newer.
         """
         fields, dimension = self.schema.fields, self.schema.dimension
-        asked = [SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._words, *self._fields]
-        for own, found in self._of_keys(keys, asked, self._at_once, vectors=True):
+        own = [INDEXED_AT, *self._words]
+        asked = [SHARD, ROW_HASH, TEXT_HASH, *own, *self._fields]
+        for places, found in self._of_keys(keys, asked, self._at_once, vectors=True):
             known = known_frame(
-                found, [key for key, _ in own], dimension, vectors=True, fields=fields, when=True
+                found, [key for key, _ in places], dimension, vectors=True, fields=fields, own=own
             )
             known = known.with_columns(whole_numbers(found, SHARD).cast(pl.Int32))
-            if self.schema.words:
-                known = known.with_columns(texts(found, WORDS))
             yield known.sort(INDEXED_AT).unique(KEY, keep="last", maintain_order=True)
 
     def vectors(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
