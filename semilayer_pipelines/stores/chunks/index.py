@@ -287,16 +287,26 @@ class ChunkedIndex:
         return found | {TEXT_HASH: whole[TEXT_HASH][0]}
 
     def search(
-        self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        vector: Sequence[float],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """Return the nearest rows: KEY, SCORE (cosine similarity), the fields and CHUNK.
 
         A row that was cut is as near as its nearest chunk, which CHUNK tells: the `field` that was
-        cut, `start` and `end` in the characters of its plain text, and `score`.
+        cut, `start` and `end` in the characters of its plain text, and `score`. `columns` are
+        returned instead of the fields, hashes as they are stored.
         """
         if self._chunks is None:
-            return with_no_chunk(self._main.search(vector, limit=limit, where=where))
-        return nearest_rows(self._main, self._chunks, vector, limit=limit, where=where)
+            near = self._main.search(vector, limit=limit, where=where, columns=columns)
+            return with_no_chunk(near)
+        told = [f.name for f in self.schema.fields] if columns is None else columns
+        return nearest_rows(
+            self._main, self._chunks, vector, limit=limit, where=where, columns=told
+        )
 
     def search_words(
         self,

@@ -24,7 +24,7 @@ def leftovers(main: Index, chunks: Index, among: pl.Series | None = None) -> Ite
     `among` are the groups (`held.groups`) that are looked at, by default all. An object that is no
     chunk has its own key for KEY.
     """
-    for frame in chunks.scan():
+    for frame in chunks.scan(hashes=False):
         keys = frame[KEY]
         if among is not None:
             keys = keys.filter(groups(keys).is_in(among.implode()))

@@ -76,13 +76,25 @@ def fields_of(found: Sequence[Any], fields: Sequence[IndexField]) -> pl.DataFram
     return pl.DataFrame([_field_series(found, field) for field in fields])
 
 
-def ranked(found: Sequence[Any], fields: Sequence[IndexField], distance: Distance) -> pl.DataFrame:
-    """Return KEY, SCORE (cosine similarity in [-1, 1]) and the fields of what a search found."""
+def ranked(
+    found: Sequence[Any],
+    fields: Sequence[IndexField],
+    distance: Distance,
+    columns: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Return KEY, SCORE (cosine similarity in [-1, 1]) and the fields of what a search found.
+
+    `columns` are returned instead of the fields: some of these, ROW_HASH and TEXT_HASH.
+    """
     distances = pl.Series([each.metadata.distance for each in found], dtype=pl.Float64)
+    if columns is not None:
+        fields = [field for field in fields if field.name in columns]
+    own = [hashes(found, name) for name in (ROW_HASH, TEXT_HASH) if columns and name in columns]
     frame = pl.DataFrame(
         [
             texts(found, KEY),
             _similarity(distances, distance).alias(SCORE),
+            *own,
             *fields_of(found, fields).get_columns(),
         ]
     )

@@ -195,10 +195,16 @@ class WeaviateIndex:
         )
 
     def search(
-        self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        vector: Sequence[float],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """Return the nearest objects: KEY, SCORE (cosine similarity in [-1, 1]) and the fields.
 
+        `columns` are returned instead of the fields.
         There are `limit` of them, or as many as match; they are as near as the collection's vector
         index finds. Of a row that is being replaced it is the newer object. Raises `ConfigError`
         for a condition that does not fit the fields and when none names the tenant,
@@ -209,8 +215,8 @@ class WeaviateIndex:
         found: Sequence[Any] = []
         if asked is not None:
             reads, condition = asked
-            found = reads.nearest(vector, limit, condition, self._distance)
-        return ranked(found, self._schema.fields, self._distance)
+            found = reads.showing(columns).nearest(vector, limit, condition, self._distance)
+        return ranked(found, self._schema.fields, self._distance, columns)
 
     def search_words(
         self,

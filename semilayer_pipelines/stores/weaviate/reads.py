@@ -7,7 +7,7 @@ it yet. Then its rows look new and are written once more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -86,6 +86,7 @@ class Reads:
     index: str
     schema: IndexSchema
     collection: Any
+    hashes: tuple[str, ...] = ()
 
     def count(self, condition: Any = None) -> int:
         """Count the objects, or those under a filter of the client's."""
@@ -198,6 +199,14 @@ class Reads:
         fields = fields_of([newest], self.schema.fields).row(0, named=True)
         words = {name: newest.properties.get(name) for name in self._words}
         return {KEY: key} | own_columns(newest) | words | fields
+
+    def showing(self, columns: Sequence[str] | None) -> Reads:
+        """Return what asks searches for these fields only, and for hashes; `None` for all."""
+        if columns is None:
+            return self
+        fields = tuple(field for field in self.schema.fields if field.name in columns)
+        hashes = [name for name in (ROW_HASH, TEXT_HASH) if name in columns]
+        return replace(self, schema=replace(self.schema, fields=fields), hashes=(*hashes,))
 
     def nearest(
         self, vector: Sequence[float], limit: int, condition: Any, distance: Distance
@@ -328,7 +337,7 @@ class Reads:
 
     @property
     def _asked(self) -> list[str]:
-        return [KEY, INDEXED_AT, *self._fields]
+        return [KEY, INDEXED_AT, *self.hashes, *self._fields]
 
     def _of_keys(
         self, keys: Sequence[str], asked: list[str], at_once: int, *, vectors: bool
