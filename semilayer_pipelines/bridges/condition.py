@@ -57,6 +57,13 @@ def check(db: Database, selection: Selection, table: Described) -> None:
     condition = holds(db, selection)
     if condition is None:
         return
+    text = _bare_text(selection, table)
+    if text is not None:
+        raise SchemaMismatch(
+            f"'where' is no condition over {selection.table!r}: it is the text column {text!r}.",
+            cure=f"Say which of its values rows have, such as {text} = 'published', or "
+            f"{text} IS NOT NULL.",
+        )
     value, no_row = _as_number(condition), Sql(f" LIMIT {db.mark}", (0,))
     some_rows = Sql(f" FROM {table.quoted} LIMIT {db.mark}", (TRIED_ROWS,))
     try:
@@ -75,6 +82,16 @@ def check(db: Database, selection: Selection, table: Described) -> None:
             cure=f"Write a condition on its columns, such as {_LIKE}, or leave 'where' out. "
             f"Columns: {', '.join(table.columns)}.",
         )
+
+
+def _bare_text(selection: Selection, table: Described) -> str | None:
+    """Return the text column that is all there is of the condition.
+
+    SQLite and MariaDB read a number from its values, and find no row. PostgreSQL refuses it.
+    """
+    bare = (selection.where or "").strip(' \t\n()"`[]').casefold()
+    texts = (name for name, each in table.columns.items() if each.column.kind == "text")
+    return next((name for name in texts if name.casefold() == bare), None)
 
 
 def _as_number(condition: Sql) -> Sql:

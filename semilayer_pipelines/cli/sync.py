@@ -31,6 +31,7 @@ _WORDS = {
     Kind.CHUNKS: "would cut again (chunks are lost, or others)",
     Kind.DOUBLED: "would make one of two vectors",
     Kind.ORPHAN: "would delete",
+    Kind.ORPHAN_CHUNK: "would delete chunks of no row",
     Kind.HIDDEN: "would write again (no search finds them)",
     Kind.PENDING: "left to accepted changes that wait",
     Kind.TEXTLESS: "left out (no text)",

@@ -45,6 +45,7 @@ _WORDS = {
     Kind.CHUNKS: "chunks: rows with lost chunks, or cut otherwise",
     Kind.DOUBLED: "doubled: rows with two vectors",
     Kind.ORPHAN: "orphan: vectors that no row should have",
+    Kind.ORPHAN_CHUNK: "orphan chunks: of rows that are gone, or other",
     Kind.HIDDEN: "hidden: rows that no search finds",
     Kind.ALTERED: "altered: other fields or vector than the row's",
     Kind.PENDING: "pending: an accepted change waits",

@@ -53,6 +53,16 @@ def lens_check(
         yield LensCheck(project, env, sources, opened)
 
 
+@contextmanager
+def _about(key: str) -> Iterator[None]:
+    """Let a mistake say which key of the lens it is in, so that it is told with file and line."""
+    try:
+        yield
+    except (SchemaMismatch, ModelUnavailable) as error:
+        error.key = key
+        raise
+
+
 @dataclass(frozen=True)
 class LensCheck:
     """Compiles lenses of an environment against their tables.
@@ -202,7 +212,8 @@ class LensCheck:
         self._check_order(lens, table, mapping)
         check_embedding(lens.embedding, embedder)
         if lens.rerank is not None:
-            check_reranker(lens.rerank)
+            with _about("rerank"):
+                check_reranker(lens.rerank)
 
     def _compiled(self, lens: LensConfig, table: Table) -> LensMapping:
         if not tracking_columns_of(lens, table) and lens.sync_interval is not None:
@@ -212,10 +223,12 @@ class LensCheck:
                 f"{DEFAULT_TRACKING_COLUMN!r}.",
                 cure="Name one as 'changeTrackingColumn', or use 'smartSyncInterval'.",
             )
+        with _about("primaryKey"):
+            key = key_of(lens, table)
         return compile_mapping(
             lens,
             table,
-            key=key_of(lens, table),
+            key=key,
             # Names no index here, and has to be a model that there can be.
             model_fingerprint=self.project.embedder(lens.embedding).fingerprint,
             project_dir=self.project.settings.root,
@@ -223,11 +236,8 @@ class LensCheck:
 
     def _check_where(self, lens: LensConfig, mapping: LensMapping) -> None:
         rows = Selection(lens.table, mapping.key, mapping.key, where=lens.where)
-        try:
+        with _about("where"):
             self._bridge(lens.source).check_where(rows)
-        except SchemaMismatch as error:
-            error.key = "where"
-            raise
 
     def _check_dates(self, lens: LensConfig, table: Table, mapping: LensMapping) -> None:
         dates = {

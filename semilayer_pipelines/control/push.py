@@ -23,7 +23,7 @@ from semilayer_pipelines.control.check_names import check_lens_names
 from semilayer_pipelines.control.drift import Drift, drift_of
 from semilayer_pipelines.control.mistakes import for_each_lens
 from semilayer_pipelines.control.registered import Registered
-from semilayer_pipelines.errors import NotFound, Overtaken, UserError, nearest
+from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError, nearest
 from semilayer_pipelines.lens_names import LensName
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
@@ -181,11 +181,11 @@ def _compare(
         return LensPush(name, PushAction.UNCHANGED, lens, needs, advice=advice)
     try:
         check.refuse_values(lens)
-    except UserError as error:
+        needs = check.needs(lens, seen.active.get(name), moved=moved)
+    except SemilayerError as error:
         if error.key is not None:
             error.message = f"{place(file, ('lenses', name, error.key))}{error.message}"
         raise
-    needs = check.needs(lens, seen.active.get(name), moved=moved)
     tracked, hidden, key = check.tracked(lens), check.hidden(lens), check.found_key(lens)
     if known is None:
         return LensPush(

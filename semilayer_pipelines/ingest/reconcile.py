@@ -160,7 +160,7 @@ def reconcile(
             if run.paused():
                 return False
             delete_keys(opened, run, target, keys, change_seq=seq, still_failed=there)
-    if index.leftovers:
+    if len(index.leftovers):
         with target.locked(index, run):
             retrying(index.remove_leftovers, StoreUnavailable)
     return True

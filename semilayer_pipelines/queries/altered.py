@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from semilayer_pipelines.ingest.embed import embed_page
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.stored_fields import as_stored
-from semilayer_pipelines.ingest.texts import texts_seen
 from semilayer_pipelines.mapping.mapped import TEXT
+from semilayer_pipelines.queries.altered_chunks import (
+    CHUNK_VECTOR,
+    NAME,
+    THE_VECTOR,
+    AlteredChunks,
+)
+from semilayer_pipelines.queries.differing import STORED, differs, of_other_texts, usable
 from semilayer_pipelines.queries.sample import Sample
 from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.protocol import (
@@ -24,24 +27,23 @@ from semilayer_pipelines.stores.protocol import (
     ROW_HASH,
     TEXT_HASH,
     VECTOR,
-    IndexField,
+    WORDS,
 )
 
-__all__ = ["ALTERED_IN", "EMBEDDED", "THE_VECTOR", "Altered"]
+__all__ = ["ALTERED_IN", "EMBEDDED", "VECTORS", "Altered"]
 
 EMBEDDED = 200
 """Rows of which the text is embedded, to compare vectors with, unless a sample says otherwise."""
 
-SAME_VECTOR = 0.97
-"""Least cosine of two vectors of one text, as of int8 beside float32 (see `local.probe`)."""
-
 READ_AT_ONCE = 1_000
 """Objects that are read back together, vectors and all."""
 
-THE_VECTOR = "vector"
 ALTERED_IN = "altered in"
 
-_STORED, _NO_VECTOR = "\0stored", "\0no vector"
+VECTORS = (THE_VECTOR, CHUNK_VECTOR)
+"""What ALTERED_IN has of a row whose texts have to be embedded again."""
+
+_KEYWORDS = "keywords"
 
 
 class Altered:
@@ -51,83 +53,63 @@ class Altered:
         self._opened = opened
         self._index = index
         self._sample = Sample(embedded, rows)
+        self._chunks = AlteredChunks(opened, index)
+        self._embedded = 0
         self.read = 0
-        self.embedded = 0
+
+    @property
+    def embedded(self) -> int:
+        """Of how many rows the texts were embedded so far."""
+        return self._embedded + self._chunks.embedded
 
     def find(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ALTERED_IN) of the objects of mapped rows that differ from them.
 
-        ALTERED_IN is a list of the names of fields, and `THE_VECTOR` last. An object whose hashes
-        are not those of its row is left to the comparison of hashes. Raises what embedder and store
-        raise.
+        ALTERED_IN is a list of the names of fields, then of what is wrong with vectors and chunks.
+        An object whose hashes are not those of its row is left to the comparison of hashes. Raises
+        what embedder and store raise.
         """
         for part in rows.iter_slices(READ_AT_ONCE):
             yield self._of(part)
 
     def _of(self, rows: pl.DataFrame) -> pl.DataFrame:
-        fields = self._index.schema.fields
-        names = [field.name for field in fields]
+        schema = self._index.schema
+        names = [*(field.name for field in schema.fields), *([WORDS] if schema.words else [])]
         stored = self._index.fetch(rows[KEY].to_list(), vectors=True, also=names)
-        stored = stored.with_columns(pl.Series(_NO_VECTOR, ~_usable(stored[VECTOR])))
-        both = as_stored(rows, self._index.schema).join(
-            stored, on=[KEY, ROW_HASH, TEXT_HASH], suffix=_STORED, maintain_order="left"
+        ours = self._opened.mapping.with_words(as_stored(rows, schema))
+        both = ours.join(
+            stored, on=[KEY, ROW_HASH, TEXT_HASH], suffix=STORED, maintain_order="left"
         )
-        chosen = self._sample.among(rows.height)
-        other = self._made_of_another_text(both.join(rows[chosen].select(KEY), on=KEY, how="semi"))
         self.read += both.height
-        marks = [_differs(field, stored.schema[field.name]) for field in fields]
-        of_vector = pl.col(_NO_VECTOR) | pl.col(KEY).is_in(other.implode())
-        marks.append(pl.when(of_vector).then(pl.lit(THE_VECTOR)))
-        differing = both.select(KEY, pl.concat_list(marks).list.drop_nulls().alias(ALTERED_IN))
-        return differing.filter(pl.col(ALTERED_IN).list.len() > 0).unique(KEY, maintain_order=True)
+        chosen = rows[self._sample.among(rows.height)][KEY]
+        found = [self._in_fields(both), self._in_vectors(both, chosen)]
+        found += self._chunks.find(both, chosen)
+        told = pl.concat(found).group_by(KEY).agg(pl.col(NAME).unique(maintain_order=True))
+        listed = told.rename({NAME: ALTERED_IN})
+        keys = both.select(KEY).unique(maintain_order=True)
+        return keys.join(listed, on=KEY, maintain_order="left")
 
-    def _made_of_another_text(self, rows: pl.DataFrame) -> pl.Series:
-        """Embed a text of each of some rows; return the keys of those whose vectors are others.
+    def _in_fields(self, both: pl.DataFrame) -> pl.DataFrame:
+        marks = [
+            pl.when(differs(field, both.schema[field.name + STORED])).then(pl.lit(field.name))
+            for field in self._index.schema.fields
+        ]
+        if self._index.schema.words:
+            other = pl.col(WORDS).ne_missing(pl.col(WORDS + STORED))
+            marks.append(pl.when(other).then(pl.lit(_KEYWORDS)))
+        told = both.select(KEY, pl.concat_list(marks).list.drop_nulls().alias(NAME))
+        return told.explode(NAME, empty_as_null=True).drop_nulls()
 
-        The text of a row that is cut is that of any of its chunks.
+    def _in_vectors(self, both: pl.DataFrame, chosen: pl.Series) -> pl.DataFrame:
+        """Return the rows without a usable vector, and those of another text among the chosen.
+
+        Of a row that was cut the texts of the chunks are embedded, see `AlteredChunks`.
         """
-        if not rows.height:
-            return pl.Series(KEY, [], dtype=pl.String)
-        texts = texts_seen(self._opened, rows).frame
-        chosen = texts.select(KEY, TEXT_HASH, TEXT).sample(fraction=1.0, shuffle=True).unique(KEY)
-        held = self._index.held(rows[KEY].to_list()).unique([KEY, TEXT_HASH])
-        both = chosen.join(held, on=[KEY, TEXT_HASH])
-        made = embed_page(self._opened.embedder, both[TEXT].to_list())
-        self.embedded += len(made.kept)
-        stored = both[VECTOR].to_numpy()[made.kept]
-        return (
-            both[KEY]
-            .gather(made.kept)
-            .filter(pl.Series(_cosine(stored, made.vectors) < SAME_VECTOR))
-        )
-
-
-def _usable(vectors: pl.Series) -> NDArray[np.bool_]:
-    """Say which vectors a search can compare with: finite, and not zero."""
-    numbers = vectors.to_numpy()
-    usable: NDArray[np.bool_] = np.isfinite(numbers).all(axis=1) & (numbers != 0).any(axis=1)
-    return usable
-
-
-def _cosine(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    if ones.shape != others.shape:
-        return np.zeros(len(ones))
-    a, b = ones.astype(np.float64), others.astype(np.float64)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosine: NDArray[np.float64] = (a * b).sum(axis=1) / lengths
-    return np.nan_to_num(cosine, nan=0.0)
-
-
-def _differs(field: IndexField, dtype: pl.DataType) -> pl.Expr:
-    """Return the name of the field where what is stored is not what the row gives; else null."""
-    ours, stored = pl.col(field.name).cast(dtype), pl.col(field.name + _STORED)
-    if field.array:
-        # A store may keep neither nulls in a list nor an empty one.
-        ours, stored = _plain(ours), _plain(stored)
-    return pl.when(ours.ne_missing(stored)).then(pl.lit(field.name))
-
-
-def _plain(values: pl.Expr) -> pl.Expr:
-    kept = values.list.drop_nulls()
-    return pl.when(kept.list.len() > 0).then(kept)
+        unusable = both.filter(~usable(both[VECTOR]))[KEY]
+        some = both.filter(pl.col(KEY).is_in(chosen.implode()))
+        stored = self._index.stored(some[KEY].to_list())
+        whole = some.join(stored, on=[KEY, ROW_HASH, TEXT_HASH], how="semi")
+        other, compared = of_other_texts(self._opened, whole, whole[TEXT].to_list())
+        self._embedded += len(compared)
+        keys = pl.concat([unusable, whole[KEY].gather(other)])
+        return pl.DataFrame([keys, pl.repeat(THE_VECTOR, len(keys), eager=True).alias(NAME)])

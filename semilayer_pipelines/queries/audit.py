@@ -44,6 +44,7 @@ from semilayer_pipelines.queries.findings import (
 from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
+from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH, Index
 
 __all__ = ["audit"]
@@ -117,6 +118,7 @@ class _Auditor:
     def run(self, lens: Lens, depth: Depth) -> Audit:
         started = time.monotonic()
         known = KnownRows(self._index.scan() if self._index else ())
+        left = self._index.leftovers if self._index else None
         closer = self._closer(depth, len(known))
         bounds = self._generation.bounds if self._generation else ()
         shards = self._generation.shard_count if self._generation else 1
@@ -128,6 +130,8 @@ class _Auditor:
                 self._telling.compared(rows)
         if self._index:
             self._look_for_orphans(known, self._index)
+        if self._index and left is not None:
+            self._look_for_orphan_chunks(left, self._index)
         for keys in closer.hidden() if closer else ():
             self._note(Kind.HIDDEN, keys)
         self._counts[Kind.NO_KEY] = self._opened.bridge.null_keys(self._opened.selection)
@@ -208,6 +212,16 @@ class _Auditor:
         unseen = (key for part in known.unseen(index.scan(hashes=False)) for key in part.to_list())
         for keys in in_chunks(unseen):
             self._note_orphans(departed(self._opened, keys).keys, seq)
+
+    def _look_for_orphan_chunks(self, left: pl.Series, index: RowIndex) -> None:
+        """Note chunks that were of no row when the walk began, and are of none now.
+
+        A writer has chunks of no row for as long as it takes to write one page.
+        """
+        for of_rows in index.orphan_chunks(left):
+            self._counts[Kind.ORPHAN_CHUNK] += len(of_rows)
+            ids = [*self._ids[Kind.ORPHAN_CHUNK], *of_rows]
+            self._ids[Kind.ORPHAN_CHUNK] = list(dict.fromkeys(ids))[:SHOWN_IDS]
 
     def _note_orphans(self, gone: Sequence[str], seq: int) -> None:
         pending = set(self._pending(gone, seq))

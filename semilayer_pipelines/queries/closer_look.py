@@ -13,7 +13,7 @@ import polars as pl
 
 from semilayer_pipelines.ingest.confirm_absent import in_chunks
 from semilayer_pipelines.ingest.open_lens import OpenLens
-from semilayer_pipelines.queries.altered import ALTERED_IN, EMBEDDED, THE_VECTOR, Altered
+from semilayer_pipelines.queries.altered import ALTERED_IN, EMBEDDED, VECTORS, Altered
 from semilayer_pipelines.queries.findings import Depth, Looked
 from semilayer_pipelines.queries.unsearchable import Unsearchable, not_found
 from semilayer_pipelines.registry.generations import Generation
@@ -81,7 +81,7 @@ class CloserLook:
         if self._reading is None:
             return
         for found in self._reading.find(same):
-            of_vector = pl.col(ALTERED_IN).list.contains(THE_VECTOR)
+            of_vector = pl.col(ALTERED_IN).list.set_intersection([*VECTORS]).list.len() > 0
             self._mark(Fault.VECTOR, found.filter(of_vector)[KEY])
             self._mark(Fault.FIELDS, found.filter(~of_vector)[KEY])
             yield found

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     CHUNKS = "chunks"  # lost, doubled, of something else, or cut in another way than now
     DOUBLED = "doubled"
     ORPHAN = "orphan"  # an object that no row should have
+    ORPHAN_CHUNK = "orphan chunks"  # their row is gone, or is of another version by now
     PENDING = "pending"  # differs, and a change that was accepted will bring it in
     SET_ASIDE = "set aside"  # cannot be mapped, so there is nothing that it should be indexed as
     TEXTLESS = "textless"  # nothing to embed, so it is left out of the search
@@ -39,6 +40,7 @@ OUT_OF_LINE = (
     Kind.CHUNKS,
     Kind.DOUBLED,
     Kind.ORPHAN,
+    Kind.ORPHAN_CHUNK,
     Kind.HIDDEN,
     Kind.ALTERED,
 )

@@ -148,7 +148,7 @@ class Index(Protocol):
     ) -> pl.DataFrame:
         """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist.
 
-        `also` names more columns to return: INDEXED_AT, or mapped fields.
+        `also` names more columns to return: INDEXED_AT, WORDS, or mapped fields.
         """
         ...
 
@@ -157,10 +157,16 @@ class Index(Protocol):
         ...
 
     def search(
-        self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        vector: Sequence[float],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """Return the nearest objects: KEY, SCORE (cosine similarity, Float32) and the fields.
 
+        `columns` are returned instead of the fields: some of these, ROW_HASH and TEXT_HASH.
         There are `limit` of them, or as many as match; the best comes first. `where` may name any
         declared field, and all its conditions must hold. A store that keeps tenants apart needs one
         by `tenant_condition`.

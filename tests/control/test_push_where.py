@@ -9,7 +9,13 @@ import pytest
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.control.push import Plan, plan_push
 from semilayer_pipelines.control.push_config import push_config
-from semilayer_pipelines.errors import ConfigError, SchemaMismatch, UserError
+from semilayer_pipelines.errors import (
+    ConfigError,
+    ModelUnavailable,
+    SchemaMismatch,
+    SemilayerError,
+    UserError,
+)
 from semilayer_pipelines.registry.lenses import Needs
 from tests.lab import ENV, Lab
 
@@ -139,3 +145,30 @@ def test_the_unique_key_that_was_found_is_told(lab: Lab) -> None:
 
     assert [lens.key for lens in plan.lenses] == [("id",), ("id",)]
     assert plan_push(lab.project, load_config(lab.project.settings.config), ENV).lenses[0].key
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "said"),
+    [
+        ("primaryKey: idd", SchemaMismatch, "primaryKey: Table 'items' has no column 'idd'"),
+        ("primaryKey: [id, nmae]", SchemaMismatch, "primaryKey: Table 'items' has no column"),
+        ("rerank: ./no-such-folder", ModelUnavailable, "rerank: "),
+    ],
+)
+def test_a_wrong_key_or_reranker_names_the_file_and_the_line(
+    lab: Lab, told: str, error: type[SemilayerError], said: str
+) -> None:
+    with pytest.raises(error) as refused:
+        pushed(lab, f"id > 0\n    {told}")
+
+    assert str(refused.value).startswith(f"lens 'items': sl.config.yaml:11: lenses.items.{said}")
+
+
+@pytest.mark.parametrize("where", ["name", "(Name)", "'\"name\"'", "' `name` '"])
+def test_a_column_of_texts_alone_is_no_condition(lab: Lab, where: str) -> None:
+    with pytest.raises(SchemaMismatch, match=r"where: .*it is the text column 'name'"):
+        pushed(lab, where)
+
+
+def test_a_column_of_numbers_alone_is_a_condition(lab: Lab) -> None:
+    pushed(lab, "price")

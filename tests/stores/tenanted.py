@@ -71,16 +71,24 @@ class _Owned:
         return found and {name: value for name, value in found.items() if name != OWNER}
 
     def search(
-        self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        vector: Sequence[float],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         found = [
             self._inner.search(
-                vector, limit=limit, where=[*where, Condition(OWNER, Operator.EQ, owner)]
+                vector,
+                limit=limit,
+                where=[*where, Condition(OWNER, Operator.EQ, owner)],
+                columns=columns,
             )
             for owner in OWNERS
         ]
         ranked = pl.concat(found).sort(SCORE, KEY, descending=[True, False])
-        return ranked.head(limit).drop(OWNER)
+        return ranked.head(limit).drop(OWNER, strict=False)
 
     def search_words(
         self,

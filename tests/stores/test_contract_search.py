@@ -11,7 +11,16 @@ import pytest
 
 from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.stores.protocol import KEY, SCORE, Index, IndexField, IndexSchema
+from semilayer_pipelines.stores.protocol import (
+    KEY,
+    ROW_HASH,
+    SCORE,
+    TEXT_HASH,
+    VECTOR,
+    Index,
+    IndexField,
+    IndexSchema,
+)
 from semilayer_pipelines.stores.where import parse_where
 from tests.stores.conftest import Place
 from tests.stores.objects import DIMENSION, objects
@@ -207,6 +216,19 @@ def test_search_agrees_with_numpy_on_random_vectors(index: Index) -> None:
     best = np.argsort(-cosine)[:20]
     assert found[KEY].to_list() == [keys[row] for row in best]
     assert found[SCORE].to_list() == pytest.approx(cosine[best].tolist(), abs=1e-5)
+
+
+def test_a_search_gives_the_columns_that_it_is_asked_for_and_no_others(shelf: Index) -> None:
+    vector = shelf.fetch(["c"])[VECTOR][0].to_list()
+
+    found = shelf.search(vector, limit=4, columns=(TEXT_HASH, "score", ROW_HASH))
+
+    assert {*found.columns} == {KEY, SCORE, TEXT_HASH, "score", ROW_HASH}
+    assert found.drop(ROW_HASH, TEXT_HASH).equals(
+        shelf.search(vector, limit=4).select(KEY, SCORE, "score")
+    )
+    held = shelf.fetch(found[KEY].to_list(), vectors=False).sort(KEY)
+    assert held.equals(found.select(held.columns).sort(KEY))
 
 
 def test_search_in_an_empty_index_finds_nothing(index: Index) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from semilayer_pipelines.stores.chunks.protocol import OF, ORDINAL
+from semilayer_pipelines.stores.chunks.protocol import END, FIELD, OF, ORDINAL, START
 from semilayer_pipelines.stores.chunks.versions import (
     LEAF,
     VERSION,
@@ -18,16 +18,35 @@ from semilayer_pipelines.stores.chunks.versions import (
     unstored,
     versions,
 )
-from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, Index
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH, Index
 
-__all__ = ["Digests", "keys_of", "stored_chunks", "whole_hashes"]
+__all__ = [
+    "PLACES",
+    "Digests",
+    "chunk_objects",
+    "groups",
+    "keys_of",
+    "stored_chunks",
+    "whole_hashes",
+]
+
+PLACES = {
+    KEY: pl.String(),
+    ORDINAL: pl.UInt32(),
+    FIELD: pl.String(),
+    START: pl.Int64(),
+    END: pl.Int64(),
+    TEXT_HASH: pl.Binary(),
+}
+"""Columns that say where the chunks of rows are."""
 
 _PROBED = (0, 1)
 """Chunks that are asked how many there are: one of them may be lost."""
 
+_READ_AT_ONCE = 1_000  # with their vectors
 _MERGED_AT = 1_000_000  # groups; below, merging them again and again costs more than they take
 _SEED = 5
-_GROUP, _DIGEST = "group", "digest"
+_GROUP, _DIGEST, _CHUNK = "group", "digest", "\0chunk"
 
 
 def keys_of(chunks: Index, rows: pl.DataFrame, *, beyond: int = 0) -> pl.DataFrame:
@@ -55,6 +74,17 @@ def stored_chunks(
     return pl.concat([parsed(found[KEY]), found.drop(KEY)], how="horizontal")
 
 
+def chunk_objects(chunks: Index, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield the objects of the chunks of rows (KEY, VERSION), some at a time, in no order.
+
+    Columns are KEY, VERSION, ORDINAL, ROW_HASH, TEXT_HASH, VECTOR and the fields.
+    """
+    fields = [field.name for field in chunks.schema.fields]
+    for some in chunk_keys(keys_of(chunks, rows)).to_frame().iter_slices(_READ_AT_ONCE):
+        found = chunks.fetch(some[KEY].to_list(), vectors=True, also=fields)
+        yield pl.concat([parsed(found[KEY]), found.drop(KEY)], how="horizontal")
+
+
 def whole_hashes(chunks: Index, objects: pl.DataFrame) -> pl.DataFrame:
     """Return objects of rows with the TEXT_HASH of their texts instead of the stored one."""
     if not objects.height:
@@ -75,7 +105,8 @@ def whole_hashes(chunks: Index, objects: pl.DataFrame) -> pl.DataFrame:
 class Digests:
     """The digests of the chunks of all rows, from a scan; about 16 bytes for each row that was cut.
 
-    `leftovers` are groups of chunks that were of no object which it was asked for.
+    Chunks of one row and version are a group. Objects of the index of chunks whose keys name no
+    chunk are a group each.
     """
 
     def __init__(self, scan: Iterable[pl.DataFrame]) -> None:
@@ -92,9 +123,9 @@ class Digests:
         self._met: NDArray[np.bool_] = np.zeros(groups.height, dtype=np.bool_)
 
     @property
-    def leftovers(self) -> int:
-        """How many groups of chunks were of no object so far."""
-        return int((~self._met).sum())
+    def leftovers(self) -> pl.Series:
+        """The groups (UInt64, see `groups`) of no object which it was asked for so far."""
+        return pl.Series(_GROUP, self._groups[~self._met])
 
     def uncover(self, objects: pl.DataFrame) -> pl.DataFrame:
         """Return objects of rows with the TEXT_HASH of their texts instead of the stored one."""
@@ -128,13 +159,21 @@ def _uncovered(objects: pl.DataFrame, digests: pl.Series) -> pl.DataFrame:
     return objects.with_columns(pl.Series(TEXT_HASH, texts, dtype=pl.Binary))
 
 
+def groups(chunk_keys: pl.Series) -> pl.Series:
+    """Return the group (UInt64) of each of these chunks, known to this process alone."""
+    of = parsed(chunk_keys).with_columns(chunk_keys.alias(_CHUNK))
+    known = pl.all_horizontal(pl.col(KEY, VERSION, ORDINAL).is_not_null())
+    named = of.select(
+        pl.when(known).then(KEY).otherwise(_CHUNK).alias(KEY),
+        pl.when(known).then(VERSION).otherwise(pl.lit(0, pl.UInt64)).alias(VERSION),
+    )
+    return _group(named[KEY], named[VERSION])
+
+
 def _leaves_of(frame: pl.DataFrame) -> pl.DataFrame:
-    named = pl.concat([parsed(frame[KEY]), frame.drop(KEY)], how="horizontal").drop_nulls(
-        [KEY, VERSION, ORDINAL]
-    )
-    return named.select(
-        _group(named[KEY], named[VERSION]).alias(_GROUP), leaves(named).alias(_DIGEST)
-    )
+    named = parsed(frame[KEY]).select(pl.col(ORDINAL).fill_null(0))
+    told = frame.select(ROW_HASH, TEXT_HASH, named[ORDINAL])
+    return pl.DataFrame([groups(frame[KEY]), leaves(told).alias(_DIGEST)])
 
 
 def _group(keys: pl.Series, of: pl.Series) -> pl.Series:

@@ -19,7 +19,15 @@ from functools import partial
 import polars as pl
 
 from semilayer_pipelines.errors import NotFound, ObjectsRejected
-from semilayer_pipelines.stores.chunks.held import Digests, keys_of, stored_chunks, whole_hashes
+from semilayer_pipelines.stores.chunks.held import (
+    PLACES,
+    Digests,
+    chunk_objects,
+    keys_of,
+    stored_chunks,
+    whole_hashes,
+)
+from semilayer_pipelines.stores.chunks.leftovers import CHUNK_KEY, leftovers
 from semilayer_pipelines.stores.chunks.objects import in_two
 from semilayer_pipelines.stores.chunks.protocol import CHUNKS, END, FIELD, ORDINAL, START
 from semilayer_pipelines.stores.chunks.search import nearest_rows, with_no_chunk
@@ -37,8 +45,8 @@ from semilayer_pipelines.stores.where import Condition
 __all__ = ["ChunkedIndex"]
 
 _REMOVED_AT_ONCE = 200_000  # the rest is left to the next sync
-_CHUNK = "\0chunk"
 
+_NO_GROUPS = pl.Series(dtype=pl.UInt64)
 _NONE_BEFORE = pl.DataFrame(schema={KEY: pl.String, VERSION: pl.UInt64})
 
 
@@ -59,7 +67,7 @@ class ChunkedIndex:
         self._make = make
         self._chunks = find()
         self._held: ExitStack | None = None
-        self._leftovers = 0
+        self._leftovers = _NO_GROUPS
 
     @property
     def name(self) -> str:
@@ -82,8 +90,8 @@ class ChunkedIndex:
         return self._chunks is not None
 
     @property
-    def leftovers(self) -> int:
-        """How many rows the last whole `scan` met of which nothing but chunks is left."""
+    def leftovers(self) -> pl.Series:
+        """The groups of chunks that the last whole `scan` met, and that were of no row."""
         return self._leftovers
 
     def advice(self) -> str | None:
@@ -257,21 +265,16 @@ class ChunkedIndex:
 
     def chunks_of(self, keys: Sequence[str]) -> pl.DataFrame:
         """Return (KEY, ORDINAL, FIELD, START, END, TEXT_HASH) of the chunks held of rows."""
-        place = (FIELD, START, END)
-        empty = pl.DataFrame(
-            schema={
-                KEY: pl.String,
-                ORDINAL: pl.UInt32,
-                FIELD: pl.String,
-                START: pl.Int64,
-                END: pl.Int64,
-                TEXT_HASH: pl.Binary,
-            }
-        )
         if self._chunks is None:
-            return empty
+            return pl.DataFrame(schema=PLACES)
+        place = (FIELD, START, END)
         found = stored_chunks(self._chunks, self._versions(keys), vectors=False, also=place)
-        return found.select(empty.columns).sort(KEY, ORDINAL)
+        return found.select(*PLACES).sort(KEY, ORDINAL)
+
+    def chunk_objects(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield what is held of the chunks of rows; see `held.chunk_objects`."""
+        if self._chunks is not None:
+            yield from chunk_objects(self._chunks, self._versions(keys))
 
     def get(self, key: str) -> dict[str, object] | None:
         """Return the columns of a row's object, vector included, or `None`; see `fetch`."""
@@ -284,16 +287,26 @@ class ChunkedIndex:
         return found | {TEXT_HASH: whole[TEXT_HASH][0]}
 
     def search(
-        self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        vector: Sequence[float],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """Return the nearest rows: KEY, SCORE (cosine similarity), the fields and CHUNK.
 
         A row that was cut is as near as its nearest chunk, which CHUNK tells: the `field` that was
-        cut, `start` and `end` in the characters of its plain text, and `score`.
+        cut, `start` and `end` in the characters of its plain text, and `score`. `columns` are
+        returned instead of the fields, hashes as they are stored.
         """
         if self._chunks is None:
-            return with_no_chunk(self._main.search(vector, limit=limit, where=where))
-        return nearest_rows(self._main, self._chunks, vector, limit=limit, where=where)
+            near = self._main.search(vector, limit=limit, where=where, columns=columns)
+            return with_no_chunk(near)
+        told = [f.name for f in self.schema.fields] if columns is None else columns
+        return nearest_rows(
+            self._main, self._chunks, vector, limit=limit, where=where, columns=told
+        )
 
     def search_words(
         self,
@@ -362,6 +375,15 @@ class ChunkedIndex:
         if self._chunks is not None:
             self._chunks.maintain(force=force)
 
+    def orphan_chunks(self, among: pl.Series) -> Iterator[pl.Series]:
+        """Yield the keys of rows, one a chunk, of chunks that were leftovers before and still are.
+
+        `among` are `leftovers` of a scan. An object that is no chunk has its own key.
+        """
+        if self._chunks is not None and len(among):
+            for found in leftovers(self._main, self._chunks, among):
+                yield found[KEY]
+
     def remove_leftovers(self) -> int:
         """Delete chunks that are of no row as it is now, which no search shows; return how many.
 
@@ -370,14 +392,12 @@ class ChunkedIndex:
         if self._chunks is None:
             return 0
         stale: list[str] = []
-        for frame in self._chunks.scan():
-            of = parsed(frame[KEY]).with_columns(frame[KEY].alias(_CHUNK))
-            now = self._versions(of[KEY].drop_nulls().unique().to_list())
-            stale += of.join(now, on=[KEY, VERSION], how="anti")[_CHUNK].to_list()
+        for found in leftovers(self._main, self._chunks):
+            stale += found[CHUNK_KEY].to_list()
             if len(stale) > _REMOVED_AT_ONCE:
                 break
         else:
-            self._leftovers = 0
+            self._leftovers = _NO_GROUPS
         return self._chunks.delete(stale) if stale else 0
 
 

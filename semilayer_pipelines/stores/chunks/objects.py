@@ -31,7 +31,16 @@ from semilayer_pipelines.stores.protocol import (
     IndexSchema,
 )
 
-__all__ = ["ROW", "SHORT", "chunk_schema", "in_two", "stored_hashes", "text_fields"]
+__all__ = [
+    "OF_CHUNKS",
+    "ROW",
+    "SHORT",
+    "chunk_schema",
+    "held_of_rows",
+    "in_two",
+    "stored_hashes",
+    "text_fields",
+]
 
 ROW = "_row"  # UInt32: position of a chunk's row
 
@@ -39,17 +48,18 @@ SHORT = 256
 """Characters of the longest text that is kept with each chunk, and read before it by a reranker."""
 
 _TEXTS = (FieldType.TEXT, FieldType.ENUM, FieldType.JSON)
-_OWN = (
+OF_CHUNKS = (
     IndexField(OF, FieldType.NUMBER, integer=True),
     IndexField(FIELD, FieldType.TEXT),
     IndexField(START, FieldType.NUMBER, integer=True),
     IndexField(END, FieldType.NUMBER, integer=True),
 )
+"""What chunks hold beside the fields of their rows: their places, and how many there are."""
 
 
 def chunk_schema(rows: IndexSchema) -> IndexSchema:
     """Return what the objects of the chunks of such rows look like."""
-    return IndexSchema((*rows.fields, *_OWN), rows.dimension, rows.tenant)
+    return IndexSchema((*rows.fields, *OF_CHUNKS), rows.dimension, rows.tenant)
 
 
 def text_fields(rows: IndexSchema) -> list[IndexField]:
@@ -112,12 +122,18 @@ def _flat(split: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def held_of_rows(rows: pl.DataFrame, flat: pl.DataFrame, schema: IndexSchema) -> pl.DataFrame:
+    """Return chunks with what they hold of their rows: the columns of both.
+
+    `flat` has one line a chunk, with ROW, the position of its row.
+    """
+    short = rows.with_columns(_only_short(field) for field in text_fields(schema))
+    return pl.concat([short[flat[ROW]], flat], how="horizontal")
+
+
 def _chunk_objects(rows: pl.DataFrame, flat: pl.DataFrame, schema: IndexSchema) -> pl.DataFrame:
     """Return the objects of the chunks of rows with VERSION."""
-    short = rows.drop(CHUNKS, TEXT_HASH, VECTOR).with_columns(
-        _only_short(field) for field in text_fields(schema)
-    )
-    whole = pl.concat([short[flat[ROW]], flat], how="horizontal")
+    whole = held_of_rows(rows.drop(CHUNKS, TEXT_HASH, VECTOR), flat, schema)
     keyed = whole.with_columns(chunk_keys(whole), pl.col(START, END).cast(pl.Int64))
     return keyed.select(object_columns(chunk_schema(schema)))
 

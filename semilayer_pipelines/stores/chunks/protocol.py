@@ -7,7 +7,7 @@ TEXT_HASH that of the whole text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import polars as pl
@@ -65,10 +65,11 @@ class RowIndex(Index, Protocol):
         ...
 
     @property
-    def leftovers(self) -> int:
-        """How many rows the last whole `scan` with hashes met of which nothing but chunks is left.
+    def leftovers(self) -> pl.Series:
+        """The groups (UInt64) of chunks of no row that the last whole `scan` with hashes met.
 
-        A writer that died leaves them; so it looks, too, while one is at work.
+        A group is of one row and version. A writer that died leaves them; so it looks, too, while
+        one is at work.
         """
         ...
 
@@ -94,6 +95,22 @@ class RowIndex(Index, Protocol):
         """Return (KEY, ORDINAL, FIELD, START, END, TEXT_HASH) of the chunks held of rows.
 
         Those of a row come in their order.
+        """
+        ...
+
+    def chunk_objects(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield all that is held of the chunks of rows, some at a time, in no order.
+
+        Columns are KEY (of the row), ORDINAL, ROW_HASH, TEXT_HASH, VECTOR, the fields, OF, FIELD,
+        START and END.
+        """
+        ...
+
+    def orphan_chunks(self, among: pl.Series) -> Iterator[pl.Series]:
+        """Yield the keys of rows, one a chunk, of chunks that were leftovers before and still are.
+
+        `among` are `leftovers` of a scan. The row is gone, or is of another version. An object that
+        is no chunk has its own key.
         """
         ...
 

@@ -8,7 +8,8 @@ between, both are asked again: what came is there before what it replaces goes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import polars as pl
 
@@ -17,7 +18,13 @@ from semilayer_pipelines.stores.chunks.conditions import (
     checked_on_rows,
     holding,
 )
-from semilayer_pipelines.stores.chunks.protocol import CHUNK, END, FIELD, ORDINAL, START
+from semilayer_pipelines.stores.chunks.protocol import (
+    CHUNK,
+    END,
+    FIELD,
+    ORDINAL,
+    START,
+)
 from semilayer_pipelines.stores.chunks.versions import VERSION, chunk_keys, parsed, versions
 from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, Index
@@ -40,26 +47,21 @@ _CHUNKS_A_ROW = 4
 _MORE = 5  # times as many when they were of too few rows
 _MOST = 10_000  # that a store gives at once
 
+_AT_0 = "\0at 0"
+
 _ATTEMPTS = 3
 """How often both indexes are asked while rows are replaced in between."""
-
-_PLACE = (ORDINAL, FIELD, START, END)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What one search of both indexes found, and what shows that rows were replaced meanwhile.
+    """What one search of both indexes found.
 
-    `stale` are chunks of other versions than their rows'; `changed` are keys of rows that were cut.
+    `stale` are objects (row and version) that both gave of rows which are of another version.
     """
 
     rows: pl.DataFrame
     stale: frozenset[tuple[str, int]]
-    changed: frozenset[str]
-
-    @property
-    def replaced(self) -> bool:
-        return bool(self.stale or self.changed)
 
 
 def nearest_rows(
@@ -69,18 +71,19 @@ def nearest_rows(
     *,
     limit: int,
     where: Sequence[Condition],
+    columns: Sequence[str],
 ) -> pl.DataFrame:
-    """Return the nearest rows: KEY, SCORE, the fields and CHUNK, the best first.
+    """Return the nearest rows: KEY, SCORE, the columns and CHUNK, the best first.
 
     A row that was cut is as near as the nearest of its chunks, which CHUNK tells.
     """
-    search = _Search(main, chunks, vector, limit, where)
-    asked = search.ask()
+    search = partial(_Search, main, chunks, vector, limit, where, columns)
+    asked = search().ask()
     for _ in range(_ATTEMPTS - 1):
-        if not asked.replaced:
+        if not asked.stale:
             break
-        before, asked = asked, search.ask()
-        if asked.stale == before.stale and not asked.changed:
+        before, asked = asked, search().ask()
+        if asked.stale == before.stale:
             break  # what a dead writer left
     return asked.rows
 
@@ -90,106 +93,119 @@ def with_no_chunk(found: pl.DataFrame) -> pl.DataFrame:
     return found.with_columns(pl.lit(None, dtype=CHUNK_TYPE).alias(CHUNK))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Search:
+    """One search of both indexes. Fields, which may be long, are read of the best rows."""
+
     main: Index
     chunks: Index
     vector: Sequence[float]
     limit: int
     where: Sequence[Condition]
+    columns: Sequence[str]
+    _read: list[pl.DataFrame] = field(default_factory=list)
+    _stale: set[tuple[str, int]] = field(default_factory=set)
 
     def ask(self) -> _Asked:
         most = min(self.limit * _CHUNKS_A_ROW, _MOST)
         with threads(1) as beside:
-            asked = beside.submit(self._chunks, most)
-            own = self.main.search(self.vector, limit=self.limit, where=self.where)
+            asked = beside.submit(self._near, most)
+            own = self._own()
             near = asked.result()
+        best = self._best(own, near)
         # Rows that are found by their own vectors are there already. So chunks are asked for until
         # the last of them is worse than the last row of as many as are wanted.
-        while near.height == most < _MOST and not self._enough(own, near):
+        while near.height == most < _MOST and not self._enough(best, near):
             most = min(most * _MORE, _MOST)
-            near = self._chunks(most)
-        near = near.drop_nulls([KEY, VERSION, ORDINAL])
-        fields = [field.name for field in self.main.schema.fields]
-        keys = list(dict.fromkeys([*own[KEY], *near[KEY]]))
-        now = self.main.fetch(keys, vectors=False, also=fields)
-        now = now.with_columns(versions(now)).drop(ROW_HASH, TEXT_HASH)
-        # Two objects of a key are left by a killed writer; a search of whole rows shows the newer.
-        current = near.join(now.select(KEY, VERSION), on=[KEY, VERSION], how="semi")
-        # A row that is gone altogether was deleted, and there is nothing to ask again for.
-        stale = near.join(current, on=[KEY, VERSION], how="anti").join(now, on=KEY, how="semi")
-        places = pl.concat(
-            [current.select(KEY, VERSION, *_PLACE, SCORE), self._first(own, now, current)]
-        )
-        best = places.sort(SCORE, ORDINAL, descending=[True, False]).unique(
-            KEY, keep="first", maintain_order=True
-        )
-        split = self._told(best, now)
-        whole = own.filter(~pl.col(KEY).is_in(best[KEY].implode()))
-        ranked = pl.concat([with_no_chunk(whole), split.select(with_no_chunk(own).columns)])
-        ranked = ranked.sort(SCORE, KEY, descending=[True, False]).head(self.limit)
-        left = stale.select(KEY, VERSION).iter_rows()
-        return _Asked(ranked, frozenset(left), self._changed(own, now, best))
+            near = self._near(most)
+            best = self._best(own, near)
+        return _Asked(self._told(best), frozenset(self._stale))
 
-    def _chunks(self, most: int) -> pl.DataFrame:
+    def _own(self) -> pl.DataFrame:
+        """Return what the rows' own vectors find: KEY, VERSION and SCORE."""
+        hashes = (ROW_HASH, TEXT_HASH)
+        found = self.main.search(self.vector, limit=self.limit, where=self.where, columns=hashes)
+        return found.select(KEY, versions(found), SCORE)
+
+    def _near(self, most: int) -> pl.DataFrame:
         """Return the nearest chunks: KEY (of the row), VERSION, their places and SCORE."""
         where = asked_of_chunks(self.where, self.main.schema)
-        found = self.chunks.search(self.vector, limit=most, where=where)
-        return pl.concat(
-            [parsed(found[KEY]), found.select(FIELD, START, END, SCORE)], how="horizontal"
-        )
+        place = (FIELD, START, END)
+        found = self.chunks.search(self.vector, limit=most, where=where, columns=place)
+        near = pl.concat([parsed(found[KEY]), found.select(*place, SCORE)], how="horizontal")
+        return near.drop_nulls([KEY, VERSION, ORDINAL])
 
-    def _enough(self, own: pl.DataFrame, near: pl.DataFrame) -> bool:
-        best = (
-            pl.concat([own.select(KEY, SCORE), self._matching(near).select(KEY, SCORE)])
-            .group_by(KEY)
-            .agg(pl.col(SCORE).max())
-            .sort(SCORE, descending=True)
-        )
+    def _enough(self, best: pl.DataFrame, near: pl.DataFrame) -> bool:
         worst = near.select(pl.col(SCORE).min()).item()
         return best.height >= self.limit and bool(best[SCORE][self.limit - 1] >= worst)
 
-    def _matching(self, near: pl.DataFrame) -> pl.DataFrame:
-        """Return the chunks of rows for which those conditions hold that no chunk was asked."""
-        checked = checked_on_rows(self.where, self.main.schema)
-        if not checked:
-            return near
-        fields = list({each.field for each in checked})
-        rows = self.main.fetch(
-            near[KEY].drop_nulls().unique().to_list(), vectors=False, also=fields
+    def _best(self, own: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
+        """Return the best rows with their fields, SCORE and the place of a chunk, or nulls."""
+        chunk = near.sort(SCORE, ORDINAL, descending=[True, False]).unique(
+            [KEY, VERSION], keep="first"
         )
-        return near.join(holding(rows, checked, self.main.schema), on=KEY, how="semi")
+        alone = own.join(chunk, on=[KEY, VERSION], how="anti")
+        found = pl.concat([chunk, alone], how="diagonal").sort(SCORE, KEY, descending=[True, False])
+        keys = found.select(KEY, SCORE).unique(KEY, keep="first", maintain_order=True)
+        taken = self.limit
+        while True:
+            rows = self._rows(found.join(keys.head(taken), on=KEY, how="semi"))
+            # Of a row that was replaced, or fails a condition, less counts than was looked at.
+            bar = keys[SCORE][taken] if taken < keys.height else -2.0
+            if taken >= keys.height or int((rows[SCORE] >= bar).sum()) >= self.limit:
+                return rows.head(self.limit)
+            taken *= 2
 
-    def _first(self, own: pl.DataFrame, now: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
-        """Return the first chunks of rows that only their own vectors found, with their scores."""
-        alone = own.select(KEY, SCORE).join(current, on=KEY, how="anti")
-        named = alone.join(now.select(KEY, VERSION), on=KEY)
-        asked = named.with_columns(pl.lit(0, dtype=pl.UInt32).alias(ORDINAL))
+    def _rows(self, found: pl.DataFrame) -> pl.DataFrame:
+        """Return one line for each of these rows that is there, and for which all holds."""
+        now = self._now(found[KEY].unique(maintain_order=True))
+        same = found.join(now, on=[KEY, VERSION])
+        # A row that is gone altogether was deleted, and there is nothing to ask again for.
+        stale = found.join(now, on=[KEY, VERSION], how="anti").join(now, on=KEY, how="semi")
+        self._stale.update(stale.select(KEY, VERSION).iter_rows())
+        cut = pl.col(ORDINAL).is_not_null()
+        checked = checked_on_rows(self.where, self.main.schema)
+        kept = pl.concat([holding(same.filter(cut), checked, self.main.schema), same.filter(~cut)])
+        # Its own vector was found, so no search may miss the row that it is now.
+        replaced = stale.filter(~cut).join(kept, on=KEY, how="anti").drop(VERSION)
+        shown = pl.concat([kept, replaced.join(now, on=KEY).select(kept.columns)])
+        ranked = shown.sort(SCORE, KEY, descending=[True, False])
+        # Two objects of a key are left by a killed writer; either is the row.
+        return ranked.unique(KEY, keep="first", maintain_order=True)
+
+    def _now(self, keys: pl.Series) -> pl.DataFrame:
+        """Return KEY, VERSION and what is told or checked of rows, each of which is read once."""
+        checked = [each.field for each in checked_on_rows(self.where, self.main.schema)]
+        told = list(dict.fromkeys([*self.columns, *checked]))
+        known = {key for frame in self._read for key in frame[KEY]}
+        new = [key for key in keys if key not in known]
+        if new or not self._read:
+            also = [name for name in told if name not in (ROW_HASH, TEXT_HASH)]
+            rows = self.main.fetch(new, vectors=False, also=also)
+            self._read.append(rows.select(KEY, versions(rows), *told))
+        return pl.concat(self._read)
+
+    def _told(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return KEY, SCORE, the columns and CHUNK of the best rows."""
+        first = self._first(rows.filter(pl.col(ORDINAL).is_null()))
+        placed = rows.join(
+            first, on=[KEY, VERSION], how="left", maintain_order="left", suffix=_AT_0
+        )
+        field, start, end = (pl.coalesce(name, name + _AT_0) for name in (FIELD, START, END))
+        told = pl.struct(
+            field.alias("field"),
+            start.alias("start"),
+            end.alias("end"),
+            pl.col(SCORE).alias("score"),
+        )
+        chunk = pl.when(field.is_not_null()).then(told).alias(CHUNK)
+        return placed.select(KEY, SCORE, *self.columns, chunk)
+
+    def _first(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the first chunks of rows that only their own vectors found, where they are cut."""
+        asked = rows.select(KEY, VERSION, pl.lit(0, dtype=pl.UInt32).alias(ORDINAL))
         found = self.chunks.fetch(
             chunk_keys(asked).to_list(), vectors=False, also=(FIELD, START, END)
         )
         told = pl.concat([parsed(found[KEY]), found.select(FIELD, START, END)], how="horizontal")
-        joined = told.join(named, on=[KEY, VERSION]).unique([KEY, VERSION])
-        return joined.select(KEY, VERSION, *_PLACE, SCORE)
-
-    def _told(self, best: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
-        """Return rows that were cut with their fields and CHUNK, where all conditions hold."""
-        rows = best.join(now, on=[KEY, VERSION]).unique(KEY, keep="any", maintain_order=True)
-        rows = holding(rows, checked_on_rows(self.where, self.main.schema), self.main.schema)
-        told = [
-            {
-                "field": row[FIELD],
-                "start": row[START],
-                "end": row[END],
-                "score": row[SCORE],
-            }
-            for row in rows.iter_rows(named=True)  # a few times the limit
-        ]
-        return rows.with_columns(pl.Series(CHUNK, told, dtype=CHUNK_TYPE))
-
-    def _changed(self, own: pl.DataFrame, now: pl.DataFrame, best: pl.DataFrame) -> frozenset[str]:
-        """Return the rows that were cut and are others by now than their own vectors found."""
-        cut = own.join(best, on=KEY, how="semi")
-        names = [field.name for field in self.main.schema.fields if not field.array]
-        other = cut.join(now, on=[KEY, *names], how="anti", nulls_equal=True)
-        return frozenset(other[KEY].to_list())
+        return told.select(KEY, VERSION, FIELD, START, END).unique([KEY, VERSION])

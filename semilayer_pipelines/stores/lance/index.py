@@ -189,16 +189,22 @@ class LanceIndex:
         return found[0] if found else None
 
     def search(
-        self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        vector: Sequence[float],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """Return the nearest objects: KEY, SCORE (cosine similarity in [-1, 1]) and the fields.
 
+        `columns` are returned instead of the fields.
         There are `limit` of them, or as many as match. They are the nearest until the table is
         large enough for an index, and almost always from then on. Raises `ConfigError` for a
         condition that does not fit the fields, `DimensionChanged` for a vector of another length.
         """
         require_dimension(len(vector), self.dimension, giver="The query has")
-        names = [field.name for field in self._schema.fields]
+        names = [f.name for f in self._schema.fields] if columns is None else [*columns]
         condition = where_sql(where, self._schema.fields)
         found = self._despite_indexes(
             lambda indexed: nearest(

@@ -46,12 +46,12 @@ def known_frame(
     *,
     vectors: bool,
     fields: Sequence[IndexField] = (),
-    when: bool = False,
+    own: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of objects as the client received them.
 
     `keys` are theirs, which their ids tell; whoever wrote an object may have left the rest out.
-    `when` adds INDEXED_AT; the fields come last.
+    `own` may add INDEXED_AT and WORDS; the fields come last.
     """
     columns: dict[str, pl.Series] = {KEY: pl.Series(keys, dtype=pl.String)}
     for name in (ROW_HASH, TEXT_HASH):
@@ -63,7 +63,9 @@ def known_frame(
         numbers = [each.vector.get(VECTOR_NAME) or [0.0] * dimension for each in found]
         array = np.array(numbers, dtype=np.float32).reshape(len(found), dimension)
         columns[VECTOR] = pl.Series(array, dtype=pl.Array(pl.Float32, dimension))
-    if when:
+    if WORDS in own:
+        columns[WORDS] = texts(found, WORDS)
+    if INDEXED_AT in own:
         moments = [each.properties.get(INDEXED_AT) for each in found]
         columns[INDEXED_AT] = pl.Series(moments, dtype=pl.Datetime("us", "UTC"))
     return pl.DataFrame(columns | {field.name: _field_series(found, field) for field in fields})
@@ -74,13 +76,25 @@ def fields_of(found: Sequence[Any], fields: Sequence[IndexField]) -> pl.DataFram
     return pl.DataFrame([_field_series(found, field) for field in fields])
 
 
-def ranked(found: Sequence[Any], fields: Sequence[IndexField], distance: Distance) -> pl.DataFrame:
-    """Return KEY, SCORE (cosine similarity in [-1, 1]) and the fields of what a search found."""
+def ranked(
+    found: Sequence[Any],
+    fields: Sequence[IndexField],
+    distance: Distance,
+    columns: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Return KEY, SCORE (cosine similarity in [-1, 1]) and the fields of what a search found.
+
+    `columns` are returned instead of the fields: some of these, ROW_HASH and TEXT_HASH.
+    """
     distances = pl.Series([each.metadata.distance for each in found], dtype=pl.Float64)
+    if columns is not None:
+        fields = [field for field in fields if field.name in columns]
+    own = [hashes(found, name) for name in (ROW_HASH, TEXT_HASH) if columns and name in columns]
     frame = pl.DataFrame(
         [
             texts(found, KEY),
             _similarity(distances, distance).alias(SCORE),
+            *own,
             *fields_of(found, fields).get_columns(),
         ]
     )

@@ -30,6 +30,7 @@ from semilayer_pipelines.stores.protocol import (
     SHARD,
     TAIL_ROWS,
     TEXT_HASH,
+    WORDS,
     IndexSchema,
 )
 from semilayer_pipelines.stores.weaviate.contents import AT_ONCE, Contents
@@ -174,12 +175,12 @@ class WeaviateIndex:
     ) -> pl.DataFrame:
         """Return (KEY, ROW_HASH, TEXT_HASH[, VECTOR]) of the objects that exist, and `also`."""
         fields = [field for field in self._schema.fields if field.name in also]
-        when = INDEXED_AT in also
+        own = [name for name in (INDEXED_AT, WORDS) if name in also]
 
         def ask(reads: Reads, some: list[str]) -> list[pl.DataFrame]:
-            return list(reads.fetch(some, vectors=vectors, fields=fields, when=when))
+            return list(reads.fetch(some, vectors=vectors, fields=fields, own=own))
 
-        none = known_frame([], [], self.dimension, vectors=vectors, fields=fields, when=when)
+        none = known_frame([], [], self.dimension, vectors=vectors, fields=fields, own=own)
         found = self._parts.ask(self._where(keys), ask) if keys else []
         return pl.concat([none, *(frame for frames in found for frame in frames)])
 
@@ -194,10 +195,16 @@ class WeaviateIndex:
         )
 
     def search(
-        self, vector: Sequence[float], *, limit: int, where: Sequence[Condition] = ()
+        self,
+        vector: Sequence[float],
+        *,
+        limit: int,
+        where: Sequence[Condition] = (),
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """Return the nearest objects: KEY, SCORE (cosine similarity in [-1, 1]) and the fields.
 
+        `columns` are returned instead of the fields.
         There are `limit` of them, or as many as match; they are as near as the collection's vector
         index finds. Of a row that is being replaced it is the newer object. Raises `ConfigError`
         for a condition that does not fit the fields and when none names the tenant,
@@ -208,8 +215,8 @@ class WeaviateIndex:
         found: Sequence[Any] = []
         if asked is not None:
             reads, condition = asked
-            found = reads.nearest(vector, limit, condition, self._distance)
-        return ranked(found, self._schema.fields, self._distance)
+            found = reads.showing(columns).nearest(vector, limit, condition, self._distance)
+        return ranked(found, self._schema.fields, self._distance, columns)
 
     def search_words(
         self,

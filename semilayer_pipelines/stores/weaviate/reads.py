@@ -7,7 +7,7 @@ it yet. Then its rows look new and are written once more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -36,7 +36,6 @@ from semilayer_pipelines.stores.weaviate.found import (
     known_frame,
     newest_of_each,
     own_columns,
-    texts,
     whole_numbers,
     written_at,
 )
@@ -88,6 +87,7 @@ class Reads:
     index: str
     schema: IndexSchema
     collection: Any
+    hashes: tuple[str, ...] = ()
 
     def count(self, condition: Any = None) -> int:
         """Count the objects, or those under a filter of the client's."""
@@ -145,16 +145,24 @@ class Reads:
         return pl.concat(frames)
 
     def fetch(
-        self, keys: Sequence[str], *, vectors: bool, fields: Sequence[IndexField], when: bool
+        self,
+        keys: Sequence[str],
+        *,
+        vectors: bool,
+        fields: Sequence[IndexField],
+        own: Sequence[str],
     ) -> Iterator[pl.DataFrame]:
-        """Yield (KEY, ROW_HASH, TEXT_HASH[, VECTOR][, INDEXED_AT], fields) of existing objects."""
-        asked = [ROW_HASH, TEXT_HASH, *([INDEXED_AT] if when else ())]
+        """Yield (KEY, ROW_HASH, TEXT_HASH[, VECTOR], own columns, fields) of existing objects.
+
+        `own` may have INDEXED_AT and WORDS.
+        """
+        asked = [ROW_HASH, TEXT_HASH, *own]
         asked += [name for field in fields for name in property_names(field)]
         dimension = self.schema.dimension
         at_once = self._at_once if vectors else IDS_AT_ONCE
-        for own, found in self._of_keys(keys, asked, at_once, vectors=vectors):
-            known = [key for key, _ in own]
-            yield known_frame(found, known, dimension, vectors=vectors, fields=fields, when=when)
+        for places, found in self._of_keys(keys, asked, at_once, vectors=vectors):
+            known = [key for key, _ in places]
+            yield known_frame(found, known, dimension, vectors=vectors, fields=fields, own=own)
 
     def whole(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield objects with all that they hold: the columns of objects, in some order.
@@ -162,14 +170,13 @@ class Reads:
         Of two objects of one key the newer.
         """
         fields, dimension = self.schema.fields, self.schema.dimension
-        asked = [SHARD, ROW_HASH, TEXT_HASH, INDEXED_AT, *self._words, *self._fields]
-        for own, found in self._of_keys(keys, asked, self._at_once, vectors=True):
+        own = [INDEXED_AT, *self._words]
+        asked = [SHARD, ROW_HASH, TEXT_HASH, *own, *self._fields]
+        for places, found in self._of_keys(keys, asked, self._at_once, vectors=True):
             known = known_frame(
-                found, [key for key, _ in own], dimension, vectors=True, fields=fields, when=True
+                found, [key for key, _ in places], dimension, vectors=True, fields=fields, own=own
             )
             known = known.with_columns(whole_numbers(found, SHARD).cast(pl.Int32))
-            if self.schema.words:
-                known = known.with_columns(texts(found, WORDS))
             yield known.sort(INDEXED_AT).unique(KEY, keep="last", maintain_order=True)
 
     def vectors(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -193,6 +200,14 @@ class Reads:
         fields = fields_of([newest], self.schema.fields).row(0, named=True)
         words = {name: newest.properties.get(name) for name in self._words}
         return {KEY: key} | own_columns(newest) | words | fields
+
+    def showing(self, columns: Sequence[str] | None) -> Reads:
+        """Return what asks searches for these fields only, and for hashes; `None` for all."""
+        if columns is None:
+            return self
+        fields = tuple(field for field in self.schema.fields if field.name in columns)
+        hashes = [name for name in (ROW_HASH, TEXT_HASH) if name in columns]
+        return replace(self, schema=replace(self.schema, fields=fields), hashes=(*hashes,))
 
     def nearest(
         self, vector: Sequence[float], limit: int, condition: Any, distance: Distance
@@ -323,7 +338,7 @@ class Reads:
 
     @property
     def _asked(self) -> list[str]:
-        return [KEY, INDEXED_AT, *self._fields]
+        return [KEY, INDEXED_AT, *self.hashes, *self._fields]
 
     def _of_keys(
         self, keys: Sequence[str], asked: list[str], at_once: int, *, vectors: bool

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -99,6 +101,45 @@ def test_a_row_of_many_near_chunks_leaves_room_for_others(index: ChunkedIndex) -
     written(index, rows({"1": ["same"] * 60, "2": ("other", "rows"), "3": "a third"}))
 
     assert sorted(found(index, "same", 3)[KEY]) == ["1", "2", "3"]
+
+
+def test_texts_are_read_of_the_rows_that_are_shown_and_of_no_others(
+    store: ChunkedStore, index: ChunkedIndex
+) -> None:
+    written(
+        index, rows({str(n): (f"a {n}", f"b {n}", f"c {n}") for n in range(40)} | {"x": "fits"})
+    )
+    asked: list[object] = []
+    told = ChunkedIndex(
+        cast(Index, Telling(store.inner.open(index.name), asked)),
+        lambda: chunks(store),
+        lambda: chunks(store),
+    )
+
+    hits = told.search(near("b 7"), limit=3)
+
+    assert hits.equals(found(index, "b 7", 3))
+    assert hits.select(KEY, "body").row(0) == ("7", body_of("a 7", "b 7", "c 7"))
+    assert asked == [sorted(hits[KEY])]
+
+
+class Telling:
+    """An index of rows that notes of which rows fields were asked, in searches of every one."""
+
+    def __init__(self, inner: Index, asked: list[object]) -> None:
+        self._inner, self._asked = inner, asked
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def search(self, *given: Any, columns: Sequence[str] | None = None, **told: Any) -> Any:
+        if columns is None or "body" in columns:
+            self._asked.append("every row that is near")
+        return self._inner.search(*given, columns=columns, **told)
+
+    def fetch(self, keys: Sequence[str], **told: Any) -> Any:
+        self._asked.append(sorted(keys))
+        return self._inner.fetch(keys, **told)
 
 
 def test_a_row_is_replaced_with_its_chunks(store: ChunkedStore, index: ChunkedIndex) -> None:
@@ -307,6 +348,14 @@ def test_a_new_index_of_an_old_name_takes_no_chunks_of_another_kind(
     written(again, rows(TWO).drop("size"))
 
     assert scanned(again) == hashes(rows(TWO))
+
+
+def test_a_text_that_many_rows_share_hides_none_of_them(index: ChunkedIndex) -> None:
+    """A search for a chunk's own vector shows ten of those that have it, and not all 120."""
+    shared = {str(n): (f"first {n}", "of everybody") for n in range(120)}
+    written(index, rows(shared))
+
+    assert index.hidden([*shared]) == []
 
 
 def test_hidden_and_written_again_are_told_of_rows(index: ChunkedIndex) -> None:
