@@ -183,6 +183,12 @@ def test_a_changed_setting_is_drift_that_the_next_push_tells(own: tuple[Folder, 
     assert (drift["lens"], drift["by"]) == ("items", "mcp")
 
 
+def test_an_environment_that_is_gone_is_not_an_empty_one(served: Folder) -> None:
+    agent = Agent(lambda: Client(make_server(served.project, "gone")))
+
+    assert "There is no environment 'gone'" in agent.refused("list_lenses")
+
+
 def test_settings_that_leave_nothing_to_search_are_refused_in_one_sentence(agent: Agent) -> None:
     settings = {"fields": {"title": {"type": "text"}}}
 
