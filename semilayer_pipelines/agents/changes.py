@@ -46,9 +46,14 @@ def preview(project: Project, env: str, change: Change) -> dict[str, Any]:
         case "resume":
             return _told(_resume(state), needs=state.lens.needs.value)
         case "rollback":
+            # Here, because it loads a bridge and the store.
+            from semilayer_pipelines.control.rollback import index_before
+
+            _, _, before = index_before(project, env, change.lens)
             return _told(
-                "Lets the index that the last rebuild replaced serve again, if it is still kept, "
-                "and starts a smart sync of it."
+                "Lets the index that the last rebuild replaced serve again, and starts a smart "
+                "sync of it.",
+                generation=before.number,
             )
         case "retryFailed":
             return _told(

@@ -16,7 +16,7 @@ from semilayer_pipelines.cli.jobs import job_json
 from semilayer_pipelines.cli.status_document import status_of
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import jobs, lenses
+from semilayer_pipelines.registry import environments, jobs, lenses
 from semilayer_pipelines.registry.stored_config import to_json
 
 __all__ = ["TOOLS", "Caller", "Tool"]
@@ -47,6 +47,7 @@ class Tool:
 
 def _list_lenses(caller: Caller, _: arguments.NoArguments) -> dict[str, Any]:
     with caller.project.registry.read() as db:
+        environments.get(db, caller.env)  # one that is not there is no empty one
         known = lenses.list_all(db, caller.env)
     return {
         "env": caller.env,

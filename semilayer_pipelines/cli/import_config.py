@@ -72,7 +72,8 @@ def _read(file: Path) -> Imported:
             cure="Install them: pip install 'semilayer-pipelines[import]'",
         )
     try:
-        text = file.read_text(encoding="utf-8")
+        # Editors on Windows put a mark before the text.
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise ConfigError(f"{file} cannot be read: {why}.") from None

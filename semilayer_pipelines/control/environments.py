@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from semilayer_pipelines.control.push import apply_push, plan_removal
-from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.errors import NotFound, Refused
 from semilayer_pipelines.ingest.lease import LEASE
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
@@ -98,7 +98,11 @@ def delete_environment(project: Project, slug: str) -> Contents:
     held = contents(project, slug)
     _stop_runs(project, slug)
     for name in held.lenses:
-        apply_push(project, plan_removal(project, slug, name))
+        try:
+            removal = plan_removal(project, slug, name)
+        except NotFound:
+            continue  # another deletion was faster
+        apply_push(project, removal)
     with project.registry.read() as db:
         left = dropped_indexes.of_env(db, slug)
     for index in left:

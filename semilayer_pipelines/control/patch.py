@@ -89,7 +89,8 @@ def _changed(lens: Lens, changes: dict[str, Any]) -> LensConfig:
         # The sentence looks names up from the file's root, where a lens has a place of its own.
         placed = found | {"loc": ("lenses", lens.name, *found["loc"])}
         where = ".".join(str(part) for part in found["loc"])
-        raise ConfigError(f"{where}: {sentence(placed)}.", lens=lens.name) from None
+        told = f"{where}: {sentence(placed)}" if where else sentence(placed)
+        raise ConfigError(f"{told}.", lens=lens.name) from None
     # A function is code that runs here: only who may edit the project's files may name one.
     new = _functions(config) - _functions(lens.config)
     if new:

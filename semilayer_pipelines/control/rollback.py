@@ -25,7 +25,7 @@ from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens, Needs
 
-__all__ = ["RolledBack", "rollback"]
+__all__ = ["RolledBack", "index_before", "rollback"]
 
 MARGIN = timedelta(minutes=1)
 """An index that is about to be dropped is not gone back to."""
@@ -48,11 +48,10 @@ class RolledBack:
     rebuild: Job | None
 
 
-def rollback(project: Project, env: str, name: str) -> RolledBack:
-    """Let the newest replaced generation of a lens serve again, and ask for a smart sync of it.
+def index_before(project: Project, env: str, name: str) -> tuple[Lens, Generation, Generation]:
+    """Return a lens, the generation in use, and the one that a rollback would go back to.
 
-    Raises `NotFound`, `Refused` when none is kept (any more) or the lens is being switched at this
-    moment, and what the source raises.
+    Raises `NotFound`, and `Refused` when none is kept (any more).
     """
     with project.registry.read() as db:
         lens = lenses.get(db, env, name)
@@ -66,6 +65,16 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
             "`semilayer push --rebuild` makes a new one.",
             lens=name,
         )
+    return lens, active, previous
+
+
+def rollback(project: Project, env: str, name: str) -> RolledBack:
+    """Let the newest replaced generation of a lens serve again, and ask for a smart sync of it.
+
+    Raises `NotFound`, `Refused` when none is kept (any more) or the lens is being switched at this
+    moment, and what the source raises.
+    """
+    lens, active, previous = index_before(project, env, name)
     needs = _needs(project, lens, previous)
     # Held, so that whoever writes to the index in use is done, and next finds it switched.
     with locked(project.store(env), active), project.registry.begin(durable=True) as db:

@@ -55,6 +55,10 @@ def fitting_lens(
     """
     kept, notes = dict(lens), list[Note]()
     while True:
+        if not kept.get("fields"):
+            why = "left out: no field of it is left"
+            notes.append(Note(line_of(("lenses", name)), f"lenses.{name}", why))
+            return None, notes
         try:
             LensConfig.model_validate(kept)
         except ValidationError as error:
@@ -63,7 +67,8 @@ def fitting_lens(
             return kept, notes
         path = tuple(str(part) for part in found["loc"])
         why = sentence(found | {"loc": ("lenses", name, *found["loc"])})
-        whole = ("lenses", name, *path)
+        # What is taken out is the whole field, or the whole key.
+        whole = ("lenses", name, *path[: 2 if path[:1] == ("fields",) else 1])
         notes.append(Note(line_of(whole), ".".join(whole), f"left out: {why}"))
         if not _taken_out(kept, path):
             return None, notes
@@ -74,7 +79,7 @@ def _taken_out(lens: dict[str, Any], path: tuple[str, ...]) -> bool:
     match path:
         case ("fields", field, *_) if field in lens.get("fields", {}):
             lens["fields"] = {k: v for k, v in lens["fields"].items() if k != field}
-            return bool(lens["fields"])
+            return True
         case (key, *_) if key in lens and key not in {"source", "table", "fields"}:
             del lens[key]
             return True

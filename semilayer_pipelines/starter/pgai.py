@@ -5,6 +5,7 @@ The SQL is parsed by sqlglot and never run. The forms are those of pgai 0.4 to 0
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ def from_pgai(text: str, name: str) -> Imported:
     import sqlglot
     from sqlglot.errors import SqlglotError
 
+    # It warns of each statement that it does not take apart, and none of those is a call.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
     try:
         statements = sqlglot.parse(text, read="postgres")
     except SqlglotError as error:
@@ -62,6 +65,9 @@ def from_pgai(text: str, name: str) -> Imported:
     for call in _calls(statements):
         given = _arguments(call)
         table = _table(given.get("source"))
+        if table is None:
+            notes.append(Note(None, f"ai.{_FUNCTION}", "left out: its table is not written out"))
+            continue
         lens = lens_name(given.get("name") or table, set(lenses))
         kept, refused = fitting_lens(lens, _lens(lens, table, given, notes), lambda _: None)
         notes += refused
@@ -89,16 +95,21 @@ def _calls(statements: list[Any]) -> Iterator[exp.Anonymous]:
 
 def _arguments(call: Any) -> dict[str, Any]:
     """Return a call's arguments by name; the first one without a name is the source."""
-    from sqlglot import exp
-
     named, unnamed = dict[str, Any](), []
     for one in call.expressions:
-        if isinstance(one, exp.Kwarg):
+        if _is_named(one):
             named[one.this.name.lower()] = _plain(one.expression)
         else:
             unnamed.append(_plain(one))
     positions = ("source", "name", "destination", "loading")
     return dict(zip(positions, unnamed, strict=False)) | named
+
+
+def _is_named(node: Any) -> bool:
+    """Say whether an argument has a name: `name => value`, or `name := value` as it once was."""
+    from sqlglot import exp
+
+    return isinstance(node, exp.Kwarg | exp.PropertyEQ)
 
 
 def _plain(node: Any) -> Any:
@@ -122,12 +133,14 @@ def _plain(node: Any) -> Any:
             named = {
                 one.this.name.lower(): _plain(one.expression)
                 for one in node.expressions
-                if isinstance(one, exp.Kwarg)
+                if _is_named(one)
             }
-            positional = [_plain(one) for one in node.expressions if not isinstance(one, exp.Kwarg)]
+            positional = [_plain(one) for one in node.expressions if not _is_named(one)]
             return (str(node.this).lower(), positional, named)
+        case exp.RawString() | exp.ByteString():  # $$…$$ and E'…'
+            return node.this
         case _:
-            return str(node)
+            return None
 
 
 def _lens(name: str, table: str, given: dict[str, Any], notes: list[Note]) -> dict[str, Any]:
@@ -218,8 +231,8 @@ def _first(call: tuple[str, list[Any], dict[str, Any]], name: str) -> Any:
     return named.get(name, positional[0] if positional else None)
 
 
-def _table(given: Any) -> str:
-    return str(given).replace('"', "").removeprefix("public.")
+def _table(given: Any) -> str | None:
+    return given.replace('"', "").removeprefix("public.") if isinstance(given, str) else None
 
 
 def _field_name(column: str) -> str:

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.http.contract import LENS_NAME
+from semilayer_pipelines.starter.config_text import lens_name
 from semilayer_pipelines.starter.imported import Imported, Note, fitting_lens, in_order
 from semilayer_pipelines.starter.typescript import Program, Unknown
 
@@ -67,11 +69,11 @@ def from_product(program: Program, name: str) -> Imported:
         notes.of((key,), _WHY.get(key, _NO_COUNTERPART))
     stack = given.get("stack")
     sources = _sources(given.get("sources"), notes)
-    taken = {
-        lens: written
-        for lens, one in lenses.items()
-        if (written := _lens(lens, one, sources, notes)) is not None
-    }
+    taken: dict[str, dict[str, Any]] = {}
+    for lens, one in lenses.items():
+        written = _lens(lens, one, sources, notes)
+        if written is not None:
+            taken[_lens_name(lens, taken, notes)] = written
     used = {lens["source"] for lens in taken.values()}
     document = {
         "stack": stack if isinstance(stack, str) and stack else "project",
@@ -148,6 +150,15 @@ def _lens(
     kept, refused = fitting_lens(name, lens, notes.line)
     notes.extend(refused)
     return kept
+
+
+def _lens_name(name: str, taken: dict[str, Any], notes: _Notes) -> str:
+    """Return a name that a lens may have here: the same one, if possible."""
+    fitting = name
+    if not LENS_NAME.fullmatch(name) or name in taken:
+        fitting = lens_name(name, set(taken))
+        notes.of(("lenses", name), f"it is called {fitting} here; a name has letters, digits, - _")
+    return fitting
 
 
 def _column(named: Any, fields: dict[str, Any]) -> Any:

@@ -86,13 +86,13 @@ class _Reader:
     def __init__(self, constants: dict[str, Any]) -> None:
         self.lines: dict[tuple[str, ...], int] = {}
         self._constants = constants
+        self._open: set[str] = set()
         self._depth = 0
 
     def value(self, node: Any, path: tuple[str, ...]) -> Any:
         """Return the value of an expression, `Unknown` where there is none without running it."""
         self._depth += 1
         try:
-            # A constant may name itself.
             return _unknown(node) if self._depth > _MAX_DEPTH else self._value(node, path)
         finally:
             self._depth -= 1
@@ -100,7 +100,9 @@ class _Reader:
     def _value(self, node: Any, path: tuple[str, ...]) -> Any:
         kind, text = node.type, _text(node)
         if kind in _WRAPPERS:
-            return self.value(node.named_children[0], path)
+            # `<Config>{…}` has its type first.
+            inner = _children(node)
+            return self.value(inner[-1] if kind == "type_assertion" else inner[0], path)
         if kind in _PLAIN:
             return _PLAIN[kind]
         match kind:
@@ -113,15 +115,15 @@ class _Reader:
             case "number":
                 return _number(text)
             case "unary_expression" if text.startswith("-"):
-                number = self.value(node.named_children[0], path)
+                number = self.value(node.child_by_field_name("argument"), path)
                 return -number if isinstance(number, int | float) else _unknown(node)
             case "binary_expression":
                 return self._binary(node, path)
             case "member_expression" | "subscript_expression":
                 name = _environment(text)
                 return f"${{{name}}}" if name else _unknown(node)
-            case "identifier" if text in self._constants:
-                return self.value(self._constants[text], path)
+            case "identifier":
+                return self._named(node, path)
             case "call_expression":
                 given = _children(node.child_by_field_name("arguments"))
                 one = given[0] if len(given) == 1 else None
@@ -129,6 +131,17 @@ class _Reader:
                 return self.value(one, path) if one is not None and not path else _unknown(node)
             case _:
                 return _unknown(node)
+
+    def _named(self, node: Any, path: tuple[str, ...]) -> Any:
+        """Return the value of a constant; one that names itself has none."""
+        name = _text(node)
+        if name not in self._constants or name in self._open:
+            return _unknown(node)
+        self._open.add(name)
+        try:
+            return self.value(self._constants[name], path)
+        finally:
+            self._open.remove(name)
 
     def _object(self, node: Any, path: tuple[str, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -139,16 +152,14 @@ class _Reader:
                     self.lines[(*path, key)] = _line(one)
                     found[key] = self.value(one.child_by_field_name("value"), (*path, key))
                 case "spread_element":
-                    spread = self.value(one.named_children[0], path)
+                    spread = self.value(_children(one)[0], path)
                     if isinstance(spread, dict):
                         found |= spread
                     else:
                         found[_text(one)[:60]] = _unknown(one)
                 case "shorthand_property_identifier":
                     self.lines[(*path, _text(one))] = _line(one)
-                    constant = self._constants.get(_text(one))
-                    known = None if constant is None else self.value(constant, path)
-                    found[_text(one)] = _unknown(one) if constant is None else known
+                    found[_text(one)] = self._named(one, (*path, _text(one)))
                 case _:
                     name = one.child_by_field_name("name")
                     found[_text(name) if name is not None else _text(one)[:60]] = _unknown(one)
@@ -157,6 +168,9 @@ class _Reader:
     def _key(self, node: Any) -> str:
         if node.type in {"string", "number"}:
             return str(self.value(node, ()))
+        if node.type == "computed_property_name":
+            computed = self.value(_children(node)[0], ())
+            return computed if isinstance(computed, str) else _text(node)
         return _text(node)
 
     def _part(self, node: Any, path: tuple[str, ...]) -> Any:
@@ -166,14 +180,19 @@ class _Reader:
             case "escape_sequence":
                 return _escaped(_text(node)[1:])
             case "template_substitution":
-                return self.value(node.named_children[0], path)
+                return self.value(_children(node)[0], path)
             case _:
                 return ""  # the quotes
 
     def _joined(self, parts: list[Any], node: Any) -> Any:
         if any(not isinstance(part, str | int | float) for part in parts):
             return _unknown(node)
-        return "".join(map(str, parts))
+        # An emoji may be written as two escapes, each of which is no character by itself.
+        whole = "".join(map(str, parts)).encode("utf-16-le", "surrogatepass")
+        try:
+            return whole.decode("utf-16-le")
+        except UnicodeDecodeError:
+            return _unknown(node)
 
     def _binary(self, node: Any, path: tuple[str, ...]) -> Any:
         left, right = (
@@ -210,14 +229,30 @@ def _constants(root: Any) -> dict[str, Any]:
 def _exported(root: Any) -> Any:
     for statement in root.named_children:
         if statement.type == "export_statement":
-            value = statement.child_by_field_name("value")
+            value = _default(statement)
             if value is not None:
                 return value
         if statement.type == "expression_statement":
-            given = statement.named_children[0]
+            given = _children(statement)[0]
             target = given.child_by_field_name("left")
             if given.type == "assignment_expression" and _text(target) == "module.exports":
                 return given.child_by_field_name("right")
+    return None
+
+
+def _default(statement: Any) -> Any:
+    """Return what `export default X`, `export = X` or `export { X as default }` exports."""
+    value = statement.child_by_field_name("value")
+    if value is not None:
+        return value
+    inner = _children(statement)
+    if any(one.type == "=" for one in statement.children):
+        return inner[0]
+    specifiers = _children(inner[0]) if inner and inner[0].type == "export_clause" else []
+    for one in specifiers:
+        alias = one.child_by_field_name("alias")
+        if alias is not None and _text(alias) == "default":
+            return one.child_by_field_name("name")
     return None
 
 
@@ -239,7 +274,7 @@ def _environment(code: str) -> str | None:
 
 
 def _number(text: str) -> int | float:
-    digits = text.replace("_", "")
+    digits = text.replace("_", "").removesuffix("n")
     try:
         return int(digits, 0)
     except ValueError:
@@ -249,7 +284,7 @@ def _number(text: str) -> int | float:
 def _escaped(code: str) -> str:
     if code[0] in "xu":
         return chr(int(code[1:].strip("{}"), 16))
-    return "" if code[0] == "\n" else _ESCAPES.get(code, code)
+    return "" if code[0] in "\r\n" else _ESCAPES.get(code, code)
 
 
 def _unknown(node: Any) -> Unknown:

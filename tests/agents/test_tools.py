@@ -161,11 +161,13 @@ def test_each_action_is_told_and_then_done(own: tuple[Folder, Agent], action: st
 
 def test_a_rollback_goes_back_to_the_index_before(own: tuple[Folder, Agent]) -> None:
     folder, agent = own
+    assert "No earlier index" in agent.refused("plan_change", lens="items", action="rollback")
     folder.run("push", "--rebuild", "--skip-confirmation-dangerously")
     run_queued(folder)
 
     planned = agent.call("plan_change", lens="items", action="rollback")
 
+    assert planned["generation"] == 1
     assert agent.call("apply_change", token=planned["token"])["generation"] == 1
 
 
@@ -179,6 +181,20 @@ def test_a_changed_setting_is_drift_that_the_next_push_tells(own: tuple[Folder, 
 
     (drift,) = folder.json("push", "--dry-run")["drift"]
     assert (drift["lens"], drift["by"]) == ("items", "mcp")
+
+
+def test_an_environment_that_is_gone_is_not_an_empty_one(served: Folder) -> None:
+    agent = Agent(lambda: Client(make_server(served.project, "gone")))
+
+    assert "There is no environment 'gone'" in agent.refused("list_lenses")
+
+
+def test_settings_that_leave_nothing_to_search_are_refused_in_one_sentence(agent: Agent) -> None:
+    settings = {"fields": {"title": {"type": "text"}}}
+
+    told = agent.refused("plan_change", lens="items", action="configure", settings=settings)
+
+    assert told.startswith("items: no field is 'searchable'")
 
 
 def test_long_texts_are_cut_and_too_many_rows_left_out(own: tuple[Folder, Agent]) -> None:

@@ -173,6 +173,93 @@ def test_a_javascript_module_is_read_as_well(folder: Folder) -> None:
     assert config.sources["m"].connection == "${DB:-sqlite:///a.db}"
 
 
+ODD = r"""
+#!/usr/bin/env node
+enum Kind { Text = 'text' }
+const KEY = 'orders'
+const fields = { /* one */ title: { type: /* two */ 'text', searchable: true } } as const
+const config = ( /* three */ <Config>{
+  stack: 'caf\u00e9 \ud83d\ude00', // an emoji is two escapes
+  sources: { main: { bridge: '@semilayer/bridge-postgres', timeout: 5_000n,
+    url: `postgres://${ /* four */ process.env.DB_USER}@${process.env.DB_HOST ?? 'here'}/shop` } },
+  lenses: {
+    goods: { source: 'main', table: 'goods', fields: {
+      ...( /* five */ fields), size: { type: Kind.Text }, loop: { ...looping } } },
+    [KEY]: { source: 'main', table: 'orders', fields },
+    'weird key!': { source: 'main', table: 'weird', fields },
+    __proto__: { source: 'main', table: 'prototypes', fields },
+    empty: { source: 'main', table: 'empty', fields: { a: { type: Kind.Text } } },
+  },
+})
+const looping = { again: [looping, looping, looping, looping], ...looping }
+"""
+
+
+@pytest.mark.parametrize(
+    "end", ["export default config", "export { KEY, config as default }", "export = config"]
+)
+def test_odd_but_valid_typescript_is_read(folder: Folder, end: str) -> None:
+    (folder.path / "odd.ts").write_text(ODD + end)
+
+    told = folder.json("import", "odd.ts")
+
+    config = load_config(folder.path / "sl.config.yaml")
+    assert config.stack == "café 😀"
+    assert config.sources["main"].connection == "postgres://${DB_USER}@${DB_HOST:-here}/shop"
+    assert config.sources["main"].timeout == 5_000
+    assert list(config.lenses) == ["goods", "orders", "weird_key_", "t_proto"]
+    assert all(lens.fields["title"].searchable for lens in config.lenses.values())
+    notes = left(told)
+    assert "no field of it is left" in notes["lenses.empty"]
+    assert "it is called weird_key_ here" in notes["lenses.weird key!"]
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.sql"])
+def test_a_file_of_windows_is_read(folder: Folder, name: str) -> None:
+    text = (
+        "export default { stack: 'a',\n  sources: { m: { bridge: 'sqlite', path: 'a.db' } },\n"
+        "  lenses: { n: { source: 'm', table: 'n',\n"
+        "    fields: { t: { type: 'text', searchable: true } } } } }\n"
+        if name == "a.ts"
+        else "SELECT ai.create_vectorizer(\n  'n', loading => ai.loading_column('t'));\n"
+    )
+    marked = b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()
+    (folder.path / name).write_bytes(marked)
+
+    assert folder.json("import", name)["lenses"] == ["n"]
+
+
+def test_sql_around_the_calls_is_passed_over(folder: Folder) -> None:
+    (folder.path / "all.sql").write_text(
+        """
+        BEGIN;
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+        ALTER TABLE shop.blog ENABLE ROW LEVEL SECURITY;
+        INSERT INTO shop.blog VALUES (1, 'it''s; -- no comment');
+        SELECT ai.create_vectorizer(source := 'shop.blog'::regclass,
+          loading := ai.loading_column(column_name := 'Body Text'),
+          formatting => ai.formatting_python_template($t$$title
+        $chunk$t$));
+        SELECT * FROM AI.Create_Vectorizer('crm.blog', loading => ai.loading_column('body'),
+          embedding => ai.embedding_openai('m', 3, base_url => 'http://me:hunter2@host/v1'));
+        SELECT ai.create_vectorizer(to_regclass('t'), loading => ai.loading_column('body'));
+        COMMIT;
+        """
+    )
+
+    done = folder.run("import", "all.sql")
+
+    config = load_config(folder.path / "sl.config.yaml")
+    assert {name: lens.table for name, lens in config.lenses.items()} == {
+        "blog": "shop.blog",
+        "blog_2": "crm.blog",
+    }
+    assert list(config.lenses["blog"].fields) == ["title", "Body_Text"]
+    assert "left  ai.create_vectorizer: left out: its table is not written out" in done.output
+    assert "left  lenses.blog_2.embedding: left out: holds a password" in done.output
+    assert "unsupported syntax" not in done.output + done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [

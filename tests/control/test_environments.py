@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.control import environments as control_environments
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.environments import (
     contents,
@@ -21,6 +22,7 @@ from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.errors import NotFound, Refused, StoreUnavailable
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import run_job
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import api_keys, environments, lenses, sources, tables
 from semilayer_pipelines.registry.api_key import KeyKind, parse_key
 from semilayer_pipelines.registry.jobs import Mode
@@ -88,6 +90,28 @@ def test_a_deleted_environment_leaves_nothing_and_others_as_they_were(lab: Lab) 
     assert lab.audit().clean
     with pytest.raises(NotFound, match="staging"):
         contents(lab.project, "staging")
+
+
+def test_two_deletions_at_once_leave_nothing_and_speak_of_the_environment(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a deletion that has seen the lens, when another one removes everything
+    stop_runs = control_environments._stop_runs
+
+    def overtaken(project: Project, slug: str) -> None:
+        stop_runs(project, slug)
+        monkeypatch.undo()
+        delete_environment(project, slug)
+
+    monkeypatch.setattr(control_environments, "_stop_runs", overtaken)
+
+    # when
+    with pytest.raises(NotFound, match=f"environment '{ENV}'"):
+        delete_environment(lab.project, ENV)
+
+    # then
+    assert names(lab) == []
+    assert slugs(lab) == []
 
 
 def test_one_of_the_same_name_starts_empty(lab: Lab) -> None:

@@ -235,6 +235,10 @@ def _to_sign_in(request: Request, env: str | None, *, signed_in: bool) -> Page |
     after = quote(_here(request) if request.method == "GET" else PATH, safe="")
     named = f"&env={quote(env)}" if env else ""
     said = f"You are not signed in to {env}." if signed_in and env else ""
+    if not signed_in and COOKIE in request.cookies:
+        said = "Your session is over, or its key was revoked."
+    if said and request.method == "POST":
+        said += " Nothing was done."
     return Go(f"{PATH}/-/sign-in?next={after}{named}", said, leave=not signed_in)
 
 

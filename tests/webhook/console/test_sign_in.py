@@ -137,7 +137,22 @@ def test_a_session_ends_at_once_when_its_key_is_revoked(stranger: Viewer, lab: L
     with lab.project.registry.begin() as db:
         api_keys.revoke(db, ENV, parsed.id, lab.project.clock())
 
-    assert stranger.get(LENSES).headers["location"].startswith("/console/-/sign-in")
+    looked = stranger.get(LENSES)
+    assert looked.headers["location"].startswith("/console/-/sign-in")
+    assert "Your session is over, or its key was revoked." in stranger.after(looked)
+
+
+def test_a_button_that_is_pressed_after_the_session_did_nothing_and_says_so(
+    viewer: Viewer, lab: Lab
+) -> None:
+    with lab.project.registry.begin() as db:
+        for key in api_keys.list_all(db, ENV):
+            api_keys.revoke(db, ENV, key.id, lab.project.clock())
+
+    pressed = viewer.client.post(f"{LENSES}/items/do/pause")
+
+    assert "Nothing was done." in viewer.page(pressed.headers["location"])
+    assert lab.lens.status is LensStatus.READY
 
 
 def test_signing_out_ends_the_session_for_whoever_kept_the_cookie(viewer: Viewer) -> None:

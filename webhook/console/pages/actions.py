@@ -47,6 +47,9 @@ async def ask(at: At) -> Page:
             price = await at.slow(lambda: rebuild_price(project, env, name))
             return Page("ask_rebuild.html", data | {"price": price})
         case "rollback":
+            from semilayer_pipelines.control.rollback import index_before
+
+            await at.slow(lambda: index_before(project, env, name))
             return Page("ask_rollback.html", data)
         case "allow-deletes":
             return Page("ask_deletes.html", data)
