@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from semilayer_pipelines.bridges.cursors import decode
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.bridges.row_key import key_texts
+from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.ingest.open_lens import as_indexed, open_lens
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
@@ -24,8 +26,16 @@ class AnyRow:
 def any_row(project: Project, env: str, name: str, after: str | None = None) -> AnyRow | None:
     """Return the first row of a lens's table in key order, or the next one after an encoded key.
 
-    `None` when there is none. Raises `NotFound` and what bridge and mapping raise.
+    `None` when there is none. Raises `NotFound`, `ConfigError` for an `after` that was not given
+    out here, and what bridge and mapping raise.
     """
+    if after is not None:
+        try:
+            decode(after)
+        except (ValueError, TypeError):
+            raise ConfigError(
+                "The address names no row of the table.", cure="Begin with the first row again."
+            ) from None
     with project.registry.read() as db:
         lens = lenses.get(db, env, name)
     with open_lens(project, as_indexed(project, lens)) as opened:

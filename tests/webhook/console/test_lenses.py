@@ -211,6 +211,7 @@ def test_without_an_id_the_first_row_is_shown_and_the_next_ones_follow(viewer: V
 
     after = first.split("/row?after=")[1].split('"')[0]
     assert "Row 2 " in viewer.page(f"{ITEMS}/row/live?after={after}")
+    assert "names no row" in viewer.page(f"{ITEMS}/row/live?after=!!")
 
 
 def test_a_row_that_cannot_be_mapped_says_why(viewer: Viewer, lab: Lab) -> None:
