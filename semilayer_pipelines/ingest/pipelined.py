@@ -118,7 +118,8 @@ class _Pipeline:
         counts = end_page(*self._parts, begun, self._choice, since=since)
         seconds = self._since(begun.compared)
         self._page_size.took(counts.read, seconds)
-        self._gathered.took(counts.written, seconds)
+        # Without what its pages took to read: that says nothing about how many can be written.
+        self._gathered.took(counts.written, seconds - begun.compared.seconds)
         self.done += counts
 
     def _since(self, compared: Compared) -> float:

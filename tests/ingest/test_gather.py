@@ -96,6 +96,28 @@ def test_a_page_that_changed_as_a_whole_is_written_while_small_changes_are_held(
     assert lab.audit().clean
 
 
+def test_pages_that_were_long_in_reading_do_not_part_the_changes_of_others(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a source that is slow to answer twice
+    steps: list[str] = []
+    clock, late = time.monotonic, 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + late)
+
+    def answer(what: str, _: Life) -> None:
+        nonlocal late
+        steps.append(what)
+        if what == "source.read_page" and steps.count(what) in (1, 5):
+            late += 10.0
+
+    # when it is synced
+    counts = sync(lab, answer)
+
+    # then what is held is written after each of these, and all others together
+    assert counts.written == 3 * PAGES
+    assert steps.count("index.upsert") == 3
+
+
 def test_a_row_that_changes_while_it_is_held_is_left_to_that_change_and_no_other_is(
     lab: Lab,
 ) -> None:

@@ -11,6 +11,7 @@ from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import Lens
 from tests.registry.buffer import ack, append, buffered, claim, prune, shown
 from tests.registry.given import build, make_lens
+from tests.registry.test_sql import ODD
 
 
 def test_appended_changes_are_claimed_in_their_order(registry: Registry, lens: Lens) -> None:
@@ -21,6 +22,19 @@ def test_appended_changes_are_claimed_in_their_order(registry: Registry, lens: L
 
     assert shown(claimed) == ["+b", "-a", "+c", "-d"]
     assert [change.seq for change in claimed] == sorted(change.seq for change in claimed)
+
+
+@pytest.mark.parametrize("action", ["+", "-"])
+def test_changes_of_one_action_keep_their_order_and_their_very_keys(
+    registry: Registry, lens: Lens, action: str
+) -> None:
+    given = [action + key for key in (*ODD, "7", "a", *ODD[::-1])]
+    append(registry, lens, *given)
+
+    with registry.read() as db:
+        told = changes.since(db, lens.id, 0, limit=100)
+
+    assert shown(told) == given
 
 
 def test_the_last_action_of_a_key_wins_and_covers_the_older_ones(

@@ -31,6 +31,14 @@ def test_texts_become_rows_in_their_order_unchanged(registry: Registry) -> None:
     ]
 
 
+def test_one_column_of_texts_becomes_rows_in_their_order_unchanged(registry: Registry) -> None:
+    with registry.read() as db:
+        given = rows_of(db, key=ODD)
+        rows = db.execute(select(given).order_by(given.c.position)).all()
+
+    assert [tuple(row) for row in rows] == [(key, at) for at, key in enumerate(ODD, 1)]
+
+
 def test_a_value_is_found_among_texts_by_its_very_text(registry: Registry) -> None:
     with registry.read() as db:
         given = rows_of(db, key=ODD)
