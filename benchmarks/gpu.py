@@ -65,7 +65,11 @@ def _texts(catalogue: Path | None, rows: int) -> list[str]:
 def _device() -> str:
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else "no GPU, all of it on the processor"
+    )
 
 
 def _first_use() -> float:
@@ -85,7 +89,7 @@ def _compare(asked: argparse.Namespace, texts: list[str]) -> None:
         workers["old"] = _Worker("ours", asked.old, asked)
     ways: dict[str, tuple[str, str, int]] = {
         **{f"ours, pages of {size:,}": ("ours", f"pages {size}", len(texts)) for size in PAGES},
-        "the GPU alone, batches ready": ("ours", "alone", len(texts)),
+        "the device alone, batches ready": ("ours", "alone", len(texts)),
         "encode, its defaults": ("encode", "encode 32", min(FEW, len(texts))),
         "encode, batches of 512": ("encode", "encode 512", min(FEW, len(texts))),
     }
@@ -102,7 +106,9 @@ def _compare(asked: argparse.Namespace, texts: list[str]) -> None:
         print(f"{ratio:7.2f} × {name}: {median(speeds):,.0f} rows/s ({least:,.0f} to {most:,.0f})")
     vectors = [np.array(workers[name].answer("vectors")) for name in ("ours", "encode")]
     cosines = np.einsum("ij,ij->i", *(v / np.linalg.norm(v, axis=1)[:, None] for v in vectors))
-    print(f"{cosines.min():.7f}  least cosine with float32 of 500 texts; mean {cosines.mean():.7f}")
+    print(
+        f"{cosines.min():.7f}  least cosine with float32 of {len(cosines)} texts; mean {cosines.mean():.7f}"
+    )
     for worker in workers.values():
         worker.close()
 
