@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import polars as pl
+if TYPE_CHECKING:  # `semilayer status` need not wait for it
+    import polars as pl
 
 __all__ = [
     "NO_KEYS",

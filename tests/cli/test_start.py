@@ -32,15 +32,29 @@ finally:
 
 @pytest.mark.parametrize("command", ALSO_HEAVY)
 def test_a_command_that_embeds_nothing_imports_nothing_heavy(indexed: Folder, command: str) -> None:
+    imported = imported_by(indexed, command)
+
+    assert "semilayer_pipelines.project" in imported
+    assert sorted(imported & (HEAVY | ALSO_HEAVY[command])) == []
+
+
+@pytest.mark.parametrize("command", ["status", "push --dry-run"])
+def test_lancedb_is_not_imported_before_there_is_an_index(folder: Folder, command: str) -> None:
+    assert folder.run("push").exit_code == 0
+
+    imported = imported_by(folder, command)
+
+    assert "semilayer_pipelines.stores.open" in imported
+    assert "lancedb" not in imported
+
+
+def imported_by(folder: Folder, command: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", RUN, *command.split()],
-        cwd=indexed.path,
-        env=indexed.full_environ,
+        cwd=folder.path,
+        env=folder.full_environ,
         capture_output=True,
         text=True,
         check=True,
     )
-
-    imported = set(done.stderr.splitlines()[-1].split())
-    assert "semilayer_pipelines.project" in imported
-    assert sorted(imported & (HEAVY | ALSO_HEAVY[command])) == []
+    return set(done.stderr.splitlines()[-1].split())

@@ -27,6 +27,7 @@ from semilayer_pipelines.embedders.protocol import Embedded
 __all__ = ["Masks", "OwnEncode", "TorchForward"]
 
 _TOKENS_ON_CPU = 1_024  # larger batches leave the caches of a core
+_HALVES_ON_CPU = 4_096  # in half precision, where less was not measured
 _TOKENS_ON_ACCELERATOR = 65_536
 _TEXTS_ON_CPU = 32  # for `encode`, which knows no tokens; larger batches only add padding
 _TEXTS_ON_ACCELERATOR = 128
@@ -63,7 +64,7 @@ class TorchForward:
         on_cpu = models[0].device.type == "cpu"
         # Two pages at once would have twice as many threads as there are cores.
         self._turn = threading.Lock() if on_cpu else nullcontext()
-        self.budget = _TOKENS_ON_CPU if on_cpu else _TOKENS_ON_ACCELERATOR
+        self.budget = _tokens_on_cpu(models[0]) if on_cpu else _TOKENS_ON_ACCELERATOR
         self.parallel = len(models)
         self.dimension = int(models[0].get_embedding_dimension() or 0)
 
@@ -115,6 +116,11 @@ class OwnEncode:
             read = [model.read[text] for text in texts if text in model.read]
         tokens = np.array(read, dtype=np.int64) if len(read) == len(texts) else None
         return Embedded(np.ascontiguousarray(vectors, dtype=np.float32), cut, tokens)
+
+
+def _tokens_on_cpu(model: WatchedModel) -> int:
+    halved = any(weights.dtype.itemsize < 4 for weights in model[0].parameters())
+    return _HALVES_ON_CPU if halved else _TOKENS_ON_CPU
 
 
 def _require_room(model: WatchedModel, prompt: str) -> None:

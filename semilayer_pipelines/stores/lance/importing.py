@@ -1,8 +1,8 @@
 """Importing LanceDB without the client of its REST catalogue, which takes longer than the rest.
 
-The client is nine modules of requests that nothing here makes: databases are local folders. Every
-run is a process that imports LanceDB before it can write, and they take half a second of that. A
-module that was imported in full before stays as it is.
+The client is nine modules of requests and some 200 of their models. Nothing here uses any, because
+databases are local folders. Every command and run that opens an index would import them. A module
+that was imported in full before stays as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import ModuleType
 
 __all__ = ["without_rest_client"]
 
-_LEFT_OUT = "lance_namespace_urllib3_client.api"
+_LEFT_OUT = "lance_namespace_urllib3_client"
 
 
 @contextmanager
@@ -45,7 +45,7 @@ class _LeftOut(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         if fullname != _LEFT_OUT and not fullname.startswith(f"{_LEFT_OUT}."):
             return None
-        return ModuleSpec(fullname, self, is_package=fullname == _LEFT_OUT)
+        return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Empty(spec.name)

@@ -1,7 +1,8 @@
 """LanceDB: the store that needs no setting up. One folder an environment, one table an index.
 
 Readers in other processes are fine at any time; writers take turns through a lock beside the table.
-Nothing here connects to anything: the database is a local folder.
+Nothing here connects to anything: the database is a local folder. LanceDB is imported with the
+first index that is opened.
 """
 
 from __future__ import annotations
@@ -14,27 +15,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-# Lance writes its own log to stderr, warnings about our own calls included; it reads this once, at
-# import.
-os.environ.setdefault("LANCEDB_LOG", "error")
-
-from semilayer_pipelines.stores.lance.importing import without_rest_client
-from semilayer_pipelines.stores.lance.memory import spare_memory
-
-spare_memory()
-with without_rest_client():
-    import lancedb
+from typing import TYPE_CHECKING, Any
 
 from semilayer_pipelines.errors import IndexDamaged, NotFound, StoreFull, StoreUnavailable, nearest
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance.errors import store_errors
-from semilayer_pipelines.stores.lance.index import LanceIndex
-from semilayer_pipelines.stores.lance.schema import arrow_schema
-from semilayer_pipelines.stores.lance.words import words_index
 from semilayer_pipelines.stores.lock import WriterLock
 from semilayer_pipelines.stores.protocol import WORDS, IndexSchema
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.stores.lance.index import LanceIndex
 
 __all__ = ["LanceStore"]
 
@@ -63,6 +53,9 @@ class LanceStore:
         Raises `DimensionChanged` when it exists with another dimension, `StoreFull` when the
         folder cannot be written.
         """
+        from semilayer_pipelines.stores.lance.schema import arrow_schema
+        from semilayer_pipelines.stores.lance.words import words_index
+
         doing = f"index {_checked(name)}: creating"
         with store_errors(doing):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +80,8 @@ class LanceStore:
         """Open an index; return `None` when there is none, or it was dropped a moment ago."""
         if not self.exists(name):
             return None
+        from semilayer_pipelines.stores.lance.index import LanceIndex
+
         try:
             with store_errors(f"index {name}: opening", reading=True):
                 return LanceIndex(
@@ -148,7 +143,9 @@ class LanceStore:
 
     @cached_property
     def _connection(self) -> Any:
-        return lancedb.connect(self._folder, read_consistency_interval=timedelta(0))
+        from semilayer_pipelines.stores.lance.runtime import connect
+
+        return connect(self._folder, read_consistency_interval=timedelta(0))
 
     def _table_folder(self, name: str) -> Path:
         return self._folder / f"{name}.lance"

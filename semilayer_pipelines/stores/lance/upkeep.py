@@ -16,10 +16,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lancedb.index import BTree, IvfRq, IvfSq
-
 from semilayer_pipelines.errors import IndexDamaged
 from semilayer_pipelines.stores.lance.errors import store_errors
+from semilayer_pipelines.stores.lance.runtime import BTree, IvfRq, IvfSq
 from semilayer_pipelines.stores.lance.words import asked, words_index
 from semilayer_pipelines.stores.protocol import KEY, VECTOR, WORDS
 

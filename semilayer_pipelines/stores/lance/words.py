@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
-from lancedb.index import FTS
-from lancedb.query import MatchQuery
 
+from semilayer_pipelines.stores.lance.runtime import FTS, MatchQuery
 from semilayer_pipelines.stores.protocol import KEY, SCORE, WORDS
 
 __all__ = ["asked", "by_words", "by_words_unindexed", "words_index"]

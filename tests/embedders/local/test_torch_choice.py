@@ -96,6 +96,16 @@ def test_a_model_that_reads_more_than_its_tokens_is_run_its_own_way(
     np.testing.assert_array_equal(engine.embed(TEXTS).vectors, alone(model))
 
 
+def test_batches_are_small_where_that_was_measured_to_be_faster(tmp_path: Path) -> None:
+    model = loaded(save_tiny_transformer(tmp_path))
+    full = TorchForward([model], Masks.TOKENS).budget
+
+    model[0].to(torch.bfloat16)
+
+    assert full == 1_024
+    assert TorchForward([model], Masks.TOKENS).budget == 4_096
+
+
 def test_several_devices_share_the_batches(tmp_path: Path) -> None:
     model = loaded(save_tiny_transformer(tmp_path))
     tokeniser = Tokeniser.of(model)

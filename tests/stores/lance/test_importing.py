@@ -20,7 +20,7 @@ with index.lock():
 index.maintain(force=True)
 assert index.count() == 3
 assert len(index.search([0.1] * index.dimension, limit=2)) == 2
-client = "lance_namespace_urllib3_client.api."
+client = "lance_namespace_urllib3_client"
 print([name for name, module in sys.modules.items()
        if name.startswith(client) and getattr(module, "__file__", None)])
 """
