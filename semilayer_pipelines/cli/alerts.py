@@ -41,9 +41,9 @@ def list_(here: Here, env: str, as_json: bool) -> None:
         named = {to.url: to for one in notes.addresses(db, env) for to in one.to}
         found = [(named[x.target], x) for x in notes.notices(db, env_id) if x.target in named]
     if as_json:
-        to = [{"address": to.shown, "form": to.form.value} for to in named.values()]
+        addresses = [{"address": to.shown, "form": to.form.value} for to in named.values()]
         listed = [_as_json(to, notice) for to, notice in found]
-        say_json({"env": env, "addresses": to, "alerts": listed})
+        say_json({"env": env, "addresses": addresses, "alerts": listed})
         return
     if not found:
         say(_nothing(env, list(named.values())))
@@ -93,7 +93,7 @@ def _told(one: Notice) -> str:
 def _next(one: Notice) -> str:
     if one.next_try_at is None:
         return "It is not sent again."
-    return f"It was sent {one.tries} times, and is sent again at {one.next_try_at:%H:%M} (UTC)."
+    return f"Tries: {one.tries}; the next is at {one.next_try_at:%H:%M} (UTC)."
 
 
 def _as_json(to: AlertConfig, one: Notice) -> dict[str, object]:

@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from semilayer_pipelines.config.base import ConfigModel, no_secret
 
-__all__ = ["AlertConfig", "AlertForm", "checked_alerts"]
+__all__ = ["AlertConfig", "AlertForm", "Alerts"]
 
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _ADDRESS = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
@@ -81,7 +81,7 @@ class AlertConfig(ConfigModel):
         return f"{scheme}://{host}/…"
 
 
-def checked_alerts(alerts: tuple[AlertConfig, ...]) -> tuple[AlertConfig, ...]:
+def _each_once(alerts: tuple[AlertConfig, ...]) -> tuple[AlertConfig, ...]:
     """Return the addresses; raises `ValueError` for one that stands there twice."""
     seen = set[str]()
     for alert in alerts:
@@ -89,3 +89,11 @@ def checked_alerts(alerts: tuple[AlertConfig, ...]) -> tuple[AlertConfig, ...]:
             raise ValueError(f"{alert.shown} stands there twice; each address may be there once")
         seen.add(alert.url)
     return alerts
+
+
+Alerts = Annotated[
+    tuple[AlertConfig, ...],
+    AfterValidator(_each_once),
+    Field(description="Addresses that are told when something is wrong, and when it is over."),
+]
+"""The key `alerts` of the file."""

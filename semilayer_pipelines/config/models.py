@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     Field,
     ValidationInfo,
     field_serializer,
@@ -20,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from semilayer_pipelines.config.alerts import AlertConfig, checked_alerts
+from semilayer_pipelines.config.alerts import Alerts
 from semilayer_pipelines.config.base import ConfigModel, no_secret
 from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
@@ -389,11 +388,7 @@ class ProjectConfig(ConfigModel):
     lenses: Annotated[
         dict[str, LensConfig], Field(description="Lens name to lens; the name is used in URLs.")
     ]
-    alerts: Annotated[
-        tuple[AlertConfig, ...],
-        AfterValidator(checked_alerts),
-        Field(description="Addresses that are told when something is wrong, and when it is over."),
-    ] = ()
+    alerts: Alerts = ()
 
     @field_validator("sources", "lenses")
     @classmethod

@@ -56,7 +56,9 @@ def take_turn(db: Connection, name: str, now: datetime, every: timedelta) -> boo
     """
     beats = tables.heartbeats.c
     new = insert(db, tables.heartbeats).values(name=name, at=now)
-    if db.execute(new.on_conflict_do_nothing(index_elements=["name"])).rowcount:
+    # Not by its row count: SQLAlchemy tells -1 for an insert on PostgreSQL that gives nothing back.
+    first = new.on_conflict_do_nothing(index_elements=["name"]).returning(beats.name)
+    if db.execute(first).first() is not None:
         return True
     # A time in the future is of a clock that was set back since.
     late = (beats.at <= now - every) | (beats.at > now)
