@@ -84,6 +84,7 @@ def test_the_list_says_what_is_wrong_and_what_an_address_did_not_take(folder: Fo
         project = folder.project
         with project.registry.begin() as db:
             lens, now = lenses.get(db, "development", "items"), project.clock()
+            lenses.set_status(db, lens.id, lenses.LensStatus.READY, now=now)
             lenses.set_failing(db, lens.id, error="No.", cure="Do.", needs_you=True, now=now)
         tell(project)
 

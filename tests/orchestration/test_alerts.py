@@ -18,7 +18,7 @@ def test_a_tick_tells_what_is_wrong_and_says_so(
     make_lab: MakeLab, instance: dg.DagsterInstance
 ) -> None:
     # given
-    lab = make_lab()
+    lab = make_lab(3)
 
     def tick() -> str | None:
         context = dg.build_sensor_context(instance=instance, resources={RESOURCE: lab.project})
@@ -30,6 +30,7 @@ def test_a_tick_tells_what_is_wrong_and_says_so(
         with lab.project.registry.begin() as db:
             alerts.set_addresses(db, lab.lens.env_id, "shop", [AlertConfig(url="${TO}")])
             now = lab.project.clock()
+            lenses.set_status(db, lab.lens.id, lenses.LensStatus.READY, now=now)
             lenses.set_failing(db, lab.lens.id, error="No.", cure="Do it.", needs_you=True, now=now)
 
         # when, then
