@@ -143,6 +143,17 @@ SECTIONS = {
         "webhook.MAX_STEPS",
         "webhook.MAX_FORM_FIELDS",
     ],
+    "Alerts": [
+        "control.LOOK_EVERY_SECONDS",
+        "webhook.FIRST_LOOK_SECONDS",
+        "queries.PASSES_BY_ITSELF",
+        "control.POST_SECONDS",
+        "control.TURN_SECONDS",
+        "registry.CLAIM",
+        "registry.FIRST_RESEND",
+        "registry.LONGEST_RESEND",
+        "registry.GIVE_UP_AFTER",
+    ],
     "Registry": [
         "registry.PATIENCE_SECONDS",
         "registry.AHEAD",

@@ -27,6 +27,7 @@ from webhook.console.reach import Reach, reach_of
 from webhook.console.web import Console
 from webhook.openapi import PATH, openapi
 from webhook.operations import KEYED, OPEN, Keyed, Open
+from webhook.service.alerting import Alerting
 from webhook.service.keys import Keys
 from webhook.service.nudge import Nudge
 from webhook.service.problems import Code, Problem, from_error
@@ -74,6 +75,8 @@ def build_app(project: Project, *, stopping: threading.Event | None = None) -> S
 @asynccontextmanager
 async def _lifespan(service: Service, console: Console, app: Starlette) -> AsyncIterator[None]:
     service.writer.start()
+    alerting = Alerting(service.project, service.stopping)
+    alerting.start()
     # What was imported is there for good; a collector that goes through all of it after every
     # few thousand changes would take longer than they do.
     gc.collect()
@@ -83,6 +86,7 @@ async def _lifespan(service: Service, console: Console, app: Starlette) -> Async
     finally:
         await asyncio.to_thread(service.writer.stop)
         await service.nudge.stop()
+        await alerting.stop()
         service.readers.shutdown(wait=False)
         service.searchers.shutdown(wait=False, cancel_futures=True)
         console.slow.shutdown(wait=False, cancel_futures=True)

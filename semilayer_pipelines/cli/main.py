@@ -30,6 +30,7 @@ _COMMANDS = {
     "status": "semilayer_pipelines.cli.status:status",
     "jobs": "semilayer_pipelines.cli.jobs:jobs_command",
     "failed": "semilayer_pipelines.cli.failed:failed",
+    "alerts": "semilayer_pipelines.cli.alerts:alerts",
     "explain": "semilayer_pipelines.cli.explain:explain",
     "search": "semilayer_pipelines.cli.search:search",
     "dev": "semilayer_pipelines.cli.dev:dev",

@@ -212,6 +212,16 @@ def _tell(plan: Plan, tell: Callable[[str], None]) -> None:
             tell(f"           no primary key; rows are told apart by the unique index on {which}")
         if lens.hidden:
             tell(f"           warning: {lens.hidden.reason} {lens.hidden.cure}")
+    _tell_alerts(plan, tell)
+
+
+def _tell_alerts(plan: Plan, tell: Callable[[str], None]) -> None:
+    if plan.tells is None or plan.tells.to == plan.told:
+        return
+    named = ", ".join(to.shown for to in plan.tells.to) or "nobody any more"
+    tell(f"alerts     tell {named}")
+    if plan.tells.to:
+        tell("           try it: semilayer alerts test")
 
 
 def _next(lens: LensPush) -> str:

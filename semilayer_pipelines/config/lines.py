@@ -26,7 +26,7 @@ class Lines:
         """Return the path as it is in the file, and the line of its deepest part that exists.
 
         A list position is left out where the file has the short form of a single item, and so is
-        the name of a union's member, which Pydantic puts after the position.
+        the name of a transform, which Pydantic puts after its position.
         """
         path: YamlPath = ()
         line = 1
@@ -36,7 +36,7 @@ class Lines:
                 tag_next = False
                 continue
             if isinstance(part, int):
-                tag_next = True
+                tag_next = path[-1:] == ("transform",)
                 if (*path, part) not in self.by_path:
                     continue
             path = (*path, part)

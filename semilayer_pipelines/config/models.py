@@ -11,8 +11,15 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
+from semilayer_pipelines.config.alerts import Alerts
 from semilayer_pipelines.config.base import ConfigModel, no_secret
 from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
@@ -381,6 +388,7 @@ class ProjectConfig(ConfigModel):
     lenses: Annotated[
         dict[str, LensConfig], Field(description="Lens name to lens; the name is used in URLs.")
     ]
+    alerts: Alerts = ()
 
     @field_validator("sources", "lenses")
     @classmethod

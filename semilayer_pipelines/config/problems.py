@@ -13,6 +13,7 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from semilayer_pipelines.config.alerts import AlertConfig
 from semilayer_pipelines.config.chunking import ChunkingConfig
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, Searchable
@@ -105,6 +106,8 @@ def _keys_at(location: Sequence[str | int]) -> list[str]:
 
 def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
     match location:
+        case ("alerts", _):
+            return AlertConfig
         case ("sources", _):
             return SourceConfig
         case ("lenses", _):

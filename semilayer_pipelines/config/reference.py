@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from semilayer_pipelines.config.alerts import AlertConfig
 from semilayer_pipelines.config.chunking import ChunkingConfig
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig
@@ -111,6 +112,11 @@ bridge: sql
 connection: postgresql://reader:${DB_PASSWORD}@${DB_HOST:-localhost}/shop
 timeout: 60000
 """,
+    "alerts": """\
+url: ${SLACK_URL}
+form: slack
+failedRows: 20
+""",
     "lens": """\
 source: main
 table: public.kb_articles
@@ -162,6 +168,7 @@ searchable: {weight: 2}
 _SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("project", "The file", ProjectConfig),
     ("source", "`sources.<name>`", SourceConfig),
+    ("alerts", "`alerts[]`", AlertConfig),
     ("lens", "`lenses.<name>`", LensConfig),
     ("embedding", "`lenses.<name>.embedding`", EmbeddingConfig),
     ("prompts", "`lenses.<name>.embedding.prompts`", PromptsConfig),

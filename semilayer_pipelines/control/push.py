@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.protocol import HiddenRows
+from semilayer_pipelines.config.alerts import AlertConfig
 from semilayer_pipelines.config.edits import Edit, edits
 from semilayer_pipelines.config.load import place
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
@@ -27,6 +28,7 @@ from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError, near
 from semilayer_pipelines.lens_names import LensName
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
+    alerts,
     cursors,
     dropped_indexes,
     environments,
@@ -71,11 +73,20 @@ class LensPush:
 
 
 @dataclass(frozen=True)
+class Tells:
+    """Whom an environment tells that something is wrong; `project` is the file's `stack`."""
+
+    project: str
+    to: tuple[AlertConfig, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a push would do; nothing has been written.
 
     `drift` is what it would undo. `only` are the lenses that it is limited to. `seen` is what the
-    registry held when the plan was made.
+    registry held when the plan was made. `tells` is whom the environment is to tell, `None` where
+    that stays as it is; `told` is whom it tells now.
     """
 
     env: str
@@ -84,6 +95,8 @@ class Plan:
     lenses: tuple[LensPush, ...]
     drift: tuple[Drift, ...]
     seen: Registered
+    tells: Tells | None = None
+    told: tuple[AlertConfig, ...] = ()
 
     @property
     def deleted(self) -> list[str]:
@@ -113,6 +126,7 @@ def plan_push(
     wanted = {n: c for n, c in config.lenses.items() if not only or n in only}
     with project.registry.read() as db:
         seen = Registered.read(db, env)
+        told = [alert for one in alerts.addresses(db, env) for alert in one.to]
         _check_names(db, project, env, wanted, keep=bool(only))
     used = {lens.source: config.sources[lens.source] for lens in wanted.values()}
     # Another database under a name concerns every lens that reads from it.
@@ -143,6 +157,8 @@ def plan_push(
         lenses=tuple(pushes),
         drift=tuple(one for one in drift if one is not None),
         seen=seen,
+        tells=None if only else Tells(config.stack, config.alerts),
+        told=tuple(told),
     )
 
 
@@ -243,6 +259,8 @@ def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> No
                         now=now,
                         tracked=push.tracked,
                     )
+        if plan.tells is not None:
+            alerts.set_addresses(db, env.id, plan.tells.project, plan.tells.to)
         for name, source in plan.sources.items():
             if held.sources.get(name) != source:
                 sources.put(db, env.id, name, source)

@@ -15,7 +15,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import Fenced, FieldsChanged, SemilayerError
+from semilayer_pipelines.errors import Fenced, FieldsChanged, GuardStopped, SemilayerError
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.outlook import MOMENT, Outlook, outlook_of
 from semilayer_pipelines.ingest.run_state import Run
@@ -211,6 +211,7 @@ def record_failure(project: Project, run: Run, job: Job, error: SemilayerError) 
                     cure=cure,
                     needs_you=outlook is Outlook.PERSON
                     or (outlook is Outlook.MAY_PASS and lasting),
+                    guarded=isinstance(error, GuardStopped),
                     now=now,
                 )
 

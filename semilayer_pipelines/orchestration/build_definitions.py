@@ -10,6 +10,7 @@ from __future__ import annotations
 import dagster as dg
 
 from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.orchestration.alerts import alerts_sensor
 from semilayer_pipelines.orchestration.assets import assets_of_all, source_tables
 from semilayer_pipelines.orchestration.automation import automation_sensors
 from semilayer_pipelines.orchestration.catalogue import read_catalogue
@@ -48,6 +49,7 @@ def build_definitions(
         sensors=[
             due_jobs_sensor(jobs, identity=_identity(project)),
             store_watch_sensor(),
+            alerts_sensor(),
             *automation_sensors(a for a in shown if isinstance(a, dg.AssetsDefinition)),
         ],
         schedules=[*cadence_schedules(jobs), *check_schedules, retention_schedule],

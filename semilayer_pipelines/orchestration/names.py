@@ -8,6 +8,7 @@ from __future__ import annotations
 from semilayer_pipelines.registry.jobs import PRIORITY, Job, Mode
 
 __all__ = [
+    "ALERTS",
     "AUTOMATION",
     "BY_JOB_ID",
     "CHECKS",
@@ -70,6 +71,9 @@ AUTOMATION = "lens_automation"
 
 STORE_WATCH = "store_watch"
 """The sensor that notices restarts of stores."""
+
+ALERTS = "alerts"
+"""The sensor that tells the addresses of `alerts:` what is wrong."""
 
 BY_JOB_ID = "(by job_id)"
 """In place of a lens's name, which it cannot be: the run is for the job that `job_id` names.

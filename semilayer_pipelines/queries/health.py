@@ -12,7 +12,7 @@ from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.queries.failing import failing_of
 from semilayer_pipelines.registry.lenses import Lens, LensStatus
 
-__all__ = ["Health", "health_of"]
+__all__ = ["BY_ITSELF", "NEEDS_YOU", "Health", "health_of"]
 
 NEEDS_YOU = "It needs you: nothing is done until you act."
 BY_ITSELF = "It is tried again by itself."

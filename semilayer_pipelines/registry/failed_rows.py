@@ -13,7 +13,7 @@ from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import among, insert, rows_of
 from semilayer_pipelines.registry.types import UtcDateTime
 
-__all__ = ["KEPT", "FailedRow", "clear", "count", "get", "keys", "list_all", "record"]
+__all__ = ["KEPT", "FailedRow", "clear", "count", "counts", "get", "keys", "list_all", "record"]
 
 KEPT = 10_000
 """Failed rows kept per lens; of more, those that failed last."""
@@ -91,6 +91,18 @@ def clear(db: Connection, lens_id: int, keys: Sequence[str]) -> int:
 def count(db: Connection, lens_id: int) -> int:
     """Count the failed rows of a lens."""
     return db.scalars(select(func.count()).where(_failed.lens_id == lens_id)).one()
+
+
+def counts(db: Connection, env_id: int) -> dict[int, int]:
+    """Count the failed rows of an environment's lenses, by id; a lens without any is left out."""
+    of_env = tables.lenses.c.env_id == env_id
+    rows = db.execute(
+        select(_failed.lens_id, func.count())
+        .join_from(tables.failed_rows, tables.lenses)
+        .where(of_env)
+        .group_by(_failed.lens_id)
+    )
+    return {lens_id: number for lens_id, number in rows}
 
 
 def get(db: Connection, lens_id: int, key: str) -> FailedRow | None:

@@ -73,9 +73,10 @@ class Lens:
 
     `origin` says who registered it last (a push, the console), `pushed_at` when; `changed_at` is
     when anything of it last changed, its status included. `error` and `cure` go with the status;
-    `failing_since` is when the first of the failures in a row was, and `needs_you` says that a
-    person has to act. `tracked` is the change-tracking column that the last push found in the
-    table: empty when there is none, `None` when that was never looked at.
+    `failing_since` is when the first of the failures in a row was. `needs_you` says that a person
+    has to act, `guarded` that the guard stopped its job. `tracked` is the change-tracking column
+    that the last push found in the table: empty when there is none, `None` when that was never
+    looked at.
     """
 
     id: int
@@ -92,6 +93,7 @@ class Lens:
     changed_at: datetime
     failing_since: datetime | None = None
     needs_you: bool = False
+    guarded: bool = False
     tracked: str | None = None
 
     @cached_property
@@ -231,12 +233,27 @@ def set_status(
     db.execute(
         update(tables.lenses)
         .where(_lenses.id == lens_id)
-        .values(status=status, error=error, cure=cure, needs_you=False, changed_at=now, **since)
+        .values(
+            status=status,
+            error=error,
+            cure=cure,
+            needs_you=False,
+            guarded=False,
+            changed_at=now,
+            **since,
+        )
     )
 
 
 def set_failing(
-    db: Connection, lens_id: int, *, error: str, cure: str, needs_you: bool, now: datetime
+    db: Connection,
+    lens_id: int,
+    *,
+    error: str,
+    cure: str,
+    needs_you: bool,
+    guarded: bool = False,
+    now: datetime,
 ) -> None:
     """Put a lens in `error`, failing since `now` if it was not before; a paused one stays so."""
     db.execute(
@@ -247,6 +264,7 @@ def set_failing(
             error=error,
             cure=cure,
             needs_you=needs_you,
+            guarded=guarded,
             failing_since=func.coalesce(_lenses.failing_since, now),
             changed_at=now,
         )
@@ -276,5 +294,6 @@ def _lens(row: Row[Any]) -> Lens:
         changed_at=row.changed_at,
         failing_since=row.failing_since,
         needs_you=row.needs_you,
+        guarded=row.guarded,
         tracked=row.tracked,
     )

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from semilayer_pipelines.registry.types import BIG_ID, CountsJson, UtcDateTime
 
 __all__ = [
+    "alerts",
     "api_keys",
     "buffers",
     "calls",
@@ -72,6 +73,28 @@ environments = Table(
     Column("slug", Text, nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("tier", Text),
+    # Whom it tells: `registry.alerts.Addresses`.
+    Column("alerts", JSON(none_as_null=True)),
+)
+
+# What is wrong, by who is told: see `registry.alerts`.
+alerts = Table(
+    "sl_alerts",
+    metadata,
+    Column("env_id", ForeignKey("sl_environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("target", Text, primary_key=True),
+    Column("lens", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("cure", Text, nullable=False),
+    Column("told_at", UtcDateTime),
+    Column("well_since", UtcDateTime),
+    Column("over", Boolean, nullable=False, server_default=false()),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("next_try_at", UtcDateTime),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("trouble", Text),
 )
 
 api_keys = Table(
@@ -133,6 +156,7 @@ lenses = Table(
     Column("pushed_config", JSON(none_as_null=True)),
     Column("failing_since", UtcDateTime),
     Column("needs_you", Boolean, nullable=False, server_default=false()),
+    Column("guarded", Boolean, nullable=False, server_default=false()),
     Column("tracked", Text),
     UniqueConstraint("env_id", "name"),
     # The id of a removed lens must not come back: it stands in store locks and in old logs.

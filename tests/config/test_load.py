@@ -50,6 +50,34 @@ def test_a_wrong_value_names_line_key_expectation_and_nearest_value(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("alerts", "line", "told"),
+    [
+        ("- url: https://hooks.slack.com/x\n  form: slack", 13, "[0].form: an address of Slack is"),
+        ("- url: ftp://example.org", 12, "[0].url: expected the name of an environment variable"),
+        ("- url: https://u:s3cret@example.org/", 12, "[0].url: holds a password"),
+        ("- url: ${A:-https://s3cret.example.org}", 12, "[0].url: expected the name of"),
+        ("- urll: ${A}", 12, "[0].urll: unknown key (did you mean 'url'?)"),
+        ("- form: json", 12, "[0].url: this key is required"),
+        ("- url: ${A}\n  form: slak", 13, "[0].form: expected one of json, slack; got 'slak'"),
+        ("- url: ${A}\n  failedRows: 10000", 13, "[0].failedRows: the value should be less"),
+        ("- url: ${A}\n- url: ${A}", 11, ": ${A} stands there twice"),
+        ("url: ${A}", 11, ": expected a list; got a mapping"),
+    ],
+)
+def test_a_wrong_address_names_its_line_and_what_to_write_and_shows_no_secret(
+    tmp_path: Path, alerts: str, line: int, told: str
+) -> None:
+    first = STARTER.count("\n") + 1
+    indented = alerts.replace("\n", "\n  ")
+
+    lines = refusal(tmp_path, f"{STARTER}alerts:\n  {indented}\n")
+
+    where = f"sl.config.yaml:{first + line - 11}: alerts{told}"
+    assert any(one.startswith(where) for one in lines), lines
+    assert not any("s3cret" in one for one in lines)
+
+
+@pytest.mark.parametrize(
     ("text", "line", "key", "hint"),
     [
         (
@@ -151,7 +179,7 @@ def test_a_provider_without_precisions_is_asked_for_none(tmp_path: Path, provide
     [
         ("concurrency: 0", "the value should be greater than or equal to 1; got 0"),
         ("concurrency: 9999", "the value should be less than or equal to 256; got 9999"),
-        ("concurrency: many", "expected a integer, unable to parse string as an integer"),
+        ("concurrency: many", "expected a whole number, unable to parse string as an integer"),
         ("maxBatchTexts: 0", "the value should be greater than or equal to 1; got 0"),
         ("maxBatchTokens: 8", "the value should be greater than or equal to 512; got 8"),
         ("requestsPerMinute: -1", "the value should be greater than or equal to 1; got -1"),

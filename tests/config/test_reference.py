@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from semilayer_pipelines.config.alerts import AlertConfig
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
@@ -28,6 +29,7 @@ def test_the_committed_reference_is_current() -> None:
     [
         ("project", ProjectConfig),
         ("source", SourceConfig),
+        ("alerts", AlertConfig),
         ("lens", LensConfig),
         ("embedding", EmbeddingConfig),
         ("field", FieldConfig),

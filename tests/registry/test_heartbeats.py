@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from semilayer_pipelines.registry.database import Registry
-from semilayer_pipelines.registry.heartbeats import Heart, last_beat
+from semilayer_pipelines.registry.heartbeats import Heart, last_beat, take_turn
 from tests.registry.given import NOW, at
 
 
@@ -34,3 +36,17 @@ def test_a_program_that_is_started_again_shows_it_at_once(registry: Registry) ->
 
     with registry.read() as db:
         assert last_beat(db, "daemon") == at(1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "mine"), [(0, False), (19, False), (20, True), (-60, True)], ids=str
+)
+def test_a_turn_is_taken_when_the_last_one_is_old(
+    registry: Registry, seconds: float, mine: bool
+) -> None:
+    every = timedelta(seconds=20)
+    with registry.begin() as db:
+        assert take_turn(db, "alerts", NOW, every)
+
+    with registry.begin() as db:
+        assert take_turn(db, "alerts", at(seconds), every) is mine

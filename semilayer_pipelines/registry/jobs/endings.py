@@ -130,12 +130,13 @@ def try_again(
     error: str,
     cure: str,
     needs_you: bool = False,
+    guarded: bool = False,
     now: datetime,
 ) -> bool:
     """Queue a job that failed again, and say so on its lens; `False`: it is another run's.
 
     It waits longer after each failure (`jobs.waits`). The lens says `error` at once, or for a
-    `hiccup` after `MAX_ATTEMPTS` of them.
+    `hiccup` after `MAX_ATTEMPTS` of them. `guarded`: the lens's guard stopped it.
     """
     due_at = now + wait_before_retry(failures, hiccup=hiccup)
     queued = retry(
@@ -149,7 +150,15 @@ def try_again(
         now=now,
     )
     if queued and (not hiccup or failures >= MAX_ATTEMPTS):
-        lenses.set_failing(db, job.lens_id, error=error, cure=cure, needs_you=needs_you, now=now)
+        lenses.set_failing(
+            db,
+            job.lens_id,
+            error=error,
+            cure=cure,
+            needs_you=needs_you,
+            guarded=guarded,
+            now=now,
+        )
     return queued
 
 
