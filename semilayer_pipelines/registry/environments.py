@@ -98,8 +98,9 @@ def create(db: Connection, slug: str, now: datetime) -> Environment:
     """Make an environment. Raises `ConfigError` for a bad name and `Refused` if it is there."""
     check_slug(slug)
     new = insert(db, tables.environments).values(slug=slug, created_at=now)
-    made = db.execute(new.on_conflict_do_nothing(index_elements=["slug"])).rowcount
-    if not made:
+    # Asked for what was made: with PostgreSQL no number of rows is told of an insert like this one.
+    made = new.on_conflict_do_nothing(index_elements=["slug"]).returning(_environments.id)
+    if db.execute(made).first() is None:
         raise Refused(
             f"There is an environment {slug!r} already.", cure="See them: semilayer envs list"
         )

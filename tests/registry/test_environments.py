@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from semilayer_pipelines.errors import ConfigError, NotFound
+from semilayer_pipelines.errors import ConfigError, NotFound, Refused
 from semilayer_pipelines.registry import environments
 from semilayer_pipelines.registry.database import Registry
 from tests.registry.given import NOW, at
@@ -16,6 +16,15 @@ def test_an_environment_is_made_once(registry: Registry) -> None:
 
         assert first == again == environments.get(db, "production")
         assert environments.list_all(db) == [first]
+
+
+def test_one_that_is_there_is_not_made_again(registry: Registry) -> None:
+    with registry.begin() as db:
+        made = environments.create(db, "production", NOW)
+
+        with pytest.raises(Refused, match="already"):
+            environments.create(db, "production", at(60))
+        assert environments.list_all(db) == [made]
 
 
 def test_threads_that_make_one_at_once_get_the_same(registry: Registry) -> None:
