@@ -313,7 +313,7 @@ def test_lenses_that_are_made_by_each_other_take_no_other_lens_down(
     make_lab: MakeLab, caplog: pytest.LogCaptureFixture
 ) -> None:
     # given a lens that names itself, as no push can know
-    lab = make_lab(3, deps=["test/items/published", "model"], automation="eager")
+    lab = make_lab(3, deps=["test/items/items_published", "model"], automation="eager")
 
     # when
     definitions = build_definitions(lab.project)
@@ -321,5 +321,5 @@ def test_lenses_that_are_made_by_each_other_take_no_other_lens_down(
     # then
     dg.Definitions.validate_loadable(definitions)
     parents = definitions.resolve_asset_graph().get(SHARDS).parent_keys
-    assert {key.to_user_string() for key in parents} == {"model"}
+    assert {key.to_user_string() for key in parents} == {"test/main/items", "model"}
     assert "'items' of 'test' is made by itself" in caplog.text

@@ -8,13 +8,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
 from dagster._core.test_utils import create_run_for_test, instance_for_test
+from dagster_shared.yaml_utils import load_yaml_from_path
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.orchestration import sensors
@@ -129,9 +129,11 @@ def test_limits_of_an_older_version_are_told_with_the_file_to_copy_them_from(
 
 
 def test_the_limits_that_a_project_starts_with_lack_nothing(tmp_path: Path) -> None:
-    ours = yaml.safe_load(OURS.read_text())["concurrency"]
+    ours = load_yaml_from_path(str(OURS))
 
-    with instance_for_test(overrides={"concurrency": ours}, temp_dir=str(tmp_path)) as instance:
+    assert isinstance(ours, dict)
+    overrides = {"concurrency": ours["concurrency"]}
+    with instance_for_test(overrides=overrides, temp_dir=str(tmp_path)) as instance:
         assert missing_limits(instance) is None
 
 
