@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from semilayer_pipelines.bridges.protocol import Bridge
-from semilayer_pipelines.config.database_url import database_url
 from semilayer_pipelines.config.models import Bridge as BridgeKind
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.config.variables import filled
 
-__all__ = ["database_kind", "open_bridge", "resolved"]
+__all__ = ["open_bridge", "resolved"]
 
 
 def open_bridge(config: SourceConfig, *, name: str, environ: Mapping[str, str]) -> Bridge:
@@ -36,11 +35,3 @@ def open_bridge(config: SourceConfig, *, name: str, environ: Mapping[str, str]) 
 def resolved(connection: str, source: str, environ: Mapping[str, str]) -> str:
     """Return a connection with its variables filled in; raises `ConfigError` for a missing one."""
     return filled(connection, environ, where=f"source {source!r}")
-
-
-def database_kind(config: SourceConfig, *, name: str, environ: Mapping[str, str]) -> str:
-    """Return the kind of database of the source called `name`: `sqlite`, `postgresql` or `mysql`.
-
-    Nothing is connected to. Raises `ConfigError` as `open_bridge` does.
-    """
-    return database_url(resolved(config.connection, name, environ), where=name).kind

@@ -47,7 +47,9 @@ GROUP = r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$"
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _ON_CRON = re.compile(r"on_cron\((.*)\)")
-_OWNER = re.compile(r"team:[A-Za-z0-9_.\- ]+|[^@\s]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+_OWNER = re.compile(
+    r"team:[A-Za-z0-9_.\- ]+|\w[\w.%+-]*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,7}", re.ASCII
+)
 _TAG = re.compile(r"([\w.-]{1,63}/)?[\w.-]{1,63}", re.ASCII)
 _TAG_VALUE = re.compile(r"[\w.-]{0,63}", re.ASCII)
 _TAKEN = ("semilayer/", "dagster/")
@@ -95,7 +97,10 @@ def freshness_of(text: str) -> timedelta:
 
 
 def checked_owner(text: str) -> str:
-    """Return an owner; raises `ValueError` for what is neither an e-mail address nor a team."""
+    """Return an owner; raises `ValueError` for what is neither an e-mail address nor a team.
+
+    Dagster takes no address whose last part is longer than seven letters.
+    """
     if not _OWNER.fullmatch(text):
         raise ValueError(f"expected an e-mail address or team:NAME; got {text!r}")
     return text

@@ -68,9 +68,13 @@ def assets_of_all(entries: Sequence[LensEntry], store: str) -> dict[LensEntry, l
 
 
 def source_tables(entries: Iterable[LensEntry]) -> list[dg.AssetSpec]:
-    """Return the tables that lenses read, each once, as assets that are not ours to fill."""
+    """Return the tables that lenses read, each once, as assets that are not ours to fill.
+
+    A table that a lens names among its `deps` is an asset of a person's own, and left to them.
+    """
     entries = list(entries)
     taken = {tuple(key(e.env, e.name)) for e in entries for key in (asset_key, published_key)}
+    taken |= {tuple(dep.split("/")) for e in entries for dep in e.deps}
     tables = {tuple(source_key(e.env, e.source, e.table)): e for e in entries}
     return [_source_table(entry) for key, entry in tables.items() if key not in taken]
 

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from semilayer_pipelines.bridges.opening import database_kind
+from semilayer_pipelines.config.database_url import database_url
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.config.variables import filled
 from semilayer_pipelines.errors import ConfigError, SemilayerError
 from semilayer_pipelines.private_files import private_file, private_folder
 from semilayer_pipelines.project import Project
@@ -88,8 +89,10 @@ def read_catalogue(project: Project) -> list[LensEntry]:
 
 
 def _database(project: Project, name: str, source: SourceConfig) -> str | None:
+    # Not through the bridges: these load Polars, which Dagster's definitions do without.
     try:
-        return database_kind(source, name=name, environ=project.environ)
+        connection = filled(source.connection, project.environ, where=f"source {name!r}")
+        return database_url(connection, where=name).kind
     except ConfigError:
         # A variable that this process lacks is a matter for the runs.
         return None

@@ -6,7 +6,7 @@ no shard; so is a tick that finds nothing to read, because the index is as new a
 
 from __future__ import annotations
 
-import time
+from time import time as now
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -55,7 +55,7 @@ def note_unchanged(instance: dg.DagsterInstance, lens: Lens) -> None:
     key = dg.AssetKey(published_key(lens.env, lens.name))
     known = instance.get_latest_materialization_event(key)
     age = freshness_of(lens.config.freshness).total_seconds() / SHARE
-    if known is not None and time.time() - known.timestamp > age:
+    if known is not None and now() - known.timestamp > age:
         instance.report_runless_asset_event(
             dg.AssetMaterialization(key, metadata={"unchanged": "nothing was written to its table"})
         )

@@ -1,8 +1,10 @@
 """The jobs of a project: one per mode. The configuration of a run names the lens."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import dagster as dg
 
@@ -93,7 +95,11 @@ def _config(entries: Sequence[LensEntry]) -> dict[str, dg.Field]:
 
 
 def _one_of(name: str, values: Sequence[str]) -> dg.Enum:
-    return dg.Enum(name, [dg.EnumValue(value) for value in values])
+    made = dg.Enum(name, [dg.EnumValue(value) for value in values])
+    # Dagster keeps what has a key for the life of the process, and gives it out again for another
+    # of the same key: the lenses of an earlier project, or those before a push.
+    made.key = f"{name}.{crc32(json.dumps(values).encode()):08x}"
+    return made
 
 
 def _job(mode: Mode, description: str, config: dict[str, dg.Field]) -> dg.JobDefinition:

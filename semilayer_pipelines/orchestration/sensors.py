@@ -5,10 +5,12 @@ attempt, so a tick that repeats itself launches nothing twice. One lens that can
 never keep the others waiting.
 """
 
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
+from functools import cache
 from typing import TypeVar
 
 import dagster as dg
@@ -22,6 +24,7 @@ from semilayer_pipelines.orchestration.names import (
     limit_tags,
     run_key,
 )
+from semilayer_pipelines.orchestration.places import missing_limits
 from semilayer_pipelines.orchestration.recovery import (
     SILENCE,
     InFlight,
@@ -45,6 +48,7 @@ __all__ = ["LAUNCH_LOST", "due_jobs_sensor"]
 # had, and warns of owners then. Nobody can act on that.
 warnings.filterwarnings("ignore", r"Parameter `owners` of initializer `Sensor", dg.BetaWarning)
 
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 MAX_LAUNCHES = 50
@@ -76,6 +80,8 @@ def due_jobs_sensor(
         context: dg.SensorEvaluationContext, semilayer: dg.ResourceParam[Project]
     ) -> dg.SensorResult | dg.SkipReason:
         instance = context.instance
+        if limits := missing_limits(instance):
+            _warn_once(limits)
         now = semilayer.clock()
         before = Cursor.read(context.cursor)
         try:
@@ -105,6 +111,12 @@ def due_jobs_sensor(
         return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason(did)
 
     return due_jobs
+
+
+@cache
+def _warn_once(told: str) -> None:
+    # In the code server's log, where people see it: the log of a tick is opened by few.
+    _log.warning(told)
 
 
 def _tell(

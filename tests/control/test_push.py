@@ -23,6 +23,15 @@ from tests.registry.race import threads_at_once
 from tests.workload import FIELDS
 
 KEYWORD = {"type": "text", "searchable": True, "keyword": "exact"}
+FOR_DAGSTER = {
+    "deps": "dbt/items",
+    "automation": "eager",
+    "freshness": "2h",
+    "description": "What the shop sells.",
+    "group": "search",
+    "owners": "team:shop",
+    "tags": {"domain": "shop"},
+}
 WEIGHTED = FIELDS | {"name": {"type": "text", "searchable": {"weight": 2}}}
 
 
@@ -30,6 +39,7 @@ WEIGHTED = FIELDS | {"name": {"type": "text", "searchable": {"weight": 2}}}
     ("changes", "needs"),
     [
         ({"syncInterval": "5m", "guard": 0.5}, Needs.NOTHING),
+        (FOR_DAGSTER, Needs.NOTHING),
         ({"fields": WEIGHTED}, Needs.SMART_SYNC),
         ({"fields": FIELDS | {"extra": {"type": "text", "from": "name"}}}, Needs.REBUILD),
         ({"embedding": {"provider": "hash", "dimensions": 8}}, Needs.REBUILD),

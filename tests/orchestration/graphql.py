@@ -36,13 +36,6 @@ class Graphql:
         )
         return str(found["runOrError"]["status"])
 
-    def tags_of(self, run_id: str) -> dict[str, str]:
-        found = self.ask(
-            "query($id: ID!) { runOrError(runId: $id) { ... on Run { tags { key value } } } }",
-            id=run_id,
-        )
-        return {tag["key"]: tag["value"] for tag in found["runOrError"]["tags"]}
-
     def runs_of(self, job_id: str) -> list[dict[str, Any]]:
         """Return status and tags of the runs of a registry's job."""
         found = self.ask(

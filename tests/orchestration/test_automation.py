@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.events import DagsterEvent, DagsterEventType
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.orchestration import automation
@@ -62,6 +63,16 @@ class Deployment:
 
     def make(self, *assets: dg.AssetsDefinition) -> None:
         assert dg.materialize(list(assets), instance=self.instance).success
+
+    def begin(self, asset: dg.AssetsDefinition) -> dg.DagsterRun:
+        """Put a run on record that makes the asset, and is at it."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        run = self.instance.create_run_for_job(
+            job.get_subset(asset_selection={asset.key}), asset_selection=frozenset({asset.key})
+        )
+        started = DagsterEvent(DagsterEventType.RUN_START.value, run.job_name)
+        self.instance.report_dagster_event(started, run_id=run.run_id)
+        return run
 
     def asked(self) -> list[Job]:
         """Return the jobs that the conditions asked for and that wait."""
@@ -122,6 +133,37 @@ def test_when_a_persons_asset_is_done_its_lens_is_synced_and_finds_the_change(
     assert len(materialised(deployed.instance, PUBLISHED)) == 1
     assert deployed.tick().skip_message == "Sensor function returned an empty result"
     assert not deployed.asked()
+
+
+def test_a_sync_that_finds_nothing_is_one_materialisation_of_each_as_well(
+    deployed: Deployment,
+) -> None:
+    # given a model that was made again and left the table as it was
+    for times in (1, 2):
+        deployed.make(model)
+        deployed.tick()
+
+        # when
+        assert deployed.work() == ["incremental_ingest"]
+
+        # then
+        assert len(materialised(deployed.instance, SHARDS)) == 4 * times
+        assert len(materialised(deployed.instance, PUBLISHED)) == times
+
+
+def test_eager_waits_for_a_dep_that_is_being_made(deployed: Deployment) -> None:
+    # given a model that is done, and begun again
+    deployed.make(model)
+    at_work = deployed.begin(model)
+
+    # when
+    during = deployed.tick()
+    deployed.instance.report_run_failed(at_work)
+    after = deployed.tick()
+
+    # then what it had made by then is synced once nothing is at work, even where that failed
+    assert during.skip_message == "Sensor function returned an empty result"
+    assert after.skip_message == "Queued: test/items."
 
 
 def test_a_lens_without_a_tracked_column_is_compared_row_by_row(
@@ -271,7 +313,7 @@ def test_lenses_that_are_made_by_each_other_take_no_other_lens_down(
     make_lab: MakeLab, caplog: pytest.LogCaptureFixture
 ) -> None:
     # given a lens that names itself, as no push can know
-    lab = make_lab(3, deps=["test/items/published", "model"], automation="eager")
+    lab = make_lab(3, deps=["test/items/items_published", "model"], automation="eager")
 
     # when
     definitions = build_definitions(lab.project)
@@ -279,5 +321,5 @@ def test_lenses_that_are_made_by_each_other_take_no_other_lens_down(
     # then
     dg.Definitions.validate_loadable(definitions)
     parents = definitions.resolve_asset_graph().get(SHARDS).parent_keys
-    assert {key.to_user_string() for key in parents} == {"model"}
+    assert {key.to_user_string() for key in parents} == {"test/main/items", "model"}
     assert "'items' of 'test' is made by itself" in caplog.text

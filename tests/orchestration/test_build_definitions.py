@@ -285,7 +285,13 @@ def test_two_hundred_lenses_load_quickly(project: Project) -> None:
 
 def test_loading_imports_no_model_no_store_and_no_driver(tmp_path: Path) -> None:
     heavy = ["torch", "transformers", "sentence_transformers", "lancedb", "weaviate", "pymysql"]
-    heavy += ["psycopg", "psycopg2", "adbc_driver_sqlite", "semilayer_pipelines.ingest.run_job"]
+    heavy += [
+        "polars",
+        "psycopg",
+        "psycopg2",
+        "adbc_driver_sqlite",
+        "semilayer_pipelines.ingest.run_job",
+    ]
     script = (
         "import json, sys\n"
         "import semilayer_pipelines.orchestration.definitions\n"

@@ -16,7 +16,7 @@ from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.project import Project, Settings
 from tests.cli.project import Folder
 
-OURS = {"development/items", "development/items/published"}
+OURS = {"development/main/items", "development/items", "development/items/items_published"}
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from tests.orchestration.given import (
     SHARDS,
     all_jobs,
     failure_of,
+    job_named,
     job_row,
     launch,
     materialised,
@@ -221,3 +222,18 @@ def test_no_message_shows_a_password(tmp_path: Path, instance: dg.DagsterInstanc
     assert "127.0.0.1" in failure_of(result)
     everything = "".join(str(event) for event in result.all_events)
     assert secret not in everything
+
+
+def test_a_lens_that_was_pushed_later_can_be_launched_in_the_same_process(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given jobs that were made before there was the lens
+    lab = make_lab(3)
+    job_named(lab, "full_ingest")
+
+    # when
+    lab.push("later")
+    run = launch(lab, instance, "full_ingest", lens="later")
+
+    # then
+    assert run.success

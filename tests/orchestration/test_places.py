@@ -1,9 +1,10 @@
-"""When a run that lingers is asked to leave."""
+"""The places of the run queue: when a run is asked to leave, and limits that are not ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -13,8 +14,17 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 from dagster._core.test_utils import create_run_for_test, instance_for_test
+from dagster_shared.yaml_utils import load_yaml_from_path
 
-from semilayer_pipelines.orchestration.places import place_is_wanted
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.orchestration import sensors
+from semilayer_pipelines.orchestration.names import BY_JOB_ID, JOB_NAMES
+from semilayer_pipelines.orchestration.places import OURS, missing_limits, place_is_wanted
+from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry.jobs import JobStatus, Mode
+from tests.orchestration.conftest import MakeLab
+from tests.orchestration.given import job_row, launch
+from tests.orchestration.ticks import tick
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
 KIND = ".dagster/semilayer-singleton"
@@ -86,3 +96,81 @@ def test_one_who_can_start_is_found_behind_others_who_cannot(
     queued(two_places, "a", "b", "c")
 
     assert place_is_wanted(two_places)
+
+
+def with_limits(folder: Path, *keys: str) -> Any:
+    """An instance whose queue counts these tags."""
+    limit = {"limit": 1, "value": {"applyLimitPerUniqueValue": True}}
+    runs = {"tag_concurrency_limits": [{"key": key} | limit for key in keys]}
+    return instance_for_test(overrides={"concurrency": {"runs": runs}}, temp_dir=str(folder))
+
+
+OLD = ("semilayer/singleton", "semilayer/sweep", "semilayer/walk")
+
+
+def test_limits_of_an_older_version_are_told_with_the_file_to_copy_them_from(
+    make_lab: MakeLab, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given
+    lab = make_lab(1)
+    folder = tmp_path / "dagster"
+    folder.mkdir()
+    sensors._warn_once.cache_clear()
+
+    # when the sensor looks twice
+    with with_limits(folder, *OLD) as instance:
+        tick(lab, instance)
+        tick(lab, instance)
+
+    # then it is told once
+    [told] = [one.message for one in caplog.records if "no limit on" in one.message]
+    assert f"no limit on {KIND}, .dagster/semilayer-sweep, .dagster/semilayer-walk:" in told
+    assert f"Copy `concurrency` from {OURS} " in told
+
+
+def test_the_limits_that_a_project_starts_with_lack_nothing(tmp_path: Path) -> None:
+    ours = load_yaml_from_path(str(OURS))
+
+    assert isinstance(ours, dict)
+    overrides = {"concurrency": ours["concurrency"]}
+    with instance_for_test(overrides=overrides, temp_dir=str(tmp_path)) as instance:
+        assert missing_limits(instance) is None
+
+
+def test_without_the_limits_the_registry_keeps_apart_what_may_not_run_together(
+    make_lab: MakeLab, tmp_path: Path
+) -> None:
+    # given a lens that a smart sync is at, under a queue that counts other tags
+    lab = make_lab(5)
+    lab.full()
+    first, second = lab.request(Mode.SMART_SYNC), lab.request(Mode.INCREMENTAL)
+    registry, now = lab.project.registry, lab.project.clock()
+    folder = tmp_path / "dagster"
+    folder.mkdir()
+    with registry.begin() as db:
+        assert jobs.take(db, first.id, lease="held", run_id=None, now=now)
+
+    # when runs of both start beside it
+    with with_limits(folder, *OLD) as instance:
+        beside = [
+            launch(lab, instance, JOB_NAMES[job.mode], lens=BY_JOB_ID, job_id=job.id)
+            for job in (first, second)
+        ]
+
+        # then both end, and neither did anything
+        assert all(run.success for run in beside)
+        assert job_row(lab, first.id).lease == "held"
+        assert job_row(lab, second.id).status is JobStatus.QUEUED
+
+        # and when the first is over, the second is done
+        with registry.begin() as db:
+            assert jobs.finish(
+                db,
+                first.id,
+                lease="held",
+                status=JobStatus.COMPLETED,
+                counts=Counts(),
+                now=now,
+            )
+        launch(lab, instance, JOB_NAMES[second.mode], lens=BY_JOB_ID, job_id=second.id)
+        assert job_row(lab, second.id).status is JobStatus.COMPLETED
