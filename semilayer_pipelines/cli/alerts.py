@@ -35,7 +35,10 @@ def alerts() -> None:
 @json_option
 @click.pass_obj
 def list_(here: Here, env: str, as_json: bool) -> None:
-    """List what is wrong, when each address was told, and what it did not take."""
+    """List what is wrong, and when each address was told.
+
+    Says too what an address did not take.
+    """
     with here.project.registry.read() as db:
         env_id = environments.get(db, env).id
         named = {to.url: to for one in notes.addresses(db, env) for to in one.to}
@@ -64,7 +67,7 @@ def list_(here: Here, env: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def test(ctx: click.Context, env: str, as_json: bool) -> None:
-    """Send one message to each address that was pushed, and say what came back."""
+    """Send one message to each address, and say what came back."""
     here = ctx.ensure_object(Here)
     sent = send_test(here.project, env)
     if as_json:

@@ -328,5 +328,5 @@ def test_a_condition_of_another_type_is_refused_by_postgresql(
     posts(postgres_source, 3)
 
     with pytest.raises(SchemaMismatch, match="must be type boolean"):
-        postgres_source.bridge.check_where(replace(POSTS, where="status"))
+        postgres_source.bridge.check_where(replace(POSTS, where="length(title)"))
     assert chosen(postgres_source, "title ~ '^post [12]$' AND id::text = '1'") == [1]

@@ -47,7 +47,7 @@ def test_the_package_runs_as_the_command(folder: Folder) -> None:
         (["Search"], "'Search' (did you mean 'search'?)"),
         (["keys", "creat"], "'creat' (did you mean 'create'?)"),
         (["envs", "lst"], "'lst' (did you mean 'list'?)"),
-        (["zzz"], "There is no command 'zzz'. Commands: init, push"),
+        (["zzz"], "There is no command 'zzz'. Commands: init, import, push"),
     ],
 )
 def test_a_misspelt_command_gets_the_nearest(

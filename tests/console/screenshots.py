@@ -28,7 +28,6 @@ PAGES = {
     "failed": f"{LENSES}/products/failed",
     "settings": f"{LENSES}/products/settings",
     "rebuild": f"{LENSES}/products/do/rebuild",
-    "rollback": f"{LENSES}/products/do/rollback",
     "jobs": f"/console/{ENV}/jobs",
     "keys": f"/console/{ENV}/keys",
     "environments": "/console/-/environments",

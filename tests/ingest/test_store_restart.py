@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.errors import StoreUnavailable
-from semilayer_pipelines.ingest import page_size, retry
+from semilayer_pipelines.ingest import gather, page_size, retry
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.changes import Action
@@ -27,6 +27,9 @@ ROWS = 600
 def _small_pages_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_PAGE_ROWS", "MIN_PAGE_ROWS", "MAX_PAGE_ROWS"):
         monkeypatch.setattr(page_size, name, 100)
+    # Small changes would be written together, and here each page is to be written by itself.
+    for name in ("FIRST_PAGE_ROWS", "GATHERED_ROWS"):
+        monkeypatch.setattr(gather, name, 1)
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
 
 

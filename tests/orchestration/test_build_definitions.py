@@ -91,7 +91,11 @@ def test_two_lenses_in_two_environments_are_all_there(project: Project) -> None:
     repository = definitions.get_repository_def()
     named = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert named == JOBS
-    assert [sensor.name for sensor in repository.sensor_defs] == ["due_jobs", "store_watch"]
+    assert [sensor.name for sensor in repository.sensor_defs] == [
+        "alerts",
+        "due_jobs",
+        "store_watch",
+    ]
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "lens_checks_hourly",
         "retention_hourly",

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.orchestration.names import job_tags
+from semilayer_pipelines.orchestration.names import BY_JOB_ID, job_tags
 from semilayer_pipelines.registry import generations, shards
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
@@ -216,7 +216,7 @@ def test_no_message_shows_a_password(tmp_path: Path, instance: dg.DagsterInstanc
     lab = Lab.opened(tmp_path, {"SEMILAYER_REGISTRY_URL": url})
 
     # when
-    result = launch(lab, instance, "full_ingest")
+    result = launch(lab, instance, "full_ingest", env="development", lens=BY_JOB_ID, job_id="some")
 
     # then
     assert "127.0.0.1" in failure_of(result)
