@@ -29,13 +29,14 @@ GATHERED_BYTES = 16 * 2**20
 
 
 class Gathered:
-    """What is held of a walk."""
+    """What is held of a walk; `written` says whether any of it was to be written so far."""
 
     def __init__(self) -> None:
         self._held: list[Compared] = []
         self._rows = 0
         self._bytes = 0
         self._most = FIRST_PAGE_ROWS
+        self.written = False
 
     def holds(self, compared: Compared) -> bool:
         """Say whether a page can be held: one with few changes or none, and no other work."""
@@ -71,6 +72,7 @@ class Gathered:
         """Yield all that is held, as one page, and hold it no more; nothing when there is none."""
         held, self._held, self._rows, self._bytes = self._held, [], 0, 0
         if held:
+            self.written |= any(len(each.changed) for each in held)
             first, last = held[0].page, held[-1]
             together = _reduced(
                 last,

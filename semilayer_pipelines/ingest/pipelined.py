@@ -99,6 +99,10 @@ class _Pipeline:
         """Write what is under way and what is held."""
         self._begin_gathered()
         self._end()
+        if self._gathered.written:
+            _, run, target = self._parts
+            # No page comes after these, whose lock would see that the store was started again.
+            target.notice_restart(run)
 
     def _begin_gathered(self) -> None:
         for compared in self._gathered.taken():

@@ -23,13 +23,17 @@ from tests.restarting import Served, Server
 ROWS = 600
 
 
+def write_together(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Let so many changed rows of several pages be held; of 1, each page is written by itself."""
+    for name in ("FIRST_PAGE_ROWS", "GATHERED_ROWS"):
+        monkeypatch.setattr(gather, name, rows)
+
+
 @pytest.fixture(autouse=True)
 def _small_pages_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_PAGE_ROWS", "MIN_PAGE_ROWS", "MAX_PAGE_ROWS"):
         monkeypatch.setattr(page_size, name, 100)
-    # Small changes would be written together, and here each page is to be written by itself.
-    for name in ("FIRST_PAGE_ROWS", "GATHERED_ROWS"):
-        monkeypatch.setattr(gather, name, 1)
+    write_together(monkeypatch, 1)
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
 
 
@@ -101,7 +105,11 @@ def test_a_crash_while_idle_is_mended_by_the_next_job_though_it_has_nothing_to_d
     assert "rewrite" not in server.verbs
 
 
-def test_a_crash_between_two_pages_is_mended_before_the_next(indexed: Lab, server: Server) -> None:
+@pytest.mark.parametrize("held", [1, 5_000])
+def test_a_crash_between_two_pages_or_after_what_was_held_is_mended_by_the_run(
+    held: int, indexed: Lab, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_together(monkeypatch, held)
     rename(indexed, 250)
 
     def crash(done: PageDone) -> None:
@@ -116,8 +124,12 @@ def test_a_crash_between_two_pages_is_mended_before_the_next(indexed: Lab, serve
     assert indexed.audit().clean
 
 
-def test_a_crash_in_the_middle_of_a_page_is_mended(indexed: Lab, server: Server) -> None:
-    # given a server that dies over a page before it has acknowledged it
+@pytest.mark.parametrize("held", [1, 5_000])
+def test_a_crash_in_the_middle_of_a_write_is_mended(
+    held: int, indexed: Lab, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a server that dies over a write before it has acknowledged it
+    write_together(monkeypatch, held)
     rename(indexed, 250)
 
     def crash() -> None:
