@@ -74,7 +74,7 @@ def read_catalogue(project: Project) -> list[LensEntry]:
     try:
         with project.registry.read() as db:
             found = lenses.list_all(db)
-            of_env = {lens.env_id: sources.list_all(db, lens.env_id) for lens in found}
+            of_env = {env_id: sources.list_all(db, env_id) for env_id in {x.env_id for x in found}}
     except SemilayerError as error:
         _log.warning("%s The lenses shown are the last known ones.", error)
         return _read(cache)
