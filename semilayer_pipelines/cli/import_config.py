@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from semilayer_pipelines.cli.context import json_option, say, say_json
-from semilayer_pipelines.config.load import load_config
-from semilayer_pipelines.errors import ConfigError, Refused
-from semilayer_pipelines.project import CONFIG_NAME
+from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.starter.imported import Imported, imported_text
+from semilayer_pipelines.starter.new_file import new_config_file, write_new
 from semilayer_pipelines.starter.pgai import from_pgai
 from semilayer_pipelines.starter.product_config import from_product
 from semilayer_pipelines.starter.typescript import read_typescript
@@ -33,21 +31,9 @@ def import_config(file: Path, as_json: bool) -> None:
     The file is parsed and never run. It lists what has no counterpart here, and says so at the head
     of the new file too. An sl.config.yaml that is there is never overwritten.
     """
-    target = Path.cwd() / (os.environ.get("SEMILAYER_CONFIG") or CONFIG_NAME)
-    if target.exists():
-        raise Refused(f"There is a {target.name} already.", cure="Move it away first.")
+    target = new_config_file()
     found = _read(file)
-    text = imported_text(file.name, found)
-    new = target.with_name(f"{target.name}.new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        config = load_config(new)
-        with target.open("x", encoding="utf-8") as written:
-            written.write(text)
-    except FileExistsError:
-        raise Refused(f"There is a {target.name} already.", cure="Move it away first.") from None
-    finally:
-        new.unlink(missing_ok=True)
+    config = write_new(target, imported_text(file.name, found))
     if as_json:
         notes = [{"line": note.line, "what": note.what, "why": note.why} for note in found.notes]
         say_json({"file": str(target), "lenses": list(config.lenses), "notes": notes})

@@ -15,21 +15,20 @@ from semilayer_pipelines.bridges import open_bridge
 from semilayer_pipelines.bridges.protocol import Bridge
 from semilayer_pipelines.cli.context import DEFAULT_ENV, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.issued_keys import issued_json, tell_issued
-from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import Bridge as BridgeKind
 from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.control.environments import IssuedKey, first_keys
 from semilayer_pipelines.errors import (
     ConfigError,
-    Refused,
     SchemaMismatch,
     SemilayerError,
     Transient,
 )
-from semilayer_pipelines.project import CONFIG_NAME, Project, Settings
+from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.starter.candidates import Candidate, candidate, why_left
 from semilayer_pipelines.starter.config_text import SOURCE, starter
+from semilayer_pipelines.starter.new_file import new_config_file, write_new
 from semilayer_pipelines.stores import open_store
 
 __all__ = ["init"]
@@ -71,9 +70,7 @@ def init(
     takes the URL from the environment. Dagster's files are put beside it if they are missing.
     The environment gets its keys, which are printed only this once.
     """
-    file = Path.cwd() / (os.environ.get("SEMILAYER_CONFIG") or CONFIG_NAME)
-    if file.exists():
-        raise Refused(f"There is a {file.name} already.", cure="Edit it, or move it away first.")
+    file = new_config_file()
     source, environ = _source(_connection(connection))
     bridge = open_bridge(source, name=SOURCE, environ=environ)
     try:
@@ -82,9 +79,11 @@ def init(
         bridge.close()
     if not found:
         raise _nothing_found(left)
-    _write(file, starter(stack or Path.cwd().name or "project", source.connection, found))
+    config = write_new(
+        file, starter(stack or Path.cwd().name or "project", source.connection, found)
+    )
     beside = _write_beside(file.parent)
-    store = _ask_store(load_config(file).lenses)
+    store = _ask_store(config.lenses)
     issued, untold = _issue_keys(environ)
     if as_json:
         say_json(
@@ -226,20 +225,6 @@ def _chosen(names: list[str]) -> list[str]:
     say_aside(f"Tables: {', '.join(own)}")
     answer = click.prompt("Which of them (names with commas between)", default="all", err=True)
     return own if answer == "all" else [name.strip() for name in answer.split(",") if name.strip()]
-
-
-def _write(file: Path, text: str) -> None:
-    """Write the file, once it is known to load, and never over another one."""
-    new = file.with_name(f"{file.name}.new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        load_config(new)
-        with file.open("x", encoding="utf-8") as written:
-            written.write(text)
-    except FileExistsError:
-        raise Refused(f"There is a {file.name} already.", cure="Move it away first.") from None
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _write_beside(folder: Path) -> list[str]:
