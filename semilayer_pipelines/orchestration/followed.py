@@ -20,6 +20,7 @@ from semilayer_pipelines.orchestration.reporting import (
     log_materialisations,
 )
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens
 
@@ -34,12 +35,14 @@ SHARE = 4
 """A lens without changes is noted this many times before it would count as stale."""
 
 
-def log_walk(context: Context, project: Project, job: Job, outcome: Outcome, lens: Lens) -> None:
+def log_walk(context: Context, project: Project, job: Job, outcome: Outcome) -> None:
     """Record a completed sync as the materialisation that conditions and freshness look for."""
     from semilayer_pipelines.ingest.run_job import RunEnd
 
     if job.mode not in _WALKS or outcome.ended is not RunEnd.COMPLETED:
         return
+    with project.registry.read() as db:
+        lens = lenses.by_id(db, job.lens_id)
     automated = lens.config.automation != OFF
     if automated:
         log_materialisations(context, project, job, outcome, None, lens.config.shards)

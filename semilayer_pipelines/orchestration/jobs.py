@@ -143,9 +143,7 @@ def _report(
     elif outcome.counts != Counts():
         log_observation(context, project, job, outcome)
     log_published(context, job.env, job.lens, outcome)
-    with project.registry.read() as db:
-        lens = lenses.by_id(db, job.lens_id)
-    log_walk(context, project, job, outcome, lens)
+    log_walk(context, project, job, outcome)
     tell_health(context.instance, project, job.env, job.lens)
 
 
