@@ -91,17 +91,13 @@ class _KeyRequired:
         if key is None:
             return 401, "Send a key: Authorization: Bearer sk_… (semilayer keys create)."
         try:
-            with self._project.registry.read() as db:
-                known = api_keys.check(db, [key]).get(key.digest)
-            if known is None:
-                return 401, "The key is unknown or was revoked."
-            if known.kind is not KeyKind.SERVICE:
-                return 403, "Agents need an sk_ key: semilayer keys create --type service."
-            if api_keys.is_stale(known, now := self._project.clock()):
-                with self._project.registry.begin() as db:
-                    api_keys.touch(db, [known], now)
+            known = api_keys.recognise(self._project.registry, key, self._project.clock)
         except SemilayerError as error:
             return 503, redact(f"The registry does not answer: {error.message}")
+        if known is None:
+            return 401, "The key is unknown or was revoked."
+        if known.kind is not KeyKind.SERVICE:
+            return 403, "Agents need an sk_ key: semilayer keys create --type service."
         scope[ENV_KEY] = known.env
         return None, ""
 

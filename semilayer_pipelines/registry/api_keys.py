@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from semilayer_pipelines.errors import ConfigError, NotFound
 from semilayer_pipelines.registry import environments, tables
 from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, new_key, parse_key
+from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.environments import Tier
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "is_stale",
     "key_of",
     "list_all",
+    "recognise",
     "revoke",
     "touch",
 ]
@@ -115,6 +117,22 @@ def check(db: Connection, presented: Iterable[PresentedKey]) -> dict[str, ApiKey
         for key in by_id[row.id]
         if hmac.compare_digest(key.digest, row.digest)
     }
+
+
+def recognise(
+    registry: Registry, presented: PresentedKey, clock: Callable[[], datetime]
+) -> ApiKey | None:
+    """Return a presented key that exists and is not revoked, and note that it is used.
+
+    `None` for any other. Raises `RegistryUnavailable`.
+    """
+    with registry.read() as db:
+        known = check(db, [presented]).get(presented.digest)
+    # By the registry's clock, which is known once it was read.
+    if known is not None and is_stale(known, now := clock()):
+        with registry.begin() as db:
+            touch(db, [known], now)
+    return known
 
 
 def is_stale(key: ApiKey, now: datetime) -> bool:

@@ -112,12 +112,5 @@ class Keys:
             logger.warning("keys cannot be looked up: %s", error)
 
     def _look_up(self, key: PresentedKey) -> None:
-        registry = self._project.registry
-        with registry.read() as db:
-            known = api_keys.check(db, [key]).get(key.digest)
-        if known is None:
+        if api_keys.recognise(self._project.registry, key, self._project.clock) is None:
             raise KeyRefused("The key is unknown or was revoked.")
-        now = self._project.clock()
-        if api_keys.is_stale(known, now):
-            with registry.begin() as db:
-                api_keys.touch(db, [known], now)
