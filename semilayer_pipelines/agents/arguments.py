@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from semilayer_pipelines.errors import ConfigError, nearest
+from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.contract import MAX_ID_CHARACTERS
+from semilayer_pipelines.http.mistakes import mistake
 
 __all__ = [
     "Action",
@@ -138,15 +139,5 @@ def read(given: Mapping[str, Any], model: type[Model], tool: str) -> Model:
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)[0]
-    known = [field.alias or name for name, field in model.model_fields.items()]
-    path = ".".join(map(str, found["loc"]))[:80]
-    takes = f"It takes {', '.join(known)}." if known else "It takes no arguments."
-    match found["type"]:
-        case "extra_forbidden":
-            raise ConfigError(f"{tool} has no argument {path!a}{nearest(path, known)}.", cure=takes)
-        case "missing":
-            raise ConfigError(f"{tool} needs the argument {path!a}.", cure=takes)
-        case _:
-            said = found["msg"]
-            raise ConfigError(f"{tool}: {path!a}: {said[:1].lower()}{said[1:]}.", cure=takes)
+        message, cure = mistake(error, model, tool, field="argument")
+        raise ConfigError(message, cure=cure) from None

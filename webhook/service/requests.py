@@ -22,8 +22,9 @@ from semilayer_pipelines.http.contract import (
     MAX_RESULTS,
     Action,
 )
+from semilayer_pipelines.http.mistakes import mistake
 from webhook.service.json_text import QUESTION, parse, plain
-from webhook.service.problems import Problem, bad_request
+from webhook.service.problems import bad_request
 
 __all__ = [
     "EmptyRequest",
@@ -168,23 +169,4 @@ def _validated(given: dict[str, Any], model: type[Model], what: str) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)[0]
-        raise _problem(found["loc"], found["type"], found["msg"], model, what) from None
-
-
-def _problem(
-    loc: tuple[int | str, ...], kind: str, said: str, model: type[BaseModel], what: str
-) -> Problem:
-    known = [field.alias or name for name, field in model.model_fields.items()]
-    path = ascii(".".join(map(str, loc))[:80])
-    match kind:
-        case "extra_forbidden" if len(loc) == 1:
-            hint = nearest(str(loc[0]), known)
-            takes = f"It takes {', '.join(known)}." if known else "It takes none."
-            return bad_request(f"{what} has an unknown field {path}{hint}.", takes)
-        case "extra_forbidden":
-            return bad_request(f"{what} has an unknown field {path}.")
-        case "missing":
-            return bad_request(f"{what} lacks {path}.")
-        case _:
-            return bad_request(f"{what}: {path}: {said[:1].lower()}{said[1:]}.")
+        raise bad_request(*mistake(error, model, what)) from None
