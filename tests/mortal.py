@@ -107,9 +107,9 @@ class _MortalRegistry:
         return getattr(self._inner, name)
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, durable: bool = False) -> Iterator[Connection]:
         self._life.at("registry.begin")
-        with self._inner.begin() as db:
+        with self._inner.begin(durable=durable) as db:
             yield db
         self._life.at("registry.committed")
 

@@ -27,6 +27,7 @@ from semilayer_pipelines.registry import api_keys, environments, lenses, sources
 from semilayer_pipelines.registry.api_key import KeyKind, parse_key
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import ENV, Lab
+from tests.mortal import Died, Life, mortal
 
 OTHER = "other"
 
@@ -198,6 +199,40 @@ def test_what_a_store_that_is_away_left_behind_the_next_deletion_takes(
     # then
     assert names(lab) == []
     assert slugs(lab) == []
+
+
+def test_a_deletion_that_dies_at_any_step_is_finished_by_the_next(lab: Lab) -> None:
+    create_environment(lab.project, OTHER)
+    deaths = 0
+    while True:
+        # given an environment with an index, whose deletion dies a step later than the last one
+        copy_lens(lab, "staging")
+        steps = 0
+
+        def die(_: str, life: Life, at: int = deaths) -> None:
+            nonlocal steps
+            steps += 1
+            if steps > at:
+                life.die()
+
+        # when
+        try:
+            delete_environment(mortal(lab.project, Life(die)), "staging")
+        except Died:
+            deaths += 1
+            if "staging" in slugs(lab):
+                delete_environment(lab.project, "staging")
+            finished = False
+        else:
+            finished = True
+
+        # then nothing of it is left, and the others are as they were
+        assert slugs(lab) == [OTHER, ENV]
+        assert names(lab, "staging") == []
+        assert lab.audit().clean
+        if finished:
+            break
+    assert deaths >= 5
 
 
 def copy_lens(lab: Lab, env: str) -> None:
