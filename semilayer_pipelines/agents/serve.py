@@ -20,7 +20,7 @@ from semilayer_pipelines.http.server import server_config
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import api_keys
-from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, parse_key
+from semilayer_pipelines.registry.api_key import PUBLIC_PREFIX, KeyKind, parse_key
 
 __all__ = ["http_app", "serve_http", "serve_stdio"]
 
@@ -87,7 +87,10 @@ class _KeyRequired:
 
     def _judge(self, scope: Scope) -> tuple[int | None, str]:
         """Return the status and words of a refusal; `None` for a request that may pass."""
-        key = _presented(scope)
+        text = _bearer(scope)
+        if text.startswith(PUBLIC_PREFIX):
+            return 403, f"A {PUBLIC_PREFIX} key is for browsers, and none is taken here."
+        key = parse_key(text)
         if key is None:
             return 401, "Send a key: Authorization: Bearer sk_… (semilayer keys create)."
         try:
@@ -102,12 +105,13 @@ class _KeyRequired:
         return None, ""
 
 
-def _presented(scope: Scope) -> PresentedKey | None:
+def _bearer(scope: Scope) -> str:
+    """Return the key's text that a request shows, empty where it shows none."""
     for name, value in scope["headers"]:
         if name.lower() == b"authorization":
             scheme, _, text = value.decode("latin-1").partition(" ")
-            return parse_key(text.strip()) if scheme.lower() == "bearer" else None
-    return None
+            return text.strip() if scheme.lower() == "bearer" else ""
+    return ""
 
 
 async def _refuse(send: Send, status: int, why: str) -> None:

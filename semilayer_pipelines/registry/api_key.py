@@ -14,7 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["KeyKind", "PresentedKey", "hide_keys", "new_key", "parse_key", "shown"]
+__all__ = ["PUBLIC_PREFIX", "KeyKind", "PresentedKey", "hide_keys", "new_key", "parse_key", "shown"]
+
+PUBLIC_PREFIX = "pk_"
+"""Begins a key for browsers, of which none is issued here."""
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 10

@@ -58,13 +58,14 @@ def test_no_key_a_wrong_one_or_a_revoked_one_opens_nothing(
         for key in (
             None,
             "sk_development_made-up",
+            "pk_development_0123456789",
             revoked,
             issue(served, KeyKind.INGEST)[1],
             issue(served, KeyKind.SEARCH)[1],
         )
     ]
 
-    assert statuses == [401, 401, 401, 403, 403]
+    assert statuses == [401, 401, 403, 401, 403, 403]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from semilayer_pipelines.control.accept import KeyRefused
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import api_keys
-from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, parse_key
+from semilayer_pipelines.registry.api_key import PUBLIC_PREFIX, KeyKind, PresentedKey, parse_key
 from webhook.service.problems import Code, Problem, registry_away
 
 __all__ = ["Keys", "presented"]
@@ -46,7 +46,7 @@ def presented(request: Request) -> PresentedKey:
     if header is None:
         raise KeyRefused("There is no key.")
     scheme, _, text = header.partition(" ")
-    if text.strip().startswith("pk_"):
+    if text.strip().startswith(PUBLIC_PREFIX):
         raise Problem(
             Code.FORBIDDEN,
             "A pk_ key is a public one, for browsers, and none is taken here.",
