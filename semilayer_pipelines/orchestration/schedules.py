@@ -82,7 +82,7 @@ def _schedule(mode: Mode, interval: str, target: dg.JobDefinition) -> dg.Schedul
                 semilayer,
                 mode,
                 interval,
-                at_once=_places(context, mode),
+                places=lambda: _places(context, mode),
                 unchanged=lambda lens: note_unchanged(context.instance, lens),
             )
         except RegistryUnavailable as error:
@@ -112,13 +112,13 @@ def make_due_jobs(
     mode: Mode,
     interval: str,
     *,
-    at_once: int = 0,
+    places: Callable[[], int] = lambda: 0,
     unchanged: Callable[[Lens], None] = lambda _: None,
 ) -> Due:
     """Make the jobs that are due at this interval; say what was made and what was not, and why.
 
-    The first `at_once` are due now and left to the caller to launch. The others are due later, and
-    the sensor launches them.
+    As many as there are `places` for are due now, and left to the caller to launch. The others are
+    due later, and the sensor launches them.
 
     `unchanged` is told of every lens that has nothing to read.
 
@@ -140,9 +140,10 @@ def make_due_jobs(
             unchanged(lens)
     made: list[Lens] = []
     first: list[Job] = []
-    for lens in sorted(due, key=lambda lens: spread(lens, interval)):
-        if lens.id in passed:
-            continue
+    left = [lens for lens in due if lens.id not in passed]
+    # Dagster is asked only where there is something to launch: most ticks have nothing.
+    at_once = places() if left else 0
+    for lens in sorted(left, key=lambda lens: spread(lens, interval)):
         nudged = len(first) < at_once
         due_at = now if nudged else now + spread(lens, interval)
         asked = _request(project, lens, mode, now, due_at, nudged=nudged)
