@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
@@ -24,6 +24,7 @@ from semilayer_pipelines.config.base import ConfigModel, no_secret
 from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
+from semilayer_pipelines.config.intervals import SyncInterval
 from semilayer_pipelines.config.orchestrated import (
     AUTOMATION,
     EAGER,
@@ -39,7 +40,6 @@ from semilayer_pipelines.errors import nearest
 from semilayer_pipelines.http.contract import LENS_NAME
 
 __all__ = [
-    "SYNC_INTERVALS",
     "Bridge",
     "LensConfig",
     "OnFailure",
@@ -47,20 +47,7 @@ __all__ = [
     "ProjectConfig",
     "Rebuild",
     "SourceConfig",
-    "SyncInterval",
 ]
-
-SyncInterval = Literal["1m", "5m", "15m", "30m", "1h", "6h", "24h"]
-SYNC_INTERVALS: dict[str, int] = {
-    "1m": 60,
-    "5m": 300,
-    "15m": 900,
-    "30m": 1800,
-    "1h": 3600,
-    "6h": 21600,
-    "24h": 86400,
-}
-"""Every sync interval and its length in seconds."""
 
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _TENANT_TYPES = (FieldType.TEXT, FieldType.ENUM, FieldType.NUMBER)

@@ -15,7 +15,8 @@ from zlib import crc32
 import dagster as dg
 from sqlalchemy import Connection
 
-from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
+from semilayer_pipelines.config.intervals import SYNC_INTERVALS
+from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.errors import NotFound, RegistryUnavailable
 from semilayer_pipelines.orchestration.followed import note_unchanged
 from semilayer_pipelines.orchestration.names import JOB_NAMES

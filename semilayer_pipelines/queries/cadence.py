@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from semilayer_pipelines.config.models import SYNC_INTERVALS, LensConfig
+from semilayer_pipelines.config.intervals import SYNC_INTERVALS
+from semilayer_pipelines.config.models import LensConfig
 
 __all__ = ["next_tick"]
 

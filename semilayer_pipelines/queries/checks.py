@@ -16,7 +16,7 @@ import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.protocol import Window
-from semilayer_pipelines.config.models import SYNC_INTERVALS
+from semilayer_pipelines.config.intervals import SYNC_INTERVALS
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.ingest.by_key import compare_by_key
 from semilayer_pipelines.ingest.decision import Indexed

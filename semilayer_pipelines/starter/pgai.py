@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from semilayer_pipelines.config.models import SYNC_INTERVALS
+from semilayer_pipelines.config.intervals import SYNC_INTERVALS
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.starter.config_text import SOURCE, lens_name
 from semilayer_pipelines.starter.imported import Imported, Note, fitting_lens, in_order

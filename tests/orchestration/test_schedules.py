@@ -13,7 +13,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.remote_representation.handle import RepositoryHandle
 from dagster._utils.schedules import cron_string_iterator
 
-from semilayer_pipelines.config.models import SYNC_INTERVALS
+from semilayer_pipelines.config.intervals import SYNC_INTERVALS
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.patch import change_lens
 from semilayer_pipelines.errors import ConfigError, SemilayerError, SourceRefused

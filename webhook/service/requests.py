@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from semilayer_pipelines.config.models import SyncInterval
+from semilayer_pipelines.config.intervals import SyncInterval
 from semilayer_pipelines.control.patch import CHANGEABLE
 from semilayer_pipelines.errors import nearest
 from semilayer_pipelines.http.contract import (

@@ -6,7 +6,7 @@ writes it into the file.
 
 from __future__ import annotations
 
-from semilayer_pipelines.config.models import SYNC_INTERVALS
+from semilayer_pipelines.config.intervals import SYNC_INTERVALS
 from semilayer_pipelines.control.patch import change_lens
 from semilayer_pipelines.counts import span
 from semilayer_pipelines.errors import Overtaken, SemilayerError
