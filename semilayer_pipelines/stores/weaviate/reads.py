@@ -284,16 +284,8 @@ class Reads:
         A page at a time.
         """
         for start in range(0, len(ids), self._at_once):
-            under = Filter.by_id().contains_any(list(ids[start : start + self._at_once]))
-            yield self._objects(
-                partial(
-                    self.collection.query.fetch_objects,
-                    filters=under if condition is None else under & condition,
-                    limit=self._at_once,
-                    include_vector=True,
-                    return_properties=self._asked,
-                )
-            )
+            some = ids[start : start + self._at_once]
+            yield self._under(some, self._asked, vectors=True, condition=condition)
 
     def _near(self, vector: Sequence[float], limit: int, condition: Any) -> Sequence[Any]:
         return self._objects(
@@ -352,16 +344,23 @@ class Reads:
         for start in range(0, len(distinct), step):
             some = distinct[start : start + step]
             owners = {object_id(key, slot): (key, slot) for key in some for slot in range(SLOTS)}
-            # One condition; the client's own way to ask for ids makes a thousand of it.
-            by_ids = partial(
+            found = self._under(list(owners), asked, vectors=vectors)
+            yield [owners[str(each.uuid)] for each in found], found
+
+    def _under(
+        self, ids: Sequence[str], asked: list[str], *, vectors: bool, condition: Any = None
+    ) -> Sequence[Any]:
+        # One condition; the client's own way to ask for ids makes a thousand of it.
+        under = Filter.by_id().contains_any(list(ids))
+        return self._objects(
+            partial(
                 self.collection.query.fetch_objects,
-                filters=Filter.by_id().contains_any(list(owners)),
-                limit=len(owners),
+                filters=under if condition is None else under & condition,
+                limit=len(ids),
                 include_vector=vectors,
                 return_properties=asked,
             )
-            found = self._objects(by_ids)
-            yield [owners[str(each.uuid)] for each in found], found
+        )
 
     def _page(self, after: str | None, asked: list[str]) -> Sequence[Any]:
         return self._objects(
