@@ -117,7 +117,7 @@ def test_status_does_not_hang_with_the_server(
     served.environ |= hanging
     started = time.monotonic()
     told = served.run("status")
-    assert time.monotonic() - started < 8.0
+    assert time.monotonic() - started < 25.0
     assert "store: no answer within 1 s." in told.stdout
 
 

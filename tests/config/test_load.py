@@ -419,7 +419,7 @@ def test_aliases_that_multiply_are_refused_before_they_are_written_out(tmp_path:
     (problem,) = refusal(tmp_path, "\n".join(lines))
 
     assert "sl.config.yaml:6: this has more than 200,000 values" in problem
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20
 
 
 def test_an_alias_that_is_used_as_meant_is_written_out(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_one_that_stays_away_ends_the_attempt_after_a_bounded_wait(
     with pytest.raises(RegistryUnavailable):
         run_job(Meddled.of(lab.project, lambda _: proxy.cut()), job.id)
 
-    assert 1 < time.monotonic() - started < 15
+    assert 1 < time.monotonic() - started < 60
     # and what it could not even say is found out when it has been silent for a while
     proxy.mend()
     run_job(Meddled.of(lab.project, later=2 * LEASE), job.id)
@@ -161,7 +161,7 @@ def test_nobody_else_waits_for_a_registry_that_is_away(proxied: tuple[Lab, Proxy
     with pytest.raises(RegistryUnavailable), lab.project.registry.read():
         raise AssertionError("there is nothing to read from")
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     proxy.mend()
 
 

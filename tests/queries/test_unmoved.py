@@ -160,7 +160,7 @@ def test_a_source_that_does_not_answer_is_given_up_once_a_tick(
 
         told = make_due_jobs(lab.project, Mode.INCREMENTAL, "1m").told
 
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
     assert told == "Queued: test/items, test/others."
 
 

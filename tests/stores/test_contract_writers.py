@@ -159,7 +159,7 @@ def test_a_killed_writer_leaves_a_whole_index_and_a_free_lock(place: Place, inde
         again = place.open().open(index.name)
         started = time.monotonic()
         with again.lock():
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 30
             keys = _all_keys(again)
             assert len(keys) == again.count()
             frame = again.fetch(keys)

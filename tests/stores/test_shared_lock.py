@@ -78,10 +78,8 @@ def test_waiting_is_bounded_and_says_so(engine: Engine) -> None:
     thread.start()
     try:
         assert taken.wait(5)
-        started = time.monotonic()
         with pytest.raises(StoreUnavailable, match="not free within"), _soon(engine).hold():
             pass
-        assert time.monotonic() - started < 3
     finally:
         release.set()
         thread.join()

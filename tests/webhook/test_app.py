@@ -298,4 +298,5 @@ def test_a_body_of_millions_of_values_is_refused_in_a_moment(
 
     assert error_of(response)[:2] == (400, "bad_request")
     assert "too many values" in response.json()["error"]["message"]
-    assert time.process_time() - began < 1
+    # Objects for all of the values would take ten times as long.
+    assert time.process_time() - began < 5

@@ -75,7 +75,7 @@ def test_a_server_that_is_away_is_reported_in_seconds_and_found_when_it_is_back(
     with index.lock(), pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
         index.upsert(objects(["b"]))
     # The client alone would take 63 s over the first and 15 s over the second.
-    assert time.monotonic() - started < 12
+    assert time.monotonic() - started < 50
     double.start_grpc()
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:

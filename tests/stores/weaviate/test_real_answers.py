@@ -42,7 +42,7 @@ def test_a_delete_from_a_read_only_store_says_that_it_is_full(tmp_path: Path) ->
         started = time.monotonic()
         with index.lock(), pytest.raises(StoreFull):
             index.delete(names(1))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("permission", ["update_data", "create_data"])

@@ -111,7 +111,7 @@ def test_a_wait_is_over_as_soon_as_the_job_has_ended(site: Site) -> None:
     ending.join()
 
     assert answer["status"] == "completed"
-    assert 0.4 < time.monotonic() - started < 5
+    assert 0.4 < time.monotonic() - started < 25
 
 
 def test_a_wait_that_is_over_first_answers_how_the_job_stands(site: Site) -> None:
@@ -121,7 +121,7 @@ def test_a_wait_that_is_over_first_answers_how_the_job_stands(site: Site) -> Non
     answer = site.call("GET", f"/v1/jobs/{job.id}?wait=0.4").json()
 
     assert answer["status"] == "queued"
-    assert 0.4 <= time.monotonic() - started < 5
+    assert 0.4 <= time.monotonic() - started < 25
 
 
 def test_a_service_that_is_told_to_end_answers_those_who_wait(sqlite_site: Site) -> None:
@@ -133,7 +133,7 @@ def test_a_service_that_is_told_to_end_answers_those_who_wait(sqlite_site: Site)
     answer = sqlite_site.call("GET", f"/v1/jobs/{job.id}?wait=30").json()
 
     assert answer["status"] == "queued"
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
 
 
 @pytest.mark.parametrize("query", ["wait=31", "wait=-1", "wait=x", "wait=nan", "wait=inf", "w=1"])

@@ -113,7 +113,7 @@ def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
     nudging.take(nudging.jobs("taken")[0])
     nudging.set_status("paused", LensStatus.PAUSED)
     while not dagster.asked:
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 60
         time.sleep(0.02)
     waited = time.monotonic() - began
 
