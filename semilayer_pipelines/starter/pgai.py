@@ -16,7 +16,7 @@ from semilayer_pipelines.starter.config_text import SOURCE, lens_name
 from semilayer_pipelines.starter.imported import Imported, Note, fitting_lens, in_order
 
 if TYPE_CHECKING:
-    from sqlglot import exp
+    from sqlglot import Token, exp
 
 __all__ = ["from_pgai"]
 
@@ -87,10 +87,49 @@ def _calls(statements: list[Any]) -> Iterator[exp.Anonymous]:
     from sqlglot import exp
 
     for statement in statements:
-        if statement is not None:
+        if isinstance(statement, exp.Command):
+            yield from _calls(_calls_of_block(statement))
+        elif statement is not None:
             for call in statement.find_all(exp.Anonymous):
                 if str(call.this).lower() == _FUNCTION:
                     yield call
+
+
+def _calls_of_block(command: exp.Command) -> list[Any]:
+    """Return the calls in a `DO $$ … $$`, parsed; the language around them is no SQL."""
+    import sqlglot
+    from sqlglot import TokenType
+    from sqlglot.errors import SqlglotError
+
+    if str(command.this).upper() != "DO":
+        return []
+    found: list[Any] = []
+    for body in sqlglot.tokenize(str(command.expression.this), read="postgres"):
+        if body.token_type is not TokenType.HEREDOC_STRING:
+            continue
+        tokens = sqlglot.tokenize(body.text, read="postgres")
+        for number, token in enumerate(tokens):
+            if token.text.lower() == _FUNCTION:
+                end = _closing(tokens, number + 1)
+                try:
+                    found += sqlglot.parse(
+                        f"SELECT {body.text[token.start : end]}", read="postgres"
+                    )
+                except SqlglotError:
+                    continue  # a variable of the block, say; the others can be read
+    return found
+
+
+def _closing(tokens: list[Token], opening: int) -> int:
+    """Return where in the text the parenthesis that opens at a token is closed."""
+    from sqlglot import TokenType
+
+    deep = 0
+    for token in tokens[opening:]:
+        deep += (token.token_type is TokenType.L_PAREN) - (token.token_type is TokenType.R_PAREN)
+        if deep == 0:
+            return token.end + 1
+    return tokens[-1].end + 1
 
 
 def _arguments(call: Any) -> dict[str, Any]:

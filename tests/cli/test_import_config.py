@@ -159,6 +159,29 @@ def test_vectorizers_of_pgai_become_lenses(folder: Folder) -> None:
     assert {"blog, destination", "blog, grant_to", "papers, loading"} <= set(notes)
 
 
+def test_vectorizers_of_pgai_are_found_in_blocks_of_a_migration(folder: Folder) -> None:
+    (folder.path / "migration.sql").write_text(
+        "CREATE TABLE notes (id int PRIMARY KEY, body text);\n"
+        "DO $$\nDECLARE wanted text := 'notes';\nBEGIN\n  IF NOT EXISTS (SELECT 1 FROM done) THEN\n"
+        "    PERFORM ai.create_vectorizer('notes'::regclass,\n"
+        "      loading => ai.loading_column('body'),\n"
+        "      formatting => ai.formatting_python_template($f$(a) $chunk$f$));\n"
+        "    PERFORM ai.create_vectorizer(wanted, loading => ai.loading_column('body'));\n"
+        "  END IF;\nEND $$ LANGUAGE plpgsql;\n"
+        "do language plpgsql $body$ begin perform\n"
+        "  ai.create_vectorizer('memos', loading => ai.loading_column('text')); end $body$;\n"
+    )
+
+    told = folder.json("import", "migration.sql")
+
+    config = load_config(folder.path / "sl.config.yaml")
+    assert [(lens.table, list(lens.fields)) for lens in config.lenses.values()] == [
+        ("notes", ["body"]),
+        ("memos", ["text"]),
+    ]
+    assert "its table is not written out" in left(told)["ai.create_vectorizer"]
+
+
 def test_a_javascript_module_is_read_as_well(folder: Folder) -> None:
     (folder.path / "old.js").write_text(
         "const url = process.env.DB || 'sqlite:///a.db'\n"
