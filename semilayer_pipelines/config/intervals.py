@@ -1,10 +1,11 @@
-"""How often a lens may be synced by itself."""
+"""How often a lens may be synced by itself, and how long it waits for further changes."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
-__all__ = ["SYNC_INTERVALS", "SyncInterval"]
+__all__ = ["DEBOUNCE", "SYNC_INTERVALS", "SyncInterval", "debounce_of"]
 
 SyncInterval = Literal["1m", "5m", "15m", "30m", "1h", "6h", "24h"]
 SYNC_INTERVALS: dict[str, int] = {
@@ -17,3 +18,12 @@ SYNC_INTERVALS: dict[str, int] = {
     "24h": 86400,
 }
 """Every sync interval and its length in seconds."""
+
+DEBOUNCE = r"^(0|[1-9]\d{0,3}ms|([1-9]|[1-5]\d|60)s)$"
+
+
+def debounce_of(text: str) -> timedelta:
+    """Return the wait that a text such as `0`, `500ms` or `2s` names."""
+    if text.endswith("ms"):
+        return timedelta(milliseconds=int(text[:-2]))
+    return timedelta(seconds=int(text.removesuffix("s")))

@@ -24,7 +24,7 @@ from semilayer_pipelines.config.base import ConfigModel, no_secret
 from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
-from semilayer_pipelines.config.intervals import SyncInterval
+from semilayer_pipelines.config.intervals import DEBOUNCE, SyncInterval
 from semilayer_pipelines.config.orchestrated import (
     AUTOMATION,
     EAGER,
@@ -36,11 +36,13 @@ from semilayer_pipelines.config.orchestrated import (
     checked_owner,
     checked_tags,
 )
+from semilayer_pipelines.config.sizes import SIZE
 from semilayer_pipelines.errors import nearest
 from semilayer_pipelines.http.contract import LENS_NAME
 
 __all__ = [
     "Bridge",
+    "Cdc",
     "LensConfig",
     "OnFailure",
     "OnMisfit",
@@ -81,6 +83,14 @@ class Bridge(StrEnum):
     SQL = "sql"
 
 
+class Cdc(StrEnum):
+    """Where `semilayer follow` reads the changes of a source."""
+
+    LOGICAL = "logical"
+    OUTBOX = "outbox"
+    BINLOG = "binlog"
+
+
 class SourceConfig(ConfigModel):
     """A named connection to a database."""
 
@@ -96,6 +106,21 @@ class SourceConfig(ConfigModel):
     timeout: Annotated[
         int, Field(gt=0, le=3_600_000, description="Longest time a statement may take, in ms.")
     ] = 30_000
+    cdc: Annotated[
+        Cdc | None,
+        Field(
+            description="Where `semilayer follow` reads the changes: `logical` replication or an "
+            "`outbox` of PostgreSQL, or the `binlog` of MySQL or MariaDB. None by default."
+        ),
+    ] = None
+    max_slot_bytes: Annotated[
+        str,
+        Field(
+            pattern=SIZE,
+            description="Log that the server may keep for us (`logical`): `500MB`, `5GB`. Beyond "
+            "it the slot is dropped, a smart sync is queued, and following starts over.",
+        ),
+    ] = "5GB"
 
     @field_validator("connection")
     @classmethod
@@ -139,6 +164,14 @@ class LensConfig(ConfigModel):
         SyncInterval | None,
         Field(description="How often a smart sync compares every row; sees deletes."),
     ] = None
+    debounce: Annotated[
+        str,
+        Field(
+            pattern=DEBOUNCE,
+            description="How long after the last change that was told its job is due: `0`, "
+            "`500ms`, `2s`, up to `60s`.",
+        ),
+    ] = "2s"
     shards: Annotated[
         int, Field(ge=1, le=1024, description="Key ranges, each a Dagster partition.")
     ] = 1
@@ -283,6 +316,11 @@ class LensConfig(ConfigModel):
     @field_serializer("change_tracking_column")
     def _one_as_written(self, names: tuple[str, ...]) -> str | list[str] | None:
         return list(names) if len(names) > 1 else next(iter(names), None)
+
+    @field_validator("debounce", mode="before")
+    @classmethod
+    def _written_zero(cls, value: Any) -> Any:
+        return "0" if value == 0 and not isinstance(value, bool) else value
 
     @field_validator("on_misfit", mode="before")
     @classmethod

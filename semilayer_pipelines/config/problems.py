@@ -61,6 +61,10 @@ def sentence(error: ErrorDetails) -> str:
             return "expected the name of an environment variable, ${NAME}, and no value"
         case "string_pattern_mismatch" if location[-1] == "freshness":
             return f"expected a time such as 10m, 2h or 1d{_got(location, error['input'])}"
+        case "string_pattern_mismatch" if location[-1] == "debounce":
+            return f"expected 0, or a time such as 500ms or 2s{_got(location, error['input'])}"
+        case "string_pattern_mismatch" if location[-1] == "maxSlotBytes":
+            return f"expected a size such as 500MB or 5GB{_got(location, error['input'])}"
         case "string_pattern_mismatch" if location[-1] == "group":
             return (
                 f"expected letters, digits and _, parts joined by /{_got(location, error['input'])}"

@@ -29,6 +29,7 @@ def json_schema() -> dict[str, Any]:
     _also(lens, "deps", {"type": "string"})
     _also(lens, "owners", {"type": "string"})
     _also(lens, "onMisfit", {"type": "null"})
+    _also(lens, "debounce", {"const": 0})
     _also(lens, "guard", {"type": "string", "pattern": _PERCENT})
     _also(lens, "chunking", {"enum": ["auto", "off"]})
     _also(models["ChunkingConfig"]["properties"], "fields", {"type": "string"})

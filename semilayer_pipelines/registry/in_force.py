@@ -16,15 +16,22 @@ from semilayer_pipelines.registry.lenses import Lens, Needs
 
 __all__ = ["in_force"]
 
-_AT_ONCE = ("smart_sync_interval", "guard", "on_failure", "rerank", *FOR_THE_ORCHESTRATOR)
+_AT_ONCE = (
+    "smart_sync_interval",
+    "debounce",
+    "guard",
+    "on_failure",
+    "rerank",
+    *FOR_THE_ORCHESTRATOR,
+)
 _FOR_THIS_TABLE = ("sync_interval", "change_tracking_column")
 
 
 def in_force(db: Connection, lens: Lens) -> Lens:
     """Return the lens with the configuration by which it is kept in sync now.
 
-    While a rebuild is needed that is the one its index was built with. Intervals, guard,
-    `onFailure`, the reranker and what is for the orchestrator are those of the last push or
+    While a rebuild is needed that is the one its index was built with. Intervals, debounce,
+    guard, `onFailure`, the reranker and what is for the orchestrator are those of the last push or
     change. So is the tracked column where the table is the same.
     """
     active = generations.active(db, lens.id) if lens.needs is Needs.REBUILD else None
