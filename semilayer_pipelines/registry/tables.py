@@ -38,6 +38,7 @@ __all__ = [
     "dropped_indexes",
     "environments",
     "failed_rows",
+    "feeds",
     "generations",
     "heartbeats",
     "index_stamps",
@@ -135,6 +136,28 @@ sources = Table(
     Column("env_id", ForeignKey("sl_environments.id", ondelete="CASCADE"), primary_key=True),
     Column("name", Text, primary_key=True),
     Column("config", JSON, nullable=False),
+)
+
+# How far the changes of a source were read, and who reads them: see `registry.feeds`.
+feeds = Table(
+    "sl_feeds",
+    metadata,
+    Column("env_id", ForeignKey("sl_environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("position", Text),
+    Column("changes", BigInteger, nullable=False, server_default=text("0")),
+    Column("lease", Text),
+    Column("lease_at", UtcDateTime),
+    Column("lag_bytes", BigInteger),
+    Column("lag_seconds", Float),
+    Column("lag_at", UtcDateTime),
+    Column("restarts", Integer, nullable=False, server_default=text("0")),
+    Column("restarted_at", UtcDateTime),
+    Column("restarted_because", Text),
+    Column("trouble", Text),
+    Column("cure", Text),
 )
 
 lenses = Table(
