@@ -7,7 +7,7 @@ names each one that it cannot deliver.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # `semilayer status` need not wait for it
     import polars as pl
 
 __all__ = [
+    "KEY_HASH",
     "NO_KEYS",
     "PAGE_BYTES",
     "SHARD_COLUMN",
@@ -31,6 +32,7 @@ __all__ = [
     "Table",
     "Untracked",
     "Window",
+    "Written",
 ]
 
 ColumnKind = Literal[
@@ -48,6 +50,12 @@ PAGE_BYTES = 32 * 2**20
 
 A page is in memory several times: as the driver's objects, as a frame, as mapped fields and as the
 texts to embed. While one is written, the next is read.
+"""
+
+KEY_HASH = "_key_hash"
+"""Int64 column, 0 or above, added to rows of a `Selection` that is `hashed`.
+
+It is the database's own hash of the row's key, of 40 bits: millions of them add up in 63.
 """
 
 SHARD_COLUMN = "_shard"
@@ -97,7 +105,8 @@ class Selection:
     `columns` always contains the key columns. `bounds` are the encoded upper keys (inclusive) of
     all shards but the last, ascending; empty means one shard. `where` is a condition in the
     source's SQL: a row for which it is false or NULL is as if it were not there. Only
-    `read_changed` and `read_rows` tell of such rows, by their keys.
+    `read_changed`, `read_written` and `read_rows` tell of such rows, by their keys. `hashed` adds
+    KEY_HASH, for a table of which `Written.since` is known.
     """
 
     table: str
@@ -105,6 +114,7 @@ class Selection:
     columns: tuple[str, ...]
     bounds: tuple[str, ...] = ()
     where: str | None = None
+    hashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +145,23 @@ class SourcePage:
     last: str | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """How far a table had been written to when somebody asked.
+
+    `place` is a digest of all that decides what a row reads as: server, database, table and its
+    storage, columns, settings that shape texts. What another place says proves nothing.
+
+    Equal `mark`s of one place: no row was written or removed between the two moments. Give `since`
+    to `read_written` later, for every row written after this moment, late commits included. Each is
+    `None` where the source cannot tell, and never wrong.
+    """
+
+    place: str
+    mark: str | None
+    since: str | None
 
 
 @dataclass(frozen=True)
@@ -310,6 +337,47 @@ class Bridge(Protocol):
 
         `None` when a few of its smallest and largest values do. Only texts are looked at.
         """
+        ...
+
+    def written(self, selection: Selection) -> Written | None:
+        """Return how far the table has been written to; `None` where the source cannot tell.
+
+        To be asked before a walk begins; it takes about a millisecond. A walk that took long may
+        have read from a second server: nothing is proven unless `place` is the same at its end.
+        """
+        ...
+
+    def unwritten(self, selection: Selection, kept: Written) -> Written | None:
+        """Return how far the table is written to now, if it was not written to since `kept`.
+
+        For a server on which other tables are written to: equal marks are not to be had there. It
+        may take some 12 seconds, which cost the server nothing. `None` where something was written,
+        or the source cannot tell.
+        """
+        ...
+
+    def read_written(
+        self, selection: Selection, since: str, window: Window, limit: int
+    ) -> SourcePage:
+        """Read up to `limit` rows of the window that were written after `since`, in key order.
+
+        Rows that `where` leaves out are read past, and told of. Raises `TableAltered` when the
+        table is in another place by now.
+        """
+        ...
+
+    def buckets(self, selection: Selection, number: int) -> pl.DataFrame:
+        """Return `bucket` (Int64), `rows` (Int64) and `sum` (String) of the keys there are now.
+
+        A key is in bucket KEY_HASH modulo `number`; `sum` adds up their KEY_HASHes, exactly. Rows
+        that `where` leaves out do not count. For a table of which `Written.since` is known.
+        """
+        ...
+
+    def read_keys(
+        self, selection: Selection, number: int, buckets: Sequence[int]
+    ) -> Iterator[pl.Series]:
+        """Yield the key texts (String) of the rows in these of `number` buckets."""
         ...
 
     def hides_rows(self, table: str) -> HiddenRows | None:

@@ -7,7 +7,7 @@ between calls, and asks for a table's description once, not once per page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -34,6 +34,7 @@ from semilayer_pipelines.bridges.protocol import (
     Table,
     Untracked,
     Window,
+    Written,
 )
 from semilayer_pipelines.bridges.reader import Reader
 from semilayer_pipelines.bridges.unfit import with_unfit
@@ -250,6 +251,30 @@ class SqlBridge:
             if texts.dtype == pl.String:
                 found += texts.to_list()
         return found
+
+    def written(self, selection: Selection) -> Written | None:
+        """Return how far the table has been written to, where the source can tell."""
+        return None
+
+    def unwritten(self, selection: Selection, kept: Written) -> Written | None:
+        """Return how far the table is written to now, if it was not written to since `kept`."""
+        return None
+
+    def read_written(
+        self, selection: Selection, since: str, window: Window, limit: int
+    ) -> SourcePage:
+        """Read up to `limit` rows that were written after `since`, in key order."""
+        raise NotImplementedError
+
+    def buckets(self, selection: Selection, number: int) -> pl.DataFrame:
+        """Return count and sum of the hashes of the keys, by bucket."""
+        raise NotImplementedError
+
+    def read_keys(
+        self, selection: Selection, number: int, buckets: Sequence[int]
+    ) -> Iterator[pl.Series]:
+        """Yield the key texts of the rows in these buckets."""
+        raise NotImplementedError
 
     def hides_rows(self, table: str) -> HiddenRows | None:
         """Return why the source may hide rows of a table from this user."""
