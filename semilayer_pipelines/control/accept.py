@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
+from semilayer_pipelines.control.debounce import request_soon
 from semilayer_pipelines.errors import NotFound, Refused, SemilayerError, UserError
-from semilayer_pipelines.registry import api_keys, call_log, changes, jobs, lenses
+from semilayer_pipelines.registry import api_keys, call_log, changes, lenses
 from semilayer_pipelines.registry.api_key import PresentedKey
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.environments import CALLS_PER_MINUTE
 from semilayer_pipelines.registry.in_force import in_force
-from semilayer_pipelines.registry.jobs import Job, Mode
+from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Lens
 
 __all__ = [
@@ -30,19 +31,6 @@ __all__ = [
     "RateLimited",
     "accept",
 ]
-
-DEBOUNCE = {
-    Mode.FULL: timedelta(0),
-    Mode.INCREMENTAL: timedelta(seconds=5),
-    Mode.RECORDS: timedelta(seconds=2),
-}
-"""How long after the last call of a mode its job is due."""
-
-LONGEST_DEBOUNCE = timedelta(seconds=10)
-"""A lens that is called without a pause has its job due this long after the first call."""
-
-STEP = timedelta(milliseconds=100)
-"""A job that is put off by less stays where it is: hundreds of calls a second are ten writes."""
 
 NUDGED = frozenset({Mode.INCREMENTAL, Mode.RECORDS})
 """Modes whose jobs the webhook may launch itself; a full ingest may be a run a shard."""
@@ -183,7 +171,15 @@ def _accept_for(
     for at, call in enumerate(admitted):
         job = None
         if call.mode not in requested:
-            job = _request(db, lens, call.mode, now, new_id(), nudged)
+            job = request_soon(
+                db,
+                lens,
+                call.mode,
+                job_id=new_id(),
+                origin=ORIGIN,
+                now=now,
+                nudged=nudged and call.mode in NUDGED,
+            )
         requested.add(call.mode)
         size = None
         if call.mode is Mode.RECORDS and buffered is not None:
@@ -194,33 +190,6 @@ def _accept_for(
     if refused is not None:
         outcomes += [refused] * (len(calls) - len(admitted))
     return outcomes
-
-
-def _request(
-    db: Connection, lens: Lens, mode: Mode, now: datetime, job_id: str, nudged: bool
-) -> Job | None:
-    """Queue the job; `None` when it was there, and is then put off until the calls stop."""
-    due_at = now + DEBOUNCE[mode]
-    asked = jobs.request(
-        db,
-        lens,
-        mode,
-        job_id=job_id,
-        origin=ORIGIN,
-        now=now,
-        due_at=due_at,
-        nudged=nudged and mode in NUDGED,
-    )
-    if not asked.deduplicated:
-        return asked.job
-    job = asked.job
-    # A job that failed keeps the time of its next attempt; a full one waits for nobody to finish.
-    if mode is not Mode.FULL and job.attempt == 1:
-        latest = min(due_at, max(now, job.created_at + LONGEST_DEBOUNCE))
-        # One that a schedule spread into the future comes sooner; one that is due stays due.
-        if job.due_at > now and abs(latest - job.due_at) >= STEP:
-            jobs.postpone(db, job.id, latest)
-    return None
 
 
 def _no_lens(env: str, name: str) -> NotFound:
