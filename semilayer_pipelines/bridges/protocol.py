@@ -280,6 +280,14 @@ class Bridge(Protocol):
         """
         ...
 
+    def spell(self, selection: Selection, rows: Sequence[Sequence[str]]) -> list[str]:
+        """Return the key texts, as a walk gives them, of keys that the database's log told.
+
+        `rows` has the texts of each key's parts in key order, in UTC, ISO dates and all digits. The
+        database is not asked, but for the types of the columns.
+        """
+        ...
+
     def is_loose(self, selection: Selection) -> bool:
         """Say whether keys of several texts may be equal: by collation, padding or notation.
 

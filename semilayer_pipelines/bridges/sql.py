@@ -37,6 +37,7 @@ from semilayer_pipelines.bridges.protocol import (
     Written,
 )
 from semilayer_pipelines.bridges.reader import Reader
+from semilayer_pipelines.bridges.told_keys import spelled
 from semilayer_pipelines.bridges.unfit import with_unfit
 
 __all__ = ["SqlBridge"]
@@ -128,6 +129,10 @@ class SqlBridge:
     def name_rows(self, selection: Selection, ids: Sequence[str]) -> NamedRows:
         """Return the key texts of ids in any spelling."""
         return self._naming.name(selection, ids)
+
+    def spell(self, selection: Selection, rows: Sequence[Sequence[str]]) -> list[str]:
+        """Return the key texts of keys that the database's log told."""
+        return spelled(self._catalogue.key(selection), rows)
 
     def is_loose(self, selection: Selection) -> bool:
         """Say whether keys of several texts may be equal."""
