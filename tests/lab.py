@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -46,12 +46,16 @@ class Verdict:
 
 @dataclass
 class Lab:
-    """A project under test and its lens `name`; its source is a SQLite file unless told."""
+    """A project under test and its lens `name`; its source is a SQLite file unless told.
+
+    `cdc` says how the source is followed.
+    """
 
     project: Project
     folder: Path
     connection: str | None = None
     name: str = "items"
+    cdc: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def at(
@@ -94,7 +98,7 @@ class Lab:
         config = ProjectConfig.model_validate(
             {
                 "stack": "test",
-                "sources": {"main": {"bridge": "sql", "connection": connection}},
+                "sources": {"main": {"bridge": "sql", "connection": connection, **self.cdc}},
                 "lenses": {name: lens for name in (self.name, *others)},
             }
         )

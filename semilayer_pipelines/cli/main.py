@@ -27,6 +27,8 @@ _COMMANDS = {
     "sync": "semilayer_pipelines.cli.sync:sync",
     "verify": "semilayer_pipelines.cli.verify:verify",
     "rollback": "semilayer_pipelines.cli.rollback:rollback",
+    "cdc": "semilayer_pipelines.cli.cdc:cdc",
+    "follow": "semilayer_pipelines.cli.cdc:follow",
     "status": "semilayer_pipelines.cli.status:status",
     "jobs": "semilayer_pipelines.cli.jobs:jobs_command",
     "failed": "semilayer_pipelines.cli.failed:failed",

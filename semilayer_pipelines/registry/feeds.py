@@ -12,7 +12,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    and_,
+    cast,
+    delete,
+    or_,
+    select,
+    update,
+)
 
 from semilayer_pipelines.config.models import Cdc
 from semilayer_pipelines.errors import Fenced
@@ -23,12 +34,14 @@ from semilayer_pipelines.registry.time import silent_since
 __all__ = [
     "LEASE",
     "FeedRow",
+    "Readership",
     "advance",
     "ensure",
     "get",
     "list_all",
     "note_lag",
     "note_trouble",
+    "readership",
     "release",
     "remove",
     "renew",
@@ -75,6 +88,36 @@ class FeedRow:
     def is_followed(self, now: datetime) -> bool:
         """Say whether a process reads it."""
         return self.lease is not None and self.lease_at is not None and now - self.lease_at < LEASE
+
+
+@dataclass(frozen=True)
+class Readership:
+    """What decides which changes of a source go to which lenses; equal as long as nothing moved.
+
+    `lenses` are those of the environment, with what was pushed when and which indexes there are;
+    `indexed` of them have an index, or one that is being built.
+    """
+
+    source: str | None
+    lenses: frozenset[tuple[object, ...]]
+    indexed: frozenset[int]
+
+
+def readership(db: Connection, env_id: int, source: str) -> Readership:
+    """Return what decides now which changes of a source go to which lenses."""
+    config = select(cast(tables.sources.c.config, Text)).where(
+        tables.sources.c.env_id == env_id, tables.sources.c.name == source
+    )
+    lenses, generations = tables.lenses.c, tables.generations.c
+    kept = or_(generations.active_slot == lenses.id, generations.building_slot == lenses.id)
+    rows = db.execute(
+        select(lenses.id, lenses.pushed_at, lenses.needs, generations.id, generations.state)
+        .select_from(tables.lenses.outerjoin(tables.generations, kept))
+        .where(lenses.env_id == env_id)
+    )
+    found = frozenset(tuple(row) for row in rows)
+    indexed = frozenset(row[0] for row in found if row[3] is not None)
+    return Readership(db.scalar(config), found, indexed)
 
 
 def ensure(db: Connection, env_id: int, source: str, kind: Cdc) -> FeedRow:

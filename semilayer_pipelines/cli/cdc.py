@@ -1,0 +1,169 @@
+"""`semilayer cdc` and `semilayer follow`: sources whose changes are read as they happen."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from semilayer_pipelines.cli.context import (
+    Here,
+    SuggestingGroup,
+    console,
+    env_option,
+    json_option,
+    say,
+    say_aside,
+    say_json,
+)
+from semilayer_pipelines.cli.feed_lines import feed_json, feed_line
+
+if TYPE_CHECKING:
+    from semilayer_pipelines.follow.installed import Installed
+
+__all__ = ["cdc", "follow"]
+
+_source = click.option("--source", metavar="NAME", help="Only this source; by default all.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Print the SQL; run none of it.")
+
+
+@click.group(cls=SuggestingGroup)
+def cdc() -> None:
+    """Install, check and take away what following a source needs in its database."""
+
+
+@cdc.command()
+@_source
+@_dry_run
+@env_option
+@json_option
+@click.pass_obj
+def install(here: Here, source: str | None, dry_run: bool, env: str, as_json: bool) -> None:
+    """Make what `semilayer follow` reads: once, and again after a push of another table.
+
+    For `cdc: logical` that is a publication of the tables that lenses read, and a slot. It needs
+    the right to replicate, and the tables' owner. What is there already stays.
+    """
+    from semilayer_pipelines.follow.installed import chosen_sources, install
+
+    done = [
+        install(here.project, one, dry_run=dry_run)
+        for one in chosen_sources(here.project, env, source)
+    ]
+    if as_json:
+        say_json([_as_json(one) for one in done])
+        return
+    for one in done:
+        _tell(one)
+        for statement in one.statements:
+            say(f"{statement};")
+        if not one.statements:
+            say(f"-- {one.source}: everything is there.")
+        elif not dry_run:
+            say(f"-- {one.source}: installed. Follow it: semilayer follow")
+
+
+@cdc.command()
+@_source
+@env_option
+@json_option
+@click.pass_obj
+def status(here: Here, source: str | None, env: str, as_json: bool) -> None:
+    """Show how each followed source stands, and what is wrong with its settings and tables."""
+    from semilayer_pipelines.follow.installed import chosen_sources, look
+
+    found = [look(here.project, one) for one in chosen_sources(here.project, env, source)]
+    if as_json:
+        say_json([_as_json(one) for one in found])
+        return
+    now = here.project.clock()
+    for one in found:
+        if one.row is None:
+            say(f"{one.source}: not installed: semilayer cdc install")
+            continue
+        say(feed_line(one.row, now))
+        if one.statements:
+            say("  not all is installed: semilayer cdc install")
+        _tell(one)
+
+
+@cdc.command()
+@_source
+@_dry_run
+@env_option
+@json_option
+@click.pass_obj
+def uninstall(here: Here, source: str | None, dry_run: bool, env: str, as_json: bool) -> None:
+    """Drop what was installed, also for a source that says `cdc` no more.
+
+    End `semilayer follow` first, or take `cdc` out of the source and push. A slot that nobody reads
+    keeps the server's log, so take it away when you give up following.
+    """
+    from semilayer_pipelines.follow.installed import installed_feeds, uninstall
+
+    done = {
+        row.source: uninstall(here.project, row, dry_run=dry_run)
+        for row in installed_feeds(here.project, env, source)
+    }
+    if as_json:
+        say_json([{"source": name, "statements": list(run)} for name, run in done.items()])
+        return
+    for name, statements in done.items():
+        for statement in statements:
+            say(f"{statement};")
+        say(f"-- {name}: {'nothing was run' if dry_run else 'gone'}.")
+    if not done:
+        say("Nothing is installed.")
+
+
+@click.command()
+@_source
+@click.option("--all-envs", is_flag=True, help="Follow the sources of every environment.")
+@env_option
+@click.pass_obj
+def follow(here: Here, source: str | None, all_envs: bool, env: str) -> None:
+    """Read the changes of sources that say `cdc`, until Ctrl-C.
+
+    They go to the lenses that read the tables, as those that the webhook takes. Two at once do no
+    harm: one follows a source, the other stands by. It waits for sources that are pushed later.
+    """
+    from semilayer_pipelines.follow.run import follow_sources
+
+    _log_to_standard_output()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    say_aside("Following the sources that say `cdc`   (Ctrl-C ends it)")
+    follow_sources(here.project, stop, env=None if all_envs else env, only=source)
+
+
+def _log_to_standard_output() -> None:
+    ours = logging.getLogger("semilayer_pipelines.follow")
+    ours.setLevel(logging.INFO)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    ours.addHandler(handler)
+
+
+def _tell(one: Installed) -> None:
+    for finding in one.findings:
+        mark = "!" if finding.stops else "-"
+        console.print(f"  {mark} {finding.told} {finding.cure}", markup=False)
+
+
+def _as_json(one: Installed) -> dict[str, object]:
+    return {
+        "source": one.source,
+        "installed": one.row is not None,
+        "feed": None if one.row is None else feed_json(one.row),
+        "tables": {table: list(columns) for table, columns in one.tables.items()},
+        "findings": [
+            {"told": finding.told, "cure": finding.cure, "stops": finding.stops}
+            for finding in one.findings
+        ],
+        "statements": list(one.statements),
+    }

@@ -1,0 +1,191 @@
+"""Follows one source: reads its feed, buffers the changes with the position, then confirms it.
+
+It may be killed at any instruction. What was confirmed is buffered, and what was not is read again
+from the position that the registry has. Of several processes one follows, and the others stand by.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import uuid4
+
+from semilayer_pipelines.bridges.protocol import Bridge
+from semilayer_pipelines.errors import Fenced, RegistryUnavailable, SemilayerError
+from semilayer_pipelines.follow.buffer import ForLenses, ReadersChanged, for_lenses, keep
+from semilayer_pipelines.follow.feed import Batch, Feed
+from semilayer_pipelines.follow.kinds import open_feed
+from semilayer_pipelines.follow.readers import (
+    FollowedSource,
+    Reading,
+    followed_sources,
+    readings_of,
+    watched,
+)
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
+from semilayer_pipelines.registry import feeds
+from semilayer_pipelines.registry.feeds import FeedRow
+
+__all__ = ["Follower"]
+
+logger = logging.getLogger(__name__)
+
+READ_SECONDS = 1.0
+"""A feed without changes is asked for so long before its follower looks around."""
+
+RENEW_SECONDS = 2.0
+"""A follower gives a sign of life this often, and notes how far it is behind."""
+
+STANDBY_SECONDS = 1.0
+"""One that stands by looks this often whether it may follow."""
+
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
+"""The wait after a failure, and what it grows to."""
+
+
+@dataclass
+class Follower:
+    """Follows the source of an environment until `stop` is set.
+
+    `silence` is how long the holder of the lease may give no sign of life.
+    """
+
+    project: Project
+    env: str
+    source: str
+    stop: threading.Event
+    silence: timedelta = feeds.LEASE
+    _lease: str = field(default_factory=lambda: uuid4().hex)
+    _said: str = ""
+
+    def run(self) -> None:
+        """Follow until the source says `cdc` no more; what fails is noted, and tried again."""
+        wait = FIRST_WAIT_SECONDS
+        while not self.stop.is_set():
+            held: FeedRow | None = None
+            began = time.monotonic()
+            try:
+                source = self._registered()
+                if source is None:
+                    return
+                held = self._take(source)
+                if held is None:
+                    self.stop.wait(STANDBY_SECONDS)
+                else:
+                    self._follow(source, held)
+            except ReadersChanged:
+                self._say(f"source {self.source}: its lenses changed; it is read by the new ones.")
+            except Fenced as error:
+                self._say(str(error))
+            except SemilayerError as error:
+                self._note(held, error)
+                lasted = time.monotonic() - began > LONGEST_WAIT_SECONDS
+                wait = FIRST_WAIT_SECONDS if lasted else min(2 * wait, LONGEST_WAIT_SECONDS)
+                self.stop.wait(wait)
+            finally:
+                self._release(held)
+
+    def _registered(self) -> FollowedSource | None:
+        """Return the source as it is registered now; `None` when it is not to be followed."""
+        known = followed_sources(self.project, self.env)
+        return next((source for source in known if source.name == self.source), None)
+
+    def _take(self, source: FollowedSource) -> FeedRow | None:
+        """Take the lease; `None` while another process has it, and before anything is installed."""
+        assert source.config.cdc is not None
+        project = self.project
+        with project.registry.begin() as db:
+            row = feeds.get(db, source.env_id, source.name)
+            if row is None or row.kind is not source.config.cdc:
+                told = f"source {source.name} waits to be installed: semilayer cdc install"
+            else:
+                held = feeds.take(db, row, self._lease, project.clock(), silence=self.silence)
+                if held is not None:
+                    return held
+                told = f"source {source.name} is followed by another process; this one stands by."
+        self._say(told)
+        return None
+
+    def _follow(self, source: FollowedSource, row: FeedRow) -> None:
+        """Read and keep until the process is to stop, or something fails."""
+        project = self.project
+        with closing(project.bridge(source.name, source.config)) as bridge:
+            readings = readings_of(source, bridge)
+            feed = open_feed(project, source.config, row, watched(readings))
+            with closing(feed):
+                self._say(f"source {source.name}: following {len(watched(readings))} tables.")
+                self._pump(source, row, feed, readings, bridge)
+
+    def _pump(
+        self,
+        source: FollowedSource,
+        row: FeedRow,
+        feed: Feed,
+        readings: tuple[Reading, ...],
+        bridge: Bridge,
+    ) -> None:
+        renewed = 0.0
+        while not self.stop.is_set():
+            batch = feed.read(READ_SECONDS)
+            if batch is not None:
+                self._keep(source, row, batch, for_lenses(batch, readings, bridge))
+                feed.confirm(batch.position)
+            if time.monotonic() - renewed > RENEW_SECONDS:
+                lag = feed.lag()
+                with self.project.registry.begin() as db:
+                    feeds.note_lag(db, row, lag.size, lag.seconds, self.project.clock())
+                    # Where nothing is written, a push shows here.
+                    if feeds.readership(db, source.env_id, source.name) != source.readership:
+                        raise ReadersChanged
+                renewed = time.monotonic()
+
+    def _keep(self, source: FollowedSource, row: FeedRow, batch: Batch, told: ForLenses) -> None:
+        project = self.project
+        with project.registry.begin(durable=True) as db:
+            keep(
+                db,
+                source,
+                row,
+                batch,
+                told,
+                now=project.clock(),
+                new_id=lambda: uuid4().hex,
+            )
+        if batch.restarted is not None:
+            logger.warning(
+                "source %s: %s Following started over, and smart syncs are queued.",
+                source.name,
+                batch.restarted,
+            )
+        for table, why in batch.missed.items():
+            logger.info("source %s: %s: %s; a smart sync is queued.", source.name, table, why)
+
+    def _note(self, row: FeedRow | None, error: SemilayerError) -> None:
+        self._say(redact(str(error)))
+        if row is None:
+            return
+        try:
+            with self.project.registry.begin() as db:
+                feeds.note_trouble(db, row, redact(error.message), redact(error.cure))
+        except (RegistryUnavailable, Fenced) as failure:
+            self._say(redact(str(failure)))
+
+    def _release(self, row: FeedRow | None) -> None:
+        if row is None:
+            return
+        try:
+            with self.project.registry.begin() as db:
+                feeds.release(db, row)
+        except RegistryUnavailable as failure:
+            self._say(redact(str(failure)))  # the lease runs out by itself
+
+    def _say(self, told: str) -> None:
+        """Log what is not what was said last."""
+        if told != self._said:
+            self._said = told
+            logger.info("%s", told)

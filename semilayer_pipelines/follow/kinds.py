@@ -1,0 +1,51 @@
+"""The kinds of feeds there are: from a source's configuration to its feed, and to its setup."""
+
+from __future__ import annotations
+
+from semilayer_pipelines.bridges.opening import resolved
+from semilayer_pipelines.config.models import Cdc, SourceConfig
+from semilayer_pipelines.config.sizes import size_of
+from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.follow.feed import Feed, Setup, Watched
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry.feeds import FeedRow
+
+__all__ = ["open_feed", "open_setup"]
+
+
+def open_feed(project: Project, config: SourceConfig, row: FeedRow, tables: Watched) -> Feed:
+    """Open the feed of a source at the position that its row has.
+
+    Raises `SourceUnreachable`, `SourceRefused` (nothing is installed, no rights) and `ConfigError`.
+    """
+    url = resolved(config.connection, row.source, project.environ)
+    match row.kind:
+        case Cdc.LOGICAL:
+            from semilayer_pipelines.follow.logical.feed import LogicalFeed
+            from semilayer_pipelines.follow.logical.server import Server
+
+            server = Server(url, source=row.source, timeout_ms=config.timeout)
+            most = size_of(config.max_slot_bytes)
+            return LogicalFeed(server, row.name, tables, row.position, most)
+        case other:
+            raise _unknown(row.source, other)
+
+
+def open_setup(project: Project, config: SourceConfig, row: FeedRow, tables: Watched) -> Setup:
+    """Open what makes, checks and drops the feed of a source. Raises as `open_feed`."""
+    url = resolved(config.connection, row.source, project.environ)
+    match row.kind:
+        case Cdc.LOGICAL:
+            from semilayer_pipelines.follow.logical.server import Server
+            from semilayer_pipelines.follow.logical.setup import LogicalSetup
+
+            server = Server(url, source=row.source, timeout_ms=config.timeout)
+            return LogicalSetup(server, row.name, tables)
+        case other:
+            raise _unknown(row.source, other)
+
+
+def _unknown(source: str, kind: Cdc) -> ConfigError:
+    return ConfigError(
+        f"source {source!r}: `cdc: {kind}` cannot be followed yet.", cure="Take `cdc: logical`."
+    )

@@ -1,0 +1,1 @@
+"""Logical replication of PostgreSQL: the plugin `pgoutput` behind a slot and a publication."""

@@ -1,0 +1,271 @@
+"""A PostgreSQL server as logical replication sees it: its slot, its publication, its tables.
+
+Everything here is SQL over one connection of its own. The log itself is read in `stream`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from semilayer_pipelines.bridges.database import split_name
+from semilayer_pipelines.bridges.failures import postgres_failure
+from semilayer_pipelines.config.database_url import database_url
+from semilayer_pipelines.config.url_parameters import postgres_arguments, read_parameters
+from semilayer_pipelines.errors import ConfigError
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["Publication", "Server", "Slot", "SourceTable", "lsn_of", "lsn_text"]
+
+_CONNECT_SECONDS = 10
+_LEAVE_SECONDS = 5.0
+
+_SLOT = """
+SELECT wal_status, active_pid, confirmed_flush_lsn - '0/0'::pg_lsn, database = current_database(),
+       coalesce(pg_current_wal_lsn() - coalesce(restart_lsn, confirmed_flush_lsn), 0)
+FROM pg_catalog.pg_replication_slots WHERE slot_name = %s
+"""
+_PUBLICATION = """
+SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot, puballtables
+FROM pg_catalog.pg_publication WHERE pubname = %s
+"""
+_PUBLISHED = "SELECT schemaname, tablename, {filter} FROM pg_catalog.pg_publication_tables "
+_TABLE = """
+SELECT n.nspname, c.relname, c.relkind::text, c.relreplident::text, c.relpersistence::text,
+       pg_catalog.pg_has_role(c.relowner, 'USAGE'), c.oid::text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = pg_catalog.to_regclass(%s)
+"""
+_LEAVES = """
+SELECT c.oid::text, c.relfilenode::text, c.relreplident::text,
+       EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+FROM pg_catalog.pg_partition_tree(%s::oid) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
+WHERE t.isleaf ORDER BY c.oid
+"""
+_IDENTITY = """
+SELECT a.attname
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+WHERE c.oid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped AND (
+    c.relreplident = 'f'
+    OR EXISTS (SELECT FROM pg_catalog.pg_index i
+               WHERE i.indrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
+                 AND CASE c.relreplident WHEN 'd' THEN i.indisprimary
+                                         WHEN 'i' THEN i.indisreplident END))
+"""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A replication slot: whether the server gave it up, who reads it, how much log it keeps."""
+
+    lost: bool
+    active_pid: int | None
+    confirmed: int
+    of_this_database: bool
+    kept_bytes: int
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A publication; `tables` are its tables, True for those of which it leaves rows out."""
+
+    tells_all: bool
+    via_root: bool
+    all_tables: bool
+    tables: Mapping[tuple[str, str], bool]
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table that a lens names.
+
+    `identity` are the columns that tell an old row. `silent` says that an UPDATE of it would fail
+    once it is published: it, or a partition of it, has nothing to tell old rows by. `stamp` changes
+    when it is another table, or a partition of it was truncated, attached or detached.
+    """
+
+    schema: str
+    name: str
+    kind: str
+    logged: bool
+    owned: bool
+    identity: frozenset[str]
+    silent: bool
+    stamp: str
+
+    @property
+    def can_be_published(self) -> bool:
+        """Say whether its log can be followed: a table that is logged, and no view."""
+        return self.kind in ("r", "p") and self.logged
+
+
+def lsn_of(text: str) -> int:
+    """Return the number of a log position such as `0/16B3748`."""
+    high, _, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def lsn_text(lsn: int) -> str:
+    """Return a log position as the server writes it."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+class Server:
+    """A connection for questions and for what is made and dropped.
+
+    Raises `SourceUnreachable` and `SourceRefused`; `ConfigError` for a URL of another database.
+    """
+
+    def __init__(self, url: str, *, source: str, timeout_ms: int) -> None:
+        where = f"source {source!r}"
+        parsed = database_url(url, where=where)
+        if parsed.kind != "postgresql":
+            raise ConfigError(
+                f"{where}: `cdc: logical` is for PostgreSQL, and its connection is of "
+                f"{parsed.kind}.",
+                cure="Take `binlog` for MySQL and MariaDB; SQLite has no log to follow.",
+            )
+        asked = read_parameters(parsed, where=where)
+        self.source = source
+        self.arguments: dict[str, Any] = {
+            **postgres_arguments(parsed, asked),
+            "client_encoding": "utf8",
+            "connect_timeout": _CONNECT_SECONDS,
+        }
+        self.search_path = asked.search_path
+        self._timeout_ms = timeout_ms
+        self._connection: psycopg.Connection[Any] | None = None
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Tell what goes wrong in a block in our own words."""
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            raise postgres_failure(error, self.source, self._timeout_ms) from None
+
+    def rows(self, statement: str, *params: object) -> list[tuple[Any, ...]]:
+        """Run one statement in a transaction of its own; return its rows."""
+        with self.failures():
+            cursor = self._connected().execute(statement, params or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def slot(self, name: str) -> Slot | None:
+        """Return a slot, `None` when there is none of that name."""
+        for status, pid, confirmed, ours, kept in self.rows(_SLOT, name):
+            return Slot(status == "lost", pid, int(confirmed or 0), bool(ours), int(kept))
+        return None
+
+    def create_slot(self, name: str) -> int:
+        """Make a slot; return the position from which on it tells everything.
+
+        Waits for transactions that write, as long as a statement may take.
+        """
+        made = "SELECT lsn - '0/0'::pg_lsn FROM pg_create_logical_replication_slot(%s, 'pgoutput')"
+        [(lsn,)] = self.rows(made, name)
+        return int(lsn)
+
+    def drop_slot(self, name: str) -> None:
+        """Drop a slot if it is there; whoever reads it is sent away."""
+        slots = "pg_catalog.pg_replication_slots WHERE slot_name = %s"
+        reader = f"SELECT pg_terminate_backend(active_pid) FROM {slots} AND active_pid IS NOT NULL"
+        until = time.monotonic() + _LEAVE_SECONDS
+        while self.rows(reader, name) and time.monotonic() < until:
+            time.sleep(0.05)
+        self.rows(f"SELECT pg_drop_replication_slot(slot_name) FROM {slots}", name)
+
+    def publication(self, name: str) -> Publication | None:
+        """Return a publication, `None` when there is none of that name."""
+        found = self.rows(_PUBLICATION, name)
+        if not found:
+            return None
+        # Row filters came with PostgreSQL 15.
+        leaves_out = "rowfilter IS NOT NULL" if self.version >= 150000 else "false"
+        tables = self.rows(_PUBLISHED.format(filter=leaves_out) + "WHERE pubname = %s", name)
+        [(tells_all, via_root, all_tables)] = found
+        leaving_out = {(schema, table): bool(left) for schema, table, left in tables}
+        return Publication(tells_all, via_root, all_tables, leaving_out)
+
+    def table(self, name: str) -> SourceTable | None:
+        """Return a table by the name that a lens writes, `None` when there is none."""
+        for schema, table in split_name(name):
+            quoted = ".".join(_quoted(part) for part in (schema, table) if part)
+            for row in self.rows(_TABLE, quoted):
+                return self._described(*row)
+        return None
+
+    def _described(
+        self,
+        schema: str,
+        table: str,
+        kind: str,
+        identity: str,
+        persistence: str,
+        owned: bool,
+        oid: str,
+    ) -> SourceTable:
+        columns = frozenset(str(name) for (name,) in self.rows(_IDENTITY, oid))
+        silent, stamp = not columns, oid
+        if kind == "p":
+            leaves = self.rows(_LEAVES, oid)
+            silent = silent or any(
+                told == "n" or (told == "d" and not key) for _, _, told, key in leaves
+            )
+            stamp = " ".join([oid, *(f"{leaf}:{node}" for leaf, node, _, _ in leaves)])
+        return SourceTable(schema, table, kind, persistence == "p", owned, columns, silent, stamp)
+
+    def tables(self, names: Iterable[str]) -> dict[str, SourceTable]:
+        """Return those of these tables that are there, by the names that lenses write."""
+        found = {name: self.table(name) for name in names}
+        return {name: table for name, table in found.items() if table is not None}
+
+    def setting(self, name: str) -> str:
+        """Return a setting of the server; empty where it has none of that name."""
+        [(value,)] = self.rows("SELECT pg_catalog.current_setting(%s, true)", name)
+        return str(value or "")
+
+    def size_behind(self, lsn: int) -> int:
+        """Return how many bytes of log were written after a position."""
+        ahead = "SELECT pg_catalog.pg_current_wal_lsn() - '0/0'::pg_lsn"
+        [(now,)] = self.rows(ahead)
+        return max(0, int(now) - lsn)
+
+    def identity(self) -> str:
+        """Return what tells this server's log from that of any other one."""
+        asked = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
+        return str(self.rows(asked)[0][0])
+
+    @property
+    def version(self) -> int:
+        """The server's version, as 150004."""
+        with self.failures():
+            return self._connected().info.server_version
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        import psycopg
+
+        if self._connection is None or self._connection.closed:
+            made = psycopg.connect(**self.arguments, autocommit=True, prepare_threshold=None)
+            made.execute(f"SET statement_timeout = {self._timeout_ms}")
+            if self.search_path:
+                path = ", ".join(map(_quoted, self.search_path))
+                made.execute(f"SET search_path = {path}".encode())
+            self._connection = made
+        return self._connection
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,221 @@
+"""Makes, checks and drops the publication and the slot of a PostgreSQL source.
+
+The publication comes first: a slot cannot read a log that is older than its publication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from semilayer_pipelines.config.sizes import size_told
+from semilayer_pipelines.follow.feed import Finding, Watched
+from semilayer_pipelines.follow.logical.server import Publication, Server, SourceTable
+
+__all__ = ["LogicalSetup"]
+
+OLDEST = 130000
+"""PostgreSQL 13: the first with `publish_via_partition_root`."""
+
+_RIGHTS = """
+SELECT rolsuper OR rolreplication, rolsuper,
+       pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'), rolname,
+       pg_catalog.pg_is_in_recovery()
+FROM pg_catalog.pg_roles WHERE rolname = current_user
+"""
+_MANAGED = "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = 'rds_replication'"
+_MANAGED_RIGHT = "SELECT pg_catalog.pg_has_role('rds_replication', 'MEMBER')"
+_PUBLISH = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+
+
+class LogicalSetup:
+    """A `Setup` of the publication and the slot called `name`, for the watched tables."""
+
+    def __init__(self, server: Server, name: str, watched: Watched) -> None:
+        self._server, self._name, self._watched = server, name, watched
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Look at the server, the role's rights, the tables, the publication and the slot."""
+        return (*self._of_server(), *self._of_tables(), *self._of_publication(), *self._of_slot())
+
+    def to_install(self) -> tuple[str, ...]:
+        """Return what makes the publication and the slot, or brings them up to date."""
+        wanted = {
+            (table.schema, table.name): None
+            for name, table in self._server.tables(self._watched).items()
+            if table.can_be_published and not self._wrong(name, table)
+        }
+        statements = list(self._publishing(self._server.publication(self._name), [*wanted]))
+        if self._server.slot(self._name) is None:
+            made = f"SELECT pg_create_logical_replication_slot('{self._name}', 'pgoutput')"
+            statements.append(made)
+        return tuple(statements)
+
+    def to_uninstall(self) -> tuple[str, ...]:
+        """Return what drops the slot and the publication, as far as they are there."""
+        statements = []
+        if (slot := self._server.slot(self._name)) is not None:
+            if slot.active_pid is not None:
+                statements.append(f"SELECT pg_terminate_backend({slot.active_pid})")
+            statements.append(f"SELECT pg_drop_replication_slot('{self._name}')")
+        if self._server.publication(self._name) is not None:
+            statements.append(f'DROP PUBLICATION "{self._name}"')
+        return tuple(statements)
+
+    def run(self, statements: Sequence[str]) -> None:
+        """Run statements of these."""
+        for statement in statements:
+            if "pg_drop_replication_slot" in statement:
+                self._server.drop_slot(self._name)  # waits until its reader has gone
+            else:
+                self._server.rows(statement)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._server.close()
+
+    def _publishing(
+        self, there: Publication | None, wanted: Sequence[tuple[str, str]]
+    ) -> Iterator[str]:
+        name = f'"{self._name}"'
+        if there is None:
+            # Without a table it tells nothing, and the slot is of use from the first one on.
+            tables = f" FOR TABLE {_named(wanted)}" if wanted else ""
+            yield f"CREATE PUBLICATION {name}{tables} WITH ({_PUBLISH})"
+            return
+        if not there.tells_all or not there.via_root:
+            yield f"ALTER PUBLICATION {name} SET ({_PUBLISH})"
+        if there.all_tables:
+            return
+        if new := [table for table in wanted if table not in there.tables]:
+            yield f"ALTER PUBLICATION {name} ADD TABLE {_named(new)}"
+        if old := [table for table in there.tables if table not in wanted]:
+            yield f"ALTER PUBLICATION {name} DROP TABLE {_named(old)}"
+
+    def _of_server(self) -> Iterator[Finding]:
+        server = self._server
+        if server.version < OLDEST:
+            yield Finding(
+                f"PostgreSQL {server.version // 10_000} is too old to be followed by its log.",
+                "Upgrade to 13 or newer, or take `cdc: outbox`.",
+                stops=True,
+            )
+        if (level := server.setting("wal_level")) != "logical":
+            yield Finding(
+                f"The server's wal_level is {level}, so its log cannot be decoded.",
+                "ALTER SYSTEM SET wal_level = 'logical', and restart the server; or take "
+                "`cdc: outbox`.",
+                stops=True,
+            )
+        [(replicates, above_all, creates, role, standby)] = server.rows(_RIGHTS)
+        if standby:
+            yield Finding(
+                "The server is a standby, where nothing can be installed.",
+                "Let the source's connection name the primary.",
+                stops=True,
+            )
+        if not replicates and not self._managed():
+            yield Finding(
+                f"The role {role} may not replicate.",
+                f'ALTER ROLE "{role}" REPLICATION; on Amazon RDS, GRANT rds_replication TO '
+                f'"{role}".',
+                stops=True,
+            )
+        if not creates and not above_all and server.publication(self._name) is None:
+            yield Finding(
+                f"The role {role} may not create in this database.",
+                f'GRANT CREATE ON DATABASE … TO "{role}", or have its owner run what '
+                "`semilayer cdc install --dry-run` prints.",
+                stops=True,
+            )
+        if server.setting("max_slot_wal_keep_size") == "-1":
+            yield Finding(
+                "The server keeps log for a slot without a limit while nobody follows.",
+                "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB', above maxSlotBytes, as the "
+                "last line of defence.",
+                stops=False,
+            )
+
+    def _managed(self) -> bool:
+        server = self._server
+        return bool(server.rows(_MANAGED)) and bool(server.rows(_MANAGED_RIGHT)[0][0])
+
+    def _of_tables(self) -> Iterator[Finding]:
+        tables = self._server.tables(self._watched)
+        for name in self._watched:
+            if name not in tables:
+                yield Finding(
+                    f"There is no table {name}.", "Correct the lens, and push it.", stops=False
+                )
+            elif wrong := self._wrong(name, tables[name]):
+                yield wrong
+
+    def _wrong(self, name: str, table: SourceTable) -> Finding | None:
+        key = self._watched[name]
+        shown = f"{table.schema}.{table.name}"
+        if not table.can_be_published:
+            what = "is not logged" if table.kind in ("r", "p") else "is no table"
+            return Finding(
+                f"{shown} {what}, so no log tells of its rows.",
+                "Give its lenses a syncInterval, or a smartSyncInterval alone.",
+                stops=False,
+            )
+        if table.silent:
+            return Finding(
+                f"{shown}, or a partition of it, has nothing that tells an old row (REPLICA "
+                "IDENTITY). Published, every UPDATE and DELETE of it would fail.",
+                f"ALTER TABLE {_named([(table.schema, table.name)])} REPLICA IDENTITY FULL, or "
+                "give it a primary key.",
+                stops=True,
+            )
+        if not table.identity.issuperset(key):
+            return Finding(
+                f"The log would not tell which row of {shown} was deleted: its REPLICA IDENTITY "
+                f"does not have the key of the lens ({', '.join(key)}).",
+                f"ALTER TABLE {_named([(table.schema, table.name)])} REPLICA IDENTITY USING INDEX "
+                "…, a unique index on these columns; or REPLICA IDENTITY FULL.",
+                stops=True,
+            )
+        if not table.owned:
+            return Finding(
+                f"Only the owner of {shown} may publish it.",
+                "Have the owner run what `semilayer cdc install --dry-run` prints.",
+                stops=True,
+            )
+        return None
+
+    def _of_publication(self) -> Iterator[Finding]:
+        publication = self._server.publication(self._name)
+        if publication is None:
+            return
+        for (schema, table), leaves_out in publication.tables.items():
+            if leaves_out:
+                yield Finding(
+                    f"The publication leaves rows of {schema}.{table} out; their changes are not "
+                    "told.",
+                    f'ALTER PUBLICATION "{self._name}" SET TABLE … without WHERE. A lens has a '
+                    "`where` of its own.",
+                    stops=False,
+                )
+
+    def _of_slot(self) -> Iterator[Finding]:
+        slot = self._server.slot(self._name)
+        if slot is not None and slot.lost:
+            yield Finding(
+                "The server gave the slot up, because it kept too much log.",
+                "Start `semilayer follow`: it makes another one and queues smart syncs.",
+                stops=False,
+            )
+        elif slot is not None and slot.active_pid is None:
+            yield Finding(
+                f"Nobody reads the slot, which keeps {size_told(slot.kept_bytes)} of log.",
+                "Start `semilayer follow`, or drop the slot: `semilayer cdc uninstall`.",
+                stops=False,
+            )
+
+
+def _named(tables: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(".".join(_quoted(part) for part in table) for table in tables)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,75 @@
+"""Follows all sources of a project that say `cdc`, each in a thread, as they come and go."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+from semilayer_pipelines.errors import RegistryUnavailable
+from semilayer_pipelines.follow.follower import Follower
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.redaction import redact
+from semilayer_pipelines.registry import environments, feeds, sources
+
+__all__ = ["follow_sources", "sources_that_say_cdc"]
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+"""How often a push is looked for that has another source followed."""
+
+MOST_SOURCES = 64
+
+
+def sources_that_say_cdc(project: Project, env: str | None = None) -> list[tuple[str, str]]:
+    """Return (environment, source) of what is to be followed; of all environments by default."""
+    with project.registry.read() as db:
+        known = [one for one in environments.list_all(db) if env in (None, one.slug)]
+        return [
+            (one.slug, name)
+            for one in known
+            for name, config in sources.list_all(db, one.id).items()
+            if config.cdc is not None
+        ]
+
+
+def follow_sources(
+    project: Project,
+    stop: threading.Event,
+    *,
+    env: str | None = None,
+    only: str | None = None,
+    silence: timedelta = feeds.LEASE,
+) -> None:
+    """Follow until `stop` is set: every source, those of one environment, or `only` one of it.
+
+    A fault of ours in one of them ends all, and is raised.
+    """
+    running: dict[tuple[str, str], Future[None]] = {}
+    with ThreadPoolExecutor(MOST_SOURCES, thread_name_prefix="follow") as pool:
+        try:
+            while not stop.is_set():
+                for one in _wanted(project, env, only):
+                    if one not in running:
+                        follower = Follower(project, *one, stop, silence)
+                        running[one] = pool.submit(follower.run)
+                stop.wait(LOOK_SECONDS)
+                for one, future in list(running.items()):
+                    if future.done():
+                        del running[one]
+                        future.result()
+        finally:
+            stop.set()
+    for future in running.values():
+        future.result()
+
+
+def _wanted(project: Project, env: str | None, only: str | None) -> list[tuple[str, str]]:
+    try:
+        found = sources_that_say_cdc(project, env)
+    except RegistryUnavailable as error:
+        logger.info("%s", redact(str(error)))
+        return []
+    return [one for one in found if only in (None, one[1])]
