@@ -295,6 +295,23 @@ def test_a_slot_that_somebody_else_moved_on_starts_over(log: Log) -> None:
     again.close()
 
 
+def test_a_publication_that_was_made_again_starts_over(log: Log) -> None:
+    log.db.execute("CREATE TABLE items (id int PRIMARY KEY)")
+    log.install(ITEMS)
+    feed = log.feed(ITEMS)
+    log.read(feed)
+    feed.close()
+    log.db.execute(f"DROP PUBLICATION {NAME}")
+    log.db.execute("INSERT INTO items VALUES (1)")
+    log.install(ITEMS)
+
+    again = log.feed(ITEMS, log.position)
+    log.read(again)
+
+    assert log.restarted() == ["The publication was dropped and made again."]
+    again.close()
+
+
 def test_what_was_not_confirmed_comes_again_and_what_was_kept_does_not(log: Log) -> None:
     log.db.execute("CREATE TABLE items (id int PRIMARY KEY)")
     log.install(ITEMS)
