@@ -18,7 +18,7 @@ from semilayer_pipelines.bridges.copy_out import CopiedRows
 from semilayer_pipelines.bridges.frames import shortest
 from semilayer_pipelines.bridges.unfit import RowsDoNotFit
 
-__all__ = ["Field", "beyond_calendar", "column_of", "fields"]
+__all__ = ["Field", "beyond_calendar", "check_type", "column_of", "fields"]
 
 _BOOL, _BYTEA, _TEXT, _DATE, _TIMESTAMP, _TIMESTAMPTZ = 16, 17, 25, 1082, 1114, 1184
 _NUMBERS = {20: ">i8", 21: ">i2", 23: ">i4", 700: ">f4", 701: ">f8"}
@@ -78,13 +78,18 @@ def fields(rows: CopiedRows, count: int) -> Iterator[Field]:
         places = begins + np.maximum(lengths, 0)
 
 
-def column_of(name: str, field: Field, dtype: pl.DataType, type_number: int) -> pl.Series:
-    """Return a field as a column of `dtype`, which `Datetime` and `Date` may be too narrow for.
+def check_type(name: str, dtype: pl.DataType, number: int) -> None:
+    """Raise `RowsDoNotFit` where the server's type of this number cannot be read as `dtype`."""
+    if number not in _TYPES[type(dtype)]:
+        raise RowsDoNotFit(f"type {number} in a column of {dtype}: {name}")
 
-    Raises `RowsDoNotFit` where the server's type is another, and `UnicodeDecodeError`.
+
+def column_of(name: str, field: Field, dtype: pl.DataType, number: int) -> pl.Series:
+    """Return a field of the type of this number as a column of `dtype`.
+
+    The types must have been checked, and the times (`beyond_calendar`). Raises
+    `UnicodeDecodeError`.
     """
-    if type_number not in _TYPES[type(dtype)]:
-        raise RowsDoNotFit(f"type {type_number} in a column of {dtype}: {name}")
     match dtype:
         case pl.String():
             return _texts(name, field)
@@ -100,13 +105,13 @@ def column_of(name: str, field: Field, dtype: pl.DataType, type_number: int) -> 
             moments = field.at(">i8").astype(np.int64)
             return _series(name, pa.int64(), field, moments + _EPOCH * _DAY).cast(dtype)
         case pl.Float32() | pl.Float64():
-            numbers = field.at(_NUMBERS[type_number]).astype(np.float64)
+            numbers = field.at(_NUMBERS[number]).astype(np.float64)
             # A sign of what is no number means nothing, and has no text.
             numbers[np.isnan(numbers)] = np.nan
             made = _series(name, pa.float64(), field, numbers)
             return shortest(made) if isinstance(dtype, pl.Float32) else made
         case _:
-            numbers = field.at(_NUMBERS[type_number]).astype(np.int64)
+            numbers = field.at(_NUMBERS[number]).astype(np.int64)
             return _series(name, pa.int64(), field, numbers).cast(dtype)
 
 

@@ -15,7 +15,12 @@ from psycopg import ClientCursor
 from psycopg import Connection as Driver
 from sqlalchemy.engine import Connection
 
-from semilayer_pipelines.bridges.copied_columns import beyond_calendar, column_of, fields
+from semilayer_pipelines.bridges.copied_columns import (
+    beyond_calendar,
+    check_type,
+    column_of,
+    fields,
+)
 from semilayer_pipelines.bridges.copy_out import copy_out
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import Fetched, Query, SourceColumn, Sql
@@ -73,6 +78,8 @@ class CopiedPages:
         params = tuple(map(self._bind, select.params))
         statement = ClientCursor(driver).mogrify(select.text, params)
         types = _types(driver, statement)
+        for item, number in zip(items, types, strict=True):
+            check_type(item.name, item.dtype, number)
         try:
             rows, cut = copy_out(driver, statement, PAGE_BYTES)
         finally:
@@ -131,7 +138,8 @@ def _items(query: Query, as_texts: frozenset[SourceColumn]) -> tuple[list[_Item]
 def _select(items: Sequence[_Item]) -> Sql:
     select = Sql("SELECT ")
     for place, item in enumerate(items):
-        select += (Sql(", ") if place else Sql("")) + item.selected
+        # Named, or an ORDER BY would take the text of a column for the column.
+        select += item.selected + Sql(f" AS semilayer_{place}{', ' * (place < len(items) - 1)}")
     return select
 
 
