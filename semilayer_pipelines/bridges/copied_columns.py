@@ -24,16 +24,17 @@ _BOOL, _BYTEA, _TEXT, _DATE, _TIMESTAMP, _TIMESTAMPTZ = 16, 17, 25, 1082, 1114, 
 _NUMBERS = {20: ">i8", 21: ">i2", 23: ">i4", 700: ">f4", 701: ">f8"}
 """Types by the numbers that they have in every PostgreSQL."""
 
-_TYPES: dict[type[pl.DataType], tuple[int, ...]] = {
-    pl.Int64: (20, 21, 23),
-    pl.Int32: (21, 23),
-    pl.Float32: (700,),
-    pl.Float64: (701,),
-    pl.Boolean: (_BOOL,),
-    pl.Binary: (_BYTEA,),
-    pl.String: (_TEXT,),
-    pl.Date: (_DATE,),
-    pl.Datetime: (_TIMESTAMP, _TIMESTAMPTZ),
+_TYPES: dict[pl.DataType, tuple[int, ...]] = {
+    pl.Int64(): (20, 21, 23),
+    pl.Int32(): (21, 23),
+    pl.Float32(): (700,),
+    pl.Float64(): (701,),
+    pl.Boolean(): (_BOOL,),
+    pl.Binary(): (_BYTEA,),
+    pl.String(): (_TEXT,),
+    pl.Date(): (_DATE,),
+    pl.Datetime("us"): (_TIMESTAMP,),
+    pl.Datetime("us", "UTC"): (_TIMESTAMPTZ,),
 }
 
 # PostgreSQL counts from 2000-01-01, and frames from 1970-01-01.
@@ -42,8 +43,9 @@ _EPOCH = 10_957
 # The years 1 to 9999, in days since 2000-01-01. PostgreSQL knows others, and infinity.
 _FIRST, _BEHIND = -730_119, 2_921_940
 
-_VIEW = np.dtype([("length", "<i4"), ("head", "<u4"), ("buffer", "<i4"), ("place", "<i4")])
 _INLINE = 12
+_MASKS = (np.tri(_INLINE + 1, _INLINE, -1, dtype=np.uint8) * 255).view("<u4")
+"""For each length of a short text, the bytes of its twelve that belong to it."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def fields(rows: CopiedRows, count: int) -> Iterator[Field]:
 
 def check_type(name: str, dtype: pl.DataType, number: int) -> None:
     """Raise `RowsDoNotFit` where the server's type of this number cannot be read as `dtype`."""
-    if number not in _TYPES[type(dtype)]:
+    if number not in _TYPES[dtype]:
         raise RowsDoNotFit(f"type {number} in a column of {dtype}: {name}")
 
 
@@ -145,16 +147,15 @@ def _texts(name: str, field: Field) -> pl.Series:
         raise
 
 
-def _views(field: Field) -> NDArray[np.void]:
-    """Return Arrow's views: length, first four bytes and place, or up to twelve bytes in full."""
-    views = np.zeros(len(field.lengths), _VIEW)
-    views["length"] = np.maximum(field.lengths, 0)
-    views["head"] = field.at("<u4")
-    views["place"] = field.begins
-    short = np.flatnonzero(field.lengths <= _INLINE)
-    inline = np.arange(_INLINE)
-    data = np.frombuffer(field.data, np.uint8)
-    values = data[field.begins[short, np.newaxis] + inline]
-    values[inline >= field.lengths[short, np.newaxis]] = 0
-    views.view(np.uint8).reshape(-1, _VIEW.itemsize)[short, 4:] = values
+def _views(field: Field) -> NDArray[np.uint32]:
+    """Return Arrow's views: length, first four bytes, buffer and place; or up to twelve bytes."""
+    lengths = np.maximum(field.lengths, 0)
+    views = np.zeros((len(lengths), 4), "<u4")
+    views[:, 0] = lengths
+    views[:, 1] = field.at("<u4")
+    views[:, 3] = field.begins
+    short = np.flatnonzero(lengths <= _INLINE)
+    if short.size:
+        heads = Field(field.data, field.begins[short], lengths[short]).at(f"V{_INLINE}")
+        views[short, 1:] = heads.view("<u4").reshape(-1, 3) & _MASKS[lengths[short]]
     return views

@@ -58,22 +58,26 @@ def copy_out(connection: Connection[Any], statement: str, most: int) -> tuple[Co
 def _copied(connection: Connection[Any], statement: str, most: int) -> tuple[CopiedRows, bool]:
     pg = connection.pgconn
     pg.send_query_params(f"COPY ({statement}) TO STDOUT (FORMAT binary)".encode(), None)
-    # The first row may take long; a person can interrupt this, and none of the calls below.
     connection.wait(_answer(pg))
     _expect(pg, pg.get_result(), ExecStatus.COPY_OUT)
-    data, starts = bytearray(), [_HEADER]
-    next_piece = pg.get_copy_data
+    data, end = bytearray(), 0
+    places = [_HEADER]
+    next_piece, noted = pg.get_copy_data, places.append
     while True:
         # Each piece is a row. The first begins with a header, and the last is an end mark.
-        size, piece = next_piece(0)
+        size, piece = next_piece(1)
+        if size == 0:
+            connection.wait(_more(pg))
+            continue
         if size < 0:
             _expect(pg, pg.get_result(), ExecStatus.COMMAND_OK)
-            return _rows(data, starts), False
-        if len(data) >= most and piece != _END:
+            return _rows(data, places), False
+        if end >= most and piece != _END:
             _stop(connection)
-            return _rows(data, starts), True
+            return _rows(data, places), True
         data += piece
-        starts.append(len(data))
+        end += size
+        noted(end)
 
 
 def _answer(pg: PGconn) -> Generator[Wait, Ready | int, None]:
@@ -81,8 +85,14 @@ def _answer(pg: PGconn) -> Generator[Wait, Ready | int, None]:
         if (yield Wait.RW) & Ready.R:
             pg.consume_input()
     while pg.is_busy():
-        yield Wait.R
-        pg.consume_input()
+        yield from _more(pg)
+
+
+def _more(pg: PGconn) -> Generator[Wait, Ready | int, None]:
+    # Asked for again after each interval of the driver's, in which a person can interrupt it.
+    while not (yield Wait.R):
+        pass
+    pg.consume_input()
 
 
 def _expect(pg: PGconn, result: PGresult | None, status: ExecStatus) -> None:
@@ -108,9 +118,9 @@ def _stop(connection: Connection[Any]) -> None:
         connection.close()
 
 
-def _rows(data: bytearray, ends: list[int]) -> CopiedRows:
-    places = np.array(ends, dtype=np.int64)
+def _rows(data: bytearray, places: list[int]) -> CopiedRows:
+    starts = np.array(places, dtype=np.int64)
     # What is shorter than a field is the end mark, or nothing behind the header.
-    whole = np.diff(places, append=0) > len(_END)
+    whole = np.diff(starts, append=0) > len(_END)
     data += _PADDING
-    return CopiedRows(data, places[whole])
+    return CopiedRows(data, starts[whole])
