@@ -121,7 +121,8 @@ def _items(query: Query, as_texts: frozenset[SourceColumn]) -> tuple[list[_Item]
         _Item(c.column.name, Sql(c.expression), _TEXT if c in as_texts else c.dtype)
         for c in query.columns
     ]
-    items += [_Item(c.name, c.expression, pl.Int32()) for c in query.computed]
+    dtypes = query.dtypes()
+    items += [_Item(c.name, c.expression, dtypes[c.name]) for c in query.computed]
     positions: list[int] = []
     for column in query.cursor:
         if column in query.columns and isinstance(column.dtype, _AS_IN_FRAMES):
