@@ -38,6 +38,7 @@ BENCHMARKS = {
     "full": ("benchmarks.full", "run"),
     "sync": ("benchmarks.sync", "run"),
     "sync200k": ("benchmarks.sync", "run_large"),
+    "reading": ("benchmarks.reading", "run"),
     "diff10m": ("benchmarks.diff", "run"),
     "definitions": ("benchmarks.definitions", "run"),
     "model": ("benchmarks.model", "run"),

@@ -15,7 +15,7 @@ import polars as pl
 from semilayer_pipelines.bridges.database import Query
 from semilayer_pipelines.bridges.unfit import RowsDoNotFit, unfit_name
 
-__all__ = ["frame_of"]
+__all__ = ["frame_of", "shortest", "times_of"]
 
 _MOMENT = "%Y-%m-%d %H:%M:%S%.f"
 _DATE = "%Y-%m-%d"
@@ -59,17 +59,12 @@ def _types(query: Query) -> dict[str, pl.DataType]:
 def _series(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series, pl.Series | None]:
     """Return a column, and beside it the texts of the values that do not fit its type."""
     match dtype:
-        case pl.Datetime():
-            return _moments(name, values, zoned=dtype.time_zone is not None)
-        case pl.Date():
-            texts = pl.Series(name, values, dtype=pl.String)
-            return _fitting(texts, texts.str.to_date(_DATE, strict=False))
+        case pl.Datetime() | pl.Date():
+            return times_of(pl.Series(name, values, dtype=pl.String), dtype)
         case pl.Boolean():
             return pl.Series(name, [_boolean(value) for value in values], dtype), None
         case pl.Float32():
-            # The double of the same value has digits that nobody wrote: 19.989999771118164.
-            shortest = pl.Series(name, values, pl.Float64).cast(dtype).cast(pl.String)
-            return shortest.cast(pl.Float64), None
+            return shortest(pl.Series(name, values, pl.Float64)), None
         case pl.String() if any(isinstance(value, bytes) for value in values):
             return pl.Series(
                 name, [v.hex() if isinstance(v, bytes) else v for v in values], dtype
@@ -84,8 +79,19 @@ def _boolean(value: Any) -> bool | None:
     return None if value is None else bool(value)
 
 
-def _moments(name: str, values: list[Any], *, zoned: bool) -> tuple[pl.Series, pl.Series | None]:
-    texts = pl.Series(name, values, dtype=pl.String)
+def shortest(singles: pl.Series) -> pl.Series:
+    """Return single precision numbers as doubles that have the same digits.
+
+    The double of the same value has digits that nobody wrote: 19.989999771118164.
+    """
+    return singles.cast(pl.Float32).cast(pl.String).cast(pl.Float64)
+
+
+def times_of(texts: pl.Series, dtype: pl.Datetime | pl.Date) -> tuple[pl.Series, pl.Series | None]:
+    """Return a server's texts as times or dates, and beside them those that do not fit."""
+    if isinstance(dtype, pl.Date):
+        return _fitting(texts, texts.str.to_date(_DATE, strict=False))
+    zoned = dtype.time_zone is not None
     # The session speaks UTC, so a zoned time ends in `+00` (PostgreSQL) or in nothing (MariaDB).
     bare = texts.str.strip_suffix("+00") if zoned else texts
     typed = bare.str.to_datetime(_MOMENT, time_unit="us", strict=False)

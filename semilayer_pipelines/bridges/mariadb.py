@@ -8,7 +8,7 @@ floating point and lose keys beyond 2^53.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,7 @@ from semilayer_pipelines.bridges.database import SourceColumn
 from semilayer_pipelines.bridges.failures import mariadb_failure
 from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.bridges.server import Dialect, Run
+from semilayer_pipelines.bridges.streamed_page import StreamedPages
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
 
 __all__ = ["mariadb_dialect"]
@@ -104,32 +105,12 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         row_values=False,
         nul_in_text=True,
         bind=lambda value: value,
-        scalar=_scalar,
         describe=_describe,
         names=_NAMES,
         hidden=lambda run, schema, table: None,
         failure=mariadb_failure,
-        stream=_stream,
-        mends_itself=False,
+        pages=StreamedPages(_scalar),
     )
-
-
-def _stream(
-    connection: Any, text: str, params: tuple[Any, ...], at_a_time: int
-) -> Generator[tuple[Any, ...], None, None]:
-    from pymysql.cursors import SSCursor
-
-    cursor = connection.cursor(SSCursor)
-    cursor.execute(text, params)
-    try:
-        while rows := cursor.fetchmany(at_a_time):
-            yield from rows
-    finally:
-        # To close it, the driver would read all rows that are left; the connection is dropped
-        # instead. Of a stream that has ended there are none.
-        if connection._result is not None:
-            connection._result.unbuffered_active = False
-        cursor.connection = None
 
 
 def _conversions() -> dict[Any, Any]:

@@ -1,17 +1,16 @@
 """PostgreSQL: session, types and catalogue.
 
-Values other than numbers, booleans and bytes are fetched as the server's own text: exact to the
-microsecond, `infinity` included, and faster than Python objects. For the same reason cursors are
-texts that the server reads back as the column's type.
+Values other than numbers, booleans, bytes and times are fetched as the server's own text. Cursors
+are texts that the server reads back as the column's type: exact, `infinity` included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable
 
 import polars as pl
 
+from semilayer_pipelines.bridges.copied_page import CopiedPages
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import SourceColumn
 from semilayer_pipelines.bridges.failures import postgres_failure
@@ -46,7 +45,6 @@ _TYPES: dict[str, tuple[ColumnKind, pl.DataType]] = {
     "bytea": ("binary", pl.Binary()),
 }
 _BITS = {"int2": 15, "int4": 31, "int8": 63}
-_AS_TEXT = ("numeric", "timestamp", "timestamptz", "date", "uuid", "json", "jsonb")
 
 _FIND = """
 SELECT c.oid, n.nspname, c.relname, c.relkind::text
@@ -106,47 +104,20 @@ def postgres_dialect(timeout_ms: int) -> Dialect:
             "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; "
             "SET LOCAL extra_float_digits = 3"
         ),
-        set_up=_set_up,
+        set_up=lambda connection: None,
         row_values=True,
         nul_in_text=False,
         bind=_bind,
-        scalar=_scalar,
         describe=_describe,
         names=_NAMES,
         hidden=lambda run, schema, table: hidden_by_policy(run, _as_value(schema, table)),
         failure=postgres_failure,
-        stream=_stream,
-        # A stream that is closed asks the server to cancel the statement.
-        mends_itself=True,
+        pages=CopiedPages(_bind),
     )
-
-
-def _set_up(connection: Any) -> None:
-    from psycopg.types.string import TextLoader
-
-    for name in _AS_TEXT:
-        connection.adapters.register_loader(name, TextLoader)
-
-
-def _stream(
-    connection: Any, text: str, params: tuple[Any, ...], at_a_time: int
-) -> Generator[tuple[Any, ...], None, None]:
-    from psycopg import capabilities
-
-    # A client library older than 17 hands rows over one by one.
-    size = at_a_time if capabilities.has_stream_chunked() else 1
-    stream: Generator[tuple[Any, ...], None, None] = connection.cursor().stream(
-        text, params, size=size
-    )
-    return stream
 
 
 def _bind(value: Scalar) -> object:
     # A text of unknown type takes the type of the column it is compared with.
-    return value if isinstance(value, bytes) else str(value)
-
-
-def _scalar(column: SourceColumn, value: Any) -> Scalar:
     return value if isinstance(value, bytes) else str(value)
 
 

@@ -49,7 +49,7 @@ PAGE_BYTES = 32 * 2**20
 """Texts and bytes that a page holds before it ends; its last row may weigh more.
 
 A page is in memory several times: as the driver's objects, as a frame, as mapped fields and as the
-texts to embed. While one is written, the next is read.
+texts to embed. While one is written, the next is read, and in a smart sync the one behind it.
 """
 
 KEY_HASH = "_key_hash"

@@ -7,12 +7,11 @@ away and the next verb opens another. Nothing here ever writes or keeps a snapsh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection
@@ -29,19 +28,25 @@ from semilayer_pipelines.bridges.database import (
     split_name,
 )
 from semilayer_pipelines.bridges.failures import ValueRefused
-from semilayer_pipelines.bridges.frames import frame_of
 from semilayer_pipelines.bridges.ids import typed
-from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table
-from semilayer_pipelines.bridges.unfit import RowsDoNotFit
+from semilayer_pipelines.bridges.protocol import HiddenRows, Table
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, nearest
 
-__all__ = ["Dialect", "Run", "ServerDatabase"]
-
-# As many as cost little time, and few enough to be held beside a page that is full.
-_ROWS_AT_A_TIME = 16
+__all__ = ["Dialect", "PageReader", "Run", "ServerDatabase", "Transaction"]
 
 Run = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
 """Runs a statement with its parameters and returns all rows."""
+
+Transaction = Callable[[], AbstractContextManager[Connection]]
+"""Lends a connection in a read-only transaction."""
+
+
+class PageReader(Protocol):
+    """The way in which the rows of a page come from a kind of server."""
+
+    def read(self, transaction: Transaction, query: Query) -> Fetched:
+        """Read a page in one transaction, or once more in another."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,9 @@ class Dialect:
     """The differences between kinds of servers.
 
     `begin` opens the transaction (empty: the driver does); `set_up` prepares a new connection;
-    `bind` turns a cursor's value into the driver's; `scalar` turns a raw value of a column into a
-    cursor's; `nul_in_text` says that a text may hold U+0000; `describe` finds a table (schema or
-    `None`, name) or returns `None`; `names` lists what there is; `hidden` tells why rows of a table
-    may be hidden. `stream` runs a statement and
-    yields its rows while they arrive, so many at a time; a stream that is closed early may leave a
-    connection that is no longer of use, which `mends_itself` denies.
+    `bind` turns a cursor's value into the driver's; `nul_in_text` says that a text may hold U+0000;
+    `describe` finds a table (schema or `None`, name) or returns `None`; `names` lists what there
+    is; `hidden` tells why rows of a table may be hidden; `pages` reads rows.
     """
 
     engine: dict[str, Any]
@@ -63,7 +65,6 @@ class Dialect:
     row_values: bool
     nul_in_text: bool
     bind: Callable[[Scalar], object]
-    scalar: Callable[[SourceColumn, Any], Scalar]
     describe: Callable[
         [Run, Callable[[str], str], str | None, str],
         tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None,
@@ -71,8 +72,7 @@ class Dialect:
     names: str
     hidden: Callable[[Run, str | None, str], HiddenRows | None]
     failure: Callable[[BaseException, str, int], SemilayerError]
-    stream: Callable[[Any, str, tuple[Any, ...], int], Generator[tuple[Any, ...], None, None]]
-    mends_itself: bool
+    pages: PageReader
 
 
 class ServerDatabase:
@@ -93,7 +93,6 @@ class ServerDatabase:
             hide_parameters=True,
             **dialect.engine,
         )
-        self._at_a_time = _ROWS_AT_A_TIME
         self._quote = self._engine.dialect.identifier_preparer.quote_identifier
         event.listen(self._engine, "connect", lambda raw, _: dialect.set_up(raw))
 
@@ -139,51 +138,7 @@ class ServerDatabase:
 
     def read(self, query: Query) -> Fetched:
         """Read a page."""
-        expressions = [column.expression for column in query.columns]
-        # A tracked column that was not asked for is read last and left out of the frame.
-        hidden = [c for c in query.cursor if c not in query.columns]
-        select = Sql("SELECT " + ", ".join(expressions))
-        for one in query.computed:
-            select += Sql(", ") + one.expression
-        select += Sql("".join(f", {column.expression}" for column in hidden)) + query.tail
-        rows, cut = self._some(select, query.heavy())
-        kept = rows[: query.limit]
-        return Fetched(
-            frame_of(query, kept),
-            lambda row: self._cursor(query, hidden, kept[row]),
-            cut or len(rows) > len(kept),
-        )
-
-    def _some(self, select: Sql, heavy: list[int]) -> tuple[list[tuple[Any, ...]], bool]:
-        """Return rows until they weigh `PAGE_BYTES`, and whether there were more."""
-        params = tuple(map(self._dialect.bind, select.params))
-        rows: list[tuple[Any, ...]] = []
-        weight, cut = 0, False
-        with self._connected() as connection:
-            driver = connection.connection.driver_connection
-            stream = self._dialect.stream(driver, select.text, params, self._at_a_time)
-            ended = False
-            try:
-                while weight < PAGE_BYTES and (few := list(islice(stream, self._at_a_time))):
-                    rows += few
-                    weight += _weight(few, heavy)
-                # One row more tells whether anything follows.
-                cut = next(stream, None) is not None
-                ended = not cut
-            finally:
-                stream.close()
-                if not ended and not self._dialect.mends_itself:
-                    connection.invalidate()
-        # Rows that follow heavy ones are likely to be heavy, too.
-        self._at_a_time = 1 if cut else _ROWS_AT_A_TIME
-        return rows, cut
-
-    def _cursor(
-        self, query: Query, hidden: list[SourceColumn], row: tuple[Any, ...]
-    ) -> tuple[Scalar, ...]:
-        at = {column.column.name: i for i, column in enumerate(query.columns)}
-        at |= {c.column.name: len(row) - len(hidden) + i for i, c in enumerate(hidden)}
-        return tuple(self._dialect.scalar(c, row[at[c.column.name]]) for c in query.cursor)
+        return self._dialect.pages.read(self._connected, query)
 
     def scalars(self, statement: Sql) -> tuple[Scalar, ...] | None:
         """Return the first row of a statement."""
@@ -242,13 +197,6 @@ class ServerDatabase:
             raise ValueRefused(self._name, said) from None
         except (SQLAlchemyError, RuntimeError) as error:
             raise self._dialect.failure(error, self._name, self._timeout_ms) from None
-
-
-def _weight(rows: list[tuple[Any, ...]], heavy: list[int]) -> int:
-    try:
-        return sum(len(row[i]) for i in heavy for row in rows if row[i])
-    except TypeError as error:
-        raise RowsDoNotFit(str(error)) from error
 
 
 def _rows(connection: Connection, text: str, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:

@@ -34,6 +34,7 @@ from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.pipelined import apply_pages
+from semilayer_pipelines.ingest.read_ahead import read_ahead
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
@@ -114,28 +115,22 @@ def reconcile(
     reading = missed.reading(opened)
     shards = range(target.generation.shard_count) if shard is None else (shard,)
     page_size = PageSize()
-    done = apply_pages(
-        opened,
+    pages = (
+        page
+        for number in shards
+        for page in walk(reading, shard_window(target.generation.bounds, number), number, page_size)
+    )
+    compared = ComparedRows(
         run,
         target,
-        (
-            page
-            for number in shards
-            for page in walk(
-                reading, shard_window(target.generation.bounds, number), number, page_size
-            )
-        ),
-        ComparedRows(
-            run,
-            target,
-            known,
-            pl.Series(altered, dtype=pl.String),
-            missed,
-            removes_failed(opened),
-            cut,
-        ),
-        page_size=page_size,
+        known,
+        pl.Series(altered, dtype=pl.String),
+        missed,
+        removes_failed(opened),
+        cut,
     )
+    with read_ahead(pages) as ahead:
+        done = apply_pages(opened, run, target, ahead, compared, page_size=page_size)
     if run.paused():
         return False
     if not done.read:
