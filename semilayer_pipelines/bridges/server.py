@@ -7,7 +7,7 @@ away and the next verb opens another. Nothing here ever writes or keeps a snapsh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,10 +51,10 @@ class Dialect:
     `begin` opens the transaction (empty: the driver does); `set_up` prepares a new connection;
     `bind` turns a cursor's value into the driver's; `scalar` turns a raw value of a column into a
     cursor's; `nul_in_text` says that a text may hold U+0000; `describe` finds a table (schema or
-    `None`, name) or returns `None`; `names` lists what there is; `hidden` tells why rows of a table
-    may be hidden. `stream` runs a statement and
-    yields its rows while they arrive, so many at a time; a stream that is closed early may leave a
-    connection that is no longer of use, which `mends_itself` denies.
+    `None`, name) or returns `None`; `unique` lists the unique keys of one that is there; `names`
+    lists what there is; `hidden` tells why rows of a table may be hidden. `stream` runs a statement
+    and yields its rows while they arrive, so many at a time; a stream that is closed early may
+    leave a connection that is no longer of use, which `mends_itself` denies.
     """
 
     engine: dict[str, Any]
@@ -68,6 +68,7 @@ class Dialect:
         [Run, Callable[[str], str], str | None, str],
         tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None,
     ]
+    unique: Callable[[Run, str | None, str], tuple[tuple[str, ...], ...]]
     names: str
     hidden: Callable[[Run, str | None, str], HiddenRows | None]
     failure: Callable[[BaseException, str, int], SemilayerError]
@@ -127,6 +128,12 @@ class ServerDatabase:
             f"source {self._name!r} has no table or view {name!r}{nearest(name, names)}.",
             cure=f"There are: {', '.join(sorted(names)[:50]) or 'none that this user may see'}.",
         )
+
+    def unique_keys(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Return the unique keys of a table, also those with NULL."""
+        with self._transaction() as run:
+            found = (self._dialect.unique(run, *parts) for parts in split_name(name))
+            return next((keys for keys in found if keys), ())
 
     def hides_rows(self, name: str) -> HiddenRows | None:
         """Return why rows of a table may be hidden from this user, or `None`."""
@@ -202,6 +209,14 @@ class ServerDatabase:
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""
         return Sql(f"{column.order} >= %s", (value,))
+
+    def latest(self, expressions: Sequence[str]) -> str:
+        """Return the largest of several values."""
+        return f"GREATEST({', '.join(expressions)})" if len(expressions) > 1 else expressions[0]
+
+    def as_latest(self, value: Scalar) -> Scalar:
+        """Return the value."""
+        return value
 
     def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:
         """Return what tells times later than `moment`, which is read in UTC, as sessions are."""

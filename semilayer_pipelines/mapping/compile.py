@@ -20,6 +20,7 @@ from semilayer_pipelines.mapping import tokens
 from semilayer_pipelines.mapping.custom import load_function
 from semilayer_pipelines.mapping.epochs import epoch_unit
 from semilayer_pipelines.mapping.hashes import fingerprint, seed
+from semilayer_pipelines.mapping.joined import used_joins
 from semilayer_pipelines.mapping.keywords import has_keywords
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.mapping.plan import FieldPlan
@@ -42,9 +43,10 @@ def compile_mapping(
 ) -> LensMapping:
     """Compile a lens's fields against its table.
 
-    `key` are the key columns, `model_fingerprint` the embedder's. Custom transforms are imported
-    from `project_dir`. Raises `SchemaMismatch` for columns that the table lacks (all of them in
-    one message) and `ConfigError` for functions and patterns that cannot be used.
+    `table` has the columns of joined tables too, as fields name them. `key` are the key columns,
+    `model_fingerprint` the embedder's. Custom transforms are imported from `project_dir`. Raises
+    `SchemaMismatch` for columns that the table lacks (all of them in one message) and `ConfigError`
+    for functions and patterns that cannot be used.
     """
     _check_columns(config, table, key)
     plans = tuple(
@@ -188,6 +190,11 @@ def _fingerprint(config: LensConfig, key: tuple[str, ...]) -> str:
         parts["words"] = tokens.MEANING
     if config.tenant:
         parts["tenant"] = config.tenant
+    joins = used_joins(config)
+    if joins:
+        parts["joins"] = {
+            name: {"table": one.table, "on": sorted(one.on.items())} for name, one in joins.items()
+        }
     if config.on_misfit is not OnMisfit.NULL_DATES:
         parts["onMisfit"] = config.on_misfit.value
     return fingerprint(parts)
