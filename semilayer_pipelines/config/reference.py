@@ -126,6 +126,8 @@ table: public.kb_articles
 primaryKey: [tenant, id]
 changeTrackingColumn: updated_at
 where: status = 'published'
+joins:
+  category: {table: public.kb_categories, on: {category_id: id}}
 syncInterval: 5m
 smartSyncInterval: 24h
 shards: 8
@@ -136,6 +138,7 @@ freshness: 2h
 owners: [team:support]
 fields:
   title: {type: text, searchable: {weight: 3}}
+  category: {type: text, from: category.name, searchable: true}
   body: {type: text, searchable: true}
 """,
     "join": """\

@@ -86,18 +86,22 @@ def _check_columns(config: LensConfig, table: Table, key: tuple[str, ...]) -> No
     ]
     if not key:
         problems.append("it has no primary key; name one with 'primaryKey'")
+    at_fault: list[str] = []
     for name, field in config.fields.items():
         for column in _sources(name, field):
             if column not in known and not field.undefined_is_filled:
                 problems.append(
                     f"field {name!r}: column {column!r} does not exist{nearest(column, known)}"
                 )
+                at_fault.append(f"fields.{name}.from" if field.from_ else f"fields.{name}")
     if problems:
-        raise SchemaMismatch(
+        error = SchemaMismatch(
             f"table {table.name!r}: {'; '.join(problems)}.",
             cure=f"It has the columns {', '.join(known)}. Correct 'from', or give the field an "
             "'undefinedAs' if the column may be missing.",
         )
+        error.key = next(iter(at_fault), None)
+        raise error
 
 
 def _check_tenant(config: LensConfig, plans: Sequence[FieldPlan]) -> None:
