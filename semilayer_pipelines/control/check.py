@@ -216,7 +216,7 @@ class LensCheck:
                 check_reranker(lens.rerank)
 
     def _table(self, lens: LensConfig) -> LensTable:
-        return lens_table(lens, self._bridge(lens.source))
+        return lens_table(lens, self._bridge(lens.source), unused=True)
 
     def _compiled(self, lens: LensConfig) -> LensMapping:
         found = self._table(lens)

@@ -53,13 +53,16 @@ class LensTable:
         return next((hidden for hidden in found if hidden is not None), None)
 
 
-def lens_table(config: LensConfig, bridge: Bridge) -> LensTable:
-    """Describe the tables of a lens. Raises `SchemaMismatch`, and what the bridge raises."""
+def lens_table(config: LensConfig, bridge: Bridge, *, unused: bool = False) -> LensTable:
+    """Describe the tables of a lens, with `unused` those too that no field takes a column from.
+
+    Raises `SchemaMismatch`, and what the bridge raises.
+    """
     table = bridge.table(config.table)
     columns = list(table.columns)
     joins: list[Join] = []
     used = used_joins(config)
-    for name, join in config.joins.items():
+    for name, join in (config.joins if unused else used).items():
         with _about(f"joins.{name}.table"):
             joined = bridge.table(join.table)
         _check_name(name, table, joined)

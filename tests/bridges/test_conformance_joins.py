@@ -401,3 +401,26 @@ def test_times_of_both_notations_compare_across_tables_in_sqlite(
     old = replace(rows, joins=())
     cursor = source.bridge.read_changed(old, "updated_at", None, 1).cursor
     assert source.bridge.read_changed(rows, "updated_at", cursor, 9).frame["id"].to_list() == [2, 1]
+
+
+def test_a_table_that_is_known_by_the_numbers_of_its_rows_joins_in_sqlite(
+    sqlite_source: SourceDatabase,
+) -> None:
+    source = sqlite_source
+    source.run(
+        "CREATE TABLE categories (id INTEGER, name TEXT, updated_at TEXT)",
+        "CREATE UNIQUE INDEX one_id ON categories (id)",
+        "CREATE TABLE posts (category_id INTEGER, updated_at TEXT)",
+    )
+    source.insert("categories", [(1, "tea", at(9)), (2, "coffee", at(1))])
+    source.insert("posts", [(2, at(2)), (1, at(3)), (None, None)])
+    rows = Selection("posts", ("rowid",), ("rowid", "category.name"), joins=(CATEGORY,))
+
+    frame, _ = source.walk(rows, 2)
+
+    assert frame.rows() == [(1, "coffee"), (2, "tea"), (3, None)]
+    assert source.bridge.read_rows(rows, ["2"]).frame.rows() == [(2, "tea")]
+    since = source.bridge.high_water(rows, "updated_at")
+    assert source.walk_changed(rows, "updated_at", 1)["rowid"].to_list() == [1, 2]
+    assert source.walk_changed(rows, "updated_at", 1, since)["rowid"].to_list() == [2]
+    assert parents(source, rows, "category", "1") == ["2"]
