@@ -404,6 +404,8 @@ class Bridge(Protocol):
     def written(self, selection: Selection) -> Written | None:
         """Return how far the table has been written to; `None` where the source cannot tell.
 
+        Also with joins: what is proven of one table says nothing about the others.
+
         To be asked before a walk begins; it takes about a millisecond. A walk that took long may
         have read from a second server: nothing is proven unless `place` is the same at its end.
         """

@@ -178,7 +178,7 @@ def test_changes_come_in_the_order_of_the_later_of_both_values(
         f"CREATE TABLE posts (id INTEGER PRIMARY KEY, category_id INTEGER, updated_at {moment})",
     )
     categories = {n: (some(), some()) for n in range(6)}
-    posts = {n: (dice.choice([*categories, 77, None]), some()) for n in range(40)}
+    posts = {n: (dice.choice([*categories, 77, 78]), some()) for n in range(40)}
     source.insert("categories", [(n, *row) for n, row in categories.items()])
     source.insert("posts", [(n, *row) for n, row in posts.items()])
     join = replace(CATEGORY, tracked=("updated_at", "created_at"))

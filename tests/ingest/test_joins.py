@@ -227,7 +227,8 @@ def test_a_joined_table_that_was_altered_is_read_as_it_is_now(shop: Shop) -> Non
     text = shop.source.type("text")
     shop.source.run(f"ALTER TABLE categories ADD COLUMN label {text}")
     shop.source.run("UPDATE categories SET label = 'x'")
-    fields = FIELDS | {"category": {**FIELDS["category"], "from": "category.label"}}
+    labelled = {"type": "text", "from": "category.label", "searchable": True}
+    fields = FIELDS | {"category": labelled}
     shop.lab.push(table="posts", fields=fields, joins=JOINS)
     shop.lab.sync()
     assert shop.categories()[1] == "x"
