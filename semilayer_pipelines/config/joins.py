@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from pydantic import Field, field_serializer, field_validator
+from pydantic import AfterValidator, Field, field_serializer, field_validator
 
 from semilayer_pipelines.config.base import ConfigModel
 
-__all__ = ["JoinConfig", "one_or_many", "written_names"]
+__all__ = ["JoinConfig", "Joins", "written_names"]
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
 class JoinConfig(ConfigModel):
@@ -35,18 +38,33 @@ class JoinConfig(ConfigModel):
     @field_validator("change_tracking_column", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return one_or_many(value)
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str) else value
 
     @field_serializer("change_tracking_column")
     def _one_as_written(self, names: tuple[str, ...]) -> str | list[str] | None:
         return written_names(names)
 
 
-def one_or_many(value: Any) -> Any:
-    """Return the names in a tuple that a file gives as one, as a list, or as null."""
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else value
+def _well_named(joins: dict[str, JoinConfig]) -> dict[str, JoinConfig]:
+    for name in joins:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"name of a join {name!r}: letters, digits and _, starting with a letter"
+            )
+    return joins
+
+
+Joins = Annotated[
+    dict[str, JoinConfig],
+    AfterValidator(_well_named),
+    Field(
+        description="Tables that fields take columns from beside the lens's own, by a name: "
+        "`from: category.name` is the column `name` of the join `category`."
+    ),
+]
+"""The joins of a lens, by the name under which fields know them."""
 
 
 def written_names(names: tuple[str, ...]) -> str | list[str] | None:

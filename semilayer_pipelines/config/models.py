@@ -25,7 +25,7 @@ from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
 from semilayer_pipelines.config.intervals import DEBOUNCE, SyncInterval
-from semilayer_pipelines.config.joins import JoinConfig, written_names
+from semilayer_pipelines.config.joins import Joins, written_names
 from semilayer_pipelines.config.orchestrated import (
     AUTOMATION,
     EAGER,
@@ -158,14 +158,7 @@ class LensConfig(ConfigModel):
             "is false or `NULL` is as if it were not there: `status = 'published'`.",
         ),
     ] = None
-    joins: Annotated[
-        dict[str, JoinConfig],
-        Field(
-            description="Tables that fields take columns from beside the lens's own, by a name: "
-            "`from: category.name` is the column `name` of the join `category`.",
-            default_factory=dict,
-        ),
-    ]
+    joins: Joins = Field(default_factory=dict)
     sync_interval: Annotated[
         SyncInterval | None, Field(description="How often incremental ingest runs.")
     ] = None
@@ -325,16 +318,6 @@ class LensConfig(ConfigModel):
     @field_serializer("change_tracking_column")
     def _one_as_written(self, names: tuple[str, ...]) -> str | list[str] | None:
         return written_names(names)
-
-    @field_validator("joins")
-    @classmethod
-    def _join_names(cls, joins: dict[str, JoinConfig]) -> dict[str, JoinConfig]:
-        for name in joins:
-            if not _FIELD_NAME.fullmatch(name):
-                raise ValueError(
-                    f"name of a join {name!r}: letters, digits and _, starting with a letter"
-                )
-        return joins
 
     @field_validator("debounce", mode="before")
     @classmethod

@@ -424,3 +424,7 @@ def test_a_table_that_is_known_by_the_numbers_of_its_rows_joins_in_sqlite(
     assert source.walk_changed(rows, "updated_at", 1)["rowid"].to_list() == [1, 2]
     assert source.walk_changed(rows, "updated_at", 1, since)["rowid"].to_list() == [2]
     assert parents(source, rows, "category", "1") == ["2"]
+
+
+def test_nothing_is_proven_of_rows_that_several_tables_make(shop: SourceDatabase) -> None:
+    assert shop.bridge.written(POSTS) is None
