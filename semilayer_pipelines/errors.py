@@ -66,7 +66,7 @@ class SemilayerError(Exception):
 
     `message` says what failed and why, `cure` what to do next (may be empty), `lens` the lens it
     happened to (`None` when it concerns no single lens). `key` is the key of the lens in
-    `sl.config.yaml` that is at fault, where one is.
+    `sl.config.yaml` that is at fault, where one is; a dot leads to one below it.
     """
 
     key: str | None = None

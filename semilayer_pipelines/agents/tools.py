@@ -56,6 +56,7 @@ def _list_lenses(caller: Caller, _: arguments.NoArguments) -> dict[str, Any]:
                 "name": lens.name,
                 "status": lens.status.value,
                 "table": lens.config.table,
+                "joins": {name: join.table for name, join in lens.config.joins.items()},
                 "fields": {name: field.type.value for name, field in lens.config.fields.items()},
                 "tenant": lens.config.tenant,
             }

@@ -5,9 +5,12 @@ A name that does not exist is an error that says what does, never a filter or a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from semilayer_pipelines.bridges.database import Database, Described, SourceColumn
+from semilayer_pipelines.bridges.database import Database, Described, SourceColumn, Sql
+from semilayer_pipelines.bridges.followed import Followed
+from semilayer_pipelines.bridges.joined import JoinedTable, joined_tables
 from semilayer_pipelines.bridges.protocol import (
     NO_KEYS,
     SHARD_COLUMN,
@@ -36,14 +39,27 @@ class Catalogue:
 
     def table(self, selection: Selection) -> Described:
         """Return the selection's table as it was when it was last looked at."""
-        if selection.table not in self._described:
-            self.look(selection.table)
-        return self._described[selection.table]
+        return self.described(selection.table)
+
+    def described(self, name: str) -> Described:
+        """Return a table as it was when it was last looked at."""
+        if name not in self._described:
+            self.look(name)
+        return self._described[name]
+
+    def joined(self, selection: Selection) -> tuple[JoinedTable, ...]:
+        """Return the tables that the selection joins, as they stand in its statements."""
+        return self._joined(selection, self.described)
+
+    def rows(self, selection: Selection) -> Sql:
+        """Return what stands behind FROM where the selection's columns are read."""
+        joined = (f" LEFT JOIN {one.quoted} ON {one.on}" for one in self.joined(selection))
+        return Sql("".join((self.table(selection).quoted, *joined)))
 
     def altered(self, selection: Selection) -> list[str]:
-        """Return the selected columns that the table has no more as they were described."""
-        known = self.table(selection).columns
-        now = self._db.describe(selection.table).columns
+        """Return the selected columns that their tables have no more as they were described."""
+        known = self._readable(selection, self.described)
+        now = self._readable(selection, self._db.describe)
         names = dict.fromkeys((*selection.columns, *selection.key))
         return [name for name in names if now.get(name) != known.get(name)]
 
@@ -74,10 +90,14 @@ class Catalogue:
             )
         # A frame without its key could not be told apart from another's.
         names = dict.fromkeys((*selection.columns, *selection.key))
-        return tuple(self._column(selection, name, "fields") for name in names)
+        readable = self._readable(selection, self.described)
+        return tuple(self._found(selection, readable, name, "fields") for name in names)
 
-    def tracked(self, selection: Selection, names: str | Sequence[str]) -> Tracked:
-        """Return the change-tracking column, or several of which the first that is set counts."""
+    def tracked(self, selection: Selection, names: str | Sequence[str]) -> Followed:
+        """Return the change-tracking column, or several of which the first that is set counts.
+
+        With what is tracked of the tables that the selection joins.
+        """
         wanted = (names,) if isinstance(names, str) else tuple(names)
         columns = tuple(self._column(selection, name, "changeTrackingColumn") for name in wanted)
         for column in (one.column for one in columns):
@@ -88,10 +108,34 @@ class Catalogue:
                     cure="Track a time, a date, or a number or binary version that grows with "
                     "every change.",
                 )
-        return Tracked(columns)
+        joined = tuple((t, Tracked(t.tracked)) for t in self.joined(selection) if t.tracked)
+        return Followed(self._db, Tracked(columns), joined)
+
+    def _joined(
+        self, selection: Selection, describe: Callable[[str], Described]
+    ) -> tuple[JoinedTable, ...]:
+        if not selection.joins:
+            return ()
+        return joined_tables(self._name, describe(selection.table), selection, describe)
+
+    def _readable(
+        self, selection: Selection, describe: Callable[[str], Described]
+    ) -> Mapping[str, SourceColumn]:
+        """Return the columns of the table and of those that it joins, as a selection calls them."""
+        found = describe(selection.table).columns
+        for one in self._joined(selection, describe):
+            for name, column in one.columns.items():
+                called = one.join.column(name)
+                named = replace(column, column=replace(column.column, name=called, nullable=True))
+                found = {**found, called: named}
+        return found
 
     def _column(self, selection: Selection, name: str, role: str) -> SourceColumn:
-        columns = self.table(selection).columns
+        return self._found(selection, self.table(selection).columns, name, role)
+
+    def _found(
+        self, selection: Selection, columns: Mapping[str, SourceColumn], name: str, role: str
+    ) -> SourceColumn:
         if name not in columns:
             raise SchemaMismatch(
                 f"source {self._name!r}: {selection.table!r} has no column {name!r} "

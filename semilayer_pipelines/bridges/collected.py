@@ -49,6 +49,6 @@ def nothing(
     reader: Reader, selection: Selection, computed: tuple[Computed, ...] = ()
 ) -> pl.DataFrame:
     """Return no rows, with the columns of all."""
-    tail = st.tail(reader.catalogue.table(selection), (), [Sql("1 = 0")], None)
+    tail = st.tail(reader.catalogue.rows(selection), (), [Sql("1 = 0")], None)
     columns = reader.catalogue.columns(selection)
     return reader.read(selection, Query(columns, (), selection.key, tail, None, computed)).frame

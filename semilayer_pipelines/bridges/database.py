@@ -7,8 +7,8 @@ which rows are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -66,6 +66,17 @@ class SourceColumn:
     lowest: int = -(2**63)
     highest: int = 2**63 - 1
     unset: str | None = None
+
+    def called(self, quoted: str) -> SourceColumn:
+        """Return the same column as another statement has it: under that name, or computed."""
+        # A quoted name stands nowhere else in an expression: nothing there is quoted but the name.
+        qualified = self.order.endswith(f".{self.quoted}")
+        return replace(
+            self,
+            quoted=quoted,
+            expression=self.expression.replace(self.quoted, quoted),
+            order=quoted if qualified else self.order.replace(self.quoted, quoted),
+        )
 
 
 @dataclass(frozen=True)
@@ -155,6 +166,10 @@ class Database(Protocol):
         """Find a table or view and its columns; raises `SchemaMismatch` when there is none."""
         ...
 
+    def unique_keys(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Return the unique keys of a table, also those with NULL; the primary one may be left."""
+        ...
+
     def hides_rows(self, name: str) -> HiddenRows | None:
         """Return why rows of a table may be hidden from this user, or `None`."""
         ...
@@ -177,6 +192,14 @@ class Database(Protocol):
 
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""
+        ...
+
+    def latest(self, expressions: Sequence[str]) -> str:
+        """Return the largest of tracked values, NULL where one is NULL; of one, it is compared."""
+        ...
+
+    def as_latest(self, value: Scalar) -> Scalar:
+        """Return a tracked value as `latest` has it."""
         ...
 
     def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:

@@ -105,5 +105,7 @@ class Lookup:
         computed: tuple[Computed, ...],
     ) -> Fetched:
         wanted = st.one_of(self._db, self._catalogue.key(selection), values)
-        tail = st.tail(self._catalogue.table(selection), (), [wanted], None)
-        return self._reader.read(selection, Query(columns, (), selection.key, tail, None, computed))
+        tail = st.tail(self._catalogue.rows(selection), (), [wanted], None)
+        return self._reader.read_rows(
+            selection, Query(columns, (), selection.key, tail, None, computed)
+        )

@@ -106,6 +106,7 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         nul_in_text=True,
         bind=lambda value: value,
         describe=_describe,
+        unique=_unique,
         names=_NAMES,
         hidden=lambda run, schema, table: None,
         failure=mariadb_failure,
@@ -140,8 +141,12 @@ def _describe(
         return None
     key = tuple(row[0] for row in run(_KEY, (schema, table)))
     columns = tuple(_column(quote(row[0]), *row) for row in rows)
-    unique = () if key else never_null(unique_keys(run(_UNIQUE, (schema, table))), columns)
+    unique = () if key else never_null(_unique(run, schema, table), columns)
     return ".".join(quote(part) for part in (schema, table) if part), columns, key, unique
+
+
+def _unique(run: Run, schema: str | None, table: str) -> tuple[tuple[str, ...], ...]:
+    return unique_keys(run(_UNIQUE, (schema, table)))
 
 
 _DATED = frozenset({"date", "datetime", "timestamp"})

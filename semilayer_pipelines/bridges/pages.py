@@ -43,21 +43,26 @@ class Pages:
         *,
         shard: tuple[Computed, ...] = (),
         told: tuple[Computed, ...] = (),
+        rows: Sql | None = None,
     ) -> SourcePage:
         """Read up to `limit` rows in the order of `order`.
 
+        `rows` is what to read them of, by default the table with what it joins.
         `told` says which of them `where` leaves out (`condition.told`): those are named and count
         for the limit. Without it the conditions leave them out.
         """
         columns = self._catalogue.columns(selection)
+        rows = rows or self._catalogue.rows(selection)
         # One row more than asked for tells whether anything follows.
-        tail = self._tail(selection, order, conditions, limit + 1)
+        tail = st.tail(rows, order, conditions, limit + 1)
         try:
-            fetched = self._reader.read(
+            fetched = self._reader.read_rows(
                 selection, Query(columns, order, selection.key, tail, limit, (*shard, *told))
             )
         except ValueRefused:
-            return self._around(selection, order, conditions, limit, shard=shard, told=told)
+            return self._around(
+                selection, order, conditions, limit, shard=shard, told=told, source=rows
+            )
         last = None if fetched.last is None else encode(fetched.last)
         frame, outside = condition.apart(fetched.frame, selection.key)
         return SourcePage(frame, last if fetched.more else None, last, outside=outside)
@@ -71,9 +76,10 @@ class Pages:
         *,
         shard: tuple[Computed, ...],
         told: tuple[Computed, ...],
+        source: Sql,
     ) -> SourcePage:
         """Read the same page past the rows that the database refuses."""
-        keys = self._keys(selection, order, conditions, limit, told)
+        keys = self._keys(selection, order, conditions, limit, told, source)
         rows = keys.frame.height
         _, outside = condition.apart(keys.frame, selection.key)
         texts = key_texts(keys.frame, selection.key)
@@ -87,9 +93,9 @@ class Pages:
             begin, end = waiting.pop()
             after = st.after(self._db, order, keys.position(begin - 1)) if begin else None
             upto = st.upto(self._db, order, keys.position(end - 1))
-            tail = self._tail(selection, order, [*conditions, after, upto], None)
+            tail = st.tail(source, order, [*conditions, after, upto], None)
             try:
-                part = self._reader.read(
+                part = self._reader.read_rows(
                     selection, Query(columns, order, selection.key, tail, None, shard)
                 )
                 collected.frames.append(part.frame)
@@ -114,6 +120,7 @@ class Pages:
         conditions: Sequence[Sql | None],
         limit: int,
         told: tuple[Computed, ...],
+        source: Sql,
     ) -> Fetched:
         """Read just the columns of order and key; raises `SourceRefused` when even these fail."""
         columns = tuple(dict.fromkeys((*order, *self._catalogue.key(selection))))
@@ -124,7 +131,7 @@ class Pages:
             )
 
         def position(offset: int) -> str | None:
-            tail = self._tail(selection, order, conditions, 1) + Sql(f" OFFSET {offset}")
+            tail = st.tail(source, order, conditions, 1) + Sql(f" OFFSET {offset}")
             try:
                 found = read(tail, 1).last
             except ValueRefused:
@@ -132,14 +139,14 @@ class Pages:
             return None if found is None else shown_key(found)
 
         try:
-            return read(self._tail(selection, order, conditions, limit + 1), limit)
+            return read(st.tail(source, order, conditions, limit + 1), limit)
         except ValueRefused as refusal:
             said = refusal.said
         good, bad = 0, limit + 1
         while bad - good > 1:
             middle = (good + bad) // 2
             try:
-                read(self._tail(selection, order, conditions, middle), middle)
+                read(st.tail(source, order, conditions, middle), middle)
                 good = middle
             except ValueRefused as refusal:
                 bad, said = middle, refusal.said
@@ -153,12 +160,3 @@ class Pages:
             cure="Correct that row: without its key it can be neither indexed nor passed over."
             + ("" if selection.where is None else " Or correct 'where', which fails for it."),
         )
-
-    def _tail(
-        self,
-        selection: Selection,
-        order: tuple[SourceColumn, ...],
-        conditions: Sequence[Sql | None],
-        limit: int | None,
-    ) -> Sql:
-        return st.tail(self._catalogue.table(selection), order, conditions, limit)

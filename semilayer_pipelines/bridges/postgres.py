@@ -66,8 +66,8 @@ SELECT i.indexrelid::text, a.attname
 FROM pg_catalog.pg_index i
 CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-WHERE i.indrelid = %s::oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
-  AND i.indimmediate AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
+WHERE i.indrelid = pg_catalog.to_regclass(%s) AND i.indisunique AND i.indisvalid
+  AND i.indpred IS NULL AND i.indimmediate AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
 ORDER BY i.indexrelid, k.place
 """
 _NAMES = """
@@ -109,6 +109,7 @@ def postgres_dialect(timeout_ms: int) -> Dialect:
         nul_in_text=False,
         bind=_bind,
         describe=_describe,
+        unique=_unique,
         names=_NAMES,
         hidden=lambda run, schema, table: hidden_by_policy(run, _as_value(schema, table)),
         failure=postgres_failure,
@@ -136,11 +137,15 @@ def _describe(
     rows = run(_COLUMNS, (str(oid),))
     key = sorted((row[5], row[0]) for row in rows if row[5] is not None)
     columns = tuple(_column(quote(relname), quote(row[0]), *row[:5]) for row in rows)
-    unique = () if key else unique_keys(run(_UNIQUE, (str(oid),)))
+    unique = () if key else _unique(run, schema, table)
     if relkind != "m":
         unique = never_null(unique, columns)
     quoted = f"{quote(nspname)}.{quote(relname)}"
     return quoted, columns, tuple(column for _, column in key), unique
+
+
+def _unique(run: Run, schema: str | None, table: str) -> tuple[tuple[str, ...], ...]:
+    return unique_keys(run(_UNIQUE, (_as_value(schema, table),)))
 
 
 def _column(

@@ -25,6 +25,7 @@ __all__ = [
     "Column",
     "ColumnKind",
     "HiddenRows",
+    "Join",
     "LookedUp",
     "NamedRows",
     "Selection",
@@ -99,6 +100,25 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Join:
+    """A table of which each row of another has one row or none.
+
+    `on` are pairs of a column of the selection's table and a column of `table`; the latter cover a
+    unique key of it. `tracked` are the columns that tell when a row of it changed: the first that
+    is set counts. Its columns are called `name.column` in `Selection.columns` and in frames.
+    """
+
+    name: str
+    table: str
+    on: tuple[tuple[str, str], ...]
+    tracked: tuple[str, ...] = ()
+
+    def column(self, name: str) -> str:
+        """Return what a column of the joined table is called in a selection."""
+        return f"{self.name}.{name}"
+
+
+@dataclass(frozen=True)
 class Selection:
     """Which columns of which rows of which table, and what identifies a row.
 
@@ -106,7 +126,8 @@ class Selection:
     all shards but the last, ascending; empty means one shard. `where` is a condition in the
     source's SQL: a row for which it is false or NULL is as if it were not there. Only
     `read_changed`, `read_written` and `read_rows` tell of such rows, by their keys. `hashed` adds
-    KEY_HASH, for a table of which `Written.since` is known.
+    KEY_HASH, for a table of which `Written.since` is known. `joins` bring in columns of other
+    tables. Which rows there are, their keys and `where` are the table's own affair.
     """
 
     table: str
@@ -115,6 +136,7 @@ class Selection:
     bounds: tuple[str, ...] = ()
     where: str | None = None
     hashed: bool = False
+    joins: tuple[Join, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -238,6 +260,33 @@ class Bridge(Protocol):
         """
         ...
 
+    def check_joins(self, selection: Selection, tracked: Sequence[str]) -> None:
+        """Look whether the database can join the tables, and compare what is tracked in them.
+
+        `tracked` are the table's own tracked columns, none where it has none.
+
+        Raises `SchemaMismatch` with the database's own words.
+        """
+        ...
+
+    def unique_keys(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Return the primary key of a table and its other unique keys, also those with NULL.
+
+        No two rows have the same values in such columns, where none of them is NULL.
+        """
+        ...
+
+    def parents_of(
+        self, selection: Selection, join: str, ids: Sequence[str], *, at_once: int = 10_000
+    ) -> Iterator[tuple[str, ...]]:
+        """Yield the key texts of the rows whose joined row is one of `ids`, so many at a time.
+
+        `ids` are key texts of the joined table, in any spelling; malformed ones name nothing. They
+        are looked up when the iterator is asked. A joined row that is gone is still found by when
+        `on` covers exactly its table's key. Rows that `where` leaves out are not told of.
+        """
+        ...
+
     def count(self, selection: Selection, window: Window = Window()) -> int:
         """Count the rows with a complete key in the window."""
         ...
@@ -321,7 +370,8 @@ class Bridge(Protocol):
         value; it ends at `upto`. Both are inclusive, encoded tracked values as `high_water` gives
         them. Times after `horizon` are left out as there. Rows whose tracked value is NULL are
         never returned. `tracked` may be several columns of one type: the first that is set counts.
-        Rows that `where` leaves out are read past, and told of.
+        Rows that `where` leaves out are read past, and told of. With joins that are tracked, the
+        value of a row is the largest of its own and of those of its joined rows.
         """
         ...
 
@@ -337,7 +387,11 @@ class Bridge(Protocol):
     def untracked(
         self, selection: Selection, tracked: str | Sequence[str], horizon: datetime
     ) -> Untracked:
-        """Count the rows that a walk in tracked order cannot place."""
+        """Count the rows that a walk in tracked order cannot place.
+
+        With joins, those of which the own value or that of a joined row is missing, or too far
+        ahead.
+        """
         ...
 
     def out_of_order(self, selection: Selection, tracked: str | Sequence[str]) -> str | None:
@@ -349,6 +403,8 @@ class Bridge(Protocol):
 
     def written(self, selection: Selection) -> Written | None:
         """Return how far the table has been written to; `None` where the source cannot tell.
+
+        Also with joins: what is proven of one table says nothing about the others.
 
         To be asked before a walk begins; it takes about a millisecond. A walk that took long may
         have read from a second server: nothing is proven unless `place` is the same at its end.

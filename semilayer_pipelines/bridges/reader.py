@@ -9,8 +9,9 @@ from __future__ import annotations
 from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.database import Database, Fetched, Query
 from semilayer_pipelines.bridges.protocol import Selection
+from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.bridges.unfit import RowsDoNotFit, unfit_columns
-from semilayer_pipelines.errors import TableAltered
+from semilayer_pipelines.errors import SchemaMismatch, TableAltered
 
 __all__ = ["Reader"]
 
@@ -32,6 +33,22 @@ class Reader:
             raise
         if unfit_columns(found.frame.columns):
             self._refuse_altered(selection)
+        return found
+
+    def read_rows(self, selection: Selection, query: Query) -> Fetched:
+        """Read rows, each of which comes once; raises `SchemaMismatch` where a join repeats one."""
+        found = self.read(selection, query)
+        if selection.joins:
+            texts = key_texts(found.frame, selection.key).drop_nulls()
+            twice = texts.filter(texts.is_duplicated())
+            if twice.len():
+                tables = ", ".join(repr(join.table) for join in selection.joins)
+                raise SchemaMismatch(
+                    f"source {self.name!r}: the row {twice[0]} of {selection.table!r} has several "
+                    f"rows in a table that it joins ({tables}).",
+                    cure="By the columns in 'on' it may have one: is the unique key gone, or are "
+                    "they compared by another collation than it is?",
+                )
         return found
 
     def _refuse_altered(self, selection: Selection) -> None:

@@ -7,7 +7,7 @@ away and the next verb opens another. Nothing here ever writes or keeps a snapsh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,8 +55,9 @@ class Dialect:
 
     `begin` opens the transaction (empty: the driver does); `set_up` prepares a new connection;
     `bind` turns a cursor's value into the driver's; `nul_in_text` says that a text may hold U+0000;
-    `describe` finds a table (schema or `None`, name) or returns `None`; `names` lists what there
-    is; `hidden` tells why rows of a table may be hidden; `pages` reads rows.
+    `describe` finds a table (schema or `None`, name) or returns `None`; `unique` lists the unique
+    keys of one that is there; `names` lists what there is; `hidden` tells why rows of a table may
+    be hidden; `pages` reads rows.
     """
 
     engine: dict[str, Any]
@@ -69,6 +70,7 @@ class Dialect:
         [Run, Callable[[str], str], str | None, str],
         tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None,
     ]
+    unique: Callable[[Run, str | None, str], tuple[tuple[str, ...], ...]]
     names: str
     hidden: Callable[[Run, str | None, str], HiddenRows | None]
     failure: Callable[[BaseException, str, int], SemilayerError]
@@ -127,6 +129,12 @@ class ServerDatabase:
             cure=f"There are: {', '.join(sorted(names)[:50]) or 'none that this user may see'}.",
         )
 
+    def unique_keys(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Return the unique keys of a table, also those with NULL."""
+        with self._transaction() as run:
+            found = (self._dialect.unique(run, *parts) for parts in split_name(name))
+            return next((keys for keys in found if keys), ())
+
     def hides_rows(self, name: str) -> HiddenRows | None:
         """Return why rows of a table may be hidden from this user, or `None`."""
         with self._transaction() as run:
@@ -157,6 +165,14 @@ class ServerDatabase:
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""
         return Sql(f"{column.order} >= %s", (value,))
+
+    def latest(self, expressions: Sequence[str]) -> str:
+        """Return the largest of several values."""
+        return f"GREATEST({', '.join(expressions)})" if len(expressions) > 1 else expressions[0]
+
+    def as_latest(self, value: Scalar) -> Scalar:
+        """Return the value."""
+        return value
 
     def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:
         """Return what tells times later than `moment`, which is read in UTC, as sessions are."""

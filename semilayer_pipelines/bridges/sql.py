@@ -17,13 +17,16 @@ from semilayer_pipelines.bridges import condition
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.backends import open_database
 from semilayer_pipelines.bridges.catalogue import Catalogue
-from semilayer_pipelines.bridges.cursors import decode, encode
+from semilayer_pipelines.bridges.cursors import Scalar, decode, encode
 from semilayer_pipelines.bridges.database import Computed, Query, SourceColumn, Sql
+from semilayer_pipelines.bridges.followed import Followed
 from semilayer_pipelines.bridges.ids import parse_ids
 from semilayer_pipelines.bridges.lookup import Lookup
+from semilayer_pipelines.bridges.moved import moved_rows
 from semilayer_pipelines.bridges.naming import Naming
 from semilayer_pipelines.bridges.order import ORDERED_TYPES, out_of_order
 from semilayer_pipelines.bridges.pages import Pages
+from semilayer_pipelines.bridges.parents import Parents
 from semilayer_pipelines.bridges.protocol import (
     SHARD_COLUMN,
     HiddenRows,
@@ -39,6 +42,7 @@ from semilayer_pipelines.bridges.protocol import (
 from semilayer_pipelines.bridges.reader import Reader
 from semilayer_pipelines.bridges.told_keys import spelled
 from semilayer_pipelines.bridges.unfit import with_unfit
+from semilayer_pipelines.errors import SchemaMismatch, SourceRefused
 
 __all__ = ["SqlBridge"]
 
@@ -60,6 +64,7 @@ class SqlBridge:
         self._pages = Pages(self._reader)
         self._lookup = Lookup(self._reader)
         self._naming = Naming(self._reader)
+        self._parents = Parents(self._reader)
 
     def tables(self) -> list[str]:
         """Return the names of all tables and views, sorted."""
@@ -73,6 +78,29 @@ class SqlBridge:
         """Look whether `where` is one condition over the table."""
         condition.check(self._db, selection, self._catalogue.table(selection))
 
+    def check_joins(self, selection: Selection, tracked: Sequence[str]) -> None:
+        """Look whether the database can join the tables, and compare what is tracked in them."""
+        if not selection.joins:
+            return
+        value = self._catalogue.tracked(selection, tracked).value.quoted if tracked else "1"
+        statement = Sql(f"SELECT {value} FROM ") + self._catalogue.rows(selection)
+        try:
+            self._db.scalars(statement + Sql(f" LIMIT {self._db.mark}", (0,)))
+        except (SchemaMismatch, SourceRefused) as error:
+            raise SchemaMismatch(f"The tables cannot be joined: {error.message}") from None
+
+    def unique_keys(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Return the primary key of a table and its other unique keys."""
+        table = self._catalogue.described(name).table
+        found = (*((table.key,) if table.key else ()), *self._db.unique_keys(name))
+        return tuple(dict.fromkeys(found))
+
+    def parents_of(
+        self, selection: Selection, join: str, ids: Sequence[str], *, at_once: int = 10_000
+    ) -> Iterator[tuple[str, ...]]:
+        """Yield the key texts of the rows whose joined row is one of `ids`."""
+        return self._parents.of(selection, join, ids, at_once)
+
     def count(self, selection: Selection, window: Window = _WHOLE) -> int:
         """Count the rows with a complete key in the window."""
         return self._number(Sql("SELECT count(*)") + self._rows_in(selection, window))
@@ -84,7 +112,7 @@ class SqlBridge:
         if not nulls:
             return 0
         where = st.both([st.any_of(nulls), condition.holds(self._db, selection)])
-        return self._number(Sql(f"SELECT count(*) FROM {self._from(selection)}") + where)
+        return self._number(Sql("SELECT count(*) FROM ") + self._table(selection) + where)
 
     def bounds(self, selection: Selection, shards: int) -> tuple[str, ...]:
         """Return the upper keys of all shards but the last.
@@ -159,15 +187,21 @@ class SqlBridge:
         followed = self._catalogue.tracked(selection, tracked)
         order = (followed.value, *self._catalogue.key(selection))
         conditions = [st.complete(order)]
+        rows = None
         if cursor is not None:
-            conditions.append(st.after(self._db, order, decode(cursor)))
+            conditions.append(st.after(self._db, order, self._position(followed, cursor)))
         begin = cursor or since
         if begin is not None and (cursor is None or len(followed.columns) > 1):
             # Beside a cursor it is for the columns' own indexes.
-            value = decode(begin)[0]
-            conditions.append(followed.having(lambda column: self._db.since(column, value)))
+            value = self._position(followed, begin)[0]
+            moved = followed.having(lambda column: self._db.since(column, value))
+            if followed.joined:
+                rows = moved_rows(self._catalogue, selection, moved)
+            else:
+                conditions += moved
         if upto is not None:
-            conditions.append(st.upto(self._db, (followed.value,), decode(upto)))
+            end = self._position(followed, upto)
+            conditions.append(st.upto(self._db, (followed.value,), end))
         split = None if horizon is None else self._db.in_the_future(followed.value, horizon)
         conditions.append(split.upto if split else None)
         return self._pages.read(
@@ -177,7 +211,12 @@ class SqlBridge:
             limit,
             shard=self._shard(selection),
             told=condition.told(self._db, selection),
+            rows=rows,
         )
+
+    def _position(self, followed: Followed, cursor: str) -> tuple[Scalar, ...]:
+        value, *key = decode(cursor)
+        return (self._db.as_latest(value) if followed.joined else value, *key)
 
     def high_water(
         self, selection: Selection, tracked: str | Sequence[str], horizon: datetime | None = None
@@ -185,33 +224,42 @@ class SqlBridge:
         """Return the largest tracked value that is no time after `horizon`, as `since` takes it."""
         followed = self._catalogue.tracked(selection, tracked)
         largest = [
-            self._largest(selection, column, is_first, horizon)
+            self._largest(selection, followed, column, is_first, horizon)
             for column, is_first in followed.parts()
         ]
         value, tail = followed.value, largest[0]
         if len(largest) > 1:
             # Each by the index of its column; the largest of them is the database's to find.
+            shown = [value] * len(largest) if followed.joined else followed.columns
             tail = Sql(" FROM (")
-            for number, (column, part) in enumerate(zip(followed.columns, largest, strict=True)):
+            for number, (column, part) in enumerate(zip(shown, largest, strict=True)):
                 tail += Sql(f"{' UNION ALL ' if number else ''}SELECT * FROM (")
-                tail += Sql(f"SELECT {column.expression} AS tracked") + part
+                tail += Sql(f"SELECT {column.quoted} AS tracked") + part
                 tail += Sql(f") part{number}")
-            tail += Sql(") parts ORDER BY tracked DESC LIMIT 1")
-            value = replace(value, quoted="tracked", expression="tracked", order="tracked")
+            value = replace(followed.columns[0], column=value.column).called("parts.tracked")
+            tail += Sql(f") parts ORDER BY {value.order} DESC LIMIT 1")
         found = self._reader.read(selection, Query((value,), (value,), (), tail, 1)).last
         return None if found is None else encode(found)
 
     def _largest(
         self,
         selection: Selection,
+        followed: Followed,
         column: SourceColumn,
         set_first: Sql | None,
         horizon: datetime | None,
     ) -> Sql:
-        split = None if horizon is None else self._db.in_the_future(column, horizon)
+        # With joins, of the row that has this column's largest value the value is the latest of
+        # all. So it is the largest where that comes of this column.
+        shown, order = (
+            (followed.value, self._db.latest([column.order]))
+            if followed.joined
+            else (column, column.order)
+        )
+        split = None if horizon is None else self._db.in_the_future(shown, horizon)
         where = st.both([set_first, split.upto if split else None])
-        order = Sql(f" ORDER BY {column.order} DESC LIMIT 1")
-        return Sql(f" FROM {self._from(selection)}") + where + order
+        rows = self._catalogue.rows(selection) if followed.joined else self._table(selection)
+        return Sql(" FROM ") + rows + where + Sql(f" ORDER BY {order} DESC LIMIT 1")
 
     def untracked(
         self, selection: Selection, tracked: str | Sequence[str], horizon: datetime
@@ -219,13 +267,8 @@ class SqlBridge:
         """Count the rows whose tracked value is NULL, and those with a time after `horizon`."""
         followed = self._catalogue.tracked(selection, tracked)
         beyond = [self._db.in_the_future(column, horizon) for column in followed.columns]
-        later = (
-            followed.having(lambda column: self._beyond(column, horizon)) if all(beyond) else None
-        )
-        asked = [
-            Sql("0") if which is None else self._counted(selection, which)
-            for which in (followed.missing(), later)
-        ]
+        later = followed.having(lambda column: self._beyond(column, horizon)) if all(beyond) else ()
+        asked = [self._counted(selection, which) for which in (followed.untracked(), later)]
         row = self._db.scalars(Sql("SELECT ") + asked[0] + Sql(", ") + asked[1])
         assert row is not None
         return Untracked(missing=int(row[0]), in_the_future=int(row[1]))
@@ -249,7 +292,8 @@ class SqlBridge:
             return []
         found: list[str] = []
         for direction in ("", " DESC"):
-            tail = Sql(f" FROM {self._from(selection)}") + st.both([st.complete([column])])
+            tail = Sql(" FROM ") + self._catalogue.rows(selection)
+            tail += st.both([st.complete([column])])
             tail += Sql(f" ORDER BY {column.order}{direction} LIMIT {_LOOKED_AT}")
             frame = self._reader.read(selection, Query((column,), (), (), tail, None)).frame
             texts = with_unfit(frame)[column.column.name]
@@ -289,11 +333,11 @@ class SqlBridge:
         """Give back every connection."""
         self._db.close()
 
-    def _from(self, selection: Selection) -> str:
-        return self._catalogue.table(selection).quoted
+    def _table(self, selection: Selection) -> Sql:
+        return Sql(self._catalogue.table(selection).quoted)
 
     def _rows_in(self, selection: Selection, window: Window) -> Sql:
-        return Sql(f" FROM {self._from(selection)}") + st.both(self._within(selection, window))
+        return Sql(" FROM ") + self._table(selection) + st.both(self._within(selection, window))
 
     def _within(self, selection: Selection, window: Window) -> list[Sql | None]:
         key = self._catalogue.key(selection)
@@ -308,10 +352,15 @@ class SqlBridge:
         number = st.shard_number(self._db, self._catalogue.key(selection), bounds)
         return (Computed(SHARD_COLUMN, number),)
 
-    def _counted(self, selection: Selection, asked: Sql) -> Sql:
+    def _counted(self, selection: Selection, asked: Sequence[Sql]) -> Sql:
+        """Count the rows that meet one of the conditions: the table's, then those of its joins."""
         complete = st.complete(self._catalogue.key(selection))
-        where = st.both([complete, asked, condition.holds(self._db, selection)])
-        return Sql(f"(SELECT count(*) FROM {self._from(selection)}") + where + Sql(")")
+        counted = Sql("0")
+        for one in st.apart(asked):
+            where = st.both([complete, one, condition.holds(self._db, selection)])
+            rows = self._catalogue.rows(selection) if selection.joins else self._table(selection)
+            counted += Sql(" + (SELECT count(*) FROM ") + rows + where + Sql(")")
+        return counted
 
     def _number(self, statement: Sql) -> int:
         row = self._db.scalars(statement)

@@ -36,7 +36,12 @@ from semilayer_pipelines.bridges.failures import sqlite_failure
 from semilayer_pipelines.bridges.ids import integer, is_number, typed
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table
 from semilayer_pipelines.bridges.sqlite_page import SqlitePage
-from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
+from semilayer_pipelines.bridges.sqlite_times import (
+    at_or_after,
+    later_day,
+    with_blank,
+    with_blank_sql,
+)
 from semilayer_pipelines.bridges.sqlite_types import as_text, source_column, split
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, nearest
@@ -94,7 +99,7 @@ class SqliteDatabase:
             if rows:
                 columns = _columns(rows)
                 key = sorted((row[3], row[0]) for row in rows if row[3])
-                unique = () if key else self._unique(schema, table, columns)
+                unique = () if key else never_null(self._unique(schema, table), columns)
                 own = self._rowid(schema, table, rows)
                 described = Table(
                     name,
@@ -112,12 +117,16 @@ class SqliteDatabase:
             cure=f"There are: {', '.join(sorted(names)[:50]) or 'none'}.",
         )
 
-    def _unique(
-        self, schema: str | None, table: str, columns: Sequence[SourceColumn]
-    ) -> tuple[tuple[str, ...], ...]:
+    def unique_keys(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Return the unique keys of a table, also those with NULL; not an INTEGER PRIMARY KEY."""
+        found = (self._unique(schema, table) for schema, table in split_name(name))
+        return next((keys for keys in found if keys), ())
+
+    def _unique(self, schema: str | None, table: str) -> tuple[tuple[str, ...], ...]:
+        if schema is not None and (schema,) not in self._rows(Sql(_SCHEMAS)):
+            return ()
         where, asked = ("", (table,)) if schema is None else (", ?", (table, schema, schema))
-        rows = self._rows(Sql(_UNIQUE.format(where, where), asked))
-        return never_null(unique_keys(rows), columns)
+        return unique_keys(self._rows(Sql(_UNIQUE.format(where, where), asked)))
 
     def _rowid(
         self, schema: str | None, table: str, columns: Sequence[tuple[Any, ...]]
@@ -231,6 +240,15 @@ class SqliteDatabase:
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""
         return at_or_after(column, value)
+
+    def latest(self, expressions: Sequence[str]) -> str:
+        """Return the largest of several values, of times in one notation."""
+        alike = [with_blank_sql(one) for one in expressions]
+        return f"max({', '.join(alike)})" if len(alike) > 1 else alike[0]
+
+    def as_latest(self, value: Scalar) -> Scalar:
+        """Return a time with a blank between date and time."""
+        return with_blank(value)
 
     def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:
         """Return what tells times of a later day: SQLite has no types, so it is any column."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import SourceColumn, Split, Sql
 
-__all__ = ["at_or_after", "later_day"]
+__all__ = ["at_or_after", "later_day", "with_blank", "with_blank_sql"]
 
 _WITH_T = re.compile(r"(\d{4}-\d\d-\d\d)T(.*)", re.DOTALL)
 _DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
@@ -42,4 +42,18 @@ def later_day(column: SourceColumn, moment: datetime) -> Split:
     return Split(
         beyond=Sql(f"{name} >= ? AND {name} GLOB ?", (next_day, _DATE)),
         upto=Sql(f"{name} < ? OR {name} NOT GLOB ?", (next_day, _DATE)),
+    )
+
+
+def with_blank(value: Scalar) -> Scalar:
+    """Return a value as it is but for the `T` in a time."""
+    parts = _WITH_T.fullmatch(value) if isinstance(value, str) else None
+    return value if parts is None else f"{parts[1]} {parts[2]}"
+
+
+def with_blank_sql(expression: str) -> str:
+    """Return the expression for what `with_blank` gives: times of two columns then compare."""
+    return (
+        f"CASE WHEN {expression} GLOB '{_DATE[:-1]}T*' "
+        f"THEN substr({expression}, 1, 10) || ' ' || substr({expression}, 12) ELSE {expression} END"
     )

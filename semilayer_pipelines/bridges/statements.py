@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.bridges.database import Database, Described, SourceColumn, Sql
+from semilayer_pipelines.bridges.database import Database, SourceColumn, Sql
 
 __all__ = [
     "after",
     "all_of",
     "any_of",
+    "apart",
     "both",
     "complete",
     "one_of",
@@ -46,6 +47,15 @@ def any_of(conditions: Sequence[Sql]) -> Sql:
     return _joined(conditions, " OR ")
 
 
+def apart(conditions: Sequence[Sql]) -> list[Sql]:
+    """Return conditions of which no row meets two, and that together hold where these do."""
+    found = [*conditions[:1]]
+    for i, one in enumerate(conditions[1:], 1):
+        before = Sql("CASE WHEN ") + any_of(conditions[:i]) + Sql(" THEN 1 ELSE 0 END = 0")
+        found.append(all_of([one, before]))
+    return found
+
+
 def _joined(conditions: Sequence[Sql], word: str) -> Sql:
     if len(conditions) == 1:
         return conditions[0]
@@ -62,13 +72,13 @@ def order_by(columns: Sequence[SourceColumn], *, descending: bool = False) -> Sq
 
 
 def tail(
-    table: Described,
+    rows: Sql,
     order: Sequence[SourceColumn],
     conditions: Sequence[Sql | None],
     limit: int | None,
 ) -> Sql:
-    """Return what comes behind the selected columns: ` FROM` and so on."""
-    found = Sql(f" FROM {table.quoted}") + both(conditions)
+    """Return what comes behind the selected columns: ` FROM` the rows and so on."""
+    found = Sql(" FROM ") + rows + both(conditions)
     if order:
         found += order_by(order)
     return found if limit is None else found + Sql(f" LIMIT {limit}")

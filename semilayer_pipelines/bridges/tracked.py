@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.database import SourceColumn, Sql
 
-__all__ = ["Tracked"]
+__all__ = ["VALUE", "Tracked"]
 
-_VALUE = "\0tracked"
+VALUE = "\0tracked"
+"""Name of a value that no column of a table has."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,21 @@ class Tracked:
     @property
     def value(self) -> SourceColumn:
         """The first value that is set, as a column to select, compare and sort by."""
-        if len(self.columns) == 1:
-            return self.columns[0]
+        return self.columns[0] if len(self.columns) == 1 else self.if_set
+
+    @property
+    def if_set(self) -> SourceColumn:
+        """The same, and NULL also where only what stands for none is there."""
         first = self.columns[0]
 
         def of(expressions: list[str]) -> str:
             pairs = zip(self.columns, expressions, strict=True)
-            return f"COALESCE({', '.join(_if_set(*pair) for pair in pairs)})"
+            values = [_if_set(*pair) for pair in pairs]
+            return f"COALESCE({', '.join(values)})" if len(values) > 1 else values[0]
 
         return replace(
             first,
-            column=replace(first.column, name=_VALUE),
+            column=replace(first.column, name=VALUE),
             quoted=of([column.quoted for column in self.columns]),
             expression=of([column.expression for column in self.columns]),
             order=of([column.order for column in self.columns]),

@@ -60,6 +60,10 @@ def _concerns_embedding(edit: Edit, searchable: Collection[str]) -> bool:
     match edit.path:
         case ("embedding", *_) | ("fields", _, "searchable", *_) | ("fields", "(order)"):
             return True
+        case ("joins", _, "changeTrackingColumn"):
+            return False
+        case ("joins", *_):
+            return True
         case ("fields", _, "keyword"):
             return False
         case ("fields", name):

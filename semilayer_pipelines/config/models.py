@@ -25,6 +25,7 @@ from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
 from semilayer_pipelines.config.intervals import DEBOUNCE, SyncInterval
+from semilayer_pipelines.config.joins import Joins, written_names
 from semilayer_pipelines.config.orchestrated import (
     AUTOMATION,
     EAGER,
@@ -157,6 +158,7 @@ class LensConfig(ConfigModel):
             "is false or `NULL` is as if it were not there: `status = 'published'`.",
         ),
     ] = None
+    joins: Joins = Field(default_factory=dict)
     sync_interval: Annotated[
         SyncInterval | None, Field(description="How often incremental ingest runs.")
     ] = None
@@ -315,7 +317,7 @@ class LensConfig(ConfigModel):
 
     @field_serializer("change_tracking_column")
     def _one_as_written(self, names: tuple[str, ...]) -> str | list[str] | None:
-        return list(names) if len(names) > 1 else next(iter(names), None)
+        return written_names(names)
 
     @field_validator("debounce", mode="before")
     @classmethod
@@ -397,6 +399,11 @@ class LensConfig(ConfigModel):
                 )
                 raise ValueError(f"fields: {what}; searchable are {', '.join(searchable)}")
         return chunking
+
+    @property
+    def followed(self) -> tuple[object, ...]:
+        """What incremental ingest follows. A cursor of other columns means nothing beside it."""
+        return self.change_tracking_column, self.joins
 
     @model_validator(mode="after")
     def _something_is_searchable(self) -> Self:

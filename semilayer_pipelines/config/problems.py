@@ -17,6 +17,7 @@ from semilayer_pipelines.config.alerts import AlertConfig
 from semilayer_pipelines.config.chunking import ChunkingConfig
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, Searchable
+from semilayer_pipelines.config.joins import JoinConfig
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.config.prompts import PromptsConfig, RequestConfig
 from semilayer_pipelines.config.transforms import Transform
@@ -124,6 +125,8 @@ def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
             return RequestConfig
         case ("lenses", _, "chunking"):
             return ChunkingConfig
+        case ("lenses", _, "joins", _):
+            return JoinConfig
         case ("lenses", _, "fields", _):
             return FieldConfig
         case ("lenses", _, "fields", _, "searchable"):

@@ -15,6 +15,7 @@ from semilayer_pipelines.config.alerts import AlertConfig
 from semilayer_pipelines.config.chunking import ChunkingConfig
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig
+from semilayer_pipelines.config.joins import JoinConfig
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.config.problems import TRANSFORMS
 from semilayer_pipelines.config.prompts import PromptsConfig, RequestConfig
@@ -45,7 +46,9 @@ For every field and row, in this order:
 
 1. **Columns.** The field takes the value of the column in `from`, or of several columns by
    `merge`. `concat` drops nulls and joins the rest; without any rest it gives an empty text.
-   `coalesce` takes the first value that is not null.
+   `coalesce` takes the first value that is not null. `from: category.name` is the column `name` of
+   the [join](keeping-data-fresh.md#text-from-more-than-one-table) `category`. It is null for a row
+   that points to no row there.
 2. **Missing.** A column that the table does not have is an error, unless `undefinedAs` gives a
    value. Null and missing are two things: `nullAs` never replaces `undefinedAs`.
 3. **Null.** A null becomes `nullAs`, if given.
@@ -123,6 +126,8 @@ table: public.kb_articles
 primaryKey: [tenant, id]
 changeTrackingColumn: updated_at
 where: status = 'published'
+joins:
+  category: {table: public.kb_categories, on: {category_id: id}}
 syncInterval: 5m
 smartSyncInterval: 24h
 shards: 8
@@ -133,7 +138,12 @@ freshness: 2h
 owners: [team:support]
 fields:
   title: {type: text, searchable: {weight: 3}}
+  category: {type: text, from: category.name, searchable: true}
   body: {type: text, searchable: true}
+""",
+    "join": """\
+table: categories
+on: {category_id: id}
 """,
     "embedding": """\
 provider: openai
@@ -170,6 +180,7 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("source", "`sources.<name>`", SourceConfig),
     ("alerts", "`alerts[]`", AlertConfig),
     ("lens", "`lenses.<name>`", LensConfig),
+    ("join", "`lenses.<name>.joins.<join>`", JoinConfig),
     ("embedding", "`lenses.<name>.embedding`", EmbeddingConfig),
     ("prompts", "`lenses.<name>.embedding.prompts`", PromptsConfig),
     ("request", "`lenses.<name>.embedding.request`", RequestConfig),

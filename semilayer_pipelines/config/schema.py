@@ -32,6 +32,7 @@ def json_schema() -> dict[str, Any]:
     _also(lens, "debounce", {"const": 0})
     _also(lens, "guard", {"type": "string", "pattern": _PERCENT})
     _also(lens, "chunking", {"enum": ["auto", "off"]})
+    _also(models["JoinConfig"]["properties"], "changeTrackingColumn", {"type": "string"})
     _also(models["ChunkingConfig"]["properties"], "fields", {"type": "string"})
     _also(field, "from", {"type": "string"})
     _also(field, "searchable", {"type": "boolean"})

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Table, Window
+from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Window
 from semilayer_pipelines.chunking.split import check_size, splitter
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
 from semilayer_pipelines.embedders import check_embedding
@@ -33,6 +33,7 @@ from semilayer_pipelines.mapping.columns import (
 )
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.epochs import check_epochs, is_assumed
+from semilayer_pipelines.mapping.joined import LensTable, lens_table
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.generations import Generation
@@ -98,8 +99,7 @@ class LensCheck:
         cannot hold. Another way to fill the same fields or to cut their texts, another condition on
         the rows, or another database under the same name (`moved`), needs a smart sync.
         """
-        table = self._bridge(lens.source).table(lens.table)
-        mapping = self._compiled(lens, table)
+        mapping = self._compiled(lens)
         if active is None:
             return Needs.NOTHING
         if not same_vectors(lens.embedding, active):
@@ -119,7 +119,7 @@ class LensCheck:
             behind = other_rows or left_behind or self._cut_otherwise(lens, active)
             return Needs.SMART_SYNC if behind else Needs.NOTHING
         try:
-            indexed = self._compiled(active.config, table)
+            indexed = self._compiled(active.config)
             same_shape = (mapping.fields, mapping.tenant) == (indexed.fields, indexed.tenant)
         except SemilayerError:
             # The table no longer has what the old configuration read.
@@ -127,8 +127,8 @@ class LensCheck:
         return Needs.SMART_SYNC if same_shape else Needs.REBUILD
 
     def hidden(self, lens: LensConfig) -> HiddenRows | None:
-        """Return why the source may hide rows of the lens's table; `None` when it shows all."""
-        return self._bridge(lens.source).hides_rows(lens.table)
+        """Return why the source may hide rows of the lens's tables; `None` when it shows all."""
+        return self._table(lens).hidden(self._bridge(lens.source))
 
     def advice(self, lens: LensConfig, active: Generation | None) -> str | None:
         """Return what a rebuild would better of an index; `None` for nothing, and without one."""
@@ -188,12 +188,12 @@ class LensCheck:
 
     def tracked(self, lens: LensConfig) -> str:
         """Return the columns that tell what changed in the table of a lens, empty without one."""
-        table = self._bridge(lens.source).table(lens.table)
+        table = self._table(lens).table
         return ", ".join(tracking_columns_of(lens, table))
 
     def found_key(self, lens: LensConfig) -> tuple[str, ...]:
         """Return the unique key that stands in for a primary key, empty where it need not."""
-        table = self._bridge(lens.source).table(lens.table)
+        table = self._table(lens).table
         return () if lens.primary_key or table.key else key_of(lens, table)
 
     def refuse_values(self, lens: LensConfig) -> None:
@@ -205,17 +205,22 @@ class LensCheck:
         """
         embedder = self.project.embedder(lens.embedding)
         check_size(lens, embedder)
-        table = self._bridge(lens.source).table(lens.table)
-        mapping = self._compiled(lens, table)
+        mapping = self._compiled(lens)
         self._check_where(lens, mapping)
-        self._check_dates(lens, table, mapping)
-        self._check_order(lens, table, mapping)
+        self._check_joins(lens, mapping)
+        self._check_dates(lens, mapping)
+        self._check_order(lens, mapping)
         check_embedding(lens.embedding, embedder)
         if lens.rerank is not None:
             with _about("rerank"):
                 check_reranker(lens.rerank)
 
-    def _compiled(self, lens: LensConfig, table: Table) -> LensMapping:
+    def _table(self, lens: LensConfig) -> LensTable:
+        return lens_table(lens, self._bridge(lens.source), unused=True)
+
+    def _compiled(self, lens: LensConfig) -> LensMapping:
+        found = self._table(lens)
+        table = found.table
         if not tracking_columns_of(lens, table) and lens.sync_interval is not None:
             raise SchemaMismatch(
                 f"'syncInterval' reads what changed since the last time, which needs a column that "
@@ -227,7 +232,7 @@ class LensCheck:
             key = key_of(lens, table)
         return compile_mapping(
             lens,
-            table,
+            found.whole,
             key=key,
             # Names no index here, and has to be a model that there can be.
             model_fingerprint=self.project.embedder(lens.embedding).fingerprint,
@@ -239,9 +244,16 @@ class LensCheck:
         with _about("where"):
             self._bridge(lens.source).check_where(rows)
 
-    def _check_dates(self, lens: LensConfig, table: Table, mapping: LensMapping) -> None:
+    def _check_joins(self, lens: LensConfig, mapping: LensMapping) -> None:
+        found = self._table(lens)
+        rows = found.selection(mapping.key, mapping.columns)
+        with _about("joins"):
+            self._bridge(lens.source).check_joins(rows, tracking_columns_of(lens, found.table))
+
+    def _check_dates(self, lens: LensConfig, mapping: LensMapping) -> None:
+        found = self._table(lens)
         dates = {
-            plan.name: [column for column in table.columns if column.name in plan.columns]
+            plan.name: [column for column in found.whole.columns if column.name in plan.columns]
             for plan in mapping.plans
             if is_assumed(plan.config)
         }
@@ -249,20 +261,23 @@ class LensCheck:
         if not names:
             return
         read = (*mapping.key, *sorted(names - {*mapping.key}))
-        wanted = Selection(lens.table, mapping.key, read, where=lens.where)
+        wanted = found.selection(mapping.key, read)
         rows = self._bridge(lens.source).read_page(wanted, Window(), SAMPLE_ROWS).frame
         for name, columns in dates.items():
             check_epochs(name, lens.fields[name], columns, rows)
 
-    def _check_order(self, lens: LensConfig, table: Table, mapping: LensMapping) -> None:
-        tracked = tracking_columns_of(lens, table)
+    def _check_order(self, lens: LensConfig, mapping: LensMapping) -> None:
+        found = self._table(lens)
+        tracked = tracking_columns_of(lens, found.table)
         if not tracked or not (lens.change_tracking_column or lens.sync_interval):
             return
-        selection = Selection(lens.table, mapping.key, mapping.key)
+        joins = [join for join in found.joins if join.tracked]
+        selection = Selection(lens.table, mapping.key, mapping.key, joins=tuple(joins))
+        names = (*tracked, *(join.column(name) for join in joins for name in join.tracked))
         value = self._bridge(lens.source).out_of_order(selection, tracked)
         if value is not None:
             raise SchemaMismatch(
-                f"The tracked column {names_of(tracked)} of {table.name!r} holds texts that do not "
+                f"The tracked column {names_of(names)} of {lens.table!r} holds texts that do not "
                 f"sort by time, such as {value!r}: rows would be passed by without a word.",
                 cure="Track a time, a number, or ISO 8601 texts of one zone, such as "
                 "2024-05-01T10:00:00Z. Without 'changeTrackingColumn' and 'syncInterval', "

@@ -201,7 +201,7 @@ def _compare(
         needs = check.needs(lens, seen.active.get(name), moved=moved)
     except SemilayerError as error:
         if error.key is not None:
-            error.message = f"{place(file, ('lenses', name, error.key))}{error.message}"
+            error.message = f"{place(file, ('lenses', name, *error.key.split('.')))}{error.message}"
         raise
     tracked, hidden, key = check.tracked(lens), check.hidden(lens), check.found_key(lens)
     if known is None:
@@ -295,7 +295,7 @@ def _changed_elsewhere(held: Registered) -> set[str]:
 
 def _cursor_is_void(held: Registered, plan: Plan, known: Lens, config: LensConfig) -> bool:
     """Say whether the cursor is one of another column: compared with this one it means nothing."""
-    names = {"source", "table", "primary_key", "change_tracking_column"}
+    names = {"source", "table", "primary_key", "change_tracking_column", "joins"}
     return known.config.model_dump(include=names) != config.model_dump(include=names) or held.moved(
         config.source, plan.sources[config.source]
     )

@@ -88,7 +88,7 @@ def rollback(project: Project, env: str, name: str) -> RolledBack:
         )
         lenses.set_needs(db, lens.id, needs, now)
         # What came since may be only in the index that is left.
-        followed = in_force(db, lenses.by_id(db, lens.id)).config.change_tracking_column
+        followed = in_force(db, lenses.by_id(db, lens.id)).config.followed
         begin_walks(db, previous, followed=followed, now=now)
         asked = jobs.request(
             db,

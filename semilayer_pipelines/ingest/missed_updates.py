@@ -33,7 +33,10 @@ class MissedUpdates:
         with opened.registry.read() as db:
             at = cursors.get(db, opened.lens.id)
         since = goes_on_at(at, opened.clock())
-        self._tracked = opened.tracked
+        joined = (
+            tuple(join.column(name) for name in join.tracked) for join in opened.selection.joins
+        )
+        self._tracked = tuple(filter(None, (opened.tracked, *joined)))
         self._key = opened.selection.key
         self._since = decode(since)[0] if since else None
         built = (generation.mapping_fingerprint, generation.config.where)
@@ -43,7 +46,8 @@ class MissedUpdates:
     def reading(self, opened: OpenLens) -> OpenLens:
         """Return the opened lens with the tracked columns among what is read, where needed."""
         columns = opened.selection.columns
-        added = tuple(name for name in self._tracked if name not in columns)
+        tracked = (name for names in self._tracked for name in names)
+        added = tuple(name for name in tracked if name not in columns)
         if self._since is None or not added:
             return opened
         selection = replace(opened.selection, columns=(*columns, *added))
@@ -57,13 +61,18 @@ class MissedUpdates:
         if self._since is None or not self._tracked or not differing.len():
             return 0
         try:
-            bound = _bound(self._since, rows.schema[self._tracked[0]])
+            bounds = [_bound(self._since, rows.schema[names[0]]) for names in self._tracked]
         except ValueError:
             return 0  # a time that no calendar has, such as MariaDB's zero date
-        if bound is None:
+        own, *joined = [
+            None if bound is None else pl.coalesce(names) < bound
+            for names, bound in zip(self._tracked, bounds, strict=True)
+        ]
+        if own is None:
             return 0
-        before = rows.filter(pl.coalesce(self._tracked) < bound)
-        keys = key_texts(before, self._key)
+        # Incremental goes by the latest of them, where a joined row has a value.
+        quiet = (before.fill_null(value=True) for before in joined if before is not None)
+        keys = key_texts(rows.filter(own, *quiet), self._key)
         return int(keys.is_in(differing.implode()).sum())
 
 

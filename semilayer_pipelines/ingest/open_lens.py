@@ -19,6 +19,7 @@ from semilayer_pipelines.errors import EmbedderUnavailable, ReadingUnknown
 from semilayer_pipelines.ingest.built_with import built_with
 from semilayer_pipelines.mapping.columns import key_of, tracking_columns_of
 from semilayer_pipelines.mapping.compile import compile_mapping
+from semilayer_pipelines.mapping.joined import lens_table
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Clock, Project
 from semilayer_pipelines.registry import generations, sources
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class OpenLens:
     """One lens, opened. `tracked` are its change-tracking columns: the first that is set counts.
+
+    Those of joined tables stand in the joins of `selection`.
 
     `built` is how the texts of the index are embedded that it was opened for.
     """
@@ -122,11 +125,11 @@ def open_lens(project: Project, lens: Lens, *, new_index: bool = False) -> Itera
     embedder = project.embedder(embedding, built)
     bridge = project.bridge(lens.config.source, source)
     try:
-        table = bridge.table(lens.config.table)
-        key = key_of(lens.config, table)
+        found = lens_table(lens.config, bridge)
+        key = key_of(lens.config, found.table)
         mapping = compile_mapping(
             lens.config,
-            table,
+            found.whole,
             key=key,
             model_fingerprint=embedder.fingerprint,
             project_dir=project.settings.root,
@@ -135,8 +138,8 @@ def open_lens(project: Project, lens: Lens, *, new_index: bool = False) -> Itera
             lens=lens,
             registry=project.registry,
             bridge=bridge,
-            selection=Selection(lens.config.table, key, mapping.columns, where=lens.config.where),
-            tracked=tracking_columns_of(lens.config, table),
+            selection=found.selection(key, mapping.columns),
+            tracked=tracking_columns_of(lens.config, found.table),
             mapping=mapping,
             embedder=embedder,
             built=built,

@@ -123,7 +123,7 @@ def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation 
         # Looked at after its row was written to, and so locked: a push comes before or after.
         if lenses.by_id(db, opened.lens.id).config_hash != opened.lens.config_hash:
             raise StartOver
-        followed = opened.lens.config.change_tracking_column
+        followed = opened.lens.config.followed
         begin_walks(db, generation, followed=followed, now=now)
         return generations.active(db, opened.lens.id)
 
@@ -131,14 +131,15 @@ def _switch(opened: OpenLens, run: Run, target: Target, seq: int) -> Generation 
 
 
 def begin_walks(
-    db: Connection, generation: Generation, *, followed: tuple[str, ...], now: datetime
+    db: Connection, generation: Generation, *, followed: tuple[object, ...], now: datetime
 ) -> None:
     """Let incremental ingest go on from where a generation was begun.
 
-    `followed` are the tracking columns that the lens names now. Where the generation was built with
-    others, what was seen of those means nothing, and the next walk starts at the beginning.
+    `followed` is what the lens follows now (`LensConfig.followed`). Where the generation was built
+    with other columns, what was seen of those means nothing, and the next walk starts at the
+    beginning.
     """
-    if generation.config.change_tracking_column != followed:
+    if generation.config.followed != followed:
         cursors.remove(db, generation.lens_id)
         return
     cursors.begin(

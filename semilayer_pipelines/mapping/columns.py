@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from semilayer_pipelines.bridges.protocol import NO_KEYS, UNTRACKABLE, Column, Table
+from semilayer_pipelines.config.joins import JoinConfig
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.errors import SchemaMismatch, nearest
 from semilayer_pipelines.redaction import is_secret_name
@@ -94,7 +95,7 @@ def same_rows(lens: LensConfig, built: LensConfig, key: tuple[str, ...]) -> bool
     )
 
 
-def tracking_columns_of(config: LensConfig, table: Table) -> tuple[str, ...]:
+def tracking_columns_of(config: LensConfig | JoinConfig, table: Table) -> tuple[str, ...]:
     """Return the columns that tell when a row changed: the first that is set counts.
 
     None of them where there is none (docs/keeping-data-fresh.md). Raises `SchemaMismatch` when the

@@ -20,6 +20,7 @@ from semilayer_pipelines.mapping import tokens
 from semilayer_pipelines.mapping.custom import load_function
 from semilayer_pipelines.mapping.epochs import epoch_unit
 from semilayer_pipelines.mapping.hashes import fingerprint, seed
+from semilayer_pipelines.mapping.joined import used_joins
 from semilayer_pipelines.mapping.keywords import has_keywords
 from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.mapping.plan import FieldPlan
@@ -42,9 +43,10 @@ def compile_mapping(
 ) -> LensMapping:
     """Compile a lens's fields against its table.
 
-    `key` are the key columns, `model_fingerprint` the embedder's. Custom transforms are imported
-    from `project_dir`. Raises `SchemaMismatch` for columns that the table lacks (all of them in
-    one message) and `ConfigError` for functions and patterns that cannot be used.
+    `table` has the columns of joined tables too, as fields name them. `key` are the key columns,
+    `model_fingerprint` the embedder's. Custom transforms are imported from `project_dir`. Raises
+    `SchemaMismatch` for columns that the table lacks (all of them in one message) and `ConfigError`
+    for functions and patterns that cannot be used.
     """
     _check_columns(config, table, key)
     plans = tuple(
@@ -84,18 +86,22 @@ def _check_columns(config: LensConfig, table: Table, key: tuple[str, ...]) -> No
     ]
     if not key:
         problems.append("it has no primary key; name one with 'primaryKey'")
+    at_fault: list[str] = []
     for name, field in config.fields.items():
         for column in _sources(name, field):
             if column not in known and not field.undefined_is_filled:
                 problems.append(
                     f"field {name!r}: column {column!r} does not exist{nearest(column, known)}"
                 )
+                at_fault.append(f"fields.{name}.from" if field.from_ else f"fields.{name}")
     if problems:
-        raise SchemaMismatch(
+        error = SchemaMismatch(
             f"table {table.name!r}: {'; '.join(problems)}.",
             cure=f"It has the columns {', '.join(known)}. Correct 'from', or give the field an "
             "'undefinedAs' if the column may be missing.",
         )
+        error.key = next(iter(at_fault), None)
+        raise error
 
 
 def _check_tenant(config: LensConfig, plans: Sequence[FieldPlan]) -> None:
@@ -188,6 +194,11 @@ def _fingerprint(config: LensConfig, key: tuple[str, ...]) -> str:
         parts["words"] = tokens.MEANING
     if config.tenant:
         parts["tenant"] = config.tenant
+    joins = used_joins(config)
+    if joins:
+        parts["joins"] = {
+            name: {"table": one.table, "on": sorted(one.on.items())} for name, one in joins.items()
+        }
     if config.on_misfit is not OnMisfit.NULL_DATES:
         parts["onMisfit"] = config.on_misfit.value
     return fingerprint(parts)

@@ -75,15 +75,17 @@ def source_tables(entries: Iterable[LensEntry]) -> list[dg.AssetSpec]:
     entries = list(entries)
     taken = {tuple(key(e.env, e.name)) for e in entries for key in (asset_key, published_key)}
     taken |= {tuple(dep.split("/")) for e in entries for dep in e.deps}
-    tables = {tuple(source_key(e.env, e.source, e.table)): e for e in entries}
-    return [_source_table(entry) for key, entry in tables.items() if key not in taken]
+    tables = {
+        tuple(source_key(e.env, e.source, table)): (e, table) for e in entries for table in e.tables
+    }
+    return [_source_table(*found) for key, found in tables.items() if key not in taken]
 
 
-def _source_table(entry: LensEntry) -> dg.AssetSpec:
+def _source_table(entry: LensEntry, table: str) -> dg.AssetSpec:
     return dg.AssetSpec(
-        source_key(entry.env, entry.source, entry.table),
+        source_key(entry.env, entry.source, table),
         group_name=group_of(entry.env),
-        description=f"Table `{entry.table}` of source `{entry.source}`. Lenses read it.",
+        description=f"Table `{table}` of source `{entry.source}`. Lenses read it.",
         kinds={entry.database, "table"} if entry.database else {"table"},
         tags={"semilayer/env": entry.env},
     )
@@ -100,18 +102,19 @@ def lens_assets(entry: LensEntry, store: str, deps: Sequence[str] = ()) -> list[
 
 def _shards_asset(entry: LensEntry, kinds: set[str], deps: Sequence[str]) -> dg.AssetsDefinition:
     about = f"{entry.description}\n\n" if entry.description else ""
-    table = "/".join(source_key(entry.env, entry.source, entry.table))
+    tables = ["/".join(source_key(entry.env, entry.source, table)) for table in entry.tables]
+    beside = "".join(f" with `{name}`" for name in entry.tables[1:])
 
     @dg.asset(
         key=asset_key(entry.env, entry.name),
-        deps=upstream(dict.fromkeys([table, *deps])),
+        deps=upstream(dict.fromkeys([*tables, *deps])),
         automation_condition=condition(entry, deps),
         code_version=entry.version,
         owners=entry.owners,
         partitions_def=dg.StaticPartitionsDefinition(shard_names(entry.shards)),
         group_name=group(entry),
         description=(
-            f"{about}Table `{entry.table}` of source `{entry.source}`, embedded by "
+            f"{about}Table `{entry.table}`{beside} of source `{entry.source}`, embedded by "
             f"`{entry.embedder}`. Embedded fields: {', '.join(entry.searchable)}.\n\n"
             "Materialise a partition to bring one key range in sync with the source. All of them "
             "together fill the first index, or the next one while a rebuild is under way.\n\n"
@@ -119,7 +122,7 @@ def _shards_asset(entry: LensEntry, kinds: set[str], deps: Sequence[str]) -> dg.
         ),
         metadata={
             "source": entry.source,
-            "table": entry.table,
+            "table": ", ".join(entry.tables),
             "fields": ", ".join(entry.fields),
             "model": entry.embedder,
             "syncInterval": entry.sync_interval or "off",

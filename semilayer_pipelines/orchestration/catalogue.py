@@ -33,7 +33,7 @@ class LensEntry:
     """A lens as the UI shows it.
 
     `database` is the kind of its source's, `None` if unknown. `columns` are its fields with their
-    types; `version` changes with what its index holds.
+    types; `version` changes with what its index holds. `joined` are the tables that it joins.
     """
 
     env: str
@@ -56,6 +56,12 @@ class LensEntry:
     group: str | None
     owners: tuple[str, ...]
     tags: tuple[tuple[str, str], ...]
+    joined: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that it reads, its own first."""
+        return tuple(dict.fromkeys((self.table, *self.joined)))
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -121,6 +127,7 @@ def _entry(lens: lenses.Lens, database: str | None) -> LensEntry:
         group=config.group,
         owners=config.owners,
         tags=tuple(config.tags.items()),
+        joined=tuple(join.table for join in config.joins.values()),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from semilayer_pipelines.bridges.protocol import HiddenRows
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.ingest.open_lens import as_indexed
+from semilayer_pipelines.mapping.joined import lens_table
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import sources
 from semilayer_pipelines.registry.lenses import Lens
@@ -20,7 +21,7 @@ def hidden_rows(project: Project, lens: Lens) -> HiddenRows | None:
             source = sources.get(db, lens.env_id, config.source)
         bridge = project.bridge(config.source, source)
         try:
-            return bridge.hides_rows(config.table)
+            return lens_table(config, bridge).hidden(bridge)
         finally:
             bridge.close()
     except SemilayerError:

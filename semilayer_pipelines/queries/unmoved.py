@@ -12,10 +12,11 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from semilayer_pipelines.bridges.protocol import Bridge, Selection
+from semilayer_pipelines.bridges.protocol import Bridge
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.ingest.incremental import HORIZON, nothing_moved, survey
 from semilayer_pipelines.mapping.columns import key_of, tracking_columns_of
+from semilayer_pipelines.mapping.joined import lens_table
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import cursors, sources
 from semilayer_pipelines.registry.lenses import Lens
@@ -73,10 +74,9 @@ def _is_quiet(project: Project, lens: Lens, bridge: Bridge) -> bool:
         at = cursors.get(db, lens.id)
     if at is None or at.settled is None:
         return False
-    table = bridge.table(lens.config.table)
-    key = key_of(lens.config, table)
-    selection = Selection(lens.config.table, key, (), where=lens.config.where)
-    tracked = tracking_columns_of(lens.config, table)
+    found = lens_table(lens.config, bridge)
+    selection = found.selection(key_of(lens.config, found.table), ())
+    tracked = tracking_columns_of(lens.config, found.table)
     if not tracked:
         return False
     _, end = survey(bridge, selection, tracked, now + HORIZON)

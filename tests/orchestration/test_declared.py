@@ -78,6 +78,24 @@ def test_owners_that_people_have_are_taken(owner: str) -> None:
     assert checked_owner(owner) == owner
 
 
+def test_the_tables_that_a_lens_joins_are_upstream_of_it(make_lab: MakeLab) -> None:
+    lab = make_lab(3)
+    with lab.source() as db:
+        db.execute("CREATE TABLE stock (item INTEGER PRIMARY KEY, left_over INTEGER)")
+    lab.push(
+        joins={
+            "twin": {"table": "items", "on": {"id": "id"}},
+            "stock": {"table": "stock", "on": {"id": "item"}},
+        },
+        fields=FIELDS | {"left": {"type": "number", "from": "stock.left_over"}},
+    )
+
+    graph = build_definitions(lab.project).resolve_asset_graph()
+
+    tables = {dg.AssetKey(["test", "main", name]) for name in ("items", "stock")}
+    assert graph.get(SHARDS).parent_keys == tables
+
+
 def test_a_lens_may_name_its_own_table_as_what_it_is_made_by(make_lab: MakeLab) -> None:
     # given a person whose own asset has the key of the table, as a dbt model may
     lab = make_lab(3, deps=["test/main/items"], automation="eager")
