@@ -111,6 +111,7 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         failure=mariadb_failure,
         stream=_stream,
         mends_itself=False,
+        written=lambda run, schema, table: None,
     )
 
 

@@ -19,6 +19,7 @@ from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.bridges.row_security import hidden_by_policy
 from semilayer_pipelines.bridges.server import Dialect, Run
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
+from semilayer_pipelines.bridges.written_postgres import AT_WORK, key_hash, written, written_after
 
 __all__ = ["postgres_dialect"]
 
@@ -118,6 +119,10 @@ def postgres_dialect(timeout_ms: int) -> Dialect:
         stream=_stream,
         # A stream that is closed asks the server to cancel the statement.
         mends_itself=True,
+        written=lambda run, schema, table: written(run, _as_value(schema, table)),
+        at_work=AT_WORK,
+        written_after=written_after,
+        key_hash=key_hash,
     )
 
 

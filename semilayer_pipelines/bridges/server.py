@@ -7,7 +7,7 @@ away and the next verb opens another. Nothing here ever writes or keeps a snapsh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,8 +31,9 @@ from semilayer_pipelines.bridges.database import (
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.frames import frame_of
 from semilayer_pipelines.bridges.ids import typed
-from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table, Written
 from semilayer_pipelines.bridges.unfit import RowsDoNotFit
+from semilayer_pipelines.bridges.unwritten import unwritten
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, nearest
 
 __all__ = ["Dialect", "Run", "ServerDatabase"]
@@ -54,7 +55,9 @@ class Dialect:
     `None`, name) or returns `None`; `names` lists what there is; `hidden` tells why rows of a table
     may be hidden. `stream` runs a statement and
     yields its rows while they arrive, so many at a time; a stream that is closed early may leave a
-    connection that is no longer of use, which `mends_itself` denies.
+    connection that is no longer of use, which `mends_itself` denies. `written` tells how far a
+    table has been written to, `at_work` asks for the sessions that come late with what they wrote.
+    `written_after` and `key_hash` are of a kind whose `Written.since` may be known.
     """
 
     engine: dict[str, Any]
@@ -73,6 +76,10 @@ class Dialect:
     failure: Callable[[BaseException, str, int], SemilayerError]
     stream: Callable[[Any, str, tuple[Any, ...], int], Generator[tuple[Any, ...], None, None]]
     mends_itself: bool
+    written: Callable[[Run, str | None, str], Written | None]
+    at_work: str | None = None
+    written_after: Callable[[Described, str], Sql] | None = None
+    key_hash: Callable[[Sequence[SourceColumn]], Sql] | None = None
 
 
 class ServerDatabase:
@@ -136,6 +143,35 @@ class ServerDatabase:
                 if hidden is not None:
                     return hidden
         return None
+
+    def written(self, name: str) -> Written | None:
+        """Return how far a table has been written to; `None` where there is no telling."""
+        with self._transaction() as run:
+            for schema, table in split_name(name):
+                found = self._dialect.written(run, schema, table)
+                if found is not None:
+                    return found
+        return None
+
+    def unwritten(self, name: str, kept: Written) -> Written | None:
+        """Return how far it is written to now, if it was not written to since `kept`."""
+        return unwritten(lambda: self.written(name), self._at_work, kept)
+
+    def _at_work(self) -> dict[int, bool] | None:
+        if self._dialect.at_work is None:
+            return None
+        with self._transaction() as run:
+            return dict(run(self._dialect.at_work, ()))
+
+    def written_after(self, table: Described, since: str) -> Sql:
+        """Return the condition that a row was written after `since`."""
+        if self._dialect.written_after is None:
+            raise ValueError(f"{self._name!r} tells of no moment after which rows were written")
+        return self._dialect.written_after(table, since)
+
+    def key_hash(self, key: Sequence[SourceColumn]) -> Sql | None:
+        """Return the expression for a hash of a key, if there is one."""
+        return None if self._dialect.key_hash is None else self._dialect.key_hash(key)
 
     def read(self, query: Query) -> Fetched:
         """Read a page."""

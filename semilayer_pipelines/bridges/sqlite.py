@@ -34,7 +34,7 @@ from semilayer_pipelines.bridges.database import (
 )
 from semilayer_pipelines.bridges.failures import sqlite_failure
 from semilayer_pipelines.bridges.ids import integer, is_number, typed
-from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table, Written
 from semilayer_pipelines.bridges.sqlite_page import SqlitePage
 from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
 from semilayer_pipelines.bridges.sqlite_types import as_text, source_column, split
@@ -235,6 +235,22 @@ class SqliteDatabase:
     def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:
         """Return what tells times of a later day: SQLite has no types, so it is any column."""
         return later_day(column, moment)
+
+    def written(self, name: str) -> Written | None:
+        """Return how far the file has been written to."""
+        return None
+
+    def unwritten(self, name: str, kept: Written) -> Written | None:
+        """Return how far it is written to now, if it was not written to since `kept`."""
+        return None
+
+    def written_after(self, table: Described, since: str) -> Sql:
+        """Raise: SQLite keeps no row's time."""
+        raise ValueError(f"{self._name!r} tells of no moment after which rows were written")
+
+    def key_hash(self, key: Sequence[SourceColumn]) -> Sql | None:
+        """Return `None`: SQLite has no hash of its own."""
+        return None
 
     def close(self) -> None:
         """Close the file."""
