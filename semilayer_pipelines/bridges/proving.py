@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -34,7 +34,10 @@ _KEYS_AT_A_TIME = 50_000
 
 @dataclass(frozen=True)
 class _Scan:
-    """Encoded keys of the written rows of a window, in key order; `complete`: none follow."""
+    """What a scan found that is still to be read: encoded keys, in key order.
+
+    `window` is where they go on, exactly as the next page asks for it. `complete`: none follow.
+    """
 
     selection: Selection
     since: str
@@ -42,24 +45,13 @@ class _Scan:
     keys: tuple[str, ...]
     complete: bool
 
-    def start(self, selection: Selection, since: str, window: Window) -> int | None:
-        """Return where the keys after `window.after` begin; `None` when they are not these."""
-        if (selection, since, window.upto) != (self.selection, self.since, self.window.upto):
-            return None
-        if window.after == self.window.after:
-            return 0
-        try:
-            found = self.keys.index(window.after or "") + 1
-        except ValueError:
-            return None
-        return found if found < len(self.keys) or self.complete else None
-
 
 class Proving:
     """Proofs of one source's tables, and reading what they leave.
 
     The rows written since are found by a scan of the table, which costs the same for one of them as
-    for all. So a scan is remembered, and the pages that follow are read by its keys.
+    for all. So it is remembered, and the pages that follow are read by its keys. A walk that
+    begins, or goes on elsewhere, scans again.
     """
 
     def __init__(self, reader: Reader, pages: Pages) -> None:
@@ -91,26 +83,31 @@ class Proving:
         computed: tuple[Computed, ...],
     ) -> SourcePage:
         """Read up to `limit` rows that were written after `since`, in key order."""
-        scan = self._scan
-        start = None if scan is None else scan.start(selection, since, window)
-        if scan is None or start is None:
-            scan, start = self._written_keys(selection, since, window), 0
-            self._scan = scan
-        keys = scan.keys[start : start + min(limit, _ROWS_A_PAGE)]
+        scan, self._scan = self._scan, None
+        if scan is None or (scan.selection, scan.since, scan.window) != (selection, since, window):
+            scan = self._written_keys(selection, since, window)
+        keys = scan.keys[: min(limit, _ROWS_A_PAGE)]
         if not keys:
             return SourcePage(nothing(self._reader, selection, computed), None)
-        key = self._catalogue.key(selection)
         page = self._pages.read(
             selection,
-            key,
-            [st.one_of(self._db, key, [decode(one) for one in keys])],
+            self._catalogue.key(selection),
+            [st.one_of(self._db, self._catalogue.key(selection), [decode(one) for one in keys])],
             len(keys),
             shard=computed,
             told=condition.told(self._db, selection),
         )
-        ends = scan.complete and start + len(keys) == len(scan.keys)
-        cursor = page.cursor or (None if ends else keys[-1])
-        return SourcePage(page.frame, cursor, page.last, page.refused, page.outside)
+        if page.cursor is None:
+            cursor = None if scan.complete and len(keys) == len(scan.keys) else keys[-1]
+        elif page.cursor in keys:
+            # It was full before they were all read.
+            cursor, keys = page.cursor, keys[: keys.index(page.cursor) + 1]
+        else:
+            return page  # a key that is spelled otherwise by now: the next page scans for itself
+        left = scan.keys[len(keys) :]
+        if cursor is not None and left:
+            self._scan = replace(scan, window=Window(cursor, window.upto), keys=left)
+        return replace(page, cursor=cursor)
 
     def _written_keys(self, selection: Selection, since: str, window: Window) -> _Scan:
         key = self._catalogue.key(selection)

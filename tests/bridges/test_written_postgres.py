@@ -1,0 +1,595 @@
+"""What PostgreSQL proves about rows that nobody has written to: too little rather than too much."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+
+from semilayer_pipelines.bridges.protocol import KEY_HASH, Selection, Window, Written
+from semilayer_pipelines.bridges.row_key import key_texts
+from semilayer_pipelines.bridges.sql import SqlBridge
+from semilayer_pipelines.errors import TableAltered
+from tests.bridges.own_postgres import OwnPostgres
+
+ITEMS = Selection("items", ("id",), ("id", "v"), hashed=True)
+
+
+@dataclass
+class Table:
+    """A source with a table `items` of 50 rows, on a server that nobody else writes to."""
+
+    server: OwnPostgres
+    bridge: SqlBridge
+    database: str
+
+    def run(self, *statements: str) -> None:
+        self.server.run(*statements, database=self.database)
+
+    def session(self) -> psycopg.Connection[Any]:
+        return self.server.connect(self.database)
+
+    def written(self, selection: Selection = ITEMS) -> Written:
+        found = self.bridge.written(selection)
+        assert found is not None
+        assert None not in (found.mark, found.since)
+        return found
+
+    def unchanged(self, kept: Written) -> bool:
+        """Say what a sync would take for proven."""
+        now = self.bridge.written(ITEMS)
+        return now is not None and (now.place, now.mark) == (kept.place, kept.mark)
+
+    def since(self, kept: Written, selection: Selection = ITEMS, limit: int = 7) -> pl.DataFrame:
+        """Read all rows that were written since, page by page."""
+        assert kept.since is not None
+        frames, after = [], None
+        while True:
+            page = self.bridge.read_written(selection, kept.since, Window(after), limit)
+            frames.append(page.frame)
+            after = page.cursor
+            if after is None:
+                return pl.concat(frames)
+
+    def changed(self, kept: Written) -> list[int]:
+        """Return the keys of the rows that were written since."""
+        return sorted(self.since(kept)["id"].to_list())
+
+    def rows(self) -> dict[int, str]:
+        """Return what is there."""
+        with self.session() as session:
+            return dict(session.execute("SELECT id, v FROM items").fetchall())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OwnPostgres]:
+    yield from OwnPostgres.opened()
+
+
+_FILLED = "INSERT INTO items SELECT n, 'v' || n FROM generate_series(1, 50) n"
+
+
+@pytest.fixture
+def table(server: OwnPostgres) -> Iterator[Table]:
+    server.run("DROP DATABASE IF EXISTS shop WITH (FORCE)", "CREATE DATABASE shop")
+    bridge = SqlBridge(server.url("shop"), timeout_ms=20_000, name="shop")
+    found = Table(server, bridge, "shop")
+    found.run("CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)", _FILLED)
+    with closing(bridge):
+        yield found
+
+
+def test_a_table_that_nobody_writes_to_is_proven_unchanged(table: Table) -> None:
+    kept = table.written()
+
+    with table.session() as reader:
+        reader.execute("SELECT count(*) FROM items")
+        reader.execute("SELECT sum(id) FROM items")
+
+    assert table.unchanged(kept)
+    assert table.bridge.unwritten(ITEMS, kept) is not None
+    assert table.changed(kept) == []
+
+
+@pytest.mark.parametrize(
+    ("write", "rows"),
+    [
+        ("INSERT INTO items VALUES (60, 'new')", [60]),
+        ("UPDATE items SET v = 'new' WHERE id IN (3, 4)", [3, 4]),
+        ("UPDATE items SET id = 70 WHERE id = 7", [70]),
+        ("DELETE FROM items WHERE id = 9", []),
+        ("INSERT INTO items VALUES (5, 'x') ON CONFLICT (id) DO UPDATE SET v = 'both'", [5]),
+        ("COPY items FROM PROGRAM 'echo 80,copied' (FORMAT csv)", [80]),
+        ("WITH gone AS (DELETE FROM items WHERE id = 9 RETURNING v) SELECT count(*) FROM gone", []),
+        ("DO $$ BEGIN BEGIN UPDATE items SET v = 'sub' WHERE id = 8; END; END $$", [8]),
+    ],
+)
+def test_every_way_to_write_is_noticed_and_its_rows_are_found(
+    table: Table, write: str, rows: list[int]
+) -> None:
+    kept = table.written()
+
+    table.run(write)
+
+    assert not table.unchanged(kept)
+    assert table.bridge.unwritten(ITEMS, kept) is None
+    assert table.changed(kept) == rows
+    again = table.written()
+    assert table.unchanged(again)
+    assert table.changed(again) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "TRUNCATE items",
+        "VACUUM FULL items",
+        "CLUSTER items USING items_pkey",
+        "ALTER TABLE items ALTER v TYPE varchar(9)",
+        "ALTER TABLE items ADD w text DEFAULT 'there at once'",
+        "ALTER TABLE items RENAME v TO w; ALTER TABLE items RENAME w TO v",
+        "ALTER TABLE items ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE items SET UNLOGGED",
+        "ALTER TABLE items RENAME TO other; ALTER TABLE other RENAME TO items",
+        "CREATE TABLE late () INHERITS (items)",
+        "DROP TABLE items; CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)",
+        "CREATE TYPE mood AS ENUM ('good'); ALTER TYPE mood RENAME VALUE 'good' TO 'bad'",
+        "SELECT pg_stat_reset()",
+        "SELECT pg_stat_reset_single_table_counters('items'::regclass)",
+    ],
+)
+def test_what_may_change_rows_without_writing_them_ends_every_proof(
+    table: Table, change: str
+) -> None:
+    kept = table.written()
+
+    table.run(*change.split("; "))
+
+    assert not table.unchanged(kept)
+    assert table.bridge.unwritten(ITEMS, kept) is None
+
+
+def test_rows_of_another_place_are_not_read(table: Table) -> None:
+    kept = table.written()
+    table.run("INSERT INTO items VALUES (60, 'new')", "TRUNCATE items")
+
+    with pytest.raises(TableAltered, match="'items' was altered"):
+        table.since(kept)
+
+
+_ELSEWHERE = (
+    "CREATE EXTENSION postgres_fdw; CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw"
+)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE VIEW other AS SELECT * FROM items",
+        "CREATE MATERIALIZED VIEW other AS SELECT * FROM items",
+        "CREATE TABLE other (id INTEGER PRIMARY KEY, v REGCLASS)",
+        "CREATE DOMAIN named AS regrole[]; CREATE TABLE other (id INTEGER PRIMARY KEY, v named)",
+        f"{_ELSEWHERE}; CREATE FOREIGN TABLE other (id INTEGER, v TEXT) SERVER elsewhere",
+        (
+            f"{_ELSEWHERE}; CREATE TABLE other (id INTEGER, v TEXT) PARTITION BY RANGE (id); "
+            "CREATE FOREIGN TABLE part PARTITION OF other DEFAULT SERVER elsewhere"
+        ),
+    ],
+)
+def test_what_has_no_rows_of_its_own_proves_nothing(table: Table, made: str) -> None:
+    table.run(*made.split("; "))
+
+    assert table.bridge.written(replace(ITEMS, table="other")) is None
+
+
+def test_rows_that_a_policy_may_hide_prove_nothing(table: Table) -> None:
+    table.run(
+        "DROP ROLE IF EXISTS guest",
+        "CREATE ROLE guest LOGIN",
+        "GRANT SELECT ON items TO guest",
+    )
+    url = table.server.url("shop").replace("postgres@", "guest@")
+    with closing(SqlBridge(url, timeout_ms=5_000, name="shop")) as guest:
+        assert guest.written(ITEMS) is not None
+        table.run("ALTER TABLE items ENABLE ROW LEVEL SECURITY")
+
+        assert guest.written(ITEMS) is None
+        assert table.bridge.written(ITEMS) is not None
+    table.run("DROP OWNED BY guest", "DROP ROLE guest")
+
+
+def test_a_transaction_that_commits_late_is_found_however_it_wrote(table: Table) -> None:
+    with table.session() as late, table.session() as nested, table.session() as prepared:
+        late.execute("BEGIN; UPDATE items SET v = 'late' WHERE id = 1")
+        nested.execute("BEGIN; INSERT INTO items VALUES (60, 'early'); SAVEPOINT one")
+        nested.execute("UPDATE items SET v = 'nested' WHERE id = 2")
+        prepared.execute("BEGIN; UPDATE items SET v = 'two phases' WHERE id = 3")
+        prepared.execute("PREPARE TRANSACTION 'shop'")
+        table.run("UPDATE items SET v = 'before' WHERE id = 4")
+        kept = table.written()
+        assert table.changed(kept) == [4]  # written after the oldest that was open: read again
+
+        late.execute("COMMIT")
+        nested.execute("RELEASE one")
+        nested.execute("UPDATE items SET v = 'nested' WHERE id = 5")
+        assert not table.unchanged(kept)
+        nested.execute("COMMIT")
+        prepared.execute("COMMIT PREPARED 'shop'")
+
+    assert table.changed(kept) == [1, 2, 3, 4, 5, 60]
+
+
+def test_a_prepared_transaction_alone_ends_the_proof_when_it_is_committed(table: Table) -> None:
+    with table.session() as session:
+        session.execute("BEGIN; DELETE FROM items WHERE id = 3; PREPARE TRANSACTION 'shop'")
+        kept = table.written()
+        assert table.unchanged(kept)
+
+        session.execute("COMMIT PREPARED 'shop'")
+
+    assert not table.unchanged(kept)
+
+
+def test_rows_that_are_only_locked_were_not_written(table: Table) -> None:
+    with table.session() as one, table.session() as other:
+        kept = table.written()
+        for session in (one, other):
+            session.execute("BEGIN; SELECT * FROM items WHERE id < 9 FOR KEY SHARE")
+        one.execute("SELECT * FROM items WHERE id < 5 FOR NO KEY UPDATE")
+        assert table.changed(kept) == []
+
+        one.execute("UPDATE items SET v = 'new' WHERE id = 2")
+        one.execute("COMMIT")
+        assert table.changed(kept) == [2]
+
+
+def test_frozen_rows_keep_the_number_of_who_wrote_them(table: Table) -> None:
+    kept = table.written()
+    with table.session() as session:
+        session.execute("BEGIN; CREATE TABLE copied (LIKE items)")
+        session.execute("COPY copied FROM PROGRAM 'seq -f %g,frozen 60 62' (FORMAT csv, FREEZE)")
+        session.execute("COMMIT")
+    table.run("UPDATE items SET v = 'new' WHERE id = 1", "VACUUM (FREEZE) items")
+
+    assert table.changed(kept) == [1]
+    copied = replace(ITEMS, table="copied")
+    moment = table.written(copied)
+    since = f"{(kept.since or '').partition('|')[0]}|{(moment.since or '').partition('|')[2]}"
+    assert table.since(replace(moment, since=since), copied)["id"].to_list() == [60, 61, 62]
+
+
+def test_partitions_are_one_table_until_one_comes_or_goes(table: Table) -> None:
+    table.run(
+        "CREATE TABLE parts (v TEXT, id INTEGER PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (10)",
+        "CREATE TABLE high (id INTEGER PRIMARY KEY, dropped INTEGER, v TEXT)",
+        "ALTER TABLE high DROP dropped",
+        "INSERT INTO high VALUES (10, 'ten'), (11, 'eleven')",
+        "ALTER TABLE parts ATTACH PARTITION high FOR VALUES FROM (10) TO (20)",
+        "INSERT INTO parts SELECT 'v', n FROM generate_series(0, 5) n",
+    )
+    parts = replace(ITEMS, table="parts")
+    kept = table.written(parts)
+    table.run(
+        "UPDATE parts SET v = 'new' WHERE id IN (3, 11)", "UPDATE parts SET id = 12 WHERE id = 1"
+    )
+    assert sorted(table.since(kept, parts)["id"].to_list()) == [3, 11, 12]
+
+    table.run("TRUNCATE low")
+    truncated = table.written(parts)
+    assert truncated.place != kept.place
+    table.run("ALTER TABLE parts DETACH PARTITION high")
+    detached = table.written(parts)
+    assert detached.place != truncated.place
+    table.run("ALTER TABLE parts ATTACH PARTITION high FOR VALUES FROM (10) TO (20)")
+    assert table.written(parts).place not in (detached.place, truncated.place)
+
+
+def test_old_and_frozen_rows_pass_for_new_ones_at_no_time(table: Table) -> None:
+    # Rows of the first transactions, frozen; three quarters of all numbers later.
+    table.server.move_on(0x60000000)
+    table.server.move_on(0xC0000000 - 2**20)
+    table.bridge.close()
+    with table.session() as session:
+        kept = table.written()
+        session.execute("INSERT INTO items VALUES (60, 'new')")
+        assert table.changed(kept) == [60]
+
+    table.server.move_on(0xC0000000 - 40)
+    table.bridge.close()
+    kept = table.written()
+    with table.session() as session:
+        for _ in range(60):
+            session.execute("SELECT pg_current_xact_id()")
+
+    # Numbers are compared within 2^30 only.
+    assert table.written().place != kept.place
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate", "crash"])
+def test_nothing_is_proven_across_a_restart(table: Table, how: str) -> None:
+    table.run("UPDATE items SET v = 'counted' WHERE id < 9")
+    kept = table.written()
+
+    if how == "crash":
+        table.server.crash_a_session()
+    else:
+        table.server.stop(how)
+        table.server.start()
+
+    table.bridge.close()
+    assert table.written().place != kept.place
+    assert table.bridge.unwritten(ITEMS, kept) is None
+
+
+def test_a_restored_dump_is_another_table(table: Table) -> None:
+    kept = table.written()
+    at = ("-h", "127.0.0.1", "-p", str(table.server.port), "-U", "postgres", "-d", "shop")
+
+    dump = table.server.call("pg_dump", *at, "-t", "items", "--clean")
+    subprocess.run([table.server.bin / "psql", "-q", *at], input=dump, text=True, check=True)
+
+    assert len(table.rows()) == 50
+    assert table.written().place != kept.place
+
+
+def test_a_standby_proves_nothing_until_it_is_promoted(table: Table) -> None:
+    kept = table.written()
+    standby = replace(table.server, home=table.server.home / "standby", port=table.server.port + 1)
+    table.server.call("mkdir", standby.home) if False else None
+    server = table.server
+    server.call(
+        "pg_basebackup",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(server.port),
+        "-U",
+        "postgres",
+        "-D",
+        standby.data,
+        "-R",
+        "-X",
+        "stream",
+        "-c",
+        "fast",
+    )
+    standby.start()
+    try:
+        with closing(SqlBridge(standby.url("shop"), timeout_ms=5_000, name="shop")) as bridge:
+            assert bridge.count(ITEMS) == 50
+            assert bridge.written(ITEMS) is None
+            standby.call("pg_ctl", "-D", standby.data, "-w", "promote")
+            promoted = bridge.written(ITEMS)
+        assert promoted is not None
+        assert promoted.place != kept.place
+    finally:
+        standby.stop("immediate")
+
+
+def test_rows_that_the_condition_leaves_out_are_told(table: Table) -> None:
+    selection = replace(ITEMS, where="v <> 'hidden%'")
+    kept = table.written(selection)
+    table.run(
+        "UPDATE items SET v = 'hidden%' WHERE id = 3", "UPDATE items SET v = 'x' WHERE id = 4"
+    )
+    assert kept.since is not None
+
+    page = table.bridge.read_written(selection, kept.since, Window(), 9)
+
+    assert (page.frame["id"].to_list(), page.outside) == ([4], ("3",))
+    assert table.bridge.buckets(selection, 4)["rows"].sum() == 49
+
+
+def test_one_scan_finds_the_rows_of_all_pages_and_of_each_window(table: Table) -> None:
+    kept = table.written()
+    table.run("UPDATE items SET v = 'new' WHERE id % 2 = 0")
+    assert kept.since is not None
+    first = table.bridge.read_written(ITEMS, kept.since, Window(), 10)
+    table.run("UPDATE items SET v = 'again' WHERE id = 1", "DELETE FROM items WHERE id = 22")
+
+    second = table.bridge.read_written(ITEMS, kept.since, Window(first.cursor), 10)
+    assert second.frame["id"].to_list() == [24, 26, 28, 30, 32, 34, 36, 38, 40]
+
+    with closing(SqlBridge(table.server.url("shop"), timeout_ms=5_000, name="shop")) as other:
+        window = Window(first.cursor, second.cursor)
+        rest = other.read_written(ITEMS, kept.since, window, 99)
+    assert rest.frame["id"].to_list() == second.frame["id"].to_list()
+    assert rest.cursor is None
+
+
+def test_late_counters_prove_a_table_on_a_server_that_is_busy_with_others(
+    server: OwnPostgres,
+) -> None:
+    # Given two databases in which much goes on, and nothing in their tables `left`.
+    tables = ["left", "quick", "prepared", "rolled", "held"]
+    asked: list[tuple[str, str, Written]] = []
+    busy = ["calm", "at_work"]
+    for database in busy:
+        server.run(f"DROP DATABASE IF EXISTS {database}", f"CREATE DATABASE {database}")
+        made = [f'CREATE TABLE "{name}" (id INTEGER PRIMARY KEY, v TEXT)' for name in tables]
+        server.run(*made, database=database)
+    server.run(
+        "CREATE PROCEDURE slowly() LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO held VALUES (1, 'committed'); COMMIT; "
+        "FOR i IN 1..140 LOOP PERFORM pg_sleep(0.1); COMMIT; END LOOP; END $$",
+        database="at_work",
+    )
+    bridges = {name: SqlBridge(server.url(name), timeout_ms=9_000, name="shop") for name in busy}
+    writer, second = server.connect("calm"), server.connect("calm")
+    calls = threading.Thread(target=lambda: server.run("CALL slowly()", database="at_work"))
+    try:
+        second.execute("BEGIN; INSERT INTO prepared VALUES (1, 'x'); PREPARE TRANSACTION 'late'")
+        for session in (writer, second):
+            session.execute("SELECT pg_stat_force_next_flush()")
+        calm = [("calm", name) for name in ("left", "quick", "prepared", "rolled")]
+        for database, name in [*calm, ("at_work", "held"), ("at_work", "left")]:
+            kept = bridges[database].written(replace(ITEMS, table=name))
+            assert kept is not None
+            asked.append((database, name, kept))
+
+        # When sessions write that were counted just now, so that these writes are counted late.
+        writer.execute("INSERT INTO quick VALUES (1, 'x')")
+        writer.execute("BEGIN; INSERT INTO rolled VALUES (1, 'x'); ROLLBACK")
+        second.execute("COMMIT PREPARED 'late'")
+        calls.start()
+        with server.connect("at_work") as watch:
+            while not watch.execute("SELECT FROM held").rowcount:
+                pass
+
+        # Then they are waited for; a session that is at work all the time leaves it open.
+        found: dict[tuple[str, str], Written | None] = {}
+
+        def ask(database: str, name: str, kept: Written) -> None:
+            with closing(SqlBridge(server.url(database), timeout_ms=9_000, name="shop")) as bridge:
+                found[database, name] = bridge.unwritten(replace(ITEMS, table=name), kept)
+
+        asking = [threading.Thread(target=ask, args=one) for one in asked]
+        for one in asking:
+            one.start()
+        for one in asking:
+            one.join()
+    finally:
+        for session in (writer, second, *bridges.values()):
+            session.close()
+        calls.join()
+    proven = [where for where, written in found.items() if written is not None]
+    assert (len(found), proven) == (6, [("calm", "left")])
+    now = found["calm", "left"]
+    assert now is not None
+    assert now.mark != asked[0][2].mark  # to be kept: from here on the server may be at rest
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        "ALTER DATABASE shop SET track_counts = off",
+        "ALTER ROLE postgres SET track_counts = off",
+        "CREATE SUBSCRIPTION one CONNECTION 'dbname=none' PUBLICATION p WITH (connect = false)",
+    ],
+)
+def test_counters_that_may_not_count_prove_nothing_at_once(table: Table, off: str) -> None:
+    table.run(off)
+    kept = table.written()
+    table.run("CREATE TABLE other (id INTEGER)")
+
+    assert table.bridge.unwritten(ITEMS, kept) is None
+    table.run("ALTER ROLE postgres RESET ALL")
+    if "SUBSCRIPTION" in off:
+        table.run("ALTER SUBSCRIPTION one SET (slot_name = NONE)", "DROP SUBSCRIPTION one")
+
+
+@dataclass
+class Synced:
+    """A copy of the table that is kept in step by proofs alone."""
+
+    table: Table
+    rows: dict[str, str]
+    hashes: dict[str, int]
+    kept: Written
+
+    @classmethod
+    def walked(cls, table: Table) -> Synced:
+        kept = table.written()
+        synced = cls(table, {}, {}, kept)
+        synced._take(table.bridge.read_page(ITEMS, Window(), 10_000).frame)
+        return synced
+
+    def sync(self) -> str:
+        """Take over what was written and removed; say how it was found out."""
+        now = self.table.written()
+        if (now.place, now.mark) == (self.kept.place, self.kept.mark):
+            return "unchanged"
+        assert now.place == self.kept.place
+        self._take(self.table.since(self.kept, limit=50))
+        ours = (
+            pl.DataFrame(
+                {"bucket": [h % 64 for h in self.hashes.values()], "h": self.hashes.values()}
+            )
+            .group_by("bucket")
+            .agg(
+                pl.len().cast(pl.Int64).alias("rows"),
+                pl.col("h").sum().cast(pl.String).alias("sum"),
+            )
+        )
+        theirs = self.table.bridge.buckets(ITEMS, 64)
+        differ = ours.join(theirs, on=["bucket", "rows", "sum"], how="anti")["bucket"].to_list()
+        there = {key for keys in self.table.bridge.read_keys(ITEMS, 64, differ) for key in keys}
+        for key in [k for k, h in self.hashes.items() if h % 64 in differ and k not in there]:
+            del self.rows[key], self.hashes[key]
+        self.kept = now
+        return "changed"
+
+    def _take(self, frame: pl.DataFrame) -> None:
+        keys = key_texts(frame, ITEMS.key).to_list()
+        self.rows |= dict(zip(keys, frame["v"], strict=True))
+        self.hashes |= dict(zip(keys, frame[KEY_HASH], strict=True))
+
+
+def _random_writes(session: psycopg.Connection[Any], chance: random.Random, name: str) -> None:
+    """Write in one transaction, some of it in vain, and end it in one of many ways."""
+    session.execute("BEGIN")
+    for number in range(chance.randint(1, 4)):
+        key, v = chance.randint(1, 60), f"{name} {chance.random()}"
+        session.execute("SAVEPOINT one")
+        try:
+            match chance.randint(0, 3):
+                case 0:
+                    session.execute("DELETE FROM items WHERE id = %s", (key,))
+                case 1:
+                    session.execute("UPDATE items SET v = %s WHERE id = %s", (v, key))
+                case 2:
+                    session.execute("SELECT * FROM items WHERE id = %s FOR UPDATE", (key,))
+                case _:
+                    upsert = "ON CONFLICT (id) DO UPDATE SET v = excluded.v"
+                    session.execute(f"INSERT INTO items VALUES (%s, %s) {upsert}", (key, v))
+        except psycopg.errors.LockNotAvailable:
+            session.execute("ROLLBACK TO one")
+        if chance.random() < 0.2:
+            session.execute("ROLLBACK TO one")
+        if number and chance.random() < 0.1:
+            session.execute("RELEASE one")
+    match chance.randint(0, 5):
+        case 0:
+            session.execute("ROLLBACK")
+        case 1:
+            session.execute(f"PREPARE TRANSACTION '{name}'")
+            session.execute(f"{chance.choice(['COMMIT', 'ROLLBACK'])} PREPARED '{name}'")
+        case _:
+            session.execute("COMMIT")
+
+
+def test_a_copy_that_follows_proofs_alone_stays_equal_while_writers_race(table: Table) -> None:
+    ends = threading.Event()
+
+    def write(name: str) -> None:
+        chance = random.Random(name)
+        with table.session() as session:
+            session.execute("SET lock_timeout = '20ms'")
+            while not ends.is_set():
+                _random_writes(session, chance, name)
+
+    synced = Synced.walked(table)
+    with ThreadPoolExecutor() as pool:
+        writers = [pool.submit(write, f"writer {n}") for n in range(3)]
+        try:
+            found = [synced.sync() for _ in range(30)]
+            table.run("VACUUM (FREEZE) items")
+        finally:
+            ends.set()
+    for one in writers:
+        one.result()
+    found += [synced.sync(), synced.sync()]
+
+    assert found[-1] == "unchanged"
+    assert found.count("changed") > 5
+    assert synced.rows == {str(key): v for key, v in table.rows().items()}
