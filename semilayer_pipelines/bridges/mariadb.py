@@ -20,6 +20,7 @@ from semilayer_pipelines.bridges.failures import mariadb_failure
 from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.bridges.server import Dialect, Run
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
+from semilayer_pipelines.bridges.written_mariadb import written
 
 __all__ = ["mariadb_dialect"]
 
@@ -111,7 +112,7 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         failure=mariadb_failure,
         stream=_stream,
         mends_itself=False,
-        written=lambda run, schema, table: None,
+        written=written,
     )
 
 

@@ -8,6 +8,7 @@ is never created; each statement is its own transaction.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import threading
@@ -39,6 +40,8 @@ from semilayer_pipelines.bridges.sqlite_page import SqlitePage
 from semilayer_pipelines.bridges.sqlite_times import at_or_after, later_day
 from semilayer_pipelines.bridges.sqlite_types import as_text, source_column, split
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
+from semilayer_pipelines.bridges.unwritten import unwritten
+from semilayer_pipelines.bridges.written_sqlite import file_mark
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, nearest
 
 __all__ = ["SqliteDatabase"]
@@ -52,6 +55,7 @@ SELECT l.name, i.name FROM pragma_index_list(?{0}) l JOIN pragma_index_info(l.na
 WHERE l."unique" AND NOT l.partial ORDER BY l.seq, i.seqno
 """
 _HAS_ROWID = "SELECT 1 FROM pragma_table_list(?) WHERE type IN ('table', 'virtual') AND NOT wr"
+_IS_TABLE = "SELECT 1 FROM pragma_table_list(?) WHERE type = 'table'"
 _ROWID = "rowid"
 _SCHEMAS = "SELECT name FROM pragma_database_list"
 _SNIFFED_ROWS = 65_536
@@ -237,12 +241,22 @@ class SqliteDatabase:
         return later_day(column, moment)
 
     def written(self, name: str) -> Written | None:
-        """Return how far the file has been written to."""
+        """Return how far the file has been written to; `None` for a view or a virtual table."""
+        found = self.describe(name)
+        for schema, table in split_name(name):
+            where, asked = (
+                ("", (table,)) if schema is None else (" AND schema = ?", (table, schema))
+            )
+            if self._rows(Sql(_IS_TABLE + where, asked)):
+                version = self._rows(Sql("SELECT sqlite_version()"))
+                parts = (os.path.realpath(self._path), found, version)
+                place = hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+                return Written(place, file_mark(self._path), None)
         return None
 
     def unwritten(self, name: str, kept: Written) -> Written | None:
         """Return how far it is written to now, if it was not written to since `kept`."""
-        return None
+        return unwritten(lambda: self.written(name), lambda: None, kept)
 
     def written_after(self, table: Described, since: str) -> Sql:
         """Raise: SQLite keeps no row's time."""

@@ -18,7 +18,7 @@ _UUIDS = [
 ]
 
 # Key shapes: name, key columns with their types, key values.
-_SHAPES: dict[str, tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]] = {
+SHAPES: dict[str, tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]] = {
     "integer": (
         (("id", "BIGINT"),),
         [(n,) for n in (-(2**63), -5, -1, 0, 1, 2, 2**53, 2**53 + 1, 2**53 + 2, 2**63 - 1)],
@@ -39,10 +39,10 @@ _SHAPES: dict[str, tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]] = 
 }
 
 
-@pytest.fixture(params=list(_SHAPES))
+@pytest.fixture(params=list(SHAPES))
 def keyed(source: SourceDatabase, request: pytest.FixtureRequest) -> tuple[Selection, list[str]]:
     """A table with keys of one shape in no order; the selection and the key texts."""
-    columns, keys = _SHAPES[request.param]
+    columns, keys = SHAPES[request.param]
     names = [name for name, _ in columns]
     declared = ", ".join(f"{name} {source.type(kind)} NOT NULL" for name, kind in columns)
     source.run(f"CREATE TABLE items ({declared}, title TEXT, PRIMARY KEY ({', '.join(names)}))")
