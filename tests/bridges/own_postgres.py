@@ -64,7 +64,7 @@ class OwnPostgres:
         """Run statements, each committed, in a session of their own."""
         with self.connect(database) as session:
             for statement in statements:
-                session.execute(statement)  # type: ignore[call-overload]
+                session.execute(statement)
 
     def call(self, program: str, *arguments: str | Path) -> str:
         """Run one of PostgreSQL's programs and return what it wrote."""

@@ -46,6 +46,7 @@ def hashed(
     postgres_source: SourceDatabase, request: pytest.FixtureRequest
 ) -> tuple[SourceDatabase, Selection]:
     """A PostgreSQL table with keys of one shape."""
+    columns: tuple[tuple[str, str], ...]
     if request.param in _RARER:
         columns, keys = (("id", request.param),), [(text,) for text in _RARER[request.param]]
     else:

@@ -19,16 +19,16 @@ from tests.sources import SourceDatabase
 ITEMS = Selection("items", ("id",), ("id", "v"), hashed=True)
 
 
-def session(source: SourceDatabase, **options: Any) -> pymysql.Connection[Any]:
+def session(source: SourceDatabase) -> Any:
     url = make_url(source.url)
-    return pymysql.connect(
+    connect: Any = pymysql.connect
+    return connect(
         host=url.host or "",
         port=url.port or 3306,
         user=url.username,
         password=url.password or "",
         database=url.database,
         autocommit=True,
-        **options,
     )
 
 
@@ -107,28 +107,29 @@ def test_transactions_of_one_second_are_told_apart_by_those_that_are_open(
         )
     selections = {name: replace(ITEMS, table=name) for name in names}
     with session(table) as writer, session(table) as late, session(table) as prepared:
-        run = writer.cursor().execute
+        run, run_late, run_prepared = (one.cursor().execute for one in (writer, late, prepared))
         # Given transactions that begin in the same second and commit at different times.
         time.sleep(1 - time.time() % 1)
-        for one, begin in ((late, "START TRANSACTION"), (prepared, "XA START 'shop'")):
-            one.cursor().execute(begin)
-        late.cursor().execute("UPDATE late SET v = 'late' WHERE id = 1")
-        late.cursor().execute("UPDATE deep SET v = 'late' WHERE id = 1")
-        prepared.cursor().execute("UPDATE prepared SET v = 'late' WHERE id = 1")
+        run_late("START TRANSACTION")
+        run_late("UPDATE late SET v = 'late' WHERE id = 1")
+        run_late("UPDATE deep SET v = 'late' WHERE id = 1")
+        run_prepared("XA START 'shop'")
+        run_prepared("UPDATE prepared SET v = 'late' WHERE id = 1")
         for name in names:
             run(f"UPDATE {name} SET v = 'early' WHERE id = 2")
-        prepared.cursor().execute("XA END 'shop'")
-        prepared.cursor().execute("XA PREPARE 'shop'")
+        run_prepared("XA END 'shop'")
+        run_prepared("XA PREPARE 'shop'")
         time.sleep(2.5)
 
         # Then nothing is proven as long as one of them is open.
-        open_ = {name: table.bridge.written(selections[name]) for name in names}
-        assert [one and one.mark for one in open_.values()] == [None] * 3
-
-        late.cursor().execute("COMMIT")
-        prepared.cursor().execute("XA COMMIT 'shop'")
+        still_open = {name: table.bridge.written(selections[name]) for name in names}
+        run_late("COMMIT")
+        run_prepared("XA COMMIT 'shop'")
+    assert [one and one.mark for one in still_open.values()] == [None] * 3
     for name in names:
-        assert settled(table, selections[name]).place == (open_[name] or settled(table)).place
+        before = still_open[name]
+        assert before is not None
+        assert settled(table, selections[name]).place == before.place
 
 
 @pytest.mark.parametrize(

@@ -450,8 +450,8 @@ def test_late_counters_prove_a_table_on_a_server_that_is_busy_with_others(
         found: dict[tuple[str, str], Written | None] = {}
 
         def ask(database: str, name: str, kept: Written) -> None:
-            with closing(SqlBridge(server.url(database), timeout_ms=9_000, name="shop")) as bridge:
-                found[database, name] = bridge.unwritten(replace(ITEMS, table=name), kept)
+            with closing(SqlBridge(server.url(database), timeout_ms=9_000, name="shop")) as own:
+                found[database, name] = own.unwritten(replace(ITEMS, table=name), kept)
 
         asking = [threading.Thread(target=ask, args=one) for one in asked]
         for one in asking:
@@ -459,8 +459,10 @@ def test_late_counters_prove_a_table_on_a_server_that_is_busy_with_others(
         for one in asking:
             one.join()
     finally:
-        for session in (writer, second, *bridges.values()):
-            session.close()
+        writer.close()
+        second.close()
+        for bridge in bridges.values():
+            bridge.close()
         calls.join()
     proven = [where for where, written in found.items() if written is not None]
     assert (len(found), proven) == (6, [("calm", "left")])
