@@ -137,8 +137,10 @@ class Proving:
             _made("sum", f"CAST(sum({hashed}) AS text)", pl.String()),
         )
         tail = Sql(f" FROM {self._catalogue.table(selection).quoted}")
-        tail += st.both(self._all(selection)) + Sql(" GROUP BY 1 ORDER BY 1")
-        return self._reader.read(selection, Query(columns, (), (), tail, None)).frame
+        tail += st.both(self._all(selection)) + Sql(" GROUP BY 1")
+        # Not sorted by the database, which would sort all rows to that end.
+        found = self._reader.read(selection, Query(columns, (), (), tail, None))
+        return found.frame.sort("bucket")
 
     def read_keys(
         self, selection: Selection, number: int, buckets: Sequence[int]
