@@ -46,6 +46,8 @@ BENCHMARKS = {
     "webhook": ("benchmarks.webhook", "run"),
     "weaviate": ("benchmarks.weaviate", "run"),
     "freshness": ("benchmarks.freshness", "run"),
+    "freshness-cdc": ("benchmarks.freshness_cdc", "run"),
+    "cdc": ("benchmarks.cdc", "run"),
     "fairness": ("benchmarks.fairness", "run"),
     "retrieval": ("benchmarks.retrieval", "run"),
     "recall": ("benchmarks.recall", "run"),

@@ -154,6 +154,17 @@ SECTIONS = {
         "registry.LONGEST_RESEND",
         "registry.GIVE_UP_AFTER",
     ],
+    "Following a source": [
+        "registry.LEASE",
+        "follow.RENEW_SECONDS",
+        "follow.PUSH_SECONDS",
+        "follow.BATCH",
+        "follow.GATHER_SECONDS",
+        "follow.LOOK_SECONDS",
+        "follow.STATUS_SECONDS",
+        "follow.REMEMBERED",
+        "follow.MOST_CHARACTERS",
+    ],
     "Registry": [
         "registry.PATIENCE_SECONDS",
         "registry.AHEAD",

@@ -21,6 +21,9 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.feed_lines import feed_json, feed_line
+from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry import feeds
 
 if TYPE_CHECKING:
     from semilayer_pipelines.follow.installed import Installed
@@ -69,11 +72,18 @@ def install(here: Here, source: str | None, dry_run: bool, env: str, as_json: bo
 
 @cdc.command()
 @_source
+@click.option("--check", is_flag=True, help="Ask no database; fail unless all of it is followed.")
 @env_option
 @json_option
 @click.pass_obj
-def status(here: Here, source: str | None, env: str, as_json: bool) -> None:
-    """Show how each followed source stands, and what is wrong with its settings and tables."""
+def status(here: Here, source: str | None, check: bool, env: str, as_json: bool) -> None:
+    """Show how each followed source stands, and what is wrong with its settings and tables.
+
+    With --check it is a probe: it ends with 3 when a source that says `cdc` is not followed.
+    """
+    if check:
+        _check(here.project, env, source)
+        return
     from semilayer_pipelines.follow.installed import chosen_sources, look
 
     found = [look(here.project, one) for one in chosen_sources(here.project, env, source)]
@@ -139,6 +149,21 @@ def follow(here: Here, source: str | None, all_envs: bool, env: str) -> None:
         signal.signal(number, lambda *_: stop.set())
     say_aside("Following the sources that say `cdc`   (Ctrl-C ends it)")
     follow_sources(here.project, stop, env=None if all_envs else env, only=source)
+
+
+def _check(project: Project, env: str, only: str | None) -> None:
+    from semilayer_pipelines.follow.run import sources_that_say_cdc
+
+    wanted = {name for _, name in sources_that_say_cdc(project, env) if only in (None, name)}
+    with project.registry.read() as db:
+        rows = {row.source: row for row in feeds.list_all(db, env)}
+    now = project.clock()
+    for name in sorted(wanted):
+        row = rows.get(name)
+        if row is None:
+            raise Refused(f"{name}: nothing is installed.", cure="semilayer cdc install")
+        if row.trouble is not None or not row.is_followed(now):
+            raise Refused(feed_line(row, now))
 
 
 def _log_to_standard_output() -> None:

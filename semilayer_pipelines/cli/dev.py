@@ -25,6 +25,7 @@ from semilayer_pipelines.cli.context import (
 )
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.dev.dagster import (
+    follow_process,
     local_url,
     program,
     refuse_taken,
@@ -33,12 +34,15 @@ from semilayer_pipelines.dev.dagster import (
 )
 from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port
 from semilayer_pipelines.dev_addresses import DevAddresses, forget_addresses, leave_addresses
-from semilayer_pipelines.errors import ConfigError, Terminal
+from semilayer_pipelines.errors import ConfigError, RegistryUnavailable, Terminal
 from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry import lenses, sources
 
 __all__ = ["dev", "shared_model"]
+
+PUSHED_SECONDS = 2.0
+"""How often a source is looked for that was pushed and is to be followed."""
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TEDIOUS = (
@@ -55,6 +59,7 @@ _COLOURS = {
     "daemon": "yellow",
     "webhook": "magenta",
     "embedder": "blue",
+    "follower": "bright_cyan",
 }
 
 
@@ -73,7 +78,7 @@ def dev(
     """Run Dagster, webhook and embedder in one terminal until Ctrl-C.
 
     The embedder keeps the model warm that most lenses use. It does not start when
-    SEMILAYER_EMBEDDER_URL names a running one.
+    SEMILAYER_EMBEDDER_URL names a running one. A follower starts once a source says `cdc`.
     """
     project, ui_port = here.project, None if no_ui else port
     tell = say_aside if as_json else say
@@ -92,7 +97,12 @@ def dev(
         if as_json:
             say_json({"dagster": addresses.dagster, "webhook": addresses.webhook})
         tell("\n  " + _welcome(project, ui_port, webhook_port) + "\n")
+        follows, look_again = False, 0.0
         while not (ended := supervisor.ended()):
+            if not follows and time.monotonic() >= look_again:
+                look_again = time.monotonic() + PUSHED_SECONDS
+                if follows := _is_to_follow(project):
+                    supervisor.start(follow_process())
             time.sleep(0.2)
     except KeyboardInterrupt:
         pass  # how this command is meant to end
@@ -158,6 +168,15 @@ def _refuse_a_second(project: Project) -> FileLock:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _is_to_follow(project: Project) -> bool:
+    """Say whether a source says `cdc`; that may be pushed while all else runs."""
+    try:
+        with project.registry.read() as db:
+            return sources.any_follows(db)
+    except RegistryUnavailable:
+        return False
 
 
 def _welcome(project: Project, ui_port: int | None, webhook_port: int) -> str:

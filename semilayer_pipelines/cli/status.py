@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say_json
+from semilayer_pipelines.cli.feed_lines import feed_line
 from semilayer_pipelines.cli.lens_selection import takes_lens
 from semilayer_pipelines.cli.status_document import LensLine, StatusDocument, status_of
 from semilayer_pipelines.cli.tables import table_of
@@ -40,23 +42,25 @@ def status(here: Here, lens: str | None, watch: bool, env: str, as_json: bool) -
     project = here.project
     if not watch:
         told = status_of(project, env, lens)
-        say_json(told.as_json()) if as_json else console.print(_shown(told))
+        say_json(told.as_json()) if as_json else console.print(_shown(told, project.clock()))
         return
     try:
         if as_json or not console.is_terminal:
             while True:
                 told = status_of(project, env, lens)
-                say_json(told.as_json()) if as_json else console.print(_shown(told), "")
+                shown = _shown(told, project.clock())
+                say_json(told.as_json()) if as_json else console.print(shown, "")
                 time.sleep(WATCH_SECONDS)
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
-                live.update(_shown(status_of(project, env, lens)), refresh=True)
+                told = status_of(project, env, lens)
+                live.update(_shown(told, project.clock()), refresh=True)
                 time.sleep(WATCH_SECONDS)
     except KeyboardInterrupt:
         pass  # how watching is meant to end
 
 
-def _shown(told: StatusDocument) -> Group:
+def _shown(told: StatusDocument, now: datetime) -> Group:
     if not told.lenses:
         return Group(Text(f"No lens is registered in {told.env!r}. Register them: semilayer push"))
     titles = ("lens", "status", *_NUMBERS, "behind", "embedded by", "progress")
@@ -79,6 +83,7 @@ def _shown(told: StatusDocument) -> Group:
     notes = [note for line in told.lenses for note in _notes(line)]
     if told.daemon.silent:
         notes.append(f"\n{told.daemon.told} {told.daemon.cure}")
+    notes += [f"\n{feed_line(row, now)}" for row in told.feeds]
     if told.store:
         notes.append(f"\nstore: {told.store}")
     if told.source:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from semilayer_pipelines.bridges.cursors import shown
 from semilayer_pipelines.cli.asked_store import AskedStore
+from semilayer_pipelines.cli.feed_lines import feed_json
 from semilayer_pipelines.cli.follow import progress_of
 from semilayer_pipelines.cli.lens_selection import chosen_lenses
 from semilayer_pipelines.counts import utc_text
@@ -18,8 +19,9 @@ from semilayer_pipelines.queries.daemon import Daemon, daemon_of
 from semilayer_pipelines.queries.failing import Failing
 from semilayer_pipelines.queries.state import LensState, lens_state
 from semilayer_pipelines.redaction import redact
-from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry import feeds, jobs
 from semilayer_pipelines.registry.cursors import IncrementalCursor
+from semilayer_pipelines.registry.feeds import FeedRow
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import QueueCounts
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
@@ -112,9 +114,10 @@ class LensLine:
 class StatusDocument:
     """An environment's lenses and its queue.
 
-    `single`: one lens was asked for, so its source was asked too. `source` is `None` for a lens
-    that follows no column. `hidden` says why that source may hide rows from us. `store` says why
-    the store could not be asked. `daemon` is what runs the jobs.
+    `feeds` are the sources whose changes are followed. `single`: one lens was asked for, so its
+    source was asked too. `source` is `None` for a lens that follows no column. `hidden` says why
+    that source may hide rows from us. `store` says why the store could not be asked. `daemon` is
+    what runs the jobs.
     """
 
     env: str
@@ -125,6 +128,7 @@ class StatusDocument:
     source: SourceLag | None
     hidden: HiddenRows | None = None
     store: str | None = None
+    feeds: tuple[FeedRow, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """Return the document as it is printed with `--json`; `store` only with trouble there."""
@@ -142,6 +146,7 @@ class StatusDocument:
                 "completed24h": self.queue.completed,
             },
             "daemon": self.daemon.as_json(),
+            "feeds": [feed_json(row) for row in self.feeds],
         }
         return told if self.store is None else told | {"store": self.store}
 
@@ -155,13 +160,16 @@ def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
         known = chosen_lenses(db, env, lens)
         queue = jobs.queue_counts(db, env, project.clock() - _DAY)
         daemon = daemon_of(db, project.clock())
+        followed = tuple(feeds.list_all(db, env))
     store = AskedStore(project)
     if known and is_server(project.settings.store):
         store.reach(env)
     lines = tuple(_line(project, one, store) for one in known)
     if not lens:
         told = store.trouble
-        return StatusDocument(env, lines, queue, daemon, single=False, source=None, store=told)
+        return StatusDocument(
+            env, lines, queue, daemon, single=False, source=None, store=told, feeds=followed
+        )
     # Here, because they load a bridge.
     from semilayer_pipelines.queries.hidden_rows import hidden_rows
     from semilayer_pipelines.queries.source_lag import source_lag
@@ -171,7 +179,15 @@ def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
     away = source is not None and source.error is not None
     hidden = None if away else hidden_rows(project, known[0])
     return StatusDocument(
-        env, lines, queue, daemon, single=True, source=source, hidden=hidden, store=store.trouble
+        env,
+        lines,
+        queue,
+        daemon,
+        single=True,
+        source=source,
+        hidden=hidden,
+        store=store.trouble,
+        feeds=tuple(row for row in followed if row.source == known[0].config.source),
     )
 
 

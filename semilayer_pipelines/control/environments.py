@@ -16,6 +16,7 @@ from semilayer_pipelines.registry import (
     api_keys,
     dropped_indexes,
     environments,
+    feeds,
     jobs,
     lenses,
 )
@@ -92,10 +93,11 @@ def delete_environment(project: Project, slug: str) -> Contents:
 
     It waits for running jobs to stop. What a crash or a store that is away leaves undone, the next
     call does: the environment itself goes last. Returns what there was. Raises `NotFound`,
-    `Refused` while a run does not stop, `Overtaken` when somebody pushes meanwhile, and what the
-    store raises.
+    `Refused` while a run does not stop or a source is followed, `Overtaken` when somebody pushes
+    meanwhile, and what the store raises.
     """
     held = contents(project, slug)
+    _refuse_followed(project, slug)
     _stop_runs(project, slug)
     for name in held.lenses:
         try:
@@ -120,6 +122,17 @@ def delete_environment(project: Project, slug: str) -> Contents:
             dropped_indexes.forget(db, index)
         environments.remove(db, env.id)
     return held
+
+
+def _refuse_followed(project: Project, slug: str) -> None:
+    """Refuse to forget where something was installed: a slot would keep the server's log."""
+    with project.registry.read() as db:
+        followed = [row.source for row in feeds.list_all(db, slug)]
+    if followed:
+        raise Refused(
+            f"What follows {', '.join(followed)} is still installed in the database.",
+            cure=f"Take it away first: semilayer cdc uninstall --env {slug}",
+        )
 
 
 def _issue(db: Connection, project: Project, slug: str) -> tuple[IssuedKey, ...]:

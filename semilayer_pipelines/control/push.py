@@ -24,7 +24,7 @@ from semilayer_pipelines.control.check_names import check_lens_names
 from semilayer_pipelines.control.drift import Drift, drift_of
 from semilayer_pipelines.control.mistakes import for_each_lens
 from semilayer_pipelines.control.registered import Registered
-from semilayer_pipelines.errors import NotFound, Overtaken, SemilayerError, nearest
+from semilayer_pipelines.errors import NotFound, Overtaken, Refused, SemilayerError, nearest
 from semilayer_pipelines.lens_names import LensName
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
@@ -32,6 +32,7 @@ from semilayer_pipelines.registry import (
     cursors,
     dropped_indexes,
     environments,
+    feeds,
     generations,
     lenses,
     sources,
@@ -265,12 +266,23 @@ def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> No
             if held.sources.get(name) != source:
                 sources.put(db, env.id, name, source)
         for name in [] if plan.only else held.sources.keys() - plan.sources.keys():
+            _refuse_followed(db, env.id, name)
             sources.remove(db, env.id, name)
         # Another environment may have been pushed to since the plan was made.
         _check_names(db, project, plan.env, [x.name for x in plan.lenses if x.config], keep=True)
         dropped_indexes.add(db, plan.env, dropped, now)
     for index in dropped:
         project.store(plan.env).drop(index)
+
+
+def _refuse_followed(db: Connection, env_id: int, source: str) -> None:
+    """Refuse to forget where something was installed: a slot would keep the server's log."""
+    if feeds.get(db, env_id, source) is not None:
+        raise Refused(
+            f"The source {source!r} leaves the file, and what follows it is still installed in its "
+            "database.",
+            cure=f"Take that away first: semilayer cdc uninstall --source {source}",
+        )
 
 
 def _changed_elsewhere(held: Registered) -> set[str]:

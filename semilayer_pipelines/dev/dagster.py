@@ -13,7 +13,15 @@ from semilayer_pipelines.orchestration.remote.diagnose import load_error
 from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.project import Project
 
-__all__ = ["WORKSPACE", "local_url", "program", "refuse_taken", "start_dagster", "webhook_process"]
+__all__ = [
+    "WORKSPACE",
+    "follow_process",
+    "local_url",
+    "program",
+    "refuse_taken",
+    "start_dagster",
+    "webhook_process",
+]
 
 DEFINITIONS = "semilayer_pipelines.orchestration.definitions"
 WORKSPACE = str(Path(__file__).parents[1] / "project_files" / "code_server.yaml")
@@ -109,6 +117,11 @@ def program(name: str) -> list[str]:
 def webhook_process(port: int) -> Process:
     """Return the webhook as a program to start."""
     return Process("webhook", [*program("semilayer"), "webhook", "--port", str(port)], port=port)
+
+
+def follow_process() -> Process:
+    """Return the follower of all sources as a program to start."""
+    return Process("follower", [*program("semilayer"), "follow", "--all-envs"])
 
 
 def local_url(port: int) -> str:

@@ -65,6 +65,11 @@ def install(project: Project, source: FollowedSource, *, dry_run: bool = False) 
     with project.registry.begin() as db:
         # Its name must be known before: somebody else may run the statements.
         row = feeds.ensure(db, source.env_id, source.name, source.config.cdc)
+    if row.kind is not source.config.cdc:
+        raise Refused(
+            f"source {source.name!r}: `cdc: {row.kind}` is installed.",
+            cure=f"Take it away first: semilayer cdc uninstall --source {source.name}",
+        )
     with _opened(project, source, row) as (setup, tables):
         findings = setup.findings()
         statements = setup.to_install()

@@ -17,7 +17,7 @@ __all__ = ["follow_sources", "sources_that_say_cdc"]
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+PUSH_SECONDS = 2.0
 """How often a push is looked for that has another source followed."""
 
 MOST_SOURCES = 64
@@ -55,7 +55,7 @@ def follow_sources(
                     if one not in running:
                         follower = Follower(project, *one, stop, silence)
                         running[one] = pool.submit(follower.run)
-                stop.wait(LOOK_SECONDS)
+                stop.wait(PUSH_SECONDS)
                 for one, future in list(running.items()):
                     if future.done():
                         del running[one]

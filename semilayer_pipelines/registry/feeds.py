@@ -121,12 +121,7 @@ def readership(db: Connection, env_id: int, source: str) -> Readership:
 
 
 def ensure(db: Connection, env_id: int, source: str, kind: Cdc) -> FeedRow:
-    """Return the feed of a source, made if there is none; one of another kind is begun again."""
-    found = get(db, env_id, source)
-    if found is not None and found.kind is kind:
-        return found
-    if found is not None:
-        remove(db, env_id, source)
+    """Return the feed of a source, made if there is none; one that is there keeps its kind."""
     # A name that nobody else has: two projects may read one database in environments of one name.
     name = f"semilayer_{uuid4().hex[:8]}"
     new = insert(db, tables.feeds).values(env_id=env_id, source=source, kind=kind, name=name)

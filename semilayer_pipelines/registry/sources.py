@@ -10,7 +10,7 @@ from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import insert
 from semilayer_pipelines.registry.stored_config import source_from_json, to_json
 
-__all__ = ["get", "list_all", "put", "remove"]
+__all__ = ["any_follows", "get", "list_all", "put", "remove"]
 
 _sources = tables.sources.c
 
@@ -49,3 +49,9 @@ def list_all(db: Connection, env_id: int) -> dict[str, SourceConfig]:
         .order_by(_sources.name)
     )
     return {row.name: source_from_json(row.config) for row in rows}
+
+
+def any_follows(db: Connection) -> bool:
+    """Say whether a source of any environment says how its changes are followed."""
+    configs = db.scalars(select(_sources.config))
+    return any(source_from_json(config).cdc is not None for config in configs)

@@ -106,6 +106,29 @@ def test_a_child_that_dies_takes_the_others_with_it_and_is_named(dev: Dev) -> No
 
 
 @pytest.mark.slow
+def test_a_follower_starts_when_a_source_is_pushed_that_says_cdc_and_ends_with_the_rest(
+    dev: Dev,
+) -> None:
+    # given
+    dev.start("--no-ui", "--no-embedder")
+    assert "follower" not in dev.log
+
+    # when
+    file = dev.folder.path / "sl.config.yaml"
+    config = json.loads(file.read_text())
+    config["sources"]["main"]["cdc"] = "logical"
+    file.write_text(json.dumps(config))
+    assert dev.folder.run("push").exit_code == 0
+
+    # then
+    until(lambda: "waits to be installed" in dev.log, 60, "the follower's first words")
+    family = dev.family()
+    dev.interrupt()
+    assert dev.exit_code() == 0
+    assert not [pid for pid in family if alive(pid)]
+
+
+@pytest.mark.slow
 def test_ctrl_c_while_it_comes_up_leaves_nothing_behind(dev: Dev) -> None:
     dev.start(wait=False)
     until(lambda: "code server" in dev.log, 30, "a first line")

@@ -68,7 +68,7 @@ def test_the_keys_of_the_document_are_those_that_programs_read(indexed: Folder) 
     every = indexed.json("status")
     one = indexed.json("status", "--lens", "items")
 
-    assert list(every) == list(one) == ["env", "lenses", "queue", "daemon"]
+    assert list(every) == list(one) == ["env", "lenses", "queue", "daemon", "feeds"]
     assert list(every["queue"]) == ["active", "pending", "failed", "completed24h"]
     assert list(every["lenses"][0]) == LENS_KEYS
     assert list(one["lenses"][0]) == [*LENS_KEYS, "source", "hidden"]

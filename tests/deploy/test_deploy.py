@@ -21,7 +21,7 @@ from tests.servers import database, postgres_url
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 BIN = Path(sys.executable).parent
-OURS = ("code", "daemon", "web", "webhook", "embedder")
+OURS = ("code", "daemon", "web", "webhook", "follow", "embedder")
 
 
 def read(path: Path) -> Any:

@@ -133,6 +133,7 @@ def test_parts_have_the_same_settings_wherever_they_run_and_no_secret_is_written
 
     assert set(CODE["env"]) == wanted
     assert {one["name"] for one in webhook["env"]} == wanted
+    assert PODS["semilayer-follow"]["containers"][0]["env"] == webhook["env"]
     assert CODE["env"] == {one["name"]: one["value"] for one in webhook["env"]}
     assert CODE["envSecrets"] == [{"name": "semilayer"}]
     for name in ("helm-values.yaml", "kubernetes.yaml"):
@@ -140,7 +141,7 @@ def test_parts_have_the_same_settings_wherever_they_run_and_no_secret_is_written
         assert not re.findall(r"(?i)(password|api_?key|token):\s*\S+", text)
 
 
-@pytest.mark.parametrize("name", ["semilayer-webhook", "semilayer-embedder"])
+@pytest.mark.parametrize("name", ["semilayer-webhook", "semilayer-follow", "semilayer-embedder"])
 def test_every_pod_is_bounded_probed_and_nobody_in_particular(name: str) -> None:
     [container] = PODS[name]["containers"]
 
@@ -149,4 +150,5 @@ def test_every_pod_is_bounded_probed_and_nobody_in_particular(name: str) -> None
     assert container["readinessProbe"]
     # The command is the one of compose.yaml, whose options are tested.
     service = compose()["services"][name.removeprefix("semilayer-")]["command"].split()
-    assert container["command"][:4] == service[:4]
+    words = 3 if name.endswith("follow") else 4
+    assert container["command"][:words] == service[:words]

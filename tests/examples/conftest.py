@@ -10,7 +10,7 @@ import pytest
 
 from tests import servers
 from tests.client.service import Service, serve
-from tests.examples.workers import EXAMPLES, Index, dsn_of, eventually
+from tests.examples.workers import EXAMPLES, Index, dsn_of
 
 TABLE = "CREATE TABLE products (id integer PRIMARY KEY, version bigint NOT NULL)"
 
@@ -39,31 +39,3 @@ def outbox(postgres_database: str, service: Service) -> Iterator[Index]:
         index = Index(connection)
         service.on_acknowledged = index.apply
         yield index
-
-
-@pytest.fixture
-def replicated(service: Service) -> Iterator[Index]:
-    """A database whose log is decoded; the service applies what it acknowledges."""
-    setup = (EXAMPLES / "cdc_logical_replication/setup.sql").read_text()
-    with (
-        servers.database(servers.logical_postgres_url()) as url,
-        psycopg.connect(dsn_of(url), autocommit=True) as connection,
-    ):
-        connection.execute(TABLE)
-        for statement in setup.split(";\n"):  # a slot cannot be made in a transaction that wrote
-            connection.execute(statement)
-        index = Index(connection)
-        service.on_acknowledged = index.apply
-        yield index
-        # A server does not drop a database that a slot belongs to, nor a slot in use.
-        connection.execute(
-            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active"
-        )
-        assert eventually(lambda: _dropped(connection))
-
-
-def _dropped(connection: psycopg.Connection) -> bool:
-    connection.execute(
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active"
-    )
-    return connection.execute("SELECT FROM pg_replication_slots").fetchone() is None

@@ -1,4 +1,4 @@
-"""Both CDC workers against the webhook itself, which is killed and comes back on the way."""
+"""A CDC worker against the webhook itself, which is killed and comes back on the way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tests.registry.given import make_lens
 from tests.webhook.server import ENV, Place, Server
 
 DRAIN = EXAMPLES / "cdc_outbox/drain.py"
-REPLICATE = EXAMPLES / "cdc_logical_replication/replicate.py"
 
 
 @pytest.fixture
@@ -62,12 +61,3 @@ def test_the_outbox_reaches_a_service_that_is_killed_on_the_way(
 ) -> None:
     dsn = dsn_of(postgres_database)
     assert_that_changes_arrive((DRAIN, "products"), dsn, outbox, place, errors)
-
-
-def test_the_log_reaches_a_service_that_is_killed_on_the_way(
-    replicated: Index, place: Place, errors: Path
-) -> None:
-    info = replicated.connection.info
-    dsn = f"postgresql://{info.user}@{info.host}:{info.port}/{info.dbname}"
-    command = (REPLICATE, "products", "semilayer_products", "id")
-    assert_that_changes_arrive(command, dsn, replicated, place, errors)

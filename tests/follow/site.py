@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +17,13 @@ from semilayer_pipelines.follow.feed import Setup
 from semilayer_pipelines.follow.follower import Follower
 from semilayer_pipelines.follow.kinds import open_setup
 from semilayer_pipelines.follow.readers import followed_sources, readings_of, watched
-from semilayer_pipelines.registry import changes, feeds, jobs
-from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry import changes, feeds, jobs, lenses
 from semilayer_pipelines.registry.feeds import FeedRow
-from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.jobs import Job, Mode
 from tests.lab import ENV, Lab
 
 SILENCE = timedelta(seconds=1)
+FIELDS = {"name": {"type": "text", "searchable": True}}
 
 
 @dataclass
@@ -38,9 +39,9 @@ class Site:
         lab = Lab.opened(folder, {})
         lab.connection = url.replace("postgresql+psycopg", "postgresql")
         lab.cdc = {"cdc": "logical"}
-        fields = {"name": {"type": "text", "searchable": True}}
-        lab.push(fields=fields, **lens)
-        return cls(lab, db)
+        made = cls(lab, db)
+        made.push(**lens)
+        return made
 
     def feed(self) -> FeedRow:
         with self.lab.project.registry.read() as db:
@@ -85,38 +86,53 @@ class Site:
             thread.join(20)
             assert not thread.is_alive()
 
+    def push(self, *others: str, **lens: object) -> None:
+        """Push the lens with these keys, and others just like it."""
+        self.lab.push(*others, fields=FIELDS, **lens)
+
     def caught_up(self) -> None:
         """Wait until everything that is committed by now is buffered."""
         [(now,)] = self.db.execute(
             "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint"
         ).fetchall()
-        self.db.execute("SELECT pg_logical_emit_message(false, 'semilayer', 'on')")
-        self.db.execute("INSERT INTO marks VALUES (1)")
-        eventually(lambda: self._read_to() >= now)
+        self.db.execute("UPDATE items SET other = 1 WHERE id = (SELECT min(id) FROM items)")
+        eventually(lambda: self.read_to() > now, 60)
 
-    def _read_to(self) -> int:
-        import json
-
+    def read_to(self) -> int:
+        """Return the log position that the registry has."""
         position = self.feed().position
         return 0 if position is None else int(json.loads(position)["lsn"])
 
-    def told(self) -> list[tuple[str, str]]:
-        """Return (key, action) of every change that was buffered, in order."""
+    def confirmed(self) -> int:
+        """Return the log position that the server was told of."""
+        [(lsn,)] = self.db.execute(
+            "SELECT (confirmed_flush_lsn - '0/0'::pg_lsn)::bigint FROM pg_replication_slots "
+            "WHERE slot_name = %s",
+            (self.feed().name,),
+        ).fetchall()
+        return int(lsn)
+
+    def told(self, lens: str = "items") -> list[tuple[str, str]]:
+        """Return (key, action) of every change that was buffered for a lens, in order."""
         with self.lab.project.registry.read() as db:
-            found = changes.since(db, self.lab.lens.id, 0, 10_000)
+            lens_id = lenses.get(db, ENV, lens).id
+            found = changes.since(db, lens_id, 0, 10_000)
         return [(change.key, change.action.value) for change in found]
+
+    def queued(self) -> list[Job]:
+        """Return the jobs of the lens that wait."""
+        with self.lab.project.registry.read() as db:
+            return jobs.queued(db, self.lab.lens.id)
 
     def syncs(self) -> int:
         """Return how many smart syncs wait."""
-        with self.lab.project.registry.read() as db:
-            return sum(j.mode is Mode.SMART_SYNC for j in jobs.queued(db, self.lab.lens.id))
+        return sum(job.mode is Mode.SMART_SYNC for job in self.queued())
 
-    def forget(self) -> None:
+    def do_syncs(self) -> None:
         """Let the smart syncs that wait be done."""
-        with self.lab.project.registry.read() as db:
-            waiting = jobs.queued(db, self.lab.lens.id)
-        for job in waiting:
-            self.lab.run(job)
+        for job in self.queued():
+            if job.mode is Mode.SMART_SYNC:
+                self.lab.run(job)
 
 
 def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
@@ -126,4 +142,4 @@ def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-__all__ = ["Action", "Site", "eventually"]
+__all__ = ["SILENCE", "Site", "eventually"]

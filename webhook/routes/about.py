@@ -8,6 +8,7 @@ from starlette.responses import Response
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.http.metrics import exposition
 from semilayer_pipelines.queries.daemon import Daemon, daemon_of
+from semilayer_pipelines.registry import feeds
 from semilayer_pipelines.registry.store_watch import lost_to_search
 from webhook.service.metrics import FromRegistry
 from webhook.service.responses import Health, Readiness
@@ -60,6 +61,7 @@ async def numbers(service: Service, request: Request) -> Response:
 def _from_registry(service: Service) -> FromRegistry | None:
     try:
         with service.project.registry.read() as db:
-            return FromRegistry(lost_to_search(db), daemon_of(db, service.project.clock()))
+            now = service.project.clock()
+            return FromRegistry(lost_to_search(db), daemon_of(db, now), feeds.list_all(db), now)
     except SemilayerError:
         return None  # `/readyz` says so

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from semilayer_pipelines.http.metrics import Seconds
 from semilayer_pipelines.queries.daemon import Daemon
+from semilayer_pipelines.registry.feeds import FeedRow
 from semilayer_pipelines.registry.store_watch import LostToSearch
 from webhook.service.writer import Writer
 
@@ -32,10 +34,15 @@ def _seconds() -> defaultdict[str, Seconds]:
 
 @dataclass(frozen=True)
 class FromRegistry:
-    """What the registry tells: rows that no search found, and what runs the jobs."""
+    """What the registry tells: rows that no search found, what runs the jobs, and the feeds.
+
+    `now` is the registry's time.
+    """
 
     lost: LostToSearch
     daemon: Daemon
+    feeds: Sequence[FeedRow]
+    now: datetime
 
 
 @dataclass
@@ -100,3 +107,44 @@ class Metrics:
                 "Since the last tick of Dagster's daemon, which runs the jobs; +Inf before any.",
                 math.inf if age is None else age.total_seconds(),
             )
+            yield from _of_feeds(told.feeds, told.now)
+
+
+def _of_feeds(feeds: Sequence[FeedRow], now: datetime) -> Iterator[Metric]:
+    """Yield how the followed sources stand; of several the one that is furthest behind."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    for name, meaning, value in (
+        ("feeds", "Sources whose changes are to be followed.", len(feeds)),
+        (
+            "feeds_silent",
+            "Of these, those that no process follows, or that cannot be read now.",
+            sum(not row.is_followed(now) or row.trouble is not None for row in feeds),
+        ),
+        (
+            "feed_lag_bytes",
+            "Log of a source that is not read yet.",
+            max((row.lag_bytes or 0 for row in feeds), default=0),
+        ),
+        (
+            "feed_lag_seconds",
+            "Age of the oldest change of a source that is not read yet.",
+            max((_lag_seconds(row, now) for row in feeds), default=0),
+        ),
+    ):
+        yield GaugeMetricFamily(f"{_PREFIX}{name}", meaning, value)
+    yield CounterMetricFamily(
+        f"{_PREFIX}feed_changes_total", "Changes read.", sum(row.changes for row in feeds)
+    )
+    yield CounterMetricFamily(
+        f"{_PREFIX}feed_restarts_total",
+        "How often changes may have been missed, so that a smart sync was queued.",
+        sum(row.restarts for row in feeds),
+    )
+
+
+def _lag_seconds(row: FeedRow, now: datetime) -> float:
+    """Return how far a feed is behind; while nobody follows it, at least for how long."""
+    if row.is_followed(now) or row.lag_at is None:
+        return row.lag_seconds or 0.0
+    return (row.lag_seconds or 0.0) + (now - row.lag_at).total_seconds()

@@ -20,7 +20,7 @@ from semilayer_pipelines.errors import SourceRefused
 from semilayer_pipelines.follow.feed import Batch, Lag, Watched
 from semilayer_pipelines.follow.logical.pgoutput import Decoder, Reader, TableName
 from semilayer_pipelines.follow.logical.server import Server, Slot
-from semilayer_pipelines.follow.logical.stream import Stream
+from semilayer_pipelines.follow.logical.stream import PublicationGone, Stream
 
 __all__ = ["LogicalFeed"]
 
@@ -95,7 +95,10 @@ class LogicalFeed:
             looked = self._looked()
             if looked is not None:
                 return looked
-        return self._gathered(time.monotonic() + seconds)
+        try:
+            return self._gathered(time.monotonic() + seconds)
+        except PublicationGone:
+            return self._again("The publication was dropped and made again.", self._look())
 
     def confirm(self, position: str) -> None:
         """Let the server forget the log before a position."""
@@ -156,11 +159,7 @@ class LogicalFeed:
         stamps = self._look()
         reason = self._why_over(self._server.slot(self._name))
         if reason is not None:
-            self._reading.close()
-            self._stream = None
-            over = self._over(reason, stamps)
-            self._stream = Stream(self._server, self._name, self._at.lsn)
-            return over
+            return self._again(reason, stamps)
         altered = self._altered(stamps)
         if altered is None and self._seen > self._at.lsn:
             # Nothing of ours was in that part of the log, and the server may forget it.
@@ -173,6 +172,14 @@ class LogicalFeed:
         """Where reading is: behind the last whole transaction, or where nothing of ours was."""
         idle = not self._decoder.in_transaction and not self._decoder.changes
         return max(self._at.lsn, self._reading.seen if idle else 0)
+
+    def _again(self, reason: str, stamps: Mapping[str, str]) -> Batch:
+        """Start over while the slot is read."""
+        self._reading.close()
+        self._stream = None
+        over = self._over(reason, stamps)
+        self._stream = Stream(self._server, self._name, self._at.lsn)
+        return over
 
     def _over(self, reason: str, stamps: Mapping[str, str]) -> Batch:
         """Start over behind a slot that is made again."""

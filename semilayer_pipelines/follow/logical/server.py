@@ -15,7 +15,7 @@ from semilayer_pipelines.bridges.database import split_name
 from semilayer_pipelines.bridges.failures import postgres_failure
 from semilayer_pipelines.config.database_url import database_url
 from semilayer_pipelines.config.url_parameters import postgres_arguments, read_parameters
-from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.errors import ConfigError, SourceUnreachable
 
 if TYPE_CHECKING:
     import psycopg
@@ -169,7 +169,14 @@ class Server:
         Waits for transactions that write, as long as a statement may take.
         """
         made = "SELECT lsn - '0/0'::pg_lsn FROM pg_create_logical_replication_slot(%s, 'pgoutput')"
-        [(lsn,)] = self.rows(made, name)
+        try:
+            [(lsn,)] = self.rows(made, name)
+        except SourceUnreachable as error:
+            raise SourceUnreachable(
+                f"source {self.source!r}: no slot could be made yet. {error.message}",
+                cure="A slot begins when the transactions that write have ended: look for one "
+                "that stays open in pg_stat_activity.",
+            ) from None
         return int(lsn)
 
     def drop_slot(self, name: str) -> None:

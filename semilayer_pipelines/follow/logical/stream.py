@@ -12,13 +12,16 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
-from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
 from semilayer_pipelines.follow.logical.server import Server, lsn_text
 
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["Stream"]
+__all__ = ["PublicationGone", "Stream"]
+
+FREE_SECONDS = 5.0
+"""A slot that another connection reads is waited for so long: one of ours may be ending."""
 
 STATUS_SECONDS = 5.0
 """The server hears from us at least this often, while somebody reads."""
@@ -30,6 +33,10 @@ _SETTINGS = (
 )
 _EPOCH = 946_684_800
 """The year 2000, from which the server counts, in seconds since 1970."""
+
+
+class PublicationGone(SourceRefused):
+    """The log comes from a time when there was no publication, and cannot be decoded by it."""
 
 
 class Stream:
@@ -54,17 +61,13 @@ class Stream:
 
     def next(self) -> bytes | None:
         """Return the next message of the plugin; `None` when none is there yet."""
-        from psycopg import OperationalError
-
         with self._server.failures():
             while True:
                 size, data = self._pg.get_copy_data(1)
                 if size == 0:
                     return None
                 if size < 0:
-                    result = self._pg.get_result()
-                    said = result.error_message.decode(errors="replace") if result else ""
-                    raise OperationalError(said or "the server ended the replication")
+                    raise self._ended()
                 message = bytes(data)
                 if message[:1] == b"w":
                     return message[25:]
@@ -95,17 +98,36 @@ class Stream:
             f'START_REPLICATION SLOT "{slot}" LOGICAL {lsn_text(lsn)} '
             f"(proto_version '1', publication_names '\"{slot}\"')"
         )
-        result = self._connection.pgconn.exec_(command.encode())
-        if result.status == ExecStatus.COPY_BOTH:
-            return
+        until = time.monotonic() + FREE_SECONDS
+        while True:
+            result = self._connection.pgconn.exec_(command.encode())
+            if result.status == ExecStatus.COPY_BOTH:
+                return
+            error = errors.error_from_result(result)
+            if not isinstance(error, errors.ObjectInUse):
+                raise error
+            if time.monotonic() > until:
+                raise SourceUnreachable(
+                    f"source {self._server.source!r}: its slot {slot} is being read by another "
+                    "connection.",
+                    cure="It is free when the server notices that the other one has gone.",
+                )
+            time.sleep(0.1)
+
+    def _ended(self) -> Exception:
+        """Return why the server ended the stream."""
+        from psycopg import OperationalError, errors
+
+        result = self._pg.get_result()
+        if result is None or not result.error_message:
+            return OperationalError("the server ended the replication")
         error = errors.error_from_result(result)
-        if isinstance(error, errors.ObjectInUse):
-            raise SourceUnreachable(
-                f"source {self._server.source!r}: its slot {slot} is being read by another "
-                "connection.",
-                cure="It is free when the server notices that the other one has gone.",
+        if isinstance(error, errors.UndefinedObject):
+            return PublicationGone(
+                f"source {self._server.source!r}: its log is older than its publication.",
+                cure="Following starts over.",
             )
-        raise error
+        return error
 
     def _keep_alive(self, data: bytes) -> None:
         seen, _, wants_reply = struct.unpack_from(">QQB", data, 1)

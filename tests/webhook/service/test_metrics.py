@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from semilayer_pipelines.registry import generations, lenses, store_watch
+from semilayer_pipelines.config.models import Cdc
+from semilayer_pipelines.registry import feeds, generations, lenses, store_watch
 from tests.registry.given import at, build
 from tests.webhook.site import ENV, Site
 
@@ -20,6 +23,12 @@ NUMBERS = {
     "semilayer_webhook_hidden_rows",
     "semilayer_webhook_recovered_rows",
     "semilayer_webhook_daemon_tick_age_seconds",
+    "semilayer_webhook_feeds",
+    "semilayer_webhook_feeds_silent",
+    "semilayer_webhook_feed_lag_bytes",
+    "semilayer_webhook_feed_lag_seconds",
+    "semilayer_webhook_feed_changes_total",
+    "semilayer_webhook_feed_restarts_total",
 }
 
 
@@ -86,3 +95,29 @@ def test_rows_that_no_search_found_are_told_for_the_indexes_in_use(sqlite_site: 
     values = {f.name: f.samples[0].value for f in text_string_to_metric_families(text) if f.samples}
     assert values["semilayer_webhook_hidden_rows"] == 6
     assert values["semilayer_webhook_recovered_rows"] == 4
+
+
+def test_followed_sources_are_told_by_the_one_that_is_furthest_behind(sqlite_site: Site) -> None:
+    # given a source that is followed, and one that nobody has followed for ten minutes
+    registry, now = sqlite_site.project.registry, sqlite_site.project.clock()
+    with registry.begin() as db:
+        env_id = lenses.get(db, ENV, "items").env_id
+        for source, size, seconds, ago in (("a", 7, 0.5, 0), ("b", 3, 2.0, 600)):
+            made = feeds.ensure(db, env_id, source, Cdc.LOGICAL)
+            then = now - timedelta(seconds=ago)
+            held = feeds.take(db, made, "lease", then)
+            assert held is not None
+            feeds.restarted(db, held, "The slot was gone.", then)
+            feeds.advance(db, held, "1", 20, then)
+            feeds.note_lag(db, held, size, seconds, then)
+
+    # when
+    text = sqlite_site.client.get("/metrics").text
+
+    # then
+    values = {f.name: f.samples[0].value for f in text_string_to_metric_families(text) if f.samples}
+    told = {name.removeprefix("semilayer_webhook_"): value for name, value in values.items()}
+    assert (told["feeds"], told["feeds_silent"]) == (2, 1)
+    assert told["feed_lag_bytes"] == 7
+    assert told["feed_lag_seconds"] >= 602
+    assert (told["feed_changes"], told["feed_restarts"]) == (40, 2)

@@ -1,0 +1,138 @@
+"""`semilayer cdc` and `semilayer follow`, as a person and a probe use them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cli.project import SEMILAYER, Folder
+from tests.follow.site import FIELDS, eventually
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, logical_database: str, application: psycopg.Connection
+) -> Iterator[Folder]:
+    """A pushed project over a table whose source says `cdc`; nothing stays installed."""
+    application.execute("CREATE TABLE items (id int PRIMARY KEY, name text)")
+    folder = Folder.at(tmp_path)
+    folder.write(
+        lenses={"items": {"fields": FIELDS}},
+        url=logical_database.replace("postgresql+psycopg", "postgresql"),
+    )
+    says_cdc(folder, "logical")
+    assert folder.run("push").exit_code == 0
+    yield folder
+    folder.run("cdc", "uninstall")
+
+
+def says_cdc(folder: Folder, kind: str) -> None:
+    file = folder.path / "sl.config.yaml"
+    config = json.loads(file.read_text())
+    config["sources"]["main"]["cdc"] = kind
+    file.write_text(json.dumps(config))
+
+
+def made(application: psycopg.Connection) -> int:
+    [(slots,)] = application.execute(
+        "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+    ).fetchall()
+    return int(slots)
+
+
+def test_from_a_push_to_a_followed_source_and_back(
+    folder: Folder, application: psycopg.Connection
+) -> None:
+    # Given that nothing is installed, which a probe says
+    probed = folder.run("cdc", "status", "--check")
+    assert (probed.exit_code, "nothing is installed" in probed.stderr) == (3, True)
+
+    # When it is looked at, and installed twice
+    dry = folder.run("cdc", "install", "--dry-run")
+    assert 'FOR TABLE "public"."items"' in dry.stdout
+    assert made(application) == 0
+    installed = folder.run("cdc", "install")
+    assert "pg_create_logical_replication_slot" in installed.stdout
+    assert made(application) == 1
+    assert "everything is there" in folder.run("cdc", "install").stdout
+    assert folder.run("cdc", "status", "--check").exit_code == 3
+
+    # And followed
+    command: list[str | Path] = [SEMILAYER, "follow", "--env", "development"]
+    with subprocess.Popen(
+        command, cwd=folder.path, env=folder.full_environ, stdout=subprocess.PIPE, text=True
+    ) as follower:
+        eventually(lambda: folder.json("status")["feeds"][0]["lagBytes"] is not None, 60)
+        assert folder.run("cdc", "status", "--check").exit_code == 0
+        shown = folder.run("status").stdout
+        [feed] = folder.json("status")["feeds"]
+        follower.send_signal(signal.SIGTERM)
+        said, _ = follower.communicate(timeout=60)
+
+    # Then all of it is told, and it ends well
+    assert follower.returncode == 0
+    assert "following 1 tables" in said
+    assert "main: cdc logical; followed, " in shown
+    assert (feed["source"], feed["trouble"], feed["restarts"]) == ("main", None, 0)
+
+    # And it is taken away
+    assert "DROP PUBLICATION" in folder.run("cdc", "uninstall").stdout
+    assert made(application) == 0
+    assert folder.json("status")["feeds"] == []
+
+
+def test_what_would_break_the_application_is_refused_with_the_cure(
+    folder: Folder, application: psycopg.Connection
+) -> None:
+    application.execute("ALTER TABLE items REPLICA IDENTITY NOTHING")
+
+    refused = folder.run("cdc", "install")
+
+    assert refused.exit_code == 3
+    assert "every UPDATE and DELETE of it would fail" in refused.stderr
+    assert "REPLICA IDENTITY FULL" in refused.stderr
+    assert made(application) == 0
+
+
+def test_sqlite_has_no_log_to_follow(tmp_path: Path) -> None:
+    folder = Folder.at(tmp_path, rows=1)
+    assert folder.run("push").exit_code == 0
+    nobody = folder.run("cdc", "install")
+    assert (nobody.exit_code, "says how it is followed" in nobody.stderr) == (2, True)
+
+    says_cdc(folder, "logical")
+    assert folder.run("push").exit_code == 0
+    refused = folder.run("cdc", "install")
+
+    assert refused.exit_code == 2
+    assert "`cdc: logical` is for PostgreSQL" in refused.stderr
+
+
+def test_nothing_that_is_still_installed_is_forgotten(
+    folder: Folder, application: psycopg.Connection
+) -> None:
+    # Given a source that is installed
+    assert folder.run("cdc", "install").exit_code == 0
+
+    # When it leaves the file, is to be followed otherwise, or its environment is deleted
+    says_cdc(folder, "outbox")
+    assert folder.run("push").exit_code == 0
+    otherwise = folder.run("cdc", "install")
+    file = folder.path / "sl.config.yaml"
+    named = file.read_text().replace('"main"', '"shop"')
+    file.write_text(named)
+    gone = folder.run("push", "--skip-confirmation-dangerously")
+    deleted = folder.run("envs", "delete", "development", "--allow-deletes")
+
+    # Then each says what to do first
+    for refused in (otherwise, gone, deleted):
+        assert refused.exit_code == 3, refused.output
+        assert "semilayer cdc uninstall" in refused.stderr
+    assert folder.run("cdc", "uninstall").exit_code == 0
+    assert made(application) == 0

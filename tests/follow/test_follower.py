@@ -1,0 +1,204 @@
+"""What a source tells is buffered once, with the position, before the source may forget it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import psycopg
+import pytest
+
+from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.registry import feeds
+from semilayer_pipelines.registry.jobs import Mode
+from tests.beside import beside
+from tests.follow.site import Site, eventually
+from tests.ingest.test_kill import give_up_on_the_dead
+from tests.lab import ENV
+
+
+def followed_from_here(site: Site) -> None:
+    """Let the follower take its first look, and the sync that comes of it be done."""
+    with site.followed():
+        eventually(lambda: site.syncs() == 1)
+    site.do_syncs()
+
+
+def test_changes_reach_the_index_with_their_deletes_and_moved_keys(site: Site) -> None:
+    followed_from_here(site)
+    with site.followed():
+        site.db.execute("UPDATE items SET name = 'new' WHERE id <= 2")
+        site.db.execute("DELETE FROM items WHERE id = 3")
+        site.db.execute("UPDATE items SET id = 40 WHERE id = 4")
+        eventually(lambda: len(site.told()) == 5)
+
+    assert site.told() == [
+        ("1", "upsert"),
+        ("2", "upsert"),
+        ("3", "delete"),
+        ("4", "delete"),
+        ("40", "upsert"),
+    ]
+    site.lab.apply_all()
+    assert site.lab.audit().clean
+    assert site.syncs() == 0
+    assert site.feed().changes == 5
+
+
+def test_the_first_look_and_a_truncate_queue_a_smart_sync(site: Site) -> None:
+    with site.followed():
+        eventually(lambda: site.syncs() == 1)
+        site.do_syncs()
+        site.db.execute("TRUNCATE items")
+        eventually(lambda: site.syncs() == 1)
+    assert site.told() == []
+
+
+def test_the_server_is_told_of_a_position_only_after_the_registry_has_it(site: Site) -> None:
+    followed_from_here(site)
+    with site.followed():
+        site.db.execute("UPDATE items SET name = 'first' WHERE id = 1")
+        eventually(lambda: site.told() == [("1", "upsert")])
+        eventually(lambda: site.confirmed() == site.read_to())
+        before = site.confirmed()
+
+        # When nobody can write to the registry
+        registry = sqlite3.connect(site.lab.folder / ".semilayer/registry.db")
+        registry.execute("BEGIN IMMEDIATE")
+        site.db.execute("UPDATE items SET name = 'second' WHERE id = 2")
+        time.sleep(1.5)
+        held = site.confirmed()
+        registry.rollback()
+        registry.close()
+
+        eventually(lambda: site.told() == [("1", "upsert"), ("2", "upsert")])
+        eventually(lambda: site.confirmed() == site.read_to() > before)
+    assert held == before
+
+
+def test_of_two_followers_one_stands_by_and_goes_on_when_the_other_ends(site: Site) -> None:
+    followed_from_here(site)
+    with site.followed():
+        with site.followed():
+            for turn in range(10):
+                site.db.execute("UPDATE items SET other = %s WHERE id = %s", (turn, turn + 1))
+            eventually(lambda: len(site.told()) == 10)
+        site.db.execute("UPDATE items SET other = 99 WHERE id = 20")
+        eventually(lambda: len(site.told()) == 11)
+    assert [key for key, _ in site.told()] == [*map(str, range(1, 11)), "20"]
+
+
+def test_a_lens_that_is_pushed_while_its_source_is_followed_misses_nothing(site: Site) -> None:
+    followed_from_here(site)
+    with site.followed():
+        eventually(lambda: site.feed().lag_at)
+        site.push("others")
+        with site.lab.project.registry.read() as db:
+            assert feeds.readership(db, site.lab.lens.env_id, "main").indexed == {site.lab.lens.id}
+        job = lifecycle.request_rebuild(site.lab.project, ENV, "others")
+        site.lab.run(job)
+        site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+        eventually(lambda: site.told("others") == [("1", "upsert")])
+    assert site.told() == [("1", "upsert")]
+
+
+def test_a_lens_that_has_no_index_gets_no_changes(site: Site) -> None:
+    followed_from_here(site)
+    site.push("others")
+    with site.followed():
+        site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+        eventually(lambda: site.told() == [("1", "upsert")])
+    assert site.told("others") == []
+
+
+def test_what_is_not_installed_is_told_and_followed_as_soon_as_it_is(site: Site) -> None:
+    site.uninstall()
+    with site.followed():
+        eventually(lambda: site.feed().trouble)
+        assert "there is no publication" in str(site.feed().trouble)
+        assert site.feed().cure == "Run `semilayer cdc install`."
+        site.install()
+        eventually(lambda: site.feed().position)
+    assert site.feed().trouble is None
+
+
+def test_a_debounce_of_nothing_makes_the_job_due_at_once(site: Site) -> None:
+    site.push(debounce="0")
+    followed_from_here(site)
+    with site.followed():
+        site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+        eventually(lambda: site.told())
+
+    [job] = [job for job in site.queued() if job.mode is Mode.RECORDS]
+    assert job.due_at == job.created_at
+
+
+def writing(site: Site, chance: random.Random) -> None:
+    """Write one transaction of a few changes, some with keys that move."""
+    with psycopg.connect(str(site.lab.connection)) as db:
+        for _ in range(chance.randint(1, 5)):
+            id, other = chance.randrange(1, 200), chance.randrange(1, 200)
+            match chance.choice(["write", "write", "delete", "move"]):
+                case "write":
+                    db.execute(
+                        "INSERT INTO items VALUES (%(id)s, %(name)s) "
+                        "ON CONFLICT (id) DO UPDATE SET name = %(name)s",
+                        {"id": id, "name": f"name {chance.getrandbits(40)}"},
+                    )
+                case "delete":
+                    db.execute("DELETE FROM items WHERE id = %s", (id,))
+                case "move":
+                    db.execute("DELETE FROM items WHERE id = %s", (other,))
+                    db.execute("UPDATE items SET id = %s WHERE id = %s", (other, id))
+
+
+@pytest.mark.parametrize(("kills", "seed"), [(3, 1), pytest.param(50, 2, marks=pytest.mark.slow)])
+def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
+    site: Site, kills: int, seed: int
+) -> None:
+    # Given a table that is written to all the time
+    followed_from_here(site)
+    chance = random.Random(seed)
+    writer = random.Random(seed + 1)
+    command = [sys.executable, "-m", "tests.follow.worker", str(site.lab.folder)]
+
+    # When the follower is killed at random moments, and so are runs
+    with beside(lambda: writing(site, writer)):
+        for turn in range(kills):
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as follower:
+                assert follower.stdout is not None
+                follower.stdout.readline()
+                if turn % 2:
+                    read_something(site)
+                time.sleep(chance.uniform(0, 0.6))
+                follower.send_signal(signal.SIGKILL)
+            if turn % 3 == 2:
+                kill_a_run(site, chance)
+
+    # Then a last one brings the rest, and the index is the table
+    with site.followed():
+        site.caught_up()
+    give_up_on_the_dead(site.lab)
+    site.lab.apply_all()
+    assert site.feed().changes > 0
+    assert site.feed().restarts == 0
+    assert site.lab.audit().clean
+
+
+def read_something(site: Site) -> None:
+    before = site.feed().changes
+    eventually(lambda: site.feed().changes > before, 60)
+
+
+def kill_a_run(site: Site, chance: random.Random) -> None:
+    told = [sys.executable, "-m", "tests.ingest.worker", str(site.lab.folder), Mode.RECORDS.value]
+    with subprocess.Popen(told, stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        time.sleep(chance.uniform(0, 0.3))
+        run.send_signal(signal.SIGKILL)
+    give_up_on_the_dead(site.lab)

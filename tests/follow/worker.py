@@ -1,0 +1,22 @@
+"""A follower as a process, to be killed: `python -m tests.follow.worker FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from semilayer_pipelines.follow.follower import Follower
+from tests.follow.site import SILENCE
+from tests.lab import ENV, Lab
+
+
+def main(folder: Path) -> None:
+    """Follow until killed."""
+    lab = Lab.opened(folder, {})
+    print("ready", flush=True)
+    Follower(lab.project, ENV, "main", threading.Event(), silence=SILENCE).run()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
