@@ -23,6 +23,9 @@ Sessions = Callable[[], dict[int, bool] | None]
 """
 
 _LOOKS = 12
+_FURTHER = 4
+"""More looks at sessions that happened to be at work when they were looked at last."""
+
 _EVERY_S = 1.0
 
 
@@ -40,17 +43,26 @@ def unwritten(
         return now
     if not _same_counters(now, kept):
         return None
-    seen: list[dict[int, bool]] = []
-    for _ in range(_LOOKS):
-        found = sessions()
-        if found is None:
-            return None
-        seen.append(found)
-        time.sleep(_EVERY_S)
+    if not _all_count(sessions):
+        return None
     later = look()
     if later is None or later.place != kept.place or not _same_counters(later, kept):
         return None
-    return now if all(_has_counted(session, seen) for session in seen[0]) else None
+    return now
+
+
+def _all_count(sessions: Sessions) -> bool:
+    """Wait until every session has counted what it had committed; say whether they have."""
+    seen: list[dict[int, bool]] = []
+    for _ in range(_LOOKS + _FURTHER):
+        found = sessions()
+        if found is None:
+            return False
+        seen.append(found)
+        time.sleep(_EVERY_S)
+        if len(seen) >= _LOOKS and all(_has_counted(session, seen) for session in seen[0]):
+            return True
+    return False
 
 
 def _same_counters(one: Written, other: Written) -> bool:

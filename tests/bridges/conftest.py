@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import random
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from semilayer_pipelines.bridges.protocol import Selection
+from tests.bridges.own_postgres import OwnPostgres
+from tests.bridges.own_table import OwnTable
 from tests.sources import SourceDatabase
 
 # Version 4: MariaDB accepts no other layout.
@@ -55,3 +58,15 @@ def keyed(source: SourceDatabase, request: pytest.FixtureRequest) -> tuple[Selec
         for key in keys
     ]
     return Selection("items", tuple(names), (*names, "title")), texts
+
+
+@pytest.fixture(scope="session")
+def own_postgres() -> Iterator[OwnPostgres]:
+    """A PostgreSQL server that nobody else uses, to be stopped and started."""
+    yield from OwnPostgres.opened()
+
+
+@pytest.fixture
+def table(own_postgres: OwnPostgres) -> Iterator[OwnTable]:
+    """A table `items` of 50 rows on that server."""
+    yield from OwnTable.opened(own_postgres)

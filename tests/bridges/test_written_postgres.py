@@ -2,93 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-import polars as pl
-import psycopg
 import pytest
 
-from semilayer_pipelines.bridges.protocol import KEY_HASH, Selection, Window, Written
-from semilayer_pipelines.bridges.row_key import key_texts
+from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.bridges.sql import SqlBridge
 from semilayer_pipelines.errors import TableAltered
-from tests.bridges.own_postgres import OwnPostgres
-
-ITEMS = Selection("items", ("id",), ("id", "v"), hashed=True)
+from tests.bridges.own_table import ITEMS, OwnTable
 
 
-@dataclass
-class Table:
-    """A source with a table `items` of 50 rows, on a server that nobody else writes to."""
-
-    server: OwnPostgres
-    bridge: SqlBridge
-    database: str
-
-    def run(self, *statements: str) -> None:
-        self.server.run(*statements, database=self.database)
-
-    def session(self) -> psycopg.Connection[Any]:
-        return self.server.connect(self.database)
-
-    def written(self, selection: Selection = ITEMS) -> Written:
-        found = self.bridge.written(selection)
-        assert found is not None
-        assert None not in (found.mark, found.since)
-        return found
-
-    def unchanged(self, kept: Written) -> bool:
-        """Say what a sync would take for proven."""
-        now = self.bridge.written(ITEMS)
-        return now is not None and (now.place, now.mark) == (kept.place, kept.mark)
-
-    def since(self, kept: Written, selection: Selection = ITEMS, limit: int = 7) -> pl.DataFrame:
-        """Read all rows that were written since, page by page."""
-        assert kept.since is not None
-        frames, after = [], None
-        while True:
-            page = self.bridge.read_written(selection, kept.since, Window(after), limit)
-            frames.append(page.frame)
-            after = page.cursor
-            if after is None:
-                return pl.concat(frames)
-
-    def changed(self, kept: Written) -> list[int]:
-        """Return the keys of the rows that were written since."""
-        return sorted(self.since(kept)["id"].to_list())
-
-    def rows(self) -> dict[int, str]:
-        """Return what is there."""
-        with self.session() as session:
-            return dict(session.execute("SELECT id, v FROM items").fetchall())
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[OwnPostgres]:
-    yield from OwnPostgres.opened()
-
-
-_FILLED = "INSERT INTO items SELECT n, 'v' || n FROM generate_series(1, 50) n"
-
-
-@pytest.fixture
-def table(server: OwnPostgres) -> Iterator[Table]:
-    server.run("DROP DATABASE IF EXISTS shop WITH (FORCE)", "CREATE DATABASE shop")
-    bridge = SqlBridge(server.url("shop"), timeout_ms=20_000, name="shop")
-    found = Table(server, bridge, "shop")
-    found.run("CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)", _FILLED)
-    with closing(bridge):
-        yield found
-
-
-def test_a_table_that_nobody_writes_to_is_proven_unchanged(table: Table) -> None:
+def test_a_table_that_nobody_writes_to_is_proven_unchanged(table: OwnTable) -> None:
     kept = table.written()
 
     with table.session() as reader:
@@ -114,7 +40,7 @@ def test_a_table_that_nobody_writes_to_is_proven_unchanged(table: Table) -> None
     ],
 )
 def test_every_way_to_write_is_noticed_and_its_rows_are_found(
-    table: Table, write: str, rows: list[int]
+    table: OwnTable, write: str, rows: list[int]
 ) -> None:
     kept = table.written()
 
@@ -148,7 +74,7 @@ def test_every_way_to_write_is_noticed_and_its_rows_are_found(
     ],
 )
 def test_what_may_change_rows_without_writing_them_ends_every_proof(
-    table: Table, change: str
+    table: OwnTable, change: str
 ) -> None:
     kept = table.written()
 
@@ -158,7 +84,7 @@ def test_what_may_change_rows_without_writing_them_ends_every_proof(
     assert table.bridge.unwritten(ITEMS, kept) is None
 
 
-def test_rows_of_another_place_are_not_read(table: Table) -> None:
+def test_rows_of_another_place_are_not_read(table: OwnTable) -> None:
     kept = table.written()
     table.run("INSERT INTO items VALUES (60, 'new')", "TRUNCATE items")
 
@@ -185,13 +111,13 @@ _ELSEWHERE = (
         ),
     ],
 )
-def test_what_has_no_rows_of_its_own_proves_nothing(table: Table, made: str) -> None:
+def test_what_has_no_rows_of_its_own_proves_nothing(table: OwnTable, made: str) -> None:
     table.run(*made.split("; "))
 
     assert table.bridge.written(replace(ITEMS, table="other")) is None
 
 
-def test_rows_that_a_policy_may_hide_prove_nothing(table: Table) -> None:
+def test_rows_that_a_policy_may_hide_prove_nothing(table: OwnTable) -> None:
     table.run(
         "DROP ROLE IF EXISTS guest",
         "CREATE ROLE guest LOGIN",
@@ -207,7 +133,7 @@ def test_rows_that_a_policy_may_hide_prove_nothing(table: Table) -> None:
     table.run("DROP OWNED BY guest", "DROP ROLE guest")
 
 
-def test_a_transaction_that_commits_late_is_found_however_it_wrote(table: Table) -> None:
+def test_a_transaction_that_commits_late_is_found_however_it_wrote(table: OwnTable) -> None:
     with table.session() as late, table.session() as nested, table.session() as prepared:
         late.execute("BEGIN; UPDATE items SET v = 'late' WHERE id = 1")
         nested.execute("BEGIN; INSERT INTO items VALUES (60, 'early'); SAVEPOINT one")
@@ -228,7 +154,7 @@ def test_a_transaction_that_commits_late_is_found_however_it_wrote(table: Table)
     assert table.changed(kept) == [1, 2, 3, 4, 5, 60]
 
 
-def test_a_prepared_transaction_alone_ends_the_proof_when_it_is_committed(table: Table) -> None:
+def test_a_prepared_transaction_alone_ends_the_proof_when_it_is_committed(table: OwnTable) -> None:
     with table.session() as session:
         session.execute("BEGIN; DELETE FROM items WHERE id = 3; PREPARE TRANSACTION 'shop'")
         kept = table.written()
@@ -239,7 +165,7 @@ def test_a_prepared_transaction_alone_ends_the_proof_when_it_is_committed(table:
     assert not table.unchanged(kept)
 
 
-def test_rows_that_are_only_locked_were_not_written(table: Table) -> None:
+def test_rows_that_are_only_locked_were_not_written(table: OwnTable) -> None:
     with table.session() as one, table.session() as other:
         kept = table.written()
         for session in (one, other):
@@ -252,7 +178,7 @@ def test_rows_that_are_only_locked_were_not_written(table: Table) -> None:
         assert table.changed(kept) == [2]
 
 
-def test_frozen_rows_keep_the_number_of_who_wrote_them(table: Table) -> None:
+def test_frozen_rows_keep_the_number_of_who_wrote_them(table: OwnTable) -> None:
     kept = table.written()
     with table.session() as session:
         session.execute("BEGIN; CREATE TABLE copied (LIKE items)")
@@ -267,7 +193,7 @@ def test_frozen_rows_keep_the_number_of_who_wrote_them(table: Table) -> None:
     assert table.since(replace(moment, since=since), copied)["id"].to_list() == [60, 61, 62]
 
 
-def test_partitions_are_one_table_until_one_comes_or_goes(table: Table) -> None:
+def test_partitions_are_one_table_until_one_comes_or_goes(table: OwnTable) -> None:
     table.run(
         "CREATE TABLE parts (v TEXT, id INTEGER PRIMARY KEY) PARTITION BY RANGE (id)",
         "CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (10)",
@@ -294,7 +220,7 @@ def test_partitions_are_one_table_until_one_comes_or_goes(table: Table) -> None:
     assert table.written(parts).place not in (detached.place, truncated.place)
 
 
-def test_old_and_frozen_rows_pass_for_new_ones_at_no_time(table: Table) -> None:
+def test_old_and_frozen_rows_pass_for_new_ones_at_no_time(table: OwnTable) -> None:
     # Rows of the first transactions, frozen; three quarters of all numbers later.
     table.server.move_on(0x60000000)
     table.server.move_on(0xC0000000 - 2**20)
@@ -316,7 +242,7 @@ def test_old_and_frozen_rows_pass_for_new_ones_at_no_time(table: Table) -> None:
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate", "crash"])
-def test_nothing_is_proven_across_a_restart(table: Table, how: str) -> None:
+def test_nothing_is_proven_across_a_restart(table: OwnTable, how: str) -> None:
     table.run("UPDATE items SET v = 'counted' WHERE id < 9")
     kept = table.written()
 
@@ -331,7 +257,7 @@ def test_nothing_is_proven_across_a_restart(table: Table, how: str) -> None:
     assert table.bridge.unwritten(ITEMS, kept) is None
 
 
-def test_a_restored_dump_is_another_table(table: Table) -> None:
+def test_a_restored_dump_is_another_table(table: OwnTable) -> None:
     kept = table.written()
     at = ("-h", "127.0.0.1", "-p", str(table.server.port), "-U", "postgres", "-d", "shop")
 
@@ -342,7 +268,7 @@ def test_a_restored_dump_is_another_table(table: Table) -> None:
     assert table.written().place != kept.place
 
 
-def test_a_standby_proves_nothing_until_it_is_promoted(table: Table) -> None:
+def test_a_standby_proves_nothing_until_it_is_promoted(table: OwnTable) -> None:
     kept = table.written()
     standby = replace(table.server, home=table.server.home / "standby", port=table.server.port + 1)
     table.server.call("mkdir", standby.home) if False else None
@@ -376,7 +302,7 @@ def test_a_standby_proves_nothing_until_it_is_promoted(table: Table) -> None:
         standby.stop("immediate")
 
 
-def test_rows_that_the_condition_leaves_out_are_told(table: Table) -> None:
+def test_rows_that_the_condition_leaves_out_are_told(table: OwnTable) -> None:
     selection = replace(ITEMS, where="v <> 'hidden%'")
     kept = table.written(selection)
     table.run(
@@ -390,7 +316,7 @@ def test_rows_that_the_condition_leaves_out_are_told(table: Table) -> None:
     assert table.bridge.buckets(selection, 4)["rows"].sum() == 49
 
 
-def test_one_scan_finds_the_rows_of_all_pages_and_of_each_window(table: Table) -> None:
+def test_one_scan_finds_the_rows_of_all_pages_and_of_each_window(table: OwnTable) -> None:
     kept = table.written()
     table.run("UPDATE items SET v = 'new' WHERE id % 2 = 0")
     assert kept.since is not None
@@ -405,193 +331,3 @@ def test_one_scan_finds_the_rows_of_all_pages_and_of_each_window(table: Table) -
         rest = other.read_written(ITEMS, kept.since, window, 99)
     assert rest.frame["id"].to_list() == second.frame["id"].to_list()
     assert rest.cursor is None
-
-
-def test_late_counters_prove_a_table_on_a_server_that_is_busy_with_others(
-    server: OwnPostgres,
-) -> None:
-    # Given two databases in which much goes on, and nothing in their tables `left`.
-    tables = ["left", "quick", "prepared", "rolled", "held"]
-    asked: list[tuple[str, str, Written]] = []
-    busy = ["calm", "at_work"]
-    for database in busy:
-        server.run(f"DROP DATABASE IF EXISTS {database}", f"CREATE DATABASE {database}")
-        made = [f'CREATE TABLE "{name}" (id INTEGER PRIMARY KEY, v TEXT)' for name in tables]
-        server.run(*made, database=database)
-    server.run(
-        "CREATE PROCEDURE slowly() LANGUAGE plpgsql AS $$ BEGIN "
-        "INSERT INTO held VALUES (1, 'committed'); COMMIT; "
-        "FOR i IN 1..140 LOOP PERFORM pg_sleep(0.1); COMMIT; END LOOP; END $$",
-        database="at_work",
-    )
-    bridges = {name: SqlBridge(server.url(name), timeout_ms=9_000, name="shop") for name in busy}
-    writer, second = server.connect("calm"), server.connect("calm")
-    calls = threading.Thread(target=lambda: server.run("CALL slowly()", database="at_work"))
-    try:
-        second.execute("BEGIN; INSERT INTO prepared VALUES (1, 'x'); PREPARE TRANSACTION 'late'")
-        for session in (writer, second):
-            session.execute("SELECT pg_stat_force_next_flush()")
-        calm = [("calm", name) for name in ("left", "quick", "prepared", "rolled")]
-        for database, name in [*calm, ("at_work", "held"), ("at_work", "left")]:
-            kept = bridges[database].written(replace(ITEMS, table=name))
-            assert kept is not None
-            asked.append((database, name, kept))
-
-        # When sessions write that were counted just now, so that these writes are counted late.
-        writer.execute("INSERT INTO quick VALUES (1, 'x')")
-        writer.execute("BEGIN; INSERT INTO rolled VALUES (1, 'x'); ROLLBACK")
-        second.execute("COMMIT PREPARED 'late'")
-        calls.start()
-        with server.connect("at_work") as watch:
-            while not watch.execute("SELECT FROM held").rowcount:
-                pass
-
-        # Then they are waited for; a session that is at work all the time leaves it open.
-        found: dict[tuple[str, str], Written | None] = {}
-
-        def ask(database: str, name: str, kept: Written) -> None:
-            with closing(SqlBridge(server.url(database), timeout_ms=9_000, name="shop")) as own:
-                found[database, name] = own.unwritten(replace(ITEMS, table=name), kept)
-
-        asking = [threading.Thread(target=ask, args=one) for one in asked]
-        for one in asking:
-            one.start()
-        for one in asking:
-            one.join()
-    finally:
-        writer.close()
-        second.close()
-        for bridge in bridges.values():
-            bridge.close()
-        calls.join()
-    proven = [where for where, written in found.items() if written is not None]
-    assert (len(found), proven) == (6, [("calm", "left")])
-    now = found["calm", "left"]
-    assert now is not None
-    assert now.mark != asked[0][2].mark  # to be kept: from here on the server may be at rest
-
-
-@pytest.mark.parametrize(
-    "off",
-    [
-        "ALTER DATABASE shop SET track_counts = off",
-        "ALTER ROLE postgres SET track_counts = off",
-        "CREATE SUBSCRIPTION one CONNECTION 'dbname=none' PUBLICATION p WITH (connect = false)",
-    ],
-)
-def test_counters_that_may_not_count_prove_nothing_at_once(table: Table, off: str) -> None:
-    table.run(off)
-    kept = table.written()
-    table.run("CREATE TABLE other (id INTEGER)")
-
-    assert table.bridge.unwritten(ITEMS, kept) is None
-    table.run("ALTER ROLE postgres RESET ALL")
-    if "SUBSCRIPTION" in off:
-        table.run("ALTER SUBSCRIPTION one SET (slot_name = NONE)", "DROP SUBSCRIPTION one")
-
-
-@dataclass
-class Synced:
-    """A copy of the table that is kept in step by proofs alone."""
-
-    table: Table
-    rows: dict[str, str]
-    hashes: dict[str, int]
-    kept: Written
-
-    @classmethod
-    def walked(cls, table: Table) -> Synced:
-        kept = table.written()
-        synced = cls(table, {}, {}, kept)
-        synced._take(table.bridge.read_page(ITEMS, Window(), 10_000).frame)
-        return synced
-
-    def sync(self) -> str:
-        """Take over what was written and removed; say how it was found out."""
-        now = self.table.written()
-        if (now.place, now.mark) == (self.kept.place, self.kept.mark):
-            return "unchanged"
-        assert now.place == self.kept.place
-        self._take(self.table.since(self.kept, limit=50))
-        ours = (
-            pl.DataFrame(
-                {"bucket": [h % 64 for h in self.hashes.values()], "h": self.hashes.values()}
-            )
-            .group_by("bucket")
-            .agg(
-                pl.len().cast(pl.Int64).alias("rows"),
-                pl.col("h").sum().cast(pl.String).alias("sum"),
-            )
-        )
-        theirs = self.table.bridge.buckets(ITEMS, 64)
-        differ = ours.join(theirs, on=["bucket", "rows", "sum"], how="anti")["bucket"].to_list()
-        there = {key for keys in self.table.bridge.read_keys(ITEMS, 64, differ) for key in keys}
-        for key in [k for k, h in self.hashes.items() if h % 64 in differ and k not in there]:
-            del self.rows[key], self.hashes[key]
-        self.kept = now
-        return "changed"
-
-    def _take(self, frame: pl.DataFrame) -> None:
-        keys = key_texts(frame, ITEMS.key).to_list()
-        self.rows |= dict(zip(keys, frame["v"], strict=True))
-        self.hashes |= dict(zip(keys, frame[KEY_HASH], strict=True))
-
-
-def _random_writes(session: psycopg.Connection[Any], chance: random.Random, name: str) -> None:
-    """Write in one transaction, some of it in vain, and end it in one of many ways."""
-    session.execute("BEGIN")
-    for number in range(chance.randint(1, 4)):
-        key, v = chance.randint(1, 60), f"{name} {chance.random()}"
-        session.execute("SAVEPOINT one")
-        try:
-            match chance.randint(0, 3):
-                case 0:
-                    session.execute("DELETE FROM items WHERE id = %s", (key,))
-                case 1:
-                    session.execute("UPDATE items SET v = %s WHERE id = %s", (v, key))
-                case 2:
-                    session.execute("SELECT * FROM items WHERE id = %s FOR UPDATE", (key,))
-                case _:
-                    upsert = "ON CONFLICT (id) DO UPDATE SET v = excluded.v"
-                    session.execute(f"INSERT INTO items VALUES (%s, %s) {upsert}", (key, v))
-        except psycopg.errors.LockNotAvailable:
-            session.execute("ROLLBACK TO one")
-        if chance.random() < 0.2:
-            session.execute("ROLLBACK TO one")
-        if number and chance.random() < 0.1:
-            session.execute("RELEASE one")
-    match chance.randint(0, 5):
-        case 0:
-            session.execute("ROLLBACK")
-        case 1:
-            session.execute(f"PREPARE TRANSACTION '{name}'")
-            session.execute(f"{chance.choice(['COMMIT', 'ROLLBACK'])} PREPARED '{name}'")
-        case _:
-            session.execute("COMMIT")
-
-
-def test_a_copy_that_follows_proofs_alone_stays_equal_while_writers_race(table: Table) -> None:
-    ends = threading.Event()
-
-    def write(name: str) -> None:
-        chance = random.Random(name)
-        with table.session() as session:
-            session.execute("SET lock_timeout = '20ms'")
-            while not ends.is_set():
-                _random_writes(session, chance, name)
-
-    synced = Synced.walked(table)
-    with ThreadPoolExecutor() as pool:
-        writers = [pool.submit(write, f"writer {n}") for n in range(3)]
-        try:
-            found = [synced.sync() for _ in range(30)]
-            table.run("VACUUM (FREEZE) items")
-        finally:
-            ends.set()
-    for one in writers:
-        one.result()
-    found += [synced.sync(), synced.sync()]
-
-    assert found[-1] == "unchanged"
-    assert found.count("changed") > 5
-    assert synced.rows == {str(key): v for key, v in table.rows().items()}
