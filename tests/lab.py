@@ -25,6 +25,7 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, VECTOR, Index
+from tests.registry_file import lay_registry
 from tests.workload import FIELDS, create_items
 
 ENV = "test"
@@ -80,6 +81,7 @@ class Lab:
     def opened(cls, folder: Path, environ: Mapping[str, str]) -> Lab:
         """Open the project that was made in `folder`."""
         settings = Settings.from_environ({"SEMILAYER_ENV": ENV} | dict(environ), folder)
+        lay_registry(settings.registry_url)
         return cls(Project(settings, environ), folder)
 
     @property

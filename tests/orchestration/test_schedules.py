@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -113,9 +114,8 @@ def test_what_failed_and_may_pass_is_no_reason_to_pass_a_lens_over(lab: Lab) -> 
     assert lab.lens.status is LensStatus.ERROR
 
     # then its own ticks say when it is tried again, and other kinds go on
-    assert "test/items (the last one failed and is tried again in 60 s: The grant" in (
-        make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told
-    )
+    told = make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told
+    assert re.search(r"items \(the last one failed and is tried again in \d+ s: The grant", told)
     assert make_due_jobs(lab.project, Mode.INCREMENTAL, "5m").told == "Queued: test/items."
 
     # and without a job that waits, the next tick makes one

@@ -13,6 +13,7 @@ from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import Lens
 from tests import servers
 from tests.registry.given import make_lens
+from tests.registry_file import lay_registry
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +27,9 @@ def registry_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a migrated registry without a row."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/registry.db"
-    else:
-        url = str(request.getfixturevalue("postgres_registry_url"))
+        lay_registry(url)
+        return url
+    url = str(request.getfixturevalue("postgres_registry_url"))
     registry = Registry.open(url)
     with registry.begin() as db:
         db.execute(delete(tables.environments))  # nearly everything else hangs on these

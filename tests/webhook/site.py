@@ -20,6 +20,7 @@ from semilayer_pipelines.registry.environments import Tier
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Lens, LensStatus
 from tests.registry.given import make_lens
+from tests.registry_file import lay_registry
 from webhook.app import build_app
 
 ENV = "test"
@@ -65,6 +66,7 @@ class Site:
             registry_url=registry_url,
             dagster_url=dagster_url,
         )
+        lay_registry(registry_url)
         clock, stopping = clock or Clock(), threading.Event()
         project = Project(settings, environ or {}, clock)
         make_lens(project.registry, "items", env=ENV)
