@@ -71,7 +71,7 @@ def logical_postgres_url() -> str:
     started = _start_postgres("wal_level=logical", "wal_sender_timeout=10s")
     if started is not None:
         return started
-    return _none("no server programs of PostgreSQL to start one with wal_level = logical")
+    return missing("no server programs of PostgreSQL to start one with wal_level = logical")
 
 
 @contextlib.contextmanager
@@ -125,13 +125,13 @@ def _find(variable: str, usual: str, start: Callable[[], str | None]) -> str:
     started = start()
     if started is not None:
         return started
-    return _none(
+    return missing(
         f"no server: {variable} is not set, nothing answers at the usual port, and no server "
         "program was found to start one"
     )
 
 
-def _none(reason: str) -> NoReturn:
+def missing(reason: str) -> NoReturn:
     if os.environ.get("SEMILAYER_TEST_NO_SKIP") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -146,10 +146,10 @@ def _answers(url: str) -> bool:
 
 
 def _start_postgres(*settings: str) -> str | None:
-    folder = _program_folder("postgres", sorted(Path("/usr/lib/postgresql").glob("*/bin"))[::-1])
+    folder = program_folder("postgres", sorted(Path("/usr/lib/postgresql").glob("*/bin"))[::-1])
     if folder is None or not (folder / "initdb").exists():
         return None
-    home, user, port = _home("postgres"), _user("postgres"), _free_port()
+    home, user, port = new_home("postgres"), server_user("postgres"), free_port()
     data = home / "data"
     initdb: list[str | Path] = [
         folder / "initdb",
@@ -165,17 +165,17 @@ def _start_postgres(*settings: str) -> str | None:
     server: list[str | Path] = [folder / "postgres", "-D", data, "-p", str(port), "-k", home, "-F"]
     server += [part for setting in settings for part in ("-c", setting)]
     _serve(server, user, home, signal.SIGINT)
-    return _when_up(f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", home)
+    return when_up(f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", home)
 
 
 def _start_mariadb() -> str | None:
-    name = next((n for n in ("mariadbd", "mysqld") if _program_folder(n, _SBIN)), None)
-    install = _program_folder("mariadb-install-db", _SBIN)
+    name = next((n for n in ("mariadbd", "mysqld") if program_folder(n, _SBIN)), None)
+    install = program_folder("mariadb-install-db", _SBIN)
     if name is None or install is None:
         return None
-    folder = _program_folder(name, _SBIN)
+    folder = program_folder(name, _SBIN)
     assert folder is not None
-    home, user, port = _home("mariadb"), _user("mysql"), _free_port()
+    home, user, port = new_home("mariadb"), server_user("mysql"), free_port()
     data = f"--datadir={home / 'data'}"
     normal = "--auth-root-authentication-method=normal"
     # An anonymous user of this host, which comes with the test database, would stand before every
@@ -186,20 +186,20 @@ def _start_mariadb() -> str | None:
     server += ["--bind-address=127.0.0.1", f"--socket={home / 's'}"]
     server += [f"--pid-file={home / 'pid'}", "--skip-log-bin"]
     _serve([*server, "--innodb-flush-log-at-trx-commit=0"], user, home, signal.SIGTERM)
-    return _when_up(f"mysql+pymysql://root@127.0.0.1:{port}/mysql", home)
+    return when_up(f"mysql+pymysql://root@127.0.0.1:{port}/mysql", home)
 
 
 _SBIN = [Path("/usr/sbin"), Path("/usr/bin"), Path("/usr/local/sbin"), Path("/usr/libexec")]
 
 
-def _program_folder(name: str, folders: Sequence[Path]) -> Path | None:
+def program_folder(name: str, folders: Sequence[Path]) -> Path | None:
     on_path = shutil.which(name)
     if on_path:
         return Path(on_path).resolve().parent
     return next((folder for folder in folders if (folder / name).exists()), None)
 
 
-def _user(preferred: str) -> str | None:
+def server_user(preferred: str) -> str | None:
     # Database servers refuse to run as root.
     if os.geteuid() != 0:
         return None
@@ -207,15 +207,15 @@ def _user(preferred: str) -> str | None:
     return next((name for name in (preferred, "nobody") if name in known), None)
 
 
-def _home(name: str) -> Path:
+def new_home(name: str) -> Path:
     home = Path(tempfile.mkdtemp(prefix=f"semilayer-{name}-"))
-    user = _user({"postgres": "postgres"}.get(name, "mysql"))
+    user = server_user({"postgres": "postgres"}.get(name, "mysql"))
     if user is not None:
         shutil.chown(home, user)
     return home
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -245,7 +245,7 @@ def _serve(
     atexit.register(end)
 
 
-def _when_up(url: str, home: Path) -> str:
+def when_up(url: str, home: Path) -> str:
     deadline = time.monotonic() + _START_SECONDS
     while not _answers(url):
         if time.monotonic() > deadline:

@@ -8,14 +8,14 @@ which rows are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
 import polars as pl
 
 from semilayer_pipelines.bridges.cursors import Scalar
-from semilayer_pipelines.bridges.protocol import Column, HiddenRows, Table
+from semilayer_pipelines.bridges.protocol import Column, HiddenRows, Table, Written
 
 __all__ = [
     "Computed",
@@ -81,10 +81,11 @@ class SourceColumn:
 
 @dataclass(frozen=True)
 class Computed:
-    """An Int32 column that no table has, and the expression for it."""
+    """A column that no table has, and the expression for it."""
 
     name: str
     expression: Sql
+    dtype: pl.DataType = field(default_factory=pl.Int32)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Query:
     def dtypes(self) -> dict[str, pl.DataType]:
         """Return the columns of the frame and their types, as far as the rows fit them."""
         found: dict[str, pl.DataType] = {c.column.name: c.dtype for c in self.columns}
-        return found | {column.name: pl.Int32() for column in self.computed}
+        return found | {column.name: column.dtype for column in self.computed}
 
     def heavy(self) -> list[int]:
         """Return the places of the columns whose values may weigh anything."""
@@ -204,6 +205,22 @@ class Database(Protocol):
 
     def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:
         """Return what tells later times of a column; `None` when it holds no times."""
+        ...
+
+    def written(self, name: str) -> Written | None:
+        """Return how far a table has been written to; `None` where the database cannot tell."""
+        ...
+
+    def unwritten(self, name: str, kept: Written) -> Written | None:
+        """Return how far it is written to now, if it was not written to since `kept`."""
+        ...
+
+    def written_after(self, table: Described, since: str) -> Sql:
+        """Return the condition that a row was written after a `Written.since` of this table."""
+        ...
+
+    def key_hash(self, key: Sequence[SourceColumn]) -> Sql | None:
+        """Return the expression for a hash of a key, from 0 below 2^40; `None` where none is."""
         ...
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.bridges.server import Dialect, Run
 from semilayer_pipelines.bridges.streamed_page import StreamedPages
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
+from semilayer_pipelines.bridges.written_mariadb import written
 
 __all__ = ["mariadb_dialect"]
 
@@ -111,6 +112,7 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         hidden=lambda run, schema, table: None,
         failure=mariadb_failure,
         pages=StreamedPages(_scalar),
+        written=written,
     )
 
 

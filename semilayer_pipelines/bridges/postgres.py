@@ -18,6 +18,7 @@ from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.bridges.row_security import hidden_by_policy
 from semilayer_pipelines.bridges.server import Dialect, Run
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
+from semilayer_pipelines.bridges.written_postgres import AT_WORK, key_hash, written, written_after
 
 __all__ = ["postgres_dialect"]
 
@@ -114,6 +115,10 @@ def postgres_dialect(timeout_ms: int) -> Dialect:
         hidden=lambda run, schema, table: hidden_by_policy(run, _as_value(schema, table)),
         failure=postgres_failure,
         pages=CopiedPages(_bind),
+        written=lambda run, schema, table: written(run, _as_value(schema, table)),
+        at_work=AT_WORK,
+        written_after=written_after,
+        key_hash=key_hash,
     )
 
 

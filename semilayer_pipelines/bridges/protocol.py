@@ -415,7 +415,7 @@ class Bridge(Protocol):
         """Return how far the table is written to now, if it was not written to since `kept`.
 
         For a server on which other tables are written to: equal marks are not to be had there. It
-        may take some 12 seconds, which cost the server nothing. `None` where something was written,
+        takes 12 to 16 seconds, which cost the server nothing. `None` where something was written,
         or the source cannot tell.
         """
         ...

@@ -29,7 +29,8 @@ from semilayer_pipelines.bridges.database import (
 )
 from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.ids import typed
-from semilayer_pipelines.bridges.protocol import HiddenRows, Table
+from semilayer_pipelines.bridges.protocol import HiddenRows, Table, Written
+from semilayer_pipelines.bridges.unwritten import unwritten
 from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, nearest
 
 __all__ = ["Dialect", "PageReader", "Run", "ServerDatabase", "Transaction"]
@@ -57,7 +58,9 @@ class Dialect:
     `bind` turns a cursor's value into the driver's; `nul_in_text` says that a text may hold U+0000;
     `describe` finds a table (schema or `None`, name) or returns `None`; `unique` lists the unique
     keys of one that is there; `names` lists what there is; `hidden` tells why rows of a table may
-    be hidden; `pages` reads rows.
+    be hidden; `pages` reads rows. `written` tells how far a table has been written to, `at_work`
+    asks for the sessions that come late with what they wrote. `written_after` and `key_hash` are of
+    a kind whose `Written.since` may be known.
     """
 
     engine: dict[str, Any]
@@ -75,6 +78,10 @@ class Dialect:
     hidden: Callable[[Run, str | None, str], HiddenRows | None]
     failure: Callable[[BaseException, str, int], SemilayerError]
     pages: PageReader
+    written: Callable[[Run, str | None, str], Written | None]
+    at_work: str | None = None
+    written_after: Callable[[Described, str], Sql] | None = None
+    key_hash: Callable[[Sequence[SourceColumn]], Sql] | None = None
 
 
 class ServerDatabase:
@@ -143,6 +150,35 @@ class ServerDatabase:
                 if hidden is not None:
                     return hidden
         return None
+
+    def written(self, name: str) -> Written | None:
+        """Return how far a table has been written to; `None` where there is no telling."""
+        with self._transaction() as run:
+            for schema, table in split_name(name):
+                found = self._dialect.written(run, schema, table)
+                if found is not None:
+                    return found
+        return None
+
+    def unwritten(self, name: str, kept: Written) -> Written | None:
+        """Return how far it is written to now, if it was not written to since `kept`."""
+        return unwritten(lambda: self.written(name), self._at_work, kept)
+
+    def _at_work(self) -> dict[int, bool] | None:
+        if self._dialect.at_work is None:
+            return None
+        with self._transaction() as run:
+            return dict(run(self._dialect.at_work, ()))
+
+    def written_after(self, table: Described, since: str) -> Sql:
+        """Return the condition that a row was written after `since`."""
+        if self._dialect.written_after is None:
+            raise ValueError(f"{self._name!r} tells of no moment after which rows were written")
+        return self._dialect.written_after(table, since)
+
+    def key_hash(self, key: Sequence[SourceColumn]) -> Sql | None:
+        """Return the expression for a hash of a key, if there is one."""
+        return None if self._dialect.key_hash is None else self._dialect.key_hash(key)
 
     def read(self, query: Query) -> Fetched:
         """Read a page."""

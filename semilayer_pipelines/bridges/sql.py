@@ -39,6 +39,7 @@ from semilayer_pipelines.bridges.protocol import (
     Window,
     Written,
 )
+from semilayer_pipelines.bridges.proving import Proving
 from semilayer_pipelines.bridges.reader import Reader
 from semilayer_pipelines.bridges.told_keys import spelled
 from semilayer_pipelines.bridges.unfit import with_unfit
@@ -65,6 +66,7 @@ class SqlBridge:
         self._lookup = Lookup(self._reader)
         self._naming = Naming(self._reader)
         self._parents = Parents(self._reader)
+        self._proving = Proving(self._reader, self._pages)
 
     def tables(self) -> list[str]:
         """Return the names of all tables and views, sorted."""
@@ -146,12 +148,14 @@ class SqlBridge:
     def read_page(self, selection: Selection, window: Window, limit: int) -> SourcePage:
         """Read up to `limit` rows of the window in key order."""
         key = self._catalogue.key(selection)
-        return self._pages.read(selection, key, self._within(selection, window), limit)
+        within = self._within(selection, window)
+        hashed = self._proving.hashed(selection)
+        return self._pages.read(selection, key, within, limit, shard=hashed)
 
     def read_rows(self, selection: Selection, ids: Sequence[str]) -> LookedUp:
         """Read the rows whose key, as text, is one of `ids`."""
         wanted, malformed = parse_ids(self._db, self._catalogue.key(selection), ids)
-        found = self._lookup.read(selection, wanted, self._shard(selection))
+        found = self._lookup.read(selection, wanted, self._computed(selection))
         return replace(found, malformed=malformed | found.malformed)
 
     def name_rows(self, selection: Selection, ids: Sequence[str]) -> NamedRows:
@@ -209,7 +213,7 @@ class SqlBridge:
             order,
             conditions,
             limit,
-            shard=self._shard(selection),
+            shard=self._computed(selection),
             told=condition.told(self._db, selection),
             rows=rows,
         )
@@ -303,27 +307,28 @@ class SqlBridge:
 
     def written(self, selection: Selection) -> Written | None:
         """Return how far the table has been written to, where the source can tell."""
-        return None
+        return self._proving.written(selection)
 
     def unwritten(self, selection: Selection, kept: Written) -> Written | None:
         """Return how far the table is written to now, if it was not written to since `kept`."""
-        return None
+        return self._proving.unwritten(selection, kept)
 
     def read_written(
         self, selection: Selection, since: str, window: Window, limit: int
     ) -> SourcePage:
         """Read up to `limit` rows that were written after `since`, in key order."""
-        raise NotImplementedError
+        computed = self._computed(selection)
+        return self._proving.read_written(selection, since, window, limit, computed)
 
     def buckets(self, selection: Selection, number: int) -> pl.DataFrame:
         """Return count and sum of the hashes of the keys, by bucket."""
-        raise NotImplementedError
+        return self._proving.buckets(selection, number)
 
     def read_keys(
         self, selection: Selection, number: int, buckets: Sequence[int]
     ) -> Iterator[pl.Series]:
         """Yield the key texts of the rows in these buckets."""
-        raise NotImplementedError
+        return self._proving.read_keys(selection, number, buckets)
 
     def hides_rows(self, table: str) -> HiddenRows | None:
         """Return why the source may hide rows of a table from this user."""
@@ -345,12 +350,13 @@ class SqlBridge:
         upto = None if window.upto is None else st.upto(self._db, key, decode(window.upto))
         return [st.complete(key), after, upto, condition.holds(self._db, selection)]
 
-    def _shard(self, selection: Selection) -> tuple[Computed, ...]:
+    def _computed(self, selection: Selection) -> tuple[Computed, ...]:
+        hashed = self._proving.hashed(selection)
         if not selection.bounds:
-            return ()
+            return hashed
         bounds = [decode(bound) for bound in selection.bounds]
         number = st.shard_number(self._db, self._catalogue.key(selection), bounds)
-        return (Computed(SHARD_COLUMN, number),)
+        return (Computed(SHARD_COLUMN, number), *hashed)
 
     def _counted(self, selection: Selection, asked: Sequence[Sql]) -> Sql:
         """Count the rows that meet one of the conditions: the table's, then those of its joins."""

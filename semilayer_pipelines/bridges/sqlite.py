@@ -8,6 +8,7 @@ is never created; each statement is its own transaction.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import threading
@@ -34,7 +35,7 @@ from semilayer_pipelines.bridges.database import (
 )
 from semilayer_pipelines.bridges.failures import sqlite_failure
 from semilayer_pipelines.bridges.ids import integer, is_number, typed
-from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table
+from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table, Written
 from semilayer_pipelines.bridges.sqlite_page import SqlitePage
 from semilayer_pipelines.bridges.sqlite_times import (
     at_or_after,
@@ -44,6 +45,8 @@ from semilayer_pipelines.bridges.sqlite_times import (
 )
 from semilayer_pipelines.bridges.sqlite_types import as_text, source_column, split
 from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
+from semilayer_pipelines.bridges.unwritten import unwritten
+from semilayer_pipelines.bridges.written_sqlite import file_mark
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, nearest
 
 __all__ = ["SqliteDatabase"]
@@ -57,6 +60,7 @@ SELECT l.name, i.name FROM pragma_index_list(?{0}) l JOIN pragma_index_info(l.na
 WHERE l."unique" AND NOT l.partial ORDER BY l.seq, i.seqno
 """
 _HAS_ROWID = "SELECT 1 FROM pragma_table_list(?) WHERE type IN ('table', 'virtual') AND NOT wr"
+_IS_TABLE = "SELECT 1 FROM pragma_table_list(?) WHERE type = 'table'"
 _ROWID = "rowid"
 _SCHEMAS = "SELECT name FROM pragma_database_list"
 _SNIFFED_ROWS = 65_536
@@ -253,6 +257,32 @@ class SqliteDatabase:
     def in_the_future(self, column: SourceColumn, moment: datetime) -> Split | None:
         """Return what tells times of a later day: SQLite has no types, so it is any column."""
         return later_day(column, moment)
+
+    def written(self, name: str) -> Written | None:
+        """Return how far the file has been written to; `None` for a view or a virtual table."""
+        found = self.describe(name)
+        for schema, table in split_name(name):
+            where, asked = (
+                ("", (table,)) if schema is None else (" AND schema = ?", (table, schema))
+            )
+            if self._rows(Sql(_IS_TABLE + where, asked)):
+                version = self._rows(Sql("SELECT sqlite_version()"))
+                parts = (os.path.realpath(self._path), found, version)
+                place = hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+                return Written(place, file_mark(self._path), None)
+        return None
+
+    def unwritten(self, name: str, kept: Written) -> Written | None:
+        """Return how far it is written to now, if it was not written to since `kept`."""
+        return unwritten(lambda: self.written(name), lambda: None, kept)
+
+    def written_after(self, table: Described, since: str) -> Sql:
+        """Raise: SQLite keeps no row's time."""
+        raise ValueError(f"{self._name!r} tells of no moment after which rows were written")
+
+    def key_hash(self, key: Sequence[SourceColumn]) -> Sql | None:
+        """Return `None`: SQLite has no hash of its own."""
+        return None
 
     def close(self) -> None:
         """Close the file."""

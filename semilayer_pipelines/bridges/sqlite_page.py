@@ -80,7 +80,7 @@ class SqlitePage:
         behind = len(self.columns) + len(self.apart)
         for place, computed in enumerate(query.computed, behind):
             numbers = pl.from_arrow(self.table.column(place))
-            made.append(pl.Series(computed.name, numbers).cast(pl.Int32))
+            made.append(pl.Series(computed.name, numbers).cast(computed.dtype))
         return pl.DataFrame([*made, *beside])
 
     def _position(self, query: Query, row: int, source: str) -> tuple[Scalar, ...]:

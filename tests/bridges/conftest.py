@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import random
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from semilayer_pipelines.bridges.protocol import Selection
+from tests.bridges.own_postgres import OwnPostgres
+from tests.bridges.own_table import OwnTable
 from tests.sources import SourceDatabase
 
 # Version 4: MariaDB accepts no other layout.
@@ -18,7 +21,7 @@ _UUIDS = [
 ]
 
 # Key shapes: name, key columns with their types, key values.
-_SHAPES: dict[str, tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]] = {
+SHAPES: dict[str, tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]] = {
     "integer": (
         (("id", "BIGINT"),),
         [(n,) for n in (-(2**63), -5, -1, 0, 1, 2, 2**53, 2**53 + 1, 2**53 + 2, 2**63 - 1)],
@@ -39,10 +42,10 @@ _SHAPES: dict[str, tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]] = 
 }
 
 
-@pytest.fixture(params=list(_SHAPES))
+@pytest.fixture(params=list(SHAPES))
 def keyed(source: SourceDatabase, request: pytest.FixtureRequest) -> tuple[Selection, list[str]]:
     """A table with keys of one shape in no order; the selection and the key texts."""
-    columns, keys = _SHAPES[request.param]
+    columns, keys = SHAPES[request.param]
     names = [name for name, _ in columns]
     declared = ", ".join(f"{name} {source.type(kind)} NOT NULL" for name, kind in columns)
     source.run(f"CREATE TABLE items ({declared}, title TEXT, PRIMARY KEY ({', '.join(names)}))")
@@ -55,3 +58,15 @@ def keyed(source: SourceDatabase, request: pytest.FixtureRequest) -> tuple[Selec
         for key in keys
     ]
     return Selection("items", tuple(names), (*names, "title")), texts
+
+
+@pytest.fixture(scope="session")
+def own_postgres() -> Iterator[OwnPostgres]:
+    """A PostgreSQL server that nobody else uses, to be stopped and started."""
+    yield from OwnPostgres.opened()
+
+
+@pytest.fixture
+def table(own_postgres: OwnPostgres) -> Iterator[OwnTable]:
+    """A table `items` of 50 rows on that server."""
+    yield from OwnTable.opened(own_postgres)
