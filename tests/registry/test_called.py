@@ -69,9 +69,7 @@ def test_a_lens_comes_with_the_debounce_that_was_pushed(registry: Registry, lens
             lenses.register(
                 db, lens.env_id, "items", config, needs=Needs.NOTHING, origin="push", now=NOW
             )
-        assert found(registry, (key, "items")) == [
-            CalledLens(lens.id, "test", "items", str(said))
-        ]
+        assert found(registry, (key, "items")) == [CalledLens(lens.id, "test", "items", str(said))]
 
 
 def test_a_true_id_with_a_wrong_secret_is_refused_beside_the_true_key(

@@ -6,24 +6,19 @@ from collections.abc import Iterator
 from unittest.mock import patch
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
 
 from semilayer_pipelines.registry import liveness
 from semilayer_pipelines.registry.database import Registry
-from tests.proxy import Proxy
 
 
 @pytest.fixture
-def opened(postgres_registry_url: str) -> Iterator[tuple[Registry, Proxy]]:
-    """Yield a registry with one connection that was used a moment ago, behind a proxy."""
-    server = make_url(postgres_registry_url)
-    proxy = Proxy(server.host or "127.0.0.1", server.port or 5432)
-    through = server.set(drivername="postgresql", host="127.0.0.1", port=proxy.port)
-    registry = Registry.open(through.render_as_string(hide_password=False))
-    session(registry)
-    yield registry, proxy
-    registry.close()
-    proxy.cut()
+def registry(postgres_registry_url: str) -> Iterator[Registry]:
+    """A registry with one connection, which was used a moment ago."""
+    opened = Registry.open(postgres_registry_url)
+    session(opened)
+    yield opened
+    opened.close()
 
 
 def session(registry: Registry) -> int:
@@ -32,44 +27,42 @@ def session(registry: Registry) -> int:
         return int(db.scalar(text("SELECT pg_backend_pid()")) or 0)
 
 
-def test_a_connection_in_use_stays_the_same(opened: tuple[Registry, Proxy]) -> None:
-    registry, _ = opened
+def end(session: int, server: str) -> None:
+    """Have the server end a session; return once it is gone."""
+    engine = create_engine(server)
+    with engine.connect() as db:
+        db.execute(text("SELECT pg_terminate_backend(:pid, 20000)"), {"pid": session})
+    engine.dispose()
+
+
+def test_a_connection_in_use_stays_the_same(registry: Registry) -> None:
     assert session(registry) == session(registry)
 
 
 def test_a_connection_that_the_server_ended_a_moment_ago_is_replaced(
-    opened: tuple[Registry, Proxy], postgres_registry_url: str
+    registry: Registry, postgres_registry_url: str
 ) -> None:
-    registry, _ = opened
     ended = session(registry)
-    server = create_engine(postgres_registry_url)
-    with server.connect() as db:
-        db.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": ended})
-    server.dispose()
+    end(ended, postgres_registry_url)
 
     assert session(registry) != ended
 
 
-def test_a_connection_that_was_cut_a_moment_ago_is_replaced(
-    opened: tuple[Registry, Proxy],
-) -> None:
-    registry, proxy = opened
-    cut = session(registry)
-    proxy.cut()
-    proxy.mend()
+def test_a_connection_that_was_closed_here_is_replaced(registry: Registry) -> None:
+    with registry.read() as db:
+        closed = db.connection.driver_connection
+    assert closed is not None
+    before = session(registry)
+    closed.close()
 
-    assert session(registry) != cut
+    assert session(registry) != before
 
 
 def test_a_connection_that_rested_is_asked_even_where_its_socket_is_quiet(
-    opened: tuple[Registry, Proxy], postgres_registry_url: str
+    registry: Registry, postgres_registry_url: str
 ) -> None:
-    registry, _ = opened
     rested = session(registry)
-    server = create_engine(postgres_registry_url)
-    with server.connect() as db:
-        db.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": rested})
-    server.dispose()
+    end(rested, postgres_registry_url)
 
     # A firewall that forgot the connection tells neither side.
     with (
