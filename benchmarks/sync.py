@@ -46,7 +46,8 @@ class _Turns:
 
     def forget(self) -> None:
         """Keep nothing of the rounds so far, which imported libraries and filled caches."""
-        for kept in (self.counts, *self._seconds.values(), *self._processor.values()):
+        self.counts.clear()
+        for kept in (*self._seconds.values(), *self._processor.values()):
             kept.clear()
 
     def speed(self, name: str, rows: int, target: float | None) -> Result:
