@@ -1,30 +1,71 @@
 """Smart sync: nothing changed; 1 % changed and 1 % deleted; prices changed, or just a few.
 
-At 20,000 rows and, as `sync200k`, at 200,000, where the size of the table counts.
+At 20,000 rows and, as `sync200k` and `sync1m`, at 200,000 and 1,000,000, where the size of the
+table counts. Engine and floor take turns. Each is timed in seconds and in seconds of processor:
+the latter tells more on a machine with other work.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from benchmarks.catalogue import ROWS, change, database, workplace
 from benchmarks.floor import Floor
 from benchmarks.result import Result, Wanted, measured
-from benchmarks.timing import interleaved, timed
+from benchmarks.timing import timed
 from semilayer_pipelines.counts import Counts
 from tests.lab import Lab
 
-__all__ = ["run", "run_large"]
+__all__ = ["run", "run_large", "run_million"]
 
-_IDLE_REPETITIONS = 15
-_REPETITIONS = 5
 _OF_FLOOR = 2.0
 _FEW = 29  # rows, scattered over the table
 
 
-def _run(rows: int) -> list[Result]:
+class _Turns:
+    """What the rounds of one case took: seconds, and seconds of processor, of both sides."""
+
+    def __init__(self) -> None:
+        self.counts: list[Counts] = []
+        self._seconds: dict[str, list[float]] = {"engine": [], "floor": []}
+        self._processor: dict[str, list[float]] = {"engine": [], "floor": []}
+
+    def take(self, lab: Lab, floor: Floor) -> None:
+        """Sync both; every other round the floor goes first."""
+        sides: list[tuple[str, Callable[[], object]]] = [
+            ("engine", lambda: self.counts.append(lab.sync().counts)),
+            ("floor", floor.sync),
+        ]
+        for name, sync in sides[:: 1 if len(self.counts) % 2 == 0 else -1]:
+            used = time.process_time()
+            self._seconds[name].append(timed(sync))
+            self._processor[name].append(time.process_time() - used)
+
+    def forget(self) -> None:
+        """Keep nothing of the rounds so far, which imported libraries and filled caches."""
+        self.counts.clear()
+        for kept in (*self._seconds.values(), *self._processor.values()):
+            kept.clear()
+
+    def speed(self, name: str, rows: int, target: float | None) -> Result:
+        """Return rows a second."""
+        engine, floor = ([rows / s for s in self._seconds[side]] for side in ("engine", "floor"))
+        return Result(name, "rows/s", measured(engine), target=target, floor=measured(floor).median)
+
+    def seconds(self, name: str) -> list[Result]:
+        """Return both kinds of seconds, beside the floor's."""
+        return [
+            _beside_floor(name, self._seconds),
+            _beside_floor(f"{name}: processor", self._processor),
+        ]
+
+
+def _run(rows: int, *, idle_rounds: int, rounds: int) -> list[Result]:
     percent, said = rows // 100, f"sync of {rows:,} rows"
+    idle, delta, prices, few = _Turns(), _Turns(), _Turns(), _Turns()
     with workplace() as folder:
         lab = Lab.opened(_source(folder / "engine", rows).parent, {})
         lab.push()
@@ -32,58 +73,44 @@ def _run(rows: int) -> list[Result]:
         files = (lab.database, folder / "floor" / "source.db")
         lab.full()
         floor.full()
-        idle_counts: list[Counts] = []
-        idle = interleaved(
-            {
-                "engine": lambda: _sync(lab, idle_counts),
-                "floor": lambda: timed(floor.sync),
-            },
-            repetitions=_IDLE_REPETITIONS,
-            warm_up=2,
-        )
-        deltas: list[Counts] = []
-        prices: list[Counts] = []
-        few: list[Counts] = []
-        delta_seconds: dict[str, list[float]] = {"engine": [], "floor": []}
-        price_seconds: dict[str, list[float]] = {"engine": [], "floor": []}
-        few_seconds: dict[str, list[float]] = {"engine": [], "floor": []}
-        for number in range(_REPETITIONS):
-            for file in files:
-                change(
-                    file,
-                    "UPDATE items SET description = description || ' x' WHERE id % 100 = 1",
-                    f"DELETE FROM items WHERE id % 100 = {number + 10}",
-                )
-            delta_seconds["engine"].append(_sync(lab, deltas))
-            delta_seconds["floor"].append(timed(floor.sync))
-            for file in files:
-                change(file, "UPDATE items SET price = price + 1 WHERE id % 100 = 3")
-            price_seconds["engine"].append(_sync(lab, prices))
-            price_seconds["floor"].append(timed(floor.sync))
-            for file in files:
-                change(file, f"UPDATE items SET price = price + 1 WHERE id % {rows // _FEW} = 7")
-            few_seconds["engine"].append(_sync(lab, few))
-            few_seconds["floor"].append(timed(floor.sync))
+        for number in range(2 + idle_rounds):
+            if number == 2:
+                idle.forget()
+            idle.take(lab, floor)
+        for number in range(rounds):
+            for turns, statements in (
+                (
+                    delta,
+                    (
+                        "UPDATE items SET description = description || ' x' WHERE id % 100 = 1",
+                        f"DELETE FROM items WHERE id % 100 = {number + 10}",
+                    ),
+                ),
+                (prices, ("UPDATE items SET price = price + 1 WHERE id % 100 = 3",)),
+                (few, (f"UPDATE items SET price = price + 1 WHERE id % {rows // _FEW} = 7",)),
+            ):
+                for file in files:
+                    change(file, *statements)
+                turns.take(lab, floor)
         differing = 0.0 if lab.audit().clean else 1.0
-    speed = measured([rows / s for s in idle["engine"]])
-    idle_floor = measured([rows / s for s in idle["floor"]]).median
-    target = 250_000 if rows == ROWS else None
     return [
-        Result(f"{said}, nothing changed", "rows/s", speed, target=target, floor=idle_floor),
-        _exact("nothing changed: rows written", [c.written for c in idle_counts], 0),
-        _seconds(f"{said}, 1 % changed and 1 % deleted", delta_seconds),
-        _exact("1 % changed: rows embedded", [c.embedded for c in deltas], percent),
-        _exact("1 % deleted: rows deleted", [c.deleted for c in deltas], percent),
-        _seconds(f"{said}, 1 % of prices changed", price_seconds),
-        _exact("prices changed: rows embedded", [c.embedded for c in prices], 0),
-        _exact("prices changed: rows written", [c.written for c in prices], percent),
-        _seconds(f"{said}, {_FEW} prices changed", few_seconds),
+        idle.speed(f"{said}, nothing changed", rows, 250_000 if rows == ROWS else None),
+        *idle.seconds(f"{said}, nothing changed"),
+        _exact("nothing changed: rows written", [c.written for c in idle.counts], 0),
+        *delta.seconds(f"{said}, 1 % changed and 1 % deleted"),
+        _exact("1 % changed: rows embedded", [c.embedded for c in delta.counts], percent),
+        _exact("1 % deleted: rows deleted", [c.deleted for c in delta.counts], percent),
+        *prices.seconds(f"{said}, 1 % of prices changed"),
+        _exact("prices changed: rows embedded", [c.embedded for c in prices.counts], 0),
+        _exact("prices changed: rows written", [c.written for c in prices.counts], percent),
+        *few.seconds(f"{said}, {_FEW} prices changed"),
         _exact("index differs from the source", [differing], 0),
     ]
 
 
-run = partial(_run, ROWS)
-run_large = partial(_run, 200_000)
+run = partial(_run, ROWS, idle_rounds=15, rounds=5)
+run_large = partial(_run, 200_000, idle_rounds=15, rounds=5)
+run_million = partial(_run, 1_000_000, idle_rounds=3, rounds=3)
 
 
 def _source(folder: Path, rows: int) -> Path:
@@ -93,11 +120,7 @@ def _source(folder: Path, rows: int) -> Path:
     return file
 
 
-def _sync(lab: Lab, counts: list[Counts]) -> float:
-    return timed(lambda: counts.append(lab.sync().counts))
-
-
-def _seconds(name: str, seconds: dict[str, list[float]]) -> Result:
+def _beside_floor(name: str, seconds: dict[str, list[float]]) -> Result:
     floor = measured(seconds["floor"]).median
     return Result(name, "s", measured(seconds["engine"]), Wanted.AT_MOST, _OF_FLOOR * floor, floor)
 

@@ -21,6 +21,7 @@ from semilayer_pipelines.dev_addresses import DevAddresses, running_dev
 from semilayer_pipelines.env_file import with_env_file
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.private_files import private_folder
+from semilayer_pipelines.quick_imports import without_collector
 from semilayer_pipelines.registry.database import Registry
 
 if TYPE_CHECKING:
@@ -216,8 +217,9 @@ class Project:
 
     def store(self, env: str) -> RowStore:
         """Return the store that holds the generations of an environment."""
-        from semilayer_pipelines.stores import open_store
-        from semilayer_pipelines.stores.chunks.store import ChunkedStore
+        with without_collector():
+            from semilayer_pipelines.stores import open_store
+            from semilayer_pipelines.stores.chunks.store import ChunkedStore
 
         # Kept, so that a long-lived process connects once to a store that is a server.
         if env not in self._stores:

@@ -10,9 +10,12 @@ from importlib import import_module
 import click
 
 from semilayer_pipelines import __version__
-from semilayer_pipelines.cli.context import Here, SemilayerGroup
-from semilayer_pipelines.project import read_project_env
-from semilayer_pipelines.redaction import redact_logs
+from semilayer_pipelines.quick_imports import without_collector
+
+with without_collector():
+    from semilayer_pipelines.cli.context import Here, SemilayerGroup
+    from semilayer_pipelines.project import read_project_env
+    from semilayer_pipelines.redaction import redact_logs
 
 __all__ = ["main"]
 
@@ -57,7 +60,8 @@ class _Commands(SemilayerGroup):
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name].partition(":")
-        found = getattr(import_module(module), name)
+        with without_collector():
+            found = getattr(import_module(module), name)
         assert isinstance(found, click.Command)
         return found
 

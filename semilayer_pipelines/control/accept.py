@@ -15,13 +15,13 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.control.debounce import request_soon
 from semilayer_pipelines.errors import NotFound, Refused, SemilayerError, UserError
-from semilayer_pipelines.registry import api_keys, call_log, changes, lenses
+from semilayer_pipelines.registry import api_keys, call_log, called, changes, lenses
 from semilayer_pipelines.registry.api_key import PresentedKey
+from semilayer_pipelines.registry.called import CalledLens
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.environments import CALLS_PER_MINUTE
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.jobs import Mode
-from semilayer_pipelines.registry.lenses import Lens
 
 __all__ = [
     "NUDGED",
@@ -99,23 +99,19 @@ def accept(
     done). Nothing counts until the caller's transaction is committed.
     """
     outcomes: dict[int, Outcome] = {}
-    keys = api_keys.check(db, {call.key.digest: call.key for call in calls}.values())
-    api_keys.touch(db, keys.values(), clock())
-    by_lens: dict[tuple[str, str], list[int]] = {}
+    found = called.look_up(db, {(call.key, call.lens) for call in calls})
+    api_keys.touch(db, (one.key for one in found.values()), clock())
+    by_lens: dict[CalledLens, list[int]] = {}
     for at, call in enumerate(calls):  # a few hundred at most
-        key = keys.get(call.key.digest)
-        if key is None:
+        known = found.get((call.key.digest, call.lens))
+        if known is None:
             outcomes[at] = KeyRefused("The key is unknown or was revoked.")
+        elif known.lens is None:
+            outcomes[at] = _no_lens(known.key.env, call.lens)
         else:
-            by_lens.setdefault((key.env, call.lens), []).append(at)
-    found: list[tuple[Lens, list[int]]] = []
-    for (env, name), places in by_lens.items():
-        try:
-            found.append((lenses.get(db, env, name), places))
-        except NotFound:
-            outcomes |= dict.fromkeys(places, _no_lens(env, name))
+            by_lens.setdefault(known.lens, []).append(at)
     # By number, so that two processes which hold several lenses at once cannot wait for each other.
-    for lens, of_lens_at in sorted(found, key=lambda one: one[0].id):
+    for lens, of_lens_at in sorted(by_lens.items(), key=lambda one: one[0].id):
         places = []
         for at in of_lens_at:
             wrong = _why_not(db, lens, calls[at].mode)
@@ -125,16 +121,16 @@ def accept(
                 outcomes[at] = wrong
         if not places:
             continue
-        limit = CALLS_PER_MINUTE[keys[calls[places[0]].key.digest].env_tier]
         mine = [calls[at] for at in places]
+        limit = CALLS_PER_MINUTE[found[mine[0].key.digest, lens.name].key.env_tier]
         of_lens = _accept_for(db, lens, mine, limit, clock, new_id, nudged)
         outcomes |= dict(zip(places, of_lens, strict=True))
     return [outcomes[at] for at in range(len(calls))]
 
 
-def _why_not(db: Connection, lens: Lens, mode: Mode) -> Refused | None:
+def _why_not(db: Connection, lens: CalledLens, mode: Mode) -> Refused | None:
     """Return why a lens cannot do what a call asks, as far as the registry knows; else `None`."""
-    if mode is not Mode.INCREMENTAL or in_force(db, lens).tracked != "":
+    if mode is not Mode.INCREMENTAL or in_force(db, lenses.by_id(db, lens.id)).tracked != "":
         return None
     return Refused(
         "Its table has no column that tells what changed, so there is nothing to go by.",
@@ -146,7 +142,7 @@ def _why_not(db: Connection, lens: Lens, mode: Mode) -> Refused | None:
 
 def _accept_for(
     db: Connection,
-    lens: Lens,
+    lens: CalledLens,
     calls: Sequence[Call],
     limit: int | None,
     clock: Callable[[], datetime],
@@ -175,6 +171,7 @@ def _accept_for(
                 db,
                 lens,
                 call.mode,
+                debounce=lens.debounce,
                 job_id=new_id(),
                 origin=ORIGIN,
                 now=now,

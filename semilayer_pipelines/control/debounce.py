@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.config.intervals import debounce_of
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Job, Mode
-from semilayer_pipelines.registry.lenses import Lens
+from semilayer_pipelines.registry.jobs.job import OfLens
 
 __all__ = ["request_soon"]
 
@@ -28,9 +28,10 @@ STEP = timedelta(milliseconds=100)
 
 def request_soon(
     db: Connection,
-    lens: Lens,
+    lens: OfLens,
     mode: Mode,
     *,
+    debounce: str,
     job_id: str,
     origin: str,
     now: datetime,
@@ -38,10 +39,10 @@ def request_soon(
 ) -> Job | None:
     """Queue the job; `None` when it was there, and is then put off until the calls stop.
 
-    `nudged`: the caller launches the job itself once it is due. Raises `NotFound` when the lens was
-    removed.
+    `debounce` is what the lens's configuration says. `nudged`: the caller launches the job itself
+    once it is due. Raises `NotFound` when the lens was removed.
     """
-    wait = debounce_of(lens.config.debounce) if mode is Mode.RECORDS else DEBOUNCE[mode]
+    wait = debounce_of(debounce) if mode is Mode.RECORDS else DEBOUNCE[mode]
     due_at = now + wait
     asked = jobs.request(
         db, lens, mode, job_id=job_id, origin=origin, now=now, due_at=due_at, nudged=nudged

@@ -99,7 +99,15 @@ def keep(
         if of_lens := told.changes.get(lens_id):
             number += len(of_lens)
             changes.append(db, lens_id, list(of_lens.items()), now)
-            request_soon(db, kept[lens_id], Mode.RECORDS, job_id=new_id(), origin=ORIGIN, now=now)
+            request_soon(
+                db,
+                kept[lens_id],
+                Mode.RECORDS,
+                debounce=kept[lens_id].config.debounce,
+                job_id=new_id(),
+                origin=ORIGIN,
+                now=now,
+            )
         if lens_id in told.syncs:
             jobs.request(
                 db, kept[lens_id], Mode.SMART_SYNC, job_id=new_id(), origin=ORIGIN, now=now

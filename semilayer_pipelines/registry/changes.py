@@ -16,11 +16,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
-    Insert,
+    Executable,
     Integer,
     Subquery,
     Text,
@@ -48,6 +50,7 @@ from semilayer_pipelines.registry.sql import (
     rows_given,
     rows_of,
     rows_to_give,
+    writes_twice,
 )
 from semilayer_pipelines.registry.types import UtcDateTime
 
@@ -107,19 +110,23 @@ def append(
     Another `append` to the same lens waits until this transaction ends. Raises `NotFound` when the
     lens was removed.
     """
+    given: dict[str, Any] = {"lens": lens_id, "now": now, "size": len(changes)}
+    keys = [key for key, _ in changes]
+    actions = {action for _, action in changes}
+    if len(actions) == 1:  # nearly always, and half the work
+        appended = _append_alike(db)
+        given |= {"action": actions.pop().value, **rows_to_give(db, key=keys)}
+    else:
+        appended = _append_any(db)
+        given |= rows_to_give(db, key=keys, action=[action.value for _, action in changes])
     try:
+        if changes and writes_twice(db):
+            return int(db.execute(appended, given).scalar_one())
         size = _resize(db, lens_id, len(changes))
     except IntegrityError:
         raise NotFound("The lens was removed; its changes have nowhere to go.") from None
     if changes:
-        keys = [key for key, _ in changes]
-        actions = {action for _, action in changes}
-        if len(actions) == 1:  # nearly always, and half the work
-            same = {"action": actions.pop().value, **rows_to_give(db, key=keys)}
-            db.execute(_insert_alike(db), {"lens": lens_id, "now": now, **same})
-        else:
-            given = rows_to_give(db, key=keys, action=[action.value for _, action in changes])
-            db.execute(_insert_given(db), {"lens": lens_id, "now": now, **given})
+        db.execute(appended, given)
     return size
 
 
@@ -356,31 +363,45 @@ def prune(db: Connection, applied_before: datetime, *, after: int, limit: int) -
 
 
 @once
-def _insert_given(db: Connection) -> Insert:
+def _append_any(db: Connection) -> Executable:
     given = rows_given(db, "key", "action")
-    return _insert_rows(db, given, given.c.action)
+    return _append(db, given, given.c.action)
 
 
 @once
-def _insert_alike(db: Connection) -> Insert:
-    return _insert_rows(db, rows_given(db, "key"), bindparam("action", type_=Text))
+def _append_alike(db: Connection) -> Executable:
+    return _append(db, rows_given(db, "key"), bindparam("action", type_=Text))
 
 
-def _insert_rows(db: Connection, given: Subquery, action: ColumnElement[str]) -> Insert:
+def _append(db: Connection, given: Subquery, action: ColumnElement[str]) -> Executable:
+    """Return the statement that inserts changes.
+
+    Where one statement `writes_twice`, it resizes the buffer first and gives the new size.
+    """
     lens, now = bindparam("lens", type_=Integer), bindparam("now", type_=UtcDateTime)
     rows = select(lens, given.c.key, action, now).order_by(given.c.position)
+    new = insert(db, tables.changes)
     names = ["lens_id", "key", "action", "created_at"]
-    return insert(db, tables.changes).from_select(names, rows)
+    if not writes_twice(db):
+        return new.from_select(names, rows)
+    # Joined, so that no row gets its number before the lens's place in the queue is taken.
+    sized = _resized(db).cte("sized")
+    put = new.from_select(names, rows.select_from(given.join(sized, true())))
+    return select(sized.c.size).add_cte(put.cte("put"))
 
 
 def _resize(db: Connection, lens_id: int, by: int) -> int:
-    return int(db.scalars(_resized(db), {"lens_id": lens_id, "size": by}).one())
+    return int(db.scalars(_resized(db), {"lens": lens_id, "size": by}).one())
 
 
 @once
 def _resized(db: Connection) -> ReturningInsert[int]:
     buffers = tables.buffers
-    new = insert(db, buffers)
+    values = {
+        "lens_id": bindparam("lens", type_=Integer),
+        "size": bindparam("size", type_=BigInteger),
+    }
+    new = insert(db, buffers).values(values)
     grown = new.on_conflict_do_update(
         index_elements=["lens_id"], set_={"size": buffers.c.size + new.excluded.size}
     )

@@ -21,6 +21,7 @@ from semilayer_pipelines.config.database_url import DatabaseUrl, database_url
 from semilayer_pipelines.config.url_parameters import postgres_arguments, read_parameters
 from semilayer_pipelines.errors import ConfigError, RegistryUnavailable
 from semilayer_pipelines.private_files import private_file
+from semilayer_pipelines.registry.liveness import check_at_checkout
 
 __all__ = ["DURABLE", "WRITES", "make_engine"]
 
@@ -142,11 +143,9 @@ def _postgres(url: DatabaseUrl, pooled: bool) -> Engine:
         arguments["options"] = f"{arguments.get('options', '')} -csearch_path={path}".strip()
     host, port = url.hosts[0] if len(url.hosts) == 1 else (None, None)
     pool: dict[str, Any] = (
-        {"pool_size": POOL_SIZE, "max_overflow": POOL_SIZE, "pool_pre_ping": True}
-        if pooled
-        else {"poolclass": NullPool}
+        {"pool_size": POOL_SIZE, "max_overflow": POOL_SIZE} if pooled else {"poolclass": NullPool}
     )
-    return create_engine(
+    engine = create_engine(
         # For messages, which name user, host and database; the driver is told all below.
         URL.create(
             "postgresql+psycopg", asked.user, asked.password, host, port, url.database or None
@@ -160,6 +159,9 @@ def _postgres(url: DatabaseUrl, pooled: bool) -> Engine:
             "prepare_threshold": None,
         },
     )
+    if pooled:
+        check_at_checkout(engine)
+    return engine
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()

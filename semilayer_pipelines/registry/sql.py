@@ -1,4 +1,4 @@
-"""The four things that SQLite and PostgreSQL say differently, and statements put together once.
+"""The five things that SQLite and PostgreSQL say differently, and statements put together once.
 
 Nothing else in the registry may ask which database it talks to.
 """
@@ -28,7 +28,16 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["among", "insert", "lock_for_migration", "once", "rows_given", "rows_of", "rows_to_give"]
+__all__ = [
+    "among",
+    "insert",
+    "lock_for_migration",
+    "once",
+    "rows_given",
+    "rows_of",
+    "rows_to_give",
+    "writes_twice",
+]
 
 T = TypeVar("T")
 
@@ -51,6 +60,11 @@ def insert(db: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table)
+
+
+def writes_twice(db: Connection) -> bool:
+    """Say whether one statement may write to two tables, which spares a round trip to a server."""
+    return db.dialect.name == "postgresql"
 
 
 def once(build: Callable[[Connection], T]) -> Callable[[Connection], T]:

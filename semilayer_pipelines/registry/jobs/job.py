@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Row, select
 
@@ -20,6 +20,7 @@ __all__ = [
     "PRIORITY",
     "SELECT_JOB",
     "Job",
+    "OfLens",
     "job_of",
     "singleton_key",
 ]
@@ -44,6 +45,25 @@ _PREFIX = {
     Mode.SMART_SYNC: "sync",
     Mode.REPAIR: "rep",
 }
+
+
+class OfLens(Protocol):
+    """A lens as far as its jobs need it."""
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def env(self) -> str:
+        """The name of its environment."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
 
 
 @dataclass(frozen=True)

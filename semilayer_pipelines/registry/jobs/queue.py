@@ -19,11 +19,11 @@ from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.jobs.job import (
     SELECT_JOB,
     Job,
+    OfLens,
     job_of,
     singleton_key,
 )
 from semilayer_pipelines.registry.jobs.queries import get
-from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.registry.sql import insert
 
 __all__ = ["Requested", "cancel", "hasten", "postpone", "relaunch", "request"]
@@ -44,7 +44,7 @@ class Requested:
 
 def request(
     db: Connection,
-    lens: Lens,
+    lens: OfLens,
     mode: Mode,
     *,
     job_id: str,
@@ -62,23 +62,22 @@ def request(
     `NotFound` when the lens was removed.
     """
     singleton = singleton_key(mode, lens.env, lens.name, shard)
-    values = insert(db, tables.jobs).values(
-        id=job_id,
-        lens_id=lens.id,
-        mode=mode,
-        shard=shard,
-        singleton=singleton,
-        slot=singleton,
-        status=JobStatus.QUEUED,
-        origin=origin,
-        counts=Counts(),
-        created_at=now,
-        due_at=due_at or now,
-        attempt=1,
-        confirmed=confirmed,
-        nudged=nudged,
-    )
-    new = values.on_conflict_do_nothing().returning(_jobs.id)
+    new = {
+        "id": job_id,
+        "lens_id": lens.id,
+        "mode": mode,
+        "shard": shard,
+        "singleton": singleton,
+        "slot": singleton,
+        "status": JobStatus.QUEUED,
+        "origin": origin,
+        "counts": Counts(),
+        "created_at": now,
+        "due_at": due_at or now,
+        "attempt": 1,
+        "confirmed": confirmed,
+        "nudged": nudged,
+    }
     while True:
         if confirmed:
             queued = and_(_jobs.slot == singleton, _jobs.status == JobStatus.QUEUED)
@@ -88,7 +87,8 @@ def request(
         if row is not None:
             return Requested(job_of(row), deduplicated=True)
         try:
-            made = db.execute(new).first() is not None
+            put = insert(db, tables.jobs).values(new).on_conflict_do_nothing()
+            made = db.execute(put.returning(_jobs.id)).first() is not None
         except IntegrityError:  # the one rule that is left to break: its lens must be there
             raise NotFound("It was removed.", cure="Push it again.", lens=lens.name) from None
         if made:

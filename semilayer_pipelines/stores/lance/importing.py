@@ -1,8 +1,8 @@
-"""Importing LanceDB without the client of its REST catalogue, which takes longer than the rest.
+"""Importing LanceDB without what takes long at it and serves nobody.
 
-The client is nine modules of requests and some 200 of their models. Nothing here uses any, because
-databases are local folders. Every command and run that opens an index would import them. A module
-that was imported in full before stays as it is.
+The client of its REST catalogue is nine modules of requests and some 200 of their models. Nothing
+here uses any, because databases are local folders. Every command and run that opens an index would
+import them. A module that was imported in full before stays as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["without_rest_client"]
+__all__ = ["without_override_checks", "without_rest_client"]
 
 _LEFT_OUT = "lance_namespace_urllib3_client"
 
@@ -28,6 +28,29 @@ def without_rest_client() -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+
+
+@contextmanager
+def without_override_checks() -> Iterator[None]:
+    """Have `@override` check nothing in this block, as LanceDB does on Python 3.12 and later.
+
+    Below it takes the package `overrides`, which compares some hundred signatures at each import.
+    """
+    before = sys.modules.get("overrides")
+    sys.modules["overrides"] = _unchecked()
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules["overrides"]
+        else:
+            sys.modules["overrides"] = before
+
+
+def _unchecked() -> ModuleType:
+    module = ModuleType("overrides")
+    vars(module).update(override=lambda method: method, EnforceOverrides=object)
+    return module
 
 
 class _Empty(ModuleType):

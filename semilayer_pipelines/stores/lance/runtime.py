@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 
-from semilayer_pipelines.stores.lance.importing import without_rest_client
+from semilayer_pipelines.quick_imports import without_collector
+from semilayer_pipelines.stores.lance.importing import (
+    without_override_checks,
+    without_rest_client,
+)
 from semilayer_pipelines.stores.lance.memory import spare_memory
 
 # Lance writes its own log to stderr, warnings about our own calls included; it reads this once, at
 # import.
 os.environ.setdefault("LANCEDB_LOG", "error")
 spare_memory()
-with without_rest_client():
+with without_collector(), without_override_checks(), without_rest_client():
     from lancedb import connect
     from lancedb.index import FTS, BTree, IvfRq, IvfSq
     from lancedb.query import MatchQuery

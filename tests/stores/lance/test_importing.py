@@ -22,11 +22,26 @@ assert index.count() == 3
 assert len(index.search([0.1] * index.dimension, limit=2)) == 2
 client = "lance_namespace_urllib3_client"
 print([name for name, module in sys.modules.items()
-       if name.startswith(client) and getattr(module, "__file__", None)])
+       if (name == "overrides" or name.startswith(client)) and getattr(module, "__file__", None)])
+"""
+AFTER = """
+import gc, semilayer_pipelines.stores.lance.runtime
+from overrides import EnforceOverrides, override
+
+class Base(EnforceOverrides):
+    def told(self, one): ...
+
+assert gc.isenabled()
+try:
+    class Wrong(Base):
+        @override
+        def told(self): ...
+except TypeError:
+    print("checked")
 """
 
 
-def test_a_fresh_process_writes_and_searches_without_the_client_of_the_rest_catalogue(
+def test_a_fresh_process_writes_and_searches_without_what_nobody_needs(
     tmp_path: Path,
 ) -> None:
     done = subprocess.run(
@@ -38,3 +53,11 @@ def test_a_fresh_process_writes_and_searches_without_the_client_of_the_rest_cata
     )
 
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_others_find_the_collector_and_the_override_checks_as_they_are() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.strip() == "checked", done.stderr
