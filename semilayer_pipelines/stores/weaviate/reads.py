@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import polars as pl
-from weaviate.classes.query import Filter, MetadataQuery, Metrics
+from weaviate.classes.query import Filter, MetadataQuery
 
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
@@ -42,10 +42,11 @@ from semilayer_pipelines.stores.weaviate.found import (
 from semilayer_pipelines.stores.weaviate.ids import SLOTS, object_id, slots_of
 from semilayer_pipelines.stores.weaviate.objects import property_names
 from semilayer_pipelines.stores.weaviate.placing import SLOT, no_places
-from semilayer_pipelines.stores.weaviate.schema import CHECKS, VECTOR_AT, VECTOR_NAME
+from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT, VECTOR_NAME
 from semilayer_pipelines.stores.weaviate.settings import Distance
+from semilayer_pipelines.stores.weaviate.sums import ASKED, Sums, of_server
 
-__all__ = ["ID", "IDS_AT_ONCE", "LONG_AGO", "SCAN_PAGE", "Reads", "Sums"]
+__all__ = ["ID", "IDS_AT_ONCE", "LONG_AGO", "SCAN_PAGE", "Reads"]
 
 ID = "_id"  # String: the server's id of an object, in what a scan yields
 
@@ -60,24 +61,6 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 # As a share of the vectors that one answer may carry: a message has at most 100 MB.
 _FETCH_BYTES = 32 * 2**20
-
-
-@dataclass(frozen=True)
-class Sums:
-    """How many objects there are, the sums of their `CHECKS`, and how many have any."""
-
-    objects: int = 0
-    low: int = 0
-    high: int = 0
-    checked: int = 0
-
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
-            self.objects + other.objects,
-            self.low + other.low,
-            self.high + other.high,
-            self.checked + other.checked,
-        )
 
 
 @dataclass(frozen=True)
@@ -96,20 +79,9 @@ class Reads:
 
     def sums(self) -> Sums:
         """Return what the server adds up, of a collection that has `LATER`."""
-        metrics = [Metrics(name).number(count=True, sum_=True) for name in CHECKS]
-        ask = partial(self.collection.aggregate.over_all, total_count=True, return_metrics=metrics)
+        ask = partial(self.collection.aggregate.over_all, total_count=True, return_metrics=ASKED)
         told = self._ask(ask, None)
-        if told is None:
-            return Sums()
-        low, high = (told.properties.get(name) for name in CHECKS)
-        if low is None or high is None:  # as the server says it of an empty collection
-            return Sums(int(told.total_count or 0))
-        return Sums(
-            int(told.total_count or 0),
-            int(low.sum_ or 0),
-            int(high.sum_ or 0),
-            int(low.count or 0),
-        )
+        return Sums() if told is None else of_server(told)
 
     def scan(self, also: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """Yield ID, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH and `also` of all, in the ids' order.
