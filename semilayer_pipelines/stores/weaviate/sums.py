@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import add
 from typing import Any
 
 import polars as pl
@@ -16,36 +17,33 @@ __all__ = ["ASKED", "Sums", "of_ledger", "of_server"]
 ASKED = [Metrics(name).number(count=True, sum_=True) for name in CHECKS]
 """What the server is to aggregate, for `of_server`."""
 
+_CHECKED = "_checked"
+
 
 @dataclass(frozen=True)
 class Sums:
-    """How many objects there are, the sums of their `CHECKS`, and how many have any."""
+    """How many objects there are, how many have `CHECKS`, and what each of these adds up to."""
 
     objects: int = 0
-    low: int = 0
-    high: int = 0
     checked: int = 0
+    checks: tuple[int, ...] = (0,) * len(CHECKS)
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(
             self.objects + other.objects,
-            self.low + other.low,
-            self.high + other.high,
             self.checked + other.checked,
+            tuple(map(add, self.checks, other.checks)),
         )
 
 
 def of_server(told: Any) -> Sums:
     """Return what a server aggregated, as the client received it."""
-    low, high = (told.properties.get(name) for name in CHECKS)
-    if low is None or high is None:  # as the server says it of an empty collection
-        return Sums(int(told.total_count or 0))
-    return Sums(
-        int(told.total_count or 0),
-        int(low.sum_ or 0),
-        int(high.sum_ or 0),
-        int(low.count or 0),
-    )
+    objects = int(told.total_count or 0)
+    first = told.properties.get(CHECKS[0])
+    if first is None:  # as the server says it of an empty collection
+        return Sums(objects)
+    checks = (told.properties[name].sum_ for name in CHECKS)
+    return Sums(objects, int(first.count or 0), tuple(int(each or 0) for each in checks))
 
 
 def of_ledger(held: Held) -> dict[str, Sums]:
@@ -54,14 +52,9 @@ def of_ledger(held: Held) -> dict[str, Sums]:
     A file at a time.
     """
     sums = dict[str, Sums]()
-    low, high = CHECKS
-    asked = [
-        pl.len(),
-        pl.col(low).sum(),
-        pl.col(high).sum(),
-        pl.col(low).count().alias("_checked"),
-    ]
+    checked = pl.col(CHECKS[0]).count().alias(_CHECKED)
+    asked = [pl.len(), checked, *(pl.col(name).sum() for name in CHECKS)]
     for rows in held.frames():
-        for tenant, *told in rows.group_by(TENANT).agg(*asked).iter_rows():
-            sums[tenant] = sums.get(tenant, Sums()) + Sums(*told)
+        for tenant, objects, some, *checks in rows.group_by(TENANT).agg(*asked).iter_rows():
+            sums[tenant] = sums.get(tenant, Sums()) + Sums(objects, some, (*checks,))
     return sums

@@ -18,6 +18,7 @@ from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, VECTOR, Index, IndexSchema
 from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.weaviate.reads import Reads
+from semilayer_pipelines.stores.weaviate.schema import LATER
 from semilayer_pipelines.stores.where import parse_where
 from tests.stores.objects import ONE_FIELD, hash_of, names, objects, vector_of
 from tests.stores.weaviate.doubled import changed, collection_of, found_by, opened, slots, write
@@ -233,7 +234,7 @@ def test_an_older_collection_goes_over_row_by_row(double: Double, tmp_path: Path
     store = opened(double, tmp_path)
     write(store.create("lens-g1", ONE_FIELD), objects(["a", "b"]))
     part = collection_of(double)
-    later_names = {"_vector_at", "_check_a", "_check_b"}
+    later_names = {*LATER}
     kept = [each for each in part.config["properties"] if each["name"] not in later_names]
     part.config["properties"] = kept
     for stored in part.objects.values():
