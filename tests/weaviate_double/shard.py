@@ -44,6 +44,7 @@ class Collection:
     stuck: bool = False  # nothing is taken in from the queue
     taken: list[bytes] = field(default_factory=list)  # from the queue, and not yet in the index
     late: int = 0  # how many of those stay on their way
+    missed: dict[str, int] = field(default_factory=dict)  # how often no search reaches a new one
     _buffered: dict[bytes, None] = field(default_factory=dict)  # by the order of their vectors
     _sorted: list[bytes] | None = None
 
@@ -104,9 +105,17 @@ class Collection:
         """Take a vector into the index, now or when it is due."""
         if due is not None:
             self.queue.append((due, id_))
-        elif id_ in self.objects:
+        elif id_ in self.objects and not self._misses(id_):
             self.unsearchable.discard(id_)
             self._buffered[id_] = None
+
+    def _misses(self, id_: bytes) -> bool:
+        """Say whether the graph takes a vector in and no link leads to it."""
+        key = self.objects[id_].properties.get("_key", "")
+        left = self.missed.get(key, 0)
+        if left:
+            self.missed[key] = left - 1
+        return left > 0
 
     def remove(self, id_: bytes) -> None:
         self.unsearchable.discard(id_)
