@@ -262,11 +262,12 @@ class WeaviateIndex:
 
         A key of two objects is among them if one of the two is hidden.
         """
+        itself = -1.0 if self._distance is Distance.DOT else 0.0
 
         def ask(reads: Reads, some: list[str]) -> list[str]:
             lost = list[str]()
             for held in reads.vectors(some):
-                ids = unfound(held, ID, reads.near_ids, compressed=self._compressed)
+                ids = unfound(held, ID, reads.near_ids, compressed=self._compressed, itself=itself)
                 lost += held.filter(pl.col(ID).is_in(ids))[KEY].to_list()
             return lost
 
