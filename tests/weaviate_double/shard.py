@@ -41,6 +41,7 @@ class Collection:
     read_only: bool = False
     unsearchable: set[bytes] = field(default_factory=set)  # stored, and not in the vector index
     queue: list[tuple[float, bytes]] = field(default_factory=list)  # when due, and which object
+    unlisted: set[bytes] = field(default_factory=set)  # stored, and not in the index of ids
     stuck: bool = False  # nothing is taken in from the queue
     taken: list[bytes] = field(default_factory=list)  # from the queue, and not yet in the index
     late: int = 0  # how many of those stay on their way
@@ -96,7 +97,8 @@ class Collection:
         if before is None:
             self._sorted = None
         elif _equal(before.vector, stored.vector):
-            return False
+            return False  # nor is what did not change put into any other index
+        self.unlisted.discard(id_)
         self._buffered.pop(id_, None)
         self.unsearchable.add(id_)
         return stored.vector is not None
@@ -118,10 +120,15 @@ class Collection:
         return left > 0
 
     def remove(self, id_: bytes) -> None:
+        self.unlisted.discard(id_)
         self.unsearchable.discard(id_)
         self._buffered.pop(id_, None)
         if self.objects.pop(id_, None) is not None:
             self._sorted = None
+
+    def lists(self, id_: bytes) -> bool:
+        """Say whether a filter finds an object by its id."""
+        return id_ in self.objects and id_ not in self.unlisted
 
     def waiting(self) -> int:
         """Return how many vectors wait to be indexed, after taking in what is due.

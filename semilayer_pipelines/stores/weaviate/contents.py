@@ -15,10 +15,11 @@ from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, ROW_HASH, SHARD, TEXT_HASH
 from semilayer_pipelines.stores.stamps import UNKNOWN
+from semilayer_pipelines.stores.weaviate.cursor import ID
 from semilayer_pipelines.stores.weaviate.journal import Journal
 from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
 from semilayer_pipelines.stores.weaviate.placing import SLOT
-from semilayer_pipelines.stores.weaviate.reads import ID, Reads
+from semilayer_pipelines.stores.weaviate.reads import Reads
 from semilayer_pipelines.stores.weaviate.schema import CHECKS, LATER, VECTOR_AT
 from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
 from semilayer_pipelines.stores.weaviate.sums import Sums, of_ledger

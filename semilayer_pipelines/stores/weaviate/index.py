@@ -33,6 +33,7 @@ from semilayer_pipelines.stores.protocol import (
     IndexSchema,
 )
 from semilayer_pipelines.stores.weaviate.contents import Contents
+from semilayer_pipelines.stores.weaviate.cursor import ID
 from semilayer_pipelines.stores.weaviate.errors import gone
 from semilayer_pipelines.stores.weaviate.found import known_frame, ranked, scored
 from semilayer_pipelines.stores.weaviate.journal import Entry, Journal
@@ -40,7 +41,7 @@ from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
 from semilayer_pipelines.stores.weaviate.part_writes import PartWrites
 from semilayer_pipelines.stores.weaviate.parts import WHOLE, Parts
 from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_indexed
-from semilayer_pipelines.stores.weaviate.reads import ID, LONG_AGO, Reads
+from semilayer_pipelines.stores.weaviate.reads import LONG_AGO, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import Distance
 from semilayer_pipelines.stores.where import Condition
@@ -137,6 +138,7 @@ class WeaviateIndex:
         `doubled` or not. Raises `ObjectsRejected` after everything else was written.
         """
         with self._entry() as entry:
+            self._writes.doubt(doubled)
             rejected = self._put(objects, entry)
             written = objects.filter(~pl.col(KEY).is_in(list(rejected)))
             self._writes.take_out_elsewhere(written, entry)

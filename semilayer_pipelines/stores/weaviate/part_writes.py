@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.stores.lock import Lock
 from semilayer_pipelines.stores.protocol import KEY
 from semilayer_pipelines.stores.weaviate.contents import AT_ONCE, Contents
@@ -46,8 +47,13 @@ class PartWrites:
         self._contents = contents
         self._lock = lock
         self._confirming = threading.Lock()
+        self._in_doubt = set[str]()  # keys that were sent and not acknowledged
         self._waiting = waiting
         self._most_bytes = most_bytes
+
+    def doubt(self, keys: Sequence[str]) -> None:
+        """Note keys that may have an object which a crash left in no index of the server's."""
+        self._in_doubt.update(keys)
 
     def put(
         self,
@@ -65,7 +71,15 @@ class PartWrites:
 
         def put(part: tuple[str, pl.DataFrame]) -> tuple[str, Put]:
             name, rows = part
-            return name, self._writes(name, later).put(rows, absent=absent, in_doubt=in_doubt)
+            keys = {*rows[KEY]}
+            doubted = in_doubt or not self._in_doubt.isdisjoint(keys)
+            try:
+                told = self._writes(name, later).put(rows, absent=absent, in_doubt=doubted)
+            except StoreUnavailable:
+                self._in_doubt |= keys
+                raise
+            self._in_doubt -= keys
+            return name, told
 
         puts = side_by_side(put, parts, AT_ONCE)
         old = {name: ids_under(each.written, AFTER) for name, each in puts}
