@@ -32,6 +32,7 @@ from semilayer_pipelines.registry.store_watch import Seen
 from semilayer_pipelines.stores.protocol import OWN_CONNECTION, Index
 
 __all__ = [
+    "LOOKS",
     "Hidden",
     "Recovered",
     "find_hidden",
@@ -42,6 +43,9 @@ __all__ = [
     "recover",
     "restarted",
 ]
+
+LOOKS = 4
+"""How often a run looks for rows that one restart has hidden, and writes them again."""
 
 _TURNS = 3  # after which writing again is of no use
 
@@ -126,10 +130,18 @@ def find_hidden(
 
 
 def mend(
-    opened: OpenLens, run: Run, index: Index, generation: Generation, seen: Seen, hidden: Hidden
+    opened: OpenLens,
+    run: Run,
+    index: Index,
+    generation: Generation,
+    seen: Seen,
+    hidden: Hidden,
+    *,
+    over: bool,
 ) -> None:
-    """Write again what is still hidden, and note the start of the store; under the write lock.
+    """Write again what is still hidden; note the start of the store when that is `over`.
 
+    Under the write lock. Writing takes links from other rows, so somebody has to look once more.
     Raises `Fenced` when another run has taken over, and what the store raises.
     """
     recovered = Recovered()
@@ -139,7 +151,7 @@ def mend(
 
     def note(db: Connection) -> None:
         run.lease.check(db)
-        if seen.lasting:
+        if seen.lasting and over:
             store_watch.note(db, generation.id, seen)
         store_watch.note_recovered(db, generation.id, recovered.rows)
 

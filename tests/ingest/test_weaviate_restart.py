@@ -102,6 +102,29 @@ def test_rows_that_a_crash_hid_in_the_middle_of_a_job_are_found_again(
     assert lab.audit().clean
 
 
+def test_rows_that_lost_their_links_to_those_that_were_written_again_are_found_too(
+    lab: Lab, server: Double
+) -> None:
+    # given a graph in which the first row that is written again costs five others their links
+    server.kill_and_restart(hide=24)
+    (part,) = server.state.classes.values()
+    others, index = sorted(part.searchable())[:5], part.index
+
+    def costly(id_: bytes, due: float | None) -> None:
+        part.index = index  # type: ignore[method-assign]
+        part.unsearchable.update(others)
+        index(id_, due)
+
+    part.index = costly  # type: ignore[method-assign]
+
+    # when
+    counts = lab.sync().counts
+
+    # then
+    assert counts.recovered == 29
+    assert searched(lab).in_line
+
+
 def test_a_row_that_the_index_does_not_reach_is_told_and_not_written_for_ever(
     lab: Lab, server: Double, texts: list[str]
 ) -> None:
