@@ -25,9 +25,9 @@ from semilayer_pipelines.stores import open_store
 from semilayer_pipelines.stores.protocol import Index, IndexField, IndexSchema
 from semilayer_pipelines.stores.weaviate.checks import with_checks
 from semilayer_pipelines.stores.weaviate.connection import connected
+from semilayer_pipelines.stores.weaviate.cursor import SCAN_PAGE
 from semilayer_pipelines.stores.weaviate.objects import CHUNK_OBJECTS, outgoing
 from semilayer_pipelines.stores.weaviate.placing import SLOT
-from semilayer_pipelines.stores.weaviate.reads import SCAN_PAGE
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 from tests.stores.objects import names, objects

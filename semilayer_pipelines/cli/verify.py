@@ -47,6 +47,7 @@ _WORDS = {
     Kind.ORPHAN: "orphan: vectors that no row should have",
     Kind.ORPHAN_CHUNK: "orphan chunks: of rows that are gone, or other",
     Kind.HIDDEN: "hidden: rows that no search finds",
+    Kind.UNREACHABLE: "out of reach: hidden, also when written again",
     Kind.ALTERED: "altered: other fields or vector than the row's",
     Kind.PENDING: "pending: an accepted change waits",
     Kind.SET_ASIDE: "set aside: rows that cannot be mapped",
@@ -220,6 +221,11 @@ def _looked_lines(found: Audit) -> list[str]:
         lines.append(
             f"  not asked for: {looked.crowded:,} rows; a search shows some and not all of so many "
             "with one text"
+        )
+    if found.found[Kind.UNREACHABLE].count:
+        lines.append(
+            "  note: the vector index does not reach some rows: docs/weaviate.md, "
+            '"What the index does not reach"'
         )
     if looked.read:
         lines.append(f"  read back: {looked.read:,} rows, {looked.embedded:,} texts embedded")

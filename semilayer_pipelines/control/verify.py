@@ -40,5 +40,6 @@ def verify_lens(
     whole = depth.search and depth.sample is None
     if found.generation_id is not None and whole:
         with project.registry.begin() as db:
-            store_watch.note_hidden(db, found.generation_id, found.found[Kind.HIDDEN].count)
+            hidden = sum(found.found[kind].count for kind in (Kind.HIDDEN, Kind.UNREACHABLE))
+            store_watch.note_hidden(db, found.generation_id, hidden)
     return found

@@ -1,8 +1,9 @@
 """Objects that were marked as being at fault (`semilayer verify --heal`), and are written again.
 
-An object that no search finds is written again as it is. One whose fields or vector are not those
-of its row counts as another one: the walk over the source writes it, and embeds its text where the
-vector is at fault.
+An object that no search finds is written again as it is. When still none finds it, that is noted,
+and it is left alone: the vector index does not reach it, wherever it is put. One whose fields or
+vector are not those of its row counts as another one: the walk over the source writes it, and
+embeds its text where the vector is at fault.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.confirm_absent import LOOK_UP_ROWS, in_chunks
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
-from semilayer_pipelines.ingest.store_restart import recover
+from semilayer_pipelines.ingest.store_restart import Recovered, recover
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import failed_rows, marked_rows, store_watch
 from semilayer_pipelines.registry.marked_rows import Fault
@@ -24,6 +25,7 @@ __all__ = ["forget_altered", "mark_set_aside", "marked_altered", "recover_hidden
 
 _ALTERED = (Fault.FIELDS, Fault.VECTOR)
 _HIDDEN = (Fault.HIDDEN,)
+_NONE = Recovered()
 
 
 def recover_hidden(opened: OpenLens, run: Run, target: Target) -> bool:
@@ -35,7 +37,7 @@ def recover_hidden(opened: OpenLens, run: Run, target: Target) -> bool:
         with target.locked(index, run):
             recovered = recover(index, keys)
             _clear(opened, run, target, _HIDDEN, keys, recovered=recovered)
-        run.progress.add(Counts(recovered=recovered))
+        run.progress.add(Counts(recovered=recovered.rows))
     return True
 
 
@@ -86,13 +88,14 @@ def _clear(
     faults: Sequence[Fault],
     keys: Sequence[str],
     *,
-    recovered: int = 0,
+    recovered: Recovered = _NONE,
 ) -> None:
     def clear(db: Connection) -> None:
         target.check_current(db)
         run.lease.check(db)
         marked_rows.clear(db, target.generation.id, faults, keys)
-        if recovered:
-            store_watch.note_recovered(db, target.generation.id, recovered)
+        marked_rows.mark(db, target.generation.id, Fault.UNREACHABLE, recovered.left)
+        if recovered.rows:
+            store_watch.note_recovered(db, target.generation.id, recovered.rows)
 
     opened.registry.transact(clear)

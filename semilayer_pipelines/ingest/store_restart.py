@@ -31,7 +31,23 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.store_watch import Seen
 from semilayer_pipelines.stores.protocol import OWN_CONNECTION, Index
 
-__all__ = ["Hidden", "find_hidden", "known", "look", "mend", "note_look", "recover", "restarted"]
+__all__ = [
+    "LOOKS",
+    "Hidden",
+    "Recovered",
+    "find_hidden",
+    "known",
+    "look",
+    "mend",
+    "note_look",
+    "recover",
+    "restarted",
+]
+
+LOOKS = 4
+"""How often a run looks for rows that one restart has hidden, and writes them again."""
+
+_TURNS = 3  # after which writing again is of no use
 
 NOTED_EVERY = timedelta(seconds=15)
 """A look that finds no restart is noted this often: the rows written since are searched for."""
@@ -82,6 +98,17 @@ class Hidden:
     keys: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Recovered:
+    """How many hidden rows are found again, and which are not, though they were written again."""
+
+    rows: int = 0
+    left: tuple[str, ...] = ()
+
+    def __add__(self, other: Recovered) -> Recovered:
+        return Recovered(self.rows + other.rows, self.left + other.left)
+
+
 def find_hidden(
     opened: OpenLens, run: Run, index: Index, generation: Generation, seen: Seen
 ) -> Hidden:
@@ -103,43 +130,60 @@ def find_hidden(
 
 
 def mend(
-    opened: OpenLens, run: Run, index: Index, generation: Generation, seen: Seen, hidden: Hidden
+    opened: OpenLens,
+    run: Run,
+    index: Index,
+    generation: Generation,
+    seen: Seen,
+    hidden: Hidden,
+    *,
+    over: bool,
 ) -> None:
-    """Write again what is still hidden, and note the start of the store; under the write lock.
+    """Write again what is still hidden; note the start of the store when that is `over`.
 
+    Under the write lock. Writing takes links from other rows, so somebody has to look once more.
     Raises `Fenced` when another run has taken over, and what the store raises.
     """
-    recovered = 0
+    recovered = Recovered()
     for some in in_chunks(hidden.keys):
         run.lease.refuse_if_lost()
         recovered += recover(index, some)
 
     def note(db: Connection) -> None:
         run.lease.check(db)
-        if seen.lasting:
+        if seen.lasting and over:
             store_watch.note(db, generation.id, seen)
-        store_watch.note_recovered(db, generation.id, recovered)
+        store_watch.note_recovered(db, generation.id, recovered.rows)
 
     opened.registry.transact(note)
-    run.progress.add(Counts(recovered=recovered))
-    if recovered:
+    run.progress.add(Counts(recovered=recovered.rows))
+    if recovered.rows:
         logger.warning(
             "%d rows of %s were hidden by a restart of the server; written again.",
-            recovered,
+            recovered.rows,
             opened.lens.name,
         )
 
 
-def recover(index: Index, keys: Sequence[str]) -> int:
-    """Write those of these objects again that no search finds; return how many there were.
+def recover(index: Index, keys: Sequence[str]) -> Recovered:
+    """Write those of these objects again that no search finds, until all are found.
 
-    Under the lock. One that the store rejects stays as it is, and is told in the log.
+    Under the lock. The links of a row that is written may cost another one its own, so the rows are
+    asked for again, `_TURNS` times at most. One that the store rejects stays as it is, and is told
+    in the log.
     """
-    hidden = retrying(lambda: index.hidden(keys), StoreUnavailable)
-    if not hidden:
-        return 0
+    hidden = first = retrying(lambda: index.hidden(keys), StoreUnavailable)
+    for _ in range(_TURNS):
+        if not hidden:
+            break
+        _rewrite(index, hidden)
+        retrying(index.settle, StoreUnavailable)
+        hidden = retrying(partial(index.hidden, hidden), StoreUnavailable)
+    return Recovered(len(first) - len(hidden), (*hidden,))
+
+
+def _rewrite(index: Index, keys: Sequence[str]) -> None:
     try:
-        return retrying(lambda: index.rewrite(hidden), StoreUnavailable)
+        retrying(lambda: index.rewrite(keys), StoreUnavailable)
     except ObjectsRejected as some:
         logger.warning("%s", some)
-        return some.written

@@ -24,6 +24,7 @@ from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.store_restart import (
+    LOOKS,
     Hidden,
     find_hidden,
     known,
@@ -151,6 +152,7 @@ class Target:
         another run has taken over: whoever takes over takes the lease first and this lock after.
         """
         hidden: Hidden | None = None
+        looks = 0
         while True:
             with ExitStack() as held:
                 try:
@@ -172,10 +174,13 @@ class Target:
                     yield self._logging(run, rebuilt)
                     return
                 if hidden is not None and hidden.incarnation == seen.incarnation:
-                    mend(self._opened, run, index, current, seen, hidden)
-                    self._seen = seen
-                    yield self._logging(run, rebuilt)
-                    return
+                    looks += 1
+                    over = not hidden.keys or looks == LOOKS
+                    mend(self._opened, run, index, current, seen, hidden, over=over)
+                    if over:
+                        self._seen = seen
+                        yield self._logging(run, rebuilt)
+                        return
             hidden = find_hidden(self._opened, run, index, current, seen)
 
     def _logging(self, run: Run, rebuilt: bool) -> LogKeys:

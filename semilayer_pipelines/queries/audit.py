@@ -132,8 +132,8 @@ class _Auditor:
             self._look_for_orphans(known, self._index)
         if self._index and left is not None:
             self._look_for_orphan_chunks(left, self._index)
-        for keys in closer.hidden() if closer else ():
-            self._note(Kind.HIDDEN, keys)
+        for kind, keys in closer.hidden() if closer else ():
+            self._note(kind, keys)
         self._counts[Kind.NO_KEY] = self._opened.bridge.null_keys(self._opened.selection)
         problems, rebuild = self._problems(lens)
         hidden = self._opened.bridge.hides_rows(self._opened.selection.table)

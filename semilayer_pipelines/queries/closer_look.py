@@ -14,8 +14,9 @@ import polars as pl
 from semilayer_pipelines.ingest.confirm_absent import in_chunks
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.queries.altered import ALTERED_IN, EMBEDDED, VECTORS, Altered
-from semilayer_pipelines.queries.findings import Depth, Looked
+from semilayer_pipelines.queries.findings import Depth, Kind, Looked
 from semilayer_pipelines.queries.unsearchable import Unsearchable, not_found
+from semilayer_pipelines.registry import marked_rows
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.marked_rows import Fault
 from semilayer_pipelines.stores.chunks.protocol import RowIndex
@@ -59,6 +60,7 @@ class CloserLook:
         comparable: bool,
     ) -> None:
         """Begin; objects are `comparable` when the index has the fields that the mapping gives."""
+        self._registry = opened.registry
         self._index = index
         self._generation = generation
         self._telling = telling
@@ -86,11 +88,23 @@ class CloserLook:
             self._mark(Fault.FIELDS, found.filter(~of_vector)[KEY])
             yield found
 
-    def hidden(self) -> Iterator[list[str]]:
-        """Yield the keys of rows that no search finds, among those that are to be asked for."""
+    def hidden(self) -> Iterator[tuple[Kind, list[str]]]:
+        """Yield the keys of rows that no search finds, among those that are to be asked for.
+
+        Those that were written again to no avail are `Kind.UNREACHABLE`, and are not marked.
+        """
+        known: set[str] | None = None
         for keys in self._not_found():
-            self._mark(Fault.HIDDEN, pl.Series(KEY, keys, dtype=pl.String))
-            yield keys
+            if keys and known is None:
+                known = self._unreachable()
+            hidden = [key for key in keys if key not in (known or ())]
+            self._mark(Fault.HIDDEN, pl.Series(KEY, hidden, dtype=pl.String))
+            yield Kind.HIDDEN, hidden
+            yield Kind.UNREACHABLE, [key for key in keys if key in (known or ())]
+
+    def _unreachable(self) -> set[str]:
+        with self._registry.read() as db:
+            return {*marked_rows.keys(db, self._generation.id, [Fault.UNREACHABLE])}
 
     @property
     def looked(self) -> Looked:

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     SET_ASIDE = "set aside"  # cannot be mapped, so there is nothing that it should be indexed as
     TEXTLESS = "textless"  # nothing to embed, so it is left out of the search
     HIDDEN = "hidden from search"  # the index holds it, and no search for its own vector finds it
+    UNREACHABLE = "out of reach"  # hidden, and still so when it was written again
     ALTERED = "altered"  # fields or vector of the object are not those of its row, its hashes are
     NO_KEY = "no key"  # NULL in a key column, so nothing can name it: counted, and without an id
 

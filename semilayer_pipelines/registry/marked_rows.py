@@ -1,6 +1,7 @@
 """Objects of a generation that were found at fault, kept until a smart sync has written them again.
 
-Their hashes are those of their rows, so no comparison would ever write them.
+Their hashes are those of their rows, so no comparison would ever write them. What writing does not
+mend is kept for as long as the generation.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Fault(StrEnum):
     """What is wrong with an object."""
 
     HIDDEN = "hidden"  # no search finds it
+    UNREACHABLE = "unreachable"  # nor when it was written again, so that is not done any more
     FIELDS = "fields"  # they are not those of its row
     VECTOR = "vector"  # it is not that of its text
 

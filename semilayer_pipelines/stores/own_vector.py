@@ -17,6 +17,7 @@ __all__ = ["unfound"]
 
 _LIMITS = (10, 200)
 _SAME = 1e-6  # difference of two distances that are equal but for rounding
+_APART = 1e-5  # distance of two vectors that are not the same, however it is rounded
 _AT_ONCE = 4
 
 
@@ -26,6 +27,7 @@ def unfound(
     ask: Callable[[Sequence[float], int], Mapping[str, float]],
     *,
     compressed: bool,
+    itself: float = 0.0,
 ) -> list[str]:
     """Return the names of objects that no search for their own vector finds.
 
@@ -35,6 +37,8 @@ def unfound(
 
     What only a deeper search finds than users make has lost most of its links in a crash, and
     counts as lost. In a `compressed` index it may just be ranked less exactly, and counts as found.
+    Others tell the distance of a vector to `itself`, so a crowd of equal vectors beside an object
+    is known to be no reason for not finding it.
     """
     if not held.height:
         return []
@@ -48,6 +52,7 @@ def unfound(
                 return False
             # Rows of the very same vector may stand before it, however deep one looks.
             told = len(near) < limit or max(near.values()) - min(near.values()) > _SAME
+            told = told or (not compressed and min(near.values()) > itself + _APART)
             if told and not (compressed and limit < _LIMITS[-1]):
                 return True
         return False

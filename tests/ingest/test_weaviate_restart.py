@@ -102,6 +102,55 @@ def test_rows_that_a_crash_hid_in_the_middle_of_a_job_are_found_again(
     assert lab.audit().clean
 
 
+def test_rows_that_lost_their_links_to_those_that_were_written_again_are_found_too(
+    lab: Lab, server: Double
+) -> None:
+    # given a graph in which the first row that is written again costs five others their links
+    server.kill_and_restart(hide=24)
+    (part,) = server.state.classes.values()
+    others, index = sorted(part.searchable())[:5], part.index
+
+    def costly(id_: bytes, due: float | None) -> None:
+        part.index = index  # type: ignore[method-assign]
+        part.unsearchable.update(others)
+        index(id_, due)
+
+    part.index = costly  # type: ignore[method-assign]
+
+    # when
+    counts = lab.sync().counts
+
+    # then
+    assert counts.recovered == 29
+    assert searched(lab).in_line
+
+
+def test_a_row_that_the_index_does_not_reach_is_told_and_not_written_for_ever(
+    lab: Lab, server: Double, texts: list[str]
+) -> None:
+    # given a graph in which new rows cost each other their links, and two are never reached
+    server.kill_and_restart(hide=24)
+    lost = verify_lens(lab.project, lab.lens, Depth(search=True), heal=False).found[Kind.HIDDEN].ids
+    (part,) = server.state.classes.values()
+    part.missed.update(dict.fromkeys(lost[:10], 1) | dict.fromkeys(lost[10:12], 99))
+
+    # when what the crash hid is written again, then those are found that can be
+    assert lab.sync().counts.recovered == 22
+    healed = verify_lens(lab.project, lab.lens, Depth(search=True), heal=True)
+    assert {*healed.found[Kind.HIDDEN].ids} == {*lost[10:12]}
+    assert lab.sync().counts.recovered == 0
+
+    # and the others are told as what they are, and left alone
+    again = verify_lens(lab.project, lab.lens, Depth(search=True), heal=True)
+    assert again.found[Kind.HIDDEN].count == 0
+    assert {*again.found[Kind.UNREACHABLE].ids} == {*lost[10:12]}
+    assert again.in_line
+    written = server.faults.calls["BatchObjects"]
+    lab.sync()
+    assert server.faults.calls["BatchObjects"] == written
+    assert texts == []
+
+
 def test_an_index_that_is_built_while_the_server_crashes_is_whole(
     lab: Lab, server: Double, texts: list[str]
 ) -> None:

@@ -39,6 +39,19 @@ def test_only_rows_of_the_same_vector_may_stand_before_one(
     assert unfound(HELD, "name", ask, compressed=False) == ([NEAREST] if lost else [])
 
 
+@pytest.mark.parametrize("others", [10, 64, 200, 1_000])
+def test_a_crowd_of_one_vector_beside_a_row_is_no_excuse_for_losing_it(others: int) -> None:
+    """A graph keeps the links of a crowd among its own, so what lies beside it may get none."""
+    for itself in (0.0, -1.0):
+        crowd = {f"other {n}": itself + 0.1 for n in range(others)}
+
+        def ask(_: Sequence[float], limit: int) -> Mapping[str, float]:
+            return dict(list(crowd.items())[:limit])  # noqa: B023 - called within this turn
+
+        lost = unfound(HELD, "name", ask, compressed=False, itself=itself)
+        assert lost == [NEAREST]
+
+
 def test_a_row_that_is_in_no_answer_is_lost_however_few_there_are() -> None:
     assert unfound(HELD, "name", lambda vector, limit: {"other": 0.5}, compressed=False) == [
         NEAREST

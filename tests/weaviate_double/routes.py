@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,8 @@ class Routes:
                 return 200, self.cluster.nodes(self.state, self.role, of=None, verbose=verbose)
             case ["nodes", name]:
                 return 200, self.cluster.nodes(self.state, self.role, of=name, verbose=verbose)
+            case ["objects", name, id_] if verb == "DELETE":
+                return self._delete(self.state.resolved(name), id_, query.get("tenant", ""))
             case ["schema", *rest]:
                 reply = self._schema(verb, rest, body)
             case ["aliases"]:
@@ -84,6 +87,17 @@ class Routes:
             case _, [name, "tenants"]:
                 return self._tenants(verb, self.state.resolved(name), body)
         return 404, None
+
+    def _delete(self, name: str, id_: str, tenant: str) -> Reply:
+        """Delete one object by its address, whatever indexes it is in."""
+        self.role.check_data("delete", name, tenant)
+        found = self.state.find(name)
+        part = None if found is None else found.tenant(tenant)
+        own = uuid.UUID(id_).bytes
+        if part is None or own not in part.objects:
+            return 404, None
+        part.remove(own)
+        return 204, None
 
     def _shards(self, name: str) -> Reply:
         class_ = self.state.resolved(name)

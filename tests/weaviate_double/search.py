@@ -67,7 +67,7 @@ def matching(collection: Collection, asked: Any) -> list[bytes]:
     """Return the ids of the objects that a filter lets through."""
     ids = wanted_ids(asked)
     if ids is not None:
-        return [id_ for id_ in sorted(ids) if id_ in collection.objects]
+        return [id_ for id_ in sorted(ids) if collection.lists(id_)]
     if asked.operator == base_pb2.Filters.OPERATOR_AND and "_id" in {
         each.target.property for each in asked.filters
     }:

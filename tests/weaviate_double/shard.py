@@ -41,9 +41,11 @@ class Collection:
     read_only: bool = False
     unsearchable: set[bytes] = field(default_factory=set)  # stored, and not in the vector index
     queue: list[tuple[float, bytes]] = field(default_factory=list)  # when due, and which object
+    unlisted: set[bytes] = field(default_factory=set)  # stored, and not in the index of ids
     stuck: bool = False  # nothing is taken in from the queue
     taken: list[bytes] = field(default_factory=list)  # from the queue, and not yet in the index
     late: int = 0  # how many of those stay on their way
+    missed: dict[str, int] = field(default_factory=dict)  # how often no search reaches a new one
     _buffered: dict[bytes, None] = field(default_factory=dict)  # by the order of their vectors
     _sorted: list[bytes] | None = None
 
@@ -95,7 +97,8 @@ class Collection:
         if before is None:
             self._sorted = None
         elif _equal(before.vector, stored.vector):
-            return False
+            return False  # nor is what did not change put into any other index
+        self.unlisted.discard(id_)
         self._buffered.pop(id_, None)
         self.unsearchable.add(id_)
         return stored.vector is not None
@@ -104,15 +107,28 @@ class Collection:
         """Take a vector into the index, now or when it is due."""
         if due is not None:
             self.queue.append((due, id_))
-        elif id_ in self.objects:
+        elif id_ in self.objects and not self._misses(id_):
             self.unsearchable.discard(id_)
             self._buffered[id_] = None
 
+    def _misses(self, id_: bytes) -> bool:
+        """Say whether the graph takes a vector in and no link leads to it."""
+        key = self.objects[id_].properties.get("_key", "")
+        left = self.missed.get(key, 0)
+        if left:
+            self.missed[key] = left - 1
+        return left > 0
+
     def remove(self, id_: bytes) -> None:
+        self.unlisted.discard(id_)
         self.unsearchable.discard(id_)
         self._buffered.pop(id_, None)
         if self.objects.pop(id_, None) is not None:
             self._sorted = None
+
+    def lists(self, id_: bytes) -> bool:
+        """Say whether a filter finds an object by its id."""
+        return id_ in self.objects and id_ not in self.unlisted
 
     def waiting(self) -> int:
         """Return how many vectors wait to be indexed, after taking in what is due.

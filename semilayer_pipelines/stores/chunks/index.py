@@ -11,7 +11,7 @@ A delete begins with the row's object. What a dead writer leaves is of no versio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -27,8 +27,9 @@ from semilayer_pipelines.stores.chunks.held import (
     stored_chunks,
     whole_hashes,
 )
+from semilayer_pipelines.stores.chunks.insert import insert
 from semilayer_pipelines.stores.chunks.leftovers import CHUNK_KEY, leftovers
-from semilayer_pipelines.stores.chunks.objects import in_two
+from semilayer_pipelines.stores.chunks.objects import in_two, without_chunks
 from semilayer_pipelines.stores.chunks.protocol import CHUNKS, END, FIELD, ORDINAL, START
 from semilayer_pipelines.stores.chunks.search import nearest_rows, with_no_chunk
 from semilayer_pipelines.stores.chunks.versions import VERSION, chunk_keys, parsed, versions
@@ -126,7 +127,7 @@ class ChunkedIndex:
 
         Chunks of an equal row, which a killed run left, are replaced.
         """
-        whole = _without_chunks(objects)
+        whole = without_chunks(objects)
         if whole is not None:
             return self._main.add(whole)
         return self._write(objects, _NONE_BEFORE, self._main.add)
@@ -139,7 +140,7 @@ class ChunkedIndex:
         chunk is rejected stays what it was.
         """
         write = partial(self._main.upsert, doubled=doubled)
-        whole = _without_chunks(objects)
+        whole = without_chunks(objects)
         if whole is not None and self._chunks is None:
             return write(whole)
         before = self._versions(objects[KEY].to_list())
@@ -151,7 +152,7 @@ class ChunkedIndex:
         rows, pieces, rejected = objects, None, dict[str, str]()
         if CHUNKS in objects.columns:
             rows, pieces = in_two(objects, before, self.schema)
-            rejected = self._insert(pieces, replacing=before.height > 0)
+            rejected = insert(self._made(), pieces, replacing=before.height > 0)
             if rejected:
                 rows = rows.filter(~pl.col(KEY).is_in(list(rejected)))
         try:
@@ -166,25 +167,6 @@ class ChunkedIndex:
         if rejected:
             raise ObjectsRejected(rejected, written=written)
         return written
-
-    def _insert(self, pieces: pl.DataFrame, *, replacing: bool) -> dict[str, str]:
-        """Write chunks beside those that are there; return the rows at fault, and why."""
-        rejected: Mapping[str, str] = {}
-        chunks = self._made()
-        # A killed run may have left some of them, of a version that no row has. A server may have
-        # stored one and not indexed its vector, which writing over it would not mend.
-        left = chunks.fetch(pieces[KEY].to_list(), vectors=False)[KEY]
-        if len(left):
-            chunks.delete(left.to_list())
-        try:
-            chunks.add(pieces)
-        except ObjectsRejected as some:
-            rejected = some.reasons
-        if replacing:
-            # A store that indexes after writing would show neither these nor those they replace.
-            chunks.settle()
-        of = parsed(pl.Series(KEY, list(rejected), dtype=pl.String))
-        return dict(zip(of[KEY].to_list(), rejected.values(), strict=True))
 
     def _made(self) -> Index:
         if self._chunks is None:
@@ -399,10 +381,3 @@ class ChunkedIndex:
         else:
             self._leftovers = _NO_GROUPS
         return self._chunks.delete(stale) if stale else 0
-
-
-def _without_chunks(objects: pl.DataFrame) -> pl.DataFrame | None:
-    """Return the rows of a frame in which none was cut, as stores take them; `None` for others."""
-    if CHUNKS not in objects.columns:
-        return objects
-    return None if objects[CHUNKS].is_not_null().any() else objects.drop(CHUNKS)

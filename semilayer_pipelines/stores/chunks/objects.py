@@ -40,6 +40,7 @@ __all__ = [
     "in_two",
     "stored_hashes",
     "text_fields",
+    "without_chunks",
 ]
 
 ROW = "_row"  # UInt32: position of a chunk's row
@@ -91,6 +92,13 @@ def in_two(
     rows = objects.drop(CHUNKS).with_columns(pl.Series(TEXT_HASH, texts, dtype=pl.Binary))
     named = _named(split, stored)
     return rows, _chunk_objects(split.with_columns(hashes, named[VERSION]), flat, schema)
+
+
+def without_chunks(objects: pl.DataFrame) -> pl.DataFrame | None:
+    """Return the rows of a frame in which none was cut, as stores take them; `None` for others."""
+    if CHUNKS not in objects.columns:
+        return objects
+    return None if objects[CHUNKS].is_not_null().any() else objects.drop(CHUNKS)
 
 
 def stored_hashes(rows: pl.DataFrame, flat: pl.DataFrame) -> pl.Series:

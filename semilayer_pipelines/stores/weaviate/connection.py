@@ -26,7 +26,14 @@ from weaviate.embedded import EmbeddedOptions
 
 from semilayer_pipelines.errors import ConfigError, NotFound, StoreRefused, StoreUnavailable
 from semilayer_pipelines.stores.patience import trying
-from semilayer_pipelines.stores.weaviate.errors import Answer, NoTenant, gone, store_errors
+from semilayer_pipelines.stores.weaviate.errors import (
+    STARTING,
+    Answer,
+    NoTenant,
+    gone,
+    says_gone,
+    store_errors,
+)
 from semilayer_pipelines.stores.weaviate.settings import Address, Credentials, WeaviateSettings
 
 __all__ = ["WAITS_S", "T", "ask_index", "ask_once", "connected", "persistently"]
@@ -213,23 +220,37 @@ def _refuse_old(client: weaviate.WeaviateClient, settings: WeaviateSettings) -> 
 def _without_own_retries(client: weaviate.WeaviateClient) -> None:
     # Private, and held by a test: weaviate-client is pinned to one minor version.
     connection = client._connection
-    connection._grpc_stub = cast(Any, _Stub(connection._grpc_stub))
+    connection._grpc_stub = cast(Any, _Stub(connection._grpc_stub, client.is_ready))
 
 
 class _Stub:
-    """A gRPC stub whose failures leave as `Answer`."""
+    """A gRPC stub whose failures leave as `Answer`.
 
-    def __init__(self, inner: Any) -> None:
+    A server that starts knows of no collection. Only what it says when `ready` is believed.
+    """
+
+    def __init__(self, inner: Any, ready: Callable[[], bool]) -> None:
         self._inner = inner
+        self._ready = ready
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         call = getattr(self._inner, name)
 
-        def answered(*args: Any, **options: Any) -> Any:
+        def once(*args: Any, **options: Any) -> Any:
             try:
                 return call(*args, **options)
             except grpc.RpcError as error:
                 failed: Any = error  # every one that a call raises is the call as well
                 raise Answer(failed.code(), str(failed.details())) from error
+
+        def answered(*args: Any, **options: Any) -> Any:
+            try:
+                return once(*args, **options)
+            except Answer as answer:
+                if not says_gone(answer.text):
+                    raise
+            if not self._ready():
+                raise Answer(grpc.StatusCode.UNAVAILABLE, STARTING)
+            return once(*args, **options)
 
         return answered

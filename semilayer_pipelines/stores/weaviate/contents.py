@@ -15,12 +15,14 @@ from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.stores.patience import threads
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, ROW_HASH, SHARD, TEXT_HASH
 from semilayer_pipelines.stores.stamps import UNKNOWN
+from semilayer_pipelines.stores.weaviate.cursor import ID
 from semilayer_pipelines.stores.weaviate.journal import Journal
 from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
 from semilayer_pipelines.stores.weaviate.placing import SLOT
-from semilayer_pipelines.stores.weaviate.reads import ID, Reads, Sums
+from semilayer_pipelines.stores.weaviate.reads import Reads
 from semilayer_pipelines.stores.weaviate.schema import CHECKS, LATER, VECTOR_AT
 from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
+from semilayer_pipelines.stores.weaviate.sums import Sums, of_ledger
 
 __all__ = ["AT_ONCE", "Contents", "Strays"]
 
@@ -119,7 +121,7 @@ class Contents:
         Objects without numbers add nothing to the sums, so a tenant that has some proves nothing.
         """
         try:
-            sums = _sums(held)
+            sums = of_ledger(held)
         except StoreUnavailable as error:
             logger.info("%s The index is read instead.", error.message)
             return set()
@@ -131,18 +133,3 @@ class Contents:
             for tenant, of_server in zip(tenants, told, strict=True)
             if sums.get(tenant, Sums()) == of_server and of_server.objects == of_server.checked
         }
-
-
-def _sums(held: Held) -> dict[str, Sums]:
-    sums = dict[str, Sums]()
-    low, high = CHECKS
-    asked = [
-        pl.len(),
-        pl.col(low).sum(),
-        pl.col(high).sum(),
-        pl.col(low).count().alias("_checked"),
-    ]
-    for rows in held.frames():
-        for tenant, *told in rows.group_by(TENANT).agg(*asked).iter_rows():
-            sums[tenant] = sums.get(tenant, Sums()) + Sums(*told)
-    return sums

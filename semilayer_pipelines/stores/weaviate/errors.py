@@ -41,17 +41,21 @@ from semilayer_pipelines.redaction import redact
 
 __all__ = [
     "ROOM",
+    "STARTING",
     "Answer",
     "Fault",
     "NoTenant",
     "fault_of",
     "gone",
     "refused",
+    "says_gone",
     "starting",
     "store_errors",
 ]
 
 ROOM = "Give the server disk or memory: it then takes writes again by itself, and we try again."
+
+STARTING = "the server is starting."
 
 _FULL = re.compile(
     r"read-?only|not enough memory|no space left|disk.*(full|pressure)", re.IGNORECASE
@@ -112,7 +116,7 @@ def fault_of(text: str) -> Fault:
         return Fault.REFUSED
     if _LENGTH.search(text):
         return Fault.DIMENSION
-    if _GONE.search(text):
+    if says_gone(text):
         return Fault.GONE
     return Fault.TROUBLE if _TROUBLE.search(text) else Fault.POISON
 
@@ -172,7 +176,12 @@ def _gone(said: str) -> IndexDropped:
 
 def starting(doing: str) -> StoreUnavailable:
     """Return the error for a server that is up and cannot be asked yet."""
-    return _away(doing, "the server is starting.")
+    return _away(doing, STARTING)
+
+
+def says_gone(text: str) -> bool:
+    """Say whether a server says that it has no such collection."""
+    return _GONE.search(text) is not None
 
 
 def refused(doing: str, said: str) -> StoreRefused:
@@ -191,7 +200,7 @@ def _of_grpc(doing: str, answer: Answer) -> SemilayerError:
         return _full(doing, said)
     if _LENGTH.search(answer.text):
         return DimensionChanged(f"{doing}: {said}", cure="Rebuild the lens: its model changed.")
-    if _GONE.search(answer.text):
+    if says_gone(answer.text):
         return _gone(f"{doing}: {said}")
     if _NO_TENANT.search(answer.text):
         return NoTenant(f"{doing}: {said}")

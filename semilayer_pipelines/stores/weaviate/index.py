@@ -10,8 +10,7 @@ asked of all, or of those where the ledger knows the keys to be.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any, cast
@@ -33,21 +32,18 @@ from semilayer_pipelines.stores.protocol import (
     WORDS,
     IndexSchema,
 )
-from semilayer_pipelines.stores.weaviate.contents import AT_ONCE, Contents
-from semilayer_pipelines.stores.weaviate.errors import NoTenant, gone
+from semilayer_pipelines.stores.weaviate.contents import Contents
+from semilayer_pipelines.stores.weaviate.cursor import ID
+from semilayer_pipelines.stores.weaviate.errors import gone
 from semilayer_pipelines.stores.weaviate.found import known_frame, ranked, scored
-from semilayer_pipelines.stores.weaviate.ids import both_ids
 from semilayer_pipelines.stores.weaviate.journal import Entry, Journal
-from semilayer_pipelines.stores.weaviate.later import add_later
 from semilayer_pipelines.stores.weaviate.ledger import TENANT, Held
+from semilayer_pipelines.stores.weaviate.part_writes import PartWrites
 from semilayer_pipelines.stores.weaviate.parts import WHOLE, Parts
-from semilayer_pipelines.stores.weaviate.placing import AFTER
-from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_found, until_indexed
-from semilayer_pipelines.stores.weaviate.reads import ID, LONG_AGO, Reads
+from semilayer_pipelines.stores.weaviate.queue import PATIENCE_S, until_indexed
+from semilayer_pipelines.stores.weaviate.reads import LONG_AGO, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.settings import Distance
-from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
-from semilayer_pipelines.stores.weaviate.writes import Put, Writes, ids_under
 from semilayer_pipelines.stores.where import Condition
 
 __all__ = ["WeaviateIndex"]
@@ -79,12 +75,13 @@ class WeaviateIndex:
         self._lock = lock
         self._journal = journal
         self._contents = Contents(self._parts.reads, journal, later)
-        self._confirming = threading.Lock()
         self._exists = exists
         self._incarnation = incarnation
         self._waiting = waiting
+        self._writes = PartWrites(
+            name, collection, self._parts, self._contents, lock, waiting, most_bytes
+        )
         self._compressed = compressed
-        self._most_bytes = most_bytes
         self._distance = distance
         self._columns = object_columns(schema)
 
@@ -141,10 +138,11 @@ class WeaviateIndex:
         `doubled` or not. Raises `ObjectsRejected` after everything else was written.
         """
         with self._entry() as entry:
+            self._writes.doubt(doubled)
             rejected = self._put(objects, entry)
             written = objects.filter(~pl.col(KEY).is_in(list(rejected)))
-            self._take_out_elsewhere(written, entry)
-            self._take_out_strays(written[KEY].to_list())
+            self._writes.take_out_elsewhere(written, entry)
+            self._writes.take_out_strays(written[KEY].to_list())
         return _accepted(objects, rejected)
 
     def delete(self, keys: Sequence[str]) -> int:
@@ -153,8 +151,8 @@ class WeaviateIndex:
             self._require_lock()
             return 0
         with self._entry() as entry:
-            deleted = self._take_out(self._parts.of_keys(keys, self._held(entry)), entry)
-            return deleted + self._take_out_strays(keys)
+            deleted = self._writes.take_out(self._parts.of_keys(keys, self._held(entry)), entry)
+            return deleted + self._writes.take_out_strays(keys)
 
     def scan(self, *, shard: int | None = None, hashes: bool = True) -> Iterator[pl.DataFrame]:
         """Yield (KEY, ROW_HASH, TEXT_HASH) of every object, or of one shard, a page at a time.
@@ -266,11 +264,12 @@ class WeaviateIndex:
 
         A key of two objects is among them if one of the two is hidden.
         """
+        itself = -1.0 if self._distance is Distance.DOT else 0.0
 
         def ask(reads: Reads, some: list[str]) -> list[str]:
             lost = list[str]()
             for held in reads.vectors(some):
-                ids = unfound(held, ID, reads.near_ids, compressed=self._compressed)
+                ids = unfound(held, ID, reads.near_ids, compressed=self._compressed, itself=itself)
                 lost += held.filter(pl.col(ID).is_in(ids))[KEY].to_list()
             return lost
 
@@ -289,7 +288,7 @@ class WeaviateIndex:
                     rows = objects.drop_nulls([ROW_HASH, TEXT_HASH, INDEXED_AT])
                     rows = rows.select(self._columns)
                     if rows.height:
-                        rejected = self._put_parts([(name, rows)], entry, in_doubt=True)
+                        rejected = self._writes.put([(name, rows)], entry, in_doubt=True)
                         written += rows.height - len(rejected)
         return written
 
@@ -325,82 +324,7 @@ class WeaviateIndex:
         check_objects(objects, self._columns, self.dimension)
         if objects.is_empty():
             return {}
-        return self._put_parts(self._parts.apart(objects), entry, absent=absent)
-
-    def _put_parts(
-        self,
-        parts: Iterable[tuple[str, pl.DataFrame]],
-        entry: Entry,
-        *,
-        absent: bool = False,
-        in_doubt: bool = False,
-    ) -> dict[str, str]:
-        """Write objects beside the old ones of another text, and then take those out."""
-        later = self._later()
-
-        def put(part: tuple[str, pl.DataFrame]) -> tuple[str, Put]:
-            name, rows = part
-            return name, self._writes(name, later).put(rows, absent=absent, in_doubt=in_doubt)
-
-        puts = side_by_side(put, parts, AT_ONCE)
-        old = {name: ids_under(each.written, AFTER) for name, each in puts}
-        beside = [(name, each.written) for name, each in puts if old[name]]
-        # A server that indexes later would be without both for as long.
-        until_found([(self._parts.reads(name), rows) for name, rows in beside], self._waiting)
-        side_by_side(lambda each: self._delete(each[0], old[each[0]]), beside, AT_ONCE)
-        for name, each in puts:
-            entry.put(name, each.written)
-        return {key: reason for _, each in puts for key, reason in each.rejected.items()}
-
-    def _take_out_elsewhere(self, written: pl.DataFrame, entry: Entry) -> None:
-        """Delete what other tenants have of objects that were just written to their own."""
-        tenants = self._parts.tenants
-        if tenants is None or written.is_empty():
-            return
-        keys = written[KEY].to_list()
-        homes = dict(zip(keys, tenants.homes(written), strict=True))
-        known = self._parts.of_keys(keys, entry.held)
-        self._take_out(
-            {name: [k for k in some if homes[k] != name] for name, some in known.items()}, entry
-        )
-
-    def _take_out(self, keys: dict[str, list[str]], entry: Entry) -> int:
-        """Delete what tenants have of some keys; return how many objects there were."""
-        some = [(name, both_ids(of_part)) for name, of_part in keys.items() if of_part]
-        deleted = sum(side_by_side(lambda each: self._delete(*each), some, AT_ONCE))
-        if entry.complete or self._parts.tenants is None:
-            for name, _ in some:
-                entry.took_out(name, keys[name])
-        return deleted
-
-    def _take_out_strays(self, keys: Sequence[str]) -> int:
-        """Delete objects of these keys that a scan met under foreign ids."""
-        strays, deleted = self._contents.strays, 0
-        for key in keys if strays else ():
-            for name, own in strays.pop(key, ()):
-                deleted += self._delete(name, [own])
-        return deleted
-
-    def _delete(self, name: str, ids: list[str]) -> int:
-        try:
-            return self._writes(name, later=True).delete(ids)
-        except NoTenant:
-            assert self._parts.tenants is not None
-            self._parts.tenants.check_gone(name)
-            return 0
-
-    def _writes(self, name: str, later: bool) -> Writes:
-        return Writes(self._parts.reads(name), self._confirm, self._most_bytes, later)
-
-    def _confirm(self) -> None:
-        with self._confirming:  # it may be a connection, which takes one question at a time
-            self._lock.confirm()
-
-    def _later(self) -> bool:
-        """Give an older collection the properties that it lacks; say whether it has them now."""
-        if not self._contents.later:
-            self._contents.later = add_later(self._name, self._collection)
-        return self._contents.later
+        return self._writes.put(self._parts.apart(objects), entry, absent=absent)
 
     def _require_lock(self) -> None:
         if not self._lock.held_by_this_thread:

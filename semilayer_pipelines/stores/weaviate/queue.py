@@ -20,10 +20,11 @@ from semilayer_pipelines.errors import StoreRefused, StoreUnavailable
 from semilayer_pipelines.stores.own_vector import unfound
 from semilayer_pipelines.stores.protocol import KEY, VECTOR
 from semilayer_pipelines.stores.weaviate.connection import ask_index
+from semilayer_pipelines.stores.weaviate.cursor import ID
 from semilayer_pipelines.stores.weaviate.errors import gone
 from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.weaviate.placing import AFTER, SLOT
-from semilayer_pipelines.stores.weaviate.reads import ID, Reads
+from semilayer_pipelines.stores.weaviate.reads import Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_NAME
 
 __all__ = ["PATIENCE_S", "in_queues", "until_empty", "until_found", "until_indexed"]

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import polars as pl
-from weaviate.classes.query import Filter, MetadataQuery, Metrics
+from weaviate.classes.query import Filter, MetadataQuery
 
 from semilayer_pipelines.stores.protocol import (
     INDEXED_AT,
@@ -28,6 +28,7 @@ from semilayer_pipelines.stores.protocol import (
 )
 from semilayer_pipelines.stores.weaviate.compared import MOST_COMPARED, compared
 from semilayer_pipelines.stores.weaviate.connection import T, ask_index
+from semilayer_pipelines.stores.weaviate.cursor import ID, page, scanned, stored
 from semilayer_pipelines.stores.weaviate.enough import enough
 from semilayer_pipelines.stores.weaviate.errors import NoTenant
 from semilayer_pipelines.stores.weaviate.found import (
@@ -39,18 +40,14 @@ from semilayer_pipelines.stores.weaviate.found import (
     whole_numbers,
     written_at,
 )
-from semilayer_pipelines.stores.weaviate.ids import SLOTS, object_id, slots_of
+from semilayer_pipelines.stores.weaviate.ids import SLOTS, object_id
 from semilayer_pipelines.stores.weaviate.objects import property_names
 from semilayer_pipelines.stores.weaviate.placing import SLOT, no_places
-from semilayer_pipelines.stores.weaviate.schema import CHECKS, VECTOR_AT, VECTOR_NAME
+from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT, VECTOR_NAME
 from semilayer_pipelines.stores.weaviate.settings import Distance
+from semilayer_pipelines.stores.weaviate.sums import ASKED, Sums, of_server
 
-__all__ = ["ID", "IDS_AT_ONCE", "LONG_AGO", "SCAN_PAGE", "Reads", "Sums"]
-
-ID = "_id"  # String: the server's id of an object, in what a scan yields
-
-SCAN_PAGE = 5_000
-"""Objects per page of a scan; the server takes at most 10,000, and its own default is 100."""
+__all__ = ["IDS_AT_ONCE", "LONG_AGO", "Reads"]
 
 IDS_AT_ONCE = 1_000
 """Objects that one request names."""
@@ -60,24 +57,6 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 # As a share of the vectors that one answer may carry: a message has at most 100 MB.
 _FETCH_BYTES = 32 * 2**20
-
-
-@dataclass(frozen=True)
-class Sums:
-    """How many objects there are, the sums of their `CHECKS`, and how many have any."""
-
-    objects: int = 0
-    low: int = 0
-    high: int = 0
-    checked: int = 0
-
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
-            self.objects + other.objects,
-            self.low + other.low,
-            self.high + other.high,
-            self.checked + other.checked,
-        )
 
 
 @dataclass(frozen=True)
@@ -96,20 +75,9 @@ class Reads:
 
     def sums(self) -> Sums:
         """Return what the server adds up, of a collection that has `LATER`."""
-        metrics = [Metrics(name).number(count=True, sum_=True) for name in CHECKS]
-        ask = partial(self.collection.aggregate.over_all, total_count=True, return_metrics=metrics)
+        ask = partial(self.collection.aggregate.over_all, total_count=True, return_metrics=ASKED)
         told = self._ask(ask, None)
-        if told is None:
-            return Sums()
-        low, high = (told.properties.get(name) for name in CHECKS)
-        if low is None or high is None:  # as the server says it of an empty collection
-            return Sums(int(told.total_count or 0))
-        return Sums(
-            int(told.total_count or 0),
-            int(low.sum_ or 0),
-            int(high.sum_ or 0),
-            int(low.count or 0),
-        )
+        return Sums() if told is None else of_server(told)
 
     def scan(self, also: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """Yield ID, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH and `also` of all, in the ids' order.
@@ -120,9 +88,9 @@ class Reads:
         """
         last: str | None = None
         asked = [KEY, SHARD, ROW_HASH, TEXT_HASH, *also]
-        while page := self._page(last, asked):
-            last = str(page[-1].uuid)
-            yield _scanned(page, also)
+        while found := self._objects(page(self.collection, last, asked)):
+            last = str(found[-1].uuid)
+            yield scanned(found, also)
 
     def places(self, keys: Sequence[str], *, later: bool) -> pl.DataFrame:
         """Return what the collection has of these keys, as `no_places` has it."""
@@ -167,12 +135,12 @@ class Reads:
     def whole(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield objects with all that they hold: the columns of objects, in some order.
 
-        Of two objects of one key the newer.
+        Of two objects of one key the newer. Those that no filter finds are among them.
         """
         fields, dimension = self.schema.fields, self.schema.dimension
         own = [INDEXED_AT, *self._words]
         asked = [SHARD, ROW_HASH, TEXT_HASH, *own, *self._fields]
-        for places, found in self._of_keys(keys, asked, self._at_once, vectors=True):
+        for places, found in self._of_keys(keys, asked, self._at_once, vectors=True, unlisted=True):
             known = known_frame(
                 found, [key for key, _ in places], dimension, vectors=True, fields=fields, own=own
             )
@@ -180,9 +148,12 @@ class Reads:
             yield known.sort(INDEXED_AT).unique(KEY, keep="last", maintain_order=True)
 
     def vectors(self, keys: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Yield ID, KEY and VECTOR of the objects of these keys that have a vector."""
+        """Yield ID, KEY and VECTOR of the objects of these keys that have a vector.
+
+        Those that no filter finds are among them.
+        """
         dtype = pl.Array(pl.Float32, self.schema.dimension)
-        for own, found in self._of_keys(keys, [KEY], self._at_once, vectors=True):
+        for own, found in self._of_keys(keys, [KEY], self._at_once, vectors=True, unlisted=True):
             rows = [
                 (str(each.uuid), key, each.vector[VECTOR_NAME])
                 for (key, _), each in zip(own, found, strict=True)
@@ -333,11 +304,18 @@ class Reads:
         return [KEY, INDEXED_AT, *self.hashes, *self._fields]
 
     def _of_keys(
-        self, keys: Sequence[str], asked: list[str], at_once: int, *, vectors: bool
+        self,
+        keys: Sequence[str],
+        asked: list[str],
+        at_once: int,
+        *,
+        vectors: bool,
+        unlisted: bool = False,
     ) -> Iterator[tuple[list[tuple[str, int]], Sequence[Any]]]:
         """Yield the objects that there are of some keys at a time, with their keys and slots.
 
-        A request names `at_once` ids at most, but both of one key.
+        A request names `at_once` ids at most, but both of one key. Keys of which nothing is found
+        are asked for once more, one by one, if what is `unlisted` in all indexes is wanted.
         """
         distinct = list(dict.fromkeys(keys))
         step = max(1, at_once // SLOTS)
@@ -345,6 +323,10 @@ class Reads:
             some = distinct[start : start + step]
             owners = {object_id(key, slot): (key, slot) for key in some for slot in range(SLOTS)}
             found = self._under(list(owners), asked, vectors=vectors)
+            if unlisted:
+                known = {owners[str(each.uuid)][0] for each in found}
+                lacking = [own for own, (key, _) in owners.items() if key not in known]
+                found = [*found, *self._stored(lacking, asked)]
             yield [owners[str(each.uuid)] for each in found], found
 
     def _under(
@@ -362,15 +344,11 @@ class Reads:
             )
         )
 
-    def _page(self, after: str | None, asked: list[str]) -> Sequence[Any]:
-        return self._objects(
-            partial(
-                self.collection.query.fetch_objects,
-                limit=SCAN_PAGE,
-                after=after,
-                return_properties=asked,
-            )
-        )
+    def _stored(self, ids: Sequence[str], asked: list[str]) -> Iterator[Any]:
+        def ask(before: str) -> Sequence[Any]:
+            return self._objects(page(self.collection, before, asked, limit=1, vectors=True))
+
+        return stored(ids, ask)
 
     def _objects(self, action: Callable[[], Any]) -> Sequence[Any]:
         found: Sequence[Any] = self._ask(lambda: action().objects, [])
@@ -389,23 +367,3 @@ def _distance(found: Any) -> float:
 
 def _score(found: Any) -> float:
     return float(found.metadata.score)
-
-
-def _scanned(page: Sequence[Any], also: Sequence[str]) -> pl.DataFrame:
-    ids = [str(each.uuid) for each in page]
-    keys = [each.properties.get(KEY) for each in page]
-    columns = {
-        ID: pl.Series(ids, dtype=pl.String),
-        KEY: pl.Series(keys, dtype=pl.String),
-        SLOT: slots_of(keys, ids),
-        SHARD: whole_numbers(page, SHARD).cast(pl.Int32),
-        ROW_HASH: hashes(page, ROW_HASH),
-        TEXT_HASH: hashes(page, TEXT_HASH),
-    }
-    for name in also:
-        if name == INDEXED_AT:
-            at = [each.properties.get(name) for each in page]
-            columns[name] = pl.Series(at, dtype=pl.Datetime("us", "UTC"))
-        else:
-            columns[name] = whole_numbers(page, name)
-    return pl.DataFrame(columns)

@@ -62,8 +62,8 @@ __all__ = [
 VECTOR_NAME = "default"
 EMPTY = "_empty"  # text[]: the properties that hold nothing
 VECTOR_AT = "_vector_at"  # int, µs since 1970: when the object's vector was put into the index
-CHECKS = ("_check_a", "_check_b")
-"""Numbers below 2^26 that follow from key and hashes: sums of a hundred million stay exact."""
+CHECKS = ("_check_a", "_check_b", "_check_c")
+"""Small numbers that follow from key and hashes (see `checks`): the server adds them up."""
 
 LATER = (VECTOR_AT, *CHECKS)
 """Properties that collections of before version 0.3 get with the next write."""

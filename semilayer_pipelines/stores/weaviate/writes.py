@@ -2,7 +2,9 @@
 
 One request is one attempt, so that the retries are these and no others. Every request is counted:
 what was sent is what was acknowledged and what was refused, and nothing in between. What got no
-answer is in doubt: it is looked up and placed again, never written over (see `placing`).
+answer is in doubt: it is looked up and placed again, never written over (see `placing`). A crash
+may have stored it and left it in no index, so that no look-up shows it. Written over, it would stay
+so, as the server indexes only what changed. So it is deleted by its own address first.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from semilayer_pipelines.stores.protocol import KEY
 from semilayer_pipelines.stores.weaviate.checks import with_checks
 from semilayer_pipelines.stores.weaviate.connection import WAITS_S, ask_index, ask_once
 from semilayer_pipelines.stores.weaviate.errors import ROOM, Fault, fault_of, gone, refused
-from semilayer_pipelines.stores.weaviate.ids import object_id
+from semilayer_pipelines.stores.weaviate.ids import both_ids, object_id
 from semilayer_pipelines.stores.weaviate.objects import chunks, outgoing
-from semilayer_pipelines.stores.weaviate.placing import BEFORE, no_places, placed
+from semilayer_pipelines.stores.weaviate.placing import BEFORE, SLOT, no_places, placed
 from semilayer_pipelines.stores.weaviate.reads import IDS_AT_ONCE, Reads
 from semilayer_pipelines.stores.weaviate.schema import VECTOR_AT
 from semilayer_pipelines.stores.weaviate.side_by_side import side_by_side
@@ -35,6 +37,9 @@ __all__ = ["REQUESTS_AT_ONCE", "Put", "Writes", "ids_under"]
 
 REQUESTS_AT_ONCE = 2
 """Requests under way in one write; keys are distinct, so their order does not matter."""
+
+ADDRESSES_AT_ONCE = 4
+"""Objects that are deleted one by one at the same time."""
 
 _ALL_FAILED = "Every object failed during insertion. Here is the set of all errors: "
 _DELETE_ROUNDS = 50
@@ -71,7 +76,7 @@ class Writes:
         written over. Raises `StoreUnavailable` when some are not written for the store's reasons,
         `StoreFull`, `DimensionChanged` and `NotFound`.
         """
-        there = no_places() if absent else self._places(objects)
+        there = no_places() if absent and not in_doubt else self._places(objects)
         put_one = partial(self._put_chunk, there=there, in_doubt=in_doubt)
         parts = chunks(objects, self.reads.schema.dimension)
         puts = side_by_side(put_one, parts, REQUESTS_AT_ONCE)
@@ -92,6 +97,8 @@ class Writes:
         written, rejected = [], dict[str, str]()
         for wait in (*WAITS_S, None):
             self.confirm()
+            if in_doubt:
+                self._delete_unlisted(chunk, there)
             rows = placed(chunk, there, in_doubt=in_doubt)
             self.delete(ids_under(rows, BEFORE))
             now = time.time_ns() // 1_000
@@ -166,6 +173,15 @@ class Writes:
         raise StoreUnavailable(
             f"index {self.reads.index}: of {len(ids)} objects some could not be deleted.",
             cure="Check that the server is well; then try again.",
+        )
+
+    def _delete_unlisted(self, objects: pl.DataFrame, there: pl.DataFrame) -> None:
+        """Delete what the server may have stored of these keys beside what it says is there."""
+        listed = {object_id(key, slot) for key, slot in zip(there[KEY], there[SLOT], strict=True)}
+        ids = [own for own in both_ids(objects[KEY].to_list()) if own not in listed]
+        delete = self.reads.collection.data.delete_by_id
+        side_by_side(
+            lambda own: ask_index(self.reads.index, partial(delete, own)), ids, ADDRESSES_AT_ONCE
         )
 
     def _refuse_if_final(self, errors: dict[int, str]) -> None:

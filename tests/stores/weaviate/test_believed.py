@@ -13,6 +13,7 @@ import pytest
 
 from semilayer_pipelines.stores.protocol import IndexSchema
 from semilayer_pipelines.stores.weaviate import index as indexes
+from semilayer_pipelines.stores.weaviate.schema import LATER
 from tests.stores.objects import DIMENSION, ONE_FIELD, hash_of, names, objects
 from tests.stores.weaviate.doubled import (
     MemoryStamps,
@@ -25,7 +26,6 @@ from tests.stores.weaviate.doubled import (
 )
 from tests.weaviate_double.server import Double
 
-LATER = ("_vector_at", "_check_a", "_check_b")
 BY_TITLE = IndexSchema(ONE_FIELD.fields, DIMENSION, "title")
 
 

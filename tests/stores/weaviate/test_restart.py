@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from semilayer_pipelines.errors import StoreRefused, StoreUnavailable
+from semilayer_pipelines.errors import IndexDropped, StoreRefused, StoreUnavailable
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.stores import open_store, patience
 from semilayer_pipelines.stores.patience import patiently, threads
@@ -20,6 +20,7 @@ from tests.stores.objects import ONE_FIELD, objects
 from tests.weaviate_double.faults import Kind
 from tests.weaviate_double.server import Double
 
+_UNREAD = "could not find class Development_lens_g1 in schema"
 AWAY_S = 4.5  # longer than whoever is not patient waits
 
 
@@ -133,3 +134,24 @@ def test_a_server_that_is_starting_is_not_believed_that_there_is_no_collection(
         assert store.exists(index.name)
     back.join()
     assert not store.exists("lens-g2")
+
+
+def test_a_search_of_a_server_that_is_starting_loses_no_index(double: Double, index: Index) -> None:
+    # given a server that answers before it has read its schema, as a real one was seen to
+    kept, double.state.classes = double.state.classes, {}
+    double.rest.ready.clear()
+
+    # then nobody is told that the index was dropped
+    with pytest.raises(StoreUnavailable, match="is starting"):
+        index.hidden(["a"])
+
+    # when it has read the schema between its answer and our second question
+    double.state.classes = kept
+    double.rest.ready.set()
+    double.faults.add("Search", Kind.STATUS, code=grpc.StatusCode.UNKNOWN, text=_UNREAD)
+    assert index.hidden(["a"]) == []
+
+    # and a collection that is gone is gone
+    double.state.classes = {}
+    with pytest.raises(IndexDropped):
+        index.hidden(["a"])

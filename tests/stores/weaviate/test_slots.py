@@ -18,11 +18,13 @@ from semilayer_pipelines.errors import ObjectsRejected, StoreUnavailable
 from semilayer_pipelines.stores.protocol import INDEXED_AT, KEY, VECTOR, Index, IndexSchema
 from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.weaviate.reads import Reads
+from semilayer_pipelines.stores.weaviate.schema import LATER
 from semilayer_pipelines.stores.where import parse_where
 from tests.stores.objects import ONE_FIELD, hash_of, names, objects, vector_of
 from tests.stores.weaviate.doubled import changed, collection_of, found_by, opened, slots, write
 from tests.weaviate_double.faults import Kind
 from tests.weaviate_double.server import Double
+from tests.weaviate_double.shard import Stored
 
 BY_TITLE = IndexSchema(ONE_FIELD.fields, ONE_FIELD.dimension, "title")
 
@@ -199,6 +201,88 @@ def test_what_got_no_answer_is_never_written_over(double: Double, index: Index) 
     assert index.count() == 1
 
 
+def test_what_a_crash_stored_and_left_in_no_index_is_taken_out_before_it_is_written(
+    double: Double, index: Index
+) -> None:
+    """Written over, it would stay in none: the server indexes only what changed."""
+    # given an insert that was stored, whose answer is lost, and that not even its id finds
+    part = collection_of(double)
+    double.faults.add("BatchObjects", Kind.APPLIED, code=grpc.StatusCode.UNAVAILABLE)
+    store = part.store
+
+    def unlisted(id_: bytes, stored: Stored) -> bool:
+        part.store = store  # type: ignore[method-assign]
+        part.unlisted.add(id_)
+        store(id_, stored)
+        part.unlisted.add(id_)
+        return False
+
+    part.store = unlisted  # type: ignore[method-assign]
+
+    # when the write is tried again
+    frame = objects(["a"])
+    write(index, frame)
+
+    # then all ways lead to the row, and it is there once
+    assert index.fetch(["a"])[KEY].to_list() == ["a"]
+    assert found_by(index, frame) == {"a": 1.0}
+    assert index.count() == 1
+
+
+def test_a_page_that_is_sent_again_after_an_outage_is_in_doubt(
+    double: Double, index: Index
+) -> None:
+    # given a page of which all attempts got no answer, and an object of it is in no index
+    part = collection_of(double)
+    double.faults.add("BatchObjects", Kind.APPLIED, times=4, code=grpc.StatusCode.UNAVAILABLE)
+    with pytest.raises(StoreUnavailable):
+        write(index, objects(["a", "b"]))
+    part.unlisted.update(id_ for id_, each in part.objects.items() if each.properties[KEY] == "a")
+
+    # when the run sends the page again
+    write(index, objects(["a", "b"]))
+
+    # then
+    assert sorted(index.fetch(["a", "b"])[KEY]) == ["a", "b"]
+    assert index.count() == 2
+    assert not part.unlisted
+
+
+def test_one_of_two_objects_that_is_in_no_index_goes_when_its_row_is_written(
+    double: Double, index: Index
+) -> None:
+    # given a row that a scan shows twice, once under an id that leads nowhere
+    write(index, objects(["a"]))
+    leave_both(double, index, "a", text="newer")
+    part = collection_of(double)
+    part.unlisted.add(uuid.UUID(object_id("a", 1)).bytes)
+
+    # when
+    with index.lock():
+        index.upsert(changed(["a"], "newest"), doubled=["a"])
+
+    # then
+    assert len(part.objects) == index.count() == 1
+
+
+def test_an_object_in_no_index_is_hidden_and_written_again(double: Double, index: Index) -> None:
+    # given what a writer and a server left that died at the same moment
+    frame = objects(["a", "b"])
+    write(index, frame)
+    part = collection_of(double)
+    (lost,) = (id_ for id_, each in part.objects.items() if each.properties[KEY] == "a")
+    part.unlisted.add(lost)
+    part.unsearchable.add(lost)
+    assert index.fetch(["a", "b"])[KEY].to_list() == ["b"]
+
+    # then it is told from a row that is not there, and mended with the vector it has
+    assert index.hidden(["a", "b", "c"]) == ["a"]
+    with index.lock():
+        assert index.rewrite(["a"]) == 1
+    assert found_by(index, frame) == {"a": 1.0, "b": 1.0}
+    assert index.count() == 2
+
+
 def test_an_unchanged_text_without_an_answer_goes_to_the_other_id(
     double: Double, index: Index
 ) -> None:
@@ -233,7 +317,7 @@ def test_an_older_collection_goes_over_row_by_row(double: Double, tmp_path: Path
     store = opened(double, tmp_path)
     write(store.create("lens-g1", ONE_FIELD), objects(["a", "b"]))
     part = collection_of(double)
-    later_names = {"_vector_at", "_check_a", "_check_b"}
+    later_names = {*LATER}
     kept = [each for each in part.config["properties"] if each["name"] not in later_names]
     part.config["properties"] = kept
     for stored in part.objects.values():
