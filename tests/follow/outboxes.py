@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from semilayer_pipelines.follow.feed import Batch, Watched
-from semilayer_pipelines.follow.outbox import OutboxFeed
-from semilayer_pipelines.follow.outbox_setup import OutboxSetup
-from semilayer_pipelines.follow.session import Session
+from semilayer_pipelines.follow.outbox.feed import OutboxFeed
+from semilayer_pipelines.follow.outbox.session import Session
+from semilayer_pipelines.follow.outbox.setup import OutboxSetup
 from tests.sources import SourceDatabase
 
 ITEMS: Watched = {"items": ("id",)}

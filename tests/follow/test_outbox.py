@@ -103,7 +103,9 @@ def test_a_changed_key_is_the_delete_of_the_old_one_and_the_upsert_of_the_new(
     outbox.source.run("INSERT INTO items VALUES (1, 1), (2, 2)")
     outbox.drained()
 
-    outbox.source.run("UPDATE items SET id = 9 WHERE id = 1", "UPDATE items SET id = 1 WHERE id = 2")
+    outbox.source.run(
+        "UPDATE items SET id = 9 WHERE id = 1", "UPDATE items SET id = 1 WHERE id = 2"
+    )
 
     told = [("delete", "1"), ("upsert", "9"), ("delete", "2"), ("upsert", "1")]
     assert outbox.changes() == told
@@ -134,7 +136,7 @@ def test_a_tables_triggers_find_the_outbox_whatever_the_search_path_is(outbox: O
     outbox.source.run(
         "CREATE SCHEMA other",
         "CREATE TABLE other.changes (seq int)",
-        'SET search_path = other; INSERT INTO public.items VALUES (1, 1); RESET search_path',
+        "SET search_path = other; INSERT INTO public.items VALUES (1, 1); RESET search_path",
         "DROP SCHEMA other CASCADE",
     )
 

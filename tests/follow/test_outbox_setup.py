@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.follow.outboxes import Outbox, installed
@@ -11,7 +9,7 @@ from tests.sources import SourceDatabase
 
 
 @pytest.fixture
-def source(postgres_source: SourceDatabase) -> Iterator[SourceDatabase]:
+def source(postgres_source: SourceDatabase) -> SourceDatabase:
     postgres_source.run("CREATE TABLE items (id int PRIMARY KEY)")
     return postgres_source
 
@@ -117,6 +115,6 @@ def test_odd_names_are_quoted(postgres_source: SourceDatabase) -> None:
     quoted = table.replace('"', '""'), column.replace('"', '""')
     postgres_source.run('CREATE TABLE "{}" ("{}" int PRIMARY KEY)'.format(*quoted))
     with installed(postgres_source, {table: (column,)}) as outbox:
-        postgres_source.run('INSERT INTO "{}" VALUES (1)'.format(quoted[0]))
+        postgres_source.run(f'INSERT INTO "{quoted[0]}" VALUES (1)')
 
         assert outbox.changes() == [("upsert", "1")]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any
 
 from semilayer_pipelines.bridges.failures import postgres_failure
 from semilayer_pipelines.config.database_url import database_url
@@ -33,7 +33,7 @@ class Session:
         asked = read_parameters(parsed, where=where)
         self._source = source
         self._timeout_ms = timeout_ms
-        self._arguments = postgres_arguments(parsed, asked)
+        self._arguments: dict[str, Any] = {**postgres_arguments(parsed, asked)}
         self._begin = f"SET LOCAL statement_timeout = {timeout_ms}"
         if asked.search_path:
             path = ", ".join('"' + one.replace('"', '""') + '"' for one in asked.search_path)
@@ -43,12 +43,12 @@ class Session:
     def rows(self, statement: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a statement; return its rows."""
         with self._transaction() as connection:
-            return connection.execute(_trusted(statement), params).fetchall()
+            return connection.execute(statement.encode(), params).fetchall()
 
     def run(self, statement: str, params: Sequence[object] | None = None) -> None:
         """Run a statement, or several in one transaction when there are no parameters."""
         with self._transaction() as connection:
-            connection.execute(_trusted(statement), params)
+            connection.execute(statement.encode(), params)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -63,7 +63,7 @@ class Session:
         try:
             connection = self._opened()
             with connection.transaction():
-                connection.execute(_trusted(self._begin))
+                connection.execute(self._begin.encode())
                 yield connection
         except psycopg.Error as error:
             self.close()
@@ -74,15 +74,10 @@ class Session:
 
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(
-                **cast("dict[str, Any]", self._arguments),
+                **self._arguments,
                 autocommit=True,
                 prepare_threshold=None,
                 connect_timeout=10,
                 client_encoding="utf8",
             )
         return self._connection
-
-
-def _trusted(statement: str) -> LiteralString:
-    # Names in it were quoted by whoever made it.
-    return cast("LiteralString", statement)

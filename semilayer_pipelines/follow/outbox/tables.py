@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semilayer_pipelines.bridges.database import split_name
-from semilayer_pipelines.follow import outbox_sql as sql
 from semilayer_pipelines.follow.feed import Watched
-from semilayer_pipelines.follow.session import Session
+from semilayer_pipelines.follow.outbox import sql
+from semilayer_pipelines.follow.outbox.session import Session
 
 __all__ = ["NotedTable", "Relation", "noted_tables"]
 
@@ -78,7 +78,7 @@ class Relation:
 class NotedTable:
     """A watched table: what stands for it in the database, none when it is not there.
 
-    `missing` are columns that it does not have. `keys_move`: see `outbox_sql.note_function`.
+    `missing` are columns that it does not have. `keys_move`: see `sql.note_function`.
     `body` is what the function that notes its changes does now, `None` without one.
     """
 
@@ -114,7 +114,9 @@ class NotedTable:
             if called in relation.triggers:
                 continue
             if of_rows and relation.is_clone:
-                left.append(f"ALTER TABLE {relation.name} ENABLE ALWAYS TRIGGER {sql.quoted(called)}")
+                left.append(
+                    f"ALTER TABLE {relation.name} ENABLE ALWAYS TRIGGER {sql.quoted(called)}"
+                )
             else:
                 left.append(made)
         return tuple(left)
@@ -132,7 +134,10 @@ def _noted(session: Session, name: str, table: str, columns: Sequence[str]) -> N
     if oid is None:
         return NotedTable(table, tuple(columns), (), (), keys_move=False, body=None)
     rows = session.rows(_RELATIONS, (oid, oid, name, function))
-    relations = [Relation(*row[:5], frozenset(row[5])) for row in rows]
+    relations = [
+        Relation(int(one), called, kind, is_clone, may, frozenset(triggers))
+        for one, called, kind, is_clone, may, triggers in rows
+    ]
     relations.sort(key=lambda relation: relation.oid != oid)  # what was named comes first
     there = {row[0] for row in session.rows(_COLUMNS, (oid,))}
     keys = {row[0] for row in session.rows(_KEYS, (oid, list(columns)))}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from semilayer_pipelines.follow import outbox_sql as sql
 from semilayer_pipelines.follow.feed import Finding, Watched
-from semilayer_pipelines.follow.outbox_tables import NotedTable, noted_tables
-from semilayer_pipelines.follow.session import Session
+from semilayer_pipelines.follow.outbox import sql
+from semilayer_pipelines.follow.outbox.session import Session
+from semilayer_pipelines.follow.outbox.tables import NotedTable, noted_tables
 
 __all__ = ["OutboxSetup"]
 

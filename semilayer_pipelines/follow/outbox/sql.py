@@ -33,15 +33,18 @@ def create_outbox(name: str, user: str) -> tuple[str, ...]:
     schema, drainer = quoted(name), quoted(user)
     # A queue is nearly empty and has many dead rows: cleaned up by their number, not their share.
     cleaned = "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000"
-    return (
-        f"CREATE SCHEMA IF NOT EXISTS {schema}",
+    table = (
         f"CREATE TABLE IF NOT EXISTS {schema}.changes (\n"
         "    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n"
         "    watched text NOT NULL,\n"
         "    action text NOT NULL,\n"
         "    row_key text[],\n"
         "    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()\n"
-        f") WITH ({cleaned})",
+        f") WITH ({cleaned})"
+    )
+    return (
+        f"CREATE SCHEMA IF NOT EXISTS {schema}",
+        table,
         f"GRANT USAGE ON SCHEMA {schema} TO {drainer}",
         f"GRANT SELECT, DELETE ON {schema}.changes TO {drainer}",
     )

@@ -12,13 +12,16 @@ import time
 from collections.abc import Mapping
 
 from semilayer_pipelines.errors import SourceRefused
-from semilayer_pipelines.follow import outbox_sql as sql
 from semilayer_pipelines.follow.feed import Batch, Lag, RowChange, Watched
-from semilayer_pipelines.follow.outbox_tables import noted_tables
-from semilayer_pipelines.follow.session import Session
+from semilayer_pipelines.follow.outbox import sql
+from semilayer_pipelines.follow.outbox.session import Session
+from semilayer_pipelines.follow.outbox.tables import noted_tables
 from semilayer_pipelines.http.contract import Action
 
 __all__ = ["OutboxFeed"]
+
+_Note = tuple[int, str, str, list[str | None] | None]
+"""Its number, the mark of its table, the action, and the texts of the key's columns."""
 
 _AT_ONCE = 5_000
 _IDLE_SECONDS = 0.2
@@ -86,7 +89,9 @@ class OutboxFeed:
         """Give the connection back."""
         self._session.close()
 
-    def _batch(self, rows: list[tuple[int, str, str, list[str | None] | None]], missed: dict[str, str]) -> Batch:
+    def _batch(
+        self, rows: list[tuple[int, str, str, list[str | None] | None]], missed: dict[str, str]
+    ) -> Batch:
         changes: list[RowChange] = []
         for _, mark, action, key in rows:
             table = self._tables.get(mark)
@@ -111,7 +116,11 @@ class OutboxFeed:
         """
         if time.monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
             return {}
-        tables = [table for table in noted_tables(self._session, self._name, self._watched) if table.can_be_noted]
+        tables = [
+            table
+            for table in noted_tables(self._session, self._name, self._watched)
+            if table.can_be_noted
+        ]
         for table in tables:
             if table.function_left(self._name) or table.triggers_left(self._name, of_rows=True):
                 raise SourceRefused(
