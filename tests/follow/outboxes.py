@@ -29,7 +29,7 @@ class Outbox:
         return Session(self.source.url, source="shop", timeout_ms=5_000)
 
     def setup(self) -> OutboxSetup:
-        return OutboxSetup(self.session(), source="shop", name=self.name, watched=self.watched)
+        return OutboxSetup(self.session(), self.name, self.watched)
 
     def install(self) -> None:
         setup = self.setup()
@@ -42,13 +42,7 @@ class Outbox:
         setup.close()
 
     def feed(self) -> OutboxFeed:
-        return OutboxFeed(
-            self.session(),
-            source="shop",
-            name=self.name,
-            watched=self.watched,
-            position=self.position,
-        )
+        return OutboxFeed(self.session(), self.name, self.watched, self.position)
 
     def drained(self) -> list[Batch]:
         """Read, keep and confirm what there is."""

@@ -68,15 +68,21 @@ class Tables:
 
     def all_missed(self, why: str) -> dict[str, str]:
         """Return that something was missed of every table."""
-        return dict.fromkeys(self._known, why)
+        return dict.fromkeys(self._watched, why)
 
     def of_statement(self, statement: str, verb: str) -> dict[str, str]:
         """Return the tables that a statement may have changed, and how that is said."""
         return {
             name: f"{verb} was run"
-            for name, table in self._known.items()
-            if concerns(statement, table.schema, table.name)
+            for name in self._watched
+            if concerns(statement, *self._place(name))
         }
+
+    def _place(self, name: str) -> tuple[str, str]:
+        # One that is not there now may have been there when the statement was run.
+        table = self._known.get(name)
+        schema, _, alone = name.rpartition(".")
+        return (schema, alone) if table is None else (table.schema, table.name)
 
     def cascaded(self, names: Iterable[str]) -> dict[str, str]:
         """Return those tables of which a foreign key may have changed rows, and how it is said."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from semilayer_pipelines.errors import SourceRefused
-from semilayer_pipelines.follow.binlog.server import Server, WatchedTable
+from semilayer_pipelines.follow.binlog.server import Server, TableColumn, WatchedTable
 from semilayer_pipelines.follow.binlog.values import KEY_CHARSETS, KEY_TYPES
 from semilayer_pipelines.follow.feed import Finding, Watched
 
@@ -112,7 +112,7 @@ def _of_table(
         found = table.columns.get(column)
         if found is None:
             yield _stop(f"{where} has no column {column!r}.", "Correct the lens's 'primaryKey'.")
-        elif found.data_type not in KEY_TYPES or "zerofill" in found.declared.lower():
+        elif found.data_type not in KEY_TYPES or _is_padded(found):
             yield _stop(
                 f"{where}: the key column {column!r} is {found.declared}, which the log does not "
                 "tell as the index writes it.",
@@ -136,6 +136,10 @@ def _of_table(
             "Keep 'smartSyncInterval' short: it finds such changes.",
             stops=False,
         )
+
+
+def _is_padded(column: TableColumn) -> bool:
+    return column.data_type == "decimal" and "zerofill" in column.declared.lower()
 
 
 def _has_key(table: WatchedTable) -> bool:

@@ -23,12 +23,6 @@ _HARMLESS = frozenset(
         *("GRANT", "REVOKE", "ANALYZE", "OPTIMIZE", "FLUSH", "CHECK", "REPAIR"),
     }
 )
-_HARMLESS_OBJECTS = frozenset(
-    {
-        *("INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "VIEW", "TRIGGER", "PROCEDURE", "FUNCTION"),
-        *("EVENT", "USER", "ROLE", "SERVER", "PACKAGE"),
-    }
-)
 
 
 def verb(statement: str) -> str:
@@ -43,11 +37,11 @@ def concerns(statement: str, schema: str, table: str) -> bool:
     if not words or words[0] in _HARMLESS:
         return False
     if words[0] in ("CREATE", "DROP"):
-        objects = [word for word in words[1:6] if word not in ("OR", "REPLACE", "ONLINE")]
-        if objects and objects[0] in _HARMLESS_OBJECTS:
-            return False
-        if objects and objects[0] in ("DATABASE", "SCHEMA"):
-            return words[0] == "DROP" and _names(statement, schema)
+        objects = set(words[1:5])
+        if words[0] == "DROP" and objects & {"DATABASE", "SCHEMA"}:
+            return _names(statement, schema)
+        if not objects & {"TABLE", "TABLES"}:
+            return False  # an index, a view, a trigger, a user
     return _names(statement, table)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -105,15 +105,6 @@ def _timestamp(value: Any, column: Any) -> str:
     return _datetime(value, column)
 
 
-def _time(value: Any, column: Any) -> str:
-    if not isinstance(value, timedelta):
-        raise Unreadable("not a time of day")
-    sign = "-" if value < timedelta() else ""
-    seconds, micros = divmod(abs(value) // timedelta(microseconds=1), 1_000_000)
-    digits = f".{micros:06}"[: 1 + column.fsp] if column.fsp else ""
-    return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{digits}"
-
-
 _TEXTS: dict[str, Callable[[Any, Any], str]] = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint"), _plain),
     **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), _text),
@@ -128,7 +119,6 @@ _TEXTS: dict[str, Callable[[Any, Any], str]] = {
     "date": _date,
     "datetime": _datetime,
     "timestamp": _timestamp,
-    "time": _time,
 }
 
 KEY_TYPES = frozenset(_TEXTS)

@@ -35,11 +35,9 @@ class OutboxFeed:
     or went with a partition, or with the whole table, and no trigger fired.
     """
 
-    def __init__(
-        self, session: Session, *, source: str, name: str, watched: Watched, position: str | None
-    ) -> None:
+    def __init__(self, session: Session, name: str, watched: Watched, position: str | None) -> None:
         self._session = session
-        self._source = source
+        self._source = session.source
         self._name = name
         self._watched = watched
         self._tables = {sql.label(table, columns): table for table, columns in watched.items()}

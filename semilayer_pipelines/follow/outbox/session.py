@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from semilayer_pipelines.bridges.failures import postgres_failure
 from semilayer_pipelines.config.database_url import database_url
 from semilayer_pipelines.config.url_parameters import postgres_arguments, read_parameters
+from semilayer_pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,14 +25,22 @@ __all__ = ["Session"]
 class Session:
     """One connection, opened when it is first used and again after it broke.
 
-    Every verb may raise `SourceUnreachable` and `SourceRefused`; `source` is its name in messages.
+    Every verb may raise `SourceUnreachable` and `SourceRefused`, a URL of another database
+    `ConfigError`. `source` is its name in messages.
     """
 
     def __init__(self, url: str, *, source: str, timeout_ms: int) -> None:
         where = f"source {source!r}"
         parsed = database_url(url, where=where)
+        if parsed.kind != "postgresql":
+            raise ConfigError(
+                f"{where}: `cdc: outbox` is for PostgreSQL, and its connection is of "
+                f"{parsed.kind}.",
+                cure="Take `binlog` for MySQL and MariaDB, whose triggers miss what a foreign key "
+                "and a TRUNCATE change; SQLite has nothing to follow.",
+            )
         asked = read_parameters(parsed, where=where)
-        self._source = source
+        self.source = source
         self._timeout_ms = timeout_ms
         self._arguments: dict[str, Any] = {**postgres_arguments(parsed, asked)}
         self._begin = f"SET LOCAL statement_timeout = {timeout_ms}"
@@ -67,7 +76,7 @@ class Session:
                 yield connection
         except psycopg.Error as error:
             self.close()
-            raise postgres_failure(error, self._source, self._timeout_ms) from None
+            raise postgres_failure(error, self.source, self._timeout_ms) from None
 
     def _opened(self) -> psycopg.Connection:
         import psycopg

@@ -27,9 +27,9 @@ _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 class OutboxSetup:
     """A `Setup`: the outbox called `name`, a schema of its own, and triggers on watched tables."""
 
-    def __init__(self, session: Session, *, source: str, name: str, watched: Watched) -> None:
+    def __init__(self, session: Session, name: str, watched: Watched) -> None:
         self._session = session
-        self._source = source
+        self._source = session.source
         self._name = name
         self._watched = watched
 
