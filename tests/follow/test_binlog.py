@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-import pymysql
 import pytest
 from sqlalchemy.engine import make_url
 
@@ -328,11 +327,6 @@ def test_a_key_that_the_log_does_not_tell_is_refused(
 
 
 def _rows(log: Binlog, statement: str, width: int, *places: int) -> list[tuple[object, ...]]:
-    url = make_url(log.source.url)
-    connection = pymysql.connect(
-        host=url.host, port=url.port or 3306, user=url.username, password=url.password or ""
-    )
-    with connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        rows = cursor.fetchall()
-    return [tuple(row[place] for place in places) if places else row[:width] for row in rows]
+    with log.source.engine.connect() as session:
+        rows = session.exec_driver_sql(statement).fetchall()
+    return [tuple(row[place] for place in places or range(width)) for row in rows]

@@ -41,7 +41,9 @@ class BinlogFeed:
         self._written_at: float | None = None
         refused = refusals(server, watched)
         if refused:
-            raise SourceRefused(refused[0].told, cure=refused[0].cure)
+            raise SourceRefused(
+                f"source {server.source!r}: {refused[0].told}", cure=refused[0].cure
+            )
 
     def read(self, seconds: float) -> Batch | None:
         """Return what was written and can be seen; `None` when nothing came for that long."""

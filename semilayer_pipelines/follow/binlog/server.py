@@ -7,10 +7,10 @@ looks a row up at once may find the old one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from semilayer_pipelines.bridges.backends import mysql_arguments
 from semilayer_pipelines.bridges.database import split_name
@@ -18,12 +18,7 @@ from semilayer_pipelines.bridges.failures import mariadb_failure
 from semilayer_pipelines.config.database_url import database_url
 from semilayer_pipelines.errors import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pymysql
-
-__all__ = ["LogPlace", "Server", "TableColumn", "WatchedTable"]
+__all__ = ["LogPlace", "Server", "TableColumn", "WatchedTable", "driver"]
 
 _SETTINGS = (
     *("log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "log_bin_compress"),
@@ -74,6 +69,13 @@ class WatchedTable:
     cascades: bool
 
 
+def driver() -> Any:
+    """Return PyMySQL, which has no types; not needed to read a configuration."""
+    import pymysql
+
+    return pymysql
+
+
 class Server:
     """A connection for questions. Raises `SourceUnreachable`, `SourceRefused`, `ConfigError`."""
 
@@ -89,16 +91,14 @@ class Server:
         self.source = source
         self.arguments = mysql_arguments(parsed, where=where) | {"charset": "utf8mb4"}
         self._timeout_ms = timeout_ms
-        self._connection: pymysql.Connection[Any] | None = None
+        self._connection: Any = None
 
     @contextmanager
     def failures(self) -> Iterator[None]:
         """Tell what goes wrong in a block in our own words."""
-        import pymysql
-
         try:
             yield
-        except (pymysql.Error, RuntimeError) as error:
+        except (driver().Error, RuntimeError) as error:
             self.close()
             raise mariadb_failure(error, self.source, self._timeout_ms) from None
 
@@ -166,7 +166,8 @@ class Server:
         """Say whether a transaction of the log, which ends at or behind `place`, can be seen."""
         if self.is_mariadb:
             return self.seen() >= place
-        return self.rows("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, 1)", (gtid,))[0][0] == 0
+        [(left,)] = self.rows("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, 1)", (gtid,))
+        return int(left) == 0
 
     def close(self) -> None:
         """Give the connection back."""
@@ -175,13 +176,11 @@ class Server:
             if connection.open:
                 connection.close()
 
-    def _connected(self) -> pymysql.Connection[Any]:
-        import pymysql
-
+    def _connected(self) -> Any:
         if self._connection is None or not self._connection.open:
             seconds = self._timeout_ms / 1000 + 10
             timeouts = {"read_timeout": seconds, "write_timeout": seconds}
-            self._connection = pymysql.connect(
+            self._connection = driver().connect(
                 **{"connect_timeout": 10, **self.arguments, **timeouts}, autocommit=True
             )
         return self._connection

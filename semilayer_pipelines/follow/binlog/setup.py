@@ -51,38 +51,37 @@ def refusals(server: Server, watched: Watched) -> tuple[Finding, ...]:
 
 def _of_server(server: Server) -> Iterator[Finding]:
     settings = server.settings()
-    where = f"source {server.source!r}"
     if settings.get("log_bin") not in _ON:
-        yield _stop(f"{where} writes no binary log.", "Set log_bin and start the server again.")
+        yield _stop("It writes no binary log.", "Set log_bin and start the server again.")
         return
     if not server.may_read_the_log():
         yield _stop(
-            f"{where}: this user may not read the log.",
+            "This user may not read the log.",
             "GRANT REPLICATION SLAVE ON *.* TO this user.",
         )
     if settings.get("binlog_format") != "ROW":
         yield _stop(
-            f"{where}: binlog_format is {settings.get('binlog_format')}, which tells no rows.",
+            f"binlog_format is {settings.get('binlog_format')}, which tells no rows.",
             _set("binlog_format", "ROW"),
         )
     if settings.get("binlog_row_metadata") != "FULL":
         yield _stop(
-            f"{where}: binlog_row_metadata is {settings.get('binlog_row_metadata', 'not known')}: "
+            f"binlog_row_metadata is {settings.get('binlog_row_metadata', 'not known')}: "
             "the log names no columns, and unsigned keys would be read as negative ones.",
             _set("binlog_row_metadata", "FULL"),
         )
     for name in ("log_bin_compress", "binlog_transaction_compression"):
         if settings.get(name) in _ON:
-            yield _stop(f"{where}: {name} is ON, which cannot be read.", _set(name, "OFF"))
+            yield _stop(f"{name} is ON, which cannot be read.", _set(name, "OFF"))
     if not server.is_mariadb and settings.get("gtid_mode") != "ON":
         yield _stop(
-            f"{where}: gtid_mode is {settings.get('gtid_mode')}. Without GTIDs nobody can tell "
+            f"gtid_mode is {settings.get('gtid_mode')}. Without GTIDs nobody can tell "
             "when a change of the log can be seen.",
             "Set gtid_mode = ON and enforce_gtid_consistency = ON.",
         )
     if settings.get("gtid_slave_pos") and settings.get("log_slave_updates") not in _ON:
         yield _stop(
-            f"{where} is a replica whose own log leaves out what it gets from its primary.",
+            "It is a replica whose own log leaves out what it gets from its primary.",
             "Set log_slave_updates = ON, or name the primary in the source's connection.",
         )
 
@@ -91,7 +90,7 @@ def _of_tables(server: Server, watched: Watched) -> Iterator[Finding]:
     row_image = server.settings().get("binlog_row_image", "FULL")
     known = server.tables(watched)
     for name, columns in watched.items():
-        where = f"source {server.source!r}: {name!r}"
+        where = repr(name)
         table = known.get(name)
         if table is None:
             yield _stop(f"{where} is not there.", "Correct the lens's 'table'.")

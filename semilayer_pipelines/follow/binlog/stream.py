@@ -16,7 +16,7 @@ from typing import Any
 from semilayer_pipelines.errors import SemilayerError, SourceRefused, SourceUnreachable
 from semilayer_pipelines.follow.binlog.pieces import Piece, Tables
 from semilayer_pipelines.follow.binlog.position import Position, position_of
-from semilayer_pipelines.follow.binlog.server import Server
+from semilayer_pipelines.follow.binlog.server import Server, driver
 from semilayer_pipelines.follow.binlog.statements import ENDS, verb
 from semilayer_pipelines.follow.feed import Watched
 
@@ -107,8 +107,7 @@ class Stream:
             return
 
     def _reader(self) -> Any:
-        import pymysql
-        from pymysqlreplication import BinLogStreamReader
+        from pymysqlreplication import binlogstream
         from pymysqlreplication import event as events
         from pymysqlreplication import row_event as rows
 
@@ -119,11 +118,12 @@ class Stream:
             nonlocal streams
             streams += "cursorclass" not in settings
             if streams > 1:
-                raise pymysql.OperationalError(_LOST, "Lost connection to the server")
-            return pymysql.connect(**settings)
+                raise driver().OperationalError(_LOST, "Lost connection to the server")
+            return driver().connect(**settings)
 
+        reader: Any = binlogstream.BinLogStreamReader  # without types
         settings = {**self._server.arguments, "connect_timeout": 10}
-        return BinLogStreamReader(
+        return reader(
             connection_settings={**settings, "read_timeout": _SILENT_SECONDS},
             ctl_connection_settings=dict(settings),
             pymysql_wrapper=connect,
@@ -203,9 +203,7 @@ class Stream:
 
     def _told(self, error: Exception) -> Exception:
         """Return what a failure of the reader is for whoever takes."""
-        import pymysql
-
-        if not isinstance(error, pymysql.Error):
+        if not isinstance(error, driver().Error):
             if isinstance(error, SemilayerError):
                 return error
             return LogGone(f"the log cannot be decoded ({type(error).__name__})")

@@ -29,7 +29,6 @@ class OutboxSetup:
 
     def __init__(self, session: Session, name: str, watched: Watched) -> None:
         self._session = session
-        self._source = session.source
         self._name = name
         self._watched = watched
 
@@ -40,7 +39,7 @@ class OutboxSetup:
         if standby:
             found.append(
                 Finding(
-                    f"source {self._source!r} is a standby, where no trigger can be made.",
+                    "It is a standby, where no trigger can be made.",
                     "Name the primary server in the source's connection.",
                     stops=True,
                 )
@@ -48,7 +47,7 @@ class OutboxSetup:
         if not may_create and not is_there:
             found.append(
                 Finding(
-                    f"source {self._source!r}: this user may not create a schema.",
+                    "This user may not create a schema.",
                     "GRANT CREATE ON DATABASE … TO …, or have an administrator run what "
                     "`semilayer cdc install --dry-run` prints.",
                     stops=True,
@@ -101,7 +100,7 @@ class OutboxSetup:
         return noted_tables(self._session, self._name, self._watched)
 
     def _findings_of(self, table: NotedTable) -> list[Finding]:
-        where = f"source {self._source!r}: {table.table!r}"
+        where = repr(table.table)
         if not table.relations:
             return [Finding(f"{where} is not there.", "Correct the lens's 'table'.", stops=True)]
         if table.missing:
