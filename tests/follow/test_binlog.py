@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
+from semilayer_pipelines.follow.feed import Batch
 from tests.follow.binlogs import Binlog, begun
 from tests.follow.site import eventually
 from tests.sources import SourceDatabase
@@ -59,6 +60,27 @@ def test_what_is_rolled_back_and_other_tables_are_not_told(log: Binlog) -> None:
         "INSERT INTO others VALUES (1)",
     )
 
+    assert log.changes() == []
+
+
+def test_a_server_that_is_busy_with_other_tables_gives_few_positions_to_keep(log: Binlog) -> None:
+    log.source.run("CREATE TABLE others (id INT PRIMARY KEY)")
+    log.read()
+    feed = log.feed()
+    first = feed.read(0.3)  # what was last read is older than what may go unkept
+    log.source.run(*(f"INSERT INTO others VALUES ({number})" for number in range(200)))
+    log.source.run("INSERT INTO items VALUES (1, 1)")
+
+    batches: list[Batch] = []
+    while not any(batch.changes for batch in batches):
+        batch = feed.read(5)
+        assert batch is not None
+        batches.append(batch)
+    feed.close()
+
+    assert first is None
+    assert len(batches) < 20
+    log.position = batches[-1].position
     assert log.changes() == []
 
 

@@ -17,6 +17,7 @@ __all__ = ["BinlogFeed"]
 _AT_ONCE = 5_000
 _LOOK_AGAIN_SECONDS = 0.002
 _HIDDEN_SECONDS = 60.0
+_QUIET_SECONDS = 1.0
 
 
 class BinlogFeed:
@@ -38,6 +39,7 @@ class BinlogFeed:
         self._stream: Stream | None = None
         self._waiting: deque[Piece] = deque()
         self._hidden_since: float | None = None
+        self._told_at = -_QUIET_SECONDS
         self._written_at: float | None = None
         refused = refusals(server, watched)
         if refused:
@@ -81,13 +83,20 @@ class BinlogFeed:
             left = max(0.0, until - time.monotonic())
             if not self._waiting:
                 self._take(position, left)
-            if not self._waiting:
-                if left <= 0:
-                    return None
-                continue
-            if self._can_be_seen(until):
-                return self._batch()
-            return None
+            if self._waiting and not self._is_quiet():
+                return self._batch() if self._can_be_seen(until) else None
+            if left <= 0:
+                return None
+
+    def _is_quiet(self) -> bool:
+        """Pass by transactions of other tables, but for a position to keep now and then."""
+        told = any(piece.changes or piece.missed for piece in self._waiting)
+        if told or time.monotonic() - self._told_at >= _QUIET_SECONDS:
+            return False
+        for piece in self._waiting:
+            self._kept = piece.position or self._kept
+        self._waiting.clear()
+        return True
 
     def _take(self, position: str, seconds: float) -> None:
         if self._stream is None:
@@ -118,6 +127,7 @@ class BinlogFeed:
     def _batch(self) -> Batch:
         pieces = list(self._waiting)
         self._waiting.clear()
+        self._told_at = time.monotonic()
         self._written_at = pieces[-1].written_at
         for piece in pieces:
             self._kept = piece.position or self._kept
