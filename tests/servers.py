@@ -84,7 +84,7 @@ def logging_mariadb_url() -> str:
     started = _start_mariadb(*logging, "--binlog-row-metadata=FULL", "--binlog-row-image=MINIMAL")
     if started is not None:
         return started
-    return _none("no server program of MariaDB to start one with a binary log")
+    return missing("no server program of MariaDB to start one with a binary log")
 
 
 @contextlib.contextmanager

@@ -40,12 +40,12 @@ class MysqlPosition:
     def __init__(self, text: str) -> None:
         from pymysqlreplication import gtid as gtids
 
-        made: Any = gtids.GtidSet  # without types
-        self._read = made(text)
+        self._gtids: Any = gtids  # without types
+        self._read = self._gtids.GtidSet(text)
 
     def add(self, gtid: str) -> None:
         """Note that a transaction was read to its end."""
-        self._read = self._read + gtid
+        self._read = self._read + self._gtids.Gtid(gtid)
 
     def text(self) -> str:
         """Return the set."""

@@ -31,8 +31,8 @@ _SILENT_SECONDS = 30
 _LEAVE_SECONDS = 5.0
 _LOG_GONE = 1236
 _LOST = 2013
-# Events that hold others in a packed form, which the reader does not open.
-_PACKED = frozenset({40, *range(165, 172)})
+# Events that hold others in a packed form, and GTIDs with tags: the reader does not open them.
+_PACKED = frozenset({40, 42, *range(165, 172)})
 
 
 class LogGone(Exception):
@@ -166,7 +166,7 @@ class Stream:
                     ended = self._statement(event.query, piece)
                 case "NotImplementedEvent":
                     if event.event_type in _PACKED:
-                        piece.missed |= self._tables.all_missed("a part of the log is compressed")
+                        piece.missed |= self._tables.all_missed("the log has packed parts")
                 case _:
                     mapped.difference_update(self._tables.named(event))
                     self._tables.read(event, piece)
