@@ -61,6 +61,19 @@ def mariadb_source(mariadb_database: str) -> Iterator[SourceDatabase]:
     yield from SourceDatabase.opened("mariadb", servers.emptied(mariadb_database))
 
 
+@pytest.fixture(scope="session")
+def logging_mariadb_database() -> Iterator[str]:
+    """URL of a database of this session on a MariaDB that writes a binary log."""
+    with servers.database(servers.logging_mariadb_url()) as url:
+        yield url
+
+
+@pytest.fixture
+def logging_mariadb_source(logging_mariadb_database: str) -> Iterator[SourceDatabase]:
+    """Empty MariaDB source with a binary log."""
+    yield from SourceDatabase.opened("mariadb", servers.emptied(logging_mariadb_database))
+
+
 @pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def source(request: pytest.FixtureRequest) -> SourceDatabase:
     """Empty source of each kind of database in turn."""

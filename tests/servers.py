@@ -74,6 +74,19 @@ def logical_postgres_url() -> str:
     return missing("no server programs of PostgreSQL to start one with wal_level = logical")
 
 
+@functools.cache
+def logging_mariadb_url() -> str:
+    """Return the URL of a MariaDB server that writes a binary log with all that a reader needs."""
+    usual = os.environ.get("SEMILAYER_TEST_LOGGING_MARIADB_URL")
+    if usual:
+        return make_url(usual).set(drivername="mysql+pymysql").render_as_string(hide_password=False)
+    logging = ["--log-bin=bin", "--server-id=7", "--binlog-format=ROW"]
+    started = _start_mariadb(*logging, "--binlog-row-metadata=FULL", "--binlog-row-image=MINIMAL")
+    if started is not None:
+        return started
+    return missing("no server program of MariaDB to start one with a binary log")
+
+
 @contextlib.contextmanager
 def database(server: str) -> Iterator[str]:
     """Create a throwaway database, yield its URL, and drop it."""
@@ -168,7 +181,7 @@ def _start_postgres(*settings: str) -> str | None:
     return when_up(f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", home)
 
 
-def _start_mariadb() -> str | None:
+def _start_mariadb(*settings: str) -> str | None:
     name = next((n for n in ("mariadbd", "mysqld") if program_folder(n, _SBIN)), None)
     install = program_folder("mariadb-install-db", _SBIN)
     if name is None or install is None:
@@ -184,7 +197,7 @@ def _start_mariadb() -> str | None:
     _complete([*made, "--skip-test-db"], user)
     server: list[str | Path] = [folder / name, "--no-defaults", data, f"--port={port}"]
     server += ["--bind-address=127.0.0.1", f"--socket={home / 's'}"]
-    server += [f"--pid-file={home / 'pid'}", "--skip-log-bin"]
+    server += [f"--pid-file={home / 'pid'}", *(settings or ("--skip-log-bin",))]
     _serve([*server, "--innodb-flush-log-at-trx-commit=0"], user, home, signal.SIGTERM)
     return when_up(f"mysql+pymysql://root@127.0.0.1:{port}/mysql", home)
 

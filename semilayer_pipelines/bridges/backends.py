@@ -22,7 +22,7 @@ from semilayer_pipelines.config.url_parameters import (
 )
 from semilayer_pipelines.errors import ConfigError
 
-__all__ = ["open_database"]
+__all__ = ["mysql_arguments", "open_database"]
 
 _log = logging.getLogger(__name__)
 
@@ -83,15 +83,32 @@ def _mysql(url: DatabaseUrl, asked: Parameters, timeout_ms: int, name: str) -> D
     dialect = mariadb_dialect(timeout_ms)
     arguments: dict[str, Any] = dialect.engine["connect_args"] | asked.driver
     arguments["connect_timeout"] = int(arguments["connect_timeout"])
-    if asked.tls == "off":
-        arguments["ssl_disabled"] = True
-    elif asked.tls is not None or asked.tls_files:
-        arguments["ssl"] = _context(asked, where)
+    arguments |= _mysql_tls(asked, where)
     dialect = replace(dialect, engine=dialect.engine | {"connect_args": arguments})
     address = URL.create(
         "mysql+pymysql", asked.user, asked.password, host, port, url.database or None
     )
     return ServerDatabase(address, dialect, name=name, timeout_ms=timeout_ms)
+
+
+def mysql_arguments(url: DatabaseUrl, *, where: str) -> dict[str, Any]:
+    """Return what PyMySQL is told to connect to, for a connection outside of the bridge."""
+    asked = read_parameters(url, where=where)
+    host, port = url.hosts[0] if url.hosts else (None, None)
+    named = {"host": host, "port": port, "user": asked.user, "database": url.database or None}
+    given = {name: value for name, value in named.items() if value is not None}
+    arguments: dict[str, Any] = {**given, "password": asked.password or "", **asked.driver}
+    if "connect_timeout" in arguments:
+        arguments["connect_timeout"] = int(arguments["connect_timeout"])
+    return arguments | _mysql_tls(asked, where)
+
+
+def _mysql_tls(asked: Parameters, where: str) -> dict[str, Any]:
+    if asked.tls == "off":
+        return {"ssl_disabled": True}
+    if asked.tls is not None or asked.tls_files:
+        return {"ssl": _context(asked, where)}
+    return {}
 
 
 def _context(asked: Parameters, where: str) -> ssl.SSLContext:

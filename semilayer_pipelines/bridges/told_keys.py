@@ -69,10 +69,16 @@ def _as_walked(column: SourceColumn, texts: list[str]) -> list[str]:
     others: dict[int, str] = {}
     for place, text in enumerate(texts):
         try:
-            values.append((typed(column, text, nul_in_text=True),))
+            values.append((_value(column, text),))
         except ValueError:
             others[place] = text
     name = column.column.name
     frame = frame_of(Query((column,), (), (name,), Sql(""), None), values)
     walked = iter(with_unfit(frame)[name].cast(pl.String).to_list())
     return [others[at] if at in others else next(walked) for at in range(len(texts))]
+
+
+def _value(column: SourceColumn, text: str) -> Scalar:
+    if isinstance(column.dtype, pl.Float32 | pl.Float64):
+        return float(text)  # infinity is none that a caller may name, and a column may hold it
+    return typed(column, text, nul_in_text=True)

@@ -49,7 +49,8 @@ def install(here: Here, source: str | None, dry_run: bool, env: str, as_json: bo
     """Make what `semilayer follow` reads: once, and again after a push of another table.
 
     For `cdc: logical` that is a publication of the tables that lenses read, and a slot. It needs
-    the right to replicate, and the tables' owner. What is there already stays.
+    the right to replicate, and the tables' owner. For `outbox` it is a schema with a table and
+    functions, and triggers on the tables. A `binlog` is only checked. What is there already stays.
     """
     from semilayer_pipelines.follow.installed import chosen_sources, install
 

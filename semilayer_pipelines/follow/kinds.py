@@ -5,7 +5,6 @@ from __future__ import annotations
 from semilayer_pipelines.bridges.opening import resolved
 from semilayer_pipelines.config.models import Cdc, SourceConfig
 from semilayer_pipelines.config.sizes import size_of
-from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.follow.feed import Feed, Setup, Watched
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.feeds import FeedRow
@@ -27,8 +26,21 @@ def open_feed(project: Project, config: SourceConfig, row: FeedRow, tables: Watc
             server = Server(url, source=row.source, timeout_ms=config.timeout)
             most = size_of(config.max_slot_bytes)
             return LogicalFeed(server, row.name, tables, row.position, most)
-        case other:
-            raise _unknown(row.source, other)
+        case Cdc.OUTBOX:
+            from semilayer_pipelines.follow.outbox.feed import OutboxFeed
+            from semilayer_pipelines.follow.outbox.session import Session
+
+            session = Session(url, source=row.source, timeout_ms=config.timeout)
+            return OutboxFeed(session, row.name, tables, row.position)
+        case Cdc.BINLOG:
+            from semilayer_pipelines.follow.binlog.feed import BinlogFeed
+            from semilayer_pipelines.follow.binlog.server import Server as BinlogServer
+
+            # One for questions, and one for the thread that reads.
+            asked, reading = (
+                BinlogServer(url, source=row.source, timeout_ms=config.timeout) for _ in range(2)
+            )
+            return BinlogFeed(asked, reading, row.name, tables, row.position)
 
 
 def open_setup(project: Project, config: SourceConfig, row: FeedRow, tables: Watched) -> Setup:
@@ -41,11 +53,15 @@ def open_setup(project: Project, config: SourceConfig, row: FeedRow, tables: Wat
 
             server = Server(url, source=row.source, timeout_ms=config.timeout)
             return LogicalSetup(server, row.name, tables)
-        case other:
-            raise _unknown(row.source, other)
+        case Cdc.OUTBOX:
+            from semilayer_pipelines.follow.outbox.session import Session
+            from semilayer_pipelines.follow.outbox.setup import OutboxSetup
 
+            session = Session(url, source=row.source, timeout_ms=config.timeout)
+            return OutboxSetup(session, row.name, tables)
+        case Cdc.BINLOG:
+            from semilayer_pipelines.follow.binlog.server import Server as BinlogServer
+            from semilayer_pipelines.follow.binlog.setup import BinlogSetup
 
-def _unknown(source: str, kind: Cdc) -> ConfigError:
-    return ConfigError(
-        f"source {source!r}: `cdc: {kind}` cannot be followed yet.", cure="Take `cdc: logical`."
-    )
+            log = BinlogServer(url, source=row.source, timeout_ms=config.timeout)
+            return BinlogSetup(log, tables)

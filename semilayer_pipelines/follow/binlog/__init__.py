@@ -1,0 +1,1 @@
+"""The binary log of a MySQL or MariaDB source."""

@@ -1,0 +1,1 @@
+"""The outbox of a PostgreSQL source: a table that triggers write to."""

@@ -1,0 +1,184 @@
+"""Sources followed by an outbox or a binary log reach their indexes, whatever is killed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import psycopg
+import pytest
+from sqlalchemy import Connection
+
+from semilayer_pipelines.errors import ConfigError, Refused
+from semilayer_pipelines.follow.installed import chosen_sources, install
+from semilayer_pipelines.registry import changes
+from tests.beside import beside
+from tests.follow.site import Site, eventually
+from tests.ingest.test_kill import give_up_on_the_dead
+from tests.lab import ENV, Lab
+from tests.sources import SourceDatabase
+
+LAST = 100_000
+
+
+@pytest.fixture(params=["outbox", "binlog"])
+def followed(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[Site, SourceDatabase]]:
+    """A lens over a table of 20 rows, indexed; its source is installed and was looked at once."""
+    kind = str(request.param)
+    fixture = {"outbox": "postgres_source", "binlog": "logging_mariadb_source"}[kind]
+    source = cast("SourceDatabase", request.getfixturevalue(fixture))
+    source.run("CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(100))")
+    source.insert("items", [(number, f"name {number}") for number in range(1, 21)])
+    site = site_of(tmp_path, kind, source)
+    site.install()
+    site.lab.full()
+    with site.followed():
+        eventually(lambda: site.syncs() == 1)
+    site.do_syncs()
+    yield site, source
+    site.uninstall()
+
+
+def site_of(folder: Path, kind: str, source: SourceDatabase) -> Site:
+    lab = Lab.opened(folder, {})
+    lab.connection, lab.cdc = source.url, {"cdc": kind}
+    site = Site(lab, cast("psycopg.Connection", None))
+    site.push()
+    return site
+
+
+def caught_up(site: Site, source: SourceDatabase) -> None:
+    """Write a last row, and wait until it is buffered: all that was written before is by then."""
+    source.run(f"INSERT INTO items VALUES ({LAST}, 'the last one')")
+
+    def is_buffered() -> bool:
+        with site.lab.project.registry.read() as db:
+            return bool(changes.newest(db, site.lab.lens.id, [str(LAST)]))
+
+    eventually(is_buffered, 60)
+
+
+def test_changes_reach_the_index_with_their_deletes_and_moved_keys(
+    followed: tuple[Site, SourceDatabase],
+) -> None:
+    site, source = followed
+    with site.followed():
+        source.run(
+            "UPDATE items SET name = 'new' WHERE id <= 2",
+            "DELETE FROM items WHERE id = 3",
+            "UPDATE items SET id = 40 WHERE id = 4",
+        )
+        caught_up(site, source)
+
+    assert site.told() == [
+        ("1", "upsert"),
+        ("2", "upsert"),
+        ("3", "delete"),
+        ("4", "delete"),
+        ("40", "upsert"),
+        (str(LAST), "upsert"),
+    ]
+    site.lab.apply_all()
+    assert site.lab.audit().clean
+    assert site.syncs() == 0
+
+
+def test_a_truncate_queues_a_smart_sync(followed: tuple[Site, SourceDatabase]) -> None:
+    site, source = followed
+    with site.followed():
+        source.run("TRUNCATE TABLE items")
+        eventually(lambda: site.syncs() == 1)
+    assert site.told() == []
+
+
+def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
+    followed: tuple[Site, SourceDatabase],
+) -> None:
+    # Given a table that is written to all the time
+    site, source = followed
+    chance, writer = random.Random(1), random.Random(2)
+    command = [sys.executable, "-m", "tests.follow.worker", str(site.lab.folder)]
+    engine = source.engine.execution_options(isolation_level="READ COMMITTED")
+
+    def write() -> None:
+        with engine.begin() as db:
+            writing(db, writer)
+        time.sleep(0.01)  # as much as is applied in a moment afterwards
+
+    # When the follower is killed at random moments
+    with beside(write):
+        for turn in range(3):
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as follower:
+                assert follower.stdout is not None
+                follower.stdout.readline()
+                read_something(site)
+                time.sleep(chance.uniform(0, 0.2) if turn else 0)
+                follower.send_signal(signal.SIGKILL)
+
+    # Then a last one brings the rest, and the index is the table
+    with site.followed():
+        caught_up(site, source)
+    give_up_on_the_dead(site.lab)
+    site.lab.apply_all()
+    assert site.feed().restarts == 0
+    assert site.lab.audit().clean
+
+
+def read_something(site: Site) -> None:
+    before = site.feed().changes
+    eventually(lambda: site.feed().changes > before, 60)
+
+
+def writing(db: Connection, chance: random.Random) -> None:
+    """Write one transaction of a few changes, some with keys that move."""
+    for _ in range(chance.randint(1, 5)):
+        id, other = chance.randrange(1, 200), chance.randrange(1, 200)
+        db.exec_driver_sql(f"DELETE FROM items WHERE id = {other}")
+        match chance.choice(["write", "write", "delete", "move"]):
+            case "write":
+                name = f"name {chance.getrandbits(40)}"
+                db.exec_driver_sql(f"UPDATE items SET name = '{name}' WHERE id = {id}")
+                db.exec_driver_sql(f"INSERT INTO items VALUES ({other}, '{name}')")
+            case "delete":
+                db.exec_driver_sql(f"DELETE FROM items WHERE id = {id}")
+            case "move":
+                db.exec_driver_sql(f"UPDATE items SET id = {other} WHERE id = {id}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "database", "words"),
+    [
+        ("outbox", "mariadb_source", "`cdc: outbox` is for PostgreSQL"),
+        ("outbox", "sqlite_source", "`cdc: outbox` is for PostgreSQL"),
+        ("binlog", "postgres_source", "`cdc: binlog` is for MySQL and MariaDB"),
+    ],
+)
+def test_a_way_that_a_database_has_not_is_refused(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, database: str, words: str
+) -> None:
+    source = cast("SourceDatabase", request.getfixturevalue(database))
+    source.run("CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(100))")
+    site = site_of(tmp_path, kind, source)
+
+    with pytest.raises(ConfigError, match=words):
+        install(site.lab.project, chosen_sources(site.lab.project, ENV, None)[0])
+
+
+def test_a_server_without_a_binary_log_is_refused_with_what_to_set(
+    mariadb_source: SourceDatabase, tmp_path: Path
+) -> None:
+    mariadb_source.run("CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(100))")
+    site = site_of(tmp_path, "binlog", mariadb_source)
+
+    with pytest.raises(Refused, match="writes no binary log") as refused:
+        install(site.lab.project, chosen_sources(site.lab.project, ENV, None)[0])
+
+    assert "log_bin" in (refused.value.cure or "")
