@@ -164,6 +164,7 @@ SECTIONS = {
         "follow.STATUS_SECONDS",
         "follow.REMEMBERED",
         "follow.MOST_CHARACTERS",
+        "follow.MOST_PARENTS",
     ],
     "Registry": [
         "registry.PATIENCE_SECONDS",

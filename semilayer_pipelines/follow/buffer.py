@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.bridges.protocol import Bridge
 from semilayer_pipelines.control.debounce import request_soon
 from semilayer_pipelines.follow.feed import Batch, RowChange, Watched
-from semilayer_pipelines.follow.readers import FollowedSource, Reading, watched
+from semilayer_pipelines.follow.readers import FollowedSource, Joined, Reading, watched
 from semilayer_pipelines.http.contract import Action
 from semilayer_pipelines.registry import changes, feeds, jobs
 from semilayer_pipelines.registry.feeds import FeedRow
@@ -25,6 +25,9 @@ from semilayer_pipelines.registry.lenses import Lens
 __all__ = ["ORIGIN", "ForLenses", "ReadersChanged", "for_lenses", "keep"]
 
 ORIGIN = "cdc"
+
+MOST_PARENTS = 100_000
+"""Rows that join the changed ones of a batch; more are a smart sync."""
 
 MOST_CHARACTERS = 512
 """An id is no longer; a row with a longer key is found by a smart sync."""
@@ -63,7 +66,12 @@ def for_lenses(batch: Batch, readings: Sequence[Reading], bridge: Bridge) -> For
             found.syncs.add(lens_id)
         if of_table := by_table.get(reading.table):
             told = found.changes[lens_id]
-            for key, action in _keys(of_table, reading, columns, bridge):
+            keys = _keys(of_table, reading, columns, bridge)
+            if reading.joined is not None:
+                if not _tell_parents(told, reading.joined, keys, bridge):
+                    found.syncs.add(lens_id)
+                continue
+            for key, action in keys:
                 if len(key) > MOST_CHARACTERS:
                     found.syncs.add(lens_id)
                     continue
@@ -130,3 +138,21 @@ def _keys(
             rows.append([part for part in parts if part is not None])
             actions.append(change.action)
     return list(zip(bridge.spell(reading.selection, rows), actions, strict=True))
+
+
+def _tell_parents(
+    told: dict[str, Action], joined: Joined, keys: Sequence[tuple[str, Action]], bridge: Bridge
+) -> bool:
+    """Tell of the rows that join changed ones; say whether that was all of them.
+
+    They are looked up as the source is now. A row that came to join one since is told by itself.
+    """
+    ids = list(dict.fromkeys(key for key, _ in keys))
+    room = MOST_PARENTS
+    for parents in bridge.parents_of(joined.rows, joined.name, ids):
+        room -= len(parents)
+        if room < 0 or any(len(key) > MOST_CHARACTERS for key in parents):
+            return False
+        for key in parents:
+            told.setdefault(key, Action.UPSERT)
+    return joined.tells_gone or all(action is Action.UPSERT for _, action in keys)

@@ -9,18 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from semilayer_pipelines.bridges.protocol import Bridge, Selection
+from semilayer_pipelines.bridges.protocol import Bridge, Join, Selection
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
 from semilayer_pipelines.errors import SchemaMismatch
 from semilayer_pipelines.follow.feed import Watched
 from semilayer_pipelines.mapping.columns import key_of
+from semilayer_pipelines.mapping.joined import LensTable, lens_table
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import environments, feeds, lenses, sources
 from semilayer_pipelines.registry.feeds import Readership
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.lenses import Lens
 
-__all__ = ["FollowedSource", "Reading", "followed_sources", "readings_of", "watched"]
+__all__ = ["FollowedSource", "Joined", "Reading", "followed_sources", "readings_of", "watched"]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A table as a lens joins it: `rows` are the lens's own, which the join called `name` is of.
+
+    `tells_gone`: the rows that joined a row are found when it is gone, because they name its key.
+    """
+
+    name: str
+    rows: Selection
+    tells_gone: bool
 
 
 @dataclass(frozen=True)
@@ -28,13 +41,14 @@ class Reading:
     """A lens as it reads a table.
 
     `sure`: every delete is one of its index. A lens that reads by two configurations looks instead:
-    the other table may have a row of the same key.
+    the other table may have a row of the same key. `joined` is set for a table that it joins.
     """
 
     lens: Lens
     key: tuple[str, ...]
     table: str
     sure: bool
+    joined: Joined | None = None
 
     @property
     def selection(self) -> Selection:
@@ -99,10 +113,22 @@ def _readings(
         if config.source != source.name:
             continue
         try:
-            key = key_of(config, bridge.table(config.table))
+            table = lens_table(config, bridge)
+            key = key_of(config, table.table)
+            joins = [_joined(lens, key, table, join, bridge) for join in table.joins]
         except SchemaMismatch:
             continue  # its jobs say so
         found[config.table, key] = Reading(lens, key, config.table, sure=True)
+        yield from joins
     alone = len(found) == 1 and kept.source == lens.config.source
     for reading in found.values():
         yield reading if alone else replace(reading, sure=False)
+
+
+def _joined(
+    lens: Lens, key: tuple[str, ...], table: LensTable, join: Join, bridge: Bridge
+) -> Reading:
+    on = tuple(theirs for _, theirs in join.on)
+    known_by = bridge.table(join.table).key or on
+    joined = Joined(join.name, table.selection(key, key), tells_gone=set(on) == set(known_by))
+    return Reading(lens, known_by, join.table, sure=False, joined=joined)

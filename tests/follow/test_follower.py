@@ -126,6 +126,36 @@ def test_what_is_not_installed_is_told_and_followed_as_soon_as_it_is(site: Site)
     assert site.feed().trouble is None
 
 
+def test_a_change_of_a_joined_row_reaches_the_rows_that_show_it(site: Site) -> None:
+    # Given rows that show a name of another table
+    site.db.execute("CREATE TABLE shops (id int PRIMARY KEY, name text)")
+    site.db.execute("INSERT INTO shops VALUES (1, 'near'), (2, 'far')")
+    site.db.execute("UPDATE items SET other = 1 + id % 2 WHERE id <= 4")
+    text = {"type": "text", "searchable": True}
+    joins = {"shop": {"table": "shops", "on": {"other": "id"}}}
+    site.lab.push(fields={"name": text, "shop": text | {"from": "shop.name"}}, joins=joins)
+    site.install()
+    site.lab.full()
+    followed_from_here(site)
+    site.lab.apply_all()
+    before = len(site.told())
+
+    # When a joined row changes, is gone, and all are
+    with site.followed():
+        site.db.execute("UPDATE shops SET name = 'nearer' WHERE id = 1")
+        eventually(lambda: len(site.told()) == before + 2)
+        site.db.execute("DELETE FROM shops WHERE id = 2")
+        eventually(lambda: len(site.told()) == before + 4)
+        site.db.execute("TRUNCATE shops")
+        eventually(lambda: site.syncs() == 1)
+
+    # Then the rows that joined them are written again
+    assert site.told()[before:] == [(key, "upsert") for key in ("2", "4", "1", "3")]
+    site.do_syncs()
+    site.lab.apply_all()
+    assert site.lab.audit().clean
+
+
 def test_a_debounce_of_nothing_makes_the_job_due_at_once(site: Site) -> None:
     site.push(debounce="0")
     followed_from_here(site)
