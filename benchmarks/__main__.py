@@ -38,6 +38,7 @@ BENCHMARKS = {
     "full": ("benchmarks.full", "run"),
     "sync": ("benchmarks.sync", "run"),
     "sync200k": ("benchmarks.sync", "run_large"),
+    "unchanged": ("benchmarks.unchanged", "run"),
     "sync1m": ("benchmarks.sync", "run_million"),
     "reading": ("benchmarks.reading", "run"),
     "diff10m": ("benchmarks.diff", "run"),

@@ -36,7 +36,7 @@ class _Turns:
     def take(self, lab: Lab, floor: Floor) -> None:
         """Sync both; every other round the floor goes first."""
         sides: list[tuple[str, Callable[[], object]]] = [
-            ("engine", lambda: self.counts.append(lab.sync().counts)),
+            ("engine", lambda: self.counts.append(lab.sync(full_walk=True).counts)),
             ("floor", floor.sync),
         ]
         for name, sync in sides[:: 1 if len(self.counts) % 2 == 0 else -1]:

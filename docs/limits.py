@@ -46,6 +46,13 @@ SECTIONS = {
         "registry.KEPT",
         "ingest.GUARD_ROWS",
     ],
+    "Smart sync by proofs": [
+        "ingest.FEW_ROWS",
+        "ingest.UNLIKE_SHARE",
+        "ingest.MOST_BUCKETS",
+        "ingest.BUCKET_ROWS",
+        "ingest.PATIENT_ROWS",
+    ],
     "Incremental": ["ingest.OVERLAP", "ingest.HORIZON"],
     "Jobs and runs": [
         "control.RUNS_STOP_S",

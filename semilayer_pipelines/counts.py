@@ -26,7 +26,8 @@ class Counts:
     which are left out of the search: nothing is wrong with them, and there is nothing to embed.
     `tokens` counts what the model read of the embedded rows; 0 where it does not tell. `recovered`
     are rows that the store held and no search found, as after a crash of its server: they were
-    written again with the vectors that they had.
+    written again with the vectors that they had. `proven` are rows that smart sync did not read,
+    because the source proves that nobody has written to them since the last walk.
     """
 
     read: int = 0
@@ -45,6 +46,7 @@ class Counts:
     textless: int = 0
     tokens: int = 0
     recovered: int = 0
+    proven: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

@@ -65,6 +65,11 @@ class Settings:
     dagster_url: str | None = None
     embedder_url: str | None = None
 
+    @property
+    def walks(self) -> Path:
+        """The folder of what the last complete walks of the sources saw."""
+        return self.home / "walks"
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], cwd: Path) -> Settings:
         """Read `SEMILAYER_*`.

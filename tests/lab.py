@@ -131,9 +131,11 @@ class Lab:
         """Resume or rebuild, and run the full ingest to its end here."""
         return self.run(lifecycle.request_rebuild(self.project, ENV, self.name), **run)
 
-    def sync(self, *, confirmed: bool = False, **run: Any) -> Outcome:
+    def sync(self, *, confirmed: bool = False, full_walk: bool = False, **run: Any) -> Outcome:
         """Ask for a smart sync and run it to its end here."""
-        job = lifecycle.request_sync(self.project, ENV, self.name, confirmed=confirmed)
+        job = lifecycle.request_sync(
+            self.project, ENV, self.name, confirmed=confirmed, full_walk=full_walk
+        )
         return self.run(job, **run)
 
     def request(self, mode: Mode, *, shard: int | None = None) -> Job:

@@ -115,14 +115,21 @@ def main() -> int:
             "what was deleted is not",
         )
 
-        step(9, "A program tells the webhook of a change; seconds later it is searchable")
+        step(9, "Two more syncs: nobody wrote to the table, and that is proven")
+        semilayer("sync", "--lens", LENS, "--wait")
+        semilayer("sync", "--lens", LENS, "--wait")
+        counts = last_job()["counts"]
+        hold(counts["read"] == 0, "not one row was read")
+        hold(counts["proven"] == rows - 1, f"{rows - 1:,} rows were proven unchanged")
+
+        step(10, "A program tells the webhook of a change; seconds later it is searchable")
         key = _json("keys", "create", "--name", "demo", "--type", "service")["key"]
         with IngestClient(f"http://127.0.0.1:{port}", key, LENS) as client:
             source.describe(database, "htop", "Counts sheep until the computer falls asleep.")
             tell(client, "htop", wait=30)
             hold("htop" in search("counting sheep to fall asleep"), "the new text is found")
 
-            step(10, "Paused, the lens takes changes and keeps them; resumed, it applies them")
+            step(11, "Paused, the lens takes changes and keeps them; resumed, it applies them")
             semilayer("pause", "--lens", LENS)
             source.describe(database, "htop", "Paints portraits of famous penguins.")
             tell(client, "htop")
@@ -131,7 +138,7 @@ def main() -> int:
             hold(status(project)["buffered"] == 0, "the buffer is empty")
             hold("htop" in search("penguin portraits"), "the new text is found")
 
-        step(11, "Somebody changes the lens through the API; a push does not undo it unasked")
+        step(12, "Somebody changes the lens through the API; a push does not undo it unasked")
         change = httpx.patch(
             f"http://127.0.0.1:{port}/v1/lenses/{LENS}",
             json={"guard": 0.5},

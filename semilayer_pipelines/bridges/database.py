@@ -211,7 +211,7 @@ class Database(Protocol):
         """Return how far a table has been written to; `None` where the database cannot tell."""
         ...
 
-    def unwritten(self, name: str, kept: Written) -> Written | None:
+    def unwritten(self, name: str, kept: Written, *, patient: bool = True) -> Written | None:
         """Return how far it is written to now, if it was not written to since `kept`."""
         ...
 

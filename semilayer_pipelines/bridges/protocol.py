@@ -411,12 +411,14 @@ class Bridge(Protocol):
         """
         ...
 
-    def unwritten(self, selection: Selection, kept: Written) -> Written | None:
+    def unwritten(
+        self, selection: Selection, kept: Written, *, patient: bool = True
+    ) -> Written | None:
         """Return how far the table is written to now, if it was not written to since `kept`.
 
-        For a server on which other tables are written to: equal marks are not to be had there. It
-        takes 12 to 16 seconds, which cost the server nothing. `None` where something was written,
-        or the source cannot tell.
+        Also on a server on which other tables are written to, where equal marks are not to be had,
+        if `patient`: that may take 12 to 16 seconds, which cost the server nothing. `None` where
+        something was written, or the source cannot tell.
         """
         ...
 
@@ -430,11 +432,12 @@ class Bridge(Protocol):
         """
         ...
 
-    def buckets(self, selection: Selection, number: int) -> pl.DataFrame:
-        """Return `bucket` (Int64), `rows` (Int64) and `sum` (String) of the keys there are now.
+    def buckets(self, selection: Selection, number: int, since: str | None = None) -> pl.DataFrame:
+        """Return `bucket`, `rows` (Int64) and `sum` (String) of the keys that there are now.
 
         A key is in bucket KEY_HASH modulo `number`; `sum` adds up their KEY_HASHes, exactly. Rows
-        that `where` leaves out do not count. For a table of which `Written.since` is known.
+        that `where` leaves out do not count. With `since`, `written` says how many of them were
+        written after that. For a table of which `Written.since` is known.
         """
         ...
 

@@ -66,9 +66,13 @@ class Proving:
         # One table proves nothing about the others that its rows are joined with.
         return None if selection.joins else self._db.written(selection.table)
 
-    def unwritten(self, selection: Selection, kept: Written) -> Written | None:
+    def unwritten(
+        self, selection: Selection, kept: Written, *, patient: bool = True
+    ) -> Written | None:
         """Return how far the table is written to now, if it was not written to since `kept`."""
-        return None if selection.joins else self._db.unwritten(selection.table, kept)
+        if selection.joins:
+            return None
+        return self._db.unwritten(selection.table, kept, patient=patient)
 
     def hashed(self, selection: Selection) -> tuple[Computed, ...]:
         """Return the column KEY_HASH, where it is asked for and the source has one."""
@@ -131,19 +135,20 @@ class Proving:
             )
         return _Scan(selection, since, window, keys, not found.more)
 
-    def buckets(self, selection: Selection, number: int) -> pl.DataFrame:
-        """Return count and sum of the hashes of the keys, by bucket."""
-        hashed = self._key_hash(selection)
-        columns = (
+    def buckets(self, selection: Selection, number: int, since: str | None = None) -> pl.DataFrame:
+        """Return count and sum of the hashes of the keys, by bucket, and how many were written."""
+        table, hashed = self._catalogue.table(selection), self._key_hash(selection)
+        columns = [
             _made("bucket", f"pg_catalog.mod({hashed}, {int(number)})", pl.Int64()),
             _made("rows", "count(*)", pl.Int64()),
             _made("sum", f"CAST(sum({hashed}) AS text)", pl.String()),
-        )
-        tail = Sql(f" FROM {self._catalogue.table(selection).quoted}")
-        tail += st.both(self._all(selection)) + Sql(" GROUP BY 1")
-        # Not sorted by the database, which would sort all rows to that end.
-        found = self._reader.read(selection, Query(columns, (), (), tail, None))
-        return found.frame.sort("bucket")
+        ]
+        if since is not None:
+            written = self._db.written_after(table, since).text
+            columns.append(_made("written", f"count(*) FILTER (WHERE {written})", pl.Int64()))
+        tail = Sql(f" FROM {table.quoted}") + st.both(self._all(selection)) + Sql(" GROUP BY 1")
+        query = Query(tuple(columns), (), (), tail, None)
+        return self._reader.read(selection, query).frame.sort("bucket")
 
     def read_keys(
         self, selection: Selection, number: int, buckets: Sequence[int]

@@ -160,9 +160,9 @@ class ServerDatabase:
                     return found
         return None
 
-    def unwritten(self, name: str, kept: Written) -> Written | None:
+    def unwritten(self, name: str, kept: Written, *, patient: bool = True) -> Written | None:
         """Return how far it is written to now, if it was not written to since `kept`."""
-        return unwritten(lambda: self.written(name), self._at_work, kept)
+        return unwritten(lambda: self.written(name), self._at_work, kept, patient=patient)
 
     def _at_work(self) -> dict[int, bool] | None:
         if self._dialect.at_work is None:

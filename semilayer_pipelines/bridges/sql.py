@@ -309,9 +309,11 @@ class SqlBridge:
         """Return how far the table has been written to, where the source can tell."""
         return self._proving.written(selection)
 
-    def unwritten(self, selection: Selection, kept: Written) -> Written | None:
+    def unwritten(
+        self, selection: Selection, kept: Written, *, patient: bool = True
+    ) -> Written | None:
         """Return how far the table is written to now, if it was not written to since `kept`."""
-        return self._proving.unwritten(selection, kept)
+        return self._proving.unwritten(selection, kept, patient=patient)
 
     def read_written(
         self, selection: Selection, since: str, window: Window, limit: int
@@ -320,9 +322,9 @@ class SqlBridge:
         computed = self._computed(selection)
         return self._proving.read_written(selection, since, window, limit, computed)
 
-    def buckets(self, selection: Selection, number: int) -> pl.DataFrame:
+    def buckets(self, selection: Selection, number: int, since: str | None = None) -> pl.DataFrame:
         """Return count and sum of the hashes of the keys, by bucket."""
-        return self._proving.buckets(selection, number)
+        return self._proving.buckets(selection, number, since)
 
     def read_keys(
         self, selection: Selection, number: int, buckets: Sequence[int]

@@ -272,9 +272,9 @@ class SqliteDatabase:
                 return Written(place, file_mark(self._path), None)
         return None
 
-    def unwritten(self, name: str, kept: Written) -> Written | None:
+    def unwritten(self, name: str, kept: Written, *, patient: bool = True) -> Written | None:
         """Return how far it is written to now, if it was not written to since `kept`."""
-        return unwritten(lambda: self.written(name), lambda: None, kept)
+        return unwritten(lambda: self.written(name), lambda: None, kept, patient=patient)
 
     def written_after(self, table: Described, since: str) -> Sql:
         """Raise: SQLite keeps no row's time."""

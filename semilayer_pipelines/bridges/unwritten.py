@@ -30,7 +30,7 @@ _EVERY_S = 1.0
 
 
 def unwritten(
-    look: Callable[[], Written | None], sessions: Sessions, kept: Written
+    look: Callable[[], Written | None], sessions: Sessions, kept: Written, *, patient: bool = True
 ) -> Written | None:
     """Return how far the table is written to now, if it was not written to since `kept`.
 
@@ -39,9 +39,9 @@ def unwritten(
     now = look()
     if now is None or now.place != kept.place:
         return None
-    if None is not now.mark == kept.mark:
+    if _same_first(now, kept):
         return now
-    if not _same_counters(now, kept):
+    if not patient or not _same_counters(now, kept):
         return None
     if not _all_count(sessions):
         return None
@@ -63,6 +63,12 @@ def _all_count(sessions: Sessions) -> bool:
         if len(seen) >= _LOOKS and all(_has_counted(session, seen) for session in seen[0]):
             return True
     return False
+
+
+def _same_first(one: Written, other: Written) -> bool:
+    """Say whether the first parts are the same, which prove it however late counters come."""
+    first = [(written.mark or "").partition("|")[0] for written in (one, other)]
+    return bool(first[0]) and first[0] == first[1]
 
 
 def _same_counters(one: Written, other: Written) -> bool:

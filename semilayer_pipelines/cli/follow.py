@@ -82,11 +82,13 @@ def describe(job: Job) -> str:
     seconds = (
         (job.ended_at - job.started_at).total_seconds() if job.ended_at and job.started_at else 0.0
     )
-    took = f" in {seconds:.1f} s ({c.read / seconds:,.0f} rows/s)" if seconds else ""
+    speed = f" ({c.read / seconds:,.0f} rows/s)" if seconds and c.read else ""
+    took = f" in {seconds:.1f} s{speed}" if seconds else ""
     return (
         f"{job.lens}: {job.mode.value} {job.status.value}{took}: {c.read:,} read, "
         f"{c.unchanged:,} unchanged, {c.embedded:,} embedded, {c.reused:,} vectors reused, "
         f"{c.written:,} written, {c.deleted:,} deleted, {c.failed:,} set aside"
+        + (f", {c.proven:,} proven unchanged and not read" if c.proven else "")
         + (f", {c.recovered:,} hidden from searches and written again" if c.recovered else "")
         + (f", {c.not_found:,} named and not found" if c.not_found else "")
         + (f", {c.truncated:,} cut by the model" if c.truncated else "")

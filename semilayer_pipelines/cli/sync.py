@@ -49,6 +49,11 @@ _WORDS = {
     is_flag=True,
     help="The rows are really gone: let this job pass the guard. Needs --lens.",
 )
+@click.option(
+    "--full-walk",
+    is_flag=True,
+    help="Read every row, though the source proves that it is unchanged.",
+)
 @click.option("--wait", is_flag=True, help="Follow the job to its end; fails if it fails.")
 @env_option
 @json_option
@@ -58,14 +63,16 @@ def sync(
     lens: str | None,
     dry: bool,
     confirm_deletes: bool,
+    full_walk: bool,
     wait: bool,
     env: str,
     as_json: bool,
 ) -> None:
     """Make the indexes of lenses equal to their tables (smart sync).
 
-    Compares every row, embeds what changed, and deletes what is gone. The command returns at once;
-    Dagster does the work. --dry-run compares here and now, and writes nothing.
+    Compares every row that the source does not prove to be unchanged, embeds what changed, and
+    deletes what is gone. The command returns at once; Dagster does the work. --dry-run compares
+    here and now, and writes nothing.
     """
     if confirm_deletes and not lens:
         raise click.UsageError("--confirm-deletes is for one lens: name it with --lens.")
@@ -76,7 +83,7 @@ def sync(
         told = [_dry(project, env, name, confirm_deletes, as_json) for name in names]
         started: list[Job] = []
     else:
-        started = [_start(project, env, name, confirm_deletes, tell) for name in names]
+        started = [_start(project, env, name, confirm_deletes, full_walk, tell) for name in names]
         told = [{"lens": job.lens, "job": job.id} for job in started]
     if as_json:
         say_json(told[0] if lens else told)
@@ -100,8 +107,10 @@ def _syncable(project: Project, env: str, tell: Tell) -> list[str]:
     return names
 
 
-def _start(project: Project, env: str, name: str, confirmed: bool, tell: Tell) -> Job:
-    job = lifecycle.request_sync(project, env, name, confirmed=confirmed)
+def _start(
+    project: Project, env: str, name: str, confirmed: bool, full_walk: bool, tell: Tell
+) -> Job:
+    job = lifecycle.request_sync(project, env, name, confirmed=confirmed, full_walk=full_walk)
     tell(f"{name}: smart sync queued, job {job.id[:8]}.")
     with project.registry.read() as db:
         needs = lenses.by_id(db, job.lens_id).needs

@@ -1,11 +1,21 @@
-"""How often a lens may be synced by itself, and how long it waits for further changes."""
+"""How often a lens may be synced by itself, and how lengths of time are written."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Literal
 
-__all__ = ["DEBOUNCE", "SYNC_INTERVALS", "SyncInterval", "debounce_of"]
+__all__ = [
+    "DEBOUNCE",
+    "DURATION",
+    "SYNC_INTERVALS",
+    "SyncInterval",
+    "debounce_of",
+    "duration_of",
+]
+
+DURATION = r"^[1-9]\d{0,4}[mhd]$"
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 SyncInterval = Literal["1m", "5m", "15m", "30m", "1h", "6h", "24h"]
 SYNC_INTERVALS: dict[str, int] = {
@@ -27,3 +37,8 @@ def debounce_of(text: str) -> timedelta:
     if text.endswith("ms"):
         return timedelta(milliseconds=int(text[:-2]))
     return timedelta(seconds=int(text.removesuffix("s")))
+
+
+def duration_of(text: str) -> timedelta:
+    """Return the length of time of a text such as `10m`, `2h` or `1d`."""
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})

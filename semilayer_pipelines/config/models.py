@@ -24,12 +24,11 @@ from semilayer_pipelines.config.base import ConfigModel, no_secret
 from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
-from semilayer_pipelines.config.intervals import DEBOUNCE, SyncInterval
+from semilayer_pipelines.config.intervals import DEBOUNCE, DURATION, SyncInterval
 from semilayer_pipelines.config.joins import Joins, written_names
 from semilayer_pipelines.config.orchestrated import (
     AUTOMATION,
     EAGER,
-    FRESHNESS,
     GROUP,
     OFF,
     checked_automation,
@@ -166,6 +165,14 @@ class LensConfig(ConfigModel):
         SyncInterval | None,
         Field(description="How often a smart sync compares every row; sees deletes."),
     ] = None
+    full_walk_every: Annotated[
+        str,
+        Field(
+            pattern=DURATION,
+            description="How long smart syncs may leave rows unread that the source proves to be "
+            "unchanged; then one reads every row: `12h`, `7d`.",
+        ),
+    ] = "7d"
     debounce: Annotated[
         str,
         Field(
@@ -257,7 +264,7 @@ class LensConfig(ConfigModel):
     freshness: Annotated[
         str | None,
         Field(
-            pattern=FRESHNESS,
+            pattern=DURATION,
             description="How old the index may get before Dagster shows it as stale: `10m`, `2h`, "
             "`1d`.",
         ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 
 from semilayer_pipelines.config.cron import cron_problem
 from semilayer_pipelines.errors import nearest
@@ -17,7 +16,6 @@ __all__ = [
     "AUTOMATION",
     "EAGER",
     "FOR_THE_ORCHESTRATOR",
-    "FRESHNESS",
     "GROUP",
     "OFF",
     "checked_automation",
@@ -25,7 +23,6 @@ __all__ = [
     "checked_owner",
     "checked_tags",
     "cron_of",
-    "freshness_of",
 ]
 
 FOR_THE_ORCHESTRATOR = (
@@ -42,10 +39,8 @@ FOR_THE_ORCHESTRATOR = (
 EAGER = "eager"
 OFF = "off"
 AUTOMATION = r"^(eager|off|on_cron\(.+\))$"
-FRESHNESS = r"^[1-9]\d{0,4}[mhd]$"
 GROUP = r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$"
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _ON_CRON = re.compile(r"on_cron\((.*)\)")
 _OWNER = re.compile(
     r"team:[A-Za-z0-9_.\- ]+|\w[\w.%+-]*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,7}", re.ASCII
@@ -89,11 +84,6 @@ def checked_dep(text: str) -> str:
             f"got {text!r}"
         )
     return text
-
-
-def freshness_of(text: str) -> timedelta:
-    """Return how old a lens may get, of a text such as `10m`, `2h` or `1d`."""
-    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 
 def checked_owner(text: str) -> str:

@@ -60,7 +60,7 @@ def sentence(error: ErrorDetails) -> str:
             return f"expected a list{_got(location, error['input'])}"
         case "string_pattern_mismatch" if location[-1] in _SECRET:
             return "expected the name of an environment variable, ${NAME}, and no value"
-        case "string_pattern_mismatch" if location[-1] == "freshness":
+        case "string_pattern_mismatch" if location[-1] in ("freshness", "fullWalkEvery"):
             return f"expected a time such as 10m, 2h or 1d{_got(location, error['input'])}"
         case "string_pattern_mismatch" if location[-1] == "debounce":
             return f"expected 0, or a time such as 500ms or 2s{_got(location, error['input'])}"

@@ -130,6 +130,7 @@ joins:
   category: {table: public.kb_categories, on: {category_id: id}}
 syncInterval: 5m
 smartSyncInterval: 24h
+fullWalkEvery: 7d
 shards: 8
 guard: 20%
 deps: [dbt/kb_articles]

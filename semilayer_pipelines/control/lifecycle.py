@@ -105,12 +105,21 @@ def pause(project: Project, env: str, name: str) -> Lens:
 
 
 def request_sync(
-    project: Project, env: str, name: str, *, confirmed: bool = False, origin: str = "cli"
+    project: Project,
+    env: str,
+    name: str,
+    *,
+    confirmed: bool = False,
+    full_walk: bool = False,
+    origin: str = "cli",
 ) -> Job:
-    """Ask for a smart sync. Raises `NotFound`, and `Refused` while the lens is paused or empty."""
+    """Ask for a smart sync, one that reads every row with `full_walk`.
+
+    Raises `NotFound`, and `Refused` while the lens is paused or empty.
+    """
     with project.registry.begin(durable=True) as db:
         lens = require_syncable(db, env, name)
-        return _request(db, project, lens, Mode.SMART_SYNC, origin, confirmed)
+        return _request(db, project, lens, Mode.SMART_SYNC, origin, confirmed, full_walk=full_walk)
 
 
 def request_rebuild(
@@ -183,7 +192,14 @@ def _whole(mode: Mode) -> Mode:
 
 
 def _request(
-    db: Connection, project: Project, lens: Lens, mode: Mode, origin: str, confirmed: bool
+    db: Connection,
+    project: Project,
+    lens: Lens,
+    mode: Mode,
+    origin: str,
+    confirmed: bool,
+    *,
+    full_walk: bool = False,
 ) -> Job:
     now = project.clock()
     asked = jobs.request(
@@ -194,6 +210,7 @@ def _request(
         origin=origin,
         now=now,
         confirmed=confirmed,
+        full_walk=full_walk,
     )
     if not asked.deduplicated:
         return asked.job

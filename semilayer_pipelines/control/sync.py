@@ -28,14 +28,15 @@ def sync(
     *,
     env: str | None = None,
     confirm_deletes: bool = False,
+    full_walk: bool = False,
     report: Callable[[PageDone], None] = lambda _: None,
 ) -> Outcome:
     """Bring the index of a lens in sync with its table, here and now; return how that ended.
 
-    A lens without an index gets its first one (full ingest). Otherwise every row is compared with
-    the index, what changed is embedded and what is gone is deleted (smart sync). `env` is the
-    environment, by default the project's. `confirm_deletes` passes the lens's guard. `report` is
-    called after every page.
+    A lens without an index gets its first one (full ingest). Otherwise it is compared with the
+    index, what changed is embedded and what is gone is deleted (smart sync). `env` is the
+    environment, by default the project's. `confirm_deletes` passes the lens's guard. With
+    `full_walk` every row is read, whatever the source proves. `report` is called after every page.
 
     Raises `NotFound`, `Refused` while the lens is paused, and what `run_job` raises; a call after
     that goes on where the last one stopped. `Outcome.ended` is `TAKEN` when another run is at it.
@@ -44,7 +45,9 @@ def sync(
     with project.registry.read() as db:
         indexed = generations.active(db, lenses.get(db, env, lens).id) is not None
     mode = Mode.SMART_SYNC if indexed else Mode.FULL
-    job = request_job(project, lens, mode, env=env, confirm_deletes=confirm_deletes)
+    job = request_job(
+        project, lens, mode, env=env, confirm_deletes=confirm_deletes, full_walk=full_walk
+    )
     return run_job(project, job.id, report=report)
 
 
@@ -55,6 +58,7 @@ def request_job(
     *,
     env: str | None = None,
     confirm_deletes: bool = False,
+    full_walk: bool = False,
 ) -> Job:
     """Ask for an ingest of a lens; `run_job` does it, or Dagster within seconds.
 
@@ -68,8 +72,14 @@ def request_job(
             ask = lifecycle.request_rebuild
             return ask(project, env, lens, confirmed=confirm_deletes, origin=ORIGIN)
         case Mode.SMART_SYNC:
-            ask = lifecycle.request_sync
-            return ask(project, env, lens, confirmed=confirm_deletes, origin=ORIGIN)
+            return lifecycle.request_sync(
+                project,
+                env,
+                lens,
+                confirmed=confirm_deletes,
+                full_walk=full_walk,
+                origin=ORIGIN,
+            )
         case Mode.REPAIR:
             raise Refused(
                 "A repair is of one shard, and is asked for in Dagster: materialise its partition.",

@@ -52,8 +52,20 @@ class KnownRows:
         twice[found] = self._twice[where[found]]
         return indexed(found, same, twice)
 
+    def unlike(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the KEYs of mapped rows of which the index has no, another or a second object.
+
+        None is marked as seen.
+        """
+        compact = _compact(rows)
+        where, found = self._locate(compact)
+        like = found.copy()
+        like[found] = self._rows[where[found]] == compact["row"].to_numpy()[found]
+        like[found] &= ~self._twice[where[found]]
+        return rows[KEY].filter(pl.Series(~like, dtype=pl.Boolean))
+
     def mark_seen(self, keys: pl.Series) -> None:
-        """Mark keys that the source has though their rows could not be mapped."""
+        """Mark keys that the source has though their rows were not compared."""
         where, found = self._locate(_hash_keys(keys))
         self._seen[where[found]] = True
 
@@ -62,12 +74,17 @@ class KnownRows:
         _, found = self._locate(_hash_keys(keys))
         return pl.Series(found, dtype=pl.Boolean)
 
+    @property
+    def all_seen(self) -> bool:
+        """Whether the source showed the keys of all of them."""
+        return bool(self._seen.all())
+
     def unseen(self, scan: Iterable[pl.DataFrame]) -> Iterator[pl.Series]:
         """Yield the keys of the index that no page showed, from a second scan for KEY alone.
 
         Keys that came into the index after the first scan are not among them.
         """
-        if bool(self._seen.all()):
+        if self.all_seen:
             return
         # Nearly always few: the others are passed by without being located.
         few = pl.Series(self._keys[~self._seen]).implode()

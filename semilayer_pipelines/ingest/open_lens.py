@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -39,7 +40,8 @@ class OpenLens:
 
     Those of joined tables stand in the joins of `selection`.
 
-    `built` is how the texts of the index are embedded that it was opened for.
+    `built` is how the texts of the index are embedded that it was opened for. `walks` is the folder
+    of what complete walks saw (see `kept_rows`).
     """
 
     lens: Lens
@@ -52,6 +54,7 @@ class OpenLens:
     built: BuiltWith
     store: RowStore
     clock: Clock
+    walks: Path
 
     @property
     def as_built(self) -> LensConfig:
@@ -145,6 +148,7 @@ def open_lens(project: Project, lens: Lens, *, new_index: bool = False) -> Itera
             built=built,
             store=project.store(lens.env),
             clock=project.clock,
+            walks=project.settings.walks,
         )
     finally:
         bridge.close()

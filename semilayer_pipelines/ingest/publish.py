@@ -73,7 +73,7 @@ def publish(opened: OpenLens, run: Run, generation: Generation) -> Generation | 
     if not shown:
         refuse_hidden(opened)
     if accounted_for != shown:
-        if not reconcile(opened, run, target, shard=None, guard=None):
+        if not reconcile(opened, run, target, guard=None).complete:
             return None
         seq = _catch_up(opened, run, target, seq)
     with opened.registry.read() as db:

@@ -1,20 +1,24 @@
 """Every row of the source is compared with every object of the index, or of one shard of both.
 
 Smart sync reconciles the active generation, repair one of its shards. A rebuild whose counts do not
-add up is reconciled before it is published. Nothing is deleted on absence alone (invariant 5). The
-source is asked once more for what the walk did not show, and a sync that would delete too much
-stops. Objects that were marked as being at fault are written again (`marked_rows`).
+add up is reconciled before it is published. Which rows are read for it, and which are known without
+that, is for others to say (`ChosenRows`).
+
+Nothing is deleted on absence alone (invariant 5). The source is asked once more for what no page
+showed, and a sync that would delete too much stops. Objects that were marked as being at fault are
+written again (`marked_rows`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import EmptySource, GuardStopped, StoreUnavailable
+from semilayer_pipelines.ingest.chosen_rows import ChosenRows, EveryRow
 from semilayer_pipelines.ingest.confirm_absent import absent, departed, in_chunks
 from semilayer_pipelines.ingest.cut_rows import CutRows
 from semilayer_pipelines.ingest.decision import Indexed
@@ -38,23 +42,30 @@ from semilayer_pipelines.ingest.read_ahead import read_ahead
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
-from semilayer_pipelines.ingest.walk import shard_window, walk
 from semilayer_pipelines.mapping.mapped import Mapped
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.protocol import KEY
 
-__all__ = ["reconcile"]
+__all__ = ["Choose", "Reconciled", "reconcile"]
+
+
+Choose = Callable[[Callable[[], KnownRows], Sequence[str]], tuple[KnownRows, ChosenRows]]
+"""Returns what the index has, and which rows are read.
+
+It is given what reads the index, and the keys of rows that must be read whatever is known of them.
+"""
 
 
 @dataclass(frozen=True)
 class ComparedRows:
-    """Every row of the source, beside everything that the index had when the walk began.
+    """Rows of the source, beside everything that the index had when the walk began.
 
     Objects of the keys `altered` are not what their hashes say; String. `cut` knows which rows are
     cut in another way than now, where there can be any.
     """
 
+    opened: OpenLens
     run: Run
     target: Target
     known: KnownRows
@@ -62,10 +73,12 @@ class ComparedRows:
     missed: MissedUpdates
     removes_failed: bool
     cut: CutRows | None
+    chosen: ChosenRows
     cover = None
 
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the rows up among what is known, and note what incremental ingest missed."""
+        self.chosen.saw(self.opened, page, mapped)
         states = self.known.compare(mapped.frame)
         differing = mapped.frame[KEY].filter(states != Indexed.SAME)
         missed = self.missed.count(page.rows, differing)
@@ -97,30 +110,49 @@ class ComparedRows:
         return self.target.index
 
 
-def reconcile(
-    opened: OpenLens, run: Run, target: Target, *, shard: int | None, guard: Guard | None
-) -> bool:
-    """Bring the generation in sync with the source; return False when paused on the way.
+@dataclass(frozen=True)
+class Reconciled:
+    """How a reconciliation ended: `complete`, or paused on the way.
 
-    A run that stopped keeps no place: going over rows that are in sync already costs a
-    comparison each, and only a whole walk may delete. Raises `GuardStopped` after the writes and
-    before any delete, and what `apply_page` and the bridge raise.
+    `counts` are the rows of the source, read or proven. `was_in_sync`: before it, the index held
+    what the source has, and nothing else.
+    """
+
+    complete: bool
+    counts: Counts = field(default_factory=Counts)
+    was_in_sync: bool = False
+
+
+def reconcile(
+    opened: OpenLens,
+    run: Run,
+    target: Target,
+    *,
+    shard: int | None = None,
+    guard: Guard | None,
+    choose: Choose | None = None,
+) -> Reconciled:
+    """Bring the generation, or one shard of it, in sync with the source.
+
+    `choose` says which rows are read, by default all of them. A run that stopped keeps no place:
+    going over rows that are in sync already costs a comparison each, and nothing is deleted before
+    all are known. Raises `GuardStopped` after the writes and before any delete, and what
+    `apply_page` and the bridge raise.
     """
     if shard is None and not recover_hidden(opened, run, target):
-        return False
+        return Reconciled(complete=False)
     index, altered = target.index, marked_altered(opened, target)
-    known = KnownRows(index.scan(shard=shard) if index else ())
+
+    def indexed() -> KnownRows:
+        return KnownRows(index.scan(shard=shard) if index else ())
+
+    chosen: ChosenRows = EveryRow.of(target.generation, shard)
+    known, chosen = (indexed(), chosen) if choose is None else choose(indexed, altered)
     missed = MissedUpdates(opened, target.generation)
     cut = CutRows.of(opened, target.generation, index)
-    reading = missed.reading(opened)
-    shards = range(target.generation.shard_count) if shard is None else (shard,)
     page_size = PageSize()
-    pages = (
-        page
-        for number in shards
-        for page in walk(reading, shard_window(target.generation.bounds, number), number, page_size)
-    )
     compared = ComparedRows(
+        opened,
         run,
         target,
         known,
@@ -128,12 +160,17 @@ def reconcile(
         missed,
         removes_failed(opened),
         cut,
+        chosen,
     )
+    pages = chosen.pages(missed.reading(opened), known, page_size)
     with read_ahead(pages) as ahead:
         done = apply_pages(opened, run, target, ahead, compared, page_size=page_size)
     if run.paused():
-        return False
-    if not done.read:
+        return Reconciled(complete=False)
+    run.progress.add(chosen.proven)
+    counts = done + chosen.proven
+    rows = counts.read + counts.proven
+    if not rows:
         # Also where a person confirmed the deletes: they meant rows that are gone.
         refuse_hidden(opened)
     if shard is None:
@@ -142,23 +179,25 @@ def reconcile(
         mark_set_aside(opened, run, target)
     if shard is None and run.had_failed_rows:
         _forget_failed(opened, run)
+    same = done.read == done.unchanged + done.textless and known.all_seen
     if index is None:
-        return True
+        return Reconciled(complete=True, counts=counts, was_in_sync=same)
     with opened.registry.read() as db:
         seq = changes.latest_seq(db, opened.lens.id)
-    limit = None if guard is None else guard.limit(len(known), done.read)
+    limit = None if guard is None else guard.limit(len(known), rows)
     unseen = known.unseen(index.scan(shard=shard, hashes=False))
-    stop = GuardStopped if done.read else EmptySource
+    stop = GuardStopped if rows else EmptySource
     gone, set_aside = _tombstones(opened, unseen, limit, len(known), stop)
     for tombstones, there in ((gone, False), (set_aside, True)):
         for keys in in_chunks(tombstones):
             if run.paused():
-                return False
+                return Reconciled(complete=False)
             delete_keys(opened, run, target, keys, change_seq=seq, still_failed=there)
     if len(index.leftovers):
+        same = False
         with target.locked(index, run):
             retrying(index.remove_leftovers, StoreUnavailable)
-    return True
+    return Reconciled(complete=True, counts=counts, was_in_sync=same)
 
 
 def _tombstones(

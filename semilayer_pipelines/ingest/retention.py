@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from semilayer_pipelines.ingest.kept_rows import tidy_kept
 from semilayer_pipelines.ingest.publish import announce
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
@@ -14,6 +15,7 @@ from semilayer_pipelines.registry import (
     generations,
     lenses,
     retention,
+    walks,
 )
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.retention import Swept
@@ -58,6 +60,9 @@ def tidy(project: Project) -> Tidied:
     dropped += _drop_removed(project.registry, project.store, now)
     dropped += _drop_orphans(project)
     _point_names(project)
+    with project.registry.read() as db:
+        needed = walks.kept_names(db)
+    tidy_kept(project.settings.walks, needed)
     return Tidied(swept, tuple(dropped))
 
 

@@ -41,6 +41,7 @@ from semilayer_pipelines.ingest.progress import PageDone, Progress
 from semilayer_pipelines.ingest.reconcile import reconcile
 from semilayer_pipelines.ingest.records import run_records
 from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.ingest.smart_sync import smart_sync
 from semilayer_pipelines.ingest.stored_fields import require_held
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.written_index import written_index
@@ -277,6 +278,7 @@ def _refuse_another_dimension(target: Target) -> None:
 
 
 def _choose_rows(opened: OpenLens, run: Run, job: Job, target: Target) -> bool:
+    guard = None if job.confirmed else Guard(opened.lens.config.guard)
     match job.mode:
         case Mode.RECORDS:
             with opened.registry.begin() as db:
@@ -284,9 +286,10 @@ def _choose_rows(opened: OpenLens, run: Run, job: Job, target: Target) -> bool:
             return run_records(opened, run, target, due_at=job.due_at)
         case Mode.INCREMENTAL:
             return run_incremental(opened, run, target)
-        case Mode.SMART_SYNC | Mode.REPAIR:
-            guard = None if job.confirmed else Guard(opened.lens.config.guard)
-            return reconcile(opened, run, target, shard=job.shard, guard=guard)
+        case Mode.SMART_SYNC:
+            return smart_sync(opened, run, target, guard=guard, full_walk=job.full_walk)
+        case Mode.REPAIR:
+            return reconcile(opened, run, target, shard=job.shard, guard=guard).complete
         case Mode.FULL:
             raise AssertionError("a full ingest chooses its generation itself")
 

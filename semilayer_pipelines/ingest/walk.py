@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from semilayer_pipelines.bridges.protocol import SourcePage, Window
+from semilayer_pipelines.bridges.protocol import Selection, SourcePage, Window
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
@@ -20,7 +20,7 @@ from semilayer_pipelines.ingest.page_size import PageSize
 from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.registry import changes
 
-__all__ = ["pages", "shard_window", "walk"]
+__all__ = ["ReadPage", "pages", "shard_window", "walk"]
 
 
 def shard_window(bounds: tuple[str, ...], shard: int) -> Window:
@@ -31,21 +31,30 @@ def shard_window(bounds: tuple[str, ...], shard: int) -> Window:
     )
 
 
+ReadPage = Callable[[Selection, Window, int], SourcePage]
+"""Reads up to so many rows of a window in key order."""
+
+
 def walk(
-    opened: OpenLens, window: Window, shard: int, page_size: PageSize | None = None
+    opened: OpenLens,
+    window: Window,
+    shard: int | None,
+    page_size: PageSize | None = None,
+    read_page: ReadPage | None = None,
 ) -> Iterator[Page]:
     """Yield the pages of a window in key order; `Page.cursor` is where the walk would go on.
 
-    The last page may be empty and has the cursor `None`.
+    The last page may be empty and has the cursor `None`. `read_page` is the bridge's, or reads some
+    of the rows only.
     """
+    ask = read_page or opened.bridge.read_page
     closed = _closed(opened, window)
 
     def read(after: str | None, limit: int) -> SourcePage:
         if closed is not None:
-            return opened.bridge.read_page(opened.selection, Window(after, closed.upto), limit)
+            return ask(opened.selection, Window(after, closed.upto), limit)
         # There was no row at all. Those that came since are beyond the end, too.
-        page = opened.bridge.read_page(opened.selection, window, limit)
-        return replace(page, cursor=None)
+        return replace(ask(opened.selection, window, limit), cursor=None)
 
     yield from pages(opened, read, shard=shard, after=window.after, page_size=page_size)
 

@@ -52,6 +52,7 @@ def job_for(
     job_id: str | None = None,
     shard: int | None = None,
     confirmed: bool = False,
+    full_walk: bool = False,
 ) -> Job:
     """Return the job a run is for: the one it was launched for, or a row of its own.
 
@@ -73,6 +74,7 @@ def job_for(
             now=project.clock(),
             shard=shard,
             confirmed=confirmed,
+            full_walk=full_walk,
         )
         return requested.job
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from semilayer_pipelines.config.orchestrated import EAGER, OFF, cron_of, freshness_of
+from semilayer_pipelines.config.intervals import duration_of
+from semilayer_pipelines.config.orchestrated import EAGER, OFF, cron_of
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.names import asset_key, published_key
 
@@ -66,7 +67,7 @@ def freshness_policy(entry: LensEntry) -> dg.FreshnessPolicy | None:
     """Return how old the lens's index may get, `None` where the lens does not say."""
     if entry.freshness is None:
         return None
-    return dg.FreshnessPolicy.time_window(fail_window=freshness_of(entry.freshness))
+    return dg.FreshnessPolicy.time_window(fail_window=duration_of(entry.freshness))
 
 
 def column_schema(entry: LensEntry) -> dg.TableSchema:

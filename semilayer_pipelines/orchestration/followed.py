@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from semilayer_pipelines.config.orchestrated import OFF, freshness_of
+from semilayer_pipelines.config.intervals import duration_of
+from semilayer_pipelines.config.orchestrated import OFF
 from semilayer_pipelines.orchestration.names import published_key
 from semilayer_pipelines.orchestration.reporting import (
     Context,
@@ -57,7 +58,7 @@ def note_unchanged(instance: dg.DagsterInstance, lens: Lens) -> None:
         return
     key = dg.AssetKey(published_key(lens.env, lens.name))
     known = instance.get_latest_materialization_event(key)
-    age = freshness_of(lens.config.freshness).total_seconds() / SHARE
+    age = duration_of(lens.config.freshness).total_seconds() / SHARE
     if known is not None and now() - known.timestamp > age:
         instance.report_runless_asset_event(
             dg.AssetMaterialization(key, metadata={"unchanged": "nothing was written to its table"})

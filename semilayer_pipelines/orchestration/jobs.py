@@ -36,8 +36,8 @@ _DESCRIPTIONS = {
     Mode.FULL: "Reads every row of a lens into a new index and switches to it when it is complete.",
     Mode.INCREMENTAL: "Reads the rows changed since the cursor of a lens. Cannot see deletes.",
     Mode.RECORDS: "Applies the changes that callers pushed for a lens.",
-    Mode.SMART_SYNC: "Compares every row of a lens with its index; embeds what changed and deletes "
-    "what is gone.",
+    Mode.SMART_SYNC: "Compares the rows of a lens with its index, but for those that the source "
+    "proves to be unchanged; embeds what changed and deletes what is gone.",
     Mode.REPAIR: "Brings one shard of a lens in sync with the source. By hand, materialise the "
     "shard's partition instead. A repair that broke off goes on as this job.",
 }
@@ -51,6 +51,7 @@ class LensRun:
     env: str
     shard: int | None
     confirm_deletes: bool
+    full_walk: bool
     job_id: str | None
 
 
@@ -84,6 +85,12 @@ def _config(entries: Sequence[LensEntry]) -> dict[str, dg.Field]:
             bool,
             default_value=False,
             description="Let the run delete more rows than the lens's guard allows.",
+        ),
+        "full_walk": dg.Field(
+            bool,
+            default_value=False,
+            description="For smart sync: read every row, though the source proves that it is "
+            "unchanged.",
         ),
         "job_id": dg.Field(
             dg.Noneable(str),
@@ -165,6 +172,7 @@ def _job_row(project: Project, mode: Mode, config: LensRun) -> Job:
         job_id=config.job_id,
         shard=config.shard if mode is Mode.REPAIR else None,
         confirmed=config.confirm_deletes,
+        full_walk=config.full_walk,
     )
 
 

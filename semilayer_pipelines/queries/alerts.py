@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from semilayer_pipelines.config.orchestrated import freshness_of
+from semilayer_pipelines.config.intervals import duration_of
 from semilayer_pipelines.counts import span, utc_text
 from semilayer_pipelines.queries.daemon import Daemon, daemon_of
 from semilayer_pipelines.queries.failing import Failing, failing_of
@@ -167,13 +167,13 @@ def _late(facts: LensFacts) -> datetime | None:
     lens = facts.lens
     if lens.config.freshness is None or facts.as_of is None or lens.status is LensStatus.PAUSED:
         return None
-    return facts.as_of + freshness_of(lens.config.freshness)
+    return facts.as_of + duration_of(lens.config.freshness)
 
 
 def _behind(lens: Lens, since: datetime, now: datetime) -> Alert:
     freshness = lens.config.freshness
     assert freshness is not None
-    age = now - since + freshness_of(freshness)
+    age = now - since + duration_of(freshness)
     return Alert(
         lens.name,
         Kind.BEHIND,

@@ -18,6 +18,7 @@ __all__ = ["in_force"]
 
 _AT_ONCE = (
     "smart_sync_interval",
+    "full_walk_every",
     "debounce",
     "guard",
     "on_failure",

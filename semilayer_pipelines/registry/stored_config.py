@@ -26,6 +26,7 @@ __all__ = [
 _NOT_CONTENT = {
     "sync_interval",
     "smart_sync_interval",
+    "full_walk_every",
     "debounce",
     "guard",
     "rerank",

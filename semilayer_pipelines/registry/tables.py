@@ -50,6 +50,7 @@ __all__ = [
     "sessions",
     "shards",
     "sources",
+    "walks",
 ]
 
 metadata = MetaData(
@@ -227,6 +228,7 @@ jobs = Table(
     Column("attempt", Integer, nullable=False),
     Column("confirmed", Boolean, nullable=False),
     Column("nudged", Boolean, nullable=False, server_default=false()),
+    Column("full_walk", Boolean, nullable=False, server_default=false()),
     Index(None, "status", "due_at"),
     Index(None, "lens_id", "created_at"),
     Index(None, "created_at"),
@@ -290,6 +292,23 @@ marked_rows = Table(
     Column("generation_id", ForeignKey(generations.c.id, ondelete="CASCADE"), primary_key=True),
     Column("fault", Text, primary_key=True),
     Column("key", Text, primary_key=True),
+)
+
+# The last complete walk of each generation's source: `registry.walks.Walk`.
+walks = Table(
+    "sl_walks",
+    metadata,
+    Column("generation_id", ForeignKey(generations.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("whole_at", UtcDateTime, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("textless", BigInteger, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("mark", Text),
+    Column("since", Text),
+    Column("token", Text),
+    Column("kept", Text),
+    Column("digest", Text),
 )
 
 shards = Table(

@@ -196,6 +196,14 @@ class Index(Protocol):
         """Count the objects."""
         ...
 
+    def content_token(self) -> str | None:
+        """Return a text that changes with every object that comes, goes or is written again.
+
+        Equal texts of one index, at whatever times: it held the same at both. It may change though
+        nothing did. `None` where the store cannot tell, or not for sure.
+        """
+        ...
+
     def incarnation(self) -> str | None:
         """Return a text that changes when the store was started again.
 

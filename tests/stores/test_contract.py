@@ -321,3 +321,30 @@ def test_maintenance_changes_nothing_that_can_be_read(index: Index) -> None:
     index.maintain()
     index.maintain(force=True)
     assert pl.concat(index.scan()).sort(KEY).equals(before)
+
+
+def test_the_token_of_the_content_changes_with_every_write_and_with_nothing_else(
+    index: Index,
+) -> None:
+    seen = [index.content_token()]
+
+    def changed() -> bool:
+        seen.append(index.content_token())
+        return None not in seen and len({*seen}) == len(seen)
+
+    # given an index that is written to in every way, then each write gives it another token
+    _write(index, objects(["a", "b"]))
+    assert changed()
+    _write(index, objects(["b"], title="new"))
+    assert changed()
+    with index.lock():
+        index.delete(["a"])
+    assert changed()
+    with index.lock():
+        index.rewrite(["b"])
+    assert changed()
+
+    # and reading gives it none
+    assert list(index.scan())
+    assert index.get("b")
+    assert index.content_token() == seen[-1]

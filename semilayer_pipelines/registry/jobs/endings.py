@@ -116,6 +116,7 @@ def _pass_on(db: Connection, job: Job, again: _Again) -> None:
         due_at=case((_jobs.due_at < again.due_at, again.due_at), else_=_jobs.due_at),
         attempt=case((_jobs.attempt < again.attempt, again.attempt), else_=_jobs.attempt),
         confirmed=or_(_jobs.confirmed, literal(job.confirmed)),
+        full_walk=or_(_jobs.full_walk, literal(job.full_walk)),
         error=again.error,
         cure=again.cure,
     )

@@ -72,8 +72,8 @@ class Job:
 
     `lease` is what the run that has it proves itself with; a full ingest has none, because several
     runs fill its shards. `attempt` counts from 1. `confirmed`: a person allowed the guard to be
-    passed. `error` of a queued job is why its last attempt ended, that of a completed one why the
-    index is overdue for upkeep.
+    passed. `full_walk`: a smart sync reads every row. `error` of a queued job is why its last
+    attempt ended, that of a completed one why the index is overdue for upkeep.
     """
 
     id: str
@@ -97,6 +97,7 @@ class Job:
     heartbeat_at: datetime | None
     attempt: int
     confirmed: bool
+    full_walk: bool = False
 
     @property
     def failing(self) -> bool:
@@ -143,4 +144,5 @@ def job_of(row: Row[Any]) -> Job:
         heartbeat_at=row.heartbeat_at,
         attempt=row.attempt,
         confirmed=row.confirmed,
+        full_walk=row.full_walk,
     )

@@ -53,13 +53,14 @@ def request(
     due_at: datetime | None = None,
     shard: int | None = None,
     confirmed: bool = False,
+    full_walk: bool = False,
     nudged: bool = False,
 ) -> Requested:
     """Queue a job, or return the one that occupies its place (or has this very id) already.
 
-    `due_at` of a job that is there stays (see `postpone`); a confirmation is passed on to it while
-    it is queued. `nudged`: the caller launches the job itself once it is due (see `due`). Raises
-    `NotFound` when the lens was removed.
+    `due_at` of a job that is there stays (see `postpone`). A confirmation and the wish for a
+    `full_walk` are passed on to it while it is queued. `nudged`: the caller launches the job itself
+    once it is due (see `due`). Raises `NotFound` when the lens was removed.
     """
     singleton = singleton_key(mode, lens.env, lens.name, shard)
     new = {
@@ -76,12 +77,15 @@ def request(
         "due_at": due_at or now,
         "attempt": 1,
         "confirmed": confirmed,
+        "full_walk": full_walk,
         "nudged": nudged,
     }
+    told = {"confirmed": confirmed, "full_walk": full_walk}
+    asked = {name: True for name, is_asked in told.items() if is_asked}
     while True:
-        if confirmed:
+        if asked:
             queued = and_(_jobs.slot == singleton, _jobs.status == JobStatus.QUEUED)
-            db.execute(update(tables.jobs).where(queued).values(confirmed=True))
+            db.execute(update(tables.jobs).where(queued).values(asked))
         # Looked for first: a lens that is called all the time has its job nearly always.
         row = db.execute(_THERE, {"slot": singleton, "id": job_id}).first()
         if row is not None:

@@ -314,6 +314,14 @@ class ChunkedIndex:
         """Count the vectors: one a row, and one for each chunk of a row that was cut."""
         return self._main.count() + (0 if self._chunks is None else self._chunks.count())
 
+    def content_token(self) -> str | None:
+        """Return a text that changes with every object of a row or of a chunk."""
+        rows = self._main.content_token()
+        if rows is None or self._chunks is None:
+            return rows
+        of_chunks = self._chunks.content_token()
+        return None if of_chunks is None else f"{rows} {of_chunks}"
+
     def incarnation(self) -> str | None:
         """Return a text that changes when the store was started again."""
         return self._main.incarnation()

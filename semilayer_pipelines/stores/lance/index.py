@@ -20,6 +20,7 @@ import pyarrow as pa
 from semilayer_pipelines.errors import IndexDamaged, IndexDropped, StoreUnavailable
 from semilayer_pipelines.one_model import require_dimension
 from semilayer_pipelines.stores.lance import upkeep
+from semilayer_pipelines.stores.lance.content import content_token
 from semilayer_pipelines.stores.lance.errors import is_conflict, store_errors
 from semilayer_pipelines.stores.lance.filter import keys_sql, where_sql
 from semilayer_pipelines.stores.lance.nearest import DISTANCE, nearest
@@ -257,6 +258,14 @@ class LanceIndex:
 
     def incarnation(self) -> None:
         """Return `None`: a table is in files, and no process of its own holds a part of it."""
+
+    def content_token(self) -> str | None:
+        """Return a digest of the newest version and of the files that its rows lie in.
+
+        A version's number comes back after a restored backup; its files do not.
+        """
+        with self._errors():
+            return content_token(self._folder)
 
     def last_written(self, since: datetime | None) -> list[str]:
         """Return nothing: a commit is whole or was not made."""

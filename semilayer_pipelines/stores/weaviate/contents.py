@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from hashlib import blake2b
 
 import polars as pl
 
@@ -60,6 +61,16 @@ class Contents:
         told = (self.reads(tenant).sums() for tenant in tenants)
         first = next((sums for sums in told if sums.objects), Sums())
         return first.objects == first.checked
+
+    def token(self, tenants: Sequence[str]) -> str | None:
+        """Return a digest of the sums of all tenants; `None` where some object adds nothing."""
+        if not self.later:
+            return None
+        told = side_by_side(lambda tenant: self.reads(tenant).sums(), tenants, AT_ONCE, threads)
+        if any(sums.objects != sums.checked for sums in told):
+            return None
+        named = sorted(zip(tenants, map(astuple, told), strict=True))
+        return blake2b(repr(named).encode(), digest_size=16).hexdigest()
 
     def rows(self, tenants: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield TENANT, KEY, SLOT, SHARD, ROW_HASH, TEXT_HASH, VECTOR_AT of every object.

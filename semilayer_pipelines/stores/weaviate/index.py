@@ -240,6 +240,10 @@ class WeaviateIndex:
         """Count the objects."""
         return sum(self._parts.reads(name).count() for name in self._parts.names())
 
+    def content_token(self) -> str | None:
+        """Return the server's sums of each tenant; `None` where they do not cover every object."""
+        return self._contents.token(self._parts.names())
+
     def incarnation(self) -> str | None:
         """Return a text that changes when a node of the server was started again."""
         return self._incarnation()

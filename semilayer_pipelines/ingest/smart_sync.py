@@ -1,0 +1,191 @@
+"""Smart sync: the index becomes what the source is, and only rows that nothing proves are read.
+
+| the source | the index | what is read |
+| --- | --- | --- |
+| was not written to since the last complete walk | holds what that walk left | nothing |
+| was not written to | may hold something else | rows that differ from what the walk saw |
+| was written to, and tells where | may hold something else | these, and rows that differ |
+| anything else | anything | every row |
+
+Whatever is read goes through the one pipeline, and what no page showed is deleted as ever
+(`reconcile`). Rows that were set aside are tried again in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import polars as pl
+from sqlalchemy import Connection
+
+from semilayer_pipelines.bridges.protocol import Written
+from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import StoreUnavailable
+from semilayer_pipelines.ingest.chosen_rows import ChosenRows, EveryRow
+from semilayer_pipelines.ingest.guard import Guard
+from semilayer_pipelines.ingest.kept_rows import KeptRows, NewKept, forget_kept, new_kept, open_kept
+from semilayer_pipelines.ingest.known_rows import KnownRows
+from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.ingest.proof import Proof, is_still, proof_of
+from semilayer_pipelines.ingest.reconcile import reconcile
+from semilayer_pipelines.ingest.retry import retrying
+from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.ingest.target import Target
+from semilayer_pipelines.ingest.unproven_rows import UnprovenRows
+from semilayer_pipelines.registry import walks
+from semilayer_pipelines.registry.walks import Walk
+from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH
+
+__all__ = ["smart_sync"]
+
+UNLIKE_SHARE = 5
+"""Where the index differs from the last walk in more than one of so many rows, all are read."""
+
+_NO_KEYS = pl.Series(KEY, dtype=pl.String)
+FEW_ROWS = 1_000
+"""As many rows that differ from the last walk are always read by their keys."""
+
+
+def smart_sync(
+    opened: OpenLens, run: Run, target: Target, *, guard: Guard | None, full_walk: bool
+) -> bool:
+    """Bring the generation in sync with the source; return `False` when paused on the way.
+
+    `full_walk`: read every row, whatever is proven. Raises what `reconcile` raises.
+    """
+    proof = proof_of(opened, run, target, full_walk=full_walk)
+    if proof.written is None:
+        return reconcile(opened, run, target, guard=guard).complete
+    if proof.in_sync and proof.last is not None:
+        run.progress.add(Counts(proven=proof.last.rows, textless=proof.last.textless))
+        # As of now: a database forgets how old rows are.
+        since = proof.last.since and proof.written.since
+        _note(opened, run, target, replace(proof.last, mark=proof.written.mark, since=since))
+        return True
+    began = opened.clock()
+    with ExitStack() as files:
+        kept = files.enter_context(new_kept(opened.walks))
+        plan = _Plan(opened, target, proof, proof.written, kept, files)
+        done = reconcile(opened, run, target, guard=guard, choose=plan.choose)
+        if done.complete and is_still(opened, proof):
+            seen = plan.seen(began, done.counts)
+            # Equal before and after: nobody wrote to the index while it was compared.
+            held = done.was_in_sync and _token(target) == proof.token
+            _note(opened, run, target, replace(seen, token=proof.token if held else None))
+    return done.complete
+
+
+@dataclass
+class _Plan:
+    """Which rows one sync reads, and what it can say of the source at its end."""
+
+    opened: OpenLens
+    target: Target
+    proof: Proof
+    written: Written
+    kept: NewKept
+    files: ExitStack
+    unproven: UnprovenRows | None = None
+
+    def choose(
+        self, indexed: Callable[[], KnownRows], altered: Sequence[str]
+    ) -> tuple[KnownRows, ChosenRows]:
+        """Choose the rows that nothing proves, and all of them where that is more than a few."""
+        last = self.proof.last
+        rows = None if last is None else self._kept_rows(last)
+        if last is None or rows is None:
+            return indexed(), self._every_row()
+        if None is not self.proof.token == last.token:
+            # The index holds what the walk saw: so it need not be read either.
+            known, unlike = KnownRows(map(_indexable, rows.frames())), _NO_KEYS
+        else:
+            known = indexed()
+            found = _unlike(rows, known)
+            if found is None:
+                return known, self._every_row()
+            unlike = found
+        self.unproven = UnprovenRows(
+            rows,
+            self.kept,
+            self.target.generation.bounds,
+            self._hashed,
+            self.proof.since,
+            unlike,
+            (*self.proof.asked, *altered),
+        )
+        return known, self.unproven
+
+    @property
+    def _hashed(self) -> bool:
+        return self.written.since is not None
+
+    def _every_row(self) -> EveryRow:
+        every = EveryRow.of(self.target.generation, None)
+        return replace(every, kept=self.kept, hashed=self._hashed)
+
+    def _kept_rows(self, last: Walk) -> KeptRows | None:
+        if last.kept is None or last.digest is None:
+            return None
+        if not self.proof.unwritten and self.proof.since is None:
+            return None
+        return self.files.enter_context(open_kept(self.opened.walks, last.kept, last.digest))
+
+    def seen(self, began: datetime, counts: Counts) -> Walk:
+        """Return what the next sync may go by; of the index, that nothing is known."""
+        last, since = self.proof.last, self.written.since
+        file = whole_at = None
+        if self.unproven is not None and last is not None:
+            whole_at = last.whole_at
+            since = since if last.since is not None else None  # some keys have no hash
+            if self.unproven.saw_the_same:
+                file = last.kept, last.digest
+        kept, digest = file or self.kept.finish() or (None, None)
+        return Walk(
+            whole_at=whole_at or began,
+            rows=counts.read + counts.proven,
+            textless=counts.textless,
+            fingerprint=self.proof.fingerprint,
+            place=self.written.place,
+            mark=self.written.mark,
+            since=since,
+            token=None,
+            kept=kept,
+            digest=digest,
+        )
+
+
+def _unlike(rows: KeptRows, known: KnownRows) -> pl.Series | None:
+    """Return the keys of which the index holds something else; `None` where they are too many."""
+    found, total = [_NO_KEYS], 0
+    for some in map(_indexable, rows.frames()):
+        found.append(known.unlike(some))
+        total += some.height
+    unlike = pl.concat(found)
+    return unlike if len(unlike) <= max(FEW_ROWS, total // UNLIKE_SHARE) else None
+
+
+def _indexable(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col(TEXT_HASH).is_not_null())
+
+
+def _token(target: Target) -> str | None:
+    index = target.index
+    return None if index is None else retrying(index.content_token, StoreUnavailable)
+
+
+def _note(opened: OpenLens, run: Run, target: Target, walk: Walk) -> None:
+    """Note a complete walk, and let go of the file of the one before."""
+
+    def note(db: Connection) -> Walk | None:
+        target.check_current(db)
+        run.lease.check(db)
+        before = walks.get(db, target.generation.id)
+        walks.note(db, target.generation.id, walk)
+        return before
+
+    before = opened.registry.transact(note)
+    if before is not None and before.kept not in (None, walk.kept):
+        forget_kept(opened.walks, before.kept)
