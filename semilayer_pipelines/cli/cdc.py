@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import sys
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -46,7 +48,7 @@ def cdc() -> None:
 @json_option
 @click.pass_obj
 def install(here: Here, source: str | None, dry_run: bool, env: str, as_json: bool) -> None:
-    """Make what `semilayer follow` reads: once, and again after a push of another table.
+    """Make what `semilayer follow` reads; again after another table.
 
     For `cdc: logical` that is a publication of the tables that lenses read, and a slot. It needs
     the right to replicate, and the tables' owner. For `outbox` it is a schema with a table and
@@ -78,7 +80,7 @@ def install(here: Here, source: str | None, dry_run: bool, env: str, as_json: bo
 @json_option
 @click.pass_obj
 def status(here: Here, source: str | None, check: bool, env: str, as_json: bool) -> None:
-    """Show how each followed source stands, and what is wrong with its settings and tables.
+    """Show how each followed source stands, and what is wrong.
 
     With --check it is a probe: it ends with 3 when a source that says `cdc` is not followed.
     """
@@ -135,16 +137,18 @@ def uninstall(here: Here, source: str | None, dry_run: bool, env: str, as_json: 
 @_source
 @click.option("--all-envs", is_flag=True, help="Follow the sources of every environment.")
 @env_option
+@json_option
 @click.pass_obj
-def follow(here: Here, source: str | None, all_envs: bool, env: str) -> None:
+def follow(here: Here, source: str | None, all_envs: bool, env: str, as_json: bool) -> None:
     """Read the changes of sources that say `cdc`, until Ctrl-C.
 
     They go to the lenses that read the tables, as those that the webhook takes. Two at once do no
     harm: one follows a source, the other stands by. It waits for sources that are pushed later.
+    With --json each line that it says is a document.
     """
     from semilayer_pipelines.follow.run import follow_sources
 
-    _log_to_standard_output()
+    _log_to_standard_output(as_json)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -167,11 +171,20 @@ def _check(project: Project, env: str, only: str | None) -> None:
             raise Refused(feed_line(row, now))
 
 
-def _log_to_standard_output() -> None:
+class _JsonLines(logging.Formatter):
+    """A line of the log as a document."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        level = record.levelname.lower()
+        return json.dumps({"at": at, "level": level, "message": record.getMessage()})
+
+
+def _log_to_standard_output(as_json: bool) -> None:
     ours = logging.getLogger("semilayer_pipelines.follow")
     ours.setLevel(logging.INFO)
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(_JsonLines() if as_json else logging.Formatter("%(asctime)s %(message)s"))
     ours.addHandler(handler)
 
 

@@ -35,7 +35,7 @@ from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.unproven_rows import UnprovenRows
-from semilayer_pipelines.registry import walks
+from semilayer_pipelines.registry import generations, walks
 from semilayer_pipelines.registry.walks import Walk
 from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH
 
@@ -177,11 +177,16 @@ def _token(target: Target) -> str | None:
 
 
 def _note(opened: OpenLens, run: Run, target: Target, walk: Walk) -> None:
-    """Note a complete walk, and let go of the file of the one before."""
+    """Note a complete walk, and let go of the file of the one before.
+
+    Nothing is noted where another index serves by now.
+    """
 
     def note(db: Connection) -> Walk | None:
-        target.check_current(db)
         run.lease.check(db)
+        active = generations.active(db, opened.lens.id, held=True)
+        if active is None or active.id != target.generation.id:
+            return None
         before = walks.get(db, target.generation.id)
         walks.note(db, target.generation.id, walk)
         return before

@@ -73,7 +73,10 @@ def job_of(lab: Lab, job_id: str) -> Job:
         return jobs.get(db, job_id)
 
 
-def test_a_lingering_run_applies_the_changes_of_every_lens(lab: Lab) -> None:
+def test_a_lingering_run_applies_the_changes_of_every_lens(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 6.0)
     # given a change for each of two lenses, one of which comes while the run lingers
     other = beside(lab)
     with lab.source() as db:

@@ -185,6 +185,7 @@ def test_the_kinds_that_count_are_those_a_sync_mends() -> None:
         Kind.SET_ASIDE,
         Kind.TEXTLESS,
         Kind.NO_KEY,
+        Kind.UNREACHABLE,
     }
 
 

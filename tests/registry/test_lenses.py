@@ -15,13 +15,28 @@ from semilayer_pipelines.registry import (
     marked_rows,
     page_log,
     tables,
+    walks,
 )
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 from semilayer_pipelines.registry.marked_rows import Fault
+from semilayer_pipelines.registry.walks import Walk
 from tests.registry.given import NOW, at, build, lens_config, make_lens, queue
+
+WALK = Walk(
+    whole_at=NOW,
+    rows=1,
+    textless=0,
+    fingerprint="f",
+    place="p",
+    mark=None,
+    since=None,
+    token=None,
+    kept=None,
+    digest=None,
+)
 
 
 def test_a_new_lens_is_paused(registry: Registry) -> None:
@@ -127,6 +142,7 @@ def test_a_removed_lens_leaves_no_row_and_its_id_is_not_used_again(
         generation = build(registry, each, bounds=("5",))
         with registry.begin() as db:
             marked_rows.mark(db, generation.id, Fault.VECTOR, ["1"])
+            walks.note(db, generation.id, WALK)
             changes.append(db, each.id, [("1", Action.UPSERT)], NOW)
             cursors.put(db, each.id, "c", NOW)
             call_log.admit(db, each.id, calls=1, limit=10, now=NOW)

@@ -218,6 +218,8 @@ def _of_http(doing: str, error: UnexpectedStatusCodeError) -> SemilayerError:
             return refused(doing, said)
         case _ if _FULL.search(said):
             return _full(doing, said)
+        case _ if _NO_TENANT.search(said):
+            return NoTenant(f"{doing}: {said}")
         case _ if _TAKEN.search(said):
             return ConfigError(
                 f"{doing}: {said}",

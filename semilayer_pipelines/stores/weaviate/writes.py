@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +26,14 @@ from semilayer_pipelines.errors import DimensionChanged, StoreFull, StoreUnavail
 from semilayer_pipelines.stores.protocol import KEY
 from semilayer_pipelines.stores.weaviate.checks import with_checks
 from semilayer_pipelines.stores.weaviate.connection import WAITS_S, ask_index, ask_once
-from semilayer_pipelines.stores.weaviate.errors import ROOM, Fault, fault_of, gone, refused
+from semilayer_pipelines.stores.weaviate.errors import (
+    ROOM,
+    Fault,
+    NoTenant,
+    fault_of,
+    gone,
+    refused,
+)
 from semilayer_pipelines.stores.weaviate.ids import both_ids, object_id
 from semilayer_pipelines.stores.weaviate.objects import chunks, outgoing
 from semilayer_pipelines.stores.weaviate.placing import BEFORE, SLOT, no_places, placed
@@ -180,9 +188,13 @@ class Writes:
         listed = {object_id(key, slot) for key, slot in zip(there[KEY], there[SLOT], strict=True)}
         ids = [own for own in both_ids(objects[KEY].to_list()) if own not in listed]
         delete = self.reads.collection.data.delete_by_id
-        side_by_side(
-            lambda own: ask_index(self.reads.index, partial(delete, own)), ids, ADDRESSES_AT_ONCE
-        )
+        # A tenant that is not there yet holds nothing.
+        with suppress(NoTenant):
+            side_by_side(
+                lambda own: ask_index(self.reads.index, partial(delete, own)),
+                ids,
+                ADDRESSES_AT_ONCE,
+            )
 
     def _refuse_if_final(self, errors: dict[int, str]) -> None:
         for text in errors.values():

@@ -22,7 +22,7 @@ TEXTS = [*PROBED, *(f"word {n} of a text " * (n % 7) + "e\u0301\u0323 ÿ漢" for
 
 
 def limited(limit: int | None = LIMIT) -> Tokenizer:
-    made = reference()
+    made = Tokenizer.from_str(reference().to_str())
     if limit is not None:
         made.enable_truncation(limit)
     return made
