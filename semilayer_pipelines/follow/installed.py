@@ -63,6 +63,7 @@ def install(project: Project, source: FollowedSource, *, dry_run: bool = False) 
     """
     assert source.config.cdc is not None
     with project.registry.begin() as db:
+        is_new = feeds.get(db, source.env_id, source.name) is None
         # Its name must be known before: somebody else may run the statements.
         row = feeds.ensure(db, source.env_id, source.name, source.config.cdc)
     if row.kind is not source.config.cdc:
@@ -70,16 +71,23 @@ def install(project: Project, source: FollowedSource, *, dry_run: bool = False) 
             f"source {source.name!r}: `cdc: {row.kind}` is installed.",
             cure=f"Take it away first: semilayer cdc uninstall --source {source.name}",
         )
-    with _opened(project, source, row) as (setup, tables):
-        findings = setup.findings()
-        statements = setup.to_install()
-        stops = [finding for finding in findings if finding.stops]
-        if stops and not dry_run:
-            more = f" ({len(stops) - 1} more: semilayer cdc status)" if len(stops) > 1 else ""
-            raise Refused(f"source {source.name!r}: {stops[0].told}{more}", cure=stops[0].cure)
-        if not dry_run:
-            setup.run(statements)
-        return Installed(source.name, row, tables, findings, statements)
+    try:
+        with _opened(project, source, row) as (setup, tables):
+            findings = setup.findings()
+            statements = setup.to_install()
+            stops = [finding for finding in findings if finding.stops]
+            if stops and not dry_run:
+                more = f" ({len(stops) - 1} more: semilayer cdc status)" if len(stops) > 1 else ""
+                raise Refused(f"source {source.name!r}: {stops[0].told}{more}", cure=stops[0].cure)
+            if not dry_run:
+                setup.run(statements)
+            return Installed(source.name, row, tables, findings, statements)
+    except ConfigError:
+        # A kind that this database has not could never be taken away again.
+        if is_new:
+            with project.registry.begin() as db:
+                feeds.remove(db, source.env_id, source.name)
+        raise
 
 
 def look(project: Project, source: FollowedSource) -> Installed:

@@ -112,10 +112,8 @@ def get(db: Connection, slug: str) -> Environment:
     found = _find(db, slug)
     if found is None:
         known = [environment.slug for environment in list_all(db)]
-        raise NotFound(
-            f"There is no environment {slug!r}{nearest(slug, known)}.",
-            cure=f"Environments: {', '.join(known) or 'none yet'}.",
-        )
+        there = f"Environments: {', '.join(known)}." if known else "The first push makes one."
+        raise NotFound(f"There is no environment {slug!r}{nearest(slug, known)}.", cure=there)
     return found
 
 

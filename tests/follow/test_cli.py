@@ -136,3 +136,28 @@ def test_nothing_that_is_still_installed_is_forgotten(
         assert "semilayer cdc uninstall" in refused.stderr
     assert folder.run("cdc", "uninstall").exit_code == 0
     assert made(application) == 0
+
+
+def test_a_kind_that_the_database_has_not_leaves_the_way_free_for_another(
+    folder: Folder, application: psycopg.Connection
+) -> None:
+    # Given an install that could never work, tried and looked at
+    says_cdc(folder, "binlog")
+    folder.run("push")
+    for arguments in ((), ("--dry-run",)):
+        refused = folder.run("cdc", "install", *arguments)
+        assert (refused.exit_code, "is for MySQL and MariaDB" in refused.stderr) == (2, True)
+
+    # When the file names a kind that fits
+    says_cdc(folder, "logical")
+    folder.run("push")
+
+    # Then it is installed, with nothing to be taken away first
+    assert folder.run("cdc", "install").exit_code == 0
+    assert made(application) == 1
+
+
+def test_before_the_first_push_the_next_step_is_said(tmp_path: Path) -> None:
+    found = Folder.at(tmp_path).run("cdc", "status")
+
+    assert "The first push makes one" in found.stderr
