@@ -14,6 +14,7 @@ from semilayer_pipelines.queries.findings import Audit, Depth, Kind
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.stores.weaviate import queue
 from tests.ingest.conftest import needs_the_double
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
@@ -21,7 +22,7 @@ from tests.weaviate_double.server import Double
 
 pytestmark = needs_the_double  # a real server is killed by whoever started it
 
-ROWS = 800
+ROWS = 240
 
 
 @pytest.fixture
@@ -80,9 +81,9 @@ def test_rows_that_a_crash_hid_in_the_middle_of_a_job_are_found_again(
     mode: Mode, lab: Lab, server: Double, texts: list[str]
 ) -> None:
     # given a server that dies when the first page is written
-    change(lab, 700)
+    change(lab, 200)
     with lab.project.registry.begin() as db:
-        keys = [(str(number), Action.UPSERT) for number in range(1, 701)]
+        keys = [(str(number), Action.UPSERT) for number in range(1, 201)]
         changes.append(db, lab.lens.id, keys if mode is Mode.RECORDS else [], lab.project.clock())
 
     def crash(done: PageDone) -> None:
@@ -96,7 +97,7 @@ def test_rows_that_a_crash_hid_in_the_middle_of_a_job_are_found_again(
 
     # then
     assert first.recovered + then.recovered == 24
-    assert embedded == first.embedded == 700
+    assert embedded == first.embedded == 200
     assert len(texts) == embedded
     assert searched(lab).in_line
     assert lab.audit().clean
@@ -126,9 +127,11 @@ def test_rows_that_lost_their_links_to_those_that_were_written_again_are_found_t
 
 
 def test_a_row_that_the_index_does_not_reach_is_told_and_not_written_for_ever(
-    lab: Lab, server: Double, texts: list[str]
+    lab: Lab, server: Double, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a graph in which new rows cost each other their links, and two are never reached
+    # given patience that a test can have, and a graph in which new rows cost each other their
+    # links, and two are never reached
+    monkeypatch.setattr(queue, "_LATE_S", 0.2)
     server.kill_and_restart(hide=24)
     lost = verify_lens(lab.project, lab.lens, Depth(search=True), heal=False).found[Kind.HIDDEN].ids
     (part,) = server.state.classes.values()
@@ -154,12 +157,12 @@ def test_a_row_that_the_index_does_not_reach_is_told_and_not_written_for_ever(
 def test_an_index_that_is_built_while_the_server_crashes_is_whole(
     lab: Lab, server: Double, texts: list[str]
 ) -> None:
-    change(lab, 700)
+    change(lab, 200)
 
     outcome = lab.full(report=lambda _: server.kill_and_restart(hide=24))
 
     assert outcome.published
-    assert len(texts) == 700
+    assert len(texts) == 200
     assert searched(lab).in_line
     assert lab.audit().clean
 
