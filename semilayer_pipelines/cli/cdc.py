@@ -107,17 +107,29 @@ def status(here: Here, source: str | None, check: bool, env: str, as_json: bool)
 @cdc.command()
 @_source
 @_dry_run
+@click.option("--forget", is_flag=True, help="Ask no database: that of --source is gone for good.")
 @env_option
 @json_option
 @click.pass_obj
-def uninstall(here: Here, source: str | None, dry_run: bool, env: str, as_json: bool) -> None:
+def uninstall(
+    here: Here, source: str | None, dry_run: bool, forget: bool, env: str, as_json: bool
+) -> None:
     """Drop what was installed, also for a source that says `cdc` no more.
 
     End `semilayer follow` first, or take `cdc` out of the source and push. A slot that nobody reads
     keeps the server's log, so take it away when you give up following.
     """
+    from semilayer_pipelines.follow import installed
     from semilayer_pipelines.follow.installed import installed_feeds, uninstall
 
+    if forget:
+        if source is None or dry_run:
+            raise click.UsageError("--forget takes one --source, and no --dry-run.")
+        (row,) = installed_feeds(here.project, env, source)
+        installed.forget(here.project, row)
+        told = f"forgotten; where its database is still there, drop {row.name} in it by hand."
+        say_json({"source": source, "name": row.name}) if as_json else say(f"{source}: {told}")
+        return
     done = {
         row.source: uninstall(here.project, row, dry_run=dry_run)
         for row in installed_feeds(here.project, env, source)

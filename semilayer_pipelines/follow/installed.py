@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from semilayer_pipelines.config.models import SourceConfig
-from semilayer_pipelines.errors import ConfigError, NotFound, Refused, nearest
+from semilayer_pipelines.errors import ConfigError, NotFound, Refused, SourceUnreachable, nearest
 from semilayer_pipelines.follow.feed import Finding, Setup, Watched
 from semilayer_pipelines.follow.kinds import open_setup
 from semilayer_pipelines.follow.readers import (
@@ -20,7 +20,15 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import environments, feeds, sources
 from semilayer_pipelines.registry.feeds import FeedRow
 
-__all__ = ["Installed", "chosen_sources", "install", "installed_feeds", "look", "uninstall"]
+__all__ = [
+    "Installed",
+    "chosen_sources",
+    "forget",
+    "install",
+    "installed_feeds",
+    "look",
+    "uninstall",
+]
 
 
 @dataclass(frozen=True)
@@ -119,17 +127,29 @@ def installed_feeds(project: Project, env: str, name: str | None) -> list[FeedRo
 def uninstall(project: Project, row: FeedRow, *, dry_run: bool = False) -> tuple[str, ...]:
     """Take away what was made in the database of a feed, and forget the feed.
 
-    Returns the statements. Raises `NotFound` where the source is registered no more.
+    Returns the statements. Raises `NotFound` where the source is registered no more, and
+    `ConfigError` or `SourceUnreachable` where its connection leads to no such database by now.
     """
     with project.registry.read() as db:
         config: SourceConfig = sources.get(db, row.env_id, row.source)
-    with closing(open_setup(project, config, row, {})) as setup:
-        statements = setup.to_uninstall()
-        if not dry_run:
-            setup.run(statements)
-            with project.registry.begin() as db:
-                feeds.remove(db, row.env_id, row.source)
+    try:
+        with closing(open_setup(project, config, row, {})) as setup:
+            statements = setup.to_uninstall()
+            if not dry_run:
+                setup.run(statements)
+    except (ConfigError, SourceUnreachable) as error:
+        gone = f"Is that database gone: semilayer cdc uninstall --source {row.source} --forget"
+        error.cure = f"{error.cure} {gone}".lstrip()
+        raise
+    if not dry_run:
+        forget(project, row)
     return statements
+
+
+def forget(project: Project, row: FeedRow) -> None:
+    """Forget a feed; what was made in its database stays there."""
+    with project.registry.begin() as db:
+        feeds.remove(db, row.env_id, row.source)
 
 
 @contextmanager

@@ -114,6 +114,36 @@ def test_sqlite_has_no_log_to_follow(tmp_path: Path) -> None:
     assert "`cdc: logical` is for PostgreSQL" in refused.stderr
 
 
+def test_what_was_installed_in_a_database_that_is_gone_can_be_forgotten(
+    folder: Folder, application: psycopg.Connection
+) -> None:
+    # Given a source that was installed, and whose variable leads elsewhere by now
+    file = folder.path / "sl.config.yaml"
+    config = json.loads(file.read_text())
+    folder.environ["SHOP"] = config["sources"]["main"]["connection"]
+    config["sources"]["main"]["connection"] = "${SHOP}"
+    file.write_text(json.dumps(config))
+    assert folder.run("push").exit_code == 0
+    assert folder.run("cdc", "install").exit_code == 0
+    for elsewhere, exit_code in (("sqlite:///new.db", 2), ("postgresql://127.0.0.1:1/shop", 4)):
+        folder.environ["SHOP"] = elsewhere
+
+        # When it is uninstalled, then the answer says how to forget it
+        refused = folder.run("cdc", "uninstall")
+        assert refused.exit_code == exit_code, refused.output
+        assert "semilayer cdc uninstall --source main --forget" in refused.stderr
+
+    # And then it is forgotten, and nothing else is
+    assert folder.run("cdc", "uninstall", "--forget").exit_code == 2
+    told = folder.run("cdc", "uninstall", "--source", "main", "--forget").stdout
+    assert "by hand" in told
+    assert folder.run("cdc", "uninstall").stdout.strip() == "Nothing is installed."
+    assert made(application) > 0
+    [slot] = [word for word in told.split() if word.startswith("semilayer_")]
+    application.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+    application.execute(f"DROP PUBLICATION {slot}")
+
+
 def test_nothing_that_is_still_installed_is_forgotten(
     folder: Folder, application: psycopg.Connection
 ) -> None:
