@@ -212,7 +212,21 @@ def _tell(plan: Plan, tell: Callable[[str], None]) -> None:
             tell(f"           no primary key; rows are told apart by the unique index on {which}")
         if lens.hidden:
             tell(f"           warning: {lens.hidden.reason} {lens.hidden.cure}")
+    _tell_followed(plan, tell)
     _tell_alerts(plan, tell)
+
+
+def _tell_followed(plan: Plan, tell: Callable[[str], None]) -> None:
+    for name, source in plan.sources.items():
+        known = plan.seen.sources.get(name)
+        before = None if known is None else known.cdc
+        if source.cdc is before:
+            continue
+        tell(f"source     {name}: cdc: {source.cdc or 'none'}, was {before or 'none'}")
+        if before is not None:
+            tell(f"           take away what it needed: semilayer cdc uninstall --source {name}")
+        if source.cdc is not None:
+            tell(f"           make what it needs: semilayer cdc install --source {name}")
 
 
 def _tell_alerts(plan: Plan, tell: Callable[[str], None]) -> None:

@@ -114,6 +114,17 @@ def test_sqlite_has_no_log_to_follow(tmp_path: Path) -> None:
     assert "`cdc: logical` is for PostgreSQL" in refused.stderr
 
 
+def test_a_push_says_what_to_do_when_a_source_is_followed_otherwise(folder: Folder) -> None:
+    says_cdc(folder, "outbox")
+    otherwise = folder.run("push").stdout
+    again = folder.run("push").stdout
+
+    assert "source     main: cdc: outbox, was logical" in otherwise
+    assert "semilayer cdc uninstall --source main" in otherwise
+    assert "semilayer cdc install --source main" in otherwise
+    assert "cdc" not in again
+
+
 def test_what_was_installed_in_a_database_that_is_gone_can_be_forgotten(
     folder: Folder, application: psycopg.Connection
 ) -> None:
