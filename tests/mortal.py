@@ -27,7 +27,7 @@ from semilayer_pipelines.stores.chunks.protocol import RowStore
 from semilayer_pipelines.stores.chunks.store import ChunkedStore
 from semilayer_pipelines.stores.protocol import Index, IndexSchema, Store
 
-__all__ = ["Died", "Life", "mortal"]
+__all__ = ["Died", "Life", "dies_at", "mortal"]
 
 Step = Callable[[str, "Life"], None]
 
@@ -58,6 +58,23 @@ class Life:
     def die(self) -> None:
         self.dead = True
         raise Died
+
+
+def _every_step(_: str) -> bool:
+    return True
+
+
+def dies_at(number: int, counts: Callable[[str], bool] = _every_step) -> Life:
+    """Return a process that dies at its step of this number, from 1, of those that count."""
+    seen = 0
+
+    def step(what: str, life: Life) -> None:
+        nonlocal seen
+        seen += counts(what)
+        if seen == number:
+            life.die()
+
+    return Life(step)
 
 
 def mortal(project: Project, life: Life, *, page_rows: int = 10_000) -> Project:

@@ -57,6 +57,12 @@ class KeptRows:
 
     file: BufferedReader
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        self.file.seek(0)
+        return int(_parquet.ParquetFile(self.file).metadata.num_rows)
+
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield the rows (`KEPT_SCHEMA`), each once, in any order; bounded in memory."""
         self.file.seek(0)
@@ -101,20 +107,22 @@ class NewKept:
                 return
             self._waiting.append(rows.match_to_schema(KEPT_SCHEMA))
             if sum(each.height for each in self._waiting) >= _ROWS_AT_ONCE:
-                self._if_possible()
+                with self._unless_it_fails():
+                    self._write()
 
     def finish(self) -> tuple[str, str] | None:
         """Give the file its name; return that and its digest, `None` when it could not be written.
 
         Nobody looks at it before the walk is noted with them.
         """
-        self._if_possible(last=True)
         if self._given_up:
             return None
-        with self._scratch.open("rb") as file:
-            digest = _digest(file)
-        self._scratch.rename(self._folder / f"{self._name}{_ENDING}")
-        return self._name, digest
+        with self._unless_it_fails():
+            self._write(last=True)
+            with self._scratch.open("rb") as file:
+                digest = _digest(file)
+            self._scratch.rename(self._folder / f"{self._name}{_ENDING}")
+        return None if self._given_up else (self._name, digest)
 
     def drop(self) -> None:
         """Remove what is not finished."""
@@ -124,9 +132,10 @@ class NewKept:
         with contextlib.suppress(OSError):
             self._scratch.unlink(missing_ok=True)
 
-    def _if_possible(self, *, last: bool = False) -> None:
+    @contextmanager
+    def _unless_it_fails(self) -> Iterator[None]:
         try:
-            self._write(last=last)
+            yield
         except OSError as error:
             self._given_up = True
             self._waiting.clear()
@@ -134,7 +143,7 @@ class NewKept:
                 "What this sync saw cannot be kept, so the next one reads every row: %s", error
             )
 
-    def _write(self, *, last: bool) -> None:
+    def _write(self, *, last: bool = False) -> None:
         if self._writer is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             schema = KEPT_SCHEMA.to_frame().to_arrow().schema

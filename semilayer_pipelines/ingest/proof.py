@@ -21,17 +21,14 @@ import polars as pl
 from semilayer_pipelines import __version__
 from semilayer_pipelines.bridges.protocol import Written
 from semilayer_pipelines.config.intervals import duration_of
-from semilayer_pipelines.errors import SourceUnreachable, StoreUnavailable
+from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.cut_rows import CutRows
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.retry import retrying
-from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.steady import is_steady
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import failed_rows, marked_rows, walks
-from semilayer_pipelines.registry.marked_rows import Fault
 from semilayer_pipelines.registry.walks import Walk
-from semilayer_pipelines.stores.chunks.protocol import RowIndex
 
 __all__ = ["Proof", "is_still", "proof_of"]
 
@@ -43,12 +40,11 @@ PATIENT_ROWS = 20_000_000
 class Proof:
     """What source and index say before a smart sync reads anything.
 
-    `written` is `None` where the source proves nothing. `last` is the last complete walk, where it
-    still speaks of the same rows; `unwritten`: no row was written or removed since. `asked` are
-    keys whose rows must be read whatever is proven.
+    `last` is the last complete walk, where it still speaks of the same rows; `unwritten`: no row
+    was written or removed since. `asked` are keys whose rows must be read whatever is proven.
     """
 
-    written: Written | None
+    written: Written
     fingerprint: str
     token: str | None
     asked: tuple[str, ...]
@@ -71,21 +67,25 @@ class Proof:
         return None if self.unwritten or self.last is None else self.last.since
 
 
-def proof_of(opened: OpenLens, run: Run, target: Target, *, full_walk: bool) -> Proof:
-    """Ask source, index and registry. Raises what the bridge and the store raise."""
+def proof_of(opened: OpenLens, target: Target, *, full_walk: bool) -> Proof | None:
+    """Ask source, index and registry; `None` where the source proves nothing, now or later.
+
+    Raises what the bridge and the store raise.
+    """
     written = _written(opened)
-    index = target.index
-    token = None if index is None else retrying(index.content_token, StoreUnavailable)
+    if written is None:
+        return None
+    token = target.content_token()
     with opened.registry.read() as db:
         last = walks.get(db, target.generation.id)
         failed = failed_rows.keys(db, opened.lens.id, failed_rows.KEPT)
-        marked = marked_rows.keys(db, target.generation.id, [*Fault])
+        marked = marked_rows.keys(db, target.generation.id, marked_rows.MENDED)
     asked = tuple(dict.fromkeys((*failed, *marked)))
     proof = Proof(written, _fingerprint(opened), token, asked)
     # Rows beyond the limit are on no list: only a whole walk tries them again.
-    if full_walk or len(failed) == failed_rows.KEPT or not _cut_as_now(opened, target, index):
+    if full_walk or len(failed) == failed_rows.KEPT or not _cut_as_now(opened, target):
         return proof
-    if written is None or last is None or not _still_speaks(opened, proof, last):
+    if last is None or not _still_speaks(opened, proof, last):
         return proof
     return replace(proof, last=last, unwritten=_unwritten(opened, written, last))
 
@@ -93,7 +93,7 @@ def proof_of(opened: OpenLens, run: Run, target: Target, *, full_walk: bool) -> 
 def is_still(opened: OpenLens, proof: Proof) -> bool:
     """Say whether the source is where it was: a long walk may have read from a second server."""
     again = _written(opened)
-    return again is not None and proof.written is not None and again.place == proof.written.place
+    return again is not None and again.place == proof.written.place
 
 
 def _written(opened: OpenLens) -> Written | None:
@@ -117,16 +117,15 @@ def _unwritten(opened: OpenLens, written: Written, last: Walk) -> bool:
 def _still_speaks(opened: OpenLens, proof: Proof, last: Walk) -> bool:
     age = opened.clock() - last.whole_at
     return (
-        proof.written is not None
-        and last.place == proof.written.place
+        last.place == proof.written.place
         and last.fingerprint == proof.fingerprint
         # A clock that was set back proves nothing.
         and abs(age) < duration_of(opened.lens.config.full_walk_every)
     )
 
 
-def _cut_as_now(opened: OpenLens, target: Target, index: RowIndex | None) -> bool:
-    return CutRows.of(opened, target.generation, index) is None
+def _cut_as_now(opened: OpenLens, target: Target) -> bool:
+    return CutRows.of(opened, target.generation, target.index) is None
 
 
 def _fingerprint(opened: OpenLens) -> str:

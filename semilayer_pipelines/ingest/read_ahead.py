@@ -6,9 +6,11 @@ while this process works on the one before.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 
 from semilayer_pipelines.ingest.page import Page
 
@@ -20,14 +22,44 @@ def read_ahead(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
     """Lend the pages, each read in a thread while the caller has the one before.
 
     One page more is held. What reading raises comes in the place of the page that it is about. The
-    block ends once the page that is being read is there.
+    reader is as patient as the caller. The block ends once the page that is being read is there. An
+    interrupt ends it at once, and what is read then is nobody's.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
-        yield _each(pages, reader)
+    ahead = _Ahead(pages)
+    try:
+        yield ahead
+    except Exception:
+        ahead.wait()
+        raise
+    ahead.wait()
 
 
-def _each(pages: Iterator[Page], reader: ThreadPoolExecutor) -> Iterator[Page]:
-    following = reader.submit(next, pages, None)
-    while (page := following.result()) is not None:
-        following = reader.submit(next, pages, None)
-        yield page
+class _Ahead(Iterator[Page]):
+    def __init__(self, pages: Iterator[Page]) -> None:
+        self._pages = pages
+        self._context = copy_context()
+        self._following = self._begun()
+
+    def __next__(self) -> Page:
+        page = self._following.result()
+        if page is None:
+            raise StopIteration
+        self._following = self._begun()
+        return page
+
+    def wait(self) -> None:
+        self._following.exception()
+
+    def _begun(self) -> Future[Page | None]:
+        following: Future[Page | None] = Future()
+
+        def read() -> None:
+            try:
+                following.set_result(next(self._pages, None))
+            except BaseException as error:  # noqa: BLE001 - it is raised where the page is taken
+                following.set_exception(error)
+
+        # A process that was told to end does not wait for a statement of the database.
+        run = self._context.run
+        threading.Thread(target=run, args=(read,), name="reading", daemon=True).start()
+        return following

@@ -21,9 +21,7 @@ from datetime import datetime
 import polars as pl
 from sqlalchemy import Connection
 
-from semilayer_pipelines.bridges.protocol import Written
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.ingest.chosen_rows import ChosenRows, EveryRow
 from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.kept_rows import KeptRows, NewKept, forget_kept, new_kept, open_kept
@@ -31,7 +29,6 @@ from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.proof import Proof, is_still, proof_of
 from semilayer_pipelines.ingest.reconcile import reconcile
-from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.unproven_rows import UnprovenRows
@@ -56,8 +53,8 @@ def smart_sync(
 
     `full_walk`: read every row, whatever is proven. Raises what `reconcile` raises.
     """
-    proof = proof_of(opened, run, target, full_walk=full_walk)
-    if proof.written is None:
+    proof = proof_of(opened, target, full_walk=full_walk)
+    if proof is None:
         return reconcile(opened, run, target, guard=guard).complete
     if proof.in_sync and proof.last is not None:
         run.progress.add(Counts(proven=proof.last.rows, textless=proof.last.textless))
@@ -68,12 +65,12 @@ def smart_sync(
     began = opened.clock()
     with ExitStack() as files:
         kept = files.enter_context(new_kept(opened.walks))
-        plan = _Plan(opened, target, proof, proof.written, kept, files)
+        plan = _Plan(opened, target, proof, kept, files)
         done = reconcile(opened, run, target, guard=guard, choose=plan.choose)
         if done.complete and is_still(opened, proof):
             seen = plan.seen(began, done.counts)
             # Equal before and after: nobody wrote to the index while it was compared.
-            held = done.was_in_sync and _token(target) == proof.token
+            held = done.was_in_sync and target.content_token() == proof.token
             _note(opened, run, target, replace(seen, token=proof.token if held else None))
     return done.complete
 
@@ -85,7 +82,6 @@ class _Plan:
     opened: OpenLens
     target: Target
     proof: Proof
-    written: Written
     kept: NewKept
     files: ExitStack
     unproven: UnprovenRows | None = None
@@ -120,7 +116,7 @@ class _Plan:
 
     @property
     def _hashed(self) -> bool:
-        return self.written.since is not None
+        return self.proof.written.since is not None
 
     def _every_row(self) -> EveryRow:
         every = EveryRow.of(self.target.generation, None)
@@ -135,7 +131,7 @@ class _Plan:
 
     def seen(self, began: datetime, counts: Counts) -> Walk:
         """Return what the next sync may go by; of the index, that nothing is known."""
-        last, since = self.proof.last, self.written.since
+        last, since = self.proof.last, self.proof.written.since
         file = whole_at = None
         if self.unproven is not None and last is not None:
             whole_at = last.whole_at
@@ -148,8 +144,8 @@ class _Plan:
             rows=counts.read + counts.proven,
             textless=counts.textless,
             fingerprint=self.proof.fingerprint,
-            place=self.written.place,
-            mark=self.written.mark,
+            place=self.proof.written.place,
+            mark=self.proof.written.mark,
             since=since,
             token=None,
             kept=kept,
@@ -169,11 +165,6 @@ def _unlike(rows: KeptRows, known: KnownRows) -> pl.Series | None:
 
 def _indexable(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col(TEXT_HASH).is_not_null())
-
-
-def _token(target: Target) -> str | None:
-    index = target.index
-    return None if index is None else retrying(index.content_token, StoreUnavailable)
 
 
 def _note(opened: OpenLens, run: Run, target: Target, walk: Walk) -> None:

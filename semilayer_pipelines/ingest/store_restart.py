@@ -13,7 +13,7 @@ on the way leaves it to whoever comes next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -97,6 +97,10 @@ class Hidden:
     incarnation: str
     keys: tuple[str, ...]
 
+    def without(self, keys: Collection[str]) -> Hidden:
+        """Return the same but for these keys."""
+        return replace(self, keys=tuple(key for key in self.keys if key not in keys))
+
 
 @dataclass(frozen=True)
 class Recovered:
@@ -138,10 +142,11 @@ def mend(
     hidden: Hidden,
     *,
     over: bool,
-) -> None:
+) -> tuple[str, ...]:
     """Write again what is still hidden; note the start of the store when that is `over`.
 
-    Under the write lock. Writing takes links from other rows, so somebody has to look once more.
+    Returns the keys that no search finds though they were written again. Under the write lock.
+    Writing takes links from other rows, so somebody has to look once more.
     Raises `Fenced` when another run has taken over, and what the store raises.
     """
     recovered = Recovered()
@@ -163,6 +168,7 @@ def mend(
             recovered.rows,
             opened.lens.name,
         )
+    return recovered.left
 
 
 def recover(index: Index, keys: Sequence[str]) -> Recovered:

@@ -18,10 +18,11 @@ import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.embedders.backend import Backend
-from semilayer_pipelines.errors import NotFound, ObjectsRejected
+from semilayer_pipelines.errors import NotFound, ObjectsRejected, StoreUnavailable
 from semilayer_pipelines.ingest.decision import Action
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.store_restart import (
     LOOKS,
@@ -153,6 +154,7 @@ class Target:
         """
         hidden: Hidden | None = None
         looks = 0
+        left: set[str] = set()
         while True:
             with ExitStack() as held:
                 try:
@@ -175,8 +177,10 @@ class Target:
                     return
                 if hidden is not None and hidden.incarnation == seen.incarnation:
                     looks += 1
+                    # What was written again, and is hidden all the same, is out of reach.
+                    hidden = hidden.without(left)
                     over = not hidden.keys or looks == LOOKS
-                    mend(self._opened, run, index, current, seen, hidden, over=over)
+                    left.update(mend(self._opened, run, index, current, seen, hidden, over=over))
                     if over:
                         self._seen = seen
                         yield self._logging(run, rebuilt)
@@ -187,6 +191,14 @@ class Target:
         # What a caller named is in the log already.
         walks = not self._is_built and run.mode is not Mode.RECORDS
         return partial(self._log, run) if rebuilt and walks else _no_log
+
+    def content_token(self) -> str | None:
+        """Return what is equal as long as the index holds the same; `None` where that is not known.
+
+        Raises `StoreUnavailable`.
+        """
+        index = self.index
+        return None if index is None else retrying(index.content_token, StoreUnavailable)
 
     def notice_restart(self, run: Run) -> None:
         """Mend what a restart of the store has hidden, though the run may have nothing to write.

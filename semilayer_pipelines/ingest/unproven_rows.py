@@ -137,8 +137,7 @@ class UnprovenRows:
 
     @cached_property
     def _number(self) -> int:
-        rows = sum(rows.height for rows in self.last.frames())
-        return max(1, min(MOST_BUCKETS, rows // BUCKET_ROWS))
+        return max(1, min(MOST_BUCKETS, self.last.rows // BUCKET_ROWS))
 
     def _gone(self, opened: OpenLens, now: pl.DataFrame) -> KeyHashes:
         """Return the keys that the last walk saw and that the source has no more."""
@@ -147,11 +146,17 @@ class UnprovenRows:
         known = pl.concat([pl.DataFrame(schema={KEY_HASH: pl.Int64}), *hashes]).drop_nulls()
         mine = _sums(known, self._number)
         other = mine.join(now, on=[_BUCKET, _ROWS, _SUM], how="anti")[_BUCKET]
-        there, gone = KeyHashes(), KeyHashes()
+        gone = KeyHashes()
         if other.is_empty():
             return gone
-        for keys in opened.bridge.read_keys(opened.selection, self._number, other.to_list()):
-            there.add(keys)
+
+        def keys() -> KeyHashes:
+            found = KeyHashes()
+            for some in opened.bridge.read_keys(opened.selection, self._number, other.to_list()):
+                found.add(some)
+            return found
+
+        there = retrying(keys, SourceUnreachable)
         for rows in self._unread():
             bucket = pl.col(KEY_HASH) % self._number
             gone.add(there.without(rows.filter(bucket.is_in(other.implode()))[KEY]))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, literal, select
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import among, insert, rows_of
 
-__all__ = ["Fault", "clear", "keys", "mark"]
+__all__ = ["MENDED", "Fault", "clear", "keys", "mark"]
 
 _marked = tables.marked_rows.c
 
@@ -26,6 +26,10 @@ class Fault(StrEnum):
     UNREACHABLE = "unreachable"  # nor when it was written again, so that is not done any more
     FIELDS = "fields"  # they are not those of its row
     VECTOR = "vector"  # it is not that of its text
+
+
+MENDED = (Fault.HIDDEN, Fault.FIELDS, Fault.VECTOR)
+"""What a sync mends: it writes these objects again."""
 
 
 def mark(db: Connection, generation_id: int, fault: Fault, keys: Sequence[str]) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import insert
 
-__all__ = ["Walk", "forget", "get", "kept_names", "note"]
+__all__ = ["Walk", "get", "kept_names", "note"]
 
 _walks = tables.walks.c
 
@@ -59,11 +59,6 @@ def note(db: Connection, generation_id: int, walk: Walk) -> None:
     told = asdict(walk)
     new = insert(db, tables.walks).values(generation_id=generation_id, **told)
     db.execute(new.on_conflict_do_update(index_elements=["generation_id"], set_=told))
-
-
-def forget(db: Connection, generation_id: int) -> None:
-    """Forget the walk of a generation: the next smart sync reads every row."""
-    db.execute(delete(tables.walks).where(_walks.generation_id == generation_id))
 
 
 def kept_names(db: Connection) -> set[str]:

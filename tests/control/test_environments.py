@@ -27,7 +27,7 @@ from semilayer_pipelines.registry import api_keys, environments, lenses, sources
 from semilayer_pipelines.registry.api_key import KeyKind, parse_key
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import ENV, Lab
-from tests.mortal import Died, Life, mortal
+from tests.mortal import Died, dies_at, mortal
 
 OTHER = "other"
 
@@ -207,17 +207,10 @@ def test_a_deletion_that_dies_at_any_step_is_finished_by_the_next(lab: Lab) -> N
     while True:
         # given an environment with an index, whose deletion dies a step later than the last one
         copy_lens(lab, "staging")
-        steps = 0
-
-        def die(_: str, life: Life, at: int = deaths) -> None:
-            nonlocal steps
-            steps += 1
-            if steps > at:
-                life.die()
 
         # when
         try:
-            delete_environment(mortal(lab.project, Life(die)), "staging")
+            delete_environment(mortal(lab.project, dies_at(deaths + 1)), "staging")
         except Died:
             deaths += 1
             if "staging" in slugs(lab):

@@ -20,7 +20,7 @@ from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.clock import Clock
 from tests.lab import ENV, Lab
-from tests.mortal import Died, Life, mortal
+from tests.mortal import Died, Life, dies_at, mortal
 
 PAGES, PAGE_ROWS = 50, 20
 ROWS = PAGES * PAGE_ROWS
@@ -51,18 +51,11 @@ def job_of(lab: Lab, mode: Mode) -> Job:
     return lifecycle.request_rebuild(lab.project, ENV, "items") if full else lab.request(mode)
 
 
-def dies_at(lab: Lab, job: Job, page: int) -> None:
+def dies_before_page(lab: Lab, job: Job, page: int) -> None:
     """Run a job in a process that dies, without a word, when it is about to read its n-th page."""
-    read = 0
-
-    def step(what: str, life: Life) -> None:
-        nonlocal read
-        read += what in PAGE_READ
-        if read == page:
-            life.die()
-
+    life = dies_at(page, lambda what: what in PAGE_READ)
     with pytest.raises(Died):
-        run_job(mortal(lab.project, Life(step), page_rows=PAGE_ROWS), job.id)
+        run_job(mortal(lab.project, life, page_rows=PAGE_ROWS), job.id)
 
 
 def found_by_the_sensor(lab: Lab) -> None:
@@ -87,7 +80,7 @@ def row_of(lab: Lab, job: Job) -> Job:
 def dies_and_is_done_again(lab: Lab, mode: Mode, page: int) -> None:
     job = job_of(lab, mode)
 
-    dies_at(lab, job, page)
+    dies_before_page(lab, job, page)
     found_by_the_sensor(lab)
 
     now = row_of(lab, job)
@@ -120,7 +113,7 @@ def test_a_run_that_dies_at_any_page_is_noticed_and_done_again(
 )
 def test_what_was_written_before_a_death_is_not_read_again(lab: Lab, mode: Mode) -> None:
     job = job_of(lab, mode)
-    dies_at(lab, job, PAGES // 2)
+    dies_before_page(lab, job, PAGES // 2)
     found_by_the_sensor(lab)
 
     counts = run_job(mortal(lab.project, Life(lambda *_: None)), job.id).counts
@@ -141,7 +134,7 @@ def test_a_run_that_dies_again_and_again_ends_in_an_error_and_not_in_indexing(
     job = job_of(lab, mode)
 
     for _ in range(MAX_ATTEMPTS):
-        dies_at(lab, job, 1)
+        dies_before_page(lab, job, 1)
         found_by_the_sensor(lab)
 
     assert (row_of(lab, job).status, row_of(lab, job).attempt) == (JobStatus.QUEUED, 4)

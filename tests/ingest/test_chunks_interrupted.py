@@ -30,7 +30,7 @@ from tests.ingest.test_kill import give_up_on_the_dead
 from tests.ingest.ways import by_records, by_sync
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
-from tests.mortal import Died, Life, mortal
+from tests.mortal import Died, Life, dies_at, mortal
 
 WRITES = {name + end for name in ("add", "upsert", "delete") for end in ("", ".done")}
 MODES = [Mode.FULL, Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS]
@@ -49,6 +49,11 @@ def job_of(lab: Lab, mode: Mode) -> Job:
     return lifecycle.request_rebuild(lab.project, ENV, "items") if full else lab.request(mode)
 
 
+def is_write(step: str) -> bool:
+    part, _, verb = step.partition(".")
+    return part == "index" and verb in WRITES
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_run_that_dies_at_any_step_of_the_store_is_done_again_and_all_is_well(
     tmp_path: Path, mode: Mode
@@ -60,16 +65,8 @@ def test_a_run_that_dies_at_any_step_of_the_store_is_done_again_and_all_is_well(
         everything_changed(lab)
         done = False
         at += 1 + at // 6
-        steps = 0
-
-        def step(what: str, life: Life, at: int = at) -> None:
-            nonlocal steps
-            steps += what.startswith("index.") and what.partition(".")[2] in WRITES
-            if steps == at:
-                life.die()
-
         try:
-            run_job(mortal(lab.project, Life(step)), job_of(lab, mode).id)
+            run_job(mortal(lab.project, dies_at(at, is_write)), job_of(lab, mode).id)
             done = True
         except Died:
             deaths += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -55,6 +56,15 @@ def test_a_folder_that_cannot_be_made_fails_no_walk(tmp_path: Path) -> None:
 
     with new_kept(tmp_path / "walks") as kept:
         kept.add(rows("a"))
+        assert kept.finish() is None
+
+
+def test_a_folder_that_goes_before_the_end_fails_no_walk(tmp_path: Path) -> None:
+    folder = tmp_path / "walks"
+    with new_kept(folder) as kept:
+        kept.add(pl.concat([rows("a")] * 200_000))  # some of it is on disk by now
+        shutil.rmtree(folder)
+
         assert kept.finish() is None
 
 

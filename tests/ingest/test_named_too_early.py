@@ -31,7 +31,7 @@ from tests.clock import Clock
 from tests.ingest.test_kill import give_up_on_the_dead, kill_after, start
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
-from tests.mortal import Died, Life, mortal
+from tests.mortal import Died, Life, dies_at, mortal
 
 UPSERT, DELETE = Action.UPSERT, Action.DELETE
 FIRST = LOOKS_AGAIN[0]
@@ -282,17 +282,9 @@ def steps_of_a_run(lab: Lab) -> int:
     return len(life.steps)
 
 
-def dies_at(lab: Lab, job: Job, step: int) -> None:
-    count = 0
-
-    def die(_: str, life: Life) -> None:
-        nonlocal count
-        count += 1
-        if count == step:
-            life.die()
-
+def run_to_its_death(lab: Lab, job: Job, step: int) -> None:
     with pytest.raises(Died):
-        run_job(mortal(lab.project, Life(die)), job.id)
+        run_job(mortal(lab.project, dies_at(step)), job.id)
 
 
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
@@ -319,7 +311,7 @@ def test_a_run_that_dies_at_any_step_loses_nothing_that_was_put_off(
     instance = dg.DagsterInstance.ephemeral()
     for step in range(1, steps + 1, every):
         lab = fresh(tmp_path / f"{step}")
-        dies_at(lab, lab.request(Mode.RECORDS), step)
+        run_to_its_death(lab, lab.request(Mode.RECORDS), step)
 
         # when the sensor has noticed, the job is done again, and the rows come
         wait(lab, SILENCE + timedelta(seconds=1))

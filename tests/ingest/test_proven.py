@@ -21,7 +21,7 @@ from tests.clock import Clock
 from tests.ingest.strangers import double, put
 from tests.ingest.test_kill import give_up_on_the_dead
 from tests.lab import ENV, Lab
-from tests.mortal import Died, Life, mortal
+from tests.mortal import Died, dies_at, mortal
 from tests.workload import FIELDS, create_items
 
 ROWS = 300
@@ -238,6 +238,14 @@ def test_rows_that_were_set_aside_are_tried_again(lab: Lab) -> None:
         assert failed_rows.keys(db, lab.lens.id, 10) == ["5"]
 
 
+def test_a_row_that_the_index_does_not_reach_has_nothing_read_for_it(lab: Lab) -> None:
+    # given a row that no search finds, however often it is written
+    with lab.project.registry.begin() as db:
+        marked_rows.mark(db, active_id(lab), Fault.UNREACHABLE, ["5"])
+
+    assert lab.sync().counts == UNREAD
+
+
 def test_an_object_that_was_marked_is_written_again(lab: Lab) -> None:
     with lab.project.registry.begin() as db:
         marked_rows.mark(db, active_id(lab), Fault.VECTOR, ["5"])
@@ -362,16 +370,8 @@ def test_a_sync_may_die_at_any_step_and_the_next_one_puts_all_right(
     while not done:
         damage(lab, 3)
         at += 2 + at // 4
-        steps = 0
-
-        def step(what: str, life: Life, at: int = at) -> None:
-            nonlocal steps
-            steps += 1
-            if steps == at:
-                life.die()
-
         try:
-            run_job(mortal(lab.project, Life(step), page_rows=5), lab.request(Mode.SMART_SYNC).id)
+            run_job(mortal(lab.project, dies_at(at), page_rows=5), lab.request(Mode.SMART_SYNC).id)
             done = True
         except Died:
             deaths += 1

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import polars as pl
 import pytest
 
 from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.read_ahead import read_ahead
 
@@ -17,6 +20,13 @@ _WAIT_SECONDS = 30
 
 def page(number: int) -> Page:
     return Page(pl.DataFrame({"id": [number]}), 0, number, 0.0)
+
+
+def leave(pages: Iterator[Page], why: BaseException) -> None:
+    """Work on one page, and leave while the next is being read."""
+    with read_ahead(pages) as ahead:
+        next(ahead)
+        raise why
 
 
 def test_the_next_page_is_being_read_while_one_is_worked_on_and_no_other() -> None:
@@ -45,6 +55,56 @@ def test_what_reading_raises_comes_behind_the_pages_that_were_read() -> None:
         assert next(ahead).change_seq == 0
         with pytest.raises(SourceUnreachable, match="'shop'"):
             next(ahead)
+
+
+def test_the_reader_is_as_patient_as_its_caller() -> None:
+    patience = ContextVar("patience", default=0)
+    found: list[int] = []
+
+    def pages() -> Iterator[Page]:
+        for number in range(3):
+            found.append(patience.get())
+            yield page(number)
+
+    patience.set(20)
+    with read_ahead(pages()) as ahead:
+        assert len(list(ahead)) == 3
+
+    assert found == [20, 20, 20]
+
+
+def test_an_interrupt_does_not_wait_for_a_page_that_is_being_read() -> None:
+    # given a database that does not answer
+    answered, left = threading.Event(), threading.Event()
+
+    def pages() -> Iterator[Page]:
+        yield page(0)
+        answered.wait()
+        left.set()
+
+    # when
+    with pytest.raises(KeyboardInterrupt):
+        leave(pages(), KeyboardInterrupt())
+
+    # then
+    assert not left.is_set()
+    answered.set()
+    assert left.wait(_WAIT_SECONDS)
+
+
+def test_a_run_that_starts_over_has_nobody_left_who_reads() -> None:
+    done = threading.Event()
+
+    def pages() -> Iterator[Page]:
+        yield page(0)
+        time.sleep(0.2)
+        done.set()
+        yield page(1)
+
+    with pytest.raises(StartOver):
+        leave(pages(), StartOver())
+
+    assert done.is_set()
 
 
 def test_a_walk_that_is_left_early_reads_no_further() -> None:

@@ -16,7 +16,7 @@ from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.protocol import KEY
 from tests.ingest.test_kill import give_up_on_the_dead
 from tests.lab import Lab
-from tests.mortal import Died, Life, mortal
+from tests.mortal import Died, Life, dies_at, mortal
 from tests.sources import SourceDatabase
 
 ROWS = 300
@@ -274,16 +274,8 @@ def test_a_sync_by_written_rows_may_die_at_any_step(lab: Lab, source: SourceData
             f"INSERT INTO posts VALUES ('new {deaths}', 'one more', 1)",
         )
         at += 2 + at // 4
-        steps = 0
-
-        def step(what: str, life: Life, at: int = at) -> None:
-            nonlocal steps
-            steps += 1
-            if steps == at:
-                life.die()
-
         try:
-            run_job(mortal(lab.project, Life(step)), lab.request(Mode.SMART_SYNC).id)
+            run_job(mortal(lab.project, dies_at(at)), lab.request(Mode.SMART_SYNC).id)
             done = True
         except Died:
             deaths += 1

@@ -138,7 +138,9 @@ def test_a_row_that_the_index_does_not_reach_is_told_and_not_written_for_ever(
     part.missed.update(dict.fromkeys(lost[:10], 1) | dict.fromkeys(lost[10:12], 99))
 
     # when what the crash hid is written again, then those are found that can be
+    written = server.faults.calls["BatchObjects"]
     assert lab.sync().counts.recovered == 22
+    assert server.faults.calls["BatchObjects"] - written == 3  # and no look writes those two again
     healed = verify_lens(lab.project, lab.lens, Depth(search=True), heal=True)
     assert {*healed.found[Kind.HIDDEN].ids} == {*lost[10:12]}
     assert lab.sync().counts.recovered == 0
