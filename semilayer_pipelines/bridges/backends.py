@@ -76,24 +76,17 @@ def _mysql(url: DatabaseUrl, asked: Parameters, timeout_ms: int, name: str) -> D
     from semilayer_pipelines.bridges.mariadb import mariadb_dialect
     from semilayer_pipelines.bridges.server import ServerDatabase
 
-    where = f"source {name!r}"
-    host, port = url.hosts[0] if url.hosts else (None, None)
-    if len(url.hosts) > 1:
-        _tell(f"{where}: of the hosts in the URL only the first is used.")
     dialect = mariadb_dialect(timeout_ms)
-    arguments: dict[str, Any] = dialect.engine["connect_args"] | asked.driver
-    arguments["connect_timeout"] = int(arguments["connect_timeout"])
-    arguments |= _mysql_tls(asked, where)
+    arguments = dialect.engine["connect_args"] | mysql_arguments(url, asked, f"source {name!r}")
     dialect = replace(dialect, engine=dialect.engine | {"connect_args": arguments})
-    address = URL.create(
-        "mysql+pymysql", asked.user, asked.password, host, port, url.database or None
-    )
+    address = URL.create("mysql+pymysql")
     return ServerDatabase(address, dialect, name=name, timeout_ms=timeout_ms)
 
 
-def mysql_arguments(url: DatabaseUrl, *, where: str) -> dict[str, Any]:
-    """Return what PyMySQL is told to connect to, for a connection outside of the bridge."""
-    asked = read_parameters(url, where=where)
+def mysql_arguments(url: DatabaseUrl, asked: Parameters, where: str) -> dict[str, Any]:
+    """Return what PyMySQL is told to connect to; `where` is the source in messages."""
+    if len(url.hosts) > 1:
+        _tell(f"{where}: of the hosts in the URL only the first is used.")
     host, port = url.hosts[0] if url.hosts else (None, None)
     named = {"host": host, "port": port, "user": asked.user, "database": url.database or None}
     given = {name: value for name, value in named.items() if value is not None}

@@ -40,7 +40,8 @@ class Parents:
         self, selection: Selection, join: str, ids: Sequence[str], at_once: int
     ) -> Iterator[tuple[str, ...]]:
         """Yield key texts, up to `at_once` at a time; a row once for each statement that has it."""
-        (wanted_join,) = (one for one in selection.joins if one.name == join)
+        asked = selection.joins
+        (wanted_join,) = (one for one in asked if one.name == join)
         child = self._catalogue.described(wanted_join.table)
         names = child.table.key or tuple(name for _, name in wanted_join.on)
         key = tuple(child.columns[name] for name in names)
@@ -61,10 +62,15 @@ class Parents:
                     among = st.one_of(self._db, compared, values)
                     yield from self._pages(selection, rows, among, at_once)
             except ValueRefused:
-                # An id that is well formed for us and not for the database names no row.
                 middle = len(some) // 2
                 if middle:
                     waiting[:0] = [some[:middle], some[middle:]]
+                elif selection.where is not None:
+                    # It may be the condition, for one of the rows: then all of them are told of.
+                    yield from self.of(
+                        replace(selection, where=None, joins=asked), join, some, at_once
+                    )
+                # Else an id that is well formed for us and not for the database names no row.
 
     def _pages(
         self, selection: Selection, rows: Sql, among: Sql, at_once: int

@@ -283,7 +283,8 @@ class Bridge(Protocol):
 
         `ids` are key texts of the joined table, in any spelling; malformed ones name nothing. They
         are looked up when the iterator is asked. A joined row that is gone is still found by when
-        `on` covers exactly its table's key. Rows that `where` leaves out are not told of.
+        `on` covers exactly its table's key. Rows that `where` leaves out are not told of, unless it
+        fails for one.
         """
         ...
 

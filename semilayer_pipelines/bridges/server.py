@@ -31,7 +31,7 @@ from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.ids import typed
 from semilayer_pipelines.bridges.protocol import HiddenRows, Table, Written
 from semilayer_pipelines.bridges.unwritten import unwritten
-from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, nearest
+from semilayer_pipelines.errors import SchemaMismatch, SemilayerError, SourceRefused, nearest
 
 __all__ = ["Dialect", "PageReader", "Run", "ServerDatabase", "Transaction"]
 
@@ -153,12 +153,12 @@ class ServerDatabase:
 
     def written(self, name: str) -> Written | None:
         """Return how far a table has been written to; `None` where there is no telling."""
-        with self._transaction() as run:
-            for schema, table in split_name(name):
-                found = self._dialect.written(run, schema, table)
-                if found is not None:
-                    return found
-        return None
+        try:
+            with self._transaction() as run:
+                found = (self._dialect.written(run, *parts) for parts in split_name(name))
+                return next((told for told in found if told is not None), None)
+        except SourceRefused:
+            return None  # what tells it may be closed to this user
 
     def unwritten(self, name: str, kept: Written, *, patient: bool = True) -> Written | None:
         """Return how far it is written to now, if it was not written to since `kept`."""
@@ -167,8 +167,11 @@ class ServerDatabase:
     def _at_work(self) -> dict[int, bool] | None:
         if self._dialect.at_work is None:
             return None
-        with self._transaction() as run:
-            return dict(run(self._dialect.at_work, ()))
+        try:
+            with self._transaction() as run:
+                return dict(run(self._dialect.at_work, ()))
+        except SourceRefused:
+            return None
 
     def written_after(self, table: Described, since: str) -> Sql:
         """Return the condition that a row was written after `since`."""
@@ -237,9 +240,10 @@ class ServerDatabase:
                     yield connection
                 except self._engine.dialect.loaded_dbapi.Error as error:
                     # Of a stream, which is the driver's own: SQLAlchemy has not seen it.
-                    driver = connection.connection.driver_connection
-                    if self._engine.dialect.is_disconnect(error, driver, None):
-                        connection.invalidate()
+                    if not connection.invalidated:
+                        driver = connection.connection.driver_connection
+                        if self._engine.dialect.is_disconnect(error, driver, None):
+                            connection.invalidate()
                     raise self._dialect.failure(error, self._name, self._timeout_ms) from None
         except DBAPIError as error:
             cause = error.orig or error

@@ -112,13 +112,9 @@ def accept(
             by_lens.setdefault(known.lens, []).append(at)
     # By number, so that two processes which hold several lenses at once cannot wait for each other.
     for lens, of_lens_at in sorted(by_lens.items(), key=lambda one: one[0].id):
-        places = []
-        for at in of_lens_at:
-            wrong = _why_not(db, lens, calls[at].mode)
-            if wrong is None:
-                places.append(at)
-            else:
-                outcomes[at] = wrong
+        wrong = {mode: _why_not(db, lens, mode) for mode in {calls[at].mode for at in of_lens_at}}
+        outcomes |= {at: no for at in of_lens_at if (no := wrong[calls[at].mode]) is not None}
+        places = [at for at in of_lens_at if at not in outcomes]
         if not places:
             continue
         mine = [calls[at] for at in places]

@@ -97,7 +97,8 @@ def delete_environment(project: Project, slug: str) -> Contents:
     meanwhile, and what the store raises.
     """
     held = contents(project, slug)
-    _refuse_followed(project, slug)
+    with project.registry.read() as db:
+        _refuse_followed(db, slug)
     _stop_runs(project, slug)
     for name in held.lenses:
         try:
@@ -112,6 +113,7 @@ def delete_environment(project: Project, slug: str) -> Contents:
     with project.registry.begin(durable=True) as db:
         env = environments.get(db, slug)
         environments.lock(db, env.id)
+        _refuse_followed(db, slug)  # once more: nothing can be installed from here on
         pushed = [lens.name for lens in lenses.list_all(db, slug)]
         if pushed:
             raise Refused(
@@ -124,10 +126,9 @@ def delete_environment(project: Project, slug: str) -> Contents:
     return held
 
 
-def _refuse_followed(project: Project, slug: str) -> None:
+def _refuse_followed(db: Connection, slug: str) -> None:
     """Refuse to forget where something was installed: a slot would keep the server's log."""
-    with project.registry.read() as db:
-        followed = [row.source for row in feeds.list_all(db, slug)]
+    followed = [row.source for row in feeds.list_all(db, slug)]
     if followed:
         raise Refused(
             f"What follows {', '.join(followed)} is still installed in the database.",

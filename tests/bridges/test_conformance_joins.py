@@ -298,6 +298,22 @@ def test_the_rows_that_join_certain_rows_are_found_by_their_keys(shop: SourceDat
     assert parents(shop, replace(POSTS, where="status = 'open'"), "category", "1") == ["1"]
 
 
+def test_a_condition_that_fails_for_one_row_hides_none_of_the_others(
+    postgres_source: SourceDatabase,
+) -> None:
+    postgres_source.run(
+        "CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE goods (id INTEGER PRIMARY KEY, amount TEXT, name_id INTEGER)",
+    )
+    postgres_source.insert("names", [(1, "tea"), (2, "coffee")])
+    postgres_source.insert("goods", [(1, "7", 1), (2, "many", 1), (3, "9", 1), (4, "-1", 2)])
+    join = Join("label", "names", (("name_id", "id"),))
+    goods = Selection("goods", ("id",), ("id", "label.name"), joins=(join,))
+    goods = replace(goods, where="CAST(amount AS integer) > 0")
+
+    assert parents(postgres_source, goods, "label", "1", "2") == ["1", "2", "3"]
+
+
 def test_more_rows_than_fit_a_page_join_one_row(shop: SourceDatabase) -> None:
     shop.insert("posts", [(n, "x", 2, None, None, None, None) for n in range(100, 107)])
 

@@ -97,6 +97,29 @@ def test_counters_that_somebody_reset_are_no_mark_any_more(table: OwnTable, rese
     assert not table.unchanged(kept)
 
 
+def test_a_user_to_whom_the_catalogue_is_closed_proves_nothing_and_reads_all_the_same(
+    table: OwnTable,
+) -> None:
+    kept = table.written()
+    table.run(
+        "CREATE ROLE reader LOGIN",
+        "GRANT SELECT ON items TO reader",
+        "REVOKE SELECT ON pg_db_role_setting FROM PUBLIC",
+    )
+    url = table.server.url("shop").replace("postgres@", "reader@")
+    try:
+        with closing(SqlBridge(url, timeout_ms=5_000, name="shop")) as bridge:
+            assert bridge.written(ITEMS) is None
+            assert bridge.unwritten(ITEMS, kept) is None
+            assert bridge.count(ITEMS) == 50
+    finally:
+        table.run(
+            "GRANT SELECT ON pg_db_role_setting TO PUBLIC",
+            "DROP OWNED BY reader",
+            "DROP ROLE reader",
+        )
+
+
 def test_rows_of_another_place_are_not_read(table: OwnTable) -> None:
     kept = table.written()
     table.run("INSERT INTO items VALUES (60, 'new')", "TRUNCATE items")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from semilayer_pipelines.config.models import ProjectConfig
+from semilayer_pipelines.config.models import Cdc, ProjectConfig
 from semilayer_pipelines.control import environments as control_environments
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.environments import (
@@ -23,11 +23,11 @@ from semilayer_pipelines.errors import NotFound, Refused, StoreUnavailable
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import api_keys, environments, lenses, sources, tables
+from semilayer_pipelines.registry import api_keys, environments, feeds, lenses, sources, tables
 from semilayer_pipelines.registry.api_key import KeyKind, parse_key
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import ENV, Lab
-from tests.mortal import Died, dies_at, mortal
+from tests.mortal import Died, Life, dies_at, mortal
 
 OTHER = "other"
 
@@ -199,6 +199,24 @@ def test_what_a_store_that_is_away_left_behind_the_next_deletion_takes(
     # then
     assert names(lab) == []
     assert slugs(lab) == []
+
+
+def test_what_is_installed_while_a_deletion_waits_is_not_forgotten(lab: Lab) -> None:
+    # given a feed that is installed once the deletion has looked for those that are there
+    copy_lens(lab, "staging")
+
+    def install(_: str, life: Life) -> None:
+        if len(life.steps) == 8:
+            with lab.project.registry.begin() as db:
+                feeds.ensure(db, environments.get(db, "staging").id, "main", Cdc.LOGICAL)
+
+    # when
+    with pytest.raises(Refused, match="What follows main is still installed"):
+        delete_environment(mortal(lab.project, Life(install)), "staging")
+
+    # then it can still be taken away
+    with lab.project.registry.read() as db:
+        assert [row.source for row in feeds.list_all(db, "staging")] == ["main"]
 
 
 def test_a_deletion_that_dies_at_any_step_is_finished_by_the_next(lab: Lab) -> None:

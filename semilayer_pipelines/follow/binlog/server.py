@@ -16,6 +16,7 @@ from semilayer_pipelines.bridges.backends import mysql_arguments
 from semilayer_pipelines.bridges.database import split_name
 from semilayer_pipelines.bridges.failures import mariadb_failure
 from semilayer_pipelines.config.database_url import database_url
+from semilayer_pipelines.config.url_parameters import read_parameters
 from semilayer_pipelines.errors import ConfigError
 
 __all__ = ["LogPlace", "Server", "TableColumn", "WatchedTable", "driver"]
@@ -89,7 +90,8 @@ class Server:
                 cure="Take `logical` or `outbox` for PostgreSQL; SQLite has no log to follow.",
             )
         self.source = source
-        self.arguments = mysql_arguments(parsed, where=where) | {"charset": "utf8mb4"}
+        asked = read_parameters(parsed, where=where)
+        self.arguments = mysql_arguments(parsed, asked, where) | {"charset": "utf8mb4"}
         self._timeout_ms = timeout_ms
         self._connection: Any = None
 
