@@ -433,12 +433,12 @@ class Bridge(Protocol):
         """
         ...
 
-    def buckets(self, selection: Selection, number: int, since: str | None = None) -> pl.DataFrame:
-        """Return `bucket`, `rows` (Int64) and `sum` (String) of the keys that there are now.
+    def buckets(self, selection: Selection, number: int, since: str) -> pl.DataFrame:
+        """Return `bucket`, `rows`, `written` (Int64) and `sum` (String) of the keys there are now.
 
         A key is in bucket KEY_HASH modulo `number`; `sum` adds up their KEY_HASHes, exactly. Rows
-        that `where` leaves out do not count. With `since`, `written` says how many of them were
-        written after that. For a table of which `Written.since` is known.
+        that `where` leaves out do not count. `written` says how many of them were written after
+        `since`, a `Written.since`.
         """
         ...
 

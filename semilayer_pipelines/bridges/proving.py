@@ -135,19 +135,18 @@ class Proving:
             )
         return _Scan(selection, since, window, keys, not found.more)
 
-    def buckets(self, selection: Selection, number: int, since: str | None = None) -> pl.DataFrame:
+    def buckets(self, selection: Selection, number: int, since: str) -> pl.DataFrame:
         """Return count and sum of the hashes of the keys, by bucket, and how many were written."""
         table, hashed = self._catalogue.table(selection), self._key_hash(selection)
-        columns = [
+        written = self._db.written_after(table, since).text
+        columns = (
             _made("bucket", f"pg_catalog.mod({hashed}, {int(number)})", pl.Int64()),
             _made("rows", "count(*)", pl.Int64()),
             _made("sum", f"CAST(sum({hashed}) AS text)", pl.String()),
-        ]
-        if since is not None:
-            written = self._db.written_after(table, since).text
-            columns.append(_made("written", f"count(*) FILTER (WHERE {written})", pl.Int64()))
+            _made("written", f"count(*) FILTER (WHERE {written})", pl.Int64()),
+        )
         tail = Sql(f" FROM {table.quoted}") + st.both(self._all(selection)) + Sql(" GROUP BY 1")
-        query = Query(tuple(columns), (), (), tail, None)
+        query = Query(columns, (), (), tail, None)
         return self._reader.read(selection, query).frame.sort("bucket")
 
     def read_keys(

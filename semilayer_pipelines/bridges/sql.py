@@ -322,7 +322,7 @@ class SqlBridge:
         computed = self._computed(selection)
         return self._proving.read_written(selection, since, window, limit, computed)
 
-    def buckets(self, selection: Selection, number: int, since: str | None = None) -> pl.DataFrame:
+    def buckets(self, selection: Selection, number: int, since: str) -> pl.DataFrame:
         """Return count and sum of the hashes of the keys, by bucket."""
         return self._proving.buckets(selection, number, since)
 

@@ -295,10 +295,12 @@ def _changed_elsewhere(held: Registered) -> set[str]:
 
 def _cursor_is_void(held: Registered, plan: Plan, known: Lens, config: LensConfig) -> bool:
     """Say whether the cursor is one of another column: compared with this one it means nothing."""
-    names = {"source", "table", "primary_key", "change_tracking_column", "joins"}
-    return known.config.model_dump(include=names) != config.model_dump(include=names) or held.moved(
-        config.source, plan.sources[config.source]
-    )
+
+    def walked(of: LensConfig) -> tuple[object, ...]:
+        return of.source, of.table, of.primary_key, of.followed
+
+    moved = held.moved(config.source, plan.sources[config.source])
+    return moved or walked(known.config) != walked(config)
 
 
 def _remove(db: Connection, lens: Lens) -> list[str]:

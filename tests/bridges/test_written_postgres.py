@@ -335,7 +335,7 @@ def test_rows_that_the_condition_leaves_out_are_told(table: OwnTable) -> None:
     page = table.bridge.read_written(selection, kept.since, Window(), 9)
 
     assert (page.frame["id"].to_list(), page.outside) == ([4], ("3",))
-    assert table.bridge.buckets(selection, 4)["rows"].sum() == 49
+    assert table.bridge.buckets(selection, 4, kept.since)["rows"].sum() == 49
 
 
 def test_one_scan_finds_the_rows_of_all_pages_and_of_each_window(table: OwnTable) -> None:
