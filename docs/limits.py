@@ -170,7 +170,8 @@ SECTIONS = {
         "follow.LOOK_SECONDS",
         "follow.STATUS_SECONDS",
         "follow.REMEMBERED",
-        "follow.MOST_CHARACTERS",
+        "follow.AWAY_SECONDS",
+        "follow.MOST_SOURCES",
         "follow.MOST_PARENTS",
     ],
     "Registry": [

@@ -25,7 +25,7 @@ from semilayer_pipelines.cli.context import (
 from semilayer_pipelines.cli.feed_lines import feed_json, feed_line
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import feeds
+from semilayer_pipelines.registry import environments, feeds
 
 if TYPE_CHECKING:
     from semilayer_pipelines.follow.installed import Installed
@@ -169,10 +169,15 @@ def follow(here: Here, source: str | None, all_envs: bool, env: str, as_json: bo
 
 
 def _check(project: Project, env: str, only: str | None) -> None:
+    from semilayer_pipelines.follow.installed import no_such_source
     from semilayer_pipelines.follow.run import sources_that_say_cdc
 
-    wanted = {name for _, name in sources_that_say_cdc(project, env) if only in (None, name)}
+    known = [name for _, name in sources_that_say_cdc(project, env)]
+    if only is not None and only not in known:
+        raise no_such_source(only, known)
+    wanted = known if only is None else [only]
     with project.registry.read() as db:
+        environments.get(db, env)
         rows = {row.source: row for row in feeds.list_all(db, env)}
     now = project.clock()
     for name in sorted(wanted):

@@ -16,7 +16,7 @@ from semilayer_pipelines.bridges.protocol import Bridge
 from semilayer_pipelines.control.debounce import request_soon
 from semilayer_pipelines.follow.feed import Batch, RowChange, Watched
 from semilayer_pipelines.follow.readers import FollowedSource, Joined, Reading, watched
-from semilayer_pipelines.http.contract import Action
+from semilayer_pipelines.http.contract import MAX_ID_CHARACTERS, Action
 from semilayer_pipelines.registry import changes, feeds, jobs
 from semilayer_pipelines.registry.feeds import FeedRow
 from semilayer_pipelines.registry.jobs import Mode
@@ -28,9 +28,6 @@ ORIGIN = "cdc"
 
 MOST_PARENTS = 100_000
 """Rows that join the changed ones of a batch; more are a smart sync."""
-
-MOST_CHARACTERS = 512
-"""An id is no longer; a row with a longer key is found by a smart sync."""
 
 
 class ReadersChanged(Exception):
@@ -72,7 +69,7 @@ def for_lenses(batch: Batch, readings: Sequence[Reading], bridge: Bridge) -> For
                     found.syncs.add(lens_id)
                 continue
             for key, action in keys:
-                if len(key) > MOST_CHARACTERS:
+                if len(key) > MAX_ID_CHARACTERS:  # a smart sync finds it
                     found.syncs.add(lens_id)
                     continue
                 told.pop(key, None)  # the last one counts, and has the last place
@@ -151,7 +148,7 @@ def _tell_parents(
     room = MOST_PARENTS
     for parents in bridge.parents_of(joined.rows, joined.name, ids):
         room -= len(parents)
-        if room < 0 or any(len(key) > MOST_CHARACTERS for key in parents):
+        if room < 0 or any(len(key) > MAX_ID_CHARACTERS for key in parents):
             return False
         for key in parents:
             told.setdefault(key, Action.UPSERT)

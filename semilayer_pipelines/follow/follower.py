@@ -22,13 +22,15 @@ from semilayer_pipelines.follow.kinds import open_feed
 from semilayer_pipelines.follow.readers import (
     FollowedSource,
     Reading,
-    followed_sources,
+    followed_source,
+    left_out,
     readings_of,
     watched,
 )
+from semilayer_pipelines.ingest.lease import Lease
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
-from semilayer_pipelines.registry import feeds
+from semilayer_pipelines.registry import environments, feeds, sources
 from semilayer_pipelines.registry.feeds import FeedRow
 
 __all__ = ["Follower"]
@@ -43,6 +45,9 @@ RENEW_SECONDS = 2.0
 
 STANDBY_SECONDS = 1.0
 """One that stands by looks this often whether it may follow."""
+
+AWAY_SECONDS = 30.0
+"""A table that is not there is looked for this often."""
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
 """The wait after a failure, and what it grows to."""
@@ -62,6 +67,7 @@ class Follower:
     silence: timedelta = feeds.LEASE
     _lease: str = field(default_factory=lambda: uuid4().hex)
     _said: str = ""
+    _away: frozenset[str] = frozenset()
 
     def run(self) -> None:
         """Follow until the source says `cdc` no more; what fails is noted, and tried again."""
@@ -70,14 +76,13 @@ class Follower:
             held: FeedRow | None = None
             began = time.monotonic()
             try:
-                source = self._registered()
-                if source is None:
+                if not self._is_to_be_followed():
                     return
-                held = self._take(source)
+                held = self._take()
                 if held is None:
                     self.stop.wait(STANDBY_SECONDS)
                 else:
-                    self._follow(source, held)
+                    self._follow(held)
             except ReadersChanged:
                 self._say(f"source {self.source}: its lenses changed; it is read by the new ones.")
             except Fenced as error:
@@ -90,36 +95,54 @@ class Follower:
             finally:
                 self._release(held)
 
-    def _registered(self) -> FollowedSource | None:
-        """Return the source as it is registered now; `None` when it is not to be followed."""
-        known = followed_sources(self.project, self.env)
-        return next((source for source in known if source.name == self.source), None)
+    def _is_to_be_followed(self) -> bool:
+        with self.project.registry.read() as db:
+            known = sources.list_all(db, environments.get(db, self.env).id)
+        return self.source in known and known[self.source].cdc is not None
 
-    def _take(self, source: FollowedSource) -> FeedRow | None:
+    def _take(self) -> FeedRow | None:
         """Take the lease; `None` while another process has it, and before anything is installed."""
-        assert source.config.cdc is not None
         project = self.project
         with project.registry.begin() as db:
-            row = feeds.get(db, source.env_id, source.name)
-            if row is None or row.kind is not source.config.cdc:
-                told = f"source {source.name} waits to be installed: semilayer cdc install"
+            env_id = environments.get(db, self.env).id
+            row = feeds.get(db, env_id, self.source)
+            if row is None or row.kind is not sources.get(db, env_id, self.source).cdc:
+                told = f"source {self.source} waits to be installed: semilayer cdc install"
             else:
                 held = feeds.take(db, row, self._lease, project.clock(), silence=self.silence)
                 if held is not None:
                     return held
-                told = f"source {source.name} is followed by another process; this one stands by."
+                told = f"source {self.source} is followed by another process; this one stands by."
         self._say(told)
         return None
 
-    def _follow(self, source: FollowedSource, row: FeedRow) -> None:
+    def _follow(self, row: FeedRow) -> None:
         """Read and keep until the process is to stop, or something fails."""
-        project = self.project
-        with closing(project.bridge(source.name, source.config)) as bridge:
+        project, lease = self.project, Lease(self.project.registry, self._lease)
+        source = followed_source(project, self.env, self.source)
+        if source is None:
+            return
+        # A batch, or a slot that is being made, may take longer than the lease.
+        with (
+            lease.kept(lambda db: feeds.renew(db, row, project.clock())),
+            closing(project.bridge(source.name, source.config)) as bridge,
+        ):
             readings = readings_of(source, bridge)
             feed = open_feed(project, source.config, row, watched(readings))
             with closing(feed):
                 self._say(f"source {source.name}: following {len(watched(readings))} tables.")
+                self._tell_returned(source, row, readings, bridge)
                 self._pump(source, row, feed, readings, bridge)
+
+    def _tell_returned(
+        self, source: FollowedSource, row: FeedRow, readings: tuple[Reading, ...], bridge: Bridge
+    ) -> None:
+        """Queue a smart sync for tables that were not there when following began."""
+        back = self._away & watched(readings).keys()
+        self._away = left_out(source, readings)
+        if back and row.position is not None:
+            batch = Batch(row.position, missed=dict.fromkeys(back, "it was not there for a while"))
+            self._keep(source, row, batch, for_lenses(batch, readings, bridge))
 
     def _pump(
         self,
@@ -130,6 +153,7 @@ class Follower:
         bridge: Bridge,
     ) -> None:
         renewed = 0.0
+        looked = time.monotonic()
         while not self.stop.is_set():
             batch = feed.read(READ_SECONDS)
             if batch is not None:
@@ -143,6 +167,10 @@ class Follower:
                     if feeds.readership(db, source.env_id, source.name) != source.readership:
                         raise ReadersChanged
                 renewed = time.monotonic()
+            if self._away and time.monotonic() - looked > AWAY_SECONDS:
+                looked = time.monotonic()
+                if readings_of(source, bridge) != readings:
+                    raise ReadersChanged
 
     def _keep(self, source: FollowedSource, row: FeedRow, batch: Batch, told: ForLenses) -> None:
         project = self.project

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ __all__ = [
     "install",
     "installed_feeds",
     "look",
+    "no_such_source",
     "uninstall",
 ]
 
@@ -52,16 +53,21 @@ def chosen_sources(project: Project, env: str, name: str | None) -> list[Followe
     """
     known = {source.name: source for source in followed_sources(project, env)}
     if name is not None and name not in known:
-        raise NotFound(
-            f"There is no source {name!r} that says `cdc`{nearest(name, known)}.",
-            cure=f"Those that do: {', '.join(known) or 'none'}. Write it, and push.",
-        )
+        raise no_such_source(name, known)
     if not known:
         raise ConfigError(
             f"No source of {env!r} says how it is followed.",
             cure="Write `cdc: logical` (or outbox, binlog) into the source, and push.",
         )
     return [known[name]] if name is not None else list(known.values())
+
+
+def no_such_source(name: str, known: Collection[str]) -> NotFound:
+    """Return what to say of a name that is none of the sources that say `cdc`."""
+    return NotFound(
+        f"There is no source {name!r} that says `cdc`{nearest(name, known)}.",
+        cure=f"Those that do: {', '.join(known) or 'none'}. Write it, and push.",
+    )
 
 
 def install(project: Project, source: FollowedSource, *, dry_run: bool = False) -> Installed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from semilayer_pipelines.bridges.opening import resolved
 from semilayer_pipelines.config.models import Cdc, SourceConfig
 from semilayer_pipelines.config.sizes import size_of
@@ -18,29 +20,35 @@ def open_feed(project: Project, config: SourceConfig, row: FeedRow, tables: Watc
     Raises `SourceUnreachable`, `SourceRefused` (nothing is installed, no rights) and `ConfigError`.
     """
     url = resolved(config.connection, row.source, project.environ)
-    match row.kind:
-        case Cdc.LOGICAL:
-            from semilayer_pipelines.follow.logical.feed import LogicalFeed
-            from semilayer_pipelines.follow.logical.server import Server
+    with ExitStack() as opened:  # until the feed has them, which closes them itself
+        match row.kind:
+            case Cdc.LOGICAL:
+                from semilayer_pipelines.follow.logical.feed import LogicalFeed
+                from semilayer_pipelines.follow.logical.server import Server
 
-            server = Server(url, source=row.source, timeout_ms=config.timeout)
-            most = size_of(config.max_slot_bytes)
-            return LogicalFeed(server, row.name, tables, row.position, most)
-        case Cdc.OUTBOX:
-            from semilayer_pipelines.follow.outbox.feed import OutboxFeed
-            from semilayer_pipelines.follow.outbox.session import Session
+                server = Server(url, source=row.source, timeout_ms=config.timeout)
+                opened.callback(server.close)
+                most = size_of(config.max_slot_bytes)
+                feed: Feed = LogicalFeed(server, row.name, tables, row.position, most)
+            case Cdc.OUTBOX:
+                from semilayer_pipelines.follow.outbox.feed import OutboxFeed
+                from semilayer_pipelines.follow.outbox.session import Session
 
-            session = Session(url, source=row.source, timeout_ms=config.timeout)
-            return OutboxFeed(session, row.name, tables, row.position)
-        case Cdc.BINLOG:
-            from semilayer_pipelines.follow.binlog.feed import BinlogFeed
-            from semilayer_pipelines.follow.binlog.server import Server as BinlogServer
+                session = Session(url, source=row.source, timeout_ms=config.timeout)
+                opened.callback(session.close)
+                feed = OutboxFeed(session, row.name, tables, row.position)
+            case Cdc.BINLOG:
+                from semilayer_pipelines.follow.binlog.feed import BinlogFeed
+                from semilayer_pipelines.follow.binlog.server import Server as BinlogServer
 
-            # One for questions, and one for the thread that reads.
-            asked, reading = (
-                BinlogServer(url, source=row.source, timeout_ms=config.timeout) for _ in range(2)
-            )
-            return BinlogFeed(asked, reading, row.name, tables, row.position)
+                # One for questions, and one for the thread that reads.
+                asked = BinlogServer(url, source=row.source, timeout_ms=config.timeout)
+                opened.callback(asked.close)
+                reading = BinlogServer(url, source=row.source, timeout_ms=config.timeout)
+                opened.callback(reading.close)
+                feed = BinlogFeed(asked, reading, row.name, tables, row.position)
+        opened.pop_all()
+        return feed
 
 
 def open_setup(project: Project, config: SourceConfig, row: FeedRow, tables: Watched) -> Setup:

@@ -21,7 +21,16 @@ from semilayer_pipelines.registry.feeds import Readership
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.lenses import Lens
 
-__all__ = ["FollowedSource", "Joined", "Reading", "followed_sources", "readings_of", "watched"]
+__all__ = [
+    "FollowedSource",
+    "Joined",
+    "Reading",
+    "followed_source",
+    "followed_sources",
+    "left_out",
+    "readings_of",
+    "watched",
+]
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,12 @@ def followed_sources(project: Project, env: str) -> list[FollowedSource]:
     """Return the sources of an environment that say `cdc`. Raises `NotFound`."""
     with project.registry.read() as db:
         env_id = environments.get(db, env).id
+        # Read before what it stands for: a push in between is found by its readership then.
+        read_by = {
+            name: feeds.readership(db, env_id, name)
+            for name, config in sources.list_all(db, env_id).items()
+            if config.cdc is not None
+        }
         known = [(lens, in_force(db, lens).config) for lens in lenses.list_all(db, env)]
         return [
             FollowedSource(
@@ -79,12 +94,29 @@ def followed_sources(project: Project, env: str) -> list[FollowedSource]:
                 env_id,
                 name,
                 config,
-                feeds.readership(db, env_id, name),
+                read_by[name],
                 tuple(one for one in known if name in (one[0].config.source, one[1].source)),
             )
             for name, config in sources.list_all(db, env_id).items()
-            if config.cdc is not None
+            if config.cdc is not None and name in read_by
         ]
+
+
+def followed_source(project: Project, env: str, name: str) -> FollowedSource | None:
+    """Return one of them, `None` when it is none (any more). Raises `NotFound`."""
+    return next((one for one in followed_sources(project, env) if one.name == name), None)
+
+
+def left_out(source: FollowedSource, readings: tuple[Reading, ...]) -> frozenset[str]:
+    """Return the tables of lenses that cannot be read now: they may be back in a moment."""
+    read = {reading.table for reading in readings}
+    named = {
+        config.table
+        for lens, kept in source.lenses
+        for config in (kept, lens.config)
+        if config.source == source.name
+    }
+    return frozenset(named - read)
 
 
 def readings_of(source: FollowedSource, bridge: Bridge) -> tuple[Reading, ...]:

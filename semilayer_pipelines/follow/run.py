@@ -21,6 +21,7 @@ PUSH_SECONDS = 2.0
 """How often a push is looked for that has another source followed."""
 
 MOST_SOURCES = 64
+"""Sources that one process follows; give the others to another process, with --source or --env."""
 
 
 def sources_that_say_cdc(project: Project, env: str | None = None) -> list[tuple[str, str]]:
@@ -52,7 +53,11 @@ def follow_sources(
         try:
             while not stop.is_set():
                 for one in _wanted(project, env, only):
-                    if one not in running:
+                    if one in running:
+                        continue
+                    if len(running) == MOST_SOURCES:
+                        logger.warning("source %s/%s has to wait for a free place.", *one)
+                    else:
                         follower = Follower(project, *one, stop, silence)
                         running[one] = pool.submit(follower.run)
                 stop.wait(PUSH_SECONDS)

@@ -165,9 +165,10 @@ def take(
     return get(db, feed.env_id, feed.source) if taken.rowcount == 1 else None
 
 
-def renew(db: Connection, feed: FeedRow, now: datetime) -> None:
-    """Give a sign of life. Raises `Fenced` when another process has the lease."""
-    _held(db, feed, lease_at=now)
+def renew(db: Connection, feed: FeedRow, now: datetime) -> bool:
+    """Give a sign of life; return False when another process has the lease."""
+    kept = db.execute(update(tables.feeds).where(_held_by(feed)).values(lease_at=now))
+    return kept.rowcount == 1
 
 
 def release(db: Connection, feed: FeedRow) -> None:

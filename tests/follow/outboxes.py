@@ -57,15 +57,18 @@ class Outbox:
 
     def changes(self) -> list[tuple[str, ...]]:
         """Drain; return the action and the key's parts of each change."""
-        return [
-            (change.action.value, *map(str, change.row))
-            for batch in self.drained()
-            for change in batch.changes
-        ]
+        return self.told()[0]
+
+    def told(self) -> tuple[list[tuple[str, ...]], dict[str, str]]:
+        """Drain; return the action and the key's parts of each change, and what was missed."""
+        batches = self.drained()
+        missed = {table: why for batch in batches for table, why in batch.missed.items()}
+        changes = [change for batch in batches for change in batch.changes]
+        return [(change.action.value, *map(str, change.row)) for change in changes], missed
 
     def missed(self) -> dict[str, str]:
         """Drain; return the tables of which something was missed."""
-        return {table: why for batch in self.drained() for table, why in batch.missed.items()}
+        return self.told()[1]
 
     def left(self) -> int:
         """Return how many notes are in the outbox."""

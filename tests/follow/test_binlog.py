@@ -198,14 +198,53 @@ def test_rows_that_a_foreign_key_changes_are_missed_and_nothing_else_of_their_pa
         assert "foreign key" in missed["items"]
 
 
-def test_a_prepared_transaction_is_missed_when_it_is_committed(log: Binlog) -> None:
-    with log.source.engine.connect() as session:
-        for statement in ("XA START 'a'", "INSERT INTO items VALUES (1, 1)", "XA END 'a'"):
-            session.exec_driver_sql(statement)
-        session.exec_driver_sql("XA PREPARE 'a'")
-        session.exec_driver_sql("XA COMMIT 'a'")
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_a_prepared_transaction_is_missed_when_it_ends(log: Binlog, end: str) -> None:
+    in_one_session(
+        log,
+        "XA START 'a'",
+        "INSERT INTO items VALUES (1, 1)",
+        "XA END 'a'",
+        "XA PREPARE 'a'",
+        f"XA {end} 'a'",
+    )
 
-    assert log.missed() == {"items": "a prepared transaction was committed"}
+    assert log.missed() == {"items": "a prepared transaction ended"}
+
+
+TEMPORARY = ("CREATE TEMPORARY TABLE aside (n int)", "DROP TEMPORARY TABLE aside")
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        ("START TRANSACTION", "DELETE FROM items", *TEMPORARY, "ROLLBACK"),
+        ("START TRANSACTION", "DELETE FROM items", "INSERT INTO plain VALUES (1)", "ROLLBACK"),
+        (
+            *("START TRANSACTION", "SAVEPOINT a", "DELETE FROM items", *TEMPORARY),
+            *("ROLLBACK TO a", "INSERT INTO items VALUES (2, 2)", "COMMIT"),
+        ),
+    ],
+    ids=["temporary table", "table without transactions", "savepoint"],
+)
+def test_a_delete_that_is_rolled_back_is_looked_at_and_deletes_nothing(
+    log: Binlog, between: tuple[str, ...]
+) -> None:
+    # given a transaction that the log has, because a part of it cannot be taken back
+    log.source.run("CREATE TABLE plain (n int) ENGINE = MyISAM", "INSERT INTO items VALUES (1, 1)")
+    log.read()
+
+    in_one_session(log, *between)
+
+    changes, _ = log.told()
+    assert ("delete", "1") not in changes
+    assert [key for _, key in changes][:1] in ([], ["1"])
+
+
+def in_one_session(log: Binlog, *statements: str) -> None:
+    with log.source.engine.connect() as session:
+        for statement in statements:
+            session.exec_driver_sql(statement)
 
 
 def test_a_change_is_told_when_others_can_see_it(log: Binlog) -> None:

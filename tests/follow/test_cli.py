@@ -51,6 +51,8 @@ def test_from_a_push_to_a_followed_source_and_back(
 ) -> None:
     # Given that nothing is installed, which a probe says
     probed = folder.run("cdc", "status", "--check")
+    for unknown in (("--source", "mian"), ("--env", "staging")):
+        assert folder.run("cdc", "status", "--check", *unknown).exit_code == 2
     assert (probed.exit_code, "nothing is installed" in probed.stderr) == (3, True)
 
     # When it is looked at, and installed twice

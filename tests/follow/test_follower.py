@@ -8,15 +8,19 @@ import sqlite3
 import subprocess
 import sys
 import time
+from typing import Any
 
 import psycopg
 import pytest
 
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.follow import follower as follower_module
+from semilayer_pipelines.follow.buffer import for_lenses
+from semilayer_pipelines.ingest import lease
 from semilayer_pipelines.registry import feeds
 from semilayer_pipelines.registry.jobs import Mode
 from tests.beside import beside
-from tests.follow.site import Site, eventually
+from tests.follow.site import SILENCE, Site, eventually
 from tests.ingest.test_kill import give_up_on_the_dead
 from tests.lab import ENV
 
@@ -90,6 +94,44 @@ def test_of_two_followers_one_stands_by_and_goes_on_when_the_other_ends(site: Si
         site.db.execute("UPDATE items SET other = 99 WHERE id = 20")
         eventually(lambda: len(site.told()) == 11)
     assert [key for key, _ in site.told()] == [*map(str, range(1, 11)), "20"]
+
+
+def test_a_batch_that_takes_longer_than_the_lease_is_not_done_twice(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given two followers, and a look-up that takes longer than a silent one keeps the lease
+    followed_from_here(site)
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.2)
+    asked: list[int] = []
+
+    def slowly(*given: Any) -> Any:
+        asked.append(len(given[0].changes))
+        time.sleep(2 * SILENCE.total_seconds())
+        return for_lenses(*given)
+
+    monkeypatch.setattr("semilayer_pipelines.follow.follower.for_lenses", slowly)
+    before = site.feed().lag_at
+    with site.followed():
+        eventually(lambda: site.feed().lag_at != before)
+        with site.followed():
+            site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+            eventually(lambda: site.told() == [("1", "upsert")])
+    assert asked.count(1) == 1
+
+
+def test_a_table_that_is_away_when_following_begins_is_followed_when_it_is_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed_from_here(site)
+    monkeypatch.setattr(follower_module, "AWAY_SECONDS", 0.2)
+    site.db.execute("ALTER TABLE items RENAME TO aside")
+    before = site.feed().lag_at
+    with site.followed():
+        eventually(lambda: site.feed().lag_at != before)
+        site.db.execute("ALTER TABLE aside RENAME TO items")
+        eventually(lambda: site.syncs() == 1)
+        site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+        eventually(lambda: site.told() == [("1", "upsert")])
 
 
 def test_a_lens_that_is_pushed_while_its_source_is_followed_misses_nothing(site: Site) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ENDS", "concerns", "verb"]
+__all__ = ["ENDS", "concerns", "names_a_savepoint", "verb"]
 
 ENDS = frozenset({"COMMIT", "ROLLBACK"})
 """The verbs that end a transaction."""
@@ -29,6 +29,12 @@ def verb(statement: str) -> str:
     """Return a statement's first word in capitals, past comments; empty without one."""
     found = _WORDS.match(_bare(statement))
     return found[0].upper() if found else ""
+
+
+def names_a_savepoint(statement: str) -> bool:
+    """Say whether a ROLLBACK goes back to a savepoint only, within its transaction."""
+    words = [word.upper() for word in _WORDS.findall(_bare(statement))[:3]]
+    return "TO" in words[1:]
 
 
 def concerns(statement: str, schema: str, table: str) -> bool:

@@ -10,15 +10,16 @@ import logging
 import queue
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from semilayer_pipelines.errors import SemilayerError, SourceRefused, SourceUnreachable
 from semilayer_pipelines.follow.binlog.pieces import Piece, Tables
 from semilayer_pipelines.follow.binlog.position import Position, position_of
 from semilayer_pipelines.follow.binlog.server import Server, driver
-from semilayer_pipelines.follow.binlog.statements import ENDS, verb
+from semilayer_pipelines.follow.binlog.statements import ENDS, names_a_savepoint, verb
 from semilayer_pipelines.follow.feed import Watched
+from semilayer_pipelines.http.contract import Action
 
 __all__ = ["LogGone", "Stream"]
 
@@ -146,7 +147,7 @@ class Stream:
 
     def _read(self, reader: Any) -> Iterator[Piece]:
         """Yield pieces; an empty one when the server only says that it lives."""
-        piece, mapped = Piece(), set[str]()
+        piece, mapped, told = Piece(), set[str](), set[str]()
         for event in reader:
             kind = type(event).__name__
             piece.place = (len(reader.log_file or ""), reader.log_file or "", reader.log_pos or 0)
@@ -162,6 +163,9 @@ class Stream:
                     mapped.update(self._tables.named(event))
                 case "XidEvent" | "XAPrepareEvent":
                     ended = True
+                case "QueryEvent" if verb(event.query) == "ROLLBACK":
+                    _take_back(piece, told)
+                    ended = not names_a_savepoint(event.query)
                 case "QueryEvent":
                     ended = self._statement(event.query, piece)
                 case "NotImplementedEvent":
@@ -175,10 +179,12 @@ class Stream:
                 self._position.add(piece.gtid)
                 piece.position = self._position.text()
             if ended or len(piece.changes) >= _CHANGES_A_PIECE:
+                told.update(change.table for change in piece.changes)
                 yield piece
                 piece = Piece(gtid=piece.gtid)
                 if ended:
                     mapped.clear()
+                    told.clear()
 
     def _statement(self, statement: str, piece: Piece) -> bool:
         """Note what a statement may have changed; say whether it is the end of a transaction."""
@@ -186,9 +192,10 @@ class Stream:
         if said == "XA":
             # Rows of a prepared transaction were told before they could be seen.
             words = statement.split(None, 2)
-            if len(words) > 1 and words[1].upper() == "COMMIT":
-                piece.missed |= self._tables.all_missed("a prepared transaction was committed")
-            return len(words) > 1 and words[1].upper() in ENDS
+            ended = len(words) > 1 and words[1].upper() in ENDS
+            if ended:
+                piece.missed |= self._tables.all_missed("a prepared transaction ended")
+            return ended
         if said in ENDS:
             return True
         if said in ("BEGIN", "START", "SAVEPOINT", "RELEASE"):
@@ -223,3 +230,13 @@ class Stream:
             f"source {self._server.source!r}: the log cannot be read: {said}.",
             cure="It is tried again; check that the database is up.",
         )
+
+
+def _take_back(piece: Piece, told: Collection[str]) -> None:
+    """Let a transaction that is rolled back delete nothing: its rows are looked at instead.
+
+    The log has such a one where part of it cannot be taken back, a temporary table for instance.
+    What earlier pieces told, of the tables `told`, is missed.
+    """
+    piece.changes = [change._replace(action=Action.UPSERT) for change in piece.changes]
+    piece.missed |= dict.fromkeys(told, "a transaction was rolled back")

@@ -20,7 +20,7 @@ from semilayer_pipelines.errors import ConfigError, SourceUnreachable
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["Publication", "Server", "Slot", "SourceTable", "lsn_of", "lsn_text"]
+__all__ = ["Publication", "Server", "Slot", "SourceTable", "lsn_text"]
 
 _CONNECT_SECONDS = 10
 _LEAVE_SECONDS = 5.0
@@ -102,12 +102,6 @@ class SourceTable:
     def can_be_published(self) -> bool:
         """Say whether its log can be followed: a table that is logged, and no view."""
         return self.kind in ("r", "p") and self.logged
-
-
-def lsn_of(text: str) -> int:
-    """Return the number of a log position such as `0/16B3748`."""
-    high, _, low = text.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
 
 
 def lsn_text(lsn: int) -> str:

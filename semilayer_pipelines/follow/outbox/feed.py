@@ -11,11 +11,10 @@ import json
 import time
 from collections.abc import Mapping
 
-from semilayer_pipelines.errors import SourceRefused
 from semilayer_pipelines.follow.feed import Batch, Lag, RowChange, Watched
 from semilayer_pipelines.follow.outbox import sql
 from semilayer_pipelines.follow.outbox.session import Session
-from semilayer_pipelines.follow.outbox.tables import noted_tables
+from semilayer_pipelines.follow.outbox.tables import NotedTable, noted_tables
 from semilayer_pipelines.http.contract import Action
 
 __all__ = ["OutboxFeed"]
@@ -26,6 +25,8 @@ _Note = tuple[int, str, str, list[str | None] | None]
 _AT_ONCE = 5_000
 _IDLE_SECONDS = 0.2
 _LOOK_AGAIN_SECONDS = 30.0
+_ANOTHER = "it, or a partition of it, is another table than before, or was not noted"
+_NOT_NOTED = "its triggers are missing, disabled or of another key: run `semilayer cdc install`"
 
 
 class OutboxFeed:
@@ -37,7 +38,6 @@ class OutboxFeed:
 
     def __init__(self, session: Session, name: str, watched: Watched, position: str | None) -> None:
         self._session = session
-        self._source = session.source
         self._name = name
         self._watched = watched
         self._tables = {sql.label(table, columns): table for table, columns in watched.items()}
@@ -110,7 +110,7 @@ class OutboxFeed:
     def _reshaped(self) -> dict[str, str]:
         """Return the tables that are others than they were, looked at now and then.
 
-        Raises `SourceRefused` when changes are not noted any more.
+        One whose changes are not noted has no shape: so it is another one when they are again.
         """
         if time.monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
             return {}
@@ -119,20 +119,17 @@ class OutboxFeed:
             for table in noted_tables(self._session, self._name, self._watched)
             if table.can_be_noted
         ]
-        for table in tables:
-            if table.function_left(self._name) or table.triggers_left(self._name, of_rows=True):
-                raise SourceRefused(
-                    f"source {self._source!r}: changes of {table.table!r} are not noted in the "
-                    "outbox: its triggers are missing, disabled, or of another key.",
-                    cure="Run `semilayer cdc install`.",
-                )
-        now = {table.table: table.shape() for table in tables}
+        now = {table.table: self._shape(table) for table in tables}
         before = self._shapes
         self._shapes, self._looked_at = now, time.monotonic()
         if before is None:
             return dict.fromkeys(now, "reading begins")
         return {
-            table: "it, or a partition of it, is another table than before"
+            table: _ANOTHER if shape else _NOT_NOTED
             for table, shape in now.items()
             if before.get(table) != shape
         }
+
+    def _shape(self, table: NotedTable) -> str:
+        left = table.function_left(self._name) or table.triggers_left(self._name, of_rows=True)
+        return "" if left else table.shape()
