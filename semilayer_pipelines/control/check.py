@@ -78,6 +78,7 @@ class LensCheck:
     opened: ExitStack
     bridges: dict[str, Bridge] = field(default_factory=dict)
     indexes: dict[str, Index | None] = field(default_factory=dict)
+    tables: dict[int, LensTable] = field(default_factory=dict)
     silent: set[str | None] = field(default_factory=set)
 
     def store(self, lenses: Mapping[str, LensConfig]) -> SemilayerError | None:
@@ -216,7 +217,12 @@ class LensCheck:
                 check_reranker(lens.rerank)
 
     def _table(self, lens: LensConfig) -> LensTable:
-        return lens_table(lens, self._bridge(lens.source), unused=True)
+        """Describe the tables of a lens, which takes some statements each, once."""
+        known = self.tables.get(id(lens))  # which it keeps alive
+        if known is None:
+            known = lens_table(lens, self._bridge(lens.source), unused=True)
+            self.tables[id(lens)] = known
+        return known
 
     def _compiled(self, lens: LensConfig) -> LensMapping:
         found = self._table(lens)
