@@ -25,10 +25,10 @@ from tests.ingest.test_kill import give_up_on_the_dead
 from tests.lab import ENV
 
 
-def followed_from_here(site: Site) -> None:
-    """Let the follower take its first look, and the sync that comes of it be done."""
+def followed_from_here(site: Site, changes: int = 0) -> None:
+    """Let the follower look first, tell the changes that there were, and do the sync it asks for."""
     with site.followed():
-        eventually(lambda: site.syncs() == 1)
+        eventually(lambda: site.syncs() == 1 and len(site.told()) == changes)
     site.do_syncs()
 
 
@@ -178,7 +178,7 @@ def test_a_change_of_a_joined_row_reaches_the_rows_that_show_it(site: Site) -> N
     site.lab.push(fields={"name": text, "shop": text | {"from": "shop.name"}}, joins=joins)
     site.install()
     site.lab.full()
-    followed_from_here(site)
+    followed_from_here(site, changes=4)
     site.lab.apply_all()
     before = len(site.told())
 
