@@ -17,8 +17,8 @@ import psycopg
 from benchmarks.catalogue import workplace
 from benchmarks.result import Result, Wanted, measured
 from semilayer_pipelines.follow.follower import Follower
-from semilayer_pipelines.follow.logical.server import Server
 from semilayer_pipelines.follow.logical.stream import Stream
+from semilayer_pipelines.follow.postgres import Session
 from semilayer_pipelines.registry import changes
 from tests import servers
 from tests.follow.site import Site, eventually
@@ -125,10 +125,10 @@ def _followed(site: Site, count: Callable[[], int], rows: int = _ROWS) -> float:
 
 def _thrown_away(site: Site) -> float:
     """Read the log from where the follower is, and keep nothing of it; return the seconds."""
-    server = Server(str(site.lab.connection), source="main", timeout_ms=30_000)
+    session = Session(str(site.lab.connection), source="main", cdc="logical", timeout_ms=30_000)
     commits = 0
     started = time.perf_counter()
-    with closing(server), closing(Stream(server, site.feed().name, site.read_to())) as stream:
+    with closing(session), closing(Stream(session, site.feed().name, site.read_to())) as stream:
         while commits < _ROWS // _BATCH:
             message = stream.next()
             if message is None:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from semilayer_pipelines.bridges.database import Database
+from semilayer_pipelines.bridges.postgres_names import search_path
 from semilayer_pipelines.config.database_url import DatabaseUrl, database_url
 from semilayer_pipelines.config.url_parameters import (
     Parameters,
@@ -63,10 +64,8 @@ def _postgres(url: DatabaseUrl, asked: Parameters, timeout_ms: int, name: str) -
     dialect = postgres_dialect(timeout_ms)
     arguments = postgres_arguments(url, asked) | dialect.engine["connect_args"]
     begin = dialect.begin
-    if asked.search_path:
-        # Not as an option of the connection: a pooler in between would refuse that.
-        path = ", ".join('"' + one.replace('"', '""') + '"' for one in asked.search_path)
-        begin += f"; SET LOCAL search_path = {path}".replace("%", "%%")
+    if path := search_path(asked.search_path):
+        begin += f"; {path}".replace("%", "%%")
     dialect = replace(dialect, begin=begin, engine=dialect.engine | {"connect_args": arguments})
     address = URL.create("postgresql+psycopg", database=url.database or None)
     return ServerDatabase(address, dialect, name=name, timeout_ms=timeout_ms)

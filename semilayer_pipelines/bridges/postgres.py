@@ -14,6 +14,7 @@ from semilayer_pipelines.bridges.copied_page import CopiedPages
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import SourceColumn
 from semilayer_pipelines.bridges.failures import postgres_failure
+from semilayer_pipelines.bridges.postgres_names import quoted
 from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.bridges.row_security import hidden_by_policy
 from semilayer_pipelines.bridges.server import Dialect, Run
@@ -129,7 +130,7 @@ def _bind(value: Scalar) -> object:
 
 def _as_value(schema: str | None, table: str) -> str:
     # Quoted without the doubled percent signs, because here it is a value.
-    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, table) if part)
+    return quoted(schema, table)
 
 
 def _describe(

@@ -8,6 +8,7 @@ from semilayer_pipelines.bridges.opening import resolved
 from semilayer_pipelines.config.models import Cdc, SourceConfig
 from semilayer_pipelines.config.sizes import size_of
 from semilayer_pipelines.follow.feed import Feed, Setup, Watched
+from semilayer_pipelines.follow.postgres import Session
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.feeds import FeedRow
 
@@ -26,15 +27,14 @@ def open_feed(project: Project, config: SourceConfig, row: FeedRow, tables: Watc
                 from semilayer_pipelines.follow.logical.feed import LogicalFeed
                 from semilayer_pipelines.follow.logical.server import Server
 
-                server = Server(url, source=row.source, timeout_ms=config.timeout)
+                server = Server(_session(url, config, row))
                 opened.callback(server.close)
                 most = size_of(config.max_slot_bytes)
                 feed: Feed = LogicalFeed(server, row.name, tables, row.position, most)
             case Cdc.OUTBOX:
                 from semilayer_pipelines.follow.outbox.feed import OutboxFeed
-                from semilayer_pipelines.follow.outbox.session import Session
 
-                session = Session(url, source=row.source, timeout_ms=config.timeout)
+                session = _session(url, config, row)
                 opened.callback(session.close)
                 feed = OutboxFeed(session, row.name, tables, row.position)
             case Cdc.BINLOG:
@@ -59,17 +59,18 @@ def open_setup(project: Project, config: SourceConfig, row: FeedRow, tables: Wat
             from semilayer_pipelines.follow.logical.server import Server
             from semilayer_pipelines.follow.logical.setup import LogicalSetup
 
-            server = Server(url, source=row.source, timeout_ms=config.timeout)
-            return LogicalSetup(server, row.name, tables)
+            return LogicalSetup(Server(_session(url, config, row)), row.name, tables)
         case Cdc.OUTBOX:
-            from semilayer_pipelines.follow.outbox.session import Session
             from semilayer_pipelines.follow.outbox.setup import OutboxSetup
 
-            session = Session(url, source=row.source, timeout_ms=config.timeout)
-            return OutboxSetup(session, row.name, tables)
+            return OutboxSetup(_session(url, config, row), row.name, tables)
         case Cdc.BINLOG:
             from semilayer_pipelines.follow.binlog.server import Server as BinlogServer
             from semilayer_pipelines.follow.binlog.setup import BinlogSetup
 
             log = BinlogServer(url, source=row.source, timeout_ms=config.timeout)
             return BinlogSetup(log, tables)
+
+
+def _session(url: str, config: SourceConfig, row: FeedRow) -> Session:
+    return Session(url, source=row.source, cdc=row.kind, timeout_ms=config.timeout)

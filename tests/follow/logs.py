@@ -10,6 +10,7 @@ from semilayer_pipelines.follow.feed import Batch, RowChange, Watched
 from semilayer_pipelines.follow.logical.feed import LogicalFeed
 from semilayer_pipelines.follow.logical.server import Server
 from semilayer_pipelines.follow.logical.setup import LogicalSetup
+from semilayer_pipelines.follow.postgres import Session
 
 NAME = "semilayer_test"
 MARKS = "marks"
@@ -27,7 +28,7 @@ class Log:
 
     def server(self, options: str = "") -> Server:
         url = self.url + (f"?options={options}" if options else "")
-        return Server(url, source="shop", timeout_ms=20_000)
+        return Server(Session(url, source="shop", cdc="logical", timeout_ms=20_000))
 
     def setup(self, watched: Watched) -> LogicalSetup:
         return LogicalSetup(self.server(), NAME, watched)

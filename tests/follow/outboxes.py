@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from semilayer_pipelines.follow.feed import Batch, Watched
 from semilayer_pipelines.follow.outbox.feed import OutboxFeed
-from semilayer_pipelines.follow.outbox.session import Session
 from semilayer_pipelines.follow.outbox.setup import OutboxSetup
+from semilayer_pipelines.follow.postgres import Session
 from tests.sources import SourceDatabase
 
 ITEMS: Watched = {"items": ("id",)}
@@ -26,7 +26,7 @@ class Outbox:
     position: str | None = None
 
     def session(self) -> Session:
-        return Session(self.source.url, source="shop", timeout_ms=5_000)
+        return Session(self.source.url, source="shop", cdc="outbox", timeout_ms=5_000)
 
     def setup(self) -> OutboxSetup:
         return OutboxSetup(self.session(), self.name, self.watched)

@@ -85,7 +85,7 @@ def test_a_user_without_the_rights_is_told_which_are_missing(source: SourceDatab
     try:
         plain = Outbox(source, outbox.watched, outbox.name)
         setup = plain.setup()
-        setup._session._arguments["user"] = role
+        setup._session.arguments["user"] = role
         findings = setup.findings()
         statements = setup.to_install()
         setup.close()
@@ -99,7 +99,7 @@ def test_a_user_without_the_rights_is_told_which_are_missing(source: SourceDatab
         admin.close()
         source.run("INSERT INTO items VALUES (1)")
         feed = plain.feed()
-        feed._session._arguments["user"] = role
+        feed._session.arguments["user"] = role
         batch = feed.read(0)
         assert batch is not None
         feed.confirm(batch.position)

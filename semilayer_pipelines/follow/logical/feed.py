@@ -83,7 +83,7 @@ class LogicalFeed:
             self._at = _Position.read(position)
             reason = self._why_over(slot, self._at)
             self._first = self._altered(stamps) if reason is None else self._over(reason, stamps)
-        self._stream = Stream(server, name, self._at.lsn)
+        self._stream = Stream(server.session, name, self._at.lsn)
 
     def read(self, seconds: float) -> Batch | None:
         """Return what comes next."""
@@ -178,7 +178,7 @@ class LogicalFeed:
         self._reading.close()
         self._stream = None
         over = self._over(reason, stamps)
-        self._stream = Stream(self._server, self._name, self._at.lsn)
+        self._stream = Stream(self._server.session, self._name, self._at.lsn)
         return over
 
     def _over(self, reason: str, stamps: Mapping[str, str]) -> Batch:
@@ -192,8 +192,8 @@ class LogicalFeed:
         publication = self._server.publication(self._name)
         if publication is None:
             raise SourceRefused(
-                f"source {self._server.source!r}: nothing is installed to follow it by: there is "
-                f"no publication {self._name}.",
+                f"source {self._server.session.source!r}: nothing is installed to follow it by: "
+                f"there is no publication {self._name}.",
                 cure="Run `semilayer cdc install`.",
             )
         tables: dict[TableName, list[Reader]] = {}

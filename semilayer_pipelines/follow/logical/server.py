@@ -1,28 +1,21 @@
 """A PostgreSQL server as logical replication sees it: its slot, its publication, its tables.
 
-Everything here is SQL over one connection of its own. The log itself is read in `stream`.
+Everything here is SQL over one session. The log itself is read in `stream`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from semilayer_pipelines.bridges.database import split_name
-from semilayer_pipelines.bridges.failures import postgres_failure
-from semilayer_pipelines.config.database_url import database_url
-from semilayer_pipelines.config.url_parameters import postgres_arguments, read_parameters
-from semilayer_pipelines.errors import ConfigError, SourceUnreachable
-
-if TYPE_CHECKING:
-    import psycopg
+from semilayer_pipelines.bridges.postgres_names import quoted
+from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.follow.postgres import Session
 
 __all__ = ["Publication", "Server", "Slot", "SourceTable", "lsn_text"]
 
-_CONNECT_SECONDS = 10
 _LEAVE_SECONDS = 5.0
 
 _SLOT = """
@@ -110,50 +103,14 @@ def lsn_text(lsn: int) -> str:
 
 
 class Server:
-    """A connection for questions and for what is made and dropped.
+    """What following asks of a server, and what it makes and drops there. Raises as `Session`."""
 
-    Raises `SourceUnreachable` and `SourceRefused`; `ConfigError` for a URL of another database.
-    """
-
-    def __init__(self, url: str, *, source: str, timeout_ms: int) -> None:
-        where = f"source {source!r}"
-        parsed = database_url(url, where=where)
-        if parsed.kind != "postgresql":
-            raise ConfigError(
-                f"{where}: `cdc: logical` is for PostgreSQL, and its connection is of "
-                f"{parsed.kind}.",
-                cure="Take `binlog` for MySQL and MariaDB; SQLite has no log to follow.",
-            )
-        asked = read_parameters(parsed, where=where)
-        self.source = source
-        self.arguments: dict[str, Any] = {
-            **postgres_arguments(parsed, asked),
-            "client_encoding": "utf8",
-            "connect_timeout": _CONNECT_SECONDS,
-        }
-        self.search_path = asked.search_path
-        self._timeout_ms = timeout_ms
-        self._connection: psycopg.Connection[Any] | None = None
-
-    @contextmanager
-    def failures(self) -> Iterator[None]:
-        """Tell what goes wrong in a block in our own words."""
-        import psycopg
-
-        try:
-            yield
-        except psycopg.Error as error:
-            raise postgres_failure(error, self.source, self._timeout_ms) from None
-
-    def rows(self, statement: str, *params: object) -> list[tuple[Any, ...]]:
-        """Run one statement in a transaction of its own; return its rows."""
-        with self.failures():
-            cursor = self._connected().execute(statement, params or None)
-            return cursor.fetchall() if cursor.description else []
+    def __init__(self, session: Session) -> None:
+        self.session = session
 
     def slot(self, name: str) -> Slot | None:
         """Return a slot, `None` when there is none of that name."""
-        for status, pid, confirmed, ours, kept in self.rows(_SLOT, name):
+        for status, pid, confirmed, ours, kept in self.session.rows(_SLOT, [name]):
             return Slot(status == "lost", pid, int(confirmed or 0), bool(ours), int(kept))
         return None
 
@@ -164,10 +121,10 @@ class Server:
         """
         made = "SELECT lsn - '0/0'::pg_lsn FROM pg_create_logical_replication_slot(%s, 'pgoutput')"
         try:
-            [(lsn,)] = self.rows(made, name)
+            [(lsn,)] = self.session.rows(made, [name])
         except SourceUnreachable as error:
             raise SourceUnreachable(
-                f"source {self.source!r}: no slot could be made yet. {error.message}",
+                f"source {self.session.source!r}: no slot could be made yet. {error.message}",
                 cure="A slot begins when the transactions that write have ended: look for one "
                 "that stays open in pg_stat_activity.",
             ) from None
@@ -178,18 +135,19 @@ class Server:
         slots = "pg_catalog.pg_replication_slots WHERE slot_name = %s"
         reader = f"SELECT pg_terminate_backend(active_pid) FROM {slots} AND active_pid IS NOT NULL"
         until = time.monotonic() + _LEAVE_SECONDS
-        while self.rows(reader, name) and time.monotonic() < until:
+        while self.session.rows(reader, [name]) and time.monotonic() < until:
             time.sleep(0.05)
-        self.rows(f"SELECT pg_drop_replication_slot(slot_name) FROM {slots}", name)
+        self.session.rows(f"SELECT pg_drop_replication_slot(slot_name) FROM {slots}", [name])
 
     def publication(self, name: str) -> Publication | None:
         """Return a publication, `None` when there is none of that name."""
-        found = self.rows(_PUBLICATION, name)
+        found = self.session.rows(_PUBLICATION, [name])
         if not found:
             return None
         # Row filters came with PostgreSQL 15.
-        leaves_out = "rowfilter IS NOT NULL" if self.version >= 150000 else "false"
-        tables = self.rows(_PUBLISHED.format(filter=leaves_out) + "WHERE pubname = %s", name)
+        leaves_out = "rowfilter IS NOT NULL" if self.session.version >= 150000 else "false"
+        published = _PUBLISHED.format(filter=leaves_out)
+        tables = self.session.rows(f"{published} WHERE pubname = %s", [name])
         [(tells_all, via_root, all_tables)] = found
         leaving_out = {(schema, table): bool(left) for schema, table, left in tables}
         return Publication(tells_all, via_root, all_tables, leaving_out)
@@ -197,8 +155,7 @@ class Server:
     def table(self, name: str) -> SourceTable | None:
         """Return a table by the name that a lens writes, `None` when there is none."""
         for schema, table in split_name(name):
-            quoted = ".".join(_quoted(part) for part in (schema, table) if part)
-            for row in self.rows(_TABLE, quoted):
+            for row in self.session.rows(_TABLE, [quoted(schema, table)]):
                 return self._described(*row)
         return None
 
@@ -212,10 +169,10 @@ class Server:
         owned: bool,
         oid: str,
     ) -> SourceTable:
-        columns = frozenset(str(name) for (name,) in self.rows(_IDENTITY, oid))
+        columns = frozenset(str(name) for (name,) in self.session.rows(_IDENTITY, [oid]))
         silent, stamp = not columns, oid
         if kind == "p":
-            leaves = self.rows(_LEAVES, oid)
+            leaves = self.session.rows(_LEAVES, [oid])
             silent = silent or any(
                 told == "n" or (told == "d" and not key) for _, _, told, key in leaves
             )
@@ -229,44 +186,20 @@ class Server:
 
     def setting(self, name: str) -> str:
         """Return a setting of the server; empty where it has none of that name."""
-        [(value,)] = self.rows("SELECT pg_catalog.current_setting(%s, true)", name)
+        [(value,)] = self.session.rows("SELECT pg_catalog.current_setting(%s, true)", [name])
         return str(value or "")
 
     def size_behind(self, lsn: int) -> int:
         """Return how many bytes of log were written after a position."""
         ahead = "SELECT pg_catalog.pg_current_wal_lsn() - '0/0'::pg_lsn"
-        [(now,)] = self.rows(ahead)
+        [(now,)] = self.session.rows(ahead)
         return max(0, int(now) - lsn)
 
     def identity(self) -> str:
         """Return what tells this server's log from that of any other one."""
         asked = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
-        return str(self.rows(asked)[0][0])
-
-    @property
-    def version(self) -> int:
-        """The server's version, as 150004."""
-        with self.failures():
-            return self._connected().info.server_version
+        return str(self.session.rows(asked)[0][0])
 
     def close(self) -> None:
         """Give the connection back."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _connected(self) -> psycopg.Connection[Any]:
-        import psycopg
-
-        if self._connection is None or self._connection.closed:
-            made = psycopg.connect(**self.arguments, autocommit=True, prepare_threshold=None)
-            made.execute(f"SET statement_timeout = {self._timeout_ms}")
-            if self.search_path:
-                path = ", ".join(map(_quoted, self.search_path))
-                made.execute(f"SET search_path = {path}".encode())
-            self._connection = made
-        return self._connection
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        self.session.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from semilayer_pipelines.bridges.postgres_names import quoted
 from semilayer_pipelines.config.sizes import size_told
 from semilayer_pipelines.follow.feed import Finding, Watched
 from semilayer_pipelines.follow.logical.server import Publication, Server, SourceTable
@@ -67,7 +68,7 @@ class LogicalSetup:
             if "pg_drop_replication_slot" in statement:
                 self._server.drop_slot(self._name)  # waits until its reader has gone
             else:
-                self._server.rows(statement)
+                self._server.session.rows(statement)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -93,9 +94,9 @@ class LogicalSetup:
 
     def _of_server(self) -> Iterator[Finding]:
         server = self._server
-        if server.version < OLDEST:
+        if (version := server.session.version) < OLDEST:
             yield Finding(
-                f"PostgreSQL {server.version // 10_000} is too old to be followed by its log.",
+                f"PostgreSQL {version // 10_000} is too old to be followed by its log.",
                 "Upgrade to 13 or newer, or take `cdc: outbox`.",
                 stops=True,
             )
@@ -106,7 +107,7 @@ class LogicalSetup:
                 "`cdc: outbox`.",
                 stops=True,
             )
-        [(replicates, above_all, creates, role, standby)] = server.rows(_RIGHTS)
+        [(replicates, above_all, creates, role, standby)] = server.session.rows(_RIGHTS)
         if standby:
             yield Finding(
                 "The server is a standby, where nothing can be installed.",
@@ -136,8 +137,8 @@ class LogicalSetup:
             )
 
     def _managed(self) -> bool:
-        server = self._server
-        return bool(server.rows(_MANAGED)) and bool(server.rows(_MANAGED_RIGHT)[0][0])
+        session = self._server.session
+        return bool(session.rows(_MANAGED)) and bool(session.rows(_MANAGED_RIGHT)[0][0])
 
     def _of_tables(self) -> Iterator[Finding]:
         tables = self._server.tables(self._watched)
@@ -214,8 +215,4 @@ class LogicalSetup:
 
 
 def _named(tables: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(".".join(_quoted(part) for part in table) for table in tables)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return ", ".join(quoted(*table) for table in tables)

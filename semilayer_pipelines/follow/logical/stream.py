@@ -13,7 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
-from semilayer_pipelines.follow.logical.server import Server, lsn_text
+from semilayer_pipelines.follow.logical.server import lsn_text
+from semilayer_pipelines.follow.postgres import Session
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,12 +47,12 @@ class Stream:
     server said so. Raises `SourceUnreachable` and `SourceRefused`.
     """
 
-    def __init__(self, server: Server, slot: str, lsn: int) -> None:
-        self._server = server
+    def __init__(self, session: Session, slot: str, lsn: int) -> None:
+        self._session = session
         self._confirmed = self.seen = lsn
         self._told_at = time.monotonic()
-        with server.failures():
-            self._connection = _connect(server.arguments)
+        with session.failures():
+            self._connection = _connect(session.arguments)
             try:
                 self._start(slot, lsn)
             except BaseException:
@@ -61,7 +62,7 @@ class Stream:
 
     def next(self) -> bytes | None:
         """Return the next message of the plugin; `None` when none is there yet."""
-        with self._server.failures():
+        with self._session.failures():
             while True:
                 size, data = self._pg.get_copy_data(1)
                 if size == 0:
@@ -78,7 +79,7 @@ class Stream:
         if time.monotonic() - self._told_at > STATUS_SECONDS:
             self._tell()
         select.select([self._pg.socket], [], [], min(seconds, STATUS_SECONDS))
-        with self._server.failures():
+        with self._session.failures():
             self._pg.consume_input()
 
     def confirm(self, lsn: int) -> None:
@@ -108,7 +109,7 @@ class Stream:
                 raise error
             if time.monotonic() > until:
                 raise SourceUnreachable(
-                    f"source {self._server.source!r}: its slot {slot} is being read by another "
+                    f"source {self._session.source!r}: its slot {slot} is being read by another "
                     "connection.",
                     cure="It is free when the server notices that the other one has gone.",
                 )
@@ -124,7 +125,7 @@ class Stream:
         error = errors.error_from_result(result)
         if isinstance(error, errors.UndefinedObject):
             return PublicationGone(
-                f"source {self._server.source!r}: its log is older than its publication.",
+                f"source {self._session.source!r}: its log is older than its publication.",
                 cure="Following starts over.",
             )
         return error
@@ -138,7 +139,7 @@ class Stream:
     def _tell(self) -> None:
         now = int((time.time() - _EPOCH) * 1_000_000)
         at = self._confirmed
-        with self._server.failures():
+        with self._session.failures():
             self._pg.put_copy_data(struct.pack(">cQQQQB", b"r", at, at, at, now, 0))
             self._pg.flush()
         self._told_at = time.monotonic()

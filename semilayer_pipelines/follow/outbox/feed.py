@@ -11,10 +11,11 @@ import json
 import time
 from collections.abc import Mapping
 
+from semilayer_pipelines.bridges.postgres_names import quoted
 from semilayer_pipelines.follow.feed import Batch, Lag, RowChange, Watched
 from semilayer_pipelines.follow.outbox import sql
-from semilayer_pipelines.follow.outbox.session import Session
 from semilayer_pipelines.follow.outbox.tables import NotedTable, noted_tables
+from semilayer_pipelines.follow.postgres import Session
 from semilayer_pipelines.http.contract import Action
 
 __all__ = ["OutboxFeed"]
@@ -44,7 +45,7 @@ class OutboxFeed:
         self._shapes: Mapping[str, str] | None = None if position is None else json.loads(position)
         self._looked_at = -_LOOK_AGAIN_SECONDS
         self._unconfirmed: list[int] = []
-        outbox = f"{sql.quoted(name)}.changes"
+        outbox = f"{quoted(name)}.changes"
         self._read = (
             f"SELECT seq, watched, action, row_key FROM {outbox} ORDER BY seq LIMIT {_AT_ONCE}"
         )
@@ -75,7 +76,7 @@ class OutboxFeed:
     def confirm(self, position: str) -> None:
         """Delete what was read."""
         if self._unconfirmed:
-            self._session.run(self._delete, (self._unconfirmed,))
+            self._session.rows(self._delete, (self._unconfirmed,))
             self._unconfirmed = []
 
     def lag(self) -> Lag:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from semilayer_pipelines.bridges.postgres_names import quoted
 from semilayer_pipelines.follow.feed import Finding, Watched
 from semilayer_pipelines.follow.outbox import sql
-from semilayer_pipelines.follow.outbox.session import Session
 from semilayer_pipelines.follow.outbox.tables import NotedTable, noted_tables
+from semilayer_pipelines.follow.postgres import Session
 
 __all__ = ["OutboxSetup"]
 
@@ -78,7 +79,7 @@ class OutboxSetup:
     def run(self, statements: Sequence[str]) -> None:
         """Run statements, each in a transaction of its own."""
         for statement in statements:
-            self._session.run(statement)
+            self._session.rows(statement)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -86,14 +87,14 @@ class OutboxSetup:
 
     def _state(self) -> tuple[str, bool, bool, bool, bool]:
         """Return the user, and whether it is a standby, may create, has the schema and table."""
-        schema = sql.quoted(self._name)
+        schema = quoted(self._name)
         user, standby, may_create, has_schema, has_table = self._session.rows(
             _WHERE, (schema, f"{schema}.changes")
         )[0]
         return user, standby, may_create, has_schema, has_table
 
     def _may_drain(self) -> bool:
-        outbox = f"{sql.quoted(self._name)}.changes"
+        outbox = f"{quoted(self._name)}.changes"
         return bool(self._session.rows(_MAY_DRAIN, (self._name, outbox, outbox))[0][0])
 
     def _tables(self) -> tuple[NotedTable, ...]:

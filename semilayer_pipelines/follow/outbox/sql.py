@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from semilayer_pipelines.bridges.postgres_names import quoted
+
 __all__ = ["create_outbox", "drop_outbox", "function_name", "label", "note_function", "trigger"]
 
 _SETTINGS = (
@@ -140,11 +142,6 @@ def trigger(name: str, table: str, relation: str, *, of_rows: bool) -> tuple[str
         f"    EXECUTE FUNCTION {function};\n"
         f"ALTER TABLE {relation} ENABLE ALWAYS TRIGGER {quoted(called)}"
     )
-
-
-def quoted(name: str) -> str:
-    """Return a name as it stands in SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:

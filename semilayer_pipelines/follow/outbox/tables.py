@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semilayer_pipelines.bridges.database import split_name
+from semilayer_pipelines.bridges.postgres_names import quoted
 from semilayer_pipelines.follow.feed import Watched
 from semilayer_pipelines.follow.outbox import sql
-from semilayer_pipelines.follow.outbox.session import Session
+from semilayer_pipelines.follow.postgres import Session
 
 __all__ = ["NotedTable", "Relation", "noted_tables"]
 
@@ -114,9 +115,7 @@ class NotedTable:
             if called in relation.triggers:
                 continue
             if of_rows and relation.is_clone:
-                left.append(
-                    f"ALTER TABLE {relation.name} ENABLE ALWAYS TRIGGER {sql.quoted(called)}"
-                )
+                left.append(f"ALTER TABLE {relation.name} ENABLE ALWAYS TRIGGER {quoted(called)}")
             else:
                 left.append(made)
         return tuple(left)
@@ -153,7 +152,7 @@ def _noted(session: Session, name: str, table: str, columns: Sequence[str]) -> N
 
 def _oid(session: Session, table: str) -> int | None:
     for schema, name in split_name(table):
-        written = ".".join(sql.quoted(part) for part in (schema, name) if part)
+        written = quoted(schema, name)
         found = session.rows(_FIND, (written,))[0][0]
         if found is not None:
             return int(found)
