@@ -138,6 +138,11 @@ class Selection:
     hashed: bool = False
     joins: tuple[Join, ...] = ()
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The table, and those that are joined, each once."""
+        return tuple(dict.fromkeys((self.table, *(join.table for join in self.joins))))
+
 
 @dataclass(frozen=True)
 class Window:
@@ -448,10 +453,11 @@ class Bridge(Protocol):
         """Yield the key texts (String) of the rows in these of `number` buckets."""
         ...
 
-    def hides_rows(self, table: str) -> HiddenRows | None:
-        """Return why the source may hide rows of a table or view from this user.
+    def hides_rows(self, *tables: str) -> HiddenRows | None:
+        """Return why the source may hide rows of tables or views from this user.
 
-        `None` when it shows all of them. A table that looks empty may only be closed.
+        The first table that has a reason tells it; `None` when all rows are shown. A table that
+        looks empty may only be closed.
         """
         ...
 

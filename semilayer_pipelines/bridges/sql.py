@@ -332,9 +332,10 @@ class SqlBridge:
         """Yield the key texts of the rows in these buckets."""
         return self._proving.read_keys(selection, number, buckets)
 
-    def hides_rows(self, table: str) -> HiddenRows | None:
-        """Return why the source may hide rows of a table from this user."""
-        return self._db.hides_rows(table)
+    def hides_rows(self, *tables: str) -> HiddenRows | None:
+        """Return why the source may hide rows of one of these tables from this user."""
+        told = (self._db.hides_rows(table) for table in tables)
+        return next((hidden for hidden in told if hidden is not None), None)
 
     def close(self) -> None:
         """Give back every connection."""

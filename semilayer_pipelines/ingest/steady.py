@@ -1,8 +1,8 @@
 """Whether the rows of a lens stay what they are as long as nobody writes to its table.
 
 A condition that looks at the time, at another table or through a function may leave a row out that
-nobody wrote to. So may a view, row security, or a transform of the user's own. For such a lens
-nothing is proven: every smart sync reads every row.
+nobody wrote to. So may a view, row security of a table that it reads, or a transform of the user's
+own. For such a lens nothing is proven: every smart sync reads every row.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def is_steady(opened: OpenLens) -> bool:
     return (
         (condition is None or looks_at_its_row_alone(condition, opened.mapping.kinds))
         and not any(plan.functions for plan in opened.mapping.plans)
-        and opened.bridge.hides_rows(opened.selection.table) is None
+        and opened.bridge.hides_rows(*opened.selection.tables) is None
     )
 
 

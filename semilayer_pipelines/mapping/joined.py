@@ -48,9 +48,7 @@ class LensTable:
 
     def hidden(self, bridge: Bridge) -> HiddenRows | None:
         """Return why rows of one of the tables may be hidden, of the lens's own first."""
-        names = (self.config.table, *(join.table for join in self.joins))
-        found = (bridge.hides_rows(name) for name in dict.fromkeys(names))
-        return next((hidden for hidden in found if hidden is not None), None)
+        return bridge.hides_rows(*self.selection((), ()).tables)
 
 
 def lens_table(config: LensConfig, bridge: Bridge, *, unused: bool = False) -> LensTable:

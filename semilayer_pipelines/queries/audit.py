@@ -136,10 +136,10 @@ class _Auditor:
             self._note(kind, keys)
         self._counts[Kind.NO_KEY] = self._opened.bridge.null_keys(self._opened.selection)
         problems, rebuild = self._problems(lens)
-        hidden = self._opened.bridge.hides_rows(self._opened.selection.table)
-        if hidden is not None and not rows:
+        bridge, selection = self._opened.bridge, self._opened.selection
+        if not rows and (closed := bridge.hides_rows(selection.table)):
             # What is hidden is not gone: the index is right about nothing.
-            problems = (*problems, f"The source shows no row: {hidden.reason} {hidden.cure}")
+            problems = (*problems, f"The source shows no row: {closed.reason} {closed.cure}")
         set_aside = self._counts[Kind.SET_ASIDE]
         if set_aside > rows * MANY_SET_ASIDE:
             # A few rows are at fault themselves. Here the lens or its table is.
@@ -157,7 +157,7 @@ class _Auditor:
             to_embed=ToEmbed(self._texts, self._characters, tuple(self._sample)),
             seconds=time.monotonic() - started,
             nulled=dict(self._nulled),
-            hidden=hidden,
+            hidden=bridge.hides_rows(*selection.tables),
             outgrown=bool(self._unheld()),
             generation_id=self._generation.id if self._generation else None,
             looked=closer.looked if closer else Looked(),

@@ -185,3 +185,34 @@ def test_the_cure_for_each_kind_of_hiding_shows_the_rows(
 
     assert pushed(lab) is None
     assert lab.full().counts.written == ROWS
+
+
+def test_a_joined_table_that_hides_rows_is_told_and_its_rows_are_not_proven(
+    lab: Lab, postgres_source: SourceDatabase, role: str
+) -> None:
+    # Given notes with the names of their owners, a name that shows for a while
+    postgres_source.run(
+        "CREATE TABLE owner (id TEXT PRIMARY KEY, name TEXT)",
+        "INSERT INTO owner VALUES ('x', 'Ada')",
+        "CREATE TABLE clock (day INTEGER)",
+        "INSERT INTO clock VALUES (1)",
+        f"GRANT SELECT ON owner, clock TO {role}",
+        "CREATE POLICY soon ON owner FOR SELECT USING ((SELECT day FROM clock) > 1)",
+        "ALTER TABLE owner ENABLE ROW LEVEL SECURITY",
+    )
+    joins = {"who": {"table": "owner", "on": {"owner": "id"}}}
+    name = {"type": "text", "from": "who.name"}
+    lab.push(table="note", fields={**FIELDS, "name": name}, joins=joins)
+    lab.full()
+    report = audit(lab.project, lab.lens)
+    assert report.in_line
+    assert report.hidden is not None
+    assert "'soon'" in report.hidden.reason
+    assert lab.sync().counts.proven == 0
+
+    # When it shows, and nobody wrote to notes or owners
+    postgres_source.run("UPDATE clock SET day = 2")
+
+    # Then the next sync reads it
+    assert lab.sync().counts.written == ROWS
+    assert lab.object_of("7")["name"] == "Ada"
