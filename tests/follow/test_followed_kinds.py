@@ -19,9 +19,10 @@ from semilayer_pipelines.errors import ConfigError, Refused
 from semilayer_pipelines.follow.installed import chosen_sources, install
 from semilayer_pipelines.registry import changes
 from tests.beside import beside
-from tests.follow.site import Site, eventually
+from tests.follow.site import Site
 from tests.ingest.test_kill import give_up_on_the_dead
 from tests.lab import ENV, Lab
+from tests.patience import eventually
 from tests.sources import SourceDatabase
 
 LAST = 100_000
@@ -63,7 +64,7 @@ def caught_up(site: Site, source: SourceDatabase) -> None:
         with site.lab.project.registry.read() as db:
             return bool(changes.newest(db, site.lab.lens.id, [str(LAST)]))
 
-    eventually(is_buffered, 60)
+    eventually(is_buffered)
 
 
 def test_changes_reach_the_index_with_their_deletes_and_moved_keys(
@@ -134,7 +135,7 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
 
 def read_something(site: Site) -> None:
     before = site.feed().changes
-    eventually(lambda: site.feed().changes > before, 60)
+    eventually(lambda: site.feed().changes > before)
 
 
 def writing(db: Connection, chance: random.Random) -> None:

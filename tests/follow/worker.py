@@ -6,13 +6,16 @@ import sys
 import threading
 from pathlib import Path
 
+from semilayer_pipelines.follow import follower
 from semilayer_pipelines.follow.follower import Follower
-from tests.follow.site import SILENCE
+from tests.follow.site import OFTEN, SILENCE
 from tests.lab import ENV, Lab
 
 
 def main(folder: Path) -> None:
     """Follow until killed."""
+    for name, seconds in OFTEN.items():
+        setattr(follower, name, seconds)
     lab = Lab.opened(folder, {})
     print("ready", flush=True)
     Follower(lab.project, ENV, "main", threading.Event(), silence=SILENCE).run()
