@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -29,13 +26,11 @@ from semilayer_pipelines.registry.jobs import Mode
 from tests.beside import beside
 from tests.clock import Clock
 from tests.follow.site import SILENCE, Site
-from tests.ingest.test_kill import give_up_on_the_dead
+from tests.follow.worker import work as follow
+from tests.ingest.test_kill import give_up_on_the_dead, kill_after, start
 from tests.lab import ENV
 from tests.patience import PATIENCE_SECONDS, eventually
-
-
-def assert_set(event: threading.Event) -> None:
-    assert event.wait(PATIENCE_SECONDS)
+from tests.processes import Child
 
 
 def followed_from_here(site: Site, changes: int = 0) -> None:
@@ -103,9 +98,7 @@ def test_the_server_is_told_of_a_position_only_after_the_registry_has_it(
     assert site.told() == [("1", "upsert"), ("2", "upsert")]
 
 
-def looked_up(
-    monkeypatch: pytest.MonkeyPatch, during: Callable[[int], None] = lambda _: None
-) -> list[int]:
+def looked_up(monkeypatch: pytest.MonkeyPatch, during: Callable[[int], object] = bool) -> list[int]:
     """Return how many changes each batch had that was looked up so far; do `during` of each."""
     asked: list[int] = []
 
@@ -150,7 +143,7 @@ def test_a_batch_that_takes_longer_than_the_lease_is_not_done_twice(
         return taken
 
     monkeypatch.setattr(feeds, "take", taking)
-    asked = looked_up(monkeypatch, lambda changes: changes == 0 or assert_set(go_on))
+    asked = looked_up(monkeypatch, lambda changes: changes == 0 or go_on.wait(PATIENCE_SECONDS))
     with site.followed(project):
         site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
         eventually(lambda: 1 in asked)
@@ -288,7 +281,6 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
     followed_from_here(site)
     chance = random.Random(seed)
     writer = random.Random(seed + 1)
-    command = [sys.executable, "-m", "tests.follow.worker", str(site.lab.folder)]
 
     # When the follower is killed at random moments, and so are runs
     with (
@@ -296,13 +288,11 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
         beside(lambda: writing(db, writer), pause=0.01),
     ):
         for turn in range(kills):
-            with subprocess.Popen(command, stdout=subprocess.PIPE) as follower:
-                assert follower.stdout is not None
-                follower.stdout.readline()
-                if turn % 2:
-                    read_something(site)
-                time.sleep(chance.uniform(0, 0.6))
-                follower.send_signal(signal.SIGKILL)
+            follower = Child(follow, site.lab.folder)
+            if turn % 2:
+                read_something(site)
+            time.sleep(chance.uniform(0, 0.6))
+            follower.kill()
             if turn % 3 == 2:
                 kill_a_run(site, chance)
 
@@ -322,10 +312,5 @@ def read_something(site: Site) -> None:
 
 
 def kill_a_run(site: Site, chance: random.Random) -> None:
-    told = [sys.executable, "-m", "tests.ingest.worker", str(site.lab.folder), Mode.RECORDS.value]
-    with subprocess.Popen(told, stdout=subprocess.PIPE) as run:
-        assert run.stdout is not None
-        run.stdout.readline()
-        time.sleep(chance.uniform(0, 0.3))
-        run.send_signal(signal.SIGKILL)
+    kill_after(start(site.lab, Mode.RECORDS), chance.uniform(0, 0.3))
     give_up_on_the_dead(site.lab)

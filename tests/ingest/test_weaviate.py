@@ -320,7 +320,7 @@ def test_machines_that_share_postgresql_and_weaviate_fill_one_index_and_double_n
     # when two processes fill a shard each, and one of them is killed on the way
     one, other = start(lab, Mode.FULL, 0), start(lab, Mode.FULL, 1)
     kill_after(one, 0.2)
-    assert other.wait(60) == 0
+    assert other.wait() == 0
     give_up_on_the_dead(lab)
     lab.full()
 
