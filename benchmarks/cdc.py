@@ -21,8 +21,9 @@ from semilayer_pipelines.follow.logical.stream import Stream
 from semilayer_pipelines.follow.postgres import Session
 from semilayer_pipelines.registry import changes
 from tests import servers
-from tests.follow.site import Site, eventually
+from tests.follow.site import Site
 from tests.lab import ENV
+from tests.patience import eventually
 
 __all__ = ["run"]
 

@@ -17,7 +17,8 @@ from benchmarks.result import Result, Wanted, measured
 from semilayer_pipelines.ingest.further_jobs import further_jobs
 from semilayer_pipelines.registry.jobs import Mode
 from tests import servers
-from tests.follow.site import Site, eventually
+from tests.follow.site import Site
+from tests.patience import eventually
 
 __all__ = ["run"]
 
@@ -68,7 +69,7 @@ def _edited(site: Site) -> list[float]:
             for number in range(_EDITS + 1):
                 site.db.execute("UPDATE items SET name = %s WHERE id = 7", (f"edit {number}",))
                 committed = time.time()
-                eventually(partial(_shows, site, f"edit {number}"), 60)
+                eventually(partial(_shows, site, f"edit {number}"))
                 if number:  # the first one loads what the others find loaded
                     seconds.append(time.time() - committed)
         finally:

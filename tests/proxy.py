@@ -6,6 +6,8 @@ import contextlib
 import socket
 import threading
 
+from tests.ports import free_port
+
 __all__ = ["Proxy"]
 
 
@@ -15,9 +17,8 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._serve()
+        self.port = free_port()
+        self.mend()
 
     def cut(self) -> None:
         """Close every connection, and refuse new ones."""

@@ -128,5 +128,5 @@ class running:
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join()
         self._address.close()

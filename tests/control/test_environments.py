@@ -28,6 +28,7 @@ from semilayer_pipelines.registry.api_key import KeyKind, parse_key
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import ENV, Lab
 from tests.mortal import Died, Life, dies_at, mortal
+from tests.patience import PATIENCE_SECONDS
 
 OTHER = "other"
 
@@ -137,11 +138,11 @@ def test_a_run_stops_before_its_index_goes_and_brings_nothing_back(lab: Lab) -> 
 
     run = threading.Thread(target=work)
     run.start()
-    assert at_work.wait(30)
+    assert at_work.wait(PATIENCE_SECONDS)
 
     # when
     delete_environment(lab.project, ENV)
-    run.join(30)
+    run.join()
 
     # then
     assert ended

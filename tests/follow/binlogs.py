@@ -13,6 +13,7 @@ from semilayer_pipelines.follow.binlog.feed import BinlogFeed
 from semilayer_pipelines.follow.binlog.server import Server
 from semilayer_pipelines.follow.binlog.setup import BinlogSetup
 from semilayer_pipelines.follow.feed import Batch, RowChange, Watched
+from tests.patience import PATIENCE_SECONDS
 from tests.sources import SourceDatabase
 
 ITEMS: Watched = {"items": ("id",)}
@@ -33,7 +34,7 @@ class Binlog:
         # Without TLS: to load the machine's certificates takes longer than all else here.
         url = make_url(self.url or self.source.url).update_query_dict({"sslmode": "DISABLED"})
         written = url.render_as_string(hide_password=False)
-        return Server(written, source="shop", timeout_ms=5_000)
+        return Server(written, source="shop", timeout_ms=30_000)
 
     def feed(self) -> BinlogFeed:
         return BinlogFeed(self.server(), self.server(), self.name, self.watched, self.position)
@@ -55,7 +56,7 @@ class Binlog:
             for _ in range(100):
                 if self.position == end:
                     return found
-                batch = feed.read(5)
+                batch = feed.read(PATIENCE_SECONDS)
                 assert batch is not None, f"nothing comes between {self.position} and {end}"
                 self.position = batch.position
                 found.append(batch)

@@ -8,9 +8,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from semilayer_pipelines.follow import follower
 from tests import servers
 from tests.follow.logs import Log
-from tests.follow.site import Site
+from tests.follow.site import OFTEN, Site
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let followers of this process look around every moment."""
+    for name, seconds in OFTEN.items():
+        monkeypatch.setattr(follower, name, seconds)
 
 
 @pytest.fixture(scope="session")

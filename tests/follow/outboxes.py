@@ -26,7 +26,7 @@ class Outbox:
     position: str | None = None
 
     def session(self) -> Session:
-        return Session(self.source.url, source="shop", cdc="outbox", timeout_ms=5_000)
+        return Session(self.source.url, source="shop", cdc="outbox", timeout_ms=30_000)
 
     def setup(self) -> OutboxSetup:
         return OutboxSetup(self.session(), self.name, self.watched)

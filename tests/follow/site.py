@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,12 +16,17 @@ from semilayer_pipelines.follow.feed import Setup
 from semilayer_pipelines.follow.follower import Follower
 from semilayer_pipelines.follow.kinds import open_setup
 from semilayer_pipelines.follow.readers import followed_sources, readings_of, watched
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, feeds, jobs, lenses
 from semilayer_pipelines.registry.feeds import FeedRow
 from semilayer_pipelines.registry.jobs import Job, Mode
 from tests.lab import ENV, Lab
+from tests.patience import PATIENCE_SECONDS, eventually
 
 SILENCE = timedelta(seconds=1)
+OFTEN = {"READ_SECONDS": 0.1, "RENEW_SECONDS": 0.1, "STANDBY_SECONDS": 0.05}
+"""Waits of `follow.follower` as tests have them: what it finds is the same."""
+
 FIELDS = {"name": {"type": "text", "searchable": True}}
 
 
@@ -73,17 +77,17 @@ class Site:
             setup.run(setup.to_uninstall())
 
     @contextmanager
-    def followed(self) -> Iterator[None]:
+    def followed(self, project: Project | None = None) -> Iterator[None]:
         """Follow in a thread; it has ended afterwards."""
         stop = threading.Event()
-        follower = Follower(self.lab.project, ENV, "main", stop, silence=SILENCE)
+        follower = Follower(project or self.lab.project, ENV, "main", stop, silence=SILENCE)
         thread = threading.Thread(target=follower.run)
         thread.start()
         try:
             yield
         finally:
             stop.set()
-            thread.join(20)
+            thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
 
     def push(self, *others: str, **lens: object) -> None:
@@ -96,7 +100,7 @@ class Site:
             "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint"
         ).fetchall()
         self.db.execute("UPDATE items SET other = 1 WHERE id = (SELECT min(id) FROM items)")
-        eventually(lambda: self.read_to() > now, 60)
+        eventually(lambda: self.read_to() > now)
 
     def read_to(self) -> int:
         """Return the log position that the registry has."""
@@ -111,6 +115,10 @@ class Site:
             (self.feed().name,),
         ).fetchall()
         return int(lsn)
+
+    def until_told(self, number: int) -> None:
+        """Wait until so many changes were buffered for the lens."""
+        eventually(lambda: len(self.told()) >= number)
 
     def told(self, lens: str = "items") -> list[tuple[str, str]]:
         """Return (key, action) of every change that was buffered for a lens, in order."""
@@ -135,11 +143,4 @@ class Site:
                 self.lab.run(job)
 
 
-def eventually(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it never came true"
-        time.sleep(0.02)
-
-
-__all__ = ["SILENCE", "Site", "eventually"]
+__all__ = ["FIELDS", "OFTEN", "SILENCE", "Site"]

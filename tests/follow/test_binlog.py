@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
 from semilayer_pipelines.follow.feed import Batch
 from tests.follow.binlogs import Binlog, begun
-from tests.follow.site import eventually
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.sources import SourceDatabase
 
 
@@ -73,7 +73,7 @@ def test_a_server_that_is_busy_with_other_tables_gives_few_positions_to_keep(log
 
     batches: list[Batch] = []
     while not any(batch.changes for batch in batches):
-        batch = feed.read(5)
+        batch = feed.read(PATIENCE_SECONDS)
         assert batch is not None
         batches.append(batch)
     feed.close()
@@ -87,7 +87,7 @@ def test_a_server_that_is_busy_with_other_tables_gives_few_positions_to_keep(log
 def test_a_feed_that_is_killed_reads_again_from_the_last_position_kept(log: Binlog) -> None:
     log.source.run("INSERT INTO items VALUES (1, 1)")
     killed = log.feed()
-    assert killed.read(5) is not None
+    assert killed.read(PATIENCE_SECONDS) is not None
     killed.close()
 
     assert log.changes() == [("upsert", "1")]
@@ -126,7 +126,7 @@ def test_what_changes_a_table_without_a_row_in_the_log_is_missed(
         source.run(*statements.values())
         missed: dict[str, str] = {}
         while len(missed) < len(statements):
-            batch = feed.read(5)
+            batch = feed.read(PATIENCE_SECONDS)
             assert batch is not None
             missed |= batch.missed
         feed.close()
@@ -264,7 +264,7 @@ def test_a_change_is_told_when_others_can_see_it(log: Binlog) -> None:
     with log.source.engine.connect() as reader:
         writer.start()
         while told < rounds:
-            batch = feed.read(5)
+            batch = feed.read(PATIENCE_SECONDS)
             assert batch is not None
             told += len(batch.changes)
             [(version,)] = reader.exec_driver_sql("SELECT version FROM items").fetchall()
@@ -287,7 +287,7 @@ def test_a_purged_log_starts_over(log: Binlog) -> None:
     eventually(is_purged)
 
     feed = log.feed()
-    batch = feed.read(5)
+    batch = feed.read(PATIENCE_SECONDS)
     assert batch is not None
     assert batch.restarted is not None
     assert batch.changes == ()
@@ -300,13 +300,20 @@ def test_a_purged_log_starts_over(log: Binlog) -> None:
 
 def test_a_server_that_goes_away_is_unreachable_and_reading_goes_on(log: Binlog) -> None:
     feed = log.feed()
-    assert feed.read(0.5) is None
-    for number, command in _rows(log, "SHOW PROCESSLIST", 5, 0, 4):
-        if "Binlog Dump" in str(command):
-            log.source.run(f"KILL {number}")
+    reading: list[object] = []
+
+    def is_reading() -> bool:
+        assert feed.read(0.05) is None
+        shown = _rows(log, "SHOW PROCESSLIST", 5, 0, 4)
+        reading[:] = [number for number, command in shown if "Binlog Dump" in str(command)]
+        return bool(reading)
+
+    eventually(is_reading)
+    for number in reading:
+        log.source.run(f"KILL {number}")
 
     with pytest.raises(SourceUnreachable):
-        feed.read(20)
+        feed.read(PATIENCE_SECONDS)
     feed.close()
 
     log.source.run("INSERT INTO items VALUES (1, 1)")
@@ -351,7 +358,7 @@ def test_a_user_with_the_right_to_read_the_log_and_the_tables_is_enough(log: Bin
         log.source.run("INSERT INTO items VALUES (1, 1)")
         assert plain.findings() == []
         feed = plain.feed()
-        batch = feed.read(5)
+        batch = feed.read(PATIENCE_SECONDS)
         feed.close()
         assert batch is not None
         assert [change.row for change in batch.changes] == [("1",)]

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from tests.cli.project import SEMILAYER, Folder
-from tests.follow.site import FIELDS, eventually
+from tests.follow.site import FIELDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture
@@ -70,12 +71,12 @@ def test_from_a_push_to_a_followed_source_and_back(
     with subprocess.Popen(
         command, cwd=folder.path, env=folder.full_environ, stdout=subprocess.PIPE, text=True
     ) as follower:
-        eventually(lambda: folder.json("status")["feeds"][0]["lagBytes"] is not None, 60)
+        eventually(lambda: folder.json("status")["feeds"][0]["lagBytes"] is not None)
         assert folder.run("cdc", "status", "--check").exit_code == 0
         shown = folder.run("status").stdout
         [feed] = folder.json("status")["feeds"]
         follower.send_signal(signal.SIGTERM)
-        said, _ = follower.communicate(timeout=60)
+        said, _ = follower.communicate(timeout=PATIENCE_SECONDS)
 
     # Then all of it is told, and it ends well
     assert follower.returncode == 0

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +16,12 @@ from semilayer_pipelines.errors import ConfigError, Refused
 from semilayer_pipelines.follow.installed import chosen_sources, install
 from semilayer_pipelines.registry import changes
 from tests.beside import beside
-from tests.follow.site import Site, eventually
+from tests.follow.site import Site
+from tests.follow.worker import work as follow
 from tests.ingest.test_kill import give_up_on_the_dead
 from tests.lab import ENV, Lab
+from tests.patience import eventually
+from tests.processes import Child
 from tests.sources import SourceDatabase
 
 LAST = 100_000
@@ -63,7 +63,7 @@ def caught_up(site: Site, source: SourceDatabase) -> None:
         with site.lab.project.registry.read() as db:
             return bool(changes.newest(db, site.lab.lens.id, [str(LAST)]))
 
-    eventually(is_buffered, 60)
+    eventually(is_buffered)
 
 
 def test_changes_reach_the_index_with_their_deletes_and_moved_keys(
@@ -105,7 +105,6 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
     # Given a table that is written to all the time
     site, source = followed
     chance, writer = random.Random(1), random.Random(2)
-    command = [sys.executable, "-m", "tests.follow.worker", str(site.lab.folder)]
     engine = source.engine.execution_options(isolation_level="READ COMMITTED")
 
     def write() -> None:
@@ -116,12 +115,10 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
     # When the follower is killed at random moments
     with beside(write):
         for turn in range(3):
-            with subprocess.Popen(command, stdout=subprocess.PIPE) as follower:
-                assert follower.stdout is not None
-                follower.stdout.readline()
-                read_something(site)
-                time.sleep(chance.uniform(0, 0.2) if turn else 0)
-                follower.send_signal(signal.SIGKILL)
+            follower = Child(follow, site.lab.folder)
+            read_something(site)
+            time.sleep(chance.uniform(0, 0.2) if turn else 0)
+            follower.kill()
 
     # Then a last one brings the rest, and the index is the table
     with site.followed():
@@ -134,7 +131,7 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
 
 def read_something(site: Site) -> None:
     before = site.feed().changes
-    eventually(lambda: site.feed().changes > before, 60)
+    eventually(lambda: site.feed().changes > before)
 
 
 def writing(db: Connection, chance: random.Random) -> None:

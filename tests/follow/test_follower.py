@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
+import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.follow import follower as follower_module
 from semilayer_pipelines.follow.buffer import for_lenses
 from semilayer_pipelines.ingest import lease
 from semilayer_pipelines.registry import feeds
+from semilayer_pipelines.registry.feeds import FeedRow
 from semilayer_pipelines.registry.jobs import Mode
 from tests.beside import beside
-from tests.follow.site import SILENCE, Site, eventually
-from tests.ingest.test_kill import give_up_on_the_dead
+from tests.clock import Clock
+from tests.follow.site import SILENCE, Site
+from tests.follow.worker import work as follow
+from tests.ingest.test_kill import give_up_on_the_dead, kill_after, start
 from tests.lab import ENV
+from tests.patience import PATIENCE_SECONDS, eventually
+from tests.processes import Child
 
 
 def followed_from_here(site: Site, changes: int = 0) -> None:
     """Let the follower look first, tell so many changes, and do the sync that it asks for."""
     with site.followed():
-        eventually(lambda: site.syncs() == 1 and len(site.told()) == changes)
+        eventually(lambda: site.syncs() == 1)
+        site.until_told(changes)
     site.do_syncs()
 
 
@@ -38,7 +47,7 @@ def test_changes_reach_the_index_with_their_deletes_and_moved_keys(site: Site) -
         site.db.execute("UPDATE items SET name = 'new' WHERE id <= 2")
         site.db.execute("DELETE FROM items WHERE id = 3")
         site.db.execute("UPDATE items SET id = 40 WHERE id = 4")
-        eventually(lambda: len(site.told()) == 5)
+        site.until_told(5)
 
     assert site.told() == [
         ("1", "upsert"),
@@ -62,61 +71,94 @@ def test_the_first_look_and_a_truncate_queue_a_smart_sync(site: Site) -> None:
     assert site.told() == []
 
 
-def test_the_server_is_told_of_a_position_only_after_the_registry_has_it(site: Site) -> None:
+def test_the_server_is_told_of_a_position_only_after_the_registry_has_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     followed_from_here(site)
+    asked = looked_up(monkeypatch)
     with site.followed():
         site.db.execute("UPDATE items SET name = 'first' WHERE id = 1")
-        eventually(lambda: site.told() == [("1", "upsert")])
+        site.until_told(1)
         eventually(lambda: site.confirmed() == site.read_to())
         before = site.confirmed()
 
-        # When nobody can write to the registry
+        # When nobody can write to the registry, and a change was read
         registry = sqlite3.connect(site.lab.folder / ".semilayer/registry.db")
         registry.execute("BEGIN IMMEDIATE")
         site.db.execute("UPDATE items SET name = 'second' WHERE id = 2")
-        time.sleep(1.5)
+        eventually(lambda: asked.count(1) == 2)
+        time.sleep(0.3)  # as much as a position would be told in
         held = site.confirmed()
         registry.rollback()
         registry.close()
 
-        eventually(lambda: site.told() == [("1", "upsert"), ("2", "upsert")])
+        site.until_told(2)
         eventually(lambda: site.confirmed() == site.read_to() > before)
     assert held == before
+    assert site.told() == [("1", "upsert"), ("2", "upsert")]
+
+
+def looked_up(monkeypatch: pytest.MonkeyPatch, during: Callable[[int], object] = bool) -> list[int]:
+    """Return how many changes each batch had that was looked up so far; do `during` of each."""
+    asked: list[int] = []
+
+    def noting(*given: Any) -> Any:
+        asked.append(len(given[0].changes))
+        during(asked[-1])
+        return for_lenses(*given)
+
+    monkeypatch.setattr(follower_module, "for_lenses", noting)
+    return asked
 
 
 def test_of_two_followers_one_stands_by_and_goes_on_when_the_other_ends(site: Site) -> None:
     followed_from_here(site)
-    with site.followed():
-        with site.followed():
-            for turn in range(10):
-                site.db.execute("UPDATE items SET other = %s WHERE id = %s", (turn, turn + 1))
-            eventually(lambda: len(site.told()) == 10)
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(site.followed())
+        eventually(lambda: site.feed().lease)
+        second.enter_context(site.followed())
+        for turn in range(10):
+            site.db.execute("UPDATE items SET other = %s WHERE id = %s", (turn, turn + 1))
+        site.until_told(10)
+        first.close()
         site.db.execute("UPDATE items SET other = 99 WHERE id = 20")
-        eventually(lambda: len(site.told()) == 11)
+        site.until_told(11)
     assert [key for key, _ in site.told()] == [*map(str, range(1, 11)), "20"]
 
 
 def test_a_batch_that_takes_longer_than_the_lease_is_not_done_twice(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given two followers, and a look-up that takes longer than a silent one keeps the lease
+    # given a follower that looks a change up, and another one that stands by
     followed_from_here(site)
-    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.2)
-    asked: list[int] = []
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.02)
+    clock = Clock(site.lab.project.clock())
+    project = replace(site.lab.project, clock=clock)
+    go_on, refused, take = threading.Event(), list[datetime](), feeds.take
 
-    def slowly(*given: Any) -> Any:
-        asked.append(len(given[0].changes))
-        time.sleep(2 * SILENCE.total_seconds())
-        return for_lenses(*given)
+    def taking(db: Connection, feed: FeedRow, lease: str, now: datetime, **silence: Any) -> Any:
+        taken = take(db, feed, lease, now, **silence)
+        if taken is None:
+            refused.append(now)
+        return taken
 
-    monkeypatch.setattr("semilayer_pipelines.follow.follower.for_lenses", slowly)
-    before = site.feed().lag_at
-    with site.followed():
-        eventually(lambda: site.feed().lag_at != before)
-        with site.followed():
-            site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
-            eventually(lambda: site.told() == [("1", "upsert")])
+    monkeypatch.setattr(feeds, "take", taking)
+    asked = looked_up(monkeypatch, lambda changes: changes == 0 or go_on.wait(PATIENCE_SECONDS))
+    with site.followed(project):
+        site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+        eventually(lambda: 1 in asked)
+        with site.followed(project):
+            # when that takes three times as long as a silent one keeps the lease
+            for _ in range(6):
+                clock.go_on(SILENCE.total_seconds() / 2)
+                eventually(lambda: site.feed().lease_at == clock.now)
+                eventually(lambda: clock.now in refused)
+            go_on.set()
+            site.until_told(1)
+
+    # then the other one was never let in
     assert asked.count(1) == 1
+    assert site.told() == [("1", "upsert")]
 
 
 def test_a_table_that_is_away_when_following_begins_is_followed_when_it_is_back(
@@ -131,21 +173,23 @@ def test_a_table_that_is_away_when_following_begins_is_followed_when_it_is_back(
         site.db.execute("ALTER TABLE aside RENAME TO items")
         eventually(lambda: site.syncs() == 1)
         site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
-        eventually(lambda: site.told() == [("1", "upsert")])
+        site.until_told(1)
+    assert site.told() == [("1", "upsert")]
 
 
 def test_a_lens_that_is_pushed_while_its_source_is_followed_misses_nothing(site: Site) -> None:
     followed_from_here(site)
+    before = site.feed().lag_at
     with site.followed():
-        eventually(lambda: site.feed().lag_at)
+        eventually(lambda: site.feed().lag_at != before)
         site.push("others")
         with site.lab.project.registry.read() as db:
             assert feeds.readership(db, site.lab.lens.env_id, "main").indexed == {site.lab.lens.id}
         job = lifecycle.request_rebuild(site.lab.project, ENV, "others")
         site.lab.run(job)
         site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
-        eventually(lambda: site.told("others") == [("1", "upsert")])
-    assert site.told() == [("1", "upsert")]
+        eventually(lambda: site.told("others"))
+    assert site.told("others") == site.told() == [("1", "upsert")]
 
 
 def test_a_lens_that_has_no_index_gets_no_changes(site: Site) -> None:
@@ -153,7 +197,8 @@ def test_a_lens_that_has_no_index_gets_no_changes(site: Site) -> None:
     site.push("others")
     with site.followed():
         site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
-        eventually(lambda: site.told() == [("1", "upsert")])
+        site.until_told(1)
+    assert site.told() == [("1", "upsert")]
     assert site.told("others") == []
 
 
@@ -185,9 +230,9 @@ def test_a_change_of_a_joined_row_reaches_the_rows_that_show_it(site: Site) -> N
     # When a joined row changes, is gone, and all are
     with site.followed():
         site.db.execute("UPDATE shops SET name = 'nearer' WHERE id = 1")
-        eventually(lambda: len(site.told()) == before + 2)
+        site.until_told(before + 2)
         site.db.execute("DELETE FROM shops WHERE id = 2")
-        eventually(lambda: len(site.told()) == before + 4)
+        site.until_told(before + 4)
         site.db.execute("TRUNCATE shops")
         eventually(lambda: site.syncs() == 1)
 
@@ -209,9 +254,9 @@ def test_a_debounce_of_nothing_makes_the_job_due_at_once(site: Site) -> None:
     assert job.due_at == job.created_at
 
 
-def writing(site: Site, chance: random.Random) -> None:
+def writing(db: psycopg.Connection, chance: random.Random) -> None:
     """Write one transaction of a few changes, some with keys that move."""
-    with psycopg.connect(str(site.lab.connection)) as db:
+    with db.transaction():
         for _ in range(chance.randint(1, 5)):
             id, other = chance.randrange(1, 200), chance.randrange(1, 200)
             match chance.choice(["write", "write", "delete", "move"]):
@@ -236,18 +281,18 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
     followed_from_here(site)
     chance = random.Random(seed)
     writer = random.Random(seed + 1)
-    command = [sys.executable, "-m", "tests.follow.worker", str(site.lab.folder)]
 
     # When the follower is killed at random moments, and so are runs
-    with beside(lambda: writing(site, writer)):
+    with (
+        psycopg.connect(str(site.lab.connection), autocommit=True) as db,
+        beside(lambda: writing(db, writer), pause=0.01),
+    ):
         for turn in range(kills):
-            with subprocess.Popen(command, stdout=subprocess.PIPE) as follower:
-                assert follower.stdout is not None
-                follower.stdout.readline()
-                if turn % 2:
-                    read_something(site)
-                time.sleep(chance.uniform(0, 0.6))
-                follower.send_signal(signal.SIGKILL)
+            follower = Child(follow, site.lab.folder)
+            if turn % 2:
+                read_something(site)
+            time.sleep(chance.uniform(0, 0.6))
+            follower.kill()
             if turn % 3 == 2:
                 kill_a_run(site, chance)
 
@@ -263,14 +308,9 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
 
 def read_something(site: Site) -> None:
     before = site.feed().changes
-    eventually(lambda: site.feed().changes > before, 60)
+    eventually(lambda: site.feed().changes > before)
 
 
 def kill_a_run(site: Site, chance: random.Random) -> None:
-    told = [sys.executable, "-m", "tests.ingest.worker", str(site.lab.folder), Mode.RECORDS.value]
-    with subprocess.Popen(told, stdout=subprocess.PIPE) as run:
-        assert run.stdout is not None
-        run.stdout.readline()
-        time.sleep(chance.uniform(0, 0.3))
-        run.send_signal(signal.SIGKILL)
+    kill_after(start(site.lab, Mode.RECORDS), chance.uniform(0, 0.3))
     give_up_on_the_dead(site.lab)

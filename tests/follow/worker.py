@@ -1,22 +1,21 @@
-"""A follower as a process, to be killed: `python -m tests.follow.worker FOLDER`."""
+"""The work of a process that follows, to be killed."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from pathlib import Path
 
+from semilayer_pipelines.follow import follower
 from semilayer_pipelines.follow.follower import Follower
-from tests.follow.site import SILENCE
+from tests.follow.site import OFTEN, SILENCE
 from tests.lab import ENV, Lab
+from tests.processes import Ready
 
 
-def main(folder: Path) -> None:
+def work(ready: Ready, folder: Path) -> None:
     """Follow until killed."""
+    for name, seconds in OFTEN.items():
+        setattr(follower, name, seconds)
     lab = Lab.opened(folder, {})
-    print("ready", flush=True)
+    ready()
     Follower(lab.project, ENV, "main", threading.Event(), silence=SILENCE).run()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -18,6 +18,7 @@ from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from tests.embedders.limited import Limited, limited
 from tests.lab import ENV, Lab
+from tests.patience import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def once(endpoint: Limited, do: Callable[[], object]) -> threading.Thread:
 
 
 def test_pages_come_in_their_order_with_the_vectors_of_their_rows(tmp_path: Path) -> None:
-    with limited(latency=0.01) as endpoint:
+    with limited(latency=0.03) as endpoint:
         lab = lab_of(tmp_path, endpoint, rows=2_500)
         done = lab.full()
 
@@ -82,12 +83,12 @@ def test_a_pause_ends_the_requests_under_way_and_loses_nothing(tmp_path: Path, m
         # given an endpoint that does not answer for minutes
         endpoint.latency = 300.0
         pausing = once(endpoint, lambda: lifecycle.pause(lab.project, ENV, "items"))
-        started = time.monotonic()
         outcome = run_job(lab.project, job.id)
 
         pausing.join()
         assert outcome.ended is RunEnd.PAUSED
-        assert time.monotonic() - started < 30
+        eventually(lambda: not endpoint.under_way)
+        assert endpoint.hung_up > 0
         with lab.project.registry.read() as db:
             assert jobs.get(db, job.id).status is JobStatus.QUEUED
 
@@ -107,7 +108,5 @@ def test_an_interrupt_ends_the_requests_under_way(tmp_path: Path) -> None:
             run_job(lab.project, job.id)
 
         interrupting.join()
-        until = time.monotonic() + 10
-        while endpoint.under_way and time.monotonic() < until:
-            time.sleep(0.01)
+        eventually(lambda: not endpoint.under_way)
         assert endpoint.hung_up == 1

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +24,9 @@ from tests.lab import ENV, Lab
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "IDLE_SECONDS", 1.5)
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(module, "PLACE_CHECK_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -59,10 +59,16 @@ def call(lab: Lab, key: str, action: Action = Action.UPSERT, *, delay: float = 0
         ).job.id
 
 
-def stay(lab: Lab, mode: Mode = Mode.RECORDS, *, lingers: bool = True) -> list[str]:
+def stay(
+    lab: Lab,
+    mode: Mode = Mode.RECORDS,
+    *,
+    lingers: bool = True,
+    place_is_wanted: Callable[[], bool] = lambda: False,
+) -> list[str]:
     """Do what a run of this mode does after its own job; return the jobs it took up."""
     done = []
-    for job in further_jobs(lab.project, mode, lingers=lingers):
+    for job in further_jobs(lab.project, mode, lingers=lingers, place_is_wanted=place_is_wanted):
         run_job(lab.project, job.id)
         done.append(job.id)
     return done
@@ -76,7 +82,7 @@ def job_of(lab: Lab, job_id: str) -> Job:
 def test_a_lingering_run_applies_the_changes_of_every_lens(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "IDLE_SECONDS", 6.0)
+    monkeypatch.setattr(module, "IDLE_SECONDS", 3_600.0)
     # given a change for each of two lenses, one of which comes while the run lingers
     other = beside(lab)
     with lab.source() as db:
@@ -84,12 +90,14 @@ def test_a_lingering_run_applies_the_changes_of_every_lens(
         db.execute("DELETE FROM items WHERE id = 2")
     first = call(lab, "1")
     later: list[str] = []
-    timer = threading.Timer(0.5, lambda: later.append(call(other, "2", Action.DELETE, delay=0.3)))
-    timer.start()
+
+    def call_once_idle() -> bool:
+        if not later:
+            later.append(call(other, "2", Action.DELETE, delay=0.1))
+        return job_of(lab, later[0]).status is JobStatus.COMPLETED
 
     # when
-    done = stay(lab)
-    timer.join()
+    done = stay(lab, place_is_wanted=call_once_idle)
 
     # then each is a job of its own with a result of its own
     assert done == [first, *later]
@@ -233,30 +241,34 @@ class Terminated(BaseException):
 
 
 @contextmanager
-def terminated_once_idle() -> Iterator[None]:
-    """Send this process a signal, which interrupts it as Dagster does, while the run lingers."""
+def interrupted_by_a_signal() -> Iterator[Callable[[], bool]]:
+    """Give what sends this process a signal, which interrupts it as Dagster does."""
 
     def interrupt(*_: object) -> None:
         raise Terminated
 
-    def send() -> None:
-        time.sleep(2 * module.POLL_SECONDS)
+    def send() -> bool:
         os.kill(os.getpid(), signal.SIGUSR1)
+        return False
 
     before = signal.signal(signal.SIGUSR1, interrupt)
-    sending = threading.Thread(target=send)
-    sending.start()
     try:
-        yield
+        yield send
     finally:
-        sending.join()
         signal.signal(signal.SIGUSR1, before)
 
 
 def idle(lab: Lab, *, cancelled: bool) -> list[Job]:
-    with terminated_once_idle():
+    """Interrupt a run that lingers; return the jobs that it took up."""
+    with interrupted_by_a_signal() as send:
         return list(
-            further_jobs(lab.project, Mode.RECORDS, lingers=True, was_cancelled=lambda: cancelled)
+            further_jobs(
+                lab.project,
+                Mode.RECORDS,
+                lingers=True,
+                place_is_wanted=send,
+                was_cancelled=lambda: cancelled,
+            )
         )
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -23,8 +20,10 @@ from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.registry.shards import ShardStatus
 from tests.gate import Gate
+from tests.ingest.worker import work
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
+from tests.processes import Child
 
 
 @pytest.fixture
@@ -95,11 +94,7 @@ def test_a_run_of_another_process_hears_of_a_pause_and_keeps_its_place(
     lab.full()
     everything_changed(lab)
     gate.close()
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "tests.ingest.worker", str(tmp_path), mode],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )
+    worker = Child(work, tmp_path, mode, cwd=tmp_path)
     gate.wait_until_reached()
 
     # when the lens is paused here, and more changes arrive
@@ -112,7 +107,7 @@ def test_a_run_of_another_process_hears_of_a_pause_and_keeps_its_place(
     gate.open()
 
     # then it ends after that page, and what is left is done when the lens is resumed
-    assert worker.wait(60) == 0
+    assert worker.wait() == 0
     with lab.project.registry.read() as db:
         [job] = [j for j in jobs.recent(db, lens_id=lab.lens.id) if j.status is JobStatus.QUEUED]
         pages = page_log.of_job(db, job.id, 10)

@@ -19,6 +19,7 @@ from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import shards
 from semilayer_pipelines.stores.protocol import Index
 from tests.lab import ENV, Lab
+from tests.patience import PATIENCE_SECONDS
 
 ROWS = 2_000  # four pages of 500, as the test paces them
 
@@ -54,7 +55,7 @@ def test_the_next_page_is_embedded_while_one_is_written(
     def waiting(self: Target, index: Index, objects: pl.DataFrame, actions: pl.Series) -> int:
         following = len(pages) + 1
         # The fourth page is the last: there is nothing to embed beside it.
-        pages.append(following == 4 or embedding[following].wait(timeout=30))
+        pages.append(following == 4 or embedding[following].wait(PATIENCE_SECONDS))
         return write(self, index, objects, actions)
 
     monkeypatch.setattr(Target, "write", waiting)
@@ -125,7 +126,7 @@ def test_a_page_begins_while_the_one_before_is_still_embedded() -> None:
     class Waiting(HashEmbedder):
         def embed(self, texts: Sequence[str]) -> Embedded:
             if texts[0] == "first":
-                waited.append(second.wait(timeout=30))
+                waited.append(second.wait(PATIENCE_SECONDS))
             else:
                 second.set()
             return super().embed(texts)

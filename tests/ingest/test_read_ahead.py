@@ -14,8 +14,7 @@ from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.read_ahead import read_ahead
-
-_WAIT_SECONDS = 30
+from tests.patience import PATIENCE_SECONDS
 
 
 def page(number: int) -> Page:
@@ -39,9 +38,9 @@ def test_the_next_page_is_being_read_while_one_is_worked_on_and_no_other() -> No
 
     with read_ahead(pages()) as ahead:
         assert next(ahead).change_seq == 0
-        assert asked[1].wait(_WAIT_SECONDS)
+        assert asked[1].wait(PATIENCE_SECONDS)
         assert next(ahead).change_seq == 1
-        assert asked[2].wait(_WAIT_SECONDS)
+        assert asked[2].wait(PATIENCE_SECONDS)
         assert not asked[3].is_set()
         assert [each.change_seq for each in ahead] == [2, 3]
 
@@ -89,7 +88,7 @@ def test_an_interrupt_does_not_wait_for_a_page_that_is_being_read() -> None:
     # then
     assert not left.is_set()
     answered.set()
-    assert left.wait(_WAIT_SECONDS)
+    assert left.wait(PATIENCE_SECONDS)
 
 
 def test_a_run_that_starts_over_has_nobody_left_who_reads() -> None:

@@ -25,8 +25,10 @@ from semilayer_pipelines.registry.engine import POOL_SIZE
 from semilayer_pipelines.registry.jobs import JobStatus
 from semilayer_pipelines.stores import shared_lock
 from tests import servers
+from tests.beside import beside
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
+from tests.patience import eventually
 from tests.proxy import Proxy
 from tests.workload import create_items
 
@@ -97,34 +99,31 @@ def test_connections_that_are_ended_all_the_time_cost_no_attempt(
 ) -> None:
     # given somebody who ends every session of the registry but his own, over and over
     lab, _ = proxied
-    stop = threading.Event()
     engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    ended = 0
+    ended, rounds = 0, 0
 
     def end_sessions() -> None:
-        nonlocal ended
+        nonlocal ended, rounds
         query = text(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
             "WHERE application_name = 'semilayer' AND datname = current_database()"
         )
         with engine.connect() as db:
-            while not stop.wait(0.4):
-                ended += db.scalar(query) or 0
+            ended += db.scalar(query) or 0
+        rounds += 1
+
+    def wait_for_another_round(_: Sequence[str]) -> None:
+        before = rounds
+        eventually(lambda: rounds > before)
 
     lab.full()
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'new ' || id")
-    killer = threading.Thread(target=end_sessions)
-    killer.start()
-    try:
-        job = lifecycle.request_sync(lab.project, ENV, "items")
-        with contextlib.suppress(Exception):
-            # A session that ends in the very commit, or under a write, may cost an attempt.
-            run_job(Meddled.of(lab.project, lambda _: time.sleep(0.3)), job.id)
-    finally:
-        stop.set()
-        killer.join()
-        engine.dispose()
+    job = lifecycle.request_sync(lab.project, ENV, "items")
+    with beside(end_sessions, pause=0.2), contextlib.suppress(Exception):
+        # A session that ends in the very commit, or under a write, may cost an attempt.
+        run_job(Meddled.of(lab.project, wait_for_another_round), job.id)
+    engine.dispose()
 
     # then nothing is lost, and it ends by itself
     assert ended > 1
@@ -146,22 +145,23 @@ def test_one_that_stays_away_ends_the_attempt_after_a_bounded_wait(
     with pytest.raises(RegistryUnavailable):
         run_job(Meddled.of(lab.project, lambda _: proxy.cut()), job.id)
 
-    assert 1 < time.monotonic() - started < 60
+    assert time.monotonic() - started > 1
     # and what it could not even say is found out when it has been silent for a while
     proxy.mend()
     run_job(Meddled.of(lab.project, later=2 * LEASE), job.id)
     assert lab.audit().clean
 
 
-def test_nobody_else_waits_for_a_registry_that_is_away(proxied: tuple[Lab, Proxy]) -> None:
+def test_nobody_else_waits_for_a_registry_that_is_away(
+    proxied: tuple[Lab, Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given patience that would outlast the suite
     lab, proxy = proxied
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 3_600.0)
     proxy.cut()
-    started = time.monotonic()
 
     with pytest.raises(RegistryUnavailable), lab.project.registry.read():
         raise AssertionError("there is nothing to read from")
-
-    assert time.monotonic() - started < 20
     proxy.mend()
 
 
@@ -179,19 +179,32 @@ class AnswerLost:
         while True:
             client, _ = self._listener.accept()
             server = socket.create_connection(self._server)
-            threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+            cutting = threading.Event()
+            for pump, given in (
+                (self._asked, (client, server)),
+                (self._answered, (server, client)),
+            ):
+                threading.Thread(target=pump, args=(*given, cutting), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, asks: bool) -> None:
+    def _asked(
+        self, client: socket.socket, server: socket.socket, cutting: threading.Event
+    ) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(65_536):
-                if asks and self.armed and b"COMMIT" in data:
+            while data := client.recv(65_536):
+                if self.armed and b"COMMIT" in data:
                     self.armed = False
-                    source.shutdown(socket.SHUT_RDWR)
-                    sink.sendall(data)
-                    time.sleep(0.5)  # the server commits, and nobody hears of it
+                    cutting.set()
+                server.sendall(data)
+
+    def _answered(
+        self, client: socket.socket, server: socket.socket, cutting: threading.Event
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(65_536):
+                if cutting.is_set():  # the server has committed, and nobody hears of it
+                    client.shutdown(socket.SHUT_RDWR)
                     return
-                sink.sendall(data)
+                client.sendall(data)
 
 
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(server_url: str) -> None:

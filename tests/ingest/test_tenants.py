@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs
 from tests.ingest.test_kill import give_up_on_the_dead, start
 from tests.lab import ENV, Lab
+from tests.patience import eventually
 from tests.weaviate_double.faults import Kind
 from tests.workload import CATEGORIES, FIELDS
 
@@ -194,12 +193,8 @@ def test_a_run_killed_between_the_new_row_and_the_old_leaves_one_after_the_next(
     server.faults.calls.clear()
     server.faults.add("BatchDelete", Kind.STATUS, times=1_000)
     worker = start(lab, Mode.RECORDS)
-    deadline = time.monotonic() + 30
-    while not server.faults.calls.get("BatchDelete"):
-        assert time.monotonic() < deadline, "the run never came so far"
-        time.sleep(0.01)
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
+    eventually(lambda: server.faults.calls.get("BatchDelete"))
+    worker.kill()
     server.faults.waiting.clear()
     give_up_on_the_dead(lab)
     assert lab.index.count() == before + len(moved)

@@ -28,6 +28,7 @@ from semilayer_pipelines.registry.jobs.waits import SOON
 from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.stores.chunks.store import ChunkedStore
 from semilayer_pipelines.stores.protocol import KEY
+from semilayer_pipelines.stores.weaviate import connection
 from semilayer_pipelines.stores.weaviate.connection import connected
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 from semilayer_pipelines.stores.weaviate.store import WeaviateStore
@@ -202,9 +203,10 @@ def test_a_read_only_store_fails_the_job_and_sets_no_row_aside(lab: Lab, server:
 @needs_the_double
 @pytest.mark.parametrize("mode", [Mode.FULL, Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
 def test_a_run_whose_server_restarts_goes_on_within_the_attempt(
-    lab: Lab, server: Any, mode: Mode
+    lab: Lab, server: Any, mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given
+    monkeypatch.setattr(connection, "WAITS_S", (0.1, 0.2))
     if mode is not Mode.FULL:
         lab.full()
     ids = change(lab, prefix="restarted ", every=3)
@@ -216,7 +218,7 @@ def test_a_run_whose_server_restarts_goes_on_within_the_attempt(
 
     # when the server goes away, for longer than a person would be kept waiting
     server.stop_grpc()
-    back = threading.Timer(6.0, server.start_grpc)
+    back = threading.Timer(1.0, server.start_grpc)
     back.start()
     lab.run(job)
 
@@ -320,7 +322,7 @@ def test_machines_that_share_postgresql_and_weaviate_fill_one_index_and_double_n
     # when two processes fill a shard each, and one of them is killed on the way
     one, other = start(lab, Mode.FULL, 0), start(lab, Mode.FULL, 1)
     kill_after(one, 0.2)
-    assert other.wait(60) == 0
+    assert other.wait() == 0
     give_up_on_the_dead(lab)
     lab.full()
 

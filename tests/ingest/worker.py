@@ -1,12 +1,8 @@
-"""A process that runs a lens's next job, to be killed.
-
-`python -m tests.ingest.worker FOLDER MODE [SHARD]`
-"""
+"""The work of a process that runs a lens's next job, to be killed."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -16,9 +12,10 @@ from semilayer_pipelines.ingest.open_lens import open_lens
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import ENV, Lab
+from tests.processes import Ready
 
 
-def main(folder: Path, mode: Mode, shard: int | None = None) -> None:
+def work(ready: Ready, folder: Path, mode: Mode, shard: int | None = None) -> None:
     """Ask for a job of this mode and run it, slowly enough that there is time to be killed."""
     told = ("SEMILAYER_STORE", "SEMILAYER_REGISTRY_URL", "WEAVIATE_")
     lab = Lab.opened(folder, {n: v for n, v in os.environ.items() if n.startswith(told)})
@@ -27,13 +24,8 @@ def main(folder: Path, mode: Mode, shard: int | None = None) -> None:
     # What takes long to import is imported before the clock that kills starts.
     with open_lens(lab.project, lab.lens) as parts:
         parts.store.names()
-    print("ready", flush=True)
+    ready()
     try:
         run_job(lab.project, job.id, shard=shard, report=lambda _: time.sleep(0.005))
     except (Refused, Transient) as refused:
         print(refused, flush=True)
-    print("done", flush=True)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Mode(sys.argv[2]), *(int(shard) for shard in sys.argv[3:]))

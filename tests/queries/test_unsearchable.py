@@ -20,7 +20,7 @@ from tests.lossy import LOST, lose_rows
 from tests.meddling import Meddled
 from tests.restarting import Served, Server
 
-ROWS = 600
+ROWS = 300
 SEARCH = Depth(search=True)
 
 
@@ -78,9 +78,9 @@ def test_rows_that_a_vector_index_lost_are_found_out_and_written_again(lab: Lab)
 def test_a_sample_asks_for_so_many_rows_and_no_more(lab: Lab) -> None:
     lose_rows(lab, ROWS)
 
-    found = verified(lab, Depth(search=True, sample=450))
+    found = verified(lab, Depth(search=True, sample=200))
 
-    assert found.looked.searched == 450
+    assert found.looked.searched == 200
     assert 0 < found.found[Kind.HIDDEN].count <= LOST
     # a part of the rows says nothing of the whole
     assert numbers(lab).known == 0
@@ -107,14 +107,14 @@ def test_many_rows_of_one_text_are_not_called_hidden(tmp_path: Path) -> None:
     # given more rows of one text than a search shows, in an index that knows all of them
     lab = Lab.at(tmp_path, rows=ROWS)
     with lab.source() as db:
-        db.execute("UPDATE items SET name = 'same', description = 'same' WHERE id <= 450")
+        db.execute("UPDATE items SET name = 'same', description = 'same' WHERE id <= 150")
     lab.full()
     lost = lose_rows(lab, ROWS)
 
     found = verified(lab)
 
-    assert found.looked.crowded == 450 > CROWD
-    assert found.looked.searched == ROWS - 450
+    assert found.looked.crowded == 150 > CROWD
+    assert found.looked.searched == ROWS - 150
     assert {*found.found[Kind.HIDDEN].ids} <= {*lost}
 
 

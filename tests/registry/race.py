@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-WAIT_SECONDS = 120.0
+from tests.patience import PATIENCE_SECONDS
 
 
 def processes_at_once(work: Callable[..., Any], url: str, times: int = 3) -> list[Any]:
@@ -24,14 +24,14 @@ def processes_at_once(work: Callable[..., Any], url: str, times: int = 3) -> lis
     ]
     for process in started:
         process.start()
-    results = [answers.get(timeout=WAIT_SECONDS) for _ in started]
+    results = [answers.get(timeout=PATIENCE_SECONDS) for _ in started]
     for process in started:
-        process.join(WAIT_SECONDS)
+        process.join(PATIENCE_SECONDS)
     return results
 
 
 def _one(work: Callable[..., Any], url: str, number: int, barrier: Any, answers: Any) -> None:
-    barrier.wait(WAIT_SECONDS)
+    barrier.wait(PATIENCE_SECONDS)
     answers.put(work(url, number))
 
 
@@ -43,7 +43,7 @@ def threads_at_once(work: Callable[[int], Any], times: int = 4) -> list[Any]:
     barrier = threading.Barrier(times)
 
     def one(number: int) -> Any:
-        barrier.wait(WAIT_SECONDS)
+        barrier.wait(PATIENCE_SECONDS)
         return work(number)
 
     with ThreadPoolExecutor(times) as pool:

@@ -13,6 +13,7 @@ from semilayer_pipelines.registry import changes, generations
 from semilayer_pipelines.registry.changes import Action, Change
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import Lens
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.registry.given import NOW, build
 from tests.registry.race import threads_at_once
 
@@ -28,7 +29,7 @@ def test_every_accepted_change_is_claimed_exactly_once(registry: Registry, lens:
             for turn in range(EACH):
                 with registry.begin() as db:
                     changes.append(db, lens.id, [(f"{number}-{turn}", Action.UPSERT)], NOW)
-            if accepted.wait(30) == 0:
+            if accepted.wait(PATIENCE_SECONDS) == 0:
                 over.set()
             return []
         claimed: list[str] = []
@@ -60,7 +61,7 @@ def test_a_change_accepted_while_a_claim_runs_is_in_the_next_one(
         with registry.begin() as db:
             changes.claim(db, lens.id, job_id="job-1", limit=10, now=NOW)
             claiming.set()
-            wait.wait(10)
+            assert wait.wait(PATIENCE_SECONDS)
 
     def accept() -> None:
         with registry.begin() as db:
@@ -68,14 +69,14 @@ def test_a_change_accepted_while_a_claim_runs_is_in_the_next_one(
 
     run, caller = threading.Thread(target=claim_slowly), threading.Thread(target=accept)
     run.start()
-    claiming.wait(10)
+    assert claiming.wait(PATIENCE_SECONDS)
 
     # when: a change is accepted
     caller.start()
     time.sleep(0.1)
     wait.set()
-    run.join(10)
-    caller.join(10)
+    run.join()
+    caller.join()
 
     # then: nothing is lost
     with registry.begin() as db:
@@ -97,7 +98,7 @@ def test_a_number_that_is_visible_has_no_smaller_one_behind_it(
             second_done.wait(0.3)
 
     def second() -> None:
-        first_in.wait(10)
+        assert first_in.wait(PATIENCE_SECONDS)
         with registry.begin() as db:
             changes.append(db, lens.id, [("quick", Action.UPSERT)], NOW)
         second_done.set()
@@ -106,13 +107,16 @@ def test_a_number_that_is_visible_has_no_smaller_one_behind_it(
     for thread in threads:
         thread.start()
     # A reader that looks as soon as anything is visible must not see the larger number alone.
-    deadline = time.monotonic() + 10
     seen: list[Change] = []
-    while not seen and time.monotonic() < deadline:
+
+    def look() -> list[Change]:
         with registry.read() as db:
-            seen = changes.since(db, lens.id, 0, 10)
+            seen[:] = changes.since(db, lens.id, 0, 10)
+        return seen
+
+    eventually(look)
     for thread in threads:
-        thread.join(10)
+        thread.join()
 
     keys = [change.key for change in seen]
     assert keys[0] == "slow"
@@ -131,7 +135,7 @@ def test_a_claim_beside_another_gets_the_next_ones_and_not_none(
 
     def claim(number: int) -> list[str]:
         if number == 1:
-            first_claimed.wait(10)
+            assert first_claimed.wait(PATIENCE_SECONDS)
         with registry.begin() as db:
             got = changes.claim(db, lens.id, job_id=f"job-{number}", limit=10, now=NOW)
             first_claimed.set()
@@ -204,10 +208,10 @@ def test_a_change_acknowledged_beside_a_switch_is_buffered_again_or_not_acknowle
     began, follows = (acknowledge, switch) if first == "acknowledged" else (switch, acknowledge)
     with ThreadPoolExecutor(2) as pool:
         one = pool.submit(began)
-        in_the_middle.wait(10)
+        assert in_the_middle.wait(PATIENCE_SECONDS)
         two = pool.submit(follows)
-        one.result(30)
-        two.result(30)
+        one.result()
+        two.result()
 
     # then the change is not taken for applied: it may not be in the new index
     with registry.begin() as db:

@@ -17,6 +17,7 @@ from semilayer_pipelines.errors import ConfigError, RegistryUnavailable
 from semilayer_pipelines.registry import environments, tables
 from semilayer_pipelines.registry.database import Registry
 from tests import servers
+from tests.patience import PATIENCE_SECONDS
 from tests.registry.given import NOW
 from tests.registry.race import threads_at_once
 
@@ -156,7 +157,7 @@ def test_a_writer_waits_for_another_one(tmp_path: Path) -> None:
 
     holder = threading.Thread(target=hold)
     holder.start()
-    writing.wait(10)
+    assert writing.wait(PATIENCE_SECONDS)
     with registry.begin() as db:
         environments.ensure(db, "second", NOW)
     holder.join()

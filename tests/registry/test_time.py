@@ -60,7 +60,7 @@ def test_a_project_goes_by_its_registrys_clock(postgres_registry_url: str, tmp_p
         pass
 
     assert not project.registry.time.is_due()
-    assert abs(project.clock() - project.registry.time()) < timedelta(seconds=1)
+    assert abs(project.clock() - project.registry.time()) < timedelta(seconds=30)
     project.registry.close()
 
 
