@@ -14,7 +14,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -28,9 +27,11 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from tests.patience import PATIENCE_SECONDS
+from tests.ports import free_port
+
 _PREFIX = "semilayer_test_"
 _POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
-_START_SECONDS = 30
 
 
 @functools.cache
@@ -124,7 +125,7 @@ def execute(url: str, *statements: str) -> None:
 
 
 def _timeout(url: str) -> dict[str, int]:
-    return {} if url.startswith("sqlite") else {"connect_timeout": 5}
+    return {} if url.startswith("sqlite") else {"connect_timeout": 60}
 
 
 def _find(variable: str, usual: str, start: Callable[[], str | None]) -> str:
@@ -228,12 +229,6 @@ def new_home(name: str) -> Path:
     return home
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _complete(command: Sequence[str | Path], user: str | None) -> None:
     done = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -249,7 +244,7 @@ def _serve(
     def end() -> None:
         server.send_signal(stop)
         try:
-            server.wait(20)
+            server.wait(60)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
@@ -259,7 +254,7 @@ def _serve(
 
 
 def when_up(url: str, home: Path) -> str:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not _answers(url):
         if time.monotonic() > deadline:
             pytest.fail(f"server did not start: {(home / 'log').read_text()[-1000:]}")

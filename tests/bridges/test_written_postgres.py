@@ -11,8 +11,8 @@ import pytest
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.bridges.sql import SqlBridge
 from semilayer_pipelines.errors import TableAltered
-from tests import servers
 from tests.bridges.own_table import ITEMS, OwnTable
+from tests.ports import free_port
 
 
 def test_a_table_that_nobody_writes_to_is_proven_unchanged(table: OwnTable) -> None:
@@ -307,7 +307,7 @@ def test_a_restored_dump_is_another_table(table: OwnTable) -> None:
 def test_a_standby_proves_nothing_until_it_is_promoted(table: OwnTable) -> None:
     kept = table.written()
     server = table.server
-    standby = replace(server, home=server.home / "standby", port=servers.free_port())
+    standby = replace(server, home=server.home / "standby", port=free_port())
     address = f"host=127.0.0.1 port={server.port} user=postgres"
     copying = ("-R", "-X", "stream", "-c", "fast")
     server.call("pg_basebackup", "-d", address, "-D", standby.data, *copying)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx
 
-from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, environments
 from semilayer_pipelines.registry.api_key import KeyKind
 from semilayer_pipelines.registry.environments import Tier
+from tests.ports import free_port
 from tests.registry.given import make_lens
 
 SEMILAYER = Path(sys.executable).with_name("semilayer")

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from semilayer_pipelines.dev.supervisor import free_port
+from tests.ports import free_port
 from tests.stores.conftest import ROOT
 
 USE = """
