@@ -266,7 +266,7 @@ def test_an_address_that_nobody_named_is_only_a_hint(caplog: pytest.LogCaptureFi
     # given an address that was left behind, where another program answers by now
     local = Local()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
 
     # when, then the model is used here, without a word

@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from semilayer_pipelines.http.heads import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHeads
+from tests.movable_loop import MovableLoop
 from tests.patience import PATIENCE_SECONDS, eventually
 
 LONGER = HEAD_SECONDS * 1.5
@@ -31,33 +32,13 @@ async def _early(request: Request) -> PlainTextResponse:
     return PlainTextResponse("no body was read", 401)
 
 
-class Loop(asyncio.SelectorEventLoop):
-    """A loop whose clock a test moves on, so that nothing depends on how long a test takes."""
-
-    moved = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.moved
-
-
 @dataclass
 class Service:
     """A service, and its clock."""
 
     port: int
-    loop: Loop
+    loop: MovableLoop
     server: uvicorn.Server
-
-    def go_on(self, seconds: float) -> None:
-        """Let time go by; who is too late afterwards is told."""
-
-        def move() -> None:
-            self.loop.moved += seconds
-            self.loop.call_later(0, told.set)  # after all that was due before
-
-        told = threading.Event()
-        self.loop.call_soon_threadsafe(move)
-        assert told.wait(PATIENCE_SECONDS)
 
     @property
     def waits_for_a_head(self) -> bool:
@@ -84,7 +65,7 @@ def service() -> Iterator[Service]:
             Route("/early", _early, methods=["POST"]),
         ]
     )
-    listening, loop = socket.create_server(("127.0.0.1", 0)), Loop()
+    listening, loop = socket.create_server(("127.0.0.1", 0)), MovableLoop()
     config = uvicorn.Config(
         app, http=BoundedHeads, log_level="error", ws="none", timeout_keep_alive=9_999
     )
@@ -129,9 +110,9 @@ def is_open(connection: socket.socket) -> bool:
 
 def test_a_connection_on_which_nothing_comes_is_closed(service: Service) -> None:
     with service.caller() as connection:
-        service.go_on(HEAD_SECONDS / 2)
+        service.loop.go_on(HEAD_SECONDS / 2)
         assert is_open(connection)
-        service.go_on(HEAD_SECONDS)
+        service.loop.go_on(HEAD_SECONDS)
         assert until_closed(connection) == b""
 
 
@@ -141,7 +122,7 @@ def test_a_head_that_drips_in_is_answered_with_408(service: Service) -> None:
         for n in range(2):
             assert is_open(connection)
             connection.sendall(b"x-%d: y\r\n" % n)
-            service.go_on(HEAD_SECONDS * 0.6)
+            service.loop.go_on(HEAD_SECONDS * 0.6)
         assert until_closed(connection).startswith(b"HTTP/1.1 408 ")
 
 
@@ -170,7 +151,7 @@ def test_a_long_head_within_the_bound_is_answered_and_a_second_one_too(service: 
         for _ in range(3):
             connection.sendall(head)
             receive(connection, b"5 bytes")
-            service.go_on(LONGER)  # idle between calls, which is no slow head
+            service.loop.go_on(LONGER)  # idle between calls, which is no slow head
 
 
 def test_a_second_head_that_never_ends_is_closed_too(service: Service) -> None:
@@ -179,7 +160,7 @@ def test_a_second_head_that_never_ends_is_closed_too(service: Service) -> None:
         receive(connection, b"\r\n\r\n0 bytes")
         connection.sendall(b"GET / HT")
         eventually(lambda: service.waits_for_a_head)
-        service.go_on(LONGER)
+        service.loop.go_on(LONGER)
         assert until_closed(connection).startswith(b"HTTP/1.1 408 ")
 
 
@@ -188,7 +169,7 @@ def test_a_body_that_takes_longer_than_a_head_may_is_waited_for(service: Service
         connection.sendall(b"POST / HTTP/1.1\r\ncontent-length: 8\r\n\r\n")
         eventually(lambda: not service.waits_for_a_head)
         for _ in range(8):
-            service.go_on(LONGER)
+            service.loop.go_on(LONGER)
             connection.sendall(b"x")
         receive(connection, b"8 bytes")
 
@@ -199,7 +180,7 @@ def test_a_body_that_drips_on_after_its_answer_is_cut_off(service: Service) -> N
         receive(connection, b"no body was read")
         connection.sendall(b"x")
         eventually(lambda: service.waits_for_a_head)
-        service.go_on(LONGER)
+        service.loop.go_on(LONGER)
         assert until_closed(connection) == b""
 
 
