@@ -27,6 +27,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.patience import PATIENCE_SECONDS, eventually
+
 
 def tokens_of(text: str) -> int:
     return max(1, len(text) // 4)
@@ -206,14 +208,13 @@ def limited(**limits: Any) -> Iterator[Limited]:
     server = endpoint.server()
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.005)
+    eventually(lambda: server.started)
     endpoint.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
     try:
         yield endpoint
     finally:
         server.should_exit = server.force_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from tests.embedder_service.service import (
     running,
     wait_until_ready,
 )
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-very-secret-0123456789"
@@ -134,7 +135,7 @@ def test_a_service_that_is_still_loading_is_waited_for() -> None:
     waits: list[float] = []
 
     def opening() -> Opened:
-        assert loaded.wait(30)
+        assert loaded.wait(PATIENCE_SECONDS)
         return embedder.opened()
 
     with running(opening) as service:

@@ -19,12 +19,12 @@ from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, environments
 from semilayer_pipelines.registry.api_key import KeyKind
 from semilayer_pipelines.registry.environments import Tier
+from tests.patience import PATIENCE_SECONDS
 from tests.ports import free_port
 from tests.registry.given import make_lens
 
 SEMILAYER = Path(sys.executable).with_name("semilayer")
 ENV = "test"
-READY_SECONDS = 30.0
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Server:
             start_new_session=True,
         )
         server = cls(process, f"http://127.0.0.1:{port}")
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "the service does not come up"
@@ -123,7 +123,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            printed, _ = self.process.communicate(timeout=40)
+            printed, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise

@@ -15,6 +15,7 @@ import pytest
 
 from semilayer_pipelines.registry import call_log, changes, lenses
 from semilayer_pipelines.registry.environments import Tier
+from tests.patience import PATIENCE_SECONDS
 from tests.registry.given import make_lens
 from tests.webhook.server import ENV, Place
 
@@ -65,7 +66,7 @@ def flush(worker: Path, url: str, key: str) -> subprocess.CompletedProcess[str]:
     assert node
     command = [node, str(worker), json.dumps(CHANGES)]
     return subprocess.run(
-        command, env=environ, capture_output=True, text=True, timeout=60, check=False
+        command, env=environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
 
 

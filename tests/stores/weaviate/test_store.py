@@ -25,6 +25,7 @@ from semilayer_pipelines.errors import (
 from semilayer_pipelines.stores.protocol import KEY, Index, IndexField, IndexSchema, Store
 from semilayer_pipelines.stores.weaviate.errors import Fault, fault_of
 from semilayer_pipelines.stores.weaviate.ids import object_id
+from tests.patience import PATIENCE_SECONDS
 from tests.stores.objects import DIMENSION, ONE_FIELD, names, objects, vector_of
 from tests.stores.weaviate.doubled import keys_of, opened, write
 from tests.weaviate_double.faults import Kind
@@ -304,7 +305,7 @@ def test_who_may_not_read_the_queues_waits_until_what_was_written_last_is_found(
 
     taking = threading.Thread(target=take_in)
     taking.start()
-    index.settle(patience_s=1.0)  # type: ignore[call-arg]
+    index.settle(patience_s=PATIENCE_SECONDS)  # type: ignore[call-arg]
 
     # then none is left, and an empty index is waited for by nobody
     assert not collection.unsearchable
