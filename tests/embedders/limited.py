@@ -57,12 +57,15 @@ class Limited:
 
     A shorter `minute` forgives that a request is under way for long on a busy machine.
 
+    `together`: it answers no second request before so many were under way at once.
+
     `told`: headers say what is left. `storm`: so many requests are refused with 429 whatever they
     hold; another storm of `storm_of` begins once `storm_at` texts were embedded. `worst` is the
     most that any minute had of requests and of tokens, of those it accepted.
     """
 
     latency: float = 0.0
+    together: int = 1
     requests: int | None = None
     tokens: int | None = None
     batch_texts: int = 2_048
@@ -106,6 +109,9 @@ class Limited:
         return answer
 
     async def _wait(self, request: Request) -> None:
+        # A client sends one at a time until it has an answer.
+        while self.statuses and self.most_at_once < self.together:
+            await asyncio.sleep(0.005)
         try:
             await asyncio.wait_for(self._hang_up(request), self.latency)
             self.hung_up += 1
