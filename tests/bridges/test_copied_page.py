@@ -236,7 +236,7 @@ def test_a_page_that_ends_early_leaves_its_connection_for_the_next(
 ) -> None:
     postgres_source.run(
         "CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)",
-        f"INSERT INTO items SELECT n, repeat('x', {PAGE_BYTES // 8}) FROM generate_series(1, 30) n",
+        f"INSERT INTO items SELECT n, repeat('x', {PAGE_BYTES // 8}) FROM generate_series(1, 10) n",
     )
     db, backend = postgres_source.bridge._db, Sql("SELECT pg_backend_pid()")
     before = db.scalars(backend)

@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import uvicorn
 
+from semilayer_pipelines.http.listen import listen, url_of
+from semilayer_pipelines.http.server import server_config
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, environments
 from semilayer_pipelines.registry.api_key import KeyKind
 from semilayer_pipelines.registry.environments import Tier
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.ports import free_port
 from tests.registry.given import make_lens
+from webhook.app import build_app
 
 SEMILAYER = Path(sys.executable).with_name("semilayer")
 ENV = "test"
@@ -78,6 +83,21 @@ class Place:
             yield server
         finally:
             server.end()
+
+    @contextmanager
+    def answering(self) -> Iterator[str]:
+        """Serve in a thread of this process, which is up at once; yield its address."""
+        address = listen("127.0.0.1", 0, "webhook")
+        server = uvicorn.Server(server_config(build_app(self.project), grace_s=30))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [address]})
+        thread.start()
+        try:
+            eventually(lambda: server.started)
+            yield url_of(address)
+        finally:
+            server.should_exit = True
+            thread.join()
+            address.close()
 
 
 @dataclass

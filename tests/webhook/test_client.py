@@ -41,7 +41,7 @@ def test_a_caller_reads_its_own_write(tmp_path: Path) -> None:
         db.execute("DELETE FROM items WHERE id = 8")
 
     # when
-    with place.serving() as server, IngestClient(server.url, place.sk, "items") as client:
+    with place.answering() as url, IngestClient(url, place.sk, "items") as client:
         client.upsert("7")
         client.delete("8")
         (receipt,) = client.flush()
@@ -65,8 +65,8 @@ def test_more_changes_than_a_call_may_carry_arrive_in_their_order(tmp_path: Path
                 await client.upsert(id)
             return len(await client.flush())
 
-    with place.serving() as server:
-        asyncio.run(deliver(server.url))
+    with place.answering() as url:
+        asyncio.run(deliver(url))
 
     assert arrived(place) == [(id, "upsert") for id in ids]
 
@@ -74,7 +74,7 @@ def test_more_changes_than_a_call_may_carry_arrive_in_their_order(tmp_path: Path
 def test_the_other_modes_queue_a_job(tmp_path: Path) -> None:
     place = Place.at(tmp_path)
 
-    with place.serving() as server, IngestClient(server.url, place.ik, "items") as client:
+    with place.answering() as url, IngestClient(url, place.ik, "items") as client:
         assert client.incremental().status == "queued"
         assert client.full().status == "queued"
         assert client.full().status == "deduplicated"
@@ -84,8 +84,8 @@ def test_a_refused_key_is_told_at_once_and_nothing_is_dropped(tmp_path: Path) ->
     place = Place.at(tmp_path)
     made_up = place.ik[:-1] + ("a" if place.ik[-1] != "a" else "b")
 
-    with place.serving() as server:
-        client = IngestClient(server.url, made_up, "items")
+    with place.answering() as url:
+        client = IngestClient(url, made_up, "items")
         client.upsert("1")
         with pytest.raises(RequestRefused, match="no key"):
             client.flush()
@@ -111,8 +111,8 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_service_says(
 
     # when it is used up
     with (
-        place.serving() as server,
-        IngestClient(server.url, place.ik, "items", flush_after=math.inf) as client,
+        place.answering() as url,
+        IngestClient(url, place.ik, "items", flush_after=math.inf) as client,
     ):
         with place.project.registry.begin() as db:
             lens = lenses.get(db, ENV, "items")
