@@ -1,4 +1,7 @@
-"""Ports for the servers that tests start."""
+"""Ports for servers that are started, or started again, a moment after their port was chosen.
+
+Not from where the system takes the ports of outgoing connections: one of those may have it by then.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,18 @@ import socket
 
 __all__ = ["free_port"]
 
-# Below those that the system gives to connections and to whoever asks for any: between the moment
-# in which a port is chosen and that in which a server listens on it, one of these is often taken.
-_PORTS = range(10_000, 32_000)
-_given: set[int] = set()
+_FIRST, _LAST = 20_000, 32_000
+_dice = random.SystemRandom()
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on, never the same one twice."""
+    """Return a port of this machine that nobody listens on, and nobody else is given by chance."""
     while True:
-        port = random.SystemRandom().choice(_PORTS)
-        if port not in _given and _is_free(port):
-            _given.add(port)
-            return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+        port = _dice.randrange(_FIRST, _LAST)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

@@ -125,7 +125,7 @@ def execute(url: str, *statements: str) -> None:
 
 
 def _timeout(url: str) -> dict[str, int]:
-    return {} if url.startswith("sqlite") else {"connect_timeout": 60}
+    return {} if url.startswith("sqlite") else {"connect_timeout": 30}
 
 
 def _find(variable: str, usual: str, start: Callable[[], str | None]) -> str:
