@@ -59,7 +59,7 @@ class SourceDatabase:
             sqlite3.connect(url.removeprefix("sqlite:///")).close()
             with engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA user_version = 1")
-        bridge = SqlBridge(url, timeout_ms=5_000, name="shop")
+        bridge = SqlBridge(url, timeout_ms=60_000, name="shop")
         source = cls(kind, url, engine, bridge)
         try:
             yield source
@@ -93,7 +93,7 @@ class SourceDatabase:
                 f"INSERT INTO {table} VALUES ({marks})", [tuple(row) for row in rows]
             )
 
-    def another_bridge(self, *, timeout_ms: int = 5_000) -> SqlBridge:
+    def another_bridge(self, *, timeout_ms: int = 60_000) -> SqlBridge:
         """Return a second bridge to the same database."""
         self.opened_bridges.append(SqlBridge(self.url, timeout_ms=timeout_ms, name="shop"))
         return self.opened_bridges[-1]

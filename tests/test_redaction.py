@@ -77,11 +77,11 @@ def test_what_is_no_secret_stays_as_it_is(text: str) -> None:
 def test_a_long_text_is_redacted_in_a_moment() -> None:
     texts = ["://a:" * 20_000, "password=" * 20_000, "a=" * 50_000, "'a': " * 50_000, "x" * 200_000]
 
-    began = time.monotonic()
+    began = time.process_time()
     for text in texts:
         redact(text)
 
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ import psycopg
 import pytest
 
 from tests import servers
+from tests.patience import PATIENCE_SECONDS
+from tests.ports import free_port
 
 _PER_SEGMENT = 2**20
 _SETTINGS = "autovacuum=off max_prepared_transactions=5 wal_level=logical shared_buffers=16MB"
@@ -38,7 +40,7 @@ class OwnPostgres:
         if found is None:
             servers.missing("no server programs of PostgreSQL")
         home = servers.new_home("postgres")
-        own = cls(found, home, servers.free_port(), servers.server_user("postgres"))
+        own = cls(found, home, free_port(), servers.server_user("postgres"))
         own.call("initdb", "-D", own.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
         own.start()
         try:
@@ -75,7 +77,7 @@ class OwnPostgres:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         if done.returncode != 0:
             pytest.fail(f"{program} failed: {done.stdout[-500:]} {done.stderr[-500:]}")

@@ -18,6 +18,7 @@ from semilayer_pipelines.bridges.frames import frame_of
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Selection, Window
 from semilayer_pipelines.bridges.unfit import unfit_name
 from semilayer_pipelines.errors import SourceUnreachable, TableAltered
+from tests.patience import eventually
 from tests.sources import SourceDatabase
 
 ITEMS = Selection("items", ("id",), ("id", "v"))
@@ -211,16 +212,22 @@ def test_a_person_who_stops_a_slow_page_stops_it_in_the_server_too(
     failing(postgres_source, "pg_sleep(60)")
     bridge = postgres_source.another_bridge(timeout_ms=60_000)
     after = Window(bridge.read_page(ITEMS, Window(), 400).cursor)
-    threading.Timer(0.5, _thread.interrupt_main).start()
-
-    with pytest.raises(KeyboardInterrupt):
-        bridge.read_page(ITEMS, after, 100)
-
-    running = (
+    running = Sql(
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY %%' "
         "AND datname = current_database()"
     )
-    assert postgres_source.bridge._db.scalars(Sql(running)) == (0,)
+
+    def stop_it_once_it_runs() -> None:
+        eventually(lambda: postgres_source.bridge._db.scalars(running) == (1,))
+        _thread.interrupt_main()
+
+    person = threading.Thread(target=stop_it_once_it_runs)
+    person.start()
+    with pytest.raises(KeyboardInterrupt):
+        bridge.read_page(ITEMS, after, 100)
+
+    person.join()
+    assert postgres_source.bridge._db.scalars(running) == (0,)
     assert bridge.count(ITEMS) == 1_000
 
 
@@ -229,7 +236,7 @@ def test_a_page_that_ends_early_leaves_its_connection_for_the_next(
 ) -> None:
     postgres_source.run(
         "CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)",
-        f"INSERT INTO items SELECT n, repeat('x', {PAGE_BYTES // 8}) FROM generate_series(1, 30) n",
+        f"INSERT INTO items SELECT n, repeat('x', {PAGE_BYTES // 8}) FROM generate_series(1, 10) n",
     )
     db, backend = postgres_source.bridge._db, Sql("SELECT pg_backend_pid()")
     before = db.scalars(backend)

@@ -145,7 +145,7 @@ def test_a_server_that_pads_its_texts_gives_them_without_the_blanks(
     mariadb_source.run("CREATE TABLE items (id CHAR(8) PRIMARY KEY)")
     mariadb_source.insert("items", [("AB12",), ("B",)])
     url = f"{mariadb_source.url}?sql_mode=PAD_CHAR_TO_FULL_LENGTH,STRICT_TRANS_TABLES"
-    bridge = SqlBridge(url, timeout_ms=1_000, name="shop")
+    bridge = SqlBridge(url, timeout_ms=60_000, name="shop")
 
     assert bridge.read_page(ITEMS, Window(), 9).frame["id"].to_list() == ["AB12", "B"]
     assert bridge.read_rows(ITEMS, ["AB12"]).frame["id"].to_list() == ["AB12"]
@@ -254,7 +254,7 @@ def test_a_server_that_says_no_is_not_asked_again(
     url = make_url(mariadb_source.url).set(password="", **part)  # type: ignore[arg-type]
     if "username" in part:
         url = url.set(password="s3cret")
-    bridge = SqlBridge(url.render_as_string(hide_password=False), timeout_ms=1_000, name="shop")
+    bridge = SqlBridge(url.render_as_string(hide_password=False), timeout_ms=60_000, name="shop")
 
     with pytest.raises(SourceRefused, match="no_such") as failure:
         bridge.table("items")

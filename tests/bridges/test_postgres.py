@@ -284,7 +284,7 @@ def test_a_server_that_says_no_is_not_asked_again(
     postgres_source: SourceDatabase, part: dict[str, str]
 ) -> None:
     url = make_url(postgres_source.url).set(password="s3cret", **part)  # type: ignore[arg-type]
-    bridge = SqlBridge(url.render_as_string(hide_password=False), timeout_ms=1_000, name="shop")
+    bridge = SqlBridge(url.render_as_string(hide_password=False), timeout_ms=60_000, name="shop")
 
     with pytest.raises(SourceRefused, match="no_such") as failure:
         bridge.table("items")
@@ -308,7 +308,7 @@ def test_a_table_without_permission_is_refused_by_name(
     postgres_source: SourceDatabase, stranger: str
 ) -> None:
     postgres_source.run("GRANT USAGE ON SCHEMA public TO PUBLIC")
-    bridge = SqlBridge(stranger, timeout_ms=1_000, name="shop")
+    bridge = SqlBridge(stranger, timeout_ms=60_000, name="shop")
 
     with pytest.raises(SourceRefused, match="permission denied for table items"):
         bridge.count(ITEMS)

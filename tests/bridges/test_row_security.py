@@ -29,7 +29,7 @@ def reader(postgres_source: SourceDatabase) -> Iterator[tuple[str, SqlBridge]]:
         "GRANT USAGE ON SCHEMA public TO PUBLIC",
     )
     url = make_url(postgres_source.url).set(username=name, password="s3cret")
-    bridge = SqlBridge(url.render_as_string(hide_password=False), timeout_ms=5_000, name="shop")
+    bridge = SqlBridge(url.render_as_string(hide_password=False), timeout_ms=60_000, name="shop")
     yield name, bridge
     bridge.close()
     servers.execute(postgres_source.url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from semilayer_pipelines.bridges.protocol import Selection, Written
 from semilayer_pipelines.bridges.sql import SqlBridge
+from tests.patience import PATIENCE_SECONDS
 from tests.sources import SourceDatabase
 
 ITEMS = Selection("items", ("id",), ("id", "v"), hashed=True)
@@ -41,7 +42,7 @@ def table(mariadb_source: SourceDatabase) -> SourceDatabase:
 
 def settled(source: SourceDatabase, selection: Selection = ITEMS) -> Written:
     """Wait until the last write is past, as its second is all that the server keeps."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         found = source.bridge.written(selection)
         assert found is not None
@@ -175,6 +176,6 @@ def guest(table: SourceDatabase) -> Iterator[str]:
 def test_who_may_not_see_open_transactions_proves_nothing(
     table: SourceDatabase, guest: str
 ) -> None:
-    with closing(SqlBridge(guest, timeout_ms=5_000, name="shop")) as bridge:
+    with closing(SqlBridge(guest, timeout_ms=60_000, name="shop")) as bridge:
         assert bridge.count(ITEMS) == 5
         assert bridge.written(ITEMS) is None

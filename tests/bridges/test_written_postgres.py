@@ -11,8 +11,8 @@ import pytest
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.bridges.sql import SqlBridge
 from semilayer_pipelines.errors import TableAltered
-from tests import servers
 from tests.bridges.own_table import ITEMS, OwnTable
+from tests.ports import free_port
 
 
 def test_a_table_that_nobody_writes_to_is_proven_unchanged(table: OwnTable) -> None:
@@ -108,7 +108,7 @@ def test_a_user_to_whom_the_catalogue_is_closed_proves_nothing_and_reads_all_the
     )
     url = table.server.url("shop").replace("postgres@", "reader@")
     try:
-        with closing(SqlBridge(url, timeout_ms=5_000, name="shop")) as bridge:
+        with closing(SqlBridge(url, timeout_ms=60_000, name="shop")) as bridge:
             assert bridge.written(ITEMS) is None
             assert bridge.unwritten(ITEMS, kept) is None
             assert bridge.count(ITEMS) == 50
@@ -160,7 +160,7 @@ def test_rows_that_a_policy_may_hide_prove_nothing(table: OwnTable) -> None:
         "GRANT SELECT ON items TO guest",
     )
     url = table.server.url("shop").replace("postgres@", "guest@")
-    with closing(SqlBridge(url, timeout_ms=5_000, name="shop")) as guest:
+    with closing(SqlBridge(url, timeout_ms=60_000, name="shop")) as guest:
         assert guest.written(ITEMS) is not None
         table.run("ALTER TABLE items ENABLE ROW LEVEL SECURITY")
 
@@ -307,13 +307,13 @@ def test_a_restored_dump_is_another_table(table: OwnTable) -> None:
 def test_a_standby_proves_nothing_until_it_is_promoted(table: OwnTable) -> None:
     kept = table.written()
     server = table.server
-    standby = replace(server, home=server.home / "standby", port=servers.free_port())
+    standby = replace(server, home=server.home / "standby", port=free_port())
     address = f"host=127.0.0.1 port={server.port} user=postgres"
     copying = ("-R", "-X", "stream", "-c", "fast")
     server.call("pg_basebackup", "-d", address, "-D", standby.data, *copying)
     standby.start()
     try:
-        with closing(SqlBridge(standby.url("shop"), timeout_ms=5_000, name="shop")) as bridge:
+        with closing(SqlBridge(standby.url("shop"), timeout_ms=60_000, name="shop")) as bridge:
             assert bridge.count(ITEMS) == 50
             assert bridge.written(ITEMS) is None
             standby.call("pg_ctl", "-D", standby.data, "-w", "promote")
@@ -348,7 +348,7 @@ def test_one_scan_finds_the_rows_of_all_pages_and_of_each_window(table: OwnTable
     second = table.bridge.read_written(ITEMS, kept.since, Window(first.cursor), 10)
     assert second.frame["id"].to_list() == [24, 26, 28, 30, 32, 34, 36, 38, 40]
 
-    with closing(SqlBridge(table.server.url("shop"), timeout_ms=5_000, name="shop")) as other:
+    with closing(SqlBridge(table.server.url("shop"), timeout_ms=60_000, name="shop")) as other:
         window = Window(first.cursor, second.cursor)
         rest = other.read_written(ITEMS, kept.since, window, 99)
     assert rest.frame["id"].to_list() == second.frame["id"].to_list()

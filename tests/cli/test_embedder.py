@@ -20,6 +20,7 @@ from semilayer_pipelines.cli.dev import _embedder
 from semilayer_pipelines.cli.embedder import embedder as command_of_embedder
 from semilayer_pipelines.cli.main import main
 from semilayer_pipelines.config.embedding import EmbeddingConfig
+from tests.patience import PATIENCE_SECONDS
 
 SEMILAYER = Path(sys.executable).with_name("semilayer")
 
@@ -57,7 +58,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signa
             headers={"authorization": "Bearer k"},
         )
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert len(answer.json()["data"][0]["embedding"]) == 4
     assert (process.returncode, out, err) == (0, "Stopped.\n", "")
@@ -65,7 +66,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signa
 
 def test_a_model_that_does_not_exist_ends_it_with_a_sentence(tmp_path: Path) -> None:
     with started(tmp_path, "--model", "./nowhere") as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == 1
     assert "The model folder './nowhere' does not exist." in err

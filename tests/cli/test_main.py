@@ -11,6 +11,7 @@ import pytest
 from semilayer_pipelines.cli.context import EXIT_CODES
 from semilayer_pipelines.cli.reference import commands, reference
 from tests.cli.project import ROOT, Folder
+from tests.patience import PATIENCE_SECONDS
 
 LEAVES = {context.command_path.removeprefix("semilayer "): context for context in commands()}
 OF_NO_ENVIRONMENT = {
@@ -113,6 +114,6 @@ def test_the_webhook_tells_its_address_as_a_document(tmp_path: Path) -> None:
         told = service.stdout.readline()
     finally:
         service.terminate()
-        service.communicate(timeout=30)
+        service.communicate(timeout=PATIENCE_SECONDS)
 
     assert json.loads(told)["url"].startswith("http://127.0.0.1:")

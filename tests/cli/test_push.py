@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.conftest import run_queued
 from tests.cli.project import SEMILAYER, Folder
+from tests.patience import PATIENCE_SECONDS
 from tests.workload import FIELDS
 
 
@@ -34,7 +35,7 @@ def answer(folder: Folder, text: str, *arguments: str) -> tuple[int, str]:
         text=True,
     )
     os.write(ours, text.encode())
-    said, _ = command.communicate(timeout=60)
+    said, _ = command.communicate(timeout=PATIENCE_SECONDS)
     os.close(ours)
     os.close(its)
     return command.returncode, said
@@ -52,7 +53,7 @@ def spoken(folder: Folder, *arguments: str) -> tuple[int, str]:
         with suppress(OSError):
             while part := os.read(ours, 65_536):
                 said += part
-        code = command.wait(60)
+        code = command.wait(PATIENCE_SECONDS)
     os.close(ours)
     return code, said.decode()
 

@@ -7,6 +7,7 @@ import pytest
 from semilayer_pipelines.control.patch import change_lens
 from tests.cli.project import Folder
 from tests.cli.test_push import answer
+from tests.patience import PATIENCE_SECONDS
 
 ENV = "development"
 
@@ -79,7 +80,7 @@ def test_a_dry_run_of_a_first_push_makes_not_even_the_environment(folder: Folder
 
 def test_two_pushes_at_once_both_end_well_and_one_does_the_work(folder: Folder) -> None:
     both = [folder.start("push") for _ in range(2)]
-    said = [process.communicate(timeout=60)[0] for process in both]
+    said = [process.communicate(timeout=PATIENCE_SECONDS)[0] for process in both]
 
     assert [process.returncode for process in both] == [0, 0], said
     assert sorted(text.split()[0] for text in said) == ["created", "unchanged"]

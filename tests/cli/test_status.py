@@ -17,6 +17,7 @@ from semilayer_pipelines.registry import jobs, lenses
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
+from tests.patience import PATIENCE_SECONDS
 
 
 def test_status_shows_every_lens_and_the_queue(indexed: Folder) -> None:
@@ -238,7 +239,7 @@ def test_watching_shows_it_again_and_again_until_ctrl_c(folder: Folder) -> None:
         assert watching.stdout is not None
         documents = [json.loads(watching.stdout.readline()) for _ in range(2)]
         os.kill(watching.pid, signal.SIGINT)
-        assert watching.wait(60) == 0
+        assert watching.wait(PATIENCE_SECONDS) == 0
     finally:
         watching.kill()
         watching.wait()

@@ -1,10 +1,8 @@
-"""Clients as the tests want them, and waiting for what happens in the background."""
+"""Clients as the tests want them."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 
 from semilayer_pipelines.client import AsyncIngestClient, IngestClient
 from tests.client.service import KEY, Service
@@ -20,11 +18,3 @@ def client(service: Service, **options: float) -> IngestClient:
 def async_client(service: Service, **options: float) -> AsyncIngestClient:
     """The same for tasks."""
     return AsyncIngestClient(service.url, KEY, "products", **{"flush_after": NEVER, **options})
-
-
-def eventually(condition: Callable[[], object], seconds: float = 5.0) -> bool:
-    """Say whether the condition holds within some seconds."""
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.01)
-    return bool(condition())

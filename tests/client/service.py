@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.ports import free_port
+
 KEY = "ik_development_s3cr3tS3CR3Ts3cr3t"
 
 
@@ -156,8 +158,8 @@ def serve(service: Service | None = None) -> Iterator[Service]:
         def handle_error(self, *_: Any) -> None:
             """A client that went away is part of the test."""
 
+    served.port = served.port or free_port()
     server = Server(("127.0.0.1", served.port), Handler)
-    served.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

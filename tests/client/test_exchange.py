@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,11 +11,12 @@ from semilayer_pipelines.client import (
     Action,
     Change,
     DeliveryFailed,
-    IngestClient,
     RequestRefused,
+    synchronous,
 )
-from tests.client.given import client, eventually
+from tests.client.given import client
 from tests.client.service import Fault, Service, serve
+from tests.patience import eventually
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_retry_after_is_honoured(service: Service, asked: str) -> None:
         products.upsert("1")
         products.flush()
     first, second = service.arrivals
-    assert float(asked) <= second - first < 2.0
+    assert second - first >= float(asked)
 
 
 def test_a_storm_of_429_delivers_everything_once_it_is_over(service: Service) -> None:
@@ -138,44 +139,39 @@ def test_a_failure_between_two_batches_says_what_was_delivered(service: Service)
     assert len(service.last_actions) == 15_000
 
 
-def upsert_until_it_raises(products: IngestClient, id: str) -> None:
-    for _ in range(300):
-        time.sleep(0.01)
-        products.upsert(id)
-
-
 def test_a_failure_in_the_background_is_raised_by_the_next_call_and_retried(
     service: Service,
 ) -> None:
-    service.faults = [Fault(503)]
+    service.faults = [Fault(503)] * 1_000
     with client(service, flush_after=0.1, give_up_after=0.0) as products:
         products.upsert("1")
-        assert eventually(lambda: service.arrivals)
-        assert eventually(lambda: len(products.pending) == 1 and service.faults == [])
-        service.faults = [Fault(503)] * 3
         with pytest.raises(DeliveryFailed, match="HTTP 503"):
-            upsert_until_it_raises(products, "2")
+            eventually(lambda: products.upsert("2"))
         # And nobody has to call again for it to be delivered
-        assert eventually(lambda: set(service.last_actions) == {"1", "2"})
+        service.faults.clear()
+        eventually(lambda: set(service.last_actions) == {"1", "2"})
 
 
 def test_a_failed_flush_is_taken_up_by_the_background(service: Service) -> None:
     # Given a call on its way while nothing else waits
-    service.faults = [Fault(503, delay=0.3)]
+    service.faults = [Fault(503, delay=0.3)] * 1_000
     with client(service, flush_after=0.1, give_up_after=0.0) as products:
         products.upsert("1")
         with pytest.raises(DeliveryFailed):
             products.flush()
         # When nobody calls again, then it is delivered
-        assert eventually(lambda: service.last_actions == {"1": "upsert"})
+        service.faults.clear()
+        eventually(lambda: service.last_actions == {"1": "upsert"})
 
 
-def test_waits_between_attempts_grow() -> None:
-    with serve() as service:
-        service.faults = [Fault(500)] * 4
-        with client(service) as products:
-            products.upsert("1")
-            products.flush()
-        waits = [later - earlier for earlier, later in pairwise(service.arrivals)]
-        assert waits[3] > waits[0]
-        assert 0.5 < sum(waits) < 6
+def test_waits_between_attempts_grow(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=waits.append)
+    monkeypatch.setattr(synchronous, "time", clock)
+    service.faults = [Fault(500)] * 4
+    with client(service) as products:
+        products.upsert("1")
+        products.flush()
+    assert len(service.arrivals) == 5
+    assert len(waits) == 4
+    assert waits == sorted(waits)

@@ -13,9 +13,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.patience import PATIENCE_SECONDS
+
 __all__ = ["Browser", "opened"]
 
-WAIT_SECONDS = 30
 _WORDS = (
     "--headless=new",
     "--hide-scrollbars",
@@ -64,7 +65,7 @@ class Browser:
     def wait(self, for_what, told: str = ""):  # type: ignore[no-untyped-def]
         """Wait until something is true, and return it."""
         ignored = (Exception,)
-        waiting = WebDriverWait(self.driver, WAIT_SECONDS, 0.1, ignored_exceptions=ignored)
+        waiting = WebDriverWait(self.driver, PATIENCE_SECONDS, 0.1, ignored_exceptions=ignored)
         return waiting.until(lambda _: for_what(), told)
 
     @property

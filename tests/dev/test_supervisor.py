@@ -8,18 +8,16 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port, wait_for_port
+from semilayer_pipelines.dev.supervisor import Process, Supervisor, wait_for_port
 from semilayer_pipelines.errors import Terminal
 from tests.gate import alive
-
-PATIENCE_SECONDS = 120.0
-"""Longer than anything takes here, however busy the machine is."""
+from tests.patience import PATIENCE_SECONDS, eventually
+from tests.ports import free_port
 
 LISTEN = """
 import socket, sys
@@ -39,6 +37,7 @@ SUPERVISING = """
 import os, sys, time
 from pathlib import Path
 from semilayer_pipelines.dev.supervisor import Process, Supervisor
+from tests.ports import free_port
 
 supervisor = Supervisor(Path.cwd(), os.environ, lambda _, line: print(line, flush=True))
 script = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(600)"
@@ -68,18 +67,11 @@ def supervisor(tmp_path: Path, lines: list[tuple[str, str]]) -> Iterator[Supervi
 
 
 def python(name: str, script: str, *, port: int | None = None) -> Process:
-    return Process(name, [sys.executable, "-c", script], port=port, ready_seconds=20)
-
-
-def until(happened: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
+    return Process(name, [sys.executable, "-c", script], port=port, ready_seconds=PATIENCE_SECONDS)
 
 
 def pid_told(lines: list[tuple[str, str]]) -> int:
-    until(lambda: any(line.startswith("pid ") for _, line in lines))
+    eventually(lambda: any(line.startswith("pid ") for _, line in lines))
     return int(next(line for _, line in lines if line.startswith("pid ")).split()[1])
 
 
@@ -91,7 +83,7 @@ def test_a_start_waits_until_the_process_listens(
     supervisor.start(python("server", LISTEN.format(port=port), port=port))
 
     assert wait_for_port(port, 0.2)
-    until(lambda: ("server", "listening") in lines)
+    eventually(lambda: ("server", "listening") in lines)
     assert supervisor.ended() is None
 
 
@@ -125,7 +117,7 @@ def test_what_a_process_started_itself_is_stopped_with_it(
 
     supervisor.stop()
 
-    until(lambda: not alive(grandchild))
+    eventually(lambda: not alive(grandchild))
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="Linux with util-linux alone can do it")
@@ -154,7 +146,7 @@ def test_a_process_that_ends_is_named_and_its_last_words_are_out(
     supervisor.start(python("lasting", "import time; time.sleep(600)"))
     supervisor.start(python("brief", "print('no such thing'); raise SystemExit(3)"))
 
-    until(lambda: supervisor.ended())
+    eventually(lambda: supervisor.ended())
 
     assert supervisor.ended() == "brief"
     supervisor.stop()
@@ -207,5 +199,5 @@ def test_lines_are_read_on_when_they_can_no_longer_be_printed(tmp_path: Path) ->
     supervisor.start(python("chatty", script))
 
     # then it is not held up
-    until(lambda: (tmp_path / "done").exists())
+    eventually(lambda: (tmp_path / "done").exists())
     supervisor.stop()

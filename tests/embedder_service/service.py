@@ -23,6 +23,7 @@ from semilayer_pipelines.embedders.protocol import Embedded
 from semilayer_pipelines.errors import EmbeddingRejected
 from semilayer_pipelines.http.listen import listen, url_of
 from semilayer_pipelines.http.server import server_config
+from tests.patience import PATIENCE_SECONDS
 
 MODEL = "meaningless"
 DIMENSION = 8
@@ -32,9 +33,9 @@ CONFIG = EmbeddingConfig(provider="hash", model=MODEL, dimensions=DIMENSION)
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
-        assert time.monotonic() < deadline, f"waited 20 s for {what}"
+        assert time.monotonic() < deadline, f"waited too long for {what}"
         time.sleep(0.005)
 
 
@@ -53,7 +54,7 @@ class WatchedEmbedder(HashEmbedder):
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         self.calls.append(list(texts))
-        assert self._going.wait(30)
+        assert self._going.wait(PATIENCE_SECONDS)
         bad = [at for at, text in enumerate(texts) if POISON in text]
         if bad:
             raise EmbeddingRejected("It is poison.", positions=bad if self._names_positions else ())
@@ -110,7 +111,7 @@ def running(
     server = uvicorn.Server(server_config(build_app(opening, **settings), grace_s=120))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [address]})
     thread.start()
-    service = Service(url, server, httpx.Client(base_url=url, timeout=30))
+    service = Service(url, server, httpx.Client(base_url=url, timeout=PATIENCE_SECONDS))
     try:
         wait_until(lambda: server.started, "the server")
         yield service

@@ -16,6 +16,7 @@ from tests.embedder_service.service import (
     wait_until,
     wait_until_ready,
 )
+from tests.patience import PATIENCE_SECONDS
 
 
 def test_a_full_queue_answers_429_and_says_when_to_come_again(embedder: WatchedEmbedder) -> None:
@@ -53,7 +54,7 @@ def test_a_body_that_does_not_arrive_is_given_up(embedder: WatchedEmbedder) -> N
         wait_until_ready(service)
         with socket.create_connection(("127.0.0.1", service.http.base_url.port or 0)) as slow:
             slow.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
-            slow.settimeout(10)
+            slow.settimeout(PATIENCE_SECONDS)
             assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 

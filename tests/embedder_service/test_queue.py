@@ -7,6 +7,7 @@ import pytest
 
 from semilayer_pipelines.embedder_service.pending import PendingRequest
 from semilayer_pipelines.embedder_service.queue import CALL_COST, Full, Limits, Taken, TextQueue
+from tests.patience import PATIENCE_SECONDS
 
 
 def texts_in(taken: Taken | None) -> list[str]:
@@ -98,7 +99,7 @@ def test_a_closed_queue_gives_what_it_holds_and_then_ends() -> None:
         assert texts_in(queue.take(budget=1_000)) == ["a"]
     waiting_thread = threading.Thread(target=lambda: ended.append(queue.take(budget=1_000)))
     waiting_thread.start()
-    waiting_thread.join(5)
+    waiting_thread.join(PATIENCE_SECONDS)
 
     assert ended == [None]
 

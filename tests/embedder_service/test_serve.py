@@ -16,6 +16,7 @@ from tests.embedder_service.service import (
     wait_until,
     wait_until_ready,
 )
+from tests.patience import PATIENCE_SECONDS
 
 KEY = "a-secret-key-ü"
 
@@ -24,7 +25,7 @@ def test_it_is_not_healthy_before_the_model_is_loaded(embedder: WatchedEmbedder)
     loaded = threading.Event()
 
     def opening() -> Opened:
-        assert loaded.wait(30)
+        assert loaded.wait(PATIENCE_SECONDS)
         return embedder.opened()
 
     with running(opening) as service:

@@ -27,6 +27,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.patience import PATIENCE_SECONDS, eventually
+
 
 def tokens_of(text: str) -> int:
     return max(1, len(text) // 4)
@@ -49,11 +51,17 @@ def _tail(dimension: int) -> tuple[list[float], str, bytes]:
     return numbers, json.dumps(numbers)[1:-1], np.array(numbers, "<f4").tobytes()
 
 
+_RUNS_EVERY_S = 0.1
+
+
 @dataclass
 class Limited:
     """What one request, one text and one minute may have; a minute passes `speed` times as fast.
 
-    A shorter `minute` forgives that a request is under way for long on a busy machine.
+    A shorter `minute` forgives that a request is under way for a while. While nothing ran at all,
+    on a machine that paused, requests were under way for as long: that is forgiven as well.
+
+    `together`: it answers no second request before so many were under way at once.
 
     `told`: headers say what is left. `storm`: so many requests are refused with 429 whatever they
     hold; another storm of `storm_of` begins once `storm_at` texts were embedded. `worst` is the
@@ -61,6 +69,7 @@ class Limited:
     """
 
     latency: float = 0.0
+    together: int = 1
     requests: int | None = None
     tokens: int | None = None
     batch_texts: int = 2_048
@@ -82,6 +91,8 @@ class Limited:
     under_way: int = 0
     most_at_once: int = 0
     hung_up: int = 0
+    paused: float = 0.0
+    _ran: float = field(default_factory=time.monotonic)
     _minute: deque[tuple[float, int]] = field(default_factory=deque)
 
     def clock(self) -> float:
@@ -90,6 +101,12 @@ class Limited:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.speed)
+
+    def note_that_it_runs(self) -> None:
+        """Note for how many seconds this process did not run, at the longest."""
+        now = time.monotonic()
+        self.paused = max(self.paused, now - self._ran - _RUNS_EVERY_S)
+        self._ran = now
 
     async def embed(self, request: Request) -> Response:
         body = json.loads(await request.body())
@@ -104,6 +121,9 @@ class Limited:
         return answer
 
     async def _wait(self, request: Request) -> None:
+        # A client sends one at a time until it has an answer.
+        while self.statuses and self.most_at_once < self.together:
+            await asyncio.sleep(0.005)
         try:
             await asyncio.wait_for(self._hang_up(request), self.latency)
             self.hung_up += 1
@@ -117,8 +137,10 @@ class Limited:
     def _answer(self, body: dict[str, Any]) -> Response:
         texts: list[str] = body["input"]
         spent = sum(map(tokens_of, texts))
+        self.note_that_it_runs()
         now = self.clock()
-        while self._minute and self._minute[0][0] <= now - self.minute:
+        since = now - self.minute + self.paused * self.speed
+        while self._minute and self._minute[0][0] <= since:
             self._minute.popleft()
         used = len(self._minute), sum(tokens for _, tokens in self._minute)
         if self.storm_at is not None and len(self.seen) >= self.storm_at:
@@ -204,16 +226,25 @@ def limited(**limits: Any) -> Iterator[Limited]:
     """Serve an endpoint in a thread."""
     endpoint = Limited(**limits)
     server = endpoint.server()
+    ends = threading.Event()
+
+    def note() -> None:
+        while not ends.wait(_RUNS_EVERY_S / 5):
+            endpoint.note_that_it_runs()
+
+    noting = threading.Thread(target=note, daemon=True)
+    noting.start()
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.005)
+    eventually(lambda: server.started)
     endpoint.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
     try:
         yield endpoint
     finally:
+        ends.set()
+        noting.join()
         server.should_exit = server.force_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from semilayer_pipelines.errors import ModelUnavailable
 from semilayer_pipelines.ingest.embed import embed_page
 from tests.embedders.endpoint import Endpoint, Reply
 from tests.embedders.limited import Limited, limited, tokens_of, vector_of
+from tests.patience import PATIENCE_SECONDS, eventually
 
 
 def texts_of(number: int, *, length: int = 40) -> list[str]:
@@ -39,11 +40,11 @@ def assert_each_text_has_its_vector(vectors: Any, texts: list[str]) -> None:
 
 def test_requests_run_side_by_side_and_vectors_keep_their_order() -> None:
     texts = texts_of(2_000)
-    with limited(latency=0.02) as endpoint:
+    with limited(together=6) as endpoint:
         made = embedder_of(endpoint, concurrency=6).embed(texts)
 
     assert_each_text_has_its_vector(made.vectors, texts)
-    assert 4 <= endpoint.most_at_once <= 6
+    assert endpoint.most_at_once == 6
     assert set(endpoint.seen.values()) == {1}
     assert made.tokens is not None
     assert made.tokens.sum() == sum(map(tokens_of, texts))
@@ -97,7 +98,7 @@ for n in range(12):
         runs = [
             subprocess.Popen([sys.executable, "-c", share, endpoint.url, name]) for name in "ab"
         ]
-        assert [run.wait(60) for run in runs] == [0, 0]
+        assert [run.wait(PATIENCE_SECONDS) for run in runs] == [0, 0]
 
     assert len(endpoint.seen) == 24
     assert endpoint.statuses == {200: 24}
@@ -129,27 +130,23 @@ def test_a_question_goes_before_the_texts_of_rows() -> None:
                 embedder.embed(ingest)
 
         under_way = aside.submit(embed)
-        while not endpoint.seen:
-            time.sleep(0.01)
+        eventually(lambda: endpoint.seen)
         time.sleep(0.3)
 
         # when somebody searches
-        started = time.monotonic()
         embedder.embed_queries(["a question"])
-        took = time.monotonic() - started
 
-        assert took < 2.5
+        # then the question did not wait for the ingest
         assert not under_way.done()
         cancellation.cancel()
         with pytest.raises(CancelledError):
-            under_way.result(5)
+            under_way.result(PATIENCE_SECONDS)
 
 
 def test_a_cancelled_ingest_ends_its_requests_at_once() -> None:
     cancellation = Cancellation()
-    with limited(latency=30.0) as endpoint:
+    with limited(latency=3_600.0) as endpoint:
         embedder = embedder_of(endpoint)
-        started = time.monotonic()
 
         def cancel_once_under_way() -> None:
             while not endpoint.under_way:
@@ -160,9 +157,7 @@ def test_a_cancelled_ingest_ends_its_requests_at_once() -> None:
         with cancelled_by(cancellation), pytest.raises(CancelledError):
             embedder.embed(texts_of(500))
 
-        assert time.monotonic() - started < 15
-        while endpoint.under_way:
-            time.sleep(0.01)
+        eventually(lambda: not endpoint.under_way)
         assert endpoint.hung_up == 1
 
 

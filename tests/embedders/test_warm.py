@@ -38,6 +38,7 @@ from tests.embedder_service.service import (
     running,
     wait_until_ready,
 )
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-very-secret-0123456789"
@@ -134,7 +135,7 @@ def test_a_service_that_is_still_loading_is_waited_for() -> None:
     waits: list[float] = []
 
     def opening() -> Opened:
-        assert loaded.wait(30)
+        assert loaded.wait(PATIENCE_SECONDS)
         return embedder.opened()
 
     with running(opening) as service:
@@ -266,7 +267,7 @@ def test_an_address_that_nobody_named_is_only_a_hint(caplog: pytest.LogCaptureFi
     # given an address that was left behind, where another program answers by now
     local = Local()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
 
     # when, then the model is used here, without a word

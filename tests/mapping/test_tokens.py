@@ -140,11 +140,11 @@ def test_tokens_of_a_text_do_not_depend_on_its_neighbours() -> None:
 
 def test_a_long_text_takes_no_longer_than_its_known_part() -> None:
     huge = "hello wörld of ERR_1 東京 " * 2_500_000  # 70 MB
-    started = time.monotonic()
+    started = time.process_time()
 
     told = token_texts(pl.Series([huge]), names=True)[0]
 
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     assert len(told) < 6 * MAX_KEYWORD_CHARACTERS
     assert "last" not in tokens(huge + "last")
     assert len(query_tokens(huge[:100_000]).words) <= MAX_QUERY_TOKENS
@@ -154,6 +154,6 @@ def test_a_long_text_takes_no_longer_than_its_known_part() -> None:
     "unit", ["a-", "a/", "a./-", "a1", "aB", "a'", "東", "é", "a_", "https://a"]
 )
 def test_hostile_texts_are_cut_in_linear_time(unit: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     token_texts(pl.Series([unit * (MAX_KEYWORD_CHARACTERS // len(unit))]), names=True)
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,17 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def new_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Dagster instance in which nothing has happened; to make one takes longer."""
+    folder = tmp_path_factory.mktemp("dagster")
+    with dg.DagsterInstance.local_temp(str(folder)):
+        return folder
+
+
 @pytest.fixture
-def disk_instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def disk_instance(tmp_path: Path, new_instance: Path) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance on disk, for runs in several threads."""
-    folder = tmp_path / "dagster"
-    folder.mkdir()
+    folder = shutil.copytree(new_instance, tmp_path / "dagster")
     with dg.DagsterInstance.local_temp(str(folder)) as made:
         yield made

@@ -266,26 +266,25 @@ def ticked(lab: Lab, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
 
 
 def test_a_tick_requests_the_runs_of_the_first_lenses_and_leaves_the_others_to_the_sensor(
-    lab: Lab, tmp_path: Path
+    lab: Lab, disk_instance: dg.DagsterInstance
 ) -> None:
     # given five lenses that are due
     lab.push("a", "b", "c", "d", syncInterval="5m")
     for name in ("items", "a", "b", "c", "d"):
         Lab(lab.project, lab.folder, name=name).full()
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
-        # when
-        requested = ticked(lab, instance)
 
-        # then two are requested as the sensor would, and all are queued
-        assert len(requested) == RUNS_AHEAD == 2
-        assert queued(lab) == [Mode.INCREMENTAL] * 5
-        with lab.project.registry.read() as db:
-            at_once = [job for job in jobs.recent(db, env=ENV) if job.due_at <= job.created_at]
-        assert {request.run_key for request in requested} == {
-            run_request(job).run_key for job in at_once if job.mode is Mode.INCREMENTAL
-        } - {None}
-        assert ticked(lab, instance) == []
+    # when
+    requested = ticked(lab, disk_instance)
+
+    # then two are requested as the sensor would, and all are queued
+    assert len(requested) == RUNS_AHEAD == 2
+    assert queued(lab) == [Mode.INCREMENTAL] * 5
+    with lab.project.registry.read() as db:
+        at_once = [job for job in jobs.recent(db, env=ENV) if job.due_at <= job.created_at]
+    assert {request.run_key for request in requested} == {
+        run_request(job).run_key for job in at_once if job.mode is Mode.INCREMENTAL
+    } - {None}
+    assert ticked(lab, disk_instance) == []
 
 
 @pytest.mark.parametrize("interval", CRON)

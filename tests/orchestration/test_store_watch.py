@@ -21,6 +21,7 @@ from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import all_jobs
+from tests.patience import PATIENCE_SECONDS
 from tests.restarting import Served, Server
 
 
@@ -138,7 +139,7 @@ def test_a_store_that_hangs_holds_no_tick_up_and_is_asked_once(
     server.crash()
 
     def hang(_: str) -> None:
-        answered.wait(30)
+        answered.wait(PATIENCE_SECONDS)
 
     server.before = hang
 

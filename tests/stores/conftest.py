@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 from semilayer_pipelines.stores.protocol import Index, Store
+from tests.patience import PATIENCE_SECONDS
 from tests.stores.objects import ONE_FIELD
 from tests.stores.tenanted import KIND as TENANTS
 from tests.stores.tenanted import opened
@@ -56,7 +57,7 @@ class Place:
 
     def run(self, task: str, *args: str) -> str:
         process = self.start(task, *args)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0, err
         assert err == "", "a store prints nothing"
         return out

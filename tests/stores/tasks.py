@@ -48,7 +48,7 @@ def hold(store: Store, name: str) -> None:
     """Hold the write lock until killed."""
     with store.open(name).lock():
         print("begun", flush=True)
-        time.sleep(60)
+        time.sleep(600)
 
 
 def watch(store: Store, name: str, live: str) -> dict[str, int]:

@@ -24,6 +24,7 @@ from semilayer_pipelines.stores.protocol import (
     IndexSchema,
     Store,
 )
+from tests.patience import PATIENCE_SECONDS
 from tests.stores.conftest import Place
 from tests.stores.objects import AT, DIMENSION, ONE_FIELD, hash_of, names, objects
 
@@ -294,7 +295,7 @@ def test_looking_for_an_index_that_is_being_dropped_finds_it_or_none(
             # when it is dropped meanwhile
             store.drop(name)
             # then nothing was raised at any moment
-            assert looking.result(timeout=30) >= 0
+            assert looking.result(timeout=PATIENCE_SECONDS) >= 0
 
 
 def test_a_dropped_name_starts_empty_again(store: Store, index: Index) -> None:

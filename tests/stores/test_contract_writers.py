@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from semilayer_pipelines.stores.protocol import KEY, Index
+from tests.patience import PATIENCE_SECONDS
 from tests.stores.conftest import Place
 from tests.stores.objects import names, objects
 from tests.stores.tenanted import KIND as TENANTS
@@ -38,7 +39,7 @@ def _wait_until_begun(process: subprocess.Popen[str]) -> None:
 
 def _kill(process: subprocess.Popen[str]) -> None:
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE_SECONDS)
 
 
 @IN_PROCESSES
@@ -47,7 +48,7 @@ def test_two_processes_writing_the_same_new_keys_leave_no_duplicate(
 ) -> None:
     writers = [place.start("write", index.name, "15", "200") for _ in range(2)]
     for writer in writers:
-        _, err = writer.communicate(timeout=60)
+        _, err = writer.communicate(timeout=PATIENCE_SECONDS)
         assert (writer.returncode, err) == (0, "")
     assert sorted(_all_keys(index)) == names(15 * 200)
 
@@ -130,7 +131,7 @@ def test_a_reader_never_misses_a_live_key_nor_sees_one_twice(
         watcher = place.start("watch", index.name, str(live))
         _wait_until_begun(watcher)
         stir()
-        out, err = watcher.communicate(timeout=60)
+        out, err = watcher.communicate(timeout=PATIENCE_SECONDS)
         assert watcher.returncode == 0, err
         seen = json.loads(out)
     else:
@@ -139,7 +140,7 @@ def test_a_reader_never_misses_a_live_key_nor_sees_one_twice(
         with ThreadPoolExecutor(1) as pool:
             watching = pool.submit(watch, place.open(), index.name, str(live))
             stir()
-            seen = watching.result(timeout=60)
+            seen = watching.result(timeout=PATIENCE_SECONDS)
 
     assert seen["reads"] > 5
     assert seen["absent"] == 0

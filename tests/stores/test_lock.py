@@ -10,6 +10,7 @@ import pytest
 
 from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.stores.lock import WriterLock, _still_linked
+from tests.patience import PATIENCE_SECONDS
 
 
 def _held_by_a_thread(path: Path, release: threading.Event) -> threading.Thread:
@@ -18,11 +19,11 @@ def _held_by_a_thread(path: Path, release: threading.Event) -> threading.Thread:
     def hold() -> None:
         with WriterLock(path).hold():
             holding.set()
-            release.wait(10)
+            release.wait(PATIENCE_SECONDS)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert holding.wait(5)
+    assert holding.wait(PATIENCE_SECONDS)
     return thread
 
 

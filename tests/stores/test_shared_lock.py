@@ -16,6 +16,7 @@ from semilayer_pipelines.errors import StoreUnavailable
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry.engine import make_engine
 from semilayer_pipelines.stores.shared_lock import SharedLock
+from tests.patience import PATIENCE_SECONDS
 
 HOLD = """
 import sys, time
@@ -23,7 +24,7 @@ from semilayer_pipelines.registry.engine import make_engine
 from semilayer_pipelines.stores.shared_lock import SharedLock
 with SharedLock(make_engine(sys.argv[1], pooled=False), "a").hold():
     print("begun", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -72,12 +73,12 @@ def test_waiting_is_bounded_and_says_so(engine: Engine) -> None:
     def hold() -> None:
         with SharedLock(engine, "a").hold():
             taken.set()
-            release.wait(10)
+            release.wait(PATIENCE_SECONDS)
 
     thread = threading.Thread(target=hold)
     thread.start()
     try:
-        assert taken.wait(5)
+        assert taken.wait(PATIENCE_SECONDS)
         with pytest.raises(StoreUnavailable, match="not free within"), _soon(engine).hold():
             pass
     finally:
@@ -95,7 +96,7 @@ def test_a_killed_holder_frees_it_at_once(engine: Engine, postgres_database: str
         pass
     holder.kill()
     holder.wait()
-    with SharedLock(engine, "a", wait_s=5).hold():
+    with SharedLock(engine, "a", wait_s=PATIENCE_SECONDS).hold():
         pass
 
 
@@ -113,7 +114,7 @@ def test_a_holder_learns_that_it_lost_the_lock(engine: Engine) -> None:
             )
         with pytest.raises(StoreUnavailable, match="was lost"):
             lock.confirm()
-    with SharedLock(engine, "a", wait_s=5).hold():
+    with SharedLock(engine, "a", wait_s=PATIENCE_SECONDS).hold():
         pass
 
 

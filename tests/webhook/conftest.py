@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.registry.conftest import postgres_registry_url, registry_url
 from tests.webhook.site import Site
+from webhook import app
 
 __all__ = ["postgres_registry_url", "registry_url"]
 
@@ -26,13 +27,14 @@ def sqlite_site(tmp_path: Path) -> Iterator[Site]:
     yield from Site.opened(f"sqlite:///{tmp_path}/registry.db", tmp_path)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_frozen() -> Iterator[None]:
-    """Let a module's garbage go at once.
+@pytest.fixture(autouse=True, scope="session")
+def _garbage_is_collected() -> Iterator[None]:
+    """Let garbage go, and begin no service with a collection of all that the suite imported.
 
     A service takes all that there is out of the collector's sight, for good: a process has one.
-    Here that is the garbage of hundreds. A service begins with a collection, which takes half a
-    second when it has to go through everything.
+    Here that would be the garbage of hundreds.
     """
-    yield
-    gc.unfreeze()
+    nothing = SimpleNamespace(collect=lambda: 0, freeze=lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "gc", nothing)
+        yield

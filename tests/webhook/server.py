@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import uvicorn
 
-from semilayer_pipelines.dev.supervisor import free_port
+from semilayer_pipelines.http.listen import listen, url_of
+from semilayer_pipelines.http.server import server_config
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, environments
 from semilayer_pipelines.registry.api_key import KeyKind
 from semilayer_pipelines.registry.environments import Tier
+from tests.patience import PATIENCE_SECONDS, eventually
+from tests.ports import free_port
 from tests.registry.given import make_lens
+from webhook.app import build_app
 
 SEMILAYER = Path(sys.executable).with_name("semilayer")
 ENV = "test"
-READY_SECONDS = 30.0
 
 
 @dataclass
@@ -79,6 +84,21 @@ class Place:
         finally:
             server.end()
 
+    @contextmanager
+    def answering(self) -> Iterator[str]:
+        """Serve in a thread of this process, which is up at once; yield its address."""
+        address = listen("127.0.0.1", 0, "webhook")
+        server = uvicorn.Server(server_config(build_app(self.project), grace_s=30))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [address]})
+        thread.start()
+        try:
+            eventually(lambda: server.started)
+            yield url_of(address)
+        finally:
+            server.should_exit = True
+            thread.join()
+            address.close()
+
 
 @dataclass
 class Server:
@@ -103,7 +123,7 @@ class Server:
             start_new_session=True,
         )
         server = cls(process, f"http://127.0.0.1:{port}")
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "the service does not come up"
@@ -123,7 +143,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            printed, _ = self.process.communicate(timeout=40)
+            printed, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise

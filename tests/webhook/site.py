@@ -19,6 +19,7 @@ from semilayer_pipelines.registry.api_key import KeyKind
 from semilayer_pipelines.registry.environments import Tier
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Lens, LensStatus
+from tests.movable_loop import MovableLoop
 from tests.registry.given import make_lens
 from tests.registry_file import lay_registry
 from webhook.app import build_app
@@ -47,6 +48,7 @@ class Site:
     clock: Any
     client: TestClient
     stopping: threading.Event
+    loop: MovableLoop
     ik: str = ""
     sk: str = ""
 
@@ -70,8 +72,9 @@ class Site:
         clock, stopping = clock or Clock(), threading.Event()
         project = Project(settings, environ or {}, clock)
         make_lens(project.registry, "items", env=ENV)
-        with TestClient(build_app(project, stopping=stopping)) as client:
-            site = cls(project, clock, client, stopping)
+        app, loop = build_app(project, stopping=stopping), MovableLoop()
+        with TestClient(app, backend_options={"loop_factory": lambda: loop}) as client:
+            site = cls(project, clock, client, stopping, loop)
             site.ik, site.sk = site.new_key(KeyKind.INGEST), site.new_key(KeyKind.SERVICE)
             yield site
         project.registry.close()

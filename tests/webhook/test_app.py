@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry.api_key import KeyKind, new_key
+from tests.patience import PATIENCE_SECONDS
 from tests.webhook.server import ENV, SEMILAYER, Place, Server
 from tests.webhook.site import Site, error_of
 from webhook.app import build_app
@@ -100,7 +101,7 @@ def test_a_body_of_eight_megabytes_is_read_and_a_longer_one_refused(sqlite_site:
 def ask(server: Server, head: str, *parts: bytes) -> bytes:
     """Send these bytes and return what comes back, without waiting for the end."""
     port = int(server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode())
         for part in parts:
             connection.sendall(part)
@@ -155,7 +156,7 @@ def test_a_caller_who_hangs_up_in_the_middle_of_a_body_leaves_nothing_behind(
     body = b'{"mode": "records", "changes": [{"id": "half"'
     port = int(server.url.rpartition(":")[2])
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as connection:
             lines = head(place, "Content-Length: 1000").replace("\n", "\r\n")
             connection.sendall(lines.encode() + body)
     time.sleep(0.1)
@@ -199,7 +200,7 @@ def test_a_second_one_on_a_port_is_refused_and_the_first_serves_on(
         env=place.environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -277,7 +278,7 @@ def test_a_service_whose_registry_does_not_answer_says_so_and_goes_on_when_it_do
 
 def test_a_head_that_is_too_long_is_refused(server: Server) -> None:
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nx: " + b"y" * 70_000)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 431 ")
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import delete
 
-from semilayer_pipelines.client import AsyncIngestClient, IngestClient, JobStatus, RequestRefused
-from semilayer_pipelines.registry import call_log, changes, lenses
+from semilayer_pipelines.client import (
+    AsyncIngestClient,
+    IngestClient,
+    JobStatus,
+    RequestRefused,
+    synchronous,
+)
+from semilayer_pipelines.registry import call_log, changes, lenses, tables
 from semilayer_pipelines.registry.environments import Tier
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import Lab
@@ -33,7 +41,7 @@ def test_a_caller_reads_its_own_write(tmp_path: Path) -> None:
         db.execute("DELETE FROM items WHERE id = 8")
 
     # when
-    with place.serving() as server, IngestClient(server.url, place.sk, "items") as client:
+    with place.answering() as url, IngestClient(url, place.sk, "items") as client:
         client.upsert("7")
         client.delete("8")
         (receipt,) = client.flush()
@@ -57,8 +65,8 @@ def test_more_changes_than_a_call_may_carry_arrive_in_their_order(tmp_path: Path
                 await client.upsert(id)
             return len(await client.flush())
 
-    with place.serving() as server:
-        asyncio.run(deliver(server.url))
+    with place.answering() as url:
+        asyncio.run(deliver(url))
 
     assert arrived(place) == [(id, "upsert") for id in ids]
 
@@ -66,7 +74,7 @@ def test_more_changes_than_a_call_may_carry_arrive_in_their_order(tmp_path: Path
 def test_the_other_modes_queue_a_job(tmp_path: Path) -> None:
     place = Place.at(tmp_path)
 
-    with place.serving() as server, IngestClient(server.url, place.ik, "items") as client:
+    with place.answering() as url, IngestClient(url, place.ik, "items") as client:
         assert client.incremental().status == "queued"
         assert client.full().status == "queued"
         assert client.full().status == "deduplicated"
@@ -76,8 +84,8 @@ def test_a_refused_key_is_told_at_once_and_nothing_is_dropped(tmp_path: Path) ->
     place = Place.at(tmp_path)
     made_up = place.ik[:-1] + ("a" if place.ik[-1] != "a" else "b")
 
-    with place.serving() as server:
-        client = IngestClient(server.url, made_up, "items")
+    with place.answering() as url:
+        client = IngestClient(url, made_up, "items")
         client.upsert("1")
         with pytest.raises(RequestRefused, match="no key"):
             client.flush()
@@ -87,22 +95,34 @@ def test_a_refused_key_is_told_at_once_and_nothing_is_dropped(tmp_path: Path) ->
             client.close()
 
 
-def test_a_rate_limit_is_waited_for_as_long_as_the_service_says(tmp_path: Path) -> None:
-    # given a minute that is used up, and nearly over
-    place = Place.at(tmp_path, tier=Tier.FREE)
-    now = place.project.clock()
-    with place.project.registry.begin() as db:
-        lens = lenses.get(db, ENV, "items")
-        call_log.admit(db, lens.id, calls=10, limit=10, now=now - timedelta(seconds=55))
+def test_a_rate_limit_is_waited_for_as_long_as_the_service_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a minute that is over when somebody has waited for its end
+    place, waits = Place.at(tmp_path, tier=Tier.FREE), list[float]()
 
-    # when
-    with place.serving() as server, IngestClient(server.url, place.ik, "items") as client:
-        began = time.monotonic()
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        with place.project.registry.begin() as db:
+            db.execute(delete(tables.calls))
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=sleep)
+    monkeypatch.setattr(synchronous, "time", clock)
+
+    # when it is used up
+    with (
+        place.answering() as url,
+        IngestClient(url, place.ik, "items", flush_after=math.inf) as client,
+    ):
+        with place.project.registry.begin() as db:
+            lens = lenses.get(db, ENV, "items")
+            call_log.admit(db, lens.id, calls=10, limit=10, now=place.project.clock())
         client.upsert("1")
         client.flush()
 
-        # then
-        assert time.monotonic() - began > 1
+    # then
+    (wait,) = waits
+    assert 1 <= wait <= 61
     assert arrived(place) == [("1", "upsert")]
 
 

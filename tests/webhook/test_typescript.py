@@ -15,6 +15,7 @@ import pytest
 
 from semilayer_pipelines.registry import call_log, changes, lenses
 from semilayer_pipelines.registry.environments import Tier
+from tests.patience import PATIENCE_SECONDS
 from tests.registry.given import make_lens
 from tests.webhook.server import ENV, Place
 
@@ -65,7 +66,7 @@ def flush(worker: Path, url: str, key: str) -> subprocess.CompletedProcess[str]:
     assert node
     command = [node, str(worker), json.dumps(CHANGES)]
     return subprocess.run(
-        command, env=environ, capture_output=True, text=True, timeout=60, check=False
+        command, env=environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
 
 
@@ -90,14 +91,14 @@ def test_a_batch_is_flushed(worker: Path, place: Place) -> None:
 def test_a_batch_beyond_the_rate_limit_is_flushed_after_the_wait_that_is_told(
     worker: Path, place: Place
 ) -> None:
-    # given a minute that is used up, and nearly over
-    now = place.project.clock()
-    with place.project.registry.begin() as db:
-        lens = lenses.get(db, ENV, "products")
-        call_log.admit(db, lens.id, calls=10, limit=10, now=now - timedelta(seconds=55))
-
-    # when
     with place.serving() as server:
+        # given a minute that is used up, and nearly over
+        now = place.project.clock()
+        with place.project.registry.begin() as db:
+            lens = lenses.get(db, ENV, "products")
+            call_log.admit(db, lens.id, calls=10, limit=10, now=now - timedelta(seconds=40))
+
+        # when
         began = time.monotonic()
         done = flush(worker, server.url, place.ik)
         took = time.monotonic() - began

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from semilayer_pipelines.embedders.local.ahead import made_ahead
+from tests.patience import eventually
 
 
 def test_items_come_in_their_order_from_another_thread() -> None:
@@ -35,12 +35,8 @@ def test_no_more_than_so_many_are_made_ahead_and_none_after_the_end() -> None:
 
     with made_ahead(items(), 3) as ready:
         assert next(ready) == 0
-        until = time.monotonic() + 10
-        while len(made) < 4 and time.monotonic() < until:
-            time.sleep(0.001)
-        assert len(made) in (3, 4)  # the fourth is begun once the first is taken
-    left = len(made)
-    assert left <= 4
+        eventually(lambda: len(made) == 4)  # the fourth is begun once the first is taken
+    assert len(made) == 4
     assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]
 
 

@@ -19,6 +19,7 @@ from semilayer_pipelines.stores.chunks.store import ChunkedStore
 from semilayer_pipelines.stores.chunks.versions import VERSION
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, SCORE, TEXT_HASH, VECTOR, Index
 from semilayer_pipelines.stores.where import Condition, Operator
+from tests.patience import PATIENCE_SECONDS
 from tests.stores.chunks.rows import SCHEMA, body_of, hashes, near, rows
 from tests.stores.objects import DIMENSION
 
@@ -285,7 +286,9 @@ def test_reading_after_a_write_takes_no_lock(store: ChunkedStore, index: Chunked
     assert {key for key, _, _ in scanned(index)} == {"1", "2"}
 
     with ThreadPoolExecutor(1) as beside:
-        beside.submit(written, other, rows({"2": ("three", "four")})).result(timeout=20)
+        beside.submit(written, other, rows({"2": ("three", "four")})).result(
+            timeout=PATIENCE_SECONDS
+        )
     written(index, rows({"2": "short"}))
     assert chunks(store).count() == 0
 

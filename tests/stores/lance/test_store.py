@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from semilayer_pipelines.stores.lance.index import LanceIndex
 from semilayer_pipelines.stores.lance.store import LanceStore
 from semilayer_pipelines.stores.protocol import KEY
 from semilayer_pipelines.stores.uninterrupted import to_the_end
+from tests.patience import PATIENCE_SECONDS
 from tests.stores.conftest import ROOT
 from tests.stores.objects import ONE_FIELD, names, objects
 
@@ -94,7 +96,7 @@ def test_maintenance_waits_for_the_writer(lance_index: LanceIndex) -> None:
         maintaining.join(0.3)
         assert maintaining.is_alive()
         lance_index.upsert(objects(names(10, start=5)))
-    maintaining.join(10)
+    maintaining.join(PATIENCE_SECONDS)
     assert not maintaining.is_alive()
     assert _keys(lance_index) == names(15)
 
@@ -172,7 +174,7 @@ def test_a_drop_waits_for_the_writer(lance: LanceStore, lance_index: LanceIndex)
         dropping.join(0.2)
         assert dropping.is_alive()
         assert lance_index.upsert(objects(["a"])) == 1
-    dropping.join(10)
+    dropping.join(PATIENCE_SECONDS)
     assert not lance.exists("lens-g1")
 
 
@@ -183,16 +185,15 @@ def test_an_interrupt_is_raised_only_when_the_write_has_ended() -> None:
         raise KeyboardInterrupt
 
     def write() -> None:
+        os.kill(os.getpid(), signal.SIGALRM)
         time.sleep(0.3)
         ended.append(True)
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
         with pytest.raises(KeyboardInterrupt):
             to_the_end(write)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert ended == [True]
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from tests.stores.weaviate.bare import Server, connected, vectors
 from tests.stores.weaviate.test_server_vectors import not_found
+from tests.weaviate_double import server as double_server
 from tests.weaviate_double.faults import Kind
 from tests.weaviate_double.server import Double
 
@@ -47,21 +47,21 @@ def test_a_server_killed_in_a_request_has_its_objects_and_acknowledged_none(serv
     assert not_found(made, range(20), own) == list(range(10))
 
 
-def test_a_killed_server_is_away_then_not_ready_then_back(server: Server) -> None:
+def test_a_killed_server_is_away_then_not_ready_then_back(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert server.double is not None
-    server.double.away_s = server.double.starting_s = 0.5
     seen: list[int] = []
-    dying = threading.Thread(target=server.double.kill_and_restart)
-    dying.start()
-    url = f"{server.settings['WEAVIATE_URL']}/v1/.well-known/ready"
-    while dying.is_alive():
+
+    def look(_: float = 0.0) -> None:
         try:
-            status = httpx.get(url).status_code
+            answer = httpx.get(f"{server.settings['WEAVIATE_URL']}/v1/.well-known/ready")
+            seen.append(answer.status_code)
         except httpx.TransportError:
-            status = 0
-        if status not in seen:
-            seen.append(status)
-        time.sleep(0.02)
-    dying.join()
-    assert [status for status in seen if status != 200] == [0, 503]
-    assert httpx.get(url).status_code == 200
+            seen.append(0)
+
+    # It pauses where it is away, and where it is up and not ready.
+    monkeypatch.setattr(double_server, "time", SimpleNamespace(sleep=look))
+    server.double.kill_and_restart()
+    look()
+    assert seen == [0, 503, 200]

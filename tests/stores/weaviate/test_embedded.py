@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from semilayer_pipelines.dev.supervisor import free_port
+from tests.patience import PATIENCE_SECONDS
+from tests.ports import free_port
 from tests.stores.conftest import ROOT
 
 USE = """
@@ -50,13 +51,13 @@ def test_an_embedded_server_starts_from_its_file_and_ends_with_the_process(tmp_p
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
     # then it was served, and nothing is left running
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "2"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):

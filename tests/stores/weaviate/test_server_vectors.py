@@ -14,6 +14,7 @@ from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter, MetadataQuery
 from weaviate.exceptions import WeaviateInsertManyAllFailedError, WeaviateQueryError
 
+from tests.patience import PATIENCE_SECONDS
 from tests.stores.weaviate.bare import Server, id_of, vectors
 
 MANY, WIDE = 400, 256
@@ -126,13 +127,13 @@ def test_with_asynchronous_indexing_a_changed_vector_is_found_neither_way_at_fir
 
 
 def wait_until_indexed(server: Server) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         (node,) = server.told(f"/nodes/{server.name('things')}?output=verbose")["nodes"]
         if not any(shard["vectorQueueLength"] for shard in node["shards"]):
             return
         time.sleep(0.05)
-    pytest.fail("the vectors are not indexed after 30 s")
+    pytest.fail("the vectors are not indexed")
 
 
 def test_vectors_that_are_no_numbers_are_taken_and_are_infinitely_far(server: Server) -> None:

@@ -20,6 +20,7 @@ from semilayer_pipelines.stores.weaviate.ids import object_id
 from semilayer_pipelines.stores.weaviate.reads import Reads
 from semilayer_pipelines.stores.weaviate.schema import LATER
 from semilayer_pipelines.stores.where import parse_where
+from tests.patience import PATIENCE_SECONDS
 from tests.stores.objects import ONE_FIELD, hash_of, names, objects, vector_of
 from tests.stores.weaviate.doubled import changed, collection_of, found_by, opened, slots, write
 from tests.weaviate_double.faults import Kind
@@ -144,7 +145,7 @@ def test_the_old_object_stays_until_the_new_one_is_found_though_nothing_waits_an
             assert not writing.done()
             assert set(found[KEY]) == {*(keys[1::2] if where else keys)}
             leave_on_the_way(double, 0)
-            writing.result(5)
+            writing.result(PATIENCE_SECONDS)
         assert index.count() == len(keys)
 
 

@@ -111,7 +111,7 @@ def test_a_wait_is_over_as_soon_as_the_job_has_ended(site: Site) -> None:
     ending.join()
 
     assert answer["status"] == "completed"
-    assert 0.4 < time.monotonic() - started < 25
+    assert time.monotonic() - started < 25
 
 
 def test_a_wait_that_is_over_first_answers_how_the_job_stands(site: Site) -> None:

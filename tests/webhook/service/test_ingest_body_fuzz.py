@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from semilayer_pipelines.registry import changes, lenses
+from tests.patience import PATIENCE_SECONDS
 from tests.webhook.server import ENV, Place
 
 HOST = "127.0.0.1"
@@ -30,7 +31,7 @@ def post(place: Place, port: int, body: bytes) -> tuple[int, dict[str, object]]:
         f"Authorization: Bearer {place.ik}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection((HOST, port), timeout=20) as connection:
+    with socket.create_connection((HOST, port), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(head.encode() + body)
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
     top, _, text = answer.partition(b"\r\n\r\n")

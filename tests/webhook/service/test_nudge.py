@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from semilayer_pipelines.orchestration.names import BY_JOB_ID
-from semilayer_pipelines.project import utc_now
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.lenses import LensStatus
-from tests.webhook.site import Site
+from tests.patience import PATIENCE_SECONDS, eventually
+from tests.webhook.site import Clock, Site
+from webhook.service import nudge
+from webhook.service.nudge import Nudge
 
 LAUNCHED = {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": "r"}}}
 REFUSED = {"launchRun": {"__typename": "PythonError", "message": "the code server is gone"}}
@@ -57,7 +60,7 @@ class Dagster:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield self
         finally:
@@ -89,11 +92,43 @@ def dagster() -> Iterator[Dagster]:
 
 
 @pytest.fixture
-def nudging(dagster: Dagster, tmp_path: Path) -> Iterator[Site]:
+def time_stands_still(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that the service looks at as well where it counts seconds."""
+    clock = Clock()
+    monkeypatch.setattr(nudge, "time", SimpleNamespace(monotonic=lambda: clock().timestamp()))
+    monkeypatch.setattr(nudge, "LAUNCH_SECONDS", PATIENCE_SECONDS)
+    return clock
+
+
+@pytest.fixture
+def nudging(dagster: Dagster, tmp_path: Path, time_stands_still: Clock) -> Iterator[Site]:
     url = f"sqlite:///{tmp_path}/registry.db"
-    for site in Site.opened(url, tmp_path, clock=utc_now, dagster_url=dagster.url):
+    clock = time_stands_still
+    for site in Site.opened(url, tmp_path, clock=clock, dagster_url=dagster.url):
         dagster.identity = site.project.registry.identity()
         yield site
+
+
+def go_on(site: Site, seconds: float) -> None:
+    """Let time go by for the service."""
+    site.clock.go_on(seconds)
+    site.loop.go_on(seconds)
+
+
+def tasks(site: Site, what: Callable[..., object]) -> int:
+    """Return how many tasks of the service do this now."""
+    coroutines = (task.get_coro() for task in asyncio.all_tasks(site.loop))
+    return sum(getattr(one, "__qualname__", "") == what.__qualname__ for one in coroutines)
+
+
+def watched(site: Site, jobs: int) -> None:
+    """Wait until the service watches so many jobs, and has done with the others what it does."""
+    eventually(lambda: tasks(site, Nudge._watch) == jobs)
+
+
+def looked_for(site: Site) -> None:
+    """Wait until the service has looked for a Dagster that nobody named."""
+    eventually(lambda: not tasks(site, Nudge._look))
 
 
 def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
@@ -105,20 +140,17 @@ def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
     for name in ("items", "busy", "taken", "paused"):
         nudging.push("1", lens=name)
     (job,) = nudging.jobs("items")
-    began = time.monotonic()
 
     # when
-    time.sleep(1.0)
+    go_on(nudging, 1.0)
     nudging.push("2", lens="busy")
     nudging.take(nudging.jobs("taken")[0])
     nudging.set_status("paused", LensStatus.PAUSED)
-    while not dagster.asked:
-        assert time.monotonic() - began < 60
-        time.sleep(0.02)
-    waited = time.monotonic() - began
+    go_on(nudging, 1.5)
 
-    # then the first is launched as the sensor would have, and the busy one later
-    assert 1.9 < waited < 4
+    # then the first is launched as the sensor would have, and no other: a run has one job already,
+    # another lens is paused, and the busy one waits
+    watched(nudging, 1)
     (asked,) = dagster.asked
     config = {"lens": BY_JOB_ID, "job_id": job.id}
     assert asked["runConfigData"] == {"ops": {"run_records_ingest": {"config": config}}}
@@ -128,10 +160,11 @@ def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
         "jobName": "records_ingest",
     }
     assert {"key": ".dagster/semilayer-job", "value": job.id} in asked["executionMetadata"]["tags"]
-    time.sleep(2.0)
-    assert len(dagster.asked_for("busy")) == 1
 
-    # and no other: a run has one job already, the other lens is paused
+    # and the busy one later
+    go_on(nudging, 1.0)
+    watched(nudging, 0)
+    assert len(dagster.asked_for("busy")) == 1
     assert len(dagster.asked) == 2
 
 
@@ -146,12 +179,13 @@ def test_a_burst_of_lenses_launches_two_runs_which_do_all_of_their_jobs(
     # when
     for name in names:
         nudging.push("1", lens=name)
-    time.sleep(4.0)
+    go_on(nudging, 2.5)
+    watched(nudging, 0)
 
     # then the sensor has what those two leave
     assert len(dagster.asked) == 2
     with nudging.project.registry.read() as db:
-        later = utc_now() + timedelta(seconds=10)
+        later = nudging.clock() + timedelta(seconds=10)
         assert {job.lens for job in jobs.due(db, later)} == set(names)
 
 
@@ -162,18 +196,18 @@ def test_after_a_launch_that_failed_jobs_are_left_to_the_sensor(
     dagster.answer = dict(REFUSED)
     nudging.add_lens("orders")
     nudging.push("1")
-    while not dagster.asked:
-        time.sleep(0.02)
-    time.sleep(0.2)
+    go_on(nudging, 2.5)
+    watched(nudging, 0)
 
     # when
     nudging.push("1", lens="orders")
-    time.sleep(2.5)
+    go_on(nudging, 2.5)
 
     # then nobody waits for it
+    watched(nudging, 0)
     assert len(dagster.asked) == 1
     with nudging.project.registry.read() as db:
-        due = [job.lens for job in jobs.due(db, utc_now())]
+        due = [job.lens for job in jobs.due(db, nudging.clock())]
     assert due == ["orders"]
 
 
@@ -181,8 +215,10 @@ def test_nothing_is_launched_in_another_projects_dagster(nudging: Site, dagster:
     dagster.identity = "of another registry"
 
     nudging.push("1")
-    time.sleep(3.0)
+    watched(nudging, 1)
+    go_on(nudging, 2.5)
 
+    watched(nudging, 0)
     assert not dagster.asked
 
 
@@ -195,30 +231,28 @@ def test_without_a_web_server_every_job_is_the_sensors(site: Site) -> None:
 
 
 def test_a_web_server_that_nobody_named_is_found_where_dagsters_commands_listen(
-    dagster: Dagster, tmp_path: Path
+    dagster: Dagster, tmp_path: Path, time_stands_still: Clock
 ) -> None:
     port = dagster.url.rpartition(":")[2]
     environ = {"DAGSTER_WEBSERVER_PORT": port}
     url = f"sqlite:///{tmp_path}/registry.db"
-    for site in Site.opened(url, tmp_path, clock=utc_now, environ=environ):
+    for site in Site.opened(url, tmp_path, clock=time_stands_still, environ=environ):
         # given: the first call makes the webhook look
         dagster.identity = site.project.registry.identity()
         site.add_lens("first")
         site.push("1", lens="first")
-        time.sleep(1.0)
+        looked_for(site)
 
         # when
         site.push("1")
+        go_on(site, 2.5)
 
         # then
-        deadline = time.monotonic() + 6
-        while not dagster.asked_for("items"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: dagster.asked_for("items"))
 
 
 def test_a_full_ingest_is_always_the_sensors(nudging: Site) -> None:
     nudging.ingest({"mode": "full"})
 
     with nudging.project.registry.read() as db:
-        assert len(jobs.due(db, utc_now())) == 1
+        assert len(jobs.due(db, nudging.clock())) == 1
