@@ -124,6 +124,8 @@ def _because(fault: str | None) -> str:
 def _found(indexed: Indexed) -> str:
     if indexed.unreachable:
         return ", out of reach: no search finds it, nor did one when it was written again"
+    if indexed.crowded:
+        return ", hidden among rows of the same text"
     return ", hidden: no search finds it" if indexed.hidden else ""
 
 
@@ -223,6 +225,7 @@ def _indexed_json(indexed: Indexed) -> dict[str, object]:
         "objects": indexed.objects,
         "hidden": indexed.hidden,
         "unreachable": indexed.unreachable,
+        "crowded": indexed.crowded,
         "keywords": indexed.words,
     }
 

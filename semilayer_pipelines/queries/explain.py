@@ -30,7 +30,7 @@ from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.findings import OUT_OF_REACH
-from semilayer_pipelines.queries.unsearchable import not_found
+from semilayer_pipelines.queries.unsearchable import CROWD, is_crowded, not_found
 from semilayer_pipelines.registry import (
     changes,
     failed_rows,
@@ -113,7 +113,8 @@ class Indexed:
     """The object in the index; `job_id` wrote it, `None` when its log is forgotten.
 
     `hidden`: no search finds it, not even one for its own vector. `unreachable`: nor did one when
-    it was written again. `words` are the tokens by which a search by keyword finds it, each once;
+    it was written again. `crowded`: hidden among more than `CROWD` rows of the same text, of which
+    a search shows some. `words` are the tokens by which a search by keyword finds it, each once;
     `None` in an index without keywords.
     """
 
@@ -127,6 +128,7 @@ class Indexed:
     objects: int
     hidden: bool = False
     unreachable: bool = False
+    crowded: bool = False
     words: tuple[str, ...] | None = None
 
 
@@ -203,6 +205,11 @@ class Explanation:
             return "Its vector was made by another model; a smart sync or a rebuild mends it."
         if indexed.unreachable:
             return f"It is indexed as it is in the source, and out of reach: {OUT_OF_REACH}"
+        if indexed.crowded:
+            return (
+                "It is indexed as it is in the source. "
+                f"More than {CROWD} rows have its text, and a search shows some of them, not all."
+            )
         if indexed.hidden:
             return (
                 "It is indexed as it is in the source, and no search finds it; "
@@ -363,5 +370,6 @@ def _indexed(
         objects=index.fetch([key], vectors=False).height,
         hidden=hidden,
         unreachable=hidden and tried,
+        crowded=hidden and not tried and is_crowded(index, stored[TEXT_HASH]),
         words=tuple(dict.fromkeys((stored[WORDS] or "").split())) if WORDS in stored else None,
     )

@@ -12,6 +12,7 @@ from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.orchestration.store_watch import watch_stores
 from semilayer_pipelines.queries.explain import explain
 from semilayer_pipelines.queries.findings import OUT_OF_REACH, Audit, Depth, Kind
+from semilayer_pipelines.queries.unsearchable import CROWD
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
@@ -156,6 +157,30 @@ def test_a_row_that_the_index_does_not_reach_is_told_and_not_written_for_ever(
     assert server.faults.calls["BatchObjects"] == written
     assert texts == []
     assert explain(lab.project, ENV, "items", lost[10]).verdict.endswith(OUT_OF_REACH)
+
+
+def test_a_row_that_its_crowd_hides_is_told_as_that_and_not_to_be_healed(
+    lab: Lab, server: Double
+) -> None:
+    # given many rows of one text, of which the index reaches all but one, and another hidden row
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'same', description = 'same' WHERE id <= ?", (CROWD,))
+        db.execute("UPDATE items SET name = 'same', description = 'same' WHERE id = 200")
+    lab.sync()
+    (part,) = server.state.classes.values()
+    part.unsearchable |= {
+        id_ for id_, each in part.objects.items() if each.properties["_key"] in ("7", "150")
+    }
+
+    # when
+    crowded, hidden = (explain(lab.project, ENV, "items", key) for key in ("7", "150"))
+    found = searched(lab)
+
+    # then, as `verify` says
+    assert found.looked.crowded == CROWD + 1
+    assert found.found[Kind.HIDDEN].ids == ("150",)
+    assert "More than 100 rows have its text" in crowded.verdict
+    assert "--heal` writes it again" in hidden.verdict
 
 
 def test_an_index_that_is_built_while_the_server_crashes_is_whole(
