@@ -158,12 +158,12 @@ class _Index:
     def upsert(self, objects: pl.DataFrame, *, doubled: Sequence[str] = ()) -> int:
         return self._write("upsert", partial(self._inner.upsert, doubled=doubled), objects)
 
-    def delete(self, keys: Sequence[str]) -> int:
+    def delete(self, keys: Sequence[str], *, scanned: bool = False) -> int:
         self._told("delete")
         self._hidden.difference_update(keys)
         for key in keys:
             self._written.pop(key, None)
-        return self._inner.delete(keys)
+        return self._inner.delete(keys, scanned=scanned)
 
     def _write(self, verb: str, write: Callable[[pl.DataFrame], int], objects: pl.DataFrame) -> int:
         held = self._inner.fetch(objects[KEY].to_list()).select(KEY, VECTOR)

@@ -90,8 +90,7 @@ def _show(told: Explanation) -> None:
         by = f" by job {indexed.job_id[:8]}" if indexed.job_id else ", its log is gone"
         say(
             f"indexed      {indexed.at:%Y-%m-%d %H:%M:%S} UTC{by}, in generation "
-            f"{indexed.generation}, shard {indexed.shard}"
-            + (", hidden: no search finds it" if indexed.hidden else "")
+            f"{indexed.generation}, shard {indexed.shard}" + _found(indexed)
         )
     if indexed and indexed.words is not None:
         say(f"keywords     {_words(indexed.words)}")
@@ -120,6 +119,14 @@ def _say_chunks(chunks: Sequence[RowChunk]) -> None:
 
 def _because(fault: str | None) -> str:
     return f" (its id is {fault})" if fault else ""
+
+
+def _found(indexed: Indexed) -> str:
+    if indexed.unreachable:
+        return ", out of reach: no search finds it, nor did one when it was written again"
+    if indexed.crowded:
+        return ", hidden among rows of the same text"
+    return ", hidden: no search finds it" if indexed.hidden else ""
 
 
 def _words(words: Sequence[str]) -> str:
@@ -217,6 +224,8 @@ def _indexed_json(indexed: Indexed) -> dict[str, object]:
         "job": indexed.job_id,
         "objects": indexed.objects,
         "hidden": indexed.hidden,
+        "unreachable": indexed.unreachable,
+        "crowded": indexed.crowded,
         "keywords": indexed.words,
     }
 

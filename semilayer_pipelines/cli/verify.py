@@ -29,7 +29,7 @@ from semilayer_pipelines.control.verify import verify_lens
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.altered import EMBEDDED
-from semilayer_pipelines.queries.findings import Audit, Depth, Kind
+from semilayer_pipelines.queries.findings import OUT_OF_REACH, Audit, Depth, Kind
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Lens
@@ -223,10 +223,7 @@ def _looked_lines(found: Audit) -> list[str]:
             "with one text"
         )
     if found.found[Kind.UNREACHABLE].count:
-        lines.append(
-            "  note: the vector index does not reach some rows: docs/weaviate.md, "
-            '"What the index does not reach"'
-        )
+        lines.append(f"  note on those out of reach: {OUT_OF_REACH}")
     if looked.read:
         lines.append(f"  read back: {looked.read:,} rows, {looked.embedded:,} texts embedded")
     return lines

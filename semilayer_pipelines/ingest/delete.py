@@ -27,19 +27,23 @@ def delete_keys(
     change_seq: int,
     commit: Callable[[Connection], None] | None = None,
     still_failed: bool = False,
+    scanned: bool = False,
 ) -> Counts:
     """Delete objects by key and commit what covers them.
 
     `change_seq` is the point in the change log at which the keys were found to be gone: a key that
     received a change since is left to the records job (invariant 4). Absent keys are no error. The
     rows are no failed rows any more, unless they are `still_failed`: set aside, and in the source.
+    `scanned`: a scan of the index showed all of the keys.
     """
     index = target.index
     if index is None:
         _commit(opened, run, target, [] if still_failed else keys, commit)
         return Counts()
     with target.locked(index, run) as log:
-        gone, deleted = take_out(opened, index, keys, change_seq=change_seq, log=log)
+        gone, deleted = take_out(
+            opened, index, keys, change_seq=change_seq, log=log, scanned=scanned
+        )
         _commit(opened, run, target, [] if still_failed else gone, commit)
     counts = Counts(deleted=deleted)
     run.progress.add(counts)
@@ -47,17 +51,26 @@ def delete_keys(
 
 
 def take_out(
-    opened: OpenLens, index: Index, keys: Sequence[str], *, change_seq: int, log: LogKeys
+    opened: OpenLens,
+    index: Index,
+    keys: Sequence[str],
+    *,
+    change_seq: int,
+    log: LogKeys,
+    scanned: bool = False,
 ) -> tuple[list[str], int]:
     """Delete under the lock that gave `log`; return which keys are gone, and how many objects.
 
-    Those with a change after `change_seq` are left (invariant 4).
+    Those with a change after `change_seq` are left (invariant 4). `scanned` as `Index.delete` has
+    it.
     """
     with opened.registry.read() as db:
         newer = changes.newer_than(db, opened.lens.id, keys, change_seq)
     gone = [key for key in keys if key not in newer]
     log(gone)
-    return gone, retrying(lambda: index.delete(gone), StoreUnavailable) if gone else 0
+    if not gone:
+        return gone, 0
+    return gone, retrying(lambda: index.delete(gone, scanned=scanned), StoreUnavailable)
 
 
 def _commit(

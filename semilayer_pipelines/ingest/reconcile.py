@@ -192,7 +192,7 @@ def reconcile(
         for keys in in_chunks(tombstones):
             if run.paused():
                 return Reconciled(complete=False)
-            delete_keys(opened, run, target, keys, change_seq=seq, still_failed=there)
+            delete_keys(opened, run, target, keys, change_seq=seq, still_failed=there, scanned=True)
     if len(index.leftovers):
         same = False
         with target.locked(index, run):

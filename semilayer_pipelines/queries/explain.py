@@ -29,11 +29,20 @@ from semilayer_pipelines.ingest.texts import PLACE, Texts, cut_otherwise, texts_
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.queries.unsearchable import not_found
-from semilayer_pipelines.registry import changes, failed_rows, generations, lenses, page_log
+from semilayer_pipelines.queries.findings import OUT_OF_REACH
+from semilayer_pipelines.queries.unsearchable import CROWD, is_crowded, not_found
+from semilayer_pipelines.registry import (
+    changes,
+    failed_rows,
+    generations,
+    lenses,
+    marked_rows,
+    page_log,
+)
 from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.registry.failed_rows import FailedRow
 from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.marked_rows import Fault
 from semilayer_pipelines.stores.chunks.protocol import RowIndex
 from semilayer_pipelines.stores.frames import OWN_COLUMNS
 from semilayer_pipelines.stores.protocol import (
@@ -103,8 +112,10 @@ class RowChunk:
 class Indexed:
     """The object in the index; `job_id` wrote it, `None` when its log is forgotten.
 
-    `hidden`: no search finds it, not even one for its own vector. `words` are the tokens by which a
-    search by keyword finds it, each once; `None` in an index without keywords.
+    `hidden`: no search finds it, not even one for its own vector. `unreachable`: nor did one when
+    it was written again. `crowded`: hidden among more than `CROWD` rows of the same text, of which
+    a search shows some. `words` are the tokens by which a search by keyword finds it, each once;
+    `None` in an index without keywords.
     """
 
     fields: Mapping[str, Any]
@@ -116,6 +127,8 @@ class Indexed:
     job_id: str | None
     objects: int
     hidden: bool = False
+    unreachable: bool = False
+    crowded: bool = False
     words: tuple[str, ...] | None = None
 
 
@@ -190,6 +203,13 @@ class Explanation:
             similarity is not None and similarity < _SAME_VECTOR
         ):
             return "Its vector was made by another model; a smart sync or a rebuild mends it."
+        if indexed.unreachable:
+            return f"It is indexed as it is in the source, and out of reach: {OUT_OF_REACH}"
+        if indexed.crowded:
+            return (
+                "It is indexed as it is in the source. "
+                f"More than {CROWD} rows have its text, and a search shows some of them, not all."
+            )
         if indexed.hidden:
             return (
                 "It is indexed as it is in the source, and no search finds it; "
@@ -335,8 +355,10 @@ def _indexed(
 ) -> Indexed | None:
     if index is None or generation is None or stored is None:
         return None
+    hidden = bool(not_found(index, [key]))
     with opened.registry.read() as db:
         job_id = page_log.job_at(db, opened.lens.id, stored[INDEXED_AT], generation.job_id)
+        tried = marked_rows.is_marked(db, generation.id, Fault.UNREACHABLE, key)
     return Indexed(
         fields={n: value for n, value in stored.items() if n not in (*OWN_COLUMNS, WORDS)},
         row_hash=stored[ROW_HASH].hex(),
@@ -346,6 +368,8 @@ def _indexed(
         generation=generation.number,
         job_id=job_id,
         objects=index.fetch([key], vectors=False).height,
-        hidden=bool(not_found(index, [key])),
+        hidden=hidden,
+        unreachable=hidden and tried,
+        crowded=hidden and not tried and is_crowded(index, stored[TEXT_HASH]),
         words=tuple(dict.fromkeys((stored[WORDS] or "").split())) if WORDS in stored else None,
     )

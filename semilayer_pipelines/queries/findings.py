@@ -9,10 +9,28 @@ from enum import StrEnum
 from semilayer_pipelines.bridges.protocol import HiddenRows
 from semilayer_pipelines.errors import IndexDamaged
 
-__all__ = ["OUT_OF_LINE", "SHOWN_IDS", "Audit", "Depth", "Found", "Kind", "Looked", "ToEmbed"]
+__all__ = [
+    "OUT_OF_LINE",
+    "OUT_OF_REACH",
+    "SHOWN_IDS",
+    "Audit",
+    "Depth",
+    "Found",
+    "Kind",
+    "Looked",
+    "ToEmbed",
+]
 
 SHOWN_IDS = 20
 """Ids kept of each kind; the rest are counted."""
+
+OUT_OF_REACH = (
+    "writing again does not help, because the links of the vector index lead past such a row, as "
+    "they do beside many equal vectors. An index without links (WEAVIATE_INDEX=flat) and a rebuild "
+    "help, and so do texts that tell rows apart: docs/weaviate.md, "
+    '"What the index does not reach".'
+)
+"""What to know of a row that is `Kind.UNREACHABLE`."""
 
 
 class Kind(StrEnum):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from semilayer_pipelines.queries.sample import Sample
 from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH, Index
 
-__all__ = ["ASKED_AT_ONCE", "Unsearchable", "not_found"]
+__all__ = ["ASKED_AT_ONCE", "CROWD", "Unsearchable", "is_crowded", "not_found"]
 
 ASKED_AT_ONCE = 1_000
 """Rows that are asked for between two looks at how far it is."""
@@ -63,6 +63,12 @@ def not_found(index: Index, keys: Sequence[str]) -> list[str]:
         return []
     index.settle()
     return index.hidden(lost)
+
+
+def is_crowded(index: Index, text_hash: bytes) -> bool:
+    """Say whether more than `CROWD` rows have the text of this hash; scans the index."""
+    its = pl.col(TEXT_HASH) == pl.lit(text_hash)
+    return sum(frame.filter(its).height for frame in index.scan()) > CROWD
 
 
 def _crowds(index: Index) -> pl.Series:

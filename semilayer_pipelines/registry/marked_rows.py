@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, literal, select
+from sqlalchemy import Connection, delete, exists, literal, select
 
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.sql import among, insert, rows_of
 
-__all__ = ["MENDED", "Fault", "clear", "keys", "mark"]
+__all__ = ["MENDED", "Fault", "clear", "is_marked", "keys", "mark"]
 
 _marked = tables.marked_rows.c
 
@@ -43,6 +43,14 @@ def mark(db: Connection, generation_id: int, fault: Fault, keys: Sequence[str]) 
     )
     new = insert(db, tables.marked_rows).from_select(["generation_id", "fault", "key"], chosen)
     db.execute(new.on_conflict_do_nothing())
+
+
+def is_marked(db: Connection, generation_id: int, fault: Fault, key: str) -> bool:
+    """Say whether an object is marked with this fault."""
+    marked = exists().where(
+        _marked.generation_id == generation_id, _marked.fault == fault, _marked.key == key
+    )
+    return bool(db.scalar(select(marked)))
 
 
 def keys(

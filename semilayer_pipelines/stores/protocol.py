@@ -129,8 +129,11 @@ class Index(Protocol):
         """
         ...
 
-    def delete(self, keys: Sequence[str]) -> int:
-        """Delete objects by key; return how many there were. Absent keys are no error."""
+    def delete(self, keys: Sequence[str], *, scanned: bool = False) -> int:
+        """Delete objects by key; return how many there were. Absent keys are no error.
+
+        `scanned` says that a scan showed all of them. Then what only a scan finds is deleted too.
+        """
         ...
 
     def scan(self, *, shard: int | None = None, hashes: bool = True) -> Iterator[pl.DataFrame]:

@@ -71,7 +71,7 @@ def test_the_keys_of_the_document_are_those_that_programs_read(served: Folder) -
     assert list(whole["embedding"]) == ["tokens", "cut", "similarity", "error"]
     assert list(whole["indexed"]) == [
         *("fields", "rowHash", "textHash", "at", "shard", "generation", "job", "objects"),
-        *("hidden", "keywords"),
+        *("hidden", "unreachable", "crowded", "keywords"),
     ]
     assert (failed["mapped"], failed["embedding"]) == (None, None)
     assert [list(change) for change in failed["pending"]] == [["seq", "action"]]

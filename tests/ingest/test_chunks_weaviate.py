@@ -13,6 +13,7 @@ from semilayer_pipelines.control.verify import verify_lens
 from semilayer_pipelines.queries.findings import Depth, Kind
 from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.stores.chunks.versions import parsed
 from semilayer_pipelines.stores.protocol import KEY
 from tests.beside import beside
 from tests.ingest.chunked import (
@@ -117,4 +118,27 @@ def test_chunks_that_a_crash_hid_are_found_again(
         [hit] = search(lab.project, "items", text, limit=1)
         assert hit.score > 0.999, key
     assert row_index(lab).hidden([str(n) for n in range(1, ROWS + 1)]) == []
+    dropped(lab)
+
+
+@needs_the_double
+def test_chunks_in_no_index_go_when_their_row_is_gone(
+    tmp_path: Path, environ: dict[str, str], server: Double
+) -> None:
+    # given a row that a crash left in no index with its chunks, and that is gone
+    def is_of_the_row(key: str) -> bool:
+        return "1" in (key, parsed(pl.Series(KEY, [key]))[KEY][0])
+
+    lab = chunked(tmp_path, ROWS, environ=environ, chunking=CHUNKING)
+    lab.full()
+    assert all(part.lose(is_of_the_row) for part in server.state.classes.values())
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id = 1")
+
+    # when
+    lab.sync()
+    lab.sync()
+
+    # then
+    assert wrong(lab) == []
     dropped(lab)

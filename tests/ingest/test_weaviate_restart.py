@@ -10,7 +10,9 @@ import pytest
 from semilayer_pipelines.control.verify import verify_lens
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.orchestration.store_watch import watch_stores
-from semilayer_pipelines.queries.findings import Audit, Depth, Kind
+from semilayer_pipelines.queries.explain import explain
+from semilayer_pipelines.queries.findings import OUT_OF_REACH, Audit, Depth, Kind
+from semilayer_pipelines.queries.unsearchable import CROWD
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
@@ -154,6 +156,31 @@ def test_a_row_that_the_index_does_not_reach_is_told_and_not_written_for_ever(
     lab.sync()
     assert server.faults.calls["BatchObjects"] == written
     assert texts == []
+    assert explain(lab.project, ENV, "items", lost[10]).verdict.endswith(OUT_OF_REACH)
+
+
+def test_a_row_that_its_crowd_hides_is_told_as_that_and_not_to_be_healed(
+    lab: Lab, server: Double
+) -> None:
+    # given many rows of one text, of which the index reaches all but one, and another hidden row
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'same', description = 'same' WHERE id <= ?", (CROWD,))
+        db.execute("UPDATE items SET name = 'same', description = 'same' WHERE id = 200")
+    lab.sync()
+    (part,) = server.state.classes.values()
+    part.unsearchable |= {
+        id_ for id_, each in part.objects.items() if each.properties["_key"] in ("7", "150")
+    }
+
+    # when
+    crowded, hidden = (explain(lab.project, ENV, "items", key) for key in ("7", "150"))
+    found = searched(lab)
+
+    # then, as `verify` says
+    assert found.looked.crowded == CROWD + 1
+    assert found.found[Kind.HIDDEN].ids == ("150",)
+    assert "More than 100 rows have its text" in crowded.verdict
+    assert "--heal` writes it again" in hidden.verdict
 
 
 def test_an_index_that_is_built_while_the_server_crashes_is_whole(
@@ -191,3 +218,51 @@ def test_the_daemon_notices_it_by_itself(lab: Lab, server: Double) -> None:
     assert lab.run(lab.request(Mode.RECORDS)).counts.recovered == 24
     assert watch_stores(lab.project) == "No store was started again."
     assert searched(lab).in_line
+
+
+def left_in_no_index(server: Double, *rows: int) -> None:
+    """Let the server hold rows that neither its filters nor its vector index know."""
+    (part,) = server.state.classes.values()
+    assert part.lose({str(row) for row in rows}.__contains__) == len(rows)
+
+
+def gone(lab: Lab, *rows: int) -> None:
+    with lab.source() as db:
+        db.executemany("DELETE FROM items WHERE id = ?", [(row,) for row in rows])
+
+
+def test_rows_in_no_index_that_are_gone_from_their_source_go_with_a_sync(
+    lab: Lab, server: Double, texts: list[str]
+) -> None:
+    # given what a crash left that nobody noticed, and two rows that are gone, one of them listed
+    left_in_no_index(server, 3)
+    gone(lab, 3, 4)
+
+    # when
+    counts = lab.sync().counts
+
+    # then
+    assert counts.deleted == 2
+    assert texts == []
+    assert lab.index.count() == ROWS - 2
+    assert lab.audit().clean
+
+
+def test_rows_in_no_index_are_written_again_when_the_restart_is_noticed(
+    lab: Lab, server: Double, texts: list[str]
+) -> None:
+    # given rows in no index, one of them gone, and a caller who tells of it
+    server.kill_and_restart(hide=0)
+    left_in_no_index(server, 3, 5)
+    gone(lab, 3)
+    with lab.project.registry.begin() as db:
+        changes.append(db, lab.lens.id, [("3", Action.DELETE)], lab.project.clock())
+
+    # when
+    counts = lab.run(lab.request(Mode.RECORDS)).counts
+
+    # then
+    assert (counts.recovered, counts.deleted) == (2, 1)
+    assert texts == []
+    assert searched(lab).in_line
+    assert lab.audit().clean

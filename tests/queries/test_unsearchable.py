@@ -10,7 +10,7 @@ from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.verify import verify_lens
 from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.explain import explain
-from semilayer_pipelines.queries.findings import Audit, Depth, Kind
+from semilayer_pipelines.queries.findings import OUT_OF_REACH, Audit, Depth, Kind
 from semilayer_pipelines.queries.unsearchable import CROWD
 from semilayer_pipelines.registry import marked_rows
 from semilayer_pipelines.registry.marked_rows import Fault
@@ -101,6 +101,33 @@ def test_explain_says_that_no_search_finds_a_row_and_what_to_do(lab: Lab) -> Non
     assert other.indexed is not None
     assert not other.indexed.hidden
     assert other.verdict == "It is indexed as it is in the source."
+
+
+def test_explain_advises_no_healing_of_a_row_that_was_written_again_to_no_avail(lab: Lab) -> None:
+    # given a row that is still hidden, and one that is found since it was marked
+    lost = lose_rows(lab, ROWS)
+    generation = verified(lab).generation_id
+    assert generation is not None
+    with lab.project.registry.begin() as db:
+        marked_rows.mark(db, generation, Fault.UNREACHABLE, [lost[0], "1"])
+
+    # when
+    told, mended, other = (
+        explain(lab.project, ENV, "items", key) for key in (lost[0], "1", lost[1])
+    )
+
+    # then
+    assert told.indexed is not None
+    assert told.indexed.hidden
+    assert told.indexed.unreachable
+    assert "--heal" not in told.verdict
+    assert told.verdict.endswith(OUT_OF_REACH)
+    assert mended.indexed is not None
+    assert not mended.indexed.unreachable
+    assert mended.verdict == "It is indexed as it is in the source."
+    assert other.indexed is not None
+    assert not other.indexed.unreachable
+    assert "--heal` writes it again" in other.verdict
 
 
 def test_many_rows_of_one_text_are_not_called_hidden(tmp_path: Path) -> None:

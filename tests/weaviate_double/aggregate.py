@@ -22,7 +22,8 @@ def aggregate(collection: Collection, request: Any) -> Any:
     if request.objects_count:
         single.objects_count = len(ids)
     if request.aggregations:
-        values = [collection.objects[id_].properties for id_ in ids]
+        # Numbers come from the inverted index, the count of all objects does not.
+        values = [collection.objects[id_].properties for id_ in ids if collection.lists(id_)]
         single.aggregations.aggregations.extend(
             _numbers(collection.config, asked, values, filtered) for asked in request.aggregations
         )
@@ -40,7 +41,7 @@ def _numbers(config: dict[str, Any], asked: Any, objects: list[Any], filtered: b
             "this class are available"
         )
     if not (known[name]["indexFilterable"] or filtered):
-        # Without a filter the numbers come from the inverted index.
+        # Without a filter only what is in the inverted index is looked at.
         raise Refused(f"{about}could not find bucket for prop {name}")
     wanted = getattr(asked, asked.WhichOneof("aggregation"))
     values = [each[name] for each in objects if name in each]

@@ -89,14 +89,13 @@ class Routes:
         return 404, None
 
     def _delete(self, name: str, id_: str, tenant: str) -> Reply:
-        """Delete one object by its address, whatever indexes it is in."""
+        """Delete one object by its address, whatever indexes it is in; say so of none, too."""
         self.role.check_data("delete", name, tenant)
         found = self.state.find(name)
-        part = None if found is None else found.tenant(tenant)
-        own = uuid.UUID(id_).bytes
-        if part is None or own not in part.objects:
-            return 404, None
-        part.remove(own)
+        if found is None:
+            said = "could not delete object from vector repo: delete from non-existing index for"
+            raise Refused(f"{said} {name}", status=500)
+        found.tenant(tenant).remove(uuid.UUID(id_).bytes)
         return 204, None
 
     def _shards(self, name: str) -> Reply:

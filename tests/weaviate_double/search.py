@@ -74,7 +74,11 @@ def matching(collection: Collection, asked: Any) -> list[bytes]:
         some = [matching(collection, each) for each in asked.filters]
         return sorted(set.intersection(*map(set, some)))
     passes = matcher(asked, collection.config)
-    return [id_ for id_, each in collection.objects.items() if passes(each.properties)]
+    return [
+        id_
+        for id_, each in collection.objects.items()
+        if passes(each.properties) and collection.lists(id_)
+    ]
 
 
 def _by_words(collection: Collection, request: Any, limit: int) -> list[Any]:

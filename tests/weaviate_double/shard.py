@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +42,7 @@ class Collection:
     read_only: bool = False
     unsearchable: set[bytes] = field(default_factory=set)  # stored, and not in the vector index
     queue: list[tuple[float, bytes]] = field(default_factory=list)  # when due, and which object
-    unlisted: set[bytes] = field(default_factory=set)  # stored, and not in the index of ids
+    unlisted: set[bytes] = field(default_factory=set)  # stored, and no filter finds them
     stuck: bool = False  # nothing is taken in from the queue
     taken: list[bytes] = field(default_factory=list)  # from the queue, and not yet in the index
     late: int = 0  # how many of those stay on their way
@@ -127,7 +128,7 @@ class Collection:
             self._sorted = None
 
     def lists(self, id_: bytes) -> bool:
-        """Say whether a filter finds an object by its id."""
+        """Say whether filters find an object, as by its id."""
         return id_ in self.objects and id_ not in self.unlisted
 
     def waiting(self) -> int:
@@ -156,6 +157,15 @@ class Collection:
         """Lose the vectors that were last taken in, and have all others on disk."""
         self.unsearchable |= set(list(self._buffered)[-hide:] if hide else ())
         self._buffered.clear()
+
+    def lose(self, are_lost: Callable[[str], bool]) -> int:
+        """Leave objects in no index, by their keys, as a crash does; return how many."""
+        lost = {id_ for id_, each in self.objects.items() if are_lost(each.properties["_key"])}
+        self.unlisted |= lost
+        self.unsearchable |= lost
+        for id_ in lost:
+            self._buffered.pop(id_, None)
+        return len(lost)
 
     def after(self, id_: bytes | None, limit: int) -> list[tuple[bytes, Stored]]:
         if self._sorted is None:

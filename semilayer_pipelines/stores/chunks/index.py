@@ -175,10 +175,14 @@ class ChunkedIndex:
         assert self._chunks is not None, "made a moment ago, under the lock of the rows"
         return self._chunks
 
-    def delete(self, keys: Sequence[str]) -> int:
-        """Delete rows by key, with their chunks; return how many objects of rows there were."""
+    def delete(self, keys: Sequence[str], *, scanned: bool = False) -> int:
+        """Delete rows by key, with their chunks; return how many objects of rows there were.
+
+        `scanned` says that a scan showed all of them. Chunks of an object that only a scan finds
+        are left to `remove_leftovers`.
+        """
         before = _NONE_BEFORE if self._chunks is None else self._versions(keys)
-        deleted = self._main.delete(keys)
+        deleted = self._main.delete(keys, scanned=scanned)
         self._take_out(before)
         return deleted
 
@@ -388,4 +392,4 @@ class ChunkedIndex:
                 break
         else:
             self._leftovers = _NO_GROUPS
-        return self._chunks.delete(stale) if stale else 0
+        return self._chunks.delete(stale, scanned=True) if stale else 0

@@ -139,8 +139,11 @@ class LanceIndex:
         self._agree("upserting", grown, merged.num_inserted_rows)
         return objects.height
 
-    def delete(self, keys: Sequence[str]) -> int:
-        """Delete objects by key, some thousands a commit; return how many there were."""
+    def delete(self, keys: Sequence[str], *, scanned: bool = False) -> int:
+        """Delete objects by key, some thousands a commit; return how many there were.
+
+        All that a scan shows is found by its key.
+        """
         self._require_lock()
         return sum(self._delete(keys_sql(chunk)) for chunk in _chunks(keys))
 

@@ -101,12 +101,13 @@ class WeaviateIndex:
         return self._schema
 
     def advice(self) -> str | None:
-        """Say that every sync reads a collection of an older version, if this is one."""
+        """Say that every sync reads the whole collection, where sums prove nothing of it."""
         if self._contents.is_provable(self._parts.names()):
             return None
         return (
-            "The index was made by an older version, so every sync reads all of it from the "
-            "server. A rebuild ends that, and takes its vectors over."
+            "Every sync reads all of the index, because the server's sums do not prove what is in "
+            "it. An older version made it, or the server's filters lack objects since a crash. "
+            "A rebuild ends that, and takes its vectors over."
         )
 
     @contextmanager
@@ -145,13 +146,20 @@ class WeaviateIndex:
             self._writes.take_out_strays(written[KEY].to_list())
         return _accepted(objects, rejected)
 
-    def delete(self, keys: Sequence[str]) -> int:
-        """Delete objects by key; return how many there were."""
+    def delete(self, keys: Sequence[str], *, scanned: bool = False) -> int:
+        """Delete objects by key; return how many there were.
+
+        `scanned` says that a scan showed all of them. A crash may have left some in no index, so
+        that only a scan finds them. Those are deleted by their addresses.
+        """
         if not keys:
             self._require_lock()
             return 0
         with self._entry() as entry:
-            deleted = self._writes.take_out(self._parts.of_keys(keys, self._held(entry)), entry)
+            parts = self._parts.of_keys(keys, self._held(entry))
+            unlisted = self._writes.unlisted(parts) if scanned else {}
+            deleted = self._writes.take_out(parts, entry)
+            deleted += self._writes.take_out_unlisted(unlisted)
             return deleted + self._writes.take_out_strays(keys)
 
     def scan(self, *, shard: int | None = None, hashes: bool = True) -> Iterator[pl.DataFrame]:

@@ -112,6 +112,19 @@ class PartWrites:
                 entry.took_out(name, keys[name])
         return deleted
 
+    def unlisted(self, keys: dict[str, list[str]]) -> dict[str, list[str]]:
+        """Return which of these keys no part lists an object of, but for those of strays."""
+        listed = self._parts.ask(keys, lambda reads, some: {*reads.places(some, later=False)[KEY]})
+        known = {*self._contents.strays}.union(*listed)
+        left = {name: [k for k in some if k not in known] for name, some in keys.items()}
+        return {name: some for name, some in left.items() if some}
+
+    def take_out_unlisted(self, keys: dict[str, list[str]]) -> int:
+        """Delete what the server may have stored of such keys; return how many objects."""
+        return sum(
+            self._writes(name, later=True).delete_unlisted(some) for name, some in keys.items()
+        )
+
     def take_out_strays(self, keys: Sequence[str]) -> int:
         """Delete objects of these keys that a scan met under foreign ids; return how many."""
         strays, deleted = self._contents.strays, 0

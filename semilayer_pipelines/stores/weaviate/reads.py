@@ -344,6 +344,13 @@ class Reads:
             )
         )
 
+    def stored_among(self, ids: Sequence[str]) -> list[str]:
+        """Return under which of these ids an object is stored, in whatever index it is or is not.
+
+        One by one, so ids should be few.
+        """
+        return [str(each.uuid) for each in self._stored(ids, [KEY])]
+
     def _stored(self, ids: Sequence[str], asked: list[str]) -> Iterator[Any]:
         def ask(before: str) -> Sequence[Any]:
             return self._objects(page(self.collection, before, asked, limit=1, vectors=True))

@@ -96,6 +96,12 @@ class Writes:
         some = [list(ids[at : at + IDS_AT_ONCE]) for at in range(0, len(ids), IDS_AT_ONCE)]
         return sum(side_by_side(self._delete, some, 1))
 
+    def delete_unlisted(self, keys: Sequence[str]) -> int:
+        """Delete what is stored of keys of which nothing is listed; return how many objects."""
+        ids = self.reads.stored_among(both_ids(keys))
+        self._delete_at(ids)
+        return len(ids)
+
     def _put_chunk(self, chunk: pl.DataFrame, there: pl.DataFrame, *, in_doubt: bool) -> Put:
         """Write what one request holds.
 
@@ -186,7 +192,11 @@ class Writes:
     def _delete_unlisted(self, objects: pl.DataFrame, there: pl.DataFrame) -> None:
         """Delete what the server may have stored of these keys beside what it says is there."""
         listed = {object_id(key, slot) for key, slot in zip(there[KEY], there[SLOT], strict=True)}
-        ids = [own for own in both_ids(objects[KEY].to_list()) if own not in listed]
+        self._delete_at([own for own in both_ids(objects[KEY].to_list()) if own not in listed])
+
+    def _delete_at(self, ids: Sequence[str]) -> None:
+        """Delete what may be stored under these ids; the server says the same of what is not."""
+        self.confirm()
         delete = self.reads.collection.data.delete_by_id
         # A tenant that is not there yet holds nothing.
         with suppress(NoTenant):

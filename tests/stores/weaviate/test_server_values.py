@@ -8,7 +8,7 @@ import pytest
 from weaviate.classes.aggregate import Metrics
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter
-from weaviate.exceptions import WeaviateQueryError
+from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateQueryError
 
 from tests.stores.weaviate.bare import Server, id_of, refusal, vectors
 
@@ -122,6 +122,19 @@ def test_what_is_indexed_in_no_way_cannot_be_filtered_by(any_server: Server) -> 
         made.query.fetch_objects(filters=Filter.by_property("kept").equal("a"))
     with pytest.raises(WeaviateQueryError, match="no such prop with name 'none' found in class"):
         made.query.fetch_objects(filters=Filter.by_property("none").equal("a"))
+
+
+def test_a_delete_by_address_is_the_same_of_what_is_there_and_what_is_not(
+    any_server: Server,
+) -> None:
+    made = any_server.make()
+    made.data.insert_many(any_server.objects(range(2), vectors(2)))
+    assert [made.data.delete_by_id(id_of(number)) for number in (0, 0, 9)] == [True] * 3
+    assert keys(made.query.fetch_objects()) == {1}
+
+    apart = any_server.make("apart", tenants=True).with_tenant("nobody")
+    with pytest.raises(UnexpectedStatusCodeError, match="tenant not found"):
+        apart.data.delete_by_id(id_of(0))
 
 
 def test_a_cursor_goes_with_neither_filter_nor_offset(any_server: Server) -> None:

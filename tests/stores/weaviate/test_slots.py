@@ -284,6 +284,21 @@ def test_an_object_in_no_index_is_hidden_and_written_again(double: Double, index
     assert index.count() == 2
 
 
+def test_what_only_a_scan_finds_is_deleted_by_its_address(double: Double, index: Index) -> None:
+    # given a row that a crash left in no index, beside others
+    write(index, objects(["a", "b", "c"]))
+    part = collection_of(double)
+    part.lose(lambda key: key == "a")
+    with index.lock():
+        assert index.delete(["a"]) == 0
+
+    # when, then
+    assert "a" in pl.concat(index.scan())[KEY].to_list()
+    with index.lock():
+        assert index.delete(["a", "b", "no row's"], scanned=True) == 2
+    assert index.count() == 1
+
+
 def test_an_unchanged_text_without_an_answer_goes_to_the_other_id(
     double: Double, index: Index
 ) -> None:
@@ -327,7 +342,7 @@ def test_an_older_collection_goes_over_row_by_row(double: Double, tmp_path: Path
 
     # when it is opened, read and written to
     index = store.open("lens-g1")
-    assert "every sync reads all of it" in str(index.advice())
+    assert "Every sync reads all of the index" in str(index.advice())
     assert sorted(key for frame in index.scan() for key in frame[KEY]) == ["a", "b"]
     write(index, changed(["a"], "another"))
 
@@ -339,7 +354,7 @@ def test_an_older_collection_goes_over_row_by_row(double: Double, tmp_path: Path
     assert sorted(key for frame in index.scan() for key in frame[KEY]) == ["a", "b"]
     again = store.open("lens-g1")
     assert sorted(key for frame in again.scan() for key in frame[KEY]) == ["a", "b"]
-    assert "every sync reads all of it" in str(again.advice())
+    assert "Every sync reads all of the index" in str(again.advice())
     write(again, changed(["b"], "another"))
     assert again.advice() is None
 

@@ -166,6 +166,16 @@ def test_a_row_that_moves_is_in_its_new_tenant_alone(double: Double, index: Inde
     assert row["title"] == "new"
 
 
+def test_what_only_a_scan_finds_is_deleted_from_its_tenant(double: Double, index: Index) -> None:
+    write(index, pl.concat([objects(["a", "b"], title="one"), objects(["c"], title="two")]))
+    tenants(double)["one"].lose(lambda key: key == "a")
+
+    with index.lock():
+        assert index.delete(["a", "c"], scanned=True) == 2
+
+    assert where_to(double) == {"one": ["b"], "two": []}
+
+
 def test_a_write_that_was_killed_before_it_took_the_old_row_out_is_mended_by_the_next(
     double: Double, index: Index
 ) -> None:
