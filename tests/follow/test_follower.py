@@ -26,7 +26,7 @@ from tests.lab import ENV
 
 
 def followed_from_here(site: Site, changes: int = 0) -> None:
-    """Let the follower look first, tell the changes that there were, and do the sync it asks for."""
+    """Let the follower look first, tell so many changes, and do the sync that it asks for."""
     with site.followed():
         eventually(lambda: site.syncs() == 1 and len(site.told()) == changes)
     site.do_syncs()
