@@ -21,6 +21,7 @@ from starlette.routing import Route
 from semilayer_pipelines.http.bodies import Bodies, BodyLimits
 from semilayer_pipelines.http.contract import MAX_BODY_BYTES
 from semilayer_pipelines.http.problems import Endpoint, guarded, routing_response
+from semilayer_pipelines.orchestration.remote.nudge import Nudge
 from semilayer_pipelines.project import Project
 from webhook.console.addresses import console_routes
 from webhook.console.reach import Reach, reach_of
@@ -29,7 +30,6 @@ from webhook.openapi import PATH, openapi
 from webhook.operations import KEYED, OPEN, Keyed, Open
 from webhook.service.alerting import Alerting
 from webhook.service.keys import Keys
-from webhook.service.nudge import Nudge
 from webhook.service.problems import Code, Problem, from_error
 from webhook.service.service import Service
 from webhook.service.writer import Writer

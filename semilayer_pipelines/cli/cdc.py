@@ -159,13 +159,16 @@ def follow(here: Here, source: str | None, all_envs: bool, env: str, as_json: bo
     With --json each line that it says is a document.
     """
     from semilayer_pipelines.follow.run import follow_sources
+    from semilayer_pipelines.orchestration.remote.nudge_thread import nudging
 
     _log_to_standard_output(as_json)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     say_aside("Following the sources that say `cdc`   (Ctrl-C ends it)")
-    follow_sources(here.project, stop, env=None if all_envs else env, only=source)
+    wanted = None if all_envs else env
+    with nudging(here.project) as launcher:
+        follow_sources(here.project, stop, env=wanted, only=source, launcher=launcher)
 
 
 def _check(project: Project, env: str, only: str | None) -> None:

@@ -19,7 +19,7 @@ from semilayer_pipelines.follow.readers import FollowedSource, Joined, Reading, 
 from semilayer_pipelines.http.contract import MAX_ID_CHARACTERS, Action
 from semilayer_pipelines.registry import changes, feeds, jobs
 from semilayer_pipelines.registry.feeds import FeedRow
-from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens
 
 __all__ = ["ORIGIN", "ForLenses", "ReadersChanged", "for_lenses", "keep"]
@@ -86,10 +86,12 @@ def keep(
     *,
     now: datetime,
     new_id: Callable[[], str],
-) -> None:
-    """Buffer changes, queue jobs and move the position.
+    nudged: bool = False,
+) -> list[Job]:
+    """Buffer changes, queue jobs and move the position; return the records jobs that this queued.
 
-    Lenses without an index are left out: their first ingest reads the table as it is by then.
+    `nudged`: the caller launches these once they are due. Lenses without an index are left out:
+    their first ingest reads the table as it is by then.
     Raises `ReadersChanged`, and `Fenced` when another process has the feed.
     """
     # Within the transaction: a lens that is pushed later begins to read the table after it.
@@ -98,13 +100,13 @@ def keep(
     kept: Mapping[int, Lens] = {
         lens.id: lens for lens, _ in source.lenses if lens.id in source.readership.indexed
     }
-    number = 0
+    number, queued = 0, list[Job]()
     # By number, as all who hold several lenses at once.
     for lens_id in sorted(kept.keys() & (told.changes.keys() | told.syncs)):
         if of_lens := told.changes.get(lens_id):
             number += len(of_lens)
             changes.append(db, lens_id, list(of_lens.items()), now)
-            request_soon(
+            job = request_soon(
                 db,
                 kept[lens_id],
                 Mode.RECORDS,
@@ -112,7 +114,9 @@ def keep(
                 job_id=new_id(),
                 origin=ORIGIN,
                 now=now,
+                nudged=nudged,
             )
+            queued += [job] if job is not None else []
         if lens_id in told.syncs:
             jobs.request(
                 db, kept[lens_id], Mode.SMART_SYNC, job_id=new_id(), origin=ORIGIN, now=now
@@ -120,6 +124,7 @@ def keep(
     if batch.restarted is not None:
         feeds.restarted(db, feed, batch.restarted, now)
     feeds.advance(db, feed, batch.position, number, now)
+    return queued
 
 
 def _keys(

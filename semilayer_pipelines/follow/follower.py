@@ -19,6 +19,7 @@ from semilayer_pipelines.errors import Fenced, RegistryUnavailable, SemilayerErr
 from semilayer_pipelines.follow.buffer import ForLenses, ReadersChanged, for_lenses, keep
 from semilayer_pipelines.follow.feed import Batch, Feed
 from semilayer_pipelines.follow.kinds import open_feed
+from semilayer_pipelines.follow.launcher import Launcher
 from semilayer_pipelines.follow.readers import (
     FollowedSource,
     Reading,
@@ -57,7 +58,8 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
 class Follower:
     """Follows the source of an environment until `stop` is set.
 
-    `silence` is how long the holder of the lease may give no sign of life.
+    `silence` is how long the holder of the lease may give no sign of life. Without a `launcher`
+    jobs are left to Dagster's sensor.
     """
 
     project: Project
@@ -65,6 +67,7 @@ class Follower:
     source: str
     stop: threading.Event
     silence: timedelta = feeds.LEASE
+    launcher: Launcher | None = None
     _lease: str = field(default_factory=lambda: uuid4().hex)
     _said: str = ""
     _away: frozenset[str] = frozenset()
@@ -173,9 +176,10 @@ class Follower:
                     raise ReadersChanged
 
     def _keep(self, source: FollowedSource, row: FeedRow, batch: Batch, told: ForLenses) -> None:
-        project = self.project
+        project, launcher = self.project, self.launcher
+        nudged = launcher is not None and launcher.can_watch()
         with project.registry.begin(durable=True) as db:
-            keep(
+            queued = keep(
                 db,
                 source,
                 row,
@@ -183,7 +187,11 @@ class Follower:
                 told,
                 now=project.clock(),
                 new_id=lambda: uuid4().hex,
+                nudged=nudged,
             )
+        if launcher is not None:
+            for job in queued:
+                launcher.watch(job.id, job.due_at)
         if batch.restarted is not None:
             logger.warning(
                 "source %s: %s Following started over, and smart syncs are queued.",

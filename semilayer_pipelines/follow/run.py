@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from semilayer_pipelines.errors import RegistryUnavailable
 from semilayer_pipelines.follow.follower import Follower
+from semilayer_pipelines.follow.launcher import Launcher
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import environments, feeds, sources
@@ -43,9 +44,11 @@ def follow_sources(
     env: str | None = None,
     only: str | None = None,
     silence: timedelta = feeds.LEASE,
+    launcher: Launcher | None = None,
 ) -> None:
     """Follow until `stop` is set: every source, those of one environment, or `only` one of it.
 
+    `launcher` launches the jobs that are queued; without one, Dagster's sensor does.
     A fault of ours in one of them ends all, and is raised.
     """
     running: dict[tuple[str, str], Future[None]] = {}
@@ -58,7 +61,7 @@ def follow_sources(
                     if len(running) == MOST_SOURCES:
                         logger.warning("source %s/%s has to wait for a free place.", *one)
                     else:
-                        follower = Follower(project, *one, stop, silence)
+                        follower = Follower(project, *one, stop, silence, launcher)
                         running[one] = pool.submit(follower.run)
                 stop.wait(PUSH_SECONDS)
                 for one, future in list(running.items()):

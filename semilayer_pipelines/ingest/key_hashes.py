@@ -24,10 +24,19 @@ class KeyHashes:
     def __bool__(self) -> bool:
         return any(len(part) for part in self._parts)
 
+    def __len__(self) -> int:
+        return len(self._sorted())
+
     def add(self, keys: pl.Series) -> None:
         """Take in keys (String)."""
         if len(keys):
             self._parts.append(keys.hash(_SEED).to_numpy())
+
+    def __or__(self, other: KeyHashes) -> KeyHashes:
+        """Return the keys of both."""
+        both = KeyHashes()
+        both._parts = [*self._parts, *other._parts]
+        return both
 
     def have(self, keys: pl.Series) -> pl.Series:
         """Say which of these keys (String) are among them; Boolean."""

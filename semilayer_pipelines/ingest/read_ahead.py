@@ -54,12 +54,14 @@ class _Ahead(Iterator[Page]):
         following: Future[Page | None] = Future()
 
         def read() -> None:
+            # The context is left before the page is given: whoever waits enters it for the next.
             try:
-                following.set_result(next(self._pages, None))
+                page = self._context.run(next, self._pages, None)
             except BaseException as error:  # noqa: BLE001 - it is raised where the page is taken
                 following.set_exception(error)
+            else:
+                following.set_result(page)
 
         # A process that was told to end does not wait for a statement of the database.
-        run = self._context.run
-        threading.Thread(target=run, args=(read,), name="reading", daemon=True).start()
+        threading.Thread(target=read, name="reading", daemon=True).start()
         return following

@@ -13,7 +13,7 @@ Whatever is read goes through the one pipeline, and what no page showed is delet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +24,14 @@ from sqlalchemy import Connection
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.chosen_rows import ChosenRows, EveryRow
 from semilayer_pipelines.ingest.guard import Guard
-from semilayer_pipelines.ingest.kept_rows import KeptRows, NewKept, forget_kept, new_kept, open_kept
+from semilayer_pipelines.ingest.kept_rows import (
+    Kept,
+    KeptRows,
+    NewKept,
+    forget_kept,
+    new_kept,
+    open_kept,
+)
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.proof import Proof, is_still, proof_of
@@ -34,7 +41,7 @@ from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.unproven_rows import UnprovenRows
 from semilayer_pipelines.registry import generations, walks
 from semilayer_pipelines.registry.walks import Walk
-from semilayer_pipelines.stores.protocol import KEY, TEXT_HASH
+from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
 __all__ = ["smart_sync"]
 
@@ -96,7 +103,7 @@ class _Plan:
             return indexed(), self._every_row()
         if None is not self.proof.token == last.token:
             # The index holds what the walk saw: so it need not be read either.
-            known, unlike = KnownRows(map(_indexable, rows.frames())), _NO_KEYS
+            known, unlike = KnownRows(_indexable(rows)), _NO_KEYS
         else:
             known = indexed()
             found = _unlike(rows, known)
@@ -127,18 +134,20 @@ class _Plan:
             return None
         if not self.proof.unwritten and self.proof.since is None:
             return None
-        return self.files.enter_context(open_kept(self.opened.walks, last.kept, last.digest))
+        kept = Kept(last.kept, last.digest)
+        return self.files.enter_context(open_kept(self.opened.walks, kept))
 
     def seen(self, began: datetime, counts: Counts) -> Walk:
         """Return what the next sync may go by; of the index, that nothing is known."""
         last, since = self.proof.last, self.proof.written.since
-        file = whole_at = None
+        file: Kept | None = None
+        whole_at = None
         if self.unproven is not None and last is not None:
             whole_at = last.whole_at
             since = since if last.since is not None else None  # some keys have no hash
             if self.unproven.saw_the_same:
-                file = last.kept, last.digest
-        kept, digest = file or self.kept.finish() or (None, None)
+                file = self.unproven.last.kept
+        kept = file or self.kept.finish()
         return Walk(
             whole_at=whole_at or began,
             rows=counts.read + counts.proven,
@@ -148,27 +157,28 @@ class _Plan:
             mark=self.proof.written.mark,
             since=since,
             token=None,
-            kept=kept,
-            digest=digest,
+            kept=None if kept is None else kept.names,
+            digest=None if kept is None else kept.digests,
         )
 
 
 def _unlike(rows: KeptRows, known: KnownRows) -> pl.Series | None:
     """Return the keys of which the index holds something else; `None` where they are too many."""
     found, total = [_NO_KEYS], 0
-    for some in map(_indexable, rows.frames()):
+    for some in _indexable(rows):
         found.append(known.unlike(some))
         total += some.height
     unlike = pl.concat(found)
     return unlike if len(unlike) <= max(FEW_ROWS, total // UNLIKE_SHARE) else None
 
 
-def _indexable(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.filter(pl.col(TEXT_HASH).is_not_null())
+def _indexable(rows: KeptRows) -> Iterator[pl.DataFrame]:
+    for some in rows.frames(ROW_HASH, TEXT_HASH):
+        yield some.filter(pl.col(TEXT_HASH).is_not_null())
 
 
 def _note(opened: OpenLens, run: Run, target: Target, walk: Walk) -> None:
-    """Note a complete walk, and let go of the file of the one before.
+    """Note a complete walk, and let go of the files that only the one before needs.
 
     Nothing is noted where another index serves by now.
     """
@@ -183,5 +193,5 @@ def _note(opened: OpenLens, run: Run, target: Target, walk: Walk) -> None:
         return before
 
     before = opened.registry.transact(note)
-    if before is not None and before.kept not in (None, walk.kept):
-        forget_kept(opened.walks, before.kept)
+    if before is not None:
+        forget_kept(opened.walks, before.files - walk.files)

@@ -80,19 +80,26 @@ class UnprovenRows:
         asked = pl.Series([*dict.fromkeys([*self.unlike, *self.asked])], dtype=pl.String)
         others = KeyHashes()
         others.add(asked)
-        self.saw_the_same = not (self._read or gone or others)
-        for rows in self._unread():
-            left = rows.filter(~gone.have(rows[KEY]) & ~others.have(rows[KEY]))
-            textless = left.filter(pl.col(ROW_HASH).is_not_null() & pl.col(TEXT_HASH).is_null())
-            known.mark_seen(left[KEY].filter(left[TEXT_HASH].is_not_null()))
-            self.proven += Counts(proven=left.height, textless=textless.height)
-            if not self.saw_the_same:
-                self.kept.add(left)
+        self._prove_others(known, self._read | gone | others)
         yield from self._by_key(opened, gone.without(self._read.without(asked)))
 
     def saw(self, opened: OpenLens, page: Page, mapped: Mapped) -> None:
         """Keep what the page showed in the place of what the last walk saw."""
         self.kept.add(seen_rows(opened, page, mapped))
+
+    def _prove_others(self, known: KnownRows, out: KeyHashes) -> None:
+        """Count the rows of all keys but `out` as proven, and keep them."""
+        self.saw_the_same = not out
+        if out:
+            self.kept.build_on(self.last, out)
+        for rows in self.last.frames():
+            other = out.have(rows[KEY])
+            left = rows.filter(~other)
+            textless = left.filter(pl.col(ROW_HASH).is_not_null() & pl.col(TEXT_HASH).is_null())
+            known.mark_seen(left[KEY].filter(left[TEXT_HASH].is_not_null()))
+            self.proven += Counts(proven=left.height, textless=textless.height)
+            if out:
+                self.kept.carry(left, rows[KEY].filter(other))
 
     def _since(self, opened: OpenLens, since: str, page_size: PageSize) -> Iterator[Page]:
         def read(selection: Selection, window: Window, limit: int) -> SourcePage:
@@ -127,7 +134,7 @@ class UnprovenRows:
         return None if self.bounds else 0
 
     def _unread(self) -> Iterator[pl.DataFrame]:
-        for rows in self.last.frames():
+        for rows in self.last.frames(KEY_HASH):
             yield rows.filter(~self._read.have(rows[KEY])) if self._read else rows
 
     def _buckets(self, opened: OpenLens, since: str) -> pl.DataFrame:

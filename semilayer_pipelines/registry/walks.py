@@ -27,8 +27,8 @@ class Walk:
     many there were, `textless` how many of them had no text. `place`, `mark` and `since` are the
     source's `Written` before the walk. `fingerprint` says by which configuration rows were mapped.
     While the index has this content `token`, it holds what the walk saw; `None` where that is not
-    known. `kept` names the file of what the walk saw, and `digest` is the file's; both are `None`
-    without one.
+    known. `kept` names the files of what the walk saw, with a space between, and `digest` has the
+    digest of each; both are `None` without any.
     """
 
     whole_at: datetime
@@ -41,6 +41,11 @@ class Walk:
     token: str | None
     kept: str | None
     digest: str | None
+
+    @property
+    def files(self) -> set[str]:
+        """The names of the files of what the walk saw."""
+        return set((self.kept or "").split())
 
 
 def get(db: Connection, generation_id: int) -> Walk | None:
@@ -63,4 +68,4 @@ def note(db: Connection, generation_id: int, walk: Walk) -> None:
 
 def kept_names(db: Connection) -> set[str]:
     """Return the names of all files that a walk needs."""
-    return {name for name in db.scalars(select(_walks.kept)) if name is not None}
+    return {name for kept in db.scalars(select(_walks.kept)) for name in (kept or "").split()}

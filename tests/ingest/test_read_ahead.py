@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
+from types import FrameType
 
 import polars as pl
 import pytest
@@ -70,6 +71,29 @@ def test_the_reader_is_as_patient_as_its_caller() -> None:
         assert len(list(ahead)) == 3
 
     assert found == [20, 20, 20]
+
+
+def test_a_reader_that_is_slow_to_end_holds_up_no_page() -> None:
+    # given threads that the processor leaves alone between giving a page and ending
+    def dawdle(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code.co_name == "set_result":
+            time.sleep(0.02)
+
+    read: list[Page] = []
+
+    def walk() -> None:
+        with read_ahead(map(page, range(4))) as ahead:
+            read.extend(ahead)
+
+    # when
+    threading.setprofile(dawdle)
+    walking = threading.Thread(target=walk, daemon=True)
+    walking.start()
+    walking.join(_WAIT_SECONDS)
+    threading.setprofile(None)
+
+    # then
+    assert [each.change_seq for each in read] == [0, 1, 2, 3]
 
 
 def test_an_interrupt_does_not_wait_for_a_page_that_is_being_read() -> None:

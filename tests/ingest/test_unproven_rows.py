@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import EmptySource, GuardStopped
+from semilayer_pipelines.ingest.retention import tidy
 from semilayer_pipelines.ingest.run_job import run_job
-from semilayer_pipelines.registry import failed_rows
+from semilayer_pipelines.registry import failed_rows, walks
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.protocol import KEY
 from tests.ingest.test_kill import give_up_on_the_dead
@@ -283,3 +285,40 @@ def test_a_sync_by_written_rows_may_die_at_any_step(lab: Lab, source: SourceData
         assert lab.sync().counts.read < ROWS // 10
         assert lab.audit().clean, f"after {at} steps"
     assert deaths > 5
+
+
+def left_over(lab: Lab) -> bool:
+    """Say whether there is a file of what a walk saw that no noted walk needs."""
+    with lab.project.registry.read() as db:
+        needed = walks.kept_names(db)
+    return any(file.stem not in needed for file in lab.project.settings.walks.glob("*.parquet"))
+
+
+@pytest.mark.parametrize("step", ["registry.begin", "registry.committed"])
+def test_a_sync_may_die_between_writing_what_changed_noting_it_and_dropping_what_was_before(
+    lab: Lab, source: SourceDatabase, step: str
+) -> None:
+    def die(what: str, life: Life) -> None:
+        if what == step and left_over(lab):
+            life.die()
+
+    deaths = 0
+    for turn in range(4):
+        source.run(
+            f"UPDATE posts SET title = 'turn {turn}' WHERE id = 'k3'",
+            f"DELETE FROM posts WHERE id = 'new {turn - 1}'",
+            f"INSERT INTO posts VALUES ('new {turn}', 'one more', 1)",
+        )
+        try:
+            run_job(mortal(lab.project, Life(die)), lab.request(Mode.SMART_SYNC).id)
+        except Died:
+            deaths += 1
+        give_up_on_the_dead(lab)
+        for file in lab.project.settings.walks.glob("*"):
+            os.utime(file, (0, 0))
+        tidy(lab.project)
+        assert not left_over(lab)
+        source.run(f"UPDATE posts SET title = 'later {turn}' WHERE id = 'k4'")
+        assert lab.sync().counts.read < ROWS // 10
+        assert lab.audit().clean
+    assert deaths > 1

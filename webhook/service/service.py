@@ -13,10 +13,10 @@ from starlette.requests import Request
 
 from semilayer_pipelines.http.bodies import Bodies
 from semilayer_pipelines.http.contract import LENS_NAME
+from semilayer_pipelines.orchestration.remote.nudge import Nudge
 from semilayer_pipelines.project import Project
 from webhook.service.keys import Keys
 from webhook.service.metrics import Metrics
-from webhook.service.nudge import Nudge
 from webhook.service.problems import Code, Problem
 from webhook.service.writer import Writer
 

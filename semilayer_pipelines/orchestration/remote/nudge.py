@@ -40,7 +40,7 @@ LAUNCH_SECONDS = 3.0
 """A launch that takes longer is given up, before the sensor's turn."""
 
 LATEST = NUDGE_GRACE - timedelta(seconds=LAUNCH_SECONDS)
-MAX_LAUNCHES = 4
+AT_ONCE = 4
 START_SECONDS = 5.0
 """A run that was launched is up after so long, and does the jobs of other lenses too."""
 
@@ -61,7 +61,7 @@ class Nudge:
         self._looking: asyncio.Task[None] | None = None
         self._look_again = 0.0
         self._watching: set[asyncio.Task[None]] = set()
-        self._turn = asyncio.Semaphore(MAX_LAUNCHES)
+        self._turn = asyncio.Semaphore(AT_ONCE)
         self._client: httpx.AsyncClient | None = None
         self._quiet_until = 0.0
         self._launched = deque[float](maxlen=RUNS_AHEAD)
