@@ -105,7 +105,7 @@ def _notes(line: LensLine) -> list[str]:
         found.append(f"\n{line.name}: {line.error} {line.cure or ''}")
     if line.outlook:
         since = line.failing.since if line.failing else None
-        failing = f", failing since {utc_text(since)}" if since else ""
+        failing = f", failing since {utc_text(since.replace(microsecond=0))}" if since else ""
         found.append(f"\n{line.name}: {line.outlook}{failing}.")
     if line.advice:
         found.append(f"\n{line.name}: {line.advice} semilayer push --rebuild --lens {line.name}")
