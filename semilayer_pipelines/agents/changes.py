@@ -33,11 +33,7 @@ def preview(project: Project, env: str, change: Change) -> dict[str, Any]:
         case "sync":
             return _sync(project, env, change, state)
         case "rebuild":
-            return _told(
-                f"Reads the whole table again and embeds every text: {_rows(state)}. Searches use "
-                "the index of today until the new one is complete; the disk holds both meanwhile.",
-                rows=state.active.source_rows if state.active else None,
-            )
+            return _rebuild(project, env, change.lens)
         case "pause":
             return _told(
                 "Stops its ingest after the current page. Changes that are pushed meanwhile are "
@@ -142,9 +138,31 @@ def _resume(state: LensState) -> str:
     return "Goes on where it was paused or failed, and starts what its index needs."
 
 
-def _rows(state: LensState) -> str:
-    rows = state.active.source_rows if state.active else None
-    return "as many as the table has rows" if rows is None else f"about {rows:,} rows"
+def _rebuild(project: Project, env: str, lens: str) -> dict[str, Any]:
+    # Here, because it loads the store.
+    from semilayer_pipelines.queries.rebuild_price import rebuild_price
+
+    price = rebuild_price(project, env, lens)
+    embedded = (
+        "Texts that did not change keep their vectors; the others are embedded."
+        if price.reuses
+        else "Every text is embedded."
+    )
+    serves = (
+        "The old index is dropped first: searches find nothing until the new one is complete."
+        if price.gap
+        else "Searches use the index of today until the new one is complete; the disk holds both "
+        "meanwhile."
+    )
+    return _told(
+        f"Reads the whole table into a new index. {embedded} {serves}",
+        rows=price.rows,
+        vectors=price.vectors,
+        textsToEmbed=price.texts,
+        tokens=price.tokens,
+        price=price.money,
+        seconds=price.seconds,
+    )
 
 
 def _told(would: str, **numbers: Any) -> dict[str, Any]:

@@ -138,8 +138,17 @@ def sqlite_failure(error: BaseException, source: str, path: str) -> SemilayerErr
             cure="Check the permissions; a database in WAL mode needs a folder that may be "
             "written to.",
         )
-    if "not a database" in lowered or "image is malformed" in lowered:
-        return SourceRefused(f"source {source!r}: {path!r} is no SQLite database ({said}).")
+    if "not a database" in lowered:
+        return SourceRefused(
+            f"source {source!r}: {path!r} is no SQLite database ({said}).",
+            cure="Name the file of the database in the source's connection.",
+        )
+    if "image is malformed" in lowered:
+        return SourceRefused(
+            f"source {source!r}: the SQLite file {path!r} is damaged or cut off ({said}).",
+            cure="Restore it from a backup; `PRAGMA integrity_check` in sqlite3 tells what is "
+            "wrong. The index keeps what it has.",
+        )
     # Prepared, but stopped at a row: a cast, a function or a sum that its values do not allow.
     _, at_a_row, why = said.partition("Failed to step query: ")
     if at_a_row and not any(phrase in lowered for phrase in _SQLITE_NO_DATA):

@@ -186,7 +186,7 @@ def _check_size(config: LensConfig, reading: Reading) -> None:
     size = config.chunking.size
     if size is not None and size > reading.limit:
         raise ConfigError(
-            f"chunking: the size of {size} tokens is more than the model "
+            f"A chunk of {size} tokens is more than the model "
             f"{config.embedding.model!r} reads, {reading.limit}.",
             cure=f"Write 'size: {reading.limit}' or less, or leave it out.",
         )

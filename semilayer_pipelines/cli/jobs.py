@@ -45,7 +45,7 @@ def jobs_command(
     The first characters of a job's id are enough if no other id begins with them.
     """
     project = here.project
-    if job_id:
+    if job_id is not None:
         with project.registry.read() as db:
             state = job_state(db, jobs.find(db, env, job_id))
             pages = page_log.of_job(db, state.job.id, SHOWN_PAGES)
@@ -56,7 +56,7 @@ def jobs_command(
         return
     with project.registry.read() as db:
         check_env(db, env)
-        lens_id = lenses.get(db, env, lens).id if lens else None
+        lens_id = None if lens is None else lenses.get(db, env, lens).id
         latest = jobs.recent(db, env=env, lens_id=lens_id, limit=limit)
     if as_json:
         say_json([job_json(job) for job in latest])

@@ -24,7 +24,7 @@ def chosen_lenses(db: Connection, env: str, name: str | None) -> list[Lens]:
     Raises `NotFound` for a name or an environment that does not exist. A misspelt one would have
     nothing out of sync and nothing failed, which a nightly job would take for good news.
     """
-    if name:
+    if name is not None:
         return [lenses.get(db, env, name)]
     check_env(db, env)
     return lenses.list_all(db, env)

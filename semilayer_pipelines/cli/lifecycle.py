@@ -42,7 +42,7 @@ def resume(
     tell = say_aside if as_json else say
     started: list[Job] = []
     told: list[dict[str, object]] = []
-    for name in [lens] if lens else _resting(project, env):
+    for name in _resting(project, env) if lens is None else [lens]:
         resumed = lifecycle.resume(project, env, name, confirmed=confirm_deletes)
         for line in resumed_lines(resumed):
             tell(line)
@@ -80,7 +80,7 @@ def pause(here: Here, lens: str | None, env: str, as_json: bool) -> None:
         if not as_json:
             say(f"{name}: paused. Go on with: semilayer resume --lens {name}")
     if as_json:
-        say_json(told[0] if lens else told)
+        say_json(told if lens is None else told[0])
     elif not told:
         say(f"No lens is registered in {env!r}.")
 

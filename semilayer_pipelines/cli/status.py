@@ -86,6 +86,8 @@ def _shown(told: StatusDocument, now: datetime) -> Group:
     notes += [f"\n{feed_line(row, now)}" for row in told.feeds]
     if told.store:
         notes.append(f"\nstore: {told.store}")
+    if told.single:
+        notes.append(_now_note(told))
     if told.source:
         notes.append(_source_note(told.source))
     if told.hidden:
@@ -103,7 +105,7 @@ def _notes(line: LensLine) -> list[str]:
         found.append(f"\n{line.name}: {line.error} {line.cure or ''}")
     if line.outlook:
         since = line.failing.since if line.failing else None
-        failing = f", failing since {utc_text(since)}" if since else ""
+        failing = f", failing since {utc_text(since.replace(microsecond=0))}" if since else ""
         found.append(f"\n{line.name}: {line.outlook}{failing}.")
     if line.advice:
         found.append(f"\n{line.name}: {line.advice} semilayer push --rebuild --lens {line.name}")
@@ -116,10 +118,21 @@ def _notes(line: LensLine) -> list[str]:
         found.append(f"\n{line.name}: the oldest change waits for {span(line.lag_seconds)}.")
     if line.awaited:
         found.append(
-            f"\n{line.name}: {line.awaited:,} changes name rows that were not found; these are "
-            "looked for again."
+            f"\n{line.name}: changes whose rows were not found, and are looked for again: "
+            f"{line.awaited:,}."
         )
     return found
+
+
+def _now_note(told: StatusDocument) -> str:
+    """Tell of one lens what waits, how fast rows are read, and whether anything runs its jobs."""
+    (line,) = told.lenses
+    age = told.daemon.age
+    tick = "never" if age is None else f"{span(age.total_seconds())} ago"
+    return (
+        f"\nchanges pending: {line.buffered:,}, rows/s: {line.rows_per_second:,.0f}, "
+        f"last tick of the daemon: {tick}"
+    )
 
 
 def _source_note(source: SourceLag) -> str:

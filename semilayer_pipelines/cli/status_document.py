@@ -165,7 +165,7 @@ def status_of(project: Project, env: str, lens: str | None) -> StatusDocument:
     if known and is_server(project.settings.store):
         store.reach(env)
     lines = tuple(_line(project, one, store) for one in known)
-    if not lens:
+    if lens is None:
         told = store.trouble
         return StatusDocument(
             env, lines, queue, daemon, single=False, source=None, store=told, feeds=followed

@@ -74,11 +74,11 @@ def sync(
     deletes what is gone. The command returns at once; Dagster does the work. --dry-run compares
     here and now, and writes nothing.
     """
-    if confirm_deletes and not lens:
+    if confirm_deletes and lens is None:
         raise click.UsageError("--confirm-deletes is for one lens: name it with --lens.")
     project = here.project
     tell = say_aside if as_json else say
-    names = [lens] if lens else _syncable(project, env, tell)
+    names = _syncable(project, env, tell) if lens is None else [lens]
     if dry:
         told = [_dry(project, env, name, confirm_deletes, as_json) for name in names]
         started: list[Job] = []
@@ -86,7 +86,7 @@ def sync(
         started = [_start(project, env, name, confirm_deletes, full_walk, tell) for name in names]
         told = [{"lens": job.lens, "job": job.id} for job in started]
     if as_json:
-        say_json(told[0] if lens else told)
+        say_json(told if lens is None else told[0])
     if wait:
         follow(project, [job.id for job in started], tell=tell)
 

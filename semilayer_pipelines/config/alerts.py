@@ -9,12 +9,17 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from semilayer_pipelines.config.base import ConfigModel, no_secret
+from semilayer_pipelines.config.base import STORED, ConfigModel, no_secret
 
 __all__ = ["AlertConfig", "AlertForm", "Alerts"]
 
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _ADDRESS = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
+_SLACK = re.compile(r"https?://([^\s/?#]*[.@])?slack(-gov)?\.com\.?(:\d+)?([/?#]|$)", re.IGNORECASE)
+_SLACK_IS_A_SECRET = (
+    "an address of Slack is a secret itself; put it into the environment and write url: "
+    "${SLACK_URL}"
+)
 
 
 class AlertForm(StrEnum):
@@ -59,6 +64,8 @@ class AlertConfig(ConfigModel):
                 "expected the name of an environment variable, ${ALERTS_URL}, or an address that "
                 "begins with http:// or https://"
             )
+        if info.context != STORED and _SLACK.match(url):
+            raise ValueError(_SLACK_IS_A_SECRET)
         return url
 
     @field_validator("form")
@@ -66,10 +73,7 @@ class AlertConfig(ConfigModel):
     def _slack_is_a_secret(cls, form: AlertForm, info: ValidationInfo) -> AlertForm:
         url = info.data.get("url")
         if form is AlertForm.SLACK and url is not None and not _VARIABLE.fullmatch(url):
-            raise ValueError(
-                "an address of Slack is a secret itself; put it into the environment and write "
-                "url: ${SLACK_URL}"
-            )
+            raise ValueError(_SLACK_IS_A_SECRET)
         return form
 
     @property

@@ -15,6 +15,7 @@ from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfi
 from semilayer_pipelines.embedders import check_embedding
 from semilayer_pipelines.embedders.reranker import check_reranker
 from semilayer_pipelines.errors import (
+    ConfigError,
     EmbedderUnavailable,
     ModelUnavailable,
     SchemaMismatch,
@@ -59,7 +60,7 @@ def _about(key: str) -> Iterator[None]:
     """Let a mistake say which key of the lens it is in, so that it is told with file and line."""
     try:
         yield
-    except (SchemaMismatch, ModelUnavailable) as error:
+    except (SchemaMismatch, ModelUnavailable, ConfigError) as error:
         error.key = key
         raise
 
@@ -205,7 +206,8 @@ class LensCheck:
         time and for a condition that is none, and what is told of models by their files.
         """
         embedder = self.project.embedder(lens.embedding)
-        check_size(lens, embedder)
+        with _about("chunking.size"):
+            check_size(lens, embedder)
         mapping = self._compiled(lens)
         self._check_where(lens, mapping)
         self._check_joins(lens, mapping)
@@ -227,13 +229,16 @@ class LensCheck:
     def _compiled(self, lens: LensConfig) -> LensMapping:
         found = self._table(lens)
         table = found.table
-        if not tracking_columns_of(lens, table) and lens.sync_interval is not None:
-            raise SchemaMismatch(
-                f"'syncInterval' reads what changed since the last time, which needs a column that "
-                f"moves with every change, and table {table.name!r} has no "
-                f"{DEFAULT_TRACKING_COLUMN!r}.",
-                cure="Name one as 'changeTrackingColumn', or use 'smartSyncInterval'.",
-            )
+        with _about("changeTrackingColumn"):
+            tracked = tracking_columns_of(lens, table)
+        with _about("syncInterval"):
+            if not tracked and lens.sync_interval is not None:
+                raise SchemaMismatch(
+                    f"'syncInterval' reads what changed since the last time, which needs a column "
+                    f"that moves with every change, and table {table.name!r} has no "
+                    f"{DEFAULT_TRACKING_COLUMN!r}.",
+                    cure="Name one as 'changeTrackingColumn', or use 'smartSyncInterval'.",
+                )
         with _about("primaryKey"):
             key = key_of(lens, table)
         return compile_mapping(
@@ -270,7 +275,8 @@ class LensCheck:
         wanted = found.selection(mapping.key, read)
         rows = self._bridge(lens.source).read_page(wanted, Window(), SAMPLE_ROWS).frame
         for name, columns in dates.items():
-            check_epochs(name, lens.fields[name], columns, rows)
+            with _about(f"fields.{name}"):
+                check_epochs(name, lens.fields[name], columns, rows)
 
     def _check_order(self, lens: LensConfig, mapping: LensMapping) -> None:
         found = self._table(lens)
@@ -281,7 +287,9 @@ class LensCheck:
         selection = Selection(lens.table, mapping.key, mapping.key, joins=tuple(joins))
         names = (*tracked, *(join.column(name) for join in joins for name in join.tracked))
         value = self._bridge(lens.source).out_of_order(selection, tracked)
-        if value is not None:
+        if value is None:
+            return
+        with _about("changeTrackingColumn"):
             raise SchemaMismatch(
                 f"The tracked column {names_of(names)} of {lens.table!r} holds texts that do not "
                 f"sort by time, such as {value!r}: rows would be passed by without a word.",

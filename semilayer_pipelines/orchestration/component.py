@@ -12,6 +12,7 @@ import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
 from pydantic import BaseModel, Field
 
+from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.project import Project
 
@@ -54,4 +55,10 @@ class SemilayerLenses(dg.Component, dg.Model, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the definitions. Raises `ConfigError` for a path that is no project."""
         here = context.path if context.path.is_dir() else context.path.parent
-        return build_definitions(Project.at(here / Path(self.project)))
+        found = (here / Path(self.project).expanduser()).resolve()
+        if not found.exists():
+            raise ConfigError(
+                f"`project: {self.project}` leads to {found}, which does not exist.",
+                cure=f"Name the folder of the project; paths are relative to {here}.",
+            )
+        return build_definitions(Project.at(found))

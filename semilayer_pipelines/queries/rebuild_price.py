@@ -50,7 +50,9 @@ def rebuild_price(project: Project, env: str, name: str) -> RebuildPrice:
         active = generations.active(db, lens.id)
         last = jobs.last_completed(db, lens.id, [Mode.FULL])
     rows, vectors = _size(project, lens, active)
-    reuses = active is not None and same_vectors(lens.config.embedding, active)
+    gap = lens.config.rebuild is Rebuild.IN_PLACE
+    # What is dropped first has no vectors to take over.
+    reuses = active is not None and not gap and same_vectors(lens.config.embedding, active)
     texts = 0 if reuses else vectors
     tokens = _tokens(texts, last)
     price = lens.config.embedding.price_per_million_tokens
@@ -62,7 +64,7 @@ def rebuild_price(project: Project, env: str, name: str) -> RebuildPrice:
         tokens=tokens,
         money=None if price is None or tokens is None else tokens * price / _MILLION,
         seconds=_seconds(last) if reuses else _embedding_seconds(project, lens, texts),
-        gap=lens.config.rebuild is Rebuild.IN_PLACE,
+        gap=gap,
     )
 
 

@@ -14,10 +14,11 @@ from typing import cast
 import polars as pl
 
 from semilayer_pipelines.errors import ConfigError, IndexDamaged, NotFound, Refused, nearest
-from semilayer_pipelines.http.contract import MAX_RESULTS, SearchMode
+from semilayer_pipelines.http.contract import SearchMode
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.keywords import has_keywords
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.asked import check_least_score, check_limit, check_text
 from semilayer_pipelines.queries.chunk_texts import chunk_texts
 from semilayer_pipelines.queries.hybrid import BM25, SIMILARITY, by_words, hybrid
 from semilayer_pipelines.queries.question import embedded_question
@@ -89,8 +90,8 @@ def search(
     keywords, else `semantic`. Rows below `min_score` are left out; see `Hit` for what a score is.
 
     Raises `NotFound` (no such lens), `Refused` (nothing indexed yet, or no keywords), `ConfigError`
-    (`where` names what does not exist, or no tenant; an unknown mode) and what embedder and store
-    raise, `IndexDamaged` for one.
+    (`where` names what does not exist, or no tenant; an unknown mode; an empty text; a `limit`
+    below 1 or above 1,000) and what embedder and store raise, `IndexDamaged` for one.
     """
     return find(
         project, lens, text, env=env, limit=limit, where=where, mode=mode, min_score=min_score
@@ -109,13 +110,15 @@ def find(
     min_score: float | None = None,
 ) -> Found:
     """Return what `search` returns, with the mode that was used; raises as it does."""
+    check_text(text)
+    check_limit(limit)
+    check_least_score(min_score)
     env = env or project.settings.env
     used, active = _in_use(project, env, lens)
     chosen = _mode(mode, active, lens)
     conditions = parse_where(where or {}, active.config.fields)
     if active.config.tenant is not None:
         tenant_condition(conditions, active.config.tenant)
-    limit = min(limit, MAX_RESULTS)
 
     def by_meaning(index: Index, most: int) -> pl.DataFrame:
         vector = embedded_question(project, used, active, text)
@@ -178,6 +181,7 @@ def similar(
     They are of the row's own tenant: one that `where` names has to be that. Raises like `search`,
     and `NotFound` when the row is not in the index or is another tenant's. No model is needed.
     """
+    check_limit(limit)
     env = env or project.settings.env
     _, active = _in_use(project, env, lens)
     conditions = parse_where(where or {}, active.config.fields)
@@ -200,7 +204,6 @@ def similar(
             lens=lens,
         )
     vector = [float(number) for number in cast("list[float]", row[VECTOR])]
-    limit = min(limit, MAX_RESULTS)
     # One more, because the row is the nearest to itself, unless `where` leaves it out.
     with _said_of(lens):
         found = index.search(vector, limit=limit + 1, where=conditions)
@@ -253,7 +256,7 @@ def _hits(found: pl.DataFrame, active: Generation) -> list[Hit]:
             bm25=row.get(BM25),
             chunk=None if place is None else Chunk(text, **place),
         )
-        # at most MAX_RESULTS
+        # at most 1,000
         for row, place, text in zip(
             found.iter_rows(named=True), found[CHUNK], chunk_texts(found), strict=True
         )

@@ -163,6 +163,24 @@ def test_each_action_is_told_and_then_done(own: tuple[Folder, Agent], action: st
     assert paused is (action == "pause")
 
 
+def test_a_rebuild_is_planned_with_what_it_takes(own: tuple[Folder, Agent]) -> None:
+    # given an index whose vectors can be taken over
+    folder, agent = own
+    would = agent.call("plan_change", lens="items", action="rebuild")
+    assert "Texts that did not change keep their vectors" in would["would"]
+    assert "Searches use the index of today" in would["would"]
+    assert (would["rows"], would["vectors"], would["textsToEmbed"]) == (20, 20, 0)
+
+    # when it is dropped before the new one is filled
+    folder.write(lenses={"items": {"rebuild": "in_place"}})
+    folder.run("push")
+    would = agent.call("plan_change", lens="items", action="rebuild")
+
+    # then every text is embedded, and searches find nothing meanwhile
+    assert "Every text is embedded. The old index is dropped first" in would["would"]
+    assert would["textsToEmbed"] == 20
+
+
 def test_a_rollback_goes_back_to_the_index_before(own: tuple[Folder, Agent]) -> None:
     folder, agent = own
     assert "No earlier index" in agent.refused("plan_change", lens="items", action="rollback")

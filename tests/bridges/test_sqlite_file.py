@@ -33,9 +33,29 @@ def test_a_file_that_is_no_database_is_an_error_that_says_so(tmp_path: Path) -> 
     path.write_text("dear diary, " * 100)
     bridge = SqlBridge(f"sqlite:///{path}", timeout_ms=1_000, name="shop")
 
-    with pytest.raises(SourceRefused, match="no SQLite database"):
+    with pytest.raises(SourceRefused, match="no SQLite database") as refused:
         bridge.table("items")
     bridge.close()
+    assert refused.value.cure == "Name the file of the database in the source's connection."
+
+
+@pytest.mark.parametrize("kept", [0.9, 0.5, 0.1])
+def test_a_file_that_was_cut_is_told_as_damaged_and_never_read_as_fewer_rows(
+    tmp_path: Path, kept: float
+) -> None:
+    # given a copy of a database that broke off
+    path = tmp_path / "cut.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)")
+        connection.executemany("INSERT INTO items (v) VALUES (?)", [("v" * 200,)] * 2_000)
+    connection.close()
+    os.truncate(path, int(path.stat().st_size * kept))
+    bridge = SqlBridge(f"sqlite:///{path}", timeout_ms=1_000, name="shop")
+
+    with pytest.raises(SourceRefused, match=r"'shop'.*cut\.db' is damaged or cut off") as refused:
+        bridge.read_page(ITEMS, Window(), 5_000)
+    bridge.close()
+    assert "Restore it from a backup" in refused.value.cure
 
 
 def test_a_path_may_hold_any_character(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_an_endpoint_with_a_size_is_cut_by_an_estimate() -> None:
 
 
 def test_a_size_beyond_the_model_is_refused_with_the_limit() -> None:
-    with pytest.raises(ConfigError, match=r"size of 400 tokens is more than .* reads, 256"):
+    with pytest.raises(ConfigError, match=r"chunk of 400 tokens is more than .* reads, 256"):
         made(chunking={"size": 400})
 
 

@@ -140,6 +140,38 @@ def test_every_command_takes_its_lens_both_ways(
     assert "did you mean 'items'" in nearest.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "--lens", ""),
+        ("status", ""),
+        ("failed", "--lens", ""),
+        ("failed", "--retry", "--lens", ""),
+        ("verify", "--lens", ""),
+        ("pause", "--lens", ""),
+        ("resume", "--lens", ""),
+        ("sync", "--lens", ""),
+        ("sync", "--dry-run", ""),
+        ("rollback", ""),
+        ("jobs", "--lens", ""),
+        ("jobs", ""),
+        ("push", "--dry-run", "--lens", ""),
+        ("search", "", "amber"),
+        ("explain", "", "5"),
+    ],
+)
+def test_an_empty_name_is_no_lens_and_never_means_all_of_them(
+    indexed: Folder, arguments: tuple[str, ...]
+) -> None:
+    # as a script gives it, whose variable is not set
+    done = indexed.run(*arguments)
+
+    assert done.exit_code == 2
+    assert "''" in done.stderr
+    assert [one["status"] for one in indexed.json("status")["lenses"]] == ["ready"]
+    assert len(indexed.json("jobs")) == 1
+
+
 def test_search_and_explain_take_theirs_both_ways(indexed: Folder) -> None:
     for command, word in (("search", "a red scarf"), ("explain", "5")):
         by_name = indexed.run(command, "items", word, "--json")

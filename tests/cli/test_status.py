@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 
 from semilayer_pipelines.errors import SchemaMismatch
 from semilayer_pipelines.ingest.run_job import run_job
-from semilayer_pipelines.registry import jobs, lenses
+from semilayer_pipelines.registry import changes, jobs, lenses
+from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.heartbeats import DAEMON, Heart
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
@@ -171,6 +174,27 @@ def test_status_tells_since_when_the_index_may_be_behind(indexed: Folder) -> Non
     assert 0 <= lens["behindSeconds"] < 600
     with sqlite3.connect(indexed.database) as db:
         assert [lens["cursor"]] == list(*db.execute("SELECT max(updated_at) FROM items"))
+
+
+def test_status_of_one_lens_tells_what_waits_how_fast_it_is_and_the_last_tick(
+    folder: Folder,
+) -> None:
+    # given changes that nobody has applied, and no daemon yet
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+    project = folder.project
+    named = [("1", Action.UPSERT), ("2", Action.DELETE)]
+    with project.registry.begin() as db:
+        changes.append(db, lenses.get(db, "development", "items").id, named, project.clock())
+    waiting = "changes pending: 2, rows/s: 0, last tick of the daemon: "
+    assert f"{waiting}never" in folder.run("status", "items").stdout
+
+    # when it has ticked
+    Heart(DAEMON).beat(project.registry, project.clock() - timedelta(seconds=600))
+
+    # then each of the three is told, and of all lenses together none is
+    assert f"{waiting}10 min ago" in folder.run("status", "items").stdout
+    assert "changes pending" not in folder.run("status").stdout
 
 
 def test_status_tells_how_fast_a_running_job_is(folder: Folder) -> None:

@@ -153,15 +153,45 @@ def test_the_unique_key_that_was_found_is_told(lab: Lab) -> None:
         ("primaryKey: idd", SchemaMismatch, "primaryKey: Table 'items' has no column 'idd'"),
         ("primaryKey: [id, nmae]", SchemaMismatch, "primaryKey: Table 'items' has no column"),
         ("rerank: ./no-such-folder", ModelUnavailable, "rerank: "),
+        ("changeTrackingColumn: nope", SchemaMismatch, "changeTrackingColumn: "),
     ],
 )
-def test_a_wrong_key_or_reranker_names_the_file_and_the_line(
+def test_what_the_source_or_a_model_refuses_names_the_file_and_the_line(
     lab: Lab, told: str, error: type[SemilayerError], said: str
 ) -> None:
     with pytest.raises(error) as refused:
         pushed(lab, f"id > 0\n    {told}")
 
     assert str(refused.value).startswith(f"lens 'items': sl.config.yaml:11: lenses.items.{said}")
+
+
+def test_a_chunk_that_the_model_does_not_read_names_the_file_and_the_line(lab: Lab) -> None:
+    own = "    embedding: {{provider: hash}}\n"
+    text = FILE.replace(own, "    chunking: {{size: 400}}\n", 1)
+    file = lab.project.settings.config
+    file.write_text(text.format(database=lab.database, where="id > 0"), encoding="utf-8")
+
+    with pytest.raises(ConfigError) as refused:
+        push_config(lab.project, env="fresh")
+
+    assert str(refused.value).startswith(
+        "lens 'items': sl.config.yaml:11: lenses.items.chunking.size: A chunk of 400 tokens is more"
+    )
+    assert "Write 'size: 256' or less" in str(refused.value)
+
+
+def test_an_interval_without_a_column_to_follow_names_the_file_and_the_line(lab: Lab) -> None:
+    with lab.source() as db:
+        db.execute("CREATE TABLE still (id INTEGER PRIMARY KEY, name TEXT)")
+        db.execute("DROP TABLE items")
+        db.execute("ALTER TABLE still RENAME TO items")
+
+    with pytest.raises(SchemaMismatch) as refused:
+        pushed(lab, "id > 0\n    syncInterval: 5m")
+
+    assert str(refused.value).startswith(
+        "lens 'items': sl.config.yaml:11: lenses.items.syncInterval: 'syncInterval' reads what"
+    )
 
 
 @pytest.mark.parametrize("where", ["name", "(Name)", "'\"name\"'", "' `name` '"])

@@ -89,7 +89,8 @@ def test_a_wrong_path_is_an_error_and_makes_no_project(tmp_path: Path) -> None:
     while error is not None and not isinstance(error, ConfigError):
         error = error.__cause__
     assert error is not None
-    assert error.message == f"{wrong} does not exist."
+    assert error.message == f"`project: {wrong}` leads to {wrong}, which does not exist."
+    assert error.cure.endswith(f"paths are relative to {at}.")
     assert list(tmp_path.iterdir()) == []
 
 

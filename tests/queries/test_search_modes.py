@@ -94,6 +94,21 @@ def ids(hits: list[Hit]) -> list[str]:
     return [hit.id for hit in hits]
 
 
+def test_what_no_search_can_be_asked_with_is_refused(lab: Lab) -> None:
+    # a text of blanks, of which any row would be the answer
+    for mode in (None, "semantic", "keyword", "hybrid"):
+        for text in ("", "   ", "\n\t\u3000"):
+            with pytest.raises(ConfigError, match="text to search for is empty"):
+                look(lab, text, mode=mode)
+    for limit in (0, -3, 1_001):
+        with pytest.raises(ConfigError, match="1 to 1,000 rows, and not"):
+            look(lab, "a library of foo", limit=limit)
+        with pytest.raises(ConfigError, match="1 to 1,000 rows, and not"):
+            similar(lab.project, "items", "3", limit=limit)
+    with pytest.raises(ConfigError, match="least score is no number"):
+        look(lab, "a library of foo", min_score=float("nan"))
+
+
 def test_a_search_ends_in_the_index_that_it_began_with_though_another_model_is_published(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,11 +76,12 @@ def find(db: Connection, env: str, start: str) -> Job:
         tables.environments.c.slug == env, _jobs.id.startswith(start, autoescape=True)
     )
     rows = db.execute(begins.order_by(_jobs.id).limit(2)).all()
-    if len(rows) == 2 and rows[0].id != start:
+    if start and len(rows) == 2 and rows[0].id != start:
         raise NotFound(
             f"More than one job's id begins with {start!r}.", cure="Give more of its characters."
         )
-    if not rows:
+    # Every id begins with an empty text.
+    if not rows or not start:
         raise _not_found(f"There is no job {start!r} in {env!r}.")
     return job_of(rows[0])
 

@@ -108,6 +108,17 @@ def test_a_rebuild_tells_its_price_first(viewer: Viewer, lab: Lab) -> None:
     assert (last_job(lab).mode, last_job(lab).origin) == (Mode.FULL, "console")
 
 
+def test_a_rebuild_that_drops_its_index_first_tells_that_everything_is_embedded(
+    viewer: Viewer, lab: Lab
+) -> None:
+    lab.push(rebuild="in_place")
+
+    asked = viewer.page(f"{ITEMS}/do/rebuild")
+
+    assert "20: no vectors are left to take over" in asked
+    assert "searches find nothing until the rebuild is done" in asked
+
+
 def test_a_rebuild_with_another_model_tells_that_everything_is_embedded(
     viewer: Viewer, lab: Lab
 ) -> None:

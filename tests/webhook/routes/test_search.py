@@ -63,6 +63,7 @@ def test_conditions_hold_for_every_result(site: LabSite) -> None:
     [
         ("search", {}, "'query'"),
         ("search", {"query": ""}, "'query'"),
+        ("search", {"query": " \n"}, "text to search for is empty"),
         ("search", {"query": 5}, "'query'"),
         ("search", {"query": "x", "limit": 0}, "'limit'"),
         ("search", {"query": "x", "limit": 1_001}, "'limit'"),

@@ -113,6 +113,9 @@ def test_a_public_key_is_told_in_words_that_none_is_taken(
 
     assert error_of(response)[:2] == (403, "forbidden")
     assert "public one" in response.json()["error"]["message"]
+    cure = response.json()["error"]["cure"]
+    assert "qk_ key to search" in cure
+    assert "ik_ key to tell of changes" in cure
     assert "a" * 40 not in response.text
 
 
