@@ -52,7 +52,7 @@ def test_a_wrong_value_names_line_key_expectation_and_nearest_value(tmp_path: Pa
 @pytest.mark.parametrize(
     ("alerts", "line", "told"),
     [
-        ("- url: https://hooks.slack.com/s3cret\n  form: slack", 12, "[0].url: an address of Slack"),
+        ("- url: https://hooks.slack.com/s3cret\n  form: slack", 12, "[0].url: an address of Sla"),
         ("- url: https://hooks.slack.com/s3cret", 12, "[0].url: an address of Slack is a secret"),
         ("- url: HTTPS://Hooks.Slack.Com:443/s3cret", 12, "[0].url: an address of Slack is"),
         ("- url: https://chat.example.org/s3cret\n  form: slack", 13, "[0].form: an address of"),

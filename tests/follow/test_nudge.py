@@ -12,8 +12,9 @@ from semilayer_pipelines.orchestration.remote.nudge_thread import nudging
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.jobs.queries import NUDGE_GRACE
-from tests.follow.site import SILENCE, Site, eventually
+from tests.follow.site import SILENCE, Site
 from tests.lab import ENV, Lab
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.webhook.service.test_nudge import Dagster
 
 
@@ -33,7 +34,7 @@ def following(site: Site, dagster_url: str) -> Iterator[threading.Thread]:
         yield thread
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE_SECONDS)
         project.registry.close()
         assert not thread.is_alive()
 
@@ -51,7 +52,7 @@ def test_a_change_is_launched_when_its_debounce_is_over_and_what_it_queued_later
         for turn in (1, 2):
             site.db.execute("UPDATE items SET name = 'new' WHERE id = %s", (turn,))
 
-            eventually(partial(has, turn, lambda: dagster.asked), 60)
+            eventually(partial(has, turn, lambda: dagster.asked))
 
             [job] = [one for one in site.queued() if one.mode is Mode.RECORDS]
             tags = dagster.asked[-1]["executionMetadata"]["tags"]
@@ -67,7 +68,7 @@ def test_a_dagster_that_is_away_stops_no_follower_and_leaves_the_jobs_to_the_sen
     with following(site, "http://127.0.0.1:9") as thread:
         for turn in range(1, 4):
             site.db.execute("UPDATE items SET name = 'new' WHERE id = %s", (turn,))
-            eventually(partial(has, turn, site.told), 60)
+            eventually(partial(has, turn, site.told))
         assert thread.is_alive()
 
     later = site.lab.project.clock() + NUDGE_GRACE

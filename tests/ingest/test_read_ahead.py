@@ -89,7 +89,7 @@ def test_a_reader_that_is_slow_to_end_holds_up_no_page() -> None:
     threading.setprofile(dawdle)
     walking = threading.Thread(target=walk, daemon=True)
     walking.start()
-    walking.join(_WAIT_SECONDS)
+    walking.join(PATIENCE_SECONDS)
     threading.setprofile(None)
 
     # then

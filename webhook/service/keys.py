@@ -50,8 +50,8 @@ def presented(request: Request) -> PresentedKey:
         raise Problem(
             Code.FORBIDDEN,
             "A pk_ key is a public one, for browsers, and none is taken here.",
-            "Let your server call: with a qk_ key to search (`semilayer keys create --type search`), "
-            "with an ik_ key to tell of changes (`--type ingest`).",
+            "Let your server call: with a qk_ key to search (`semilayer keys create --type "
+            "search`), with an ik_ key to tell of changes (`--type ingest`).",
         )
     key = parse_key(text.strip()) if scheme.lower() == "bearer" else None
     if key is None:

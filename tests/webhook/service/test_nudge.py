@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from semilayer_pipelines.orchestration.names import BY_JOB_ID
+from semilayer_pipelines.orchestration.remote import nudge
+from semilayer_pipelines.orchestration.remote.nudge import Nudge
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.patience import PATIENCE_SECONDS, eventually
 from tests.webhook.site import Clock, Site
-from webhook.service import nudge
-from webhook.service.nudge import Nudge
 
 LAUNCHED = {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": "r"}}}
 REFUSED = {"launchRun": {"__typename": "PythonError", "message": "the code server is gone"}}
