@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import polars as pl
+import pytest
 from sqlalchemy import Engine, create_engine
 
 from semilayer_pipelines.bridges import row_key
@@ -39,6 +41,7 @@ _TYPES: dict[Kind, dict[str, str]] = {
         "binary": "VARBINARY(8)",
     },
 }
+_IN_MYSQL = {"uuid": "CHAR(36)"}
 
 
 @dataclass
@@ -68,9 +71,24 @@ class SourceDatabase:
                 opened.close()
             engine.dispose()
 
+    @cached_property
+    def is_mysql(self) -> bool:
+        """Whether a MySQL stands where the tests start a MariaDB."""
+        if self.kind != "mariadb":
+            return False
+        with self.engine.connect() as connection:
+            version = connection.exec_driver_sql("SELECT VERSION()").scalar_one()
+        return "MariaDB" not in version
+
+    def skip_in_mysql(self, has: str, *words: str) -> None:
+        """Skip a test of what MariaDB alone has: types, collations, statements with these words."""
+        if self.is_mysql and any(word in has for word in words):
+            pytest.skip(f"MySQL has no {has}")
+
     def type(self, name: str) -> str:
         """Return this database's type for one of the names in `_TYPES`, or the name itself."""
-        return _TYPES[self.kind].get(name, name)
+        named = _TYPES[self.kind] | (_IN_MYSQL if self.is_mysql else {})
+        return named.get(name, name)
 
     def run(self, *statements: str) -> None:
         """Run statements as the application would; `"` quotes names in all databases."""

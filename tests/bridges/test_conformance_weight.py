@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Selection, Window
-from tests.bridges.test_conformance_refused import BROKEN
+from tests.bridges.test_conformance_refused import broken
 from tests.sources import SourceDatabase
 
 HEAVY = PAGE_BYTES // 8
@@ -98,10 +98,10 @@ def test_changed_rows_are_parted_by_weight_in_their_order(source: SourceDatabase
 
 def test_heavy_rows_beside_one_that_cannot_be_read_are_parted_too(source: SourceDatabase) -> None:
     heavy(source, [HEAVY] * 30)
-    broken = BROKEN[source.kind].replace("raw", "items")
+    fails = broken(source).replace("raw", "items")
     source.run(
         "UPDATE items SET v = 'bad' WHERE id = 3",
-        f"CREATE VIEW shaped AS SELECT id, CASE WHEN v = 'bad' THEN {broken} ELSE v END AS v "
+        f"CREATE VIEW shaped AS SELECT id, CASE WHEN v = 'bad' THEN {fails} ELSE v END AS v "
         "FROM items",
     )
     selection = Selection("shaped", ("id",), ("id", "v"))

@@ -83,6 +83,7 @@ def test_each_type_arrives_whole_and_so_does_null(
     dtype: pl.DataType,
     expected: object,
 ) -> None:
+    mariadb_source.skip_in_mysql(declared, "UUID")
     got = _read(mariadb_source, declared, value, "NULL")
 
     assert got.dtype == dtype
@@ -194,9 +195,9 @@ def test_an_id_the_column_cannot_hold_fails_nothing_but_itself(
 def test_a_composite_key_is_paged_by_its_index(mariadb_source: SourceDatabase) -> None:
     mariadb_source.run(
         "CREATE TABLE items (a INTEGER, b INTEGER, PRIMARY KEY (a, b))",
-        "INSERT INTO items SELECT 1, seq FROM seq_1_to_5000",
-        "ANALYZE TABLE items",
     )
+    mariadb_source.insert("items", [(1, n) for n in range(1, 5_001)])
+    mariadb_source.run("ANALYZE TABLE items")
     selection = Selection("items", ("a", "b"), ("a", "b"))
     cursor = mariadb_source.bridge.read_page(selection, Window(), 4000).cursor
 

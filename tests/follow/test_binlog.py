@@ -54,11 +54,9 @@ def test_inserts_updates_and_deletes_are_told_in_order(log: Binlog) -> None:
 
 
 def test_what_is_rolled_back_and_other_tables_are_not_told(log: Binlog) -> None:
-    log.source.run(
-        "CREATE TABLE others (id INT PRIMARY KEY)",
-        "BEGIN NOT ATOMIC START TRANSACTION; INSERT INTO items VALUES (1, 1); ROLLBACK; END",
-        "INSERT INTO others VALUES (1)",
-    )
+    log.source.run("CREATE TABLE others (id INT PRIMARY KEY)")
+    in_one_session(log, "START TRANSACTION", "INSERT INTO items VALUES (1, 1)", "ROLLBACK")
+    log.source.run("INSERT INTO others VALUES (1)")
 
     assert log.changes() == []
 
@@ -98,7 +96,7 @@ def test_a_large_transaction_comes_in_batches_and_moves_the_position_at_its_end(
     log: Binlog,
 ) -> None:
     before = log.position
-    log.source.run("INSERT INTO items SELECT seq, 0 FROM seq_1_to_12000")
+    log.source.insert("items", [(number, 0) for number in range(1, 12_001)])
 
     batches = log.read()
 
@@ -120,6 +118,8 @@ def test_what_changes_a_table_without_a_row_in_the_log_is_missed(
         "dropped": "DROP TABLE dropped",
     }
     source = logging_mariadb_source
+    if source.is_mysql:
+        del statements["replaced"]
     source.run(*(f"CREATE TABLE {table} (id INT PRIMARY KEY)" for table in statements))
     with begun(source, dict.fromkeys(statements, ("id",))) as log:
         feed = log.feed()
@@ -131,7 +131,7 @@ def test_what_changes_a_table_without_a_row_in_the_log_is_missed(
             missed |= batch.missed
         feed.close()
 
-    assert missed == {
+    said = {
         "truncated": "TRUNCATE was run",
         "tidied": "TRUNCATE was run",
         "altered": "ALTER was run",
@@ -139,6 +139,7 @@ def test_what_changes_a_table_without_a_row_in_the_log_is_missed(
         "renamed": "RENAME was run",
         "dropped": "DROP was run",
     }
+    assert missed == {table: said[table] for table in statements}
 
 
 def test_what_leaves_the_rows_alone_is_not_missed(log: Binlog) -> None:
@@ -161,7 +162,10 @@ def test_a_statement_that_a_session_logs_as_text_is_missed(log: Binlog) -> None:
         session.exec_driver_sql("UPDATE items SET version = 2")
         session.exec_driver_sql("SET SESSION binlog_format = 'ROW'")
 
-    assert log.told() == ([], {"items": "UPDATE was run"})
+    if log.source.is_mysql:  # the reader does not know how MySQL 9 writes it
+        assert ["cannot be decoded" in str(batch.restarted) for batch in log.read()] == [True]
+    else:
+        assert log.told() == ([], {"items": "UPDATE was run"})
 
 
 def test_columns_that_come_and_go_do_not_shift_keys(log: Binlog) -> None:
@@ -194,8 +198,11 @@ def test_rows_that_a_foreign_key_changes_are_missed_and_nothing_else_of_their_pa
         logging_mariadb_source.run("DELETE FROM makers WHERE id = 1")
         changes, missed = log.told()
 
-        assert changes == []
-        assert "foreign key" in missed["items"]
+        if logging_mariadb_source.is_mysql:  # 9.6 and newer write such rows to the log
+            assert changes == [("delete", "10")]
+        else:
+            assert changes == []
+            assert "foreign key" in missed["items"]
 
 
 @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
@@ -231,6 +238,7 @@ def test_a_delete_that_is_rolled_back_is_looked_at_and_deletes_nothing(
     log: Binlog, between: tuple[str, ...]
 ) -> None:
     # given a transaction that the log has, because a part of it cannot be taken back
+    log.source.skip_in_mysql(" ".join(between), "INTO plain")  # with GTIDs it refuses that
     log.source.run("CREATE TABLE plain (n int) ENGINE = MyISAM", "INSERT INTO items VALUES (1, 1)")
     log.read()
 
@@ -238,7 +246,8 @@ def test_a_delete_that_is_rolled_back_is_looked_at_and_deletes_nothing(
 
     changes, _ = log.told()
     assert ("delete", "1") not in changes
-    assert [key for _, key in changes][:1] in ([], ["1"])
+    # MySQL has nothing of it in its log, but what came after
+    assert [key for _, key in changes][:1] in ([], ["1"], ["2"])
 
 
 def in_one_session(log: Binlog, *statements: str) -> None:
@@ -277,7 +286,7 @@ def test_a_change_is_told_when_others_can_see_it(log: Binlog) -> None:
 def test_a_purged_log_starts_over(log: Binlog) -> None:
     log.source.run("INSERT INTO items VALUES (1, 1)", "FLUSH BINARY LOGS")
     log.source.run("INSERT INTO items VALUES (2, 1)", "FLUSH BINARY LOGS")
-    [(last,)] = _rows(log, "SHOW MASTER STATUS", 1)
+    *_, (last,) = _rows(log, "SHOW BINARY LOGS", 1)
 
     def is_purged() -> bool:
         # What a reader that has just left had open is kept for a moment.
@@ -323,12 +332,12 @@ def test_a_server_that_goes_away_is_unreachable_and_reading_goes_on(log: Binlog)
 def test_a_log_without_the_names_of_its_columns_is_refused_and_its_rows_are_missed(
     log: Binlog,
 ) -> None:
-    log.source.run("SET GLOBAL binlog_row_metadata = 'NO_LOG'")
+    log.source.run("SET GLOBAL binlog_row_metadata = 'MINIMAL'")
     try:
         log.source.run("INSERT INTO items VALUES (1, 1)")
 
         [(said, stops)] = log.findings()
-        with pytest.raises(SourceRefused, match="binlog_row_metadata is NO_LOG"):
+        with pytest.raises(SourceRefused, match="binlog_row_metadata is MINIMAL"):
             log.feed()
     finally:
         log.source.run("SET GLOBAL binlog_row_metadata = 'FULL'")
@@ -343,7 +352,8 @@ def test_a_log_without_the_names_of_its_columns_is_refused_and_its_rows_are_miss
 def test_a_user_with_the_right_to_read_the_log_and_the_tables_is_enough(log: Binlog) -> None:
     url = make_url(log.source.url)
     log.source.run(
-        "CREATE OR REPLACE USER follower IDENTIFIED BY 'secret'",
+        "DROP USER IF EXISTS follower",
+        "CREATE USER follower IDENTIFIED BY 'secret'",
         f"GRANT SELECT ON {url.database}.* TO follower",
     )
     try:
@@ -386,6 +396,7 @@ def test_a_key_that_the_log_does_not_tell_is_refused(
     words: str,
     stops: bool,
 ) -> None:
+    logging_mariadb_source.skip_in_mysql(declared, "INET6")
     logging_mariadb_source.run(f"CREATE TABLE items ({declared})")
 
     [(said, stopped)] = Binlog(logging_mariadb_source, watched).findings()

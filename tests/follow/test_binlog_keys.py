@@ -60,7 +60,11 @@ def test_a_key_of_every_type_is_told_as_a_walk_gives_it(
     logging_mariadb_source: SourceDatabase,
 ) -> None:
     source = logging_mariadb_source
-    tables = {f"items{number}": case for number, case in enumerate(KEYS)}
+    tables = {
+        f"items{number}": case
+        for number, case in enumerate(KEYS)
+        if not (source.is_mysql and any(word in case[0] for word in ("UUID", "uca1400")))
+    }
     source.run(
         *(
             f"CREATE TABLE {table} (id {declared} NOT NULL PRIMARY KEY, version INT)"

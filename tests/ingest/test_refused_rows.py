@@ -13,7 +13,7 @@ from semilayer_pipelines.queries.findings import Kind
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
-from tests.bridges.test_conformance_refused import BROKEN
+from tests.bridges.test_conformance_refused import broken
 from tests.lab import ENV, Lab
 from tests.sources import SourceDatabase
 
@@ -27,7 +27,7 @@ def lab(source: SourceDatabase, tmp_path: Path) -> Lab:
     source.run(
         f"CREATE TABLE raw (id INTEGER PRIMARY KEY, v {text}, name {text}, at INTEGER)",
         f"CREATE VIEW shaped AS SELECT id, name, at, CASE WHEN v = 'bad' THEN "
-        f"{BROKEN[source.kind]} ELSE v END AS v FROM raw",
+        f"{broken(source)} ELSE v END AS v FROM raw",
     )
     source.insert("raw", [(n, f"v{n}", f"row {n}", n) for n in range(ROWS)])
     folder = tmp_path / "project"
