@@ -13,7 +13,7 @@ from semilayer_pipelines.cli.context import DEFAULT_ENV
 from semilayer_pipelines.registry import environments, lenses
 from semilayer_pipelines.registry.lenses import Lens
 
-__all__ = ["check_env", "chosen_lenses", "lens_and_words", "takes_lens"]
+__all__ = ["check_confirmed", "check_env", "chosen_lenses", "lens_and_words", "takes_lens"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -37,6 +37,12 @@ def check_env(db: Connection, env: str) -> None:
     """
     if env != DEFAULT_ENV and environments.list_all(db):
         environments.get(db, env)
+
+
+def check_confirmed(confirm_deletes: bool, lens: str | None) -> None:
+    """Refuse to confirm the deletes of all lenses at once: nobody has looked at those of all."""
+    if confirm_deletes and lens is None:
+        raise click.UsageError("--confirm-deletes is for one lens: name it with --lens.")
 
 
 def takes_lens(help: str, *, required: bool = False) -> Callable[[_Command], _Command]:

@@ -6,7 +6,7 @@ import click
 
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
+from semilayer_pipelines.cli.lens_selection import check_confirmed, chosen_lenses, takes_lens
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.lifecycle import Resumed
 from semilayer_pipelines.project import Project
@@ -18,7 +18,7 @@ __all__ = ["pause", "queued_line", "resume", "resumed_lines"]
 _confirm_deletes = click.option(
     "--confirm-deletes",
     is_flag=True,
-    help="The rows are really gone: let this job pass the guard.",
+    help="The rows are really gone: let this job pass the guard. Needs --lens.",
 )
 _wait = click.option("--wait", is_flag=True, help="Follow the job to its end; fails if it fails.")
 
@@ -38,6 +38,7 @@ def resume(
     A new lens starts its first full ingest. A paused one goes on where it stopped. A failed one is
     retried. The command returns at once; Dagster does the work.
     """
+    check_confirmed(confirm_deletes, lens)
     project = here.project
     tell = say_aside if as_json else say
     started: list[Job] = []

@@ -9,7 +9,7 @@ import click
 from semilayer_pipelines.cli.audit_report import audit_json, found_lines, reporting
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
+from semilayer_pipelines.cli.lens_selection import check_confirmed, chosen_lenses, takes_lens
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.project import Project
@@ -74,8 +74,7 @@ def sync(
     deletes what is gone. The command returns at once; Dagster does the work. --dry-run compares
     here and now, and writes nothing.
     """
-    if confirm_deletes and lens is None:
-        raise click.UsageError("--confirm-deletes is for one lens: name it with --lens.")
+    check_confirmed(confirm_deletes, lens)
     project = here.project
     tell = say_aside if as_json else say
     names = _syncable(project, env, tell) if lens is None else [lens]

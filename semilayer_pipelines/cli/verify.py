@@ -23,7 +23,7 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import follow
-from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
+from semilayer_pipelines.cli.lens_selection import check_confirmed, chosen_lenses, takes_lens
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.verify import verify_lens
 from semilayer_pipelines.errors import SemilayerError
@@ -79,7 +79,7 @@ _WORDS = {
 @click.option(
     "--confirm-deletes",
     is_flag=True,
-    help="With --heal: the rows are really gone, let the job pass the guard.",
+    help="With --heal: the rows are really gone, let the job pass the guard. Needs --lens.",
 )
 @click.option("--wait", is_flag=True, help="With --heal: follow the jobs to their end.")
 @env_option
@@ -110,6 +110,7 @@ def verify(
     """
     if sample is not None and not (search or deep):
         raise click.UsageError("--sample needs --search or --deep.")
+    check_confirmed(confirm_deletes, lens)
     project = here.project
     depth = Depth(search, deep, sample)
     with project.registry.read() as db:

@@ -71,6 +71,8 @@ def test_lenses_are_listed_described_and_their_state_is_told(agent: Agent) -> No
         ("search", {"lens": "items", "query": "a", "limit": "3"}, "'limit'"),
         ("search", {"lens": "items", "query": "a", "limit": 1_000}, "less than or equal to 50"),
         ("search", {"lens": "items"}, "search lacks 'query'"),
+        ("search", {"lens": "items", "query": " "}, "text to search for is empty"),
+        ("status", {"lens": ""}, "There is no lens ''"),
         ("search", {"lens": "itmes", "query": "a"}, "did you mean 'items'?"),
         ("search", {"lens": "items", "query": "a", "where": {"colour": "red"}}, "colour"),
         ("explain_row", {"lens": "items", "id": "no such row"}, "There is no row"),

@@ -189,6 +189,16 @@ def test_a_command_that_needs_a_lens_asks_for_it(folder: Folder) -> None:
     assert "One lens, please" in folder.run("rollback", "items", "--lens", "others").stderr
 
 
+@pytest.mark.parametrize("arguments", [("sync",), ("resume",), ("verify", "--heal")])
+def test_the_deletes_of_all_lenses_are_not_confirmed_at_once(
+    indexed: Folder, arguments: tuple[str, ...]
+) -> None:
+    done = indexed.run(*arguments, "--confirm-deletes")
+
+    assert done.exit_code == 2
+    assert "--confirm-deletes is for one lens" in done.stderr
+
+
 def test_sync_and_pause_take_all_lenses_where_none_is_named(folder: Folder) -> None:
     # given one lens that is indexed and one that is not
     folder.run("push")
@@ -202,7 +212,6 @@ def test_sync_and_pause_take_all_lenses_where_none_is_named(folder: Folder) -> N
     assert [one["lens"] for one in json.loads(synced.stdout)] == ["items"]
     assert "others: skipped. It is paused" in synced.stderr
     assert "items: 20 rows compared" in dry.stdout
-    assert folder.run("sync", "--confirm-deletes").exit_code == 2
 
     assert [one["status"] for one in folder.json("pause")] == ["paused", "paused"]
     assert folder.json("pause", "items") == {"lens": "items", "status": "paused"}
