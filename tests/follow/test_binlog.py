@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
+from semilayer_pipelines.follow.binlog import feed as feeds
+from semilayer_pipelines.follow.binlog import stream
 from semilayer_pipelines.follow.feed import Batch
 from tests.follow.binlogs import Binlog, begun
 from tests.patience import PATIENCE_SECONDS, eventually
@@ -104,6 +106,25 @@ def test_a_large_transaction_comes_in_batches_and_moves_the_position_at_its_end(
     assert told == [str(number) for number in range(1, 12_001)]
     assert len(batches) > 1
     assert {batch.position for batch in batches[:-1]} == {before}
+
+
+def test_the_end_of_a_transaction_that_comes_alone_moves_the_position_though_nothing_follows(
+    log: Binlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_CHANGES_A_PIECE", 1)
+    monkeypatch.setattr(feeds, "_AT_ONCE", 1)
+    before = log.position
+    in_one_session(
+        log,
+        "START TRANSACTION",
+        *(f"INSERT INTO items VALUES ({n}, 0)" for n in range(3)),
+        "COMMIT",
+    )
+
+    batches = log.read()
+
+    assert [len(batch.changes) for batch in batches] == [1, 1, 1, 0]
+    assert [batch.position == before for batch in batches] == [True, True, True, False]
 
 
 def test_what_changes_a_table_without_a_row_in_the_log_is_missed(

@@ -36,6 +36,7 @@ class BinlogFeed:
         self._name = name
         self._watched = watched
         self._kept: str | None = position
+        self._told = position
         self._stream: Stream | None = None
         self._waiting: deque[Piece] = deque()
         self._hidden_since: float | None = None
@@ -55,7 +56,7 @@ class BinlogFeed:
             return self._next(self._kept, seconds)
         except LogGone as gone:
             self._leave()
-            self._kept = self._server.position()
+            self._kept = self._told = self._server.position()
             said = f"its log cannot be followed from where it was: {str(gone).rstrip('.')}."
             return Batch(self._kept, restarted=said)
 
@@ -73,7 +74,7 @@ class BinlogFeed:
         self._server.close()
 
     def _begin(self) -> Batch:
-        self._kept = self._server.position()
+        self._kept = self._told = self._server.position()
         # Read from its end on: what is there already is found by the syncs.
         return Batch(self._kept, missed=dict.fromkeys(self._watched, "reading begins"))
 
@@ -83,20 +84,23 @@ class BinlogFeed:
             left = max(0.0, until - time.monotonic())
             if not self._waiting:
                 self._take(position, left)
-            if self._waiting and not self._is_quiet():
+            self._pass_by()
+            if self._waiting:
                 return self._batch() if self._can_be_seen(until) else None
+            # A position alone is told now and then, because each is written to the registry.
+            if self._kept != self._told and time.monotonic() - self._told_at >= _QUIET_SECONDS:
+                return self._batch()
             if left <= 0:
                 return None
 
-    def _is_quiet(self) -> bool:
-        """Pass by transactions of other tables, but for a position to keep now and then."""
-        told = any(piece.changes or piece.missed for piece in self._waiting)
-        if told or time.monotonic() - self._told_at >= _QUIET_SECONDS:
-            return False
+    def _pass_by(self) -> None:
+        """Pass by what tells nothing: transactions of other tables, and the end of a long one."""
+        if any(piece.changes or piece.missed for piece in self._waiting):
+            return
         for piece in self._waiting:
             self._kept = piece.position or self._kept
+            self._written_at = piece.written_at
         self._waiting.clear()
-        return True
 
     def _take(self, position: str, seconds: float) -> None:
         if self._stream is None:
@@ -128,10 +132,11 @@ class BinlogFeed:
         pieces = list(self._waiting)
         self._waiting.clear()
         self._told_at = time.monotonic()
-        self._written_at = pieces[-1].written_at
         for piece in pieces:
             self._kept = piece.position or self._kept
+            self._written_at = piece.written_at
         assert self._kept is not None
+        self._told = self._kept
         missed = {table: why for piece in pieces for table, why in piece.missed.items()}
         return Batch(self._kept, [one for piece in pieces for one in piece.changes], missed)
 
