@@ -114,6 +114,7 @@ class _Auditor:
         self._texts = self._characters = 0
         self._sample: list[str] = []
         self._altered: dict[str, tuple[str, ...]] = {}
+        self._twice: list[str] = []  # scanned twice, and looked up once
 
     def run(self, lens: Lens, depth: Depth) -> Audit:
         started = time.monotonic()
@@ -130,6 +131,7 @@ class _Auditor:
                 self._telling.compared(rows)
         if self._index:
             self._look_for_orphans(known, self._index)
+            self._look_for_copies(self._index)
         if self._index and left is not None:
             self._look_for_orphan_chunks(left, self._index)
         for kind, keys in closer.hidden() if closer else ():
@@ -201,6 +203,8 @@ class _Auditor:
         pending = self._pending(looked_at[KEY].to_list(), page.change_seq)
         waits = looked_at[KEY].is_in(pending)
         self._note(Kind.PENDING, looked_at[KEY].filter(waits).to_list())
+        twice = mapped.frame[KEY].filter(states == Indexed.TWICE)
+        self._twice += twice.filter(~twice.is_in(looked_at[KEY].implode())).to_list()
         left = looked_at.filter(~waits)
         for (kind,), rows in left.group_by(_KIND, maintain_order=True):
             self._note(Kind(str(kind)), rows[KEY].to_list())
@@ -212,6 +216,20 @@ class _Auditor:
         unseen = (key for part in known.unseen(index.scan(hashes=False)) for key in part.to_list())
         for keys in in_chunks(unseen):
             self._note_orphans(departed(self._opened, keys).keys, seq)
+
+    def _look_for_copies(self, index: Index) -> None:
+        """Note rows of which another scan shows two objects again, though a look-up shows one.
+
+        The other is a copy under an id that is not the key's. A row that a run was writing had two
+        for a moment only.
+        """
+        if not self._twice:
+            return
+        suspects = pl.col(KEY).is_in(pl.Series(self._twice).implode())
+        found = Counter[str]()
+        for frame in index.scan(hashes=False):
+            found.update(frame.filter(suspects)[KEY])
+        self._note(Kind.DOUBLED, [key for key, objects in found.items() if objects > 1])
 
     def _look_for_orphan_chunks(self, left: pl.Series, index: RowIndex) -> None:
         """Note chunks that were of no row when the walk began, and are of none now.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from weaviate.classes.data import DataObject
@@ -34,13 +35,17 @@ def lab(tmp_path: Path, environ: dict[str, str]) -> Iterator[Lab]:
         store.drop(name)
 
 
+def collection_of(lab: Lab, environ: dict[str, str]) -> Any:
+    client = connected(WeaviateSettings.from_environ(environ), lab.folder)
+    [name] = [n for n in client.collections.list_all() if n.startswith(environ["WEAVIATE_PREFIX"])]
+    return client.collections.get(name)
+
+
 def by_hand(
     lab: Lab, environ: dict[str, str], key: str, *, vector: Any = None, **properties: Any
 ) -> None:
     """Change an object in the collection, as a stranger would: no lock, no hashes."""
-    client = connected(WeaviateSettings.from_environ(environ), lab.folder)
-    [name] = [n for n in client.collections.list_all() if n.startswith(environ["WEAVIATE_PREFIX"])]
-    collection = client.collections.get(name)
+    collection = collection_of(lab, environ)
     everything = [told.name for told in collection.config.get().properties]
     found = [
         collection.query.fetch_object_by_id(id, include_vector=True, return_properties=everything)
@@ -50,6 +55,18 @@ def by_hand(
     vectors = {VECTOR_NAME: vector or held.vector[VECTOR_NAME]}
     changed = DataObject({**held.properties, **properties}, uuid=held.uuid, vector=vectors)
     assert not collection.data.insert_many([changed]).has_errors
+
+
+def copied(lab: Lab, environ: dict[str, str], key: str) -> None:
+    """Put an object of the same values under an id of a stranger's own."""
+    collection = collection_of(lab, environ)
+    [held] = [
+        each
+        for id in both_ids([key])
+        if (each := collection.query.fetch_object_by_id(id, include_vector=True)) is not None
+    ]
+    copy = DataObject(held.properties, uuid=uuid4(), vector=held.vector)
+    assert not collection.data.insert_many([copy]).has_errors
 
 
 def verified(lab: Lab, depth: Depth, *, heal: bool = False) -> Audit:
@@ -93,3 +110,19 @@ def test_every_row_is_found_by_its_own_vector_with_tenants_too(lab: Lab) -> None
     told = explain(lab.project, ENV, "items", "7").indexed
     assert told is not None
     assert not told.hidden
+
+
+def test_a_copy_of_a_row_under_a_foreign_id_is_told_as_a_second_object_and_goes(
+    lab: Lab, environ: dict[str, str]
+) -> None:
+    # given
+    lab.full()
+    assert verified(lab, Depth()).in_line
+    copied(lab, environ, "7")
+
+    # when, then
+    found = verified(lab, Depth(), heal=True)
+    assert found.found[Kind.DOUBLED].ids == ("7",)
+    assert not found.in_line
+    assert (healed(lab).written, lab.index.count()) == (1, ROWS)
+    assert verified(lab, Depth()).in_line
