@@ -15,6 +15,7 @@ from semilayer_pipelines.ingest.confirm_absent import in_chunks
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.queries.altered import ALTERED_IN, EMBEDDED, VECTORS, Altered
 from semilayer_pipelines.queries.findings import Depth, Kind, Looked
+from semilayer_pipelines.queries.restarted import is_another
 from semilayer_pipelines.queries.unsearchable import Unsearchable, not_found
 from semilayer_pipelines.registry import marked_rows
 from semilayer_pipelines.registry.generations import Generation
@@ -64,7 +65,7 @@ class CloserLook:
         self._index = index
         self._generation = generation
         self._telling = telling
-        self._restarted = generation.incarnation not in (None, index.incarnation())
+        self._restarted = is_another(index, generation)
         self._searching = Unsearchable(index, rows, depth.sample) if depth.search else None
         embedded = EMBEDDED if depth.sample is None else depth.sample
         self._reading = (

@@ -266,3 +266,14 @@ def test_rows_in_no_index_are_written_again_when_the_restart_is_noticed(
     assert texts == []
     assert searched(lab).in_line
     assert lab.audit().clean
+
+
+def test_who_may_not_ask_for_restarts_is_told_of_none(lab: Lab, server: Double) -> None:
+    server.role.denied = frozenset({"read_cluster"})
+    assert not searched(lab).looked.restarted
+    assert watch_stores(lab.project) == "No store was started again."
+
+    # and who may, is told
+    server.role.denied = frozenset()
+    server.kill_and_restart(hide=0)
+    assert searched(lab).looked.restarted
