@@ -6,6 +6,8 @@ what the one before had compiled as well.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Engine
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -13,7 +15,7 @@ from sqlalchemy.util import LRUCache
 
 __all__ = ["SQLite", "compile_once"]
 
-_compiled = LRUCache(2_000)
+_compiled: LRUCache[Any, Any] = LRUCache(2_000)
 
 
 class SQLite(SQLiteDialect_pysqlite):
