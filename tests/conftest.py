@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests import servers
+from tests.compiled_once import compile_once
 from tests.sources import SourceDatabase
 
 
 def pytest_configure() -> None:
-    """Hear a Ctrl-C, and let every child hear it, however the suite was started.
+    """Hear a Ctrl-C, and let every child hear it, however the suite was started; compile SQL once.
 
     A shell starts what it runs in the background with SIGINT ignored. Children inherit that, and
     Dagster gives SIGTERM the handler of SIGINT: no child could be ended by either then.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    compile_once()
 
 
 def pytest_collection_finish() -> None:

@@ -16,23 +16,23 @@ from typing import Any
 
 from tests.patience import PATIENCE_SECONDS
 
-__all__ = ["Child", "Ready"]
+__all__ = ["FORKING", "Child", "Ready"]
 
 Ready = Callable[[], None]
 """Called by the work of a child when the clock that kills it may start."""
 
-_CONTEXT = multiprocessing.get_context("forkserver")
+FORKING = multiprocessing.get_context("forkserver")
 # Without what starts threads as it is imported or used: these would not be there in a child.
-_CONTEXT.set_forkserver_preload(["pytest", "tests.lab", "semilayer_pipelines.follow.follower"])
+FORKING.set_forkserver_preload(["pytest", "tests.lab", "semilayer_pipelines.follow.follower"])
 
 
 class Child:
     """A process that does `work(ready, *given)` in a folder; it has said `ready` already."""
 
     def __init__(self, work: Callable[..., None], *given: Any, cwd: Path | None = None) -> None:
-        told, tells = _CONTEXT.Pipe(duplex=False)
+        told, tells = FORKING.Pipe(duplex=False)
         arguments = (work, given, tells, dict(os.environ), cwd or Path.cwd())
-        self._process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
+        self._process = FORKING.Process(target=_work, args=arguments, daemon=True)
         self._process.start()
         tells.close()
         with told:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.errors import IndexDamaged
+from semilayer_pipelines.ingest import gather, page_size, records
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action
@@ -15,7 +16,15 @@ from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
 
-ROWS = 2_500  # several pages
+ROWS, PAGE_ROWS = 250, 50  # several pages
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_PAGE_ROWS", "MIN_PAGE_ROWS", "MAX_PAGE_ROWS"):
+        monkeypatch.setattr(page_size, name, PAGE_ROWS)
+    monkeypatch.setattr(gather, "FIRST_PAGE_ROWS", PAGE_ROWS)
+    monkeypatch.setattr(records, "CLAIM_ROWS", PAGE_ROWS)
 
 
 @pytest.fixture(params=["lancedb", "weaviate"])

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.patience import PATIENCE_SECONDS
+from tests.processes import FORKING
 
 
 def processes_at_once(work: Callable[..., Any], url: str, times: int = 3) -> list[Any]:
-    """Call `work(url, number)` in spawned processes, all at once; return what they returned.
+    """Call `work(url, number)` in processes of their own, all at once; return what they returned.
 
     A process that raised answers nothing, so that the wait for it fails; its traceback is printed.
     """
-    context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(times), context.Queue()
+    barrier, answers = FORKING.Barrier(times), FORKING.Queue()
     started = [
-        context.Process(target=_one, args=(work, url, number, barrier, answers))
+        FORKING.Process(target=_one, args=(work, url, number, barrier, answers))
         for number in range(times)
     ]
     for process in started:
