@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ import polars as pl
 import pytest
 
 from semilayer_pipelines.errors import NotFound, StoreUnavailable
+from semilayer_pipelines.stores import uninterrupted
 from semilayer_pipelines.stores.lance.index import LanceIndex
 from semilayer_pipelines.stores.lance.store import LanceStore
 from semilayer_pipelines.stores.protocol import KEY
@@ -196,6 +198,25 @@ def test_an_interrupt_is_raised_only_when_the_write_has_ended() -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert ended == [True]
+
+
+def test_an_interrupt_that_comes_before_a_write_prevents_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = threading.Event()
+
+    class Interrupted(ThreadPoolExecutor):
+        """Is interrupted when its thread runs, and before anybody knows of it."""
+
+        def submit(self, *given: Any, **options: Any) -> Any:
+            super().submit(*given, **options)
+            self._threads.clear()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(uninterrupted, "ThreadPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        to_the_end(begun.set)
+    assert not begun.wait(0.3)
 
 
 def test_a_table_tells_its_own_schema(lance: LanceStore, lance_index: LanceIndex) -> None:
