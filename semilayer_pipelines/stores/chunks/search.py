@@ -149,15 +149,21 @@ class _Search:
         keys = found.select(KEY, SCORE).unique(KEY, keep="first", maintain_order=True)
         taken = self.limit
         while True:
-            rows = self._rows(found.join(keys.head(taken), on=KEY, how="semi"))
+            some = keys.head(taken)
+            rows = self._rows(
+                found.join(some, on=KEY, how="semi"), own.join(some, on=KEY, how="semi")
+            )
             # Of a row that was replaced, or fails a condition, less counts than was looked at.
             bar = keys[SCORE][taken] if taken < keys.height else -2.0
             if taken >= keys.height or int((rows[SCORE] >= bar).sum()) >= self.limit:
                 return rows.head(self.limit)
             taken *= 2
 
-    def _rows(self, found: pl.DataFrame) -> pl.DataFrame:
-        """Return one line for each of these rows that is there, and for which all holds."""
+    def _rows(self, found: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
+        """Return one line for each of these rows that is there, and for which all holds.
+
+        `own` are those of them that their own vectors found.
+        """
         now = self._now(found[KEY].unique(maintain_order=True))
         same = found.join(now, on=[KEY, VERSION])
         # A row that is gone altogether was deleted, and there is nothing to ask again for.
@@ -166,9 +172,10 @@ class _Search:
         cut = pl.col(ORDINAL).is_not_null()
         checked = checked_on_rows(self.where, self.main.schema)
         kept = pl.concat([holding(same.filter(cut), checked, self.main.schema), same.filter(~cut)])
-        # Its own vector was found, so no search may miss the row that it is now.
-        replaced = stale.filter(~cut).join(kept, on=KEY, how="anti").drop(VERSION)
-        shown = pl.concat([kept, replaced.join(now, on=KEY).select(kept.columns)])
+        # Its own vector was found, so no search may miss the row that it is now. A chunk of what it
+        # was is not shown of it.
+        replaced = own.join(kept, on=KEY, how="anti").drop(VERSION)
+        shown = pl.concat([kept, replaced.join(now, on=KEY)], how="diagonal")
         ranked = shown.sort(SCORE, KEY, descending=[True, False])
         # Two objects of a key are left by a killed writer; either is the row.
         return ranked.unique(KEY, keep="first", maintain_order=True)
