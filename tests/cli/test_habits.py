@@ -71,14 +71,14 @@ def test_env_beside_the_configuration_is_read_and_never_over_what_is_set(tmp_pat
     pushed = json.loads(program(folder, "push", "--json").stdout)
     assert pushed["env"] == "staging"
     folder.environ["SEMILAYER_ENV"] = "testing"
-    assert json.loads(program(folder, "push", "--json").stdout)["env"] == "testing"
+    assert folder.json("push")["env"] == "testing"
 
     elsewhere = Folder(below, {"SEMILAYER_DAGSTER_URL": "http://127.0.0.1:1"})
-    assert json.loads(program(elsewhere, "push", "--json").stdout)["env"] == "staging"
+    assert elsewhere.json("push")["env"] == "staging"
     named = Folder(
         tmp_path.parent, folder.environ | {"SEMILAYER_CONFIG": f"{tmp_path.name}/sl.config.yaml"}
     )
-    assert json.loads(program(named, "push", "--json", "--dry-run").stdout)["env"] == "testing"
+    assert named.json("push", "--dry-run")["env"] == "testing"
 
 
 def test_env_is_read_by_a_code_server_too(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.project import ROOT, Folder
+from tests.patience import PATIENCE_SECONDS
 
 DG = Path(sys.executable).with_name("dg")
 DAGSTER = Path(sys.executable).with_name("dagster")
@@ -49,7 +50,7 @@ def ran(folder: Path, *command: object) -> str:
         env=kept,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -64,9 +65,8 @@ def test_dagster_finds_the_definitions_of_a_folder(
 
 
 @needs_dg
-@pytest.mark.parametrize("folder", ["initiated", "cloned"])
-def test_dg_checks_the_definitions_of_a_folder(folder: str, request: pytest.FixtureRequest) -> None:
-    said = ran(request.getfixturevalue(folder), DG, "check", "defs")
+def test_dg_checks_the_definitions_of_a_clone(cloned: Path) -> None:
+    said = ran(cloned, DG, "check", "defs")
 
     assert "All definitions loaded successfully." in said
 
