@@ -210,7 +210,8 @@ def test_an_interrupt_that_comes_before_a_write_prevents_it(
 
         def submit(self, *given: Any, **options: Any) -> Any:
             super().submit(*given, **options)
-            self._threads.clear()
+            threads: Any = self._threads
+            threads.clear()
             raise KeyboardInterrupt
 
     monkeypatch.setattr(uninterrupted, "ThreadPoolExecutor", Interrupted)
