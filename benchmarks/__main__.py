@@ -43,6 +43,7 @@ BENCHMARKS = {
     "reading": ("benchmarks.reading", "run"),
     "diff10m": ("benchmarks.diff", "run"),
     "definitions": ("benchmarks.definitions", "run"),
+    "start": ("benchmarks.start", "run"),
     "model": ("benchmarks.model", "run"),
     "embedder": ("benchmarks.embedder_service", "run"),
     "hosted": ("benchmarks.hosted", "run"),

@@ -81,6 +81,9 @@ def run() -> list[Result]:
         static = {"provider": "static", "model": str(distilled(folder / "model"))}
         looked_up = indexed(folder / "static", rows, _WITHOUT_SUMMARY, embedding=static)
         results += _static_summaries(looked_up, rows)
+        everything = _with_applications(rows)
+        asked = indexed(folder / "static-asked", everything, _EVERYTHING, embedding=static)
+        results += _asked(asked, of=", static model")
         results += _costs(folder)
     return results
 
@@ -139,18 +142,19 @@ def _summaries(lab: Lab, rows: pl.DataFrame) -> Iterable[Result]:
     )
 
 
-def _asked(lab: Lab) -> Iterable[Result]:
+def _asked(lab: Lab, of: str = "") -> Iterable[Result]:
     for kind, asked in (("a need", NEEDS), ("a telling word", TELLING)):
-        yield from _compared(f"questions with {kind}", lab, halves(asked)[1])
-    yield from _compared("questions of both kinds", lab, [*halves(NEEDS)[1], *halves(TELLING)[1]])
+        yield from _compared(f"questions with {kind}", lab, halves(asked)[1], of)
+    both = [*halves(NEEDS)[1], *halves(TELLING)[1]]
+    yield from _compared("questions of both kinds", lab, both, of)
 
 
-def _compared(kind: str, lab: Lab, asked: Sequence[Asked]) -> Iterable[Result]:
+def _compared(kind: str, lab: Lab, asked: Sequence[Asked], of: str) -> Iterable[Result]:
     found = {mode: mrr(lab, asked, mode) for mode in SearchMode}
     for mode, value in found.items():
-        yield Result(f"{kind} ({len(asked)}): MRR@10, {mode}", "", measured([value]))
+        yield Result(f"{kind} ({len(asked)}): MRR@10, {mode}{of}", "", measured([value]))
     yield Result(
-        f"{kind}: hybrid less semantic",
+        f"{kind}: hybrid less semantic{of}",
         "",
         measured([found[SearchMode.HYBRID] - found[SearchMode.SEMANTIC]]),
         target=_MOST_BELOW_THE_BETTER,

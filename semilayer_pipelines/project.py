@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from semilayer_pipelines.embedders.protocol import Embedder
     from semilayer_pipelines.embedders.reranker import Reranker
     from semilayer_pipelines.stores.chunks.protocol import RowStore
+    from semilayer_pipelines.stores.lance.kept_counts import KeptCounts
     from semilayer_pipelines.stores.lock import Lock
     from semilayer_pipelines.stores.stamps import Stamps
 
@@ -228,12 +229,10 @@ class Project:
 
         # Kept, so that a long-lived process connects once to a store that is a server.
         if env not in self._stores:
-            kind = self.settings.store
             self._close_home(make=True)
-            folder = self.settings.home / ("lance" if kind == "lancedb" else kind)
             opened = open_store(
-                kind,
-                folder,
+                self.settings.store,
+                self._store_folder,
                 env,
                 environ=self.environ,
                 owner=lambda: self._made_at(env),
@@ -242,6 +241,22 @@ class Project:
             )
             self._stores[env] = ChunkedStore(opened)
         return self._stores[env]
+
+    @property
+    def _store_folder(self) -> Path:
+        kind = self.settings.store
+        return self.settings.home / ("lance" if kind == "lancedb" else kind)
+
+    def kept_counts(self, env: str) -> KeptCounts | None:
+        """Return how much the indexes of an environment held when they were last counted.
+
+        `None` where the store is a server, which counts for itself.
+        """
+        from semilayer_pipelines.stores.lance.kept_counts import KeptCounts
+        from semilayer_pipelines.stores.open import is_server
+
+        server = is_server(self.settings.store)
+        return None if server else KeptCounts(self._store_folder / env)
 
     def _made_at(self, env: str) -> str:
         """Return what tells this environment from one of the same name in another registry."""

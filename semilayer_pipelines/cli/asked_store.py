@@ -9,6 +9,7 @@ from semilayer_pipelines.errors import (
     StoreUnavailable,
 )
 from semilayer_pipelines.http.deadline import within
+from semilayer_pipelines.ingest.count_index import count_index
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
@@ -46,9 +47,12 @@ class AskedStore:
         """
         if self.trouble is not None:
             return None
+        kept = self._project.kept_counts(lens.env)
+        if kept is not None and (known := kept.of(active.index_name)) is not None:
+            return known
         try:
             index = written_index(self._project.registry, self._project.store(lens.env), active)
-            return (index.count(), index.vectors()) if index else (0, 0)
+            return count_index(index, kept) if index else (0, 0)
         except (StoreUnavailable, StoreRefused) as error:
             self._note(error)
         except IndexDropped:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from semilayer_pipelines.embedders.backend import Backend
 from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts
 from semilayer_pipelines.embedders.reading import Reading, Told
 from semilayer_pipelines.errors import EmbeddingRejected
+
+if TYPE_CHECKING:  # which commands that embed nothing need not wait for
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Embedded", "Embedder", "PartlyEmbedded", "PromptedEmbedder"]
 

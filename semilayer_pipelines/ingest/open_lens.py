@@ -28,6 +28,7 @@ from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.stores.chunks.protocol import RowStore
+from semilayer_pipelines.stores.lance.kept_counts import KeptCounts
 
 __all__ = ["OpenLens", "as_indexed", "index_embedder", "open_lens"]
 
@@ -41,7 +42,7 @@ class OpenLens:
     Those of joined tables stand in the joins of `selection`.
 
     `built` is how the texts of the index are embedded that it was opened for. `walks` is the folder
-    of what complete walks saw (see `kept_rows`).
+    of what complete walks saw (see `kept_rows`), and `kept_counts` the place for what was counted.
     """
 
     lens: Lens
@@ -55,6 +56,7 @@ class OpenLens:
     store: RowStore
     clock: Clock
     walks: Path
+    kept_counts: KeptCounts | None
 
     @property
     def as_built(self) -> LensConfig:
@@ -149,6 +151,7 @@ def open_lens(project: Project, lens: Lens, *, new_index: bool = False) -> Itera
             store=project.store(lens.env),
             clock=project.clock,
             walks=project.settings.walks,
+            kept_counts=project.kept_counts(lens.env),
         )
     finally:
         bridge.close()

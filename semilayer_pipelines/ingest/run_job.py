@@ -29,6 +29,7 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.ingest import job_outcome
 from semilayer_pipelines.ingest.built_with import built_with
+from semilayer_pipelines.ingest.count_index import count_index
 from semilayer_pipelines.ingest.full import run_full
 from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.incremental import run_incremental
@@ -304,7 +305,7 @@ def _outcome(
 ) -> Outcome:
     index = Target(opened, generation).index if generation else None
     overdue = _upkeep(index) if index is not None and ended is RunEnd.COMPLETED else None
-    rows = index.count() if index else None
+    rows = count_index(index, opened.kept_counts)[0] if index else None
     return Outcome(
         ended,
         run.job_id,

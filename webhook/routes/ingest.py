@@ -26,12 +26,9 @@ async def ingest(service: Service, request: Request, key: PresentedKey) -> Respo
     service.metrics.changes += len(changes)
     if accepted.job_id is not None and accepted.due_at is not None and mode in NUDGED:
         service.nudge.watch(accepted.job_id, accepted.due_at)
-    response = IngestResponse(
-        job_id=accepted.job_id,
-        status=ReceiptStatus.DEDUPLICATED if accepted.job_id is None else ReceiptStatus.QUEUED,
-    )
-    if accepted.buffered is not None:
-        response = response.model_copy(update={"changes_buffered": accepted.buffered})
+    status = ReceiptStatus.DEDUPLICATED if accepted.job_id is None else ReceiptStatus.QUEUED
+    given = {} if accepted.buffered is None else {"changes_buffered": accepted.buffered}
+    response = IngestResponse(job_id=accepted.job_id, status=status, **given)
     headers = {}
     if accepted.limit is not None:
         headers = {

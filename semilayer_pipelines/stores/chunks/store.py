@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from semilayer_pipelines.stores.chunks import OF_CHUNKS
 from semilayer_pipelines.stores.chunks.index import ChunkedIndex
 from semilayer_pipelines.stores.chunks.objects import chunk_schema
 from semilayer_pipelines.stores.protocol import Index, IndexSchema, Store
 
 __all__ = ["ChunkedStore"]
-
-_OF_CHUNKS = "-chunks"
 
 
 class ChunkedStore:
@@ -47,21 +46,21 @@ class ChunkedStore:
         The one of the rows goes first, with its lock: no writer is at work in the other then.
         """
         self.inner.drop(name)
-        self.inner.drop(name + _OF_CHUNKS)
+        self.inner.drop(name + OF_CHUNKS)
 
     def names(self) -> list[str]:
         """List the indexes of this environment.
 
         One of which only the chunks are left is among them, so that somebody drops it.
         """
-        return sorted({name.removesuffix(_OF_CHUNKS) for name in self.inner.names()})
+        return sorted({name.removesuffix(OF_CHUNKS) for name in self.inner.names()})
 
     def point(self, lens: str, name: str) -> None:
         """Let the lens's public name in the store, where it has such names, lead to an index."""
         self.inner.point(lens, name)
 
     def _of(self, main: Index) -> ChunkedIndex:
-        name, schema = main.name + _OF_CHUNKS, chunk_schema(main.schema)
+        name, schema = main.name + OF_CHUNKS, chunk_schema(main.schema)
         return ChunkedIndex(
             main, partial(self._found, name, schema), partial(self._made, name, schema)
         )

@@ -61,3 +61,25 @@ def test_others_find_the_collector_and_the_override_checks_as_they_are() -> None
     )
 
     assert done.stdout.strip() == "checked", done.stderr
+
+
+FROZEN = """
+import gc
+from semilayer_pipelines.quick_imports import without_collector
+
+with without_collector():
+    import wave
+imported = gc.get_freeze_count()
+with without_collector():
+    import wave
+assert gc.isenabled()
+print(imported > 0, gc.get_freeze_count() == imported)
+"""
+
+
+def test_what_was_imported_is_never_looked_through_for_garbage_and_nothing_else_is_spared() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FROZEN], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.split() == ["True", "True"], done.stderr
