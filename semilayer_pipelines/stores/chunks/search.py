@@ -49,7 +49,7 @@ _MOST = 10_000  # that a store gives at once
 
 _AT_0 = "\0at 0"
 
-_ATTEMPTS = 10
+_ATTEMPTS = 3
 """How often both indexes are asked while rows are replaced in between."""
 
 
