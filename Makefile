@@ -30,8 +30,8 @@ dev: $(READY) ## Dagster UI and daemon of the project here, else of the demo; Ct
 	@if [ ! -f sl.config.yaml ] && [ -d examples/debian/.semilayer ]; then cd examples/debian; fi; \
 		"$(CURDIR)/$(BIN)/semilayer" dev
 
-test: $(READY) ## The test suite, in three processes: a third of the time it waits
-	@$(BIN)/python -m pytest -m 'not slow' -n 3 --dist loadfile
+test: $(READY) ## The test suite, in four processes: half of the time it waits
+	@$(BIN)/python -m pytest -m 'not slow' -n 4 --dist loadfile
 
 test-slow: $(READY) ## The tests that take long
 	@$(BIN)/python -m pytest -m slow

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 
-from tests.ports import free_port
+from semilayer_pipelines.dev.supervisor import free_port
 
 __all__ = ["Proxy"]
 

@@ -27,8 +27,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from semilayer_pipelines.dev.supervisor import free_port
 from tests.patience import PATIENCE_SECONDS
-from tests.ports import free_port
 
 _PREFIX = "semilayer_test_"
 _POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"

@@ -8,6 +8,7 @@ it is killed outright, Linux ends its children in its place.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -26,6 +27,8 @@ __all__ = ["Process", "Supervisor", "free_port", "wait_for_port"]
 
 STOP_SECONDS = 15.0
 RELAY_SECONDS = 1.0
+_PORTS = (20_000, 32_000)
+_dice = random.SystemRandom()
 Say = Callable[[str, str], None]
 
 
@@ -152,11 +155,17 @@ def _signal_group(child: subprocess.Popen[str], number: signal.Signals) -> None:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of this machine that nobody listens on, for a server that starts in a moment.
+
+    It is none of those that the system gives to outgoing connections: one might have it by then.
+    """
+    while True:
+        port = _dice.randrange(*_PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
 
 def wait_for_port(port: int, seconds: float, alive: Callable[[], bool] = lambda: True) -> bool:

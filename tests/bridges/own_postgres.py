@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from semilayer_pipelines.dev.supervisor import free_port
 from tests import servers
 from tests.patience import PATIENCE_SECONDS
-from tests.ports import free_port
 
 _PER_SEGMENT = 2**20
 _SETTINGS = "autovacuum=off max_prepared_transactions=5 wal_level=logical shared_buffers=16MB"

@@ -193,9 +193,8 @@ def test_an_id_the_column_cannot_hold_fails_nothing_but_itself(
 
 
 def test_a_composite_key_is_paged_by_its_index(mariadb_source: SourceDatabase) -> None:
-    mariadb_source.run(
-        "CREATE TABLE items (a INTEGER, b INTEGER, PRIMARY KEY (a, b))",
-    )
+    mariadb_source.skip_in_mysql("EXPLAIN in these columns", "EXPLAIN")
+    mariadb_source.run("CREATE TABLE items (a INTEGER, b INTEGER, PRIMARY KEY (a, b))")
     mariadb_source.insert("items", [(1, n) for n in range(1, 5_001)])
     mariadb_source.run("ANALYZE TABLE items")
     selection = Selection("items", ("a", "b"), ("a", "b"))

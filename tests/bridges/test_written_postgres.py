@@ -10,9 +10,9 @@ import pytest
 
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.bridges.sql import SqlBridge
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.errors import TableAltered
 from tests.bridges.own_table import ITEMS, OwnTable
-from tests.ports import free_port
 
 
 def test_a_table_that_nobody_writes_to_is_proven_unchanged(table: OwnTable) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.ports import free_port
+from semilayer_pipelines.dev.supervisor import free_port
 
 KEY = "ik_development_s3cr3tS3CR3Ts3cr3t"
 

@@ -17,13 +17,13 @@ import pytest
 from sqlalchemy import make_url
 
 from semilayer_pipelines.dev.dagster import WORKSPACE
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import JobStatus
 from semilayer_pipelines.registry.jobs.job import Job
 from tests.cli.project import SEMILAYER, Folder
 from tests.deploy.test_deploy import DEPLOY
 from tests.orchestration.dev import Dev, until
-from tests.ports import free_port
 from tests.servers import database, postgres_url
 
 ROWS = 300

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.dev.supervisor import Process, Supervisor, wait_for_port
+from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port, wait_for_port
 from semilayer_pipelines.errors import Terminal
 from tests.gate import alive
 from tests.patience import PATIENCE_SECONDS, eventually
-from tests.ports import free_port
 
 LISTEN = """
 import socket, sys
@@ -36,8 +35,7 @@ while True:
 SUPERVISING = """
 import os, sys, time
 from pathlib import Path
-from semilayer_pipelines.dev.supervisor import Process, Supervisor
-from tests.ports import free_port
+from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port
 
 supervisor = Supervisor(Path.cwd(), os.environ, lambda _, line: print(line, flush=True))
 script = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(600)"

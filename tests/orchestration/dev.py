@@ -13,11 +13,11 @@ from typing import TypeVar
 
 import httpx
 
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Job
 from tests.cli.project import SEMILAYER, Folder
 from tests.orchestration.graphql import Graphql
-from tests.ports import free_port
 
 _T = TypeVar("_T")
 

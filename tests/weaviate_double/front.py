@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 from weaviate.proto.v1 import batch_pb2, weaviate_pb2_grpc
 
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
-from tests.ports import free_port
 from tests.weaviate_double.faults import Fault, Faults, Kind
 from tests.weaviate_double.port import OPTIONS, GrpcPort
 

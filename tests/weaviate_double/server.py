@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.stores.weaviate import connection
-from tests.ports import free_port
 from tests.weaviate_double.cluster import Cluster
 from tests.weaviate_double.faults import Fault, Faults
 from tests.weaviate_double.port import GrpcPort, Tls

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.http.listen import listen, url_of
 from semilayer_pipelines.http.server import server_config
 from semilayer_pipelines.project import Project, Settings
@@ -24,7 +25,6 @@ from semilayer_pipelines.registry import api_keys, environments
 from semilayer_pipelines.registry.api_key import KeyKind
 from semilayer_pipelines.registry.environments import Tier
 from tests.patience import PATIENCE_SECONDS, eventually
-from tests.ports import free_port
 from tests.registry.given import make_lens
 from webhook.app import build_app
 

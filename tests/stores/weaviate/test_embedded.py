@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from semilayer_pipelines.dev.supervisor import free_port
 from tests.patience import PATIENCE_SECONDS
-from tests.ports import free_port
 from tests.stores.conftest import ROOT
 
 USE = """
