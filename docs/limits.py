@@ -51,6 +51,7 @@ SECTIONS = {
         "ingest.UNLIKE_SHARE",
         "ingest.MOST_BUCKETS",
         "ingest.BUCKET_ROWS",
+        "ingest.LATER_SHARE",
         "ingest.PATIENT_ROWS",
     ],
     "Incremental": ["ingest.OVERLAP", "ingest.HORIZON"],

@@ -16,11 +16,12 @@ import polars as pl
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.push import apply_push, plan_push
+from semilayer_pipelines.ingest.kept_rows import forget_kept
 from semilayer_pipelines.ingest.open_lens import open_lens
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import Outcome, run_job
 from semilayer_pipelines.project import Project, Settings
-from semilayer_pipelines.registry import changes, generations, jobs, lenses
+from semilayer_pipelines.registry import changes, generations, jobs, lenses, tables, walks
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens
@@ -127,9 +128,23 @@ class Lab:
         assert found is not None, key
         return found
 
-    def full(self, **run: Any) -> Outcome:
-        """Resume or rebuild, and run the full ingest to its end here."""
-        return self.run(lifecycle.request_rebuild(self.project, ENV, self.name), **run)
+    def full(self, *, proves: bool = False, **run: Any) -> Outcome:
+        """Resume or rebuild, and run the full ingest to its end here.
+
+        The first sync after it reads every row all the same, unless it `proves` what it read.
+        """
+        outcome = self.run(lifecycle.request_rebuild(self.project, ENV, self.name), **run)
+        if outcome.generation is not None and not proves:
+            self._forget_walk(outcome.generation)
+        return outcome
+
+    def _forget_walk(self, generation: Generation) -> None:
+        with self.project.registry.begin() as db:
+            walk = walks.get(db, generation.id)
+            of_it = tables.walks.c.generation_id == generation.id
+            db.execute(tables.walks.delete().where(of_it))
+        if walk is not None:
+            forget_kept(self.project.settings.walks, walk.files)
 
     def sync(self, *, confirmed: bool = False, full_walk: bool = False, **run: Any) -> Outcome:
         """Ask for a smart sync and run it to its end here."""

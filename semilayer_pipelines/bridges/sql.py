@@ -22,7 +22,7 @@ from semilayer_pipelines.bridges.database import Computed, Query, SourceColumn, 
 from semilayer_pipelines.bridges.followed import Followed
 from semilayer_pipelines.bridges.ids import parse_ids
 from semilayer_pipelines.bridges.lookup import Lookup
-from semilayer_pipelines.bridges.moved import moved_rows
+from semilayer_pipelines.bridges.moved import MovedRows, MovedWalk
 from semilayer_pipelines.bridges.naming import Naming
 from semilayer_pipelines.bridges.order import ORDERED_TYPES, out_of_order
 from semilayer_pipelines.bridges.pages import Pages
@@ -67,6 +67,7 @@ class SqlBridge:
         self._naming = Naming(self._reader)
         self._parents = Parents(self._reader)
         self._proving = Proving(self._reader, self._pages)
+        self._moved = MovedRows(self._reader, self._pages)
 
     def tables(self) -> list[str]:
         """Return the names of all tables and views, sorted."""
@@ -191,7 +192,7 @@ class SqlBridge:
         followed = self._catalogue.tracked(selection, tracked)
         order = (followed.value, *self._catalogue.key(selection))
         conditions = [st.complete(order)]
-        rows = None
+        moved: list[Sql] = []
         if cursor is not None:
             conditions.append(st.after(self._db, order, self._position(followed, cursor)))
         begin = cursor or since
@@ -199,23 +200,23 @@ class SqlBridge:
             # Beside a cursor it is for the columns' own indexes.
             value = self._position(followed, begin)[0]
             moved = followed.having(lambda column: self._db.since(column, value))
-            if followed.joined:
-                rows = moved_rows(self._catalogue, selection, moved)
-            else:
-                conditions += moved
         if upto is not None:
             end = self._position(followed, upto)
             conditions.append(st.upto(self._db, (followed.value,), end))
         split = None if horizon is None else self._db.in_the_future(followed.value, horizon)
         conditions.append(split.upto if split else None)
+        computed = self._computed(selection)
+        if moved and followed.joined:
+            names = (tracked,) if isinstance(tracked, str) else tuple(tracked)
+            walk = MovedWalk(selection, names, upto, horizon)
+            return self._moved.read(walk, order, moved, conditions, cursor, limit, computed)
         return self._pages.read(
             selection,
             order,
-            conditions,
+            [*conditions, *moved],
             limit,
-            shard=self._computed(selection),
+            shard=computed,
             told=condition.told(self._db, selection),
-            rows=rows,
         )
 
     def _position(self, followed: Followed, cursor: str) -> tuple[Scalar, ...]:

@@ -72,6 +72,8 @@ searchable field, the key and the tenant always have to fit.
 | `enum` | the texts in `values` |
 | with `array` | lists, texts of JSON arrays, PostgreSQL array literals; null elements are dropped |
 
+A PostgreSQL array counts from one: the bounds of `[2:3]={1,2}` are left out, and it is `[1,2]`.
+
 A number that stands for a date counts from 1970 on, in UTC. An integer column of 32 bits or fewer
 counts seconds: in milliseconds it would end in January 1970. Any other column counts milliseconds.
 `transform: {type: toDate, unit: seconds}` says otherwise. `semilayer push` looks at some rows of

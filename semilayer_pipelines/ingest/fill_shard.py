@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced, IndexDamaged
+from semilayer_pipelines.ingest.first_walk import FirstWalk
 from semilayer_pipelines.ingest.known_rows import KnownRows
 from semilayer_pipelines.ingest.lease import LEASE
 from semilayer_pipelines.ingest.open_lens import OpenLens
@@ -53,8 +54,13 @@ def claim(opened: OpenLens, run: Run, generation: Generation, number: int | None
     )
 
 
-def fill(opened: OpenLens, run: Run, generation: Generation, shard: Shard) -> None:
-    """Walk a claimed shard from its cursor to its end, or until the lens is paused."""
+def fill(
+    opened: OpenLens, run: Run, generation: Generation, shard: Shard, first: FirstWalk
+) -> None:
+    """Walk a claimed shard from its cursor to its end, or until the lens is paused.
+
+    `first` takes note of what is seen.
+    """
     target = Target(opened, generation, sole_writer=True)
     reuse = active_index(opened)
     window = shard_window(generation.bounds, shard.number)
@@ -66,8 +72,8 @@ def fill(opened: OpenLens, run: Run, generation: Generation, shard: Shard) -> No
             opened,
             run,
             target,
-            walk(opened, window, shard.number, page_size),
-            ShardRows(opened, run, shard, _known(target, shard), reuse, finished),
+            walk(first.begin(opened, shard), window, shard.number, page_size),
+            ShardRows(opened, run, shard, _known(target, shard), reuse, finished, first),
             page_size=page_size,
         )
 
@@ -83,6 +89,7 @@ class ShardRows:
         known: KnownRows,
         reuse: RowIndex | None,
         finished: Event,
+        first: FirstWalk,
     ) -> None:
         """Begin where earlier runs left the shard: `known` is what they wrote of it.
 
@@ -95,10 +102,12 @@ class ShardRows:
         self._known = known
         self._reuse = reuse
         self._finished = finished
+        self._first = first
         self._covered: Page | None = None
 
     def compare(self, page: Page, mapped: Mapped) -> pl.Series:
         """Look the rows up among what earlier runs wrote."""
+        self._first.saw(self._opened, page, mapped)
         return self._known.compare(mapped.frame)
 
     def may_hold(self, keys: pl.Series) -> pl.Series:

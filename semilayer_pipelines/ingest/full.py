@@ -15,8 +15,10 @@ from sqlalchemy import Connection
 from semilayer_pipelines.config.models import Rebuild
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.ingest.fill_shard import claim, fill
+from semilayer_pipelines.ingest.first_walk import first_walk
 from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.lens_watch import StartOver
+from semilayer_pipelines.ingest.noted_walk import note_walk
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.publish import announce, publish
 from semilayer_pipelines.ingest.retention import drop_retired
@@ -45,20 +47,24 @@ def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | N
     with opened.registry.read() as db:
         before = sum(one.counts.read for one in shards.list_all(db, generation.id))
     run.progress.expect(generation.source_rows, before=before)
-    while not run.paused():
-        claimed = claim(opened, run, generation, shard)
-        if claimed is None:
-            break
-        fill(opened, run, generation, claimed)
-        if shard is not None:
-            break
-    with opened.registry.read() as db:
-        complete = shards.all_done(db, generation.id)
-    if not complete or run.paused():
-        return None
+    with first_walk(opened, generation, shard=shard) as first:
+        while not run.paused():
+            claimed = claim(opened, run, generation, shard)
+            if claimed is None:
+                break
+            fill(opened, run, generation, claimed, first)
+            if shard is not None:
+                break
+        with opened.registry.read() as db:
+            complete = shards.all_done(db, generation.id)
+        if not complete or run.paused():
+            return None
+        seen = first.seen(opened, generation)
     _note_taken_over(opened, generation)
     published = publish(opened, run, generation)
     if published is not None:
+        if seen is not None:
+            note_walk(opened, run, published, seen)
         announce(opened.store, opened.lens, published)
     drop_retired(opened.registry, lambda _: opened.store, opened.clock(), lens_id=opened.lens.id)
     return published

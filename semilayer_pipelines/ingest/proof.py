@@ -30,7 +30,7 @@ from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.registry import failed_rows, marked_rows, walks
 from semilayer_pipelines.registry.walks import Walk
 
-__all__ = ["Proof", "is_still", "proof_of"]
+__all__ = ["Proof", "is_still", "proof_of", "proof_to_come"]
 
 PATIENT_ROWS = 20_000_000
 """Rows from which on a sync waits 12 seconds for a busy source to prove that none was written."""
@@ -72,22 +72,33 @@ def proof_of(opened: OpenLens, target: Target, *, full_walk: bool) -> Proof | No
 
     Raises what the bridge and the store raise.
     """
-    written = _written(opened)
-    if written is None:
+    begun = proof_to_come(opened)
+    if begun is None:
         return None
+    written = begun.written
     token = target.content_token()
     with opened.registry.read() as db:
         last = walks.get(db, target.generation.id)
         failed = failed_rows.keys(db, opened.lens.id, failed_rows.KEPT)
         marked = marked_rows.keys(db, target.generation.id, marked_rows.MENDED)
     asked = tuple(dict.fromkeys((*failed, *marked)))
-    proof = Proof(written, _fingerprint(opened), token, asked)
+    proof = replace(begun, token=token, asked=asked)
     # Rows beyond the limit are on no list: only a whole walk tries them again.
     if full_walk or len(failed) == failed_rows.KEPT or not _cut_as_now(opened, target):
         return proof
     if last is None or not _still_speaks(opened, proof, last):
         return proof
     return replace(proof, last=last, unwritten=_unwritten(opened, written, last))
+
+
+def proof_to_come(opened: OpenLens) -> Proof | None:
+    """Ask the source what a walk that begins now will prove, once it is complete.
+
+    It says nothing of an index. `None` where the source proves nothing. Raises what the bridge
+    raises.
+    """
+    written = _written(opened)
+    return None if written is None else Proof(written, _fingerprint(opened), None, ())
 
 
 def is_still(opened: OpenLens, proof: Proof) -> bool:

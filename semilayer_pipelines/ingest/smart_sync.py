@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import polars as pl
-from sqlalchemy import Connection
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.chosen_rows import ChosenRows, EveryRow
@@ -28,18 +27,17 @@ from semilayer_pipelines.ingest.kept_rows import (
     Kept,
     KeptRows,
     NewKept,
-    forget_kept,
     new_kept,
     open_kept,
 )
 from semilayer_pipelines.ingest.known_rows import KnownRows
+from semilayer_pipelines.ingest.noted_walk import note_walk
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.proof import Proof, is_still, proof_of
 from semilayer_pipelines.ingest.reconcile import reconcile
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.unproven_rows import UnprovenRows
-from semilayer_pipelines.registry import generations, walks
 from semilayer_pipelines.registry.walks import Walk
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
@@ -67,7 +65,12 @@ def smart_sync(
         run.progress.add(Counts(proven=proof.last.rows, textless=proof.last.textless))
         # As of now: a database forgets how old rows are.
         since = proof.last.since and proof.written.since
-        _note(opened, run, target, replace(proof.last, mark=proof.written.mark, since=since))
+        note_walk(
+            opened,
+            run,
+            target.generation,
+            replace(proof.last, mark=proof.written.mark, since=since),
+        )
         return True
     began = opened.clock()
     with ExitStack() as files:
@@ -78,7 +81,9 @@ def smart_sync(
             seen = plan.seen(began, done.counts)
             # Equal before and after: nobody wrote to the index while it was compared.
             held = done.was_in_sync and target.content_token() == proof.token
-            _note(opened, run, target, replace(seen, token=proof.token if held else None))
+            note_walk(
+                opened, run, target.generation, replace(seen, token=proof.token if held else None)
+            )
     return done.complete
 
 
@@ -175,23 +180,3 @@ def _unlike(rows: KeptRows, known: KnownRows) -> pl.Series | None:
 def _indexable(rows: KeptRows) -> Iterator[pl.DataFrame]:
     for some in rows.frames(ROW_HASH, TEXT_HASH):
         yield some.filter(pl.col(TEXT_HASH).is_not_null())
-
-
-def _note(opened: OpenLens, run: Run, target: Target, walk: Walk) -> None:
-    """Note a complete walk, and let go of the files that only the one before needs.
-
-    Nothing is noted where another index serves by now.
-    """
-
-    def note(db: Connection) -> Walk | None:
-        run.lease.check(db)
-        active = generations.active(db, opened.lens.id, held=True)
-        if active is None or active.id != target.generation.id:
-            return None
-        before = walks.get(db, target.generation.id)
-        walks.note(db, target.generation.id, walk)
-        return before
-
-    before = opened.registry.transact(note)
-    if before is not None:
-        forget_kept(opened.walks, before.files - walk.files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from semilayer_pipelines.bridges import moved
+from semilayer_pipelines.bridges.catalogue import Catalogue
 from semilayer_pipelines.bridges.cursors import shown
+from semilayer_pipelines.bridges.database import Sql
+from semilayer_pipelines.bridges.moved import moved_rows
 from semilayer_pipelines.bridges.protocol import Join, Selection, Untracked, Window
 from semilayer_pipelines.errors import SchemaMismatch, TableAltered
 from tests.sources import SourceDatabase
@@ -217,6 +221,81 @@ def test_rows_move_with_their_own_table_and_with_the_joined_one(shop: SourceData
     largest = shop.bridge.high_water(POSTS, "updated_at")
     assert largest is not None
     assert shown(largest)[:19] == at(41)[:19]
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tables of which the rows that moved were looked for, in order."""
+    found: list[str] = []
+
+    def looking(catalogue: Catalogue, selection: Selection, conditions: Sequence[Sql]) -> Sql:
+        found.append(selection.table)
+        return moved_rows(catalogue, selection, conditions)
+
+    monkeypatch.setattr(moved, "moved_rows", looking)
+    return found
+
+
+def moving(shop: SourceDatabase) -> str:
+    """Add posts 100 to 120, one a second from 31 on; return the value from which they are read."""
+    since = shop.bridge.high_water(POSTS, "updated_at")
+    assert since is not None
+    shop.insert("posts", [(n, "x", 9, None, None, None, at(n - 69)) for n in range(100, 121)])
+    return since
+
+
+MOVING = [2, *range(100, 121)]
+
+
+def test_the_rows_that_moved_are_looked_for_once_a_walk(
+    shop: SourceDatabase, scans: list[str]
+) -> None:
+    since = moving(shop)
+
+    for walks in (1, 2):
+        assert walked(shop, 4, since) == MOVING
+        assert len(scans) == walks
+
+
+def test_rows_beyond_those_that_are_remembered_are_looked_for_again(
+    shop: SourceDatabase, scans: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moved, "MOST_POSITIONS", 10)
+    since = moving(shop)
+
+    assert walked(shop, 4, since) == MOVING
+    assert len(scans) == 3
+
+
+@pytest.mark.parametrize("where", [None, "id <> 103 AND id <> 107"])
+def test_rows_that_move_or_go_while_others_are_read_are_seen_where_they_are(
+    shop: SourceDatabase, where: str | None, scans: list[str]
+) -> None:
+    # given a walk that has read its first page
+    rows, since = replace(POSTS, where=where), moving(shop)
+    first = shop.bridge.read_changed(rows, "updated_at", None, 4, since=since)
+    outside = [int(key) for key in first.outside]
+    assert sorted([*first.frame["id"], *outside]) == MOVING[:4]
+
+    # when one row of the next moves on, another is gone, and one of a later page too
+    shop.run(
+        f"UPDATE posts SET updated_at = '{at(58)}' WHERE id = 104",
+        "DELETE FROM posts WHERE id IN (105, 115)",
+    )
+    assert first.cursor is not None
+    shop.insert("categories", [(9, "herbs", None, None, at(1))])
+
+    # then the rest of the walk has every other row, and it in its new place
+    seen: list[int] = []
+    cursor: str | None = first.cursor
+    while cursor is not None:
+        page = shop.bridge.read_changed(rows, "updated_at", cursor, 4, since=since)
+        seen += [*page.frame["id"], *map(int, page.outside)]
+        assert page.last is not None
+        cursor = page.cursor
+    left = [n for n in MOVING[4:] if n not in (104, 105, 115)]
+    assert sorted(seen) == sorted([*left, 104])
+    assert seen[-1] == 104
 
 
 def test_a_row_that_was_not_there_moves_the_rows_that_waited_for_it(shop: SourceDatabase) -> None:

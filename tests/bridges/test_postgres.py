@@ -77,6 +77,7 @@ _UTC = pl.Datetime("us", "UTC")
         ("bytea", "'\\x00ff'", pl.Binary(), b"\x00\xff"),
         ("text[]", "ARRAY['a','b,c',NULL]", pl.String(), '["a","b,c",null]'),
         ("int[]", "ARRAY[1,2]", pl.String(), "[1,2]"),
+        ("int[]", "'[2:3]={1,2}'::int[]", pl.String(), "[1,2]"),
         ("interval", "'1 day 2 hours'", pl.String(), "1 day 02:00:00"),
         ("inet", "'10.0.0.1'", pl.String(), "10.0.0.1/32"),
         ("int4range", "'[1,3)'", pl.String(), "[1,3)"),

@@ -1,0 +1,34 @@
+"""Noting a complete walk, so that the next smart sync may go by it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from semilayer_pipelines.ingest.kept_rows import forget_kept
+from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.registry import generations, walks
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.walks import Walk
+
+__all__ = ["note_walk"]
+
+
+def note_walk(opened: OpenLens, run: Run, generation: Generation, walk: Walk) -> None:
+    """Note a complete walk, and let go of the files that only the one before needs.
+
+    Nothing is noted where another index serves by now.
+    """
+
+    def note(db: Connection) -> Walk | None:
+        run.lease.check(db)
+        active = generations.active(db, opened.lens.id, held=True)
+        if active is None or active.id != generation.id:
+            return None
+        before = walks.get(db, generation.id)
+        walks.note(db, generation.id, walk)
+        return before
+
+    before = opened.registry.transact(note)
+    if before is not None:
+        forget_kept(opened.walks, before.files - walk.files)
