@@ -178,7 +178,7 @@ def _start_postgres(*settings: str) -> str | None:
     _complete([*initdb, "--no-sync", "--locale=C.UTF-8"], user)
     server: list[str | Path] = [folder / "postgres", "-D", data, "-p", str(port), "-k", home, "-F"]
     server += [part for setting in settings for part in ("-c", setting)]
-    _serve(server, user, home, signal.SIGINT)
+    _serve(server, user, home, signal.SIGQUIT)
     return when_up(f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", home)
 
 
@@ -199,7 +199,7 @@ def _start_mariadb(*settings: str) -> str | None:
     server: list[str | Path] = [folder / name, "--no-defaults", data, f"--port={port}"]
     server += ["--bind-address=127.0.0.1", f"--socket={home / 's'}"]
     server += [f"--pid-file={home / 'pid'}", *(settings or ("--skip-log-bin",))]
-    _serve([*server, "--innodb-flush-log-at-trx-commit=0"], user, home, signal.SIGTERM)
+    _serve([*server, "--innodb-flush-log-at-trx-commit=0"], user, home, signal.SIGKILL)
     return when_up(f"mysql+pymysql://root@127.0.0.1:{port}/mysql", home)
 
 
@@ -250,7 +250,19 @@ def _serve(
             server.wait()
         shutil.rmtree(home, ignore_errors=True)
 
-    atexit.register(end)
+    _ends.callback(end)
+
+
+_ends = contextlib.ExitStack()
+atexit.register(_ends.close)
+
+
+def end_all() -> None:
+    """End the servers that were started here, at once: nobody needs their data any more.
+
+    Not at the exit of a process of xdist, which is killed when it takes more than some seconds.
+    """
+    _ends.close()
 
 
 def when_up(url: str, home: Path) -> str:
