@@ -149,17 +149,24 @@ class LensCheck:
         """Return what a lens needs that is as it was: its table may have been altered since.
 
         Says whether it needs a rebuild; otherwise, and where the source cannot say, what it needed
-        before. Raises nothing of that.
+        before. Raises `SchemaMismatch` where the source says that it no longer has what the lens
+        names.
         """
         source = lens.config.source
-        if active is None or source in self.silent:
+        if source in self.silent:
             return lens.needs
         try:
             needs = self.needs(lens.config, active, moved=False)
+            if lens.config.where is not None:
+                self._check_where(lens.config, self._compiled(lens.config))
+        except SchemaMismatch:
+            raise
         except SourceUnreachable:
             self.silent.add(source)  # waited for once
             return lens.needs
         except SemilayerError:
+            return lens.needs
+        if active is None:
             return lens.needs
         if Needs.REBUILD in (needs, lens.needs):
             return needs

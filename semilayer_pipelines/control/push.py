@@ -7,7 +7,8 @@ changed between the two, nothing is written and the plan has to be made again. N
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -111,11 +112,12 @@ def plan_push(
     """Compare a configuration with the registry and its lenses with their sources.
 
     `only` limits the push to these lenses; then nothing is deleted. Of a lens that is as it was,
-    the source is asked only whether its index can still hold what comes; one that does not answer
-    is no mistake of the push. Nor is a store that does not answer, or lets us do too little, as
-    long as all lenses are as they were. Raises `NotFound` for a name that the configuration does
-    not have, `SchemaMismatch` for what the source does not have, and what the bridges raise: the
-    mistakes of all lenses in one error. After those it raises what the store says (`Store.check`).
+    the source is asked only whether it still has what the lens names, and whether the index can
+    still hold it; one that does not answer is no mistake of the push. Nor is a store that does not
+    answer, or lets us do too little, as long as all lenses are as they were. Raises `NotFound` for
+    a name that the configuration does not have, `SchemaMismatch` for what the source does not
+    have, and what the bridges raise: the mistakes of all lenses in one error. After those it raises
+    what the store says (`Store.check`).
     """
     environments.check_slug(env)
     for name in only:
@@ -193,16 +195,13 @@ def _compare(
     moved = seen.moved(lens.source, source)
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
         active = seen.active.get(name)
-        needs = check.needs_still(known, active)
+        with _placed(file, name):
+            needs = check.needs_still(known, active)
         advice = None if needs is Needs.REBUILD else check.advice(lens, active)
         return LensPush(name, PushAction.UNCHANGED, lens, needs, advice=advice)
-    try:
+    with _placed(file, name):
         check.refuse_values(lens)
         needs = check.needs(lens, seen.active.get(name), moved=moved)
-    except SemilayerError as error:
-        if error.key is not None:
-            error.message = f"{place(file, ('lenses', name, *error.key.split('.')))}{error.message}"
-        raise
     tracked, hidden, key = check.tracked(lens), check.hidden(lens), check.found_key(lens)
     if known is None:
         return LensPush(
@@ -216,6 +215,17 @@ def _compare(
         before = seen.sources[lens.source].connection
         found.append(Edit(("sources", lens.source, "connection"), before, source.connection))
     return LensPush(name, PushAction.UPDATED, lens, needs, tuple(found), tracked, hidden, key=key)
+
+
+@contextmanager
+def _placed(file: Path, name: str) -> Iterator[None]:
+    """Let a mistake in a key of a lens begin with the file and the line of that key."""
+    try:
+        yield
+    except SemilayerError as error:
+        if error.key is not None:
+            error.message = f"{place(file, ('lenses', name, *error.key.split('.')))}{error.message}"
+        raise
 
 
 def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> None:

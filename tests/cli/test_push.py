@@ -72,6 +72,53 @@ def test_a_second_push_changes_nothing(folder: Folder) -> None:
     assert folder.run("push").stdout.split() == ["unchanged", "items"]
 
 
+@pytest.mark.parametrize(
+    ("lens", "altered", "says"),
+    [
+        ({}, "ALTER TABLE items RENAME TO goods", "has no table or view 'items'. There are: goods"),
+        (
+            {},
+            "ALTER TABLE items RENAME COLUMN description TO about",
+            "lenses.items.fields.description: table 'items': field 'description': ",
+        ),
+        (
+            {"fields": {"name": FIELDS["name"]}, "where": "price > 3"},
+            "ALTER TABLE items RENAME COLUMN price TO cost",
+            "no such column: price",
+        ),
+    ],
+    ids=["table", "column of a field", "column of the condition"],
+)
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_push_tells_of_a_registered_lens_what_its_source_no_longer_has(
+    indexed: bool, lens: dict[str, object], altered: str, says: str, folder: Folder
+) -> None:
+    # given a lens as it is in the file
+    folder.write(lenses={"items": lens})
+    folder.run("push", *(["--resume-ingest"] if indexed else []))
+    if indexed:
+        run_queued(folder)
+    assert folder.run("push").stdout.split() == ["unchanged", "items"]
+
+    # when what it names is called otherwise in the source
+    with sqlite3.connect(folder.database) as db:
+        db.execute(altered)
+    done = folder.run("push")
+
+    # then
+    assert done.exit_code == 2
+    assert "lens 'items': " in done.stderr
+    assert says in done.stderr
+    assert "unchanged" not in done.stdout
+
+
+def test_a_push_of_what_is_there_already_does_without_its_source(folder: Folder) -> None:
+    folder.run("push")
+    folder.database.rename(folder.path / "away.db")
+
+    assert folder.run("push").stdout.split() == ["unchanged", "items"]
+
+
 def test_a_lens_that_left_the_file_is_not_removed_when_nobody_is_there_to_ask(
     folder: Folder,
 ) -> None:
