@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["LensName", "dagster_word", "distinct"]
+__all__ = ["LensName", "asset_key", "dagster_word", "distinct", "published_key"]
+
+
+def asset_key(env: str, lens: str) -> list[str]:
+    """Return the key of a lens's asset."""
+    return [env, lens]
+
+
+def published_key(env: str, lens: str) -> list[str]:
+    """Return the key of the asset that stands for the index in use."""
+    return [env, lens, f"{lens}_published"]
 
 
 @dataclass(frozen=True, order=True)
@@ -18,6 +28,12 @@ class LensName:
 
     env: str
     lens: str
+
+    @property
+    def asset_keys(self) -> tuple[str, str]:
+        """The keys of its assets as `deps` name them: its rows, and the index in use."""
+        keys = asset_key(self.env, self.lens), published_key(self.env, self.lens)
+        return "/".join(keys[0]), "/".join(keys[1])
 
     def beside(self, other: LensName) -> str:
         """Name it so that it is told from `other`."""

@@ -21,6 +21,7 @@ from semilayer_pipelines.config.edits import Edit, edits
 from semilayer_pipelines.config.load import place
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
 from semilayer_pipelines.control.check import LensCheck, lens_check
+from semilayer_pipelines.control.check_deps import check_deps, lenses_before
 from semilayer_pipelines.control.check_names import check_lens_names
 from semilayer_pipelines.control.drift import Drift, drift_of
 from semilayer_pipelines.control.mistakes import for_each_lens
@@ -131,6 +132,7 @@ def plan_push(
         seen = Registered.read(db, env)
         told = [alert for one in alerts.addresses(db, env) for alert in one.to]
         _check_names(db, project, env, wanted, keep=bool(only))
+        others = _others(db, env, keep=bool(only))
     used = {lens.source: config.sources[lens.source] for lens in wanted.values()}
     # Another database under a name concerns every lens that reads from it.
     wanted = {
@@ -140,10 +142,20 @@ def plan_push(
         and lens.config.source in used
         and seen.moved(lens.config.source, used[lens.config.source])
     } | wanted
+    before = lenses_before(
+        {LensName(lens.env, lens.name): lens.config.deps for lens in others}
+        | {LensName(env, name): lens.deps for name, lens in wanted.items()}
+    )
+    file = project.settings.config
+
+    def compare(name: str, lens: LensConfig) -> LensPush:
+        with _placed(file, name):
+            check_deps(LensName(env, name), before)
+            return _compare(check, seen, name, lens)
+
     with lens_check(project, env, config.sources) as check:
         trouble = check.store(wanted)
-        file = project.settings.config
-        pushes = for_each_lens(wanted, lambda name, lens: _compare(check, seen, name, lens, file))
+        pushes = for_each_lens(wanted, compare)
     if trouble is not None and any(each.change is not PushAction.UNCHANGED for each in pushes):
         raise trouble
     gone = [] if only else [name for name in seen.lenses if name not in config.lenses]
@@ -168,14 +180,18 @@ def plan_push(
 def _check_names(
     db: Connection, project: Project, env: str, wanted: Iterable[str], *, keep: bool
 ) -> None:
-    """Check names against all that is registered; without `keep` the push removes its others."""
-    registered = [LensName(lens.env, lens.name) for lens in lenses.list_all(db)]
+    """Check names against those of the lenses that stay (`_others`)."""
     check_lens_names(
         [LensName(env, name) for name in wanted],
-        [name for name in registered if keep or name.env != env],
+        [LensName(lens.env, lens.name) for lens in _others(db, env, keep=keep)],
         store=project.settings.store,
         environ=project.environ,
     )
+
+
+def _others(db: Connection, env: str, *, keep: bool) -> list[Lens]:
+    """Return the lenses that are registered; without `keep` a push removes those of its own."""
+    return [lens for lens in lenses.list_all(db) if keep or lens.env != env]
 
 
 def plan_removal(project: Project, env: str, name: str) -> Plan:
@@ -187,21 +203,17 @@ def plan_removal(project: Project, env: str, name: str) -> Plan:
     return Plan(env, (name,), {}, (gone,), (), seen)
 
 
-def _compare(
-    check: LensCheck, seen: Registered, name: str, lens: LensConfig, file: Path
-) -> LensPush:
+def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) -> LensPush:
     known = seen.lenses.get(name)
     source = check.sources[lens.source]
     moved = seen.moved(lens.source, source)
     if known is not None and not moved and lenses.config_hash(lens) == known.config_hash:
         active = seen.active.get(name)
-        with _placed(file, name):
-            needs = check.needs_still(known, active)
+        needs = check.needs_still(known, active)
         advice = None if needs is Needs.REBUILD else check.advice(lens, active)
         return LensPush(name, PushAction.UNCHANGED, lens, needs, advice=advice)
-    with _placed(file, name):
-        check.refuse_values(lens)
-        needs = check.needs(lens, seen.active.get(name), moved=moved)
+    check.refuse_values(lens)
+    needs = check.needs(lens, seen.active.get(name), moved=moved)
     tracked, hidden, key = check.tracked(lens), check.hidden(lens), check.found_key(lens)
     if known is None:
         return LensPush(

@@ -11,8 +11,8 @@ import dagster as dg
 
 from semilayer_pipelines.config.intervals import duration_of
 from semilayer_pipelines.config.orchestrated import EAGER, OFF, cron_of
+from semilayer_pipelines.lens_names import LensName
 from semilayer_pipelines.orchestration.catalogue import LensEntry
-from semilayer_pipelines.orchestration.names import asset_key, published_key
 
 if TYPE_CHECKING:
     from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
@@ -93,10 +93,13 @@ def group_of(env: str) -> str:
 def without_cycles(entries: Iterable[LensEntry]) -> dict[LensEntry, tuple[str, ...]]:
     """Return the `deps` of each lens, less those that would close a circle of lenses.
 
-    A circle keeps a location from loading, and one lens must not do that to the others.
+    A push refuses a circle, and pushes to two environments at once can make one. It keeps a
+    location from loading, and one lens must not do that to the others.
     """
     left = {entry: entry.deps for entry in entries}
-    made = {_key(key): entry for entry in left for key in _own_keys(entry)}
+    made = {
+        _key(key): entry for entry in left for key in LensName(entry.env, entry.name).asset_keys
+    }
     while circle := _circle(left, made):
         entry, earlier = circle[1], circle[0]
         _log.warning(
@@ -124,11 +127,6 @@ def _circle(
         found: list[LensEntry] = error.args[1]
         return found
     return None
-
-
-def _own_keys(entry: LensEntry) -> Iterable[str]:
-    own = (asset_key(entry.env, entry.name), published_key(entry.env, entry.name))
-    return ("/".join(key) for key in own)
 
 
 def _key(dep: str) -> dg.AssetKey:

@@ -5,6 +5,7 @@ The names are fixed: dashboards, saved views and programs that launch over Graph
 
 from __future__ import annotations
 
+from semilayer_pipelines.lens_names import asset_key, published_key
 from semilayer_pipelines.registry.jobs import PRIORITY, Job, Mode
 
 __all__ = [
@@ -96,16 +97,6 @@ CHECKS = {
     "one_model": "One model and one dimension, those of the lens as it was pushed.",
 }
 """Asset checks of each lens; `queries.checks.Check` has the same names."""
-
-
-def asset_key(env: str, lens: str) -> list[str]:
-    """Return the key of a lens's asset."""
-    return [env, lens]
-
-
-def published_key(env: str, lens: str) -> list[str]:
-    """Return the key of the asset that stands for the index in use."""
-    return [env, lens, f"{lens}_published"]
 
 
 def source_key(env: str, source: str, table: str) -> list[str]:

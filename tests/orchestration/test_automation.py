@@ -15,8 +15,9 @@ from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.orchestration import automation
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.orchestration.names import JOB_NAMES, RESOURCE
-from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry import jobs, lenses
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
+from semilayer_pipelines.registry.lenses import Needs
 from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import PUBLISHED, SHARDS, all_jobs, launch, materialised
@@ -312,8 +313,20 @@ def test_many_lenses_share_sensors_that_keep_theirs() -> None:
 def test_lenses_that_are_made_by_each_other_take_no_other_lens_down(
     make_lab: MakeLab, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given a lens that names itself, as no push can know
-    lab = make_lab(3, deps=["test/items/items_published", "model"], automation="eager")
+    # given a lens that names itself, as an older version let it
+    lab = make_lab(3)
+    deps = ("test/items/items_published", "model")
+    config = lab.lens.config.model_copy(update={"deps": deps, "automation": "eager"})
+    with lab.project.registry.begin() as db:
+        lenses.register(
+            db,
+            lab.lens.env_id,
+            "items",
+            config,
+            needs=Needs.NOTHING,
+            origin=lenses.PUSH,
+            now=lab.project.clock(),
+        )
 
     # when
     definitions = build_definitions(lab.project)
