@@ -25,7 +25,7 @@ from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Lens, Needs
 
-__all__ = ["RolledBack", "index_before", "rollback"]
+__all__ = ["RolledBack", "index_before", "lenses_with_an_earlier_index", "rollback"]
 
 MARGIN = timedelta(minutes=1)
 """An index that is about to be dropped is not gone back to."""
@@ -46,6 +46,11 @@ class RolledBack:
     needs: Needs
     kept_until: datetime
     rebuild: Job | None
+
+
+def lenses_with_an_earlier_index(db: Connection, env: str, now: datetime) -> set[int]:
+    """Return the ids of the lenses that can go back, as far as the registry knows; one query."""
+    return generations.replaced_since(db, env, _oldest(now))
 
 
 def index_before(project: Project, env: str, name: str) -> tuple[Lens, Generation, Generation]:
@@ -112,7 +117,7 @@ def _rebuild(db: Connection, lens: Lens) -> Job | None:
 
 
 def _kept(project: Project, lens: Lens, retired: list[Generation]) -> Generation | None:
-    store, oldest = project.store(lens.env), project.clock() - KEEP_RETIRED + MARGIN
+    store, oldest = project.store(lens.env), _oldest(project.clock())
     for generation in reversed(retired):
         if (
             generation.published_at is not None
@@ -122,6 +127,11 @@ def _kept(project: Project, lens: Lens, retired: list[Generation]) -> Generation
         ):
             return generation
     return None
+
+
+def _oldest(now: datetime) -> datetime:
+    """Return when an index that is gone back to was replaced at the earliest."""
+    return now - KEEP_RETIRED + MARGIN
 
 
 def _needs(project: Project, lens: Lens, previous: Generation) -> Needs:

@@ -43,6 +43,7 @@ __all__ = [
     "open_next",
     "publish",
     "reinstate",
+    "replaced_since",
     "retire",
     "retired",
     "retired_before",
@@ -265,6 +266,14 @@ def retired(db: Connection, lens_id: int) -> list[Generation]:
     """Return the retired generations of a lens, the oldest first."""
     state = _generations.state == GenerationState.RETIRED
     return _many(db, (_generations.lens_id == lens_id) & state)
+
+
+def replaced_since(db: Connection, env: str, since: datetime) -> set[int]:
+    """Return the ids of the lenses that have a published generation retired after a time."""
+    lens_ids = select(_generations.lens_id).select_from(tables.generations).join(tables.lenses)
+    served = _generations.published_at.is_not(None) & (_generations.retired_at > since)
+    of_env = lens_ids.where(served, _generations.state == GenerationState.RETIRED)
+    return {lens_id for (lens_id,) in _of_env(db, of_env, env)}
 
 
 def retired_before(db: Connection, before: datetime) -> list[Generation]:

@@ -60,8 +60,13 @@ def standing_of(
     queued: list[Job],
     history: LensHistory | None,
     now: datetime,
+    *,
+    earlier_index: bool,
 ) -> Standing:
-    """Return how a lens stands; `queued` are its queued jobs, the next one first."""
+    """Return how a lens stands; `queued` are its queued jobs, the next one first.
+
+    `earlier_index` says whether one is kept that it can go back to.
+    """
     word, tone = _word(line_, lens)
     return Standing(
         line=line_,
@@ -71,7 +76,7 @@ def standing_of(
         cause=line_.error or "",
         cure=line_.cure or "",
         notes=_notes(line_, lens),
-        buttons=_buttons(line_, lens),
+        buttons=_buttons(line_, lens, earlier_index),
         next_at=_next_at(lens, queued, now),
         rates=bars(history.rates if history else ()),
         behind=line(history.behind if history else ()),
@@ -119,7 +124,7 @@ def _notes(told: LensLine, lens: Lens) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _buttons(told: LensLine, lens: Lens) -> tuple[Button, ...]:
+def _buttons(told: LensLine, lens: Lens, earlier_index: bool) -> tuple[Button, ...]:
     indexed = told.generation is not None
     resting = lens.status in (LensStatus.PAUSED, LensStatus.ERROR)
     guarded = "--confirm-deletes" in (told.cure or "")
@@ -134,10 +139,9 @@ def _buttons(told: LensLine, lens: Lens) -> tuple[Button, ...]:
     if lens.status is not LensStatus.PAUSED:
         buttons.append(Button("pause", "Pause"))
     if indexed:
-        buttons += [
-            Button("rebuild", "Rebuild", asks=True),
-            Button("rollback", "Roll back", asks=True),
-        ]
+        buttons.append(Button("rebuild", "Rebuild", asks=True))
+    if indexed and earlier_index:
+        buttons.append(Button("rollback", "Roll back", asks=True))
     return tuple(buttons)
 
 

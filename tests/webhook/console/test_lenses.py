@@ -6,10 +6,13 @@ import socket
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from semilayer_pipelines.config.models import SourceConfig
+from semilayer_pipelines.control.rollback import MARGIN
 from semilayer_pipelines.http.contract import Mode
-from semilayer_pipelines.registry import failed_rows, jobs, lenses, sources
+from semilayer_pipelines.ingest.retention import KEEP_RETIRED
+from semilayer_pipelines.registry import failed_rows, jobs, lenses, sources, tables
 from semilayer_pipelines.registry.heartbeats import DAEMON, Heart
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import LensStatus
@@ -34,6 +37,13 @@ def failing(lab: Lab, error: str, cure: str) -> None:
     with lab.project.registry.begin() as db:
         now = lab.project.clock()
         lenses.set_failing(db, lab.lens.id, error=error, cure=cure, needs_you=True, now=now)
+
+
+def first_look(lab: Lab, path: str) -> str:
+    """Return the text of a page of a server that has read nothing yet."""
+    with Viewer.of(lab.project) as viewer:
+        assert viewer.sign_in().status_code == 303
+        return viewer.page(path)
 
 
 def test_a_lens_that_is_well_tells_its_rows_and_how_far_it_is_behind(viewer: Viewer) -> None:
@@ -136,6 +146,30 @@ def test_a_rollback_serves_the_index_before(viewer: Viewer, lab: Lab) -> None:
     told = viewer.after(viewer.send(asked, asked))
 
     assert "Index 1 of items serves again" in told
+
+
+def test_a_rollback_is_offered_for_the_lens_whose_earlier_index_is_kept_and_no_other(
+    lab: Lab,
+) -> None:
+    # given two lenses that were built once
+    lab.push("others")
+    Lab(lab.project, lab.folder, name="others").full()
+    assert "Rebuild…" in first_look(lab, ITEMS)
+    assert "Roll back" not in first_look(lab, ITEMS)
+
+    # when one is built again
+    lab.full()
+
+    # then
+    assert "Roll back…" in first_look(lab, ITEMS)
+    assert first_look(lab, LENSES).count("Roll back…") == 1
+
+    # and no longer when its earlier index is about to be dropped
+    with lab.project.registry.begin() as db:
+        then = lab.project.clock() - KEEP_RETIRED + MARGIN / 2
+        of_items = tables.generations.c.retired_at.is_not(None)
+        db.execute(update(tables.generations).where(of_items).values(retired_at=then))
+    assert "Roll back" not in first_look(lab, ITEMS)
 
 
 def test_what_cannot_be_done_is_told_with_the_way_back(viewer: Viewer) -> None:

@@ -73,17 +73,25 @@ def _history(project: Project, env: str) -> Mapping[int, LensHistory]:
 def _overview(project: Project, env: str, past: Mapping[int, LensHistory]) -> Overview:
     # Loads a store, which the webhook must not need when it starts.
     from semilayer_pipelines.cli.status_document import status_of
+    from semilayer_pipelines.control.rollback import lenses_with_an_earlier_index
 
     told = status_of(project, env, None)
     now = project.clock()
     with project.registry.read() as db:
         known = {lens.name: lens for lens in lenses.list_all(db, env)}
+        replaced = lenses_with_an_earlier_index(db, env, now)
         queued = {lens.name: jobs.queued(db, lens.id) for lens in known.values()}
     found = {
         line.name: standing_of(
-            line, known[line.name], queued[line.name], past.get(known[line.name].id), now
+            line,
+            lens,
+            queued[line.name],
+            past.get(lens.id),
+            now,
+            earlier_index=lens.id in replaced,
         )
         for line in told.lenses
-        if line.name in known  # one may have been removed between two looks
+        # One may have been removed between two looks.
+        if (lens := known.get(line.name)) is not None
     }
     return Overview(found, told.queue, told.store or "")
