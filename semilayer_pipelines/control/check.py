@@ -65,6 +65,17 @@ def _about(key: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _named_model(key: str) -> Iterator[None]:
+    """Let a model that a lens names, and that is none, be a mistake in this key of the lens."""
+    try:
+        yield
+    except ModelUnavailable as error:
+        wrong = ConfigError(error.message, cure=error.cure)
+        wrong.key = key
+        raise wrong from error
+
+
 @dataclass(frozen=True)
 class LensCheck:
     """Compiles lenses of an environment against their tables.
@@ -208,11 +219,14 @@ class LensCheck:
     def refuse_values(self, lens: LensConfig) -> None:
         """Look at some rows, and refuse what the table's description alone cannot tell.
 
-        Raises `ConfigError` for dates whose numbers do not say what they count and for chunks that
-        the model does not read whole, `SchemaMismatch` for a tracked column that does not sort by
-        time and for a condition that is none, and what is told of models by their files.
+        Raises `ConfigError` for dates whose numbers do not say what they count, for chunks that
+        the model does not read whole, and for a model that is none as far as files tell. Raises
+        `SchemaMismatch` for a tracked column that does not sort by time and for a condition that is
+        none.
         """
-        embedder = self.project.embedder(lens.embedding)
+        with _named_model("embedding.model"):
+            embedder = self.project.embedder(lens.embedding)
+            assert embedder.fingerprint
         with _about("chunking.size"):
             check_size(lens, embedder)
         mapping = self._compiled(lens)
@@ -222,7 +236,7 @@ class LensCheck:
         self._check_order(lens, mapping)
         check_embedding(lens.embedding, embedder)
         if lens.rerank is not None:
-            with _about("rerank"):
+            with _named_model("rerank"):
                 check_reranker(lens.rerank)
 
     def _table(self, lens: LensConfig) -> LensTable:

@@ -333,6 +333,28 @@ def test_a_push_tells_wrong_sql_in_the_databases_words_and_registers_nothing(
     assert names(folder) == []
 
 
+@pytest.mark.parametrize(
+    ("lens", "key"),
+    [
+        ({"rerank": "./no-such-folder"}, "rerank"),
+        ({"embedding": {"model": "./no-such-folder"}}, "embedding.model"),
+        ({"embedding": {"provider": "static", "model": "./no-such-folder"}}, "embedding.model"),
+    ],
+)
+def test_a_path_to_no_model_is_wrong_input(
+    lens: dict[str, object], key: str, folder: Folder
+) -> None:
+    folder.write(lenses={"items": lens})
+
+    refused = folder.run("push")
+
+    assert refused.exit_code == 2
+    text = (folder.path / "sl.config.yaml").read_text().splitlines()
+    line = next(number for number, one in enumerate(text, 1) if "no-such-folder" in one)
+    assert f"sl.config.yaml:{line}: lenses.items.{key}: The model folder" in refused.stderr
+    assert "does not exist. Give the folder" in refused.stderr
+
+
 def test_a_push_says_that_another_condition_needs_a_smart_sync(folder: Folder) -> None:
     folder.run("push", "--resume-ingest")
     run_queued(folder)

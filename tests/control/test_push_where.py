@@ -11,7 +11,6 @@ from semilayer_pipelines.control.push import Plan, plan_push
 from semilayer_pipelines.control.push_config import push_config
 from semilayer_pipelines.errors import (
     ConfigError,
-    ModelUnavailable,
     SchemaMismatch,
     SemilayerError,
     UserError,
@@ -152,7 +151,7 @@ def test_the_unique_key_that_was_found_is_told(lab: Lab) -> None:
     [
         ("primaryKey: idd", SchemaMismatch, "primaryKey: Table 'items' has no column 'idd'"),
         ("primaryKey: [id, nmae]", SchemaMismatch, "primaryKey: Table 'items' has no column"),
-        ("rerank: ./no-such-folder", ModelUnavailable, "rerank: "),
+        ("rerank: ./no-such-folder", ConfigError, "rerank: "),
         ("changeTrackingColumn: nope", SchemaMismatch, "changeTrackingColumn: "),
     ],
 )

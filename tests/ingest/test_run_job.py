@@ -320,7 +320,7 @@ def test_a_model_that_cannot_be_loaded_is_named_before_anything_is_registered(
     model = {"provider": "sentence-transformers", "model": str(tmp_path / "nowhere")}
     lab = Lab.at(tmp_path, rows=5)
 
-    with pytest.raises(ModelUnavailable, match="nowhere") as raised:
+    with pytest.raises(ConfigError, match="nowhere") as raised:
         lab.push(embedding=model)
 
     assert raised.value.cure

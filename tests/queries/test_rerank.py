@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.config.fields import FieldConfig
 from semilayer_pipelines.embedders.local import cross_encoder
-from semilayer_pipelines.errors import ModelUnavailable
+from semilayer_pipelines.errors import ConfigError, ModelUnavailable
 from semilayer_pipelines.queries.rerank import MAX_RERANKED_CHARACTERS, RERANKED_HITS, Reranking
 from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry import generations
@@ -205,7 +205,7 @@ def test_a_push_refuses_what_is_no_reranker(tmp_path: Path, kind: str) -> None:
         str(tmp_path / "missing") if "none" in kind else str(save_tiny_model(tmp_path / "vectors"))
     )
 
-    with pytest.raises(ModelUnavailable, match=r"does not exist|no reranker") as caught:
+    with pytest.raises(ConfigError, match=r"does not exist|no reranker") as caught:
         lab.push(fields=TEXTED, rerank=model)
 
     assert caught.value.lens == "items"
