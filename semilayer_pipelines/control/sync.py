@@ -9,7 +9,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.errors import ConfigError, Refused, nearest
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import Outcome, run_job
 from semilayer_pipelines.project import Project
@@ -20,6 +20,8 @@ from semilayer_pipelines.registry.jobs import Job, Mode
 __all__ = ["request_job", "sync"]
 
 ORIGIN = "python"
+
+_ASKED_FOR = [mode.value for mode in Mode if mode is not Mode.REPAIR]
 
 
 def sync(
@@ -64,8 +66,14 @@ def request_job(
 
     A full ingest builds a new index, and lets a paused lens go on. All other modes need a lens that
     has an index and is not paused. Returns the job that waits already, where there is one. Raises
-    `NotFound`, and `Refused` for what cannot be done now.
+    `NotFound`, `ConfigError` for what is no mode, and `Refused` for what cannot be done now.
     """
+    if mode not in list(Mode):
+        raise ConfigError(
+            f"There is no mode {mode!r}{nearest(str(mode), _ASKED_FOR)}.",
+            cure=f"Modes: {', '.join(_ASKED_FOR)}.",
+            lens=lens,
+        )
     env = env or project.settings.env
     match mode:
         case Mode.FULL:

@@ -18,7 +18,12 @@ from semilayer_pipelines.http.contract import SearchMode
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.keywords import has_keywords
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.queries.asked import check_least_score, check_limit, check_text
+from semilayer_pipelines.queries.asked import (
+    check_least_score,
+    check_limit,
+    check_row_id,
+    check_text,
+)
 from semilayer_pipelines.queries.chunk_texts import chunk_texts
 from semilayer_pipelines.queries.hybrid import BM25, SIMILARITY, by_words, hybrid
 from semilayer_pipelines.queries.question import embedded_question
@@ -154,7 +159,7 @@ def _mode(mode: SearchMode | str | None, active: Generation, lens_name: str) -> 
         return SearchMode.HYBRID if keywords else SearchMode.SEMANTIC
     if mode not in list(SearchMode):
         raise ConfigError(
-            f"There is no mode {mode!r}{nearest(mode, list(SearchMode))}.",
+            f"There is no mode {mode!r}{nearest(str(mode), list(SearchMode))}.",
             cure=f"Modes: {', '.join(SearchMode)}.",
         )
     if mode != SearchMode.SEMANTIC and not keywords:
@@ -179,8 +184,10 @@ def similar(
     """Return the rows nearest in meaning to the row `id`, best first and without itself.
 
     They are of the row's own tenant: one that `where` names has to be that. Raises like `search`,
-    and `NotFound` when the row is not in the index or is another tenant's. No model is needed.
+    `ConfigError` for an `id` that is no text, and `NotFound` when the row is not in the index or is
+    another tenant's. No model is needed.
     """
+    check_row_id(id)
     check_limit(limit)
     env = env or project.settings.env
     _, active = _in_use(project, env, lens)

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.sync import request_job, sync
 from semilayer_pipelines.errors import (
+    ConfigError,
     GuardStopped,
     NotFound,
     Refused,
@@ -147,6 +149,21 @@ def test_a_repair_is_refused_with_what_to_ask_for_instead(tmp_path: Path) -> Non
 
     with pytest.raises(Refused, match="SMART_SYNC"):
         request_job(lab.project, "items", Mode.REPAIR)
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [("smart-sync", r"'smart-sync' \(did you mean 'smart_sync'\?\)"), ("", "''"), (3, "3")],
+)
+def test_what_is_no_mode_is_refused_with_the_modes_there_are(
+    tmp_path: Path, mode: Any, says: str
+) -> None:
+    lab = Lab.at(tmp_path, rows=1)
+
+    with pytest.raises(ConfigError, match=f"There is no mode {says}") as refused:
+        request_job(lab.project, "items", mode)
+
+    assert refused.value.cure == "Modes: full, incremental, records, smart_sync."
 
 
 def test_a_sync_imports_no_dagster(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 
 from semilayer_pipelines.errors import ConfigError, Refused
@@ -107,6 +108,25 @@ def test_what_no_search_can_be_asked_with_is_refused(lab: Lab) -> None:
             similar(lab.project, "items", "3", limit=limit)
     with pytest.raises(ConfigError, match="least score is no number"):
         look(lab, "a library of foo", min_score=float("nan"))
+
+
+def test_what_is_of_another_type_than_a_search_takes_is_refused(lab: Lab) -> None:
+    no_text: Any
+    for no_text in (3, None, b"foo"):
+        with pytest.raises(ConfigError, match="What to search for is no text"):
+            look(lab, no_text)
+        with pytest.raises(ConfigError, match="id of a row is a text, and not") as refused:
+            similar(lab.project, "items", no_text)
+        assert "'3' for the key 3" in refused.value.cure
+    no_limit: Any
+    for no_limit in ("3", 2.5, None):
+        with pytest.raises(ConfigError, match="The limit is no whole number"):
+            look(lab, "a library of foo", limit=no_limit)
+    of_numpy: Any = np.int64(2)
+    assert len(look(lab, "a library of foo", limit=of_numpy)) == 2
+    no_mode: Any = 3
+    with pytest.raises(ConfigError, match="There is no mode 3"):
+        look(lab, "a library of foo", mode=no_mode)
 
 
 def test_a_search_ends_in_the_index_that_it_began_with_though_another_model_is_published(
