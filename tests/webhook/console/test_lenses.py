@@ -227,6 +227,28 @@ def test_jobs_are_found_by_state_lens_and_mode(viewer: Viewer, lab: Lab) -> None
     assert "No job." in viewer.page(f"{jobs_page}?status=failed")
 
 
+@pytest.mark.parametrize(
+    ("asked", "code", "says"),
+    [
+        (
+            "status=fialed",
+            400,
+            "There is no status 'fialed' (did you mean 'failed'?). Choose one of: ",
+        ),
+        ("status=completed&mode=smart", 400, "There is no mode 'smart'"),
+        ("lens=itms", 404, "There is no lens 'itms'"),
+    ],
+)
+def test_jobs_of_a_state_lens_or_mode_that_there_is_not_are_not_all_jobs(
+    viewer: Viewer, asked: str, code: int, says: str
+) -> None:
+    wrong = viewer.get(f"/console/{ENV}/jobs?{asked}")
+
+    assert wrong.status_code == code
+    assert says in words(wrong.text)
+    assert "full completed" not in words(wrong.text)
+
+
 def test_a_job_is_told_page_by_page_with_its_whole_error(viewer: Viewer, lab: Lab) -> None:
     with lab.source() as db:
         db.execute("UPDATE items SET price = 'none' WHERE id = 1")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from semilayer_pipelines.errors import NotFound
+from semilayer_pipelines.errors import NotFound, nearest
 from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import JobState, job_state
@@ -15,6 +15,7 @@ from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.page_log import LoggedPage
 from webhook.console.plot import bars
 from webhook.console.web import At, Page
+from webhook.service.problems import bad_request
 
 __all__ = ["all_jobs", "one_job"]
 
@@ -41,9 +42,12 @@ class _Told:
 
 
 async def all_jobs(at: At) -> Page:
-    """Show jobs, the newest first, those of a status, a mode or a lens where that is asked."""
+    """Show jobs, the newest first, those of a status, a mode or a lens where that is asked.
+
+    Raises `Problem` for a status or a mode that there is not.
+    """
     project = at.console.service.project
-    status, mode = _word(at.asked("status"), JobStatus), _word(at.asked("mode"), Mode)
+    status, mode = _word(at, "status", JobStatus), _word(at, "mode", Mode)
     lens, before = at.asked("lens"), at.asked("before")
     key = ("jobs", at.env, status, mode, lens, before)
     found = await at.console.kept.get(
@@ -107,5 +111,11 @@ def _look(
     return _Listed(found[:JOBS_A_PAGE], len(found) > JOBS_A_PAGE, sorted(known))
 
 
-def _word(text: str, words: type[W]) -> W | None:
-    return words(text) if text in list(words) else None
+def _word(at: At, name: str, words: type[W]) -> W | None:
+    asked = at.asked(name)
+    if asked and asked not in list(words):
+        raise bad_request(
+            f"There is no {name} {asked!r}{nearest(asked, list(words))}.",
+            f"Choose one of: {', '.join(words)}.",
+        )
+    return words(asked) if asked else None
