@@ -180,11 +180,8 @@ class AnswerLost:
             client, _ = self._listener.accept()
             server = socket.create_connection(self._server)
             cutting = threading.Event()
-            for pump, given in (
-                (self._asked, (client, server)),
-                (self._answered, (server, client)),
-            ):
-                threading.Thread(target=pump, args=(*given, cutting), daemon=True).start()
+            for pump in (self._asked, self._answered):
+                threading.Thread(target=pump, args=(client, server, cutting), daemon=True).start()
 
     def _asked(
         self, client: socket.socket, server: socket.socket, cutting: threading.Event
