@@ -49,7 +49,7 @@ def run(rows: int = ROWS) -> list[Result]:
                 {
                     "copy": lambda: timed(lambda: _copy(db)),
                     "pages": lambda: timed(lambda: _pages(bridge, rows)),
-                    "sync": lambda: timed(lambda: counts.append(lab.sync().counts)),
+                    "sync": lambda: timed(lambda: counts.append(lab.sync(full_walk=True).counts)),
                 },
                 repetitions=_REPETITIONS,
             )
