@@ -12,7 +12,8 @@ connection strings through `redact` first, which lives in `redaction`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 __all__ = [
     "ConfigError",
@@ -44,6 +45,7 @@ __all__ = [
     "TooManyFailures",
     "Transient",
     "UserError",
+    "about",
     "nearest",
 ]
 
@@ -235,3 +237,13 @@ class TooManyFailures(Terminal):
 
 class Fenced(SemilayerError):
     """This run's lease was taken over; it must write nothing more."""
+
+
+@contextmanager
+def about(key: str) -> Iterator[None]:
+    """Let a mistake that a block tells be one in this key of a lens: a push says where that is."""
+    try:
+        yield
+    except (ConfigError, SchemaMismatch, ModelUnavailable) as error:
+        error.key = key
+        raise

@@ -22,6 +22,7 @@ from semilayer_pipelines.errors import (
     SemilayerError,
     SourceUnreachable,
     Transient,
+    about,
 )
 from semilayer_pipelines.ingest.built_with import built_with, prompts_advice, same_vectors
 from semilayer_pipelines.ingest.stored_fields import unheld
@@ -56,24 +57,13 @@ def lens_check(
 
 
 @contextmanager
-def _about(key: str) -> Iterator[None]:
-    """Let a mistake say which key of the lens it is in, so that it is told with file and line."""
-    try:
-        yield
-    except (SchemaMismatch, ModelUnavailable, ConfigError) as error:
-        error.key = key
-        raise
-
-
-@contextmanager
 def _named_model(key: str) -> Iterator[None]:
     """Let a model that a lens names, and that is none, be a mistake in this key of the lens."""
-    try:
-        yield
-    except ModelUnavailable as error:
-        wrong = ConfigError(error.message, cure=error.cure)
-        wrong.key = key
-        raise wrong from error
+    with about(key):
+        try:
+            yield
+        except ModelUnavailable as error:
+            raise ConfigError(error.message, cure=error.cure) from error
 
 
 @dataclass(frozen=True)
@@ -227,7 +217,7 @@ class LensCheck:
         with _named_model("embedding.model"):
             embedder = self.project.embedder(lens.embedding)
             assert embedder.fingerprint
-        with _about("chunking.size"):
+        with about("chunking.size"):
             check_size(lens, embedder)
         mapping = self._compiled(lens)
         self._check_where(lens, mapping)
@@ -250,9 +240,9 @@ class LensCheck:
     def _compiled(self, lens: LensConfig) -> LensMapping:
         found = self._table(lens)
         table = found.table
-        with _about("changeTrackingColumn"):
+        with about("changeTrackingColumn"):
             tracked = tracking_columns_of(lens, table)
-        with _about("syncInterval"):
+        with about("syncInterval"):
             if not tracked and lens.sync_interval is not None:
                 raise SchemaMismatch(
                     f"'syncInterval' reads what changed since the last time, which needs a column "
@@ -260,7 +250,7 @@ class LensCheck:
                     f"{DEFAULT_TRACKING_COLUMN!r}.",
                     cure="Name one as 'changeTrackingColumn', or use 'smartSyncInterval'.",
                 )
-        with _about("primaryKey"):
+        with about("primaryKey"):
             key = key_of(lens, table)
         return compile_mapping(
             lens,
@@ -273,13 +263,13 @@ class LensCheck:
 
     def _check_where(self, lens: LensConfig, mapping: LensMapping) -> None:
         rows = Selection(lens.table, mapping.key, mapping.key, where=lens.where)
-        with _about("where"):
+        with about("where"):
             self._bridge(lens.source).check_where(rows)
 
     def _check_joins(self, lens: LensConfig, mapping: LensMapping) -> None:
         found = self._table(lens)
         rows = found.selection(mapping.key, mapping.columns)
-        with _about("joins"):
+        with about("joins"):
             self._bridge(lens.source).check_joins(rows, tracking_columns_of(lens, found.table))
 
     def _check_dates(self, lens: LensConfig, mapping: LensMapping) -> None:
@@ -296,7 +286,7 @@ class LensCheck:
         wanted = found.selection(mapping.key, read)
         rows = self._bridge(lens.source).read_page(wanted, Window(), SAMPLE_ROWS).frame
         for name, columns in dates.items():
-            with _about(f"fields.{name}"):
+            with about(f"fields.{name}"):
                 check_epochs(name, lens.fields[name], columns, rows)
 
     def _check_order(self, lens: LensConfig, mapping: LensMapping) -> None:
@@ -310,7 +300,7 @@ class LensCheck:
         value = self._bridge(lens.source).out_of_order(selection, tracked)
         if value is None:
             return
-        with _about("changeTrackingColumn"):
+        with about("changeTrackingColumn"):
             raise SchemaMismatch(
                 f"The tracked column {names_of(names)} of {lens.table!r} holds texts that do not "
                 f"sort by time, such as {value!r}: rows would be passed by without a word.",

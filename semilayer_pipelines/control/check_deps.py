@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.errors import ConfigError, about
 from semilayer_pipelines.lens_names import LensName
 
-__all__ = ["check_deps", "lenses_before"]
+__all__ = ["check_deps", "circle_through", "lenses_before"]
 
 
 def lenses_before(deps: Mapping[LensName, Sequence[str]]) -> dict[LensName, tuple[LensName, ...]]:
@@ -22,22 +22,24 @@ def lenses_before(deps: Mapping[LensName, Sequence[str]]) -> dict[LensName, tupl
 
 def check_deps(lens: LensName, before: Mapping[LensName, Sequence[LensName]]) -> None:
     """Raise `ConfigError` where the lenses `before` a lens lead back to it (`lenses_before`)."""
-    circle = _circle(lens, before)
+    circle = circle_through(lens, before)
     if circle is None:
         return
     if len(circle) == 1:
         told = "the lens waits for its own asset, which nothing else makes."
     else:
         told = f"these lenses wait for each other: {', '.join(one.beside(lens) for one in circle)}."
-    error = ConfigError(told, cure="Name the assets that make the table, or take 'deps' out.")
-    error.key = "deps"
-    raise error
+    with about("deps"):
+        raise ConfigError(told, cure="Name the assets that make the table, or take 'deps' out.")
 
 
-def _circle(
+def circle_through(
     lens: LensName, before: Mapping[LensName, Sequence[LensName]]
 ) -> tuple[LensName, ...] | None:
-    """Return the lenses of the shortest way from a lens back to it, itself first."""
+    """Return the lenses of the shortest way from a lens back to it, itself first; `None` for none.
+
+    Each waits for the one behind it, and the last one for the first.
+    """
     ways: list[tuple[LensName, ...]] = [(lens,)]
     seen = {lens}
     for way in ways:

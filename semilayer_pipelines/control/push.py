@@ -131,8 +131,8 @@ def plan_push(
     with project.registry.read() as db:
         seen = Registered.read(db, env)
         told = [alert for one in alerts.addresses(db, env) for alert in one.to]
-        _check_names(db, project, env, wanted, keep=bool(only))
-        others = _others(db, env, keep=bool(only))
+        others = [lens for lens in lenses.list_all(db) if only or lens.env != env]
+    _check_names(project, env, wanted, others)
     used = {lens.source: config.sources[lens.source] for lens in wanted.values()}
     # Another database under a name concerns every lens that reads from it.
     wanted = {
@@ -177,21 +177,14 @@ def plan_push(
     )
 
 
-def _check_names(
-    db: Connection, project: Project, env: str, wanted: Iterable[str], *, keep: bool
-) -> None:
-    """Check names against those of the lenses that stay (`_others`)."""
+def _check_names(project: Project, env: str, wanted: Iterable[str], others: list[Lens]) -> None:
+    """Check names against those of all other lenses that there will be after the push."""
     check_lens_names(
         [LensName(env, name) for name in wanted],
-        [LensName(lens.env, lens.name) for lens in _others(db, env, keep=keep)],
+        [LensName(lens.env, lens.name) for lens in others],
         store=project.settings.store,
         environ=project.environ,
     )
-
-
-def _others(db: Connection, env: str, *, keep: bool) -> list[Lens]:
-    """Return the lenses that are registered; without `keep` a push removes those of its own."""
-    return [lens for lens in lenses.list_all(db) if keep or lens.env != env]
 
 
 def plan_removal(project: Project, env: str, name: str) -> Plan:
@@ -291,7 +284,8 @@ def apply_push(project: Project, plan: Plan, *, origin: str = lenses.PUSH) -> No
             _refuse_followed(db, env.id, name)
             sources.remove(db, env.id, name)
         # Another environment may have been pushed to since the plan was made.
-        _check_names(db, project, plan.env, [x.name for x in plan.lenses if x.config], keep=True)
+        named = [each.name for each in plan.lenses if each.config]
+        _check_names(project, plan.env, named, lenses.list_all(db))
         dropped_indexes.add(db, plan.env, dropped, now)
     for index in dropped:
         project.store(plan.env).drop(index)

@@ -6,8 +6,6 @@ altered later is met in the same place, by the next job that opens the lens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from semilayer_pipelines.bridges.protocol import (
@@ -21,7 +19,7 @@ from semilayer_pipelines.bridges.protocol import (
 )
 from semilayer_pipelines.config.joins import JoinConfig
 from semilayer_pipelines.config.models import LensConfig
-from semilayer_pipelines.errors import SchemaMismatch, nearest
+from semilayer_pipelines.errors import SchemaMismatch, about, nearest
 from semilayer_pipelines.mapping.columns import tracking_columns_of
 
 __all__ = ["LensTable", "lens_table", "used_joins"]
@@ -61,12 +59,12 @@ def lens_table(config: LensConfig, bridge: Bridge, *, unused: bool = False) -> L
     joins: list[Join] = []
     used = used_joins(config)
     for name, join in (config.joins if unused else used).items():
-        with _about(f"joins.{name}.table"):
+        with about(f"joins.{name}.table"):
             joined = bridge.table(join.table)
         _check_name(name, table, joined)
         _check_on(name, join, table, joined)
         _check_unique(name, join, joined, bridge.unique_keys(join.table))
-        with _about(f"joins.{name}.changeTrackingColumn"):
+        with about(f"joins.{name}.changeTrackingColumn"):
             tracked = _tracked(config, table, join, joined)
         made = Join(name, join.table, tuple(join.on.items()), tracked)
         columns += (
@@ -86,15 +84,6 @@ def used_joins(config: LensConfig) -> dict[str, JoinConfig]:
         if "." in column
     }
     return {name: join for name, join in config.joins.items() if name in named}
-
-
-@contextmanager
-def _about(key: str) -> Iterator[None]:
-    try:
-        yield
-    except SchemaMismatch as error:
-        error.key = key
-        raise
 
 
 def _refused(key: str, message: str, cure: str) -> SchemaMismatch:

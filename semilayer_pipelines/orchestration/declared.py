@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from semilayer_pipelines.config.intervals import duration_of
 from semilayer_pipelines.config.orchestrated import EAGER, OFF, cron_of
+from semilayer_pipelines.control.check_deps import circle_through, lenses_before
 from semilayer_pipelines.lens_names import LensName
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 
@@ -96,37 +96,22 @@ def without_cycles(entries: Iterable[LensEntry]) -> dict[LensEntry, tuple[str, .
     A push refuses a circle, and pushes to two environments at once can make one. It keeps a
     location from loading, and one lens must not do that to the others.
     """
-    left = {entry: entry.deps for entry in entries}
-    made = {
-        _key(key): entry for entry in left for key in LensName(entry.env, entry.name).asset_keys
-    }
-    while circle := _circle(left, made):
-        entry, earlier = circle[1], circle[0]
-        _log.warning(
-            "The lens %r of %r is made by itself, by way of its `deps`; it is shown without those "
-            "on %r. Take them out and push.",
-            entry.name,
-            entry.env,
-            earlier.name,
-        )
-        left[entry] = tuple(dep for dep in left[entry] if made.get(_key(dep)) != earlier)
-    return left
-
-
-def _circle(
-    left: Mapping[LensEntry, tuple[str, ...]], made: Mapping[dg.AssetKey, LensEntry]
-) -> list[LensEntry] | None:
-    before = {
-        entry: {made[key] for dep in deps if (key := _key(dep)) in made}
-        for entry, deps in left.items()
-        if deps
-    }
-    try:
-        TopologicalSorter(before).prepare()
-    except CycleError as error:
-        found: list[LensEntry] = error.args[1]
-        return found
-    return None
+    entry_of = {LensName(entry.env, entry.name): entry for entry in entries}
+    deps = {lens: entry.deps for lens, entry in entry_of.items()}
+    before = lenses_before(deps)
+    for lens in tuple(before):
+        while circle := circle_through(lens, before):
+            earlier = (*circle, lens)[1]
+            _log.warning(
+                "The lens %r of %r is made by itself, by way of its `deps`; it is shown without "
+                "those on %r. Take them out and push.",
+                lens.lens,
+                lens.env,
+                earlier.lens,
+            )
+            deps[lens] = tuple(dep for dep in deps[lens] if dep not in earlier.asset_keys)
+            before = lenses_before(deps)
+    return {entry_of[lens]: left for lens, left in deps.items()}
 
 
 def _key(dep: str) -> dg.AssetKey:
