@@ -27,7 +27,8 @@ __all__ = ["Process", "Supervisor", "free_port", "wait_for_port"]
 
 STOP_SECONDS = 15.0
 RELAY_SECONDS = 1.0
-_PORTS = (20_000, 32_000)
+_PORTS = range(20_000, 32_000)
+_TRIED_PORTS = 100
 _dice = random.SystemRandom()
 Say = Callable[[str, str], None]
 
@@ -158,14 +159,18 @@ def free_port() -> int:
     """Return a port of this machine that nobody listens on, for a server that starts in a moment.
 
     It is none of those that the system gives to outgoing connections: one might have it by then.
+    Raises `Terminal` when a hundred of them cannot be had.
     """
-    while True:
-        port = _dice.randrange(*_PORTS)
+    for port in _dice.sample(_PORTS, _TRIED_PORTS):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 return port
+    raise Terminal(
+        f"None of {_TRIED_PORTS} ports of this machine could be opened.",
+        cure="Allow this program to listen on 127.0.0.1, or end what has its ports.",
+    )
 
 
 def wait_for_port(port: int, seconds: float, alive: Callable[[], bool] = lambda: True) -> bool:

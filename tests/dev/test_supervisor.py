@@ -73,6 +73,19 @@ def pid_told(lines: list[tuple[str, str]]) -> int:
     return int(next(line for _, line in lines if line.startswith("pid ")).split()[1])
 
 
+def test_a_machine_that_lets_nobody_listen_is_told_and_not_tried_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("not here")
+
+    monkeypatch.setattr("semilayer_pipelines.dev.supervisor.socket.socket.bind", refuse)
+
+    with pytest.raises(Terminal, match="ports of this machine") as refused:
+        free_port()
+    assert "127.0.0.1" in refused.value.cure
+
+
 def test_a_start_waits_until_the_process_listens(
     supervisor: Supervisor, lines: list[tuple[str, str]]
 ) -> None:
