@@ -16,6 +16,7 @@ from datetime import datetime
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.chosen_rows import seen_rows
 from semilayer_pipelines.ingest.kept_rows import NewKept, new_kept
+from semilayer_pipelines.ingest.noted_walk import seen_walk
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.proof import Proof, is_still, proof_to_come
@@ -68,19 +69,8 @@ class FirstWalk:
         with opened.registry.read() as db:
             filled = shards.list_all(db, generation.id)
         counts = sum((shard.counts for shard in filled), Counts())
-        kept = self.kept.finish()
-        return Walk(
-            whole_at=self.began,
-            rows=counts.read,
-            textless=counts.textless,
-            fingerprint=proof.fingerprint,
-            place=proof.written.place,
-            mark=proof.written.mark,
-            since=proof.written.since,
-            token=None,
-            kept=None if kept is None else kept.names,
-            digest=None if kept is None else kept.digests,
-        )
+        since = proof.written.since
+        return seen_walk(proof, self.kept.finish(), counts, whole_at=self.began, since=since)
 
 
 @contextmanager

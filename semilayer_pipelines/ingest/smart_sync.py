@@ -31,7 +31,7 @@ from semilayer_pipelines.ingest.kept_rows import (
     open_kept,
 )
 from semilayer_pipelines.ingest.known_rows import KnownRows
-from semilayer_pipelines.ingest.noted_walk import note_walk
+from semilayer_pipelines.ingest.noted_walk import note_walk, seen_walk
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.proof import Proof, is_still, proof_of
 from semilayer_pipelines.ingest.reconcile import reconcile
@@ -145,26 +145,14 @@ class _Plan:
     def seen(self, began: datetime, counts: Counts) -> Walk:
         """Return what the next sync may go by; of the index, that nothing is known."""
         last, since = self.proof.last, self.proof.written.since
-        file: Kept | None = None
-        whole_at = None
+        kept: Kept | None = None
         if self.unproven is not None and last is not None:
-            whole_at = last.whole_at
+            began = last.whole_at
             since = since if last.since is not None else None  # some keys have no hash
             if self.unproven.saw_the_same:
-                file = self.unproven.last.kept
-        kept = file or self.kept.finish()
-        return Walk(
-            whole_at=whole_at or began,
-            rows=counts.read + counts.proven,
-            textless=counts.textless,
-            fingerprint=self.proof.fingerprint,
-            place=self.proof.written.place,
-            mark=self.proof.written.mark,
-            since=since,
-            token=None,
-            kept=None if kept is None else kept.names,
-            digest=None if kept is None else kept.digests,
-        )
+                kept = self.unproven.last.kept
+        kept = kept or self.kept.finish()
+        return seen_walk(self.proof, kept, counts, whole_at=began, since=since)
 
 
 def _unlike(rows: KeptRows, known: KnownRows) -> pl.Series | None:

@@ -9,10 +9,11 @@ import pytest
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest.run_job import run_job
 from semilayer_pipelines.registry import generations, walks
+from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.registry.walks import Walk
 from tests.ingest.test_kill import give_up_on_the_dead
 from tests.lab import ENV, Lab
-from tests.mortal import Died, Life, mortal
+from tests.mortal import Died, Life, dies_at, mortal
 from tests.sources import SourceDatabase
 
 ROWS = 300
@@ -137,6 +138,36 @@ def test_a_run_that_goes_on_where_another_was_killed_notes_none(tmp_path: Path) 
     assert noted(lab) is None
     assert lab.sync().counts.read == ROWS
     assert lab.audit().clean
+
+
+def test_a_run_may_die_at_any_of_its_last_steps_and_the_first_sync_misses_nothing(
+    tmp_path: Path,
+) -> None:
+    """Its last steps publish the index, note the walk, and let go of what was there before."""
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full(proves=True)
+    watched = Life(lambda *_: None)
+    run_job(mortal(lab.project, watched), lifecycle.request_rebuild(lab.project, ENV, lab.name).id)
+    steps = watched.steps
+    deaths, ends = 0, set[bool]()
+
+    for number in range(len(steps) - 11, len(steps) + 1):
+        job = lifecycle.request_rebuild(lab.project, ENV, lab.name)
+        try:
+            run_job(mortal(lab.project, dies_at(number)), job.id)
+        except Died:
+            deaths += 1
+        give_up_on_the_dead(lab)
+        if lab.lens.status is not LensStatus.READY:
+            lab.full(proves=True)
+        ends.add(noted(lab) is not None)
+        with lab.source() as db:
+            db.execute("UPDATE items SET name = ? WHERE id = 7", (f"turn {number}",))
+        lab.sync()
+        assert lab.audit().clean, f"died at step {number}, {steps[number - 1]}"
+
+    assert deaths > 8
+    assert True in ends
 
 
 def test_a_view_proves_nothing_after_a_rebuild_either(tmp_path: Path) -> None:
