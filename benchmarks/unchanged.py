@@ -23,9 +23,9 @@ import psycopg
 from sqlalchemy import make_url
 
 from benchmarks.catalogue import workplace
-from benchmarks.counted import counting
 from benchmarks.result import Result, Wanted, measured
 from tests import servers
+from tests.proxy import Proxy
 
 __all__ = ["run"]
 
@@ -196,9 +196,13 @@ def _bytes_of_a_sync(
     """Return how many bytes the source sends for a sync that asks about every row."""
     before.tell("sync")
     application.execute("INSERT INTO others VALUES (1)")
-    with counting(url) as (through, sent), _probe(folder, _HERE, through) as probe:
+    server = make_url(url)
+    proxy = Proxy(server.host or "", server.port or 5432)
+    through = server.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+    with _probe(folder, _HERE, through) as probe:
         probe.tell("sync")
-        return float(sent())
+    proxy.cut()
+    return float(proxy.sent)
 
 
 def _times(name: str, walk: float, seconds: list[float], target: float) -> Result:

@@ -1,4 +1,4 @@
-"""A TCP proxy that can be cut: to its clients, the server behind it is gone."""
+"""A TCP proxy that counts and can be cut: to its clients, the server behind it is gone then."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ __all__ = ["Proxy"]
 
 
 class Proxy:
-    """Forwards connections on `port` to a server, until it is cut and once it is mended."""
+    """Forwards connections on `port` to a server, until it is cut and once it is mended.
+
+    `sent` is how many bytes the server sent.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
         self._open: list[socket.socket] = []
+        self._told: list[int] = []
         self.port = free_port()
         self.mend()
+
+    @property
+    def sent(self) -> int:
+        return sum(self._told)
 
     def cut(self) -> None:
         """Close every connection, and refuse new ones."""
@@ -45,13 +53,15 @@ class Proxy:
                 return
             server = socket.create_connection(self._server)
             self._open += [client, server]
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+            nothing: list[int] = []
+            for source, sink, told in ((client, server, nothing), (server, client, self._told)):
+                threading.Thread(target=_pump, args=(source, sink, told), daemon=True).start()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, told: list[int]) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65_536):
+            told.append(len(data))
             sink.sendall(data)
     for one in (source, sink):
         with contextlib.suppress(OSError):

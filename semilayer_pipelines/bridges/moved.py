@@ -25,7 +25,7 @@ from semilayer_pipelines.bridges.pages import Pages
 from semilayer_pipelines.bridges.protocol import Selection, SourcePage
 from semilayer_pipelines.bridges.reader import Reader
 
-__all__ = ["MovedRows", "MovedWalk", "moved_rows"]
+__all__ = ["MovedPage", "MovedRows", "MovedWalk", "moved_rows"]
 
 MOST_POSITIONS = 200_000
 """Positions of moved rows that are remembered; a longer walk looks again behind them."""
@@ -41,6 +41,23 @@ class MovedWalk:
     tracked: tuple[str, ...]
     upto: str | None
     horizon: datetime | None
+
+
+@dataclass(frozen=True)
+class MovedPage:
+    """A page of such a walk: up to `limit` rows in `order` after `cursor`.
+
+    `conditions` say what it asks for, `moved` the same of each table alone, as `moved_rows` takes
+    it.
+    """
+
+    walk: MovedWalk
+    order: tuple[SourceColumn, ...]
+    moved: Sequence[Sql]
+    conditions: Sequence[Sql | None]
+    cursor: str | None
+    limit: int
+    computed: tuple[Computed, ...]
 
 
 @dataclass(frozen=True)
@@ -66,34 +83,22 @@ class MovedRows:
         self._pages = pages
         self._scan: _Scan | None = None
 
-    def read(
-        self,
-        walk: MovedWalk,
-        order: tuple[SourceColumn, ...],
-        moved: Sequence[Sql],
-        conditions: Sequence[Sql | None],
-        cursor: str | None,
-        limit: int,
-        computed: tuple[Computed, ...],
-    ) -> SourcePage:
-        """Read up to `limit` rows in `order` after `cursor`.
-
-        `conditions` say what the page asks for, `moved` the same of each table alone, as
-        `moved_rows` takes it.
-        """
+    def read(self, asked: MovedPage) -> SourcePage:
+        """Read a page."""
+        walk = asked.walk
         scan, self._scan = self._scan, None
-        if scan is None or (scan.walk, scan.after) != (walk, cursor):
-            scan = self._scanned(walk, order, moved, conditions, cursor)
-        chunk = scan.positions[: min(limit, _ROWS_A_PAGE)]
+        if scan is None or (scan.walk, scan.after) != (walk, asked.cursor):
+            scan = self._scanned(asked)
+        chunk = scan.positions[: min(asked.limit, _ROWS_A_PAGE)]
         if not chunk:
-            return SourcePage(nothing(self._reader, walk.selection, computed), None)
+            return SourcePage(nothing(self._reader, walk.selection, asked.computed), None)
         told = condition.told(self._db, walk.selection)
         page = self._pages.read(
             walk.selection,
-            order,
-            [*conditions, *self._of(walk.selection, order, chunk)],
+            asked.order,
+            [*asked.conditions, *self._of(asked, chunk)],
             len(chunk),
-            shard=computed,
+            shard=asked.computed,
             told=told,
         )
         if page.cursor in chunk:
@@ -101,37 +106,34 @@ class MovedRows:
             chunk = chunk[: chunk.index(page.cursor) + 1]
         if page.last != chunk[-1] or _rows_of(page) != len(chunk):
             # One of them moved, or is gone: it may come later on this very walk.
-            rows = moved_rows(self._catalogue, walk.selection, moved)
             return self._pages.read(
-                walk.selection, order, conditions, limit, shard=computed, told=told, rows=rows
+                walk.selection,
+                asked.order,
+                asked.conditions,
+                asked.limit,
+                shard=asked.computed,
+                told=told,
+                rows=moved_rows(self._catalogue, walk.selection, asked.moved),
             )
         left = scan.positions[len(chunk) :]
         if left:
             self._scan = replace(scan, after=chunk[-1], positions=left)
         return replace(page, cursor=chunk[-1] if left or not scan.complete else None)
 
-    def _scanned(
-        self,
-        walk: MovedWalk,
-        order: tuple[SourceColumn, ...],
-        moved: Sequence[Sql],
-        conditions: Sequence[Sql | None],
-        cursor: str | None,
-    ) -> _Scan:
-        rows = moved_rows(self._catalogue, walk.selection, moved)
-        tail = st.tail(rows, order, conditions, MOST_POSITIONS + 1)
-        query = Query(order, order, walk.selection.key, tail, MOST_POSITIONS)
-        found = self._reader.read(walk.selection, query)
+    def _scanned(self, asked: MovedPage) -> _Scan:
+        selection, order = asked.walk.selection, asked.order
+        rows = moved_rows(self._catalogue, selection, asked.moved)
+        tail = st.tail(rows, order, asked.conditions, MOST_POSITIONS + 1)
+        query = Query(order, order, selection.key, tail, MOST_POSITIONS)
+        found = self._reader.read(selection, query)
         positions = tuple(encode(found.position(row)) for row in range(found.frame.height))
-        return _Scan(walk, cursor, positions, not found.more)
+        return _Scan(asked.walk, asked.cursor, positions, not found.more)
 
-    def _of(
-        self, selection: Selection, order: tuple[SourceColumn, ...], chunk: Sequence[str]
-    ) -> list[Sql]:
+    def _of(self, asked: MovedPage, chunk: Sequence[str]) -> list[Sql]:
         value, *key = decode(chunk[-1])
-        upto = st.upto(self._db, order, (self._db.as_latest(value), *key))
+        upto = st.upto(self._db, asked.order, (self._db.as_latest(value), *key))
         keys = [decode(position)[1:] for position in chunk]
-        return [upto, st.one_of(self._db, self._catalogue.key(selection), keys)]
+        return [upto, st.one_of(self._db, self._catalogue.key(asked.walk.selection), keys)]
 
 
 def _rows_of(page: SourcePage) -> int:

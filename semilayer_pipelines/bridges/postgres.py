@@ -113,10 +113,10 @@ def postgres_dialect(timeout_ms: int) -> Dialect:
         describe=_describe,
         unique=_unique,
         names=_NAMES,
-        hidden=lambda run, schema, table: hidden_by_policy(run, _as_value(schema, table)),
+        hidden=lambda run, schema, table: hidden_by_policy(run, quoted(schema, table)),
         failure=postgres_failure,
         pages=CopiedPages(_bind),
-        written=lambda run, schema, table: written(run, _as_value(schema, table)),
+        written=lambda run, schema, table: written(run, quoted(schema, table)),
         at_work=AT_WORK,
         written_after=written_after,
         key_hash=key_hash,
@@ -128,15 +128,10 @@ def _bind(value: Scalar) -> object:
     return value if isinstance(value, bytes) else str(value)
 
 
-def _as_value(schema: str | None, table: str) -> str:
-    # Quoted without the doubled percent signs, because here it is a value.
-    return quoted(schema, table)
-
-
 def _describe(
     run: Run, quote: Callable[[str], str], schema: str | None, table: str
 ) -> tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
-    found = run(_FIND, (_as_value(schema, table),))
+    found = run(_FIND, (quoted(schema, table),))
     if not found:
         return None
     oid, nspname, relname, relkind = found[0]
@@ -146,12 +141,12 @@ def _describe(
     unique = () if key else _unique(run, schema, table)
     if relkind != "m":
         unique = never_null(unique, columns)
-    quoted = f"{quote(nspname)}.{quote(relname)}"
-    return quoted, columns, tuple(column for _, column in key), unique
+    name = f"{quote(nspname)}.{quote(relname)}"
+    return name, columns, tuple(column for _, column in key), unique
 
 
 def _unique(run: Run, schema: str | None, table: str) -> tuple[tuple[str, ...], ...]:
-    return unique_keys(run(_UNIQUE, (_as_value(schema, table),)))
+    return unique_keys(run(_UNIQUE, (quoted(schema, table),)))
 
 
 def _column(

@@ -22,7 +22,7 @@ from semilayer_pipelines.bridges.database import Computed, Query, SourceColumn, 
 from semilayer_pipelines.bridges.followed import Followed
 from semilayer_pipelines.bridges.ids import parse_ids
 from semilayer_pipelines.bridges.lookup import Lookup
-from semilayer_pipelines.bridges.moved import MovedRows, MovedWalk
+from semilayer_pipelines.bridges.moved import MovedPage, MovedRows, MovedWalk
 from semilayer_pipelines.bridges.naming import Naming
 from semilayer_pipelines.bridges.order import ORDERED_TYPES, out_of_order
 from semilayer_pipelines.bridges.pages import Pages
@@ -209,7 +209,8 @@ class SqlBridge:
         if moved and followed.joined:
             names = (tracked,) if isinstance(tracked, str) else tuple(tracked)
             walk = MovedWalk(selection, names, upto, horizon)
-            return self._moved.read(walk, order, moved, conditions, cursor, limit, computed)
+            page = MovedPage(walk, order, moved, conditions, cursor, limit, computed)
+            return self._moved.read(page)
         return self._pages.read(
             selection,
             order,

@@ -23,7 +23,6 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 10
 _SECRET_LENGTH = 30  # 62 ** 30 is over 2 ** 178
 _CHECKSUM_LENGTH = 6  # 62 ** 6 is over 2 ** 32
-_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 _FORM = re.compile(
     r"(?P<prefix>ik|sk|qk)_(?P<env>[a-z][a-z0-9-]{0,30})_"
     rf"(?P<id>[0-9A-Za-z]{{{_ID_LENGTH}}})[0-9A-Za-z]{{{_SECRET_LENGTH}}}"
@@ -89,7 +88,8 @@ def hide_keys(text: str) -> str:
 
 
 def _checksum(body: str) -> str:
-    # By pairs of digits: every call of the webhook shows a key.
-    rest, last = divmod(zlib.crc32(body.encode()), len(_PAIRS))
-    first, middle = divmod(rest, len(_PAIRS))
-    return _PAIRS[first] + _PAIRS[middle] + _PAIRS[last]
+    rest, digits = zlib.crc32(body.encode()), ""
+    for _ in range(_CHECKSUM_LENGTH):
+        rest, digit = divmod(rest, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return digits
