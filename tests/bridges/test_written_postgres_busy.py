@@ -13,7 +13,6 @@ import polars as pl
 import psycopg
 import pytest
 
-from semilayer_pipelines.bridges import unwritten
 from semilayer_pipelines.bridges.protocol import KEY_HASH, Window, Written
 from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.bridges.sql import SqlBridge
@@ -23,10 +22,8 @@ from tests.patience import eventually
 
 
 def test_late_counters_prove_a_table_on_a_server_that_is_busy_with_others(
-    own_postgres: OwnPostgres, monkeypatch: pytest.MonkeyPatch
+    own_postgres: OwnPostgres,
 ) -> None:
-    # One who is at work all the time is so at each look, however many there are.
-    monkeypatch.setattr(unwritten, "_FURTHER", 0)
     # Given two databases in which much goes on, and nothing in their tables `left`.
     tables = ["left", "quick", "prepared", "rolled", "held"]
     asked: list[tuple[str, str, Written]] = []

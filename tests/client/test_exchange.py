@@ -175,3 +175,5 @@ def test_waits_between_attempts_grow(service: Service, monkeypatch: pytest.Monke
     assert len(service.arrivals) == 5
     assert len(waits) == 4
     assert waits == sorted(waits)
+    assert waits[3] > waits[0]
+    assert 0.5 < sum(waits) < 6

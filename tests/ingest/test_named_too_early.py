@@ -287,7 +287,7 @@ def run_to_its_death(lab: Lab, job: Job, step: int) -> None:
         run_job(mortal(lab.project, dies_at(step)), job.id)
 
 
-@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_run_that_dies_at_any_step_loses_nothing_that_was_put_off(
     tmp_path: Path, every: int
 ) -> None:

@@ -20,7 +20,7 @@ from semilayer_pipelines.stores.protocol import KEY
 from tests.mapping.making import lens, mapping, page
 from tests.sources import SourceDatabase
 
-ROWS = 12
+ROWS = 24
 
 # Declared type to the SQL literals of its rows: ordinary ones and those that do not fit.
 COLUMNS: dict[str, dict[str, list[str]]] = {

@@ -239,7 +239,7 @@ def test_in_whatever_history_the_ledger_is_never_believed_wrongly(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=7,
+            max_examples=10,
             stateful_step_count=14,
             deadline=None,
             suppress_health_check=list(HealthCheck),
