@@ -17,7 +17,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv venv
-venv/bin/pip install -q 'voyager==2.2.3'
+venv/bin/pip install -q 'voyager==2.2.3' 'numpy==2.3.5'
 
 venv/bin/python - <<'PY'
 import io
