@@ -12,7 +12,6 @@ next run finds it at the provider by our id, and nothing is paid twice.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -289,9 +288,12 @@ class _ShardByBatches:
             )
 
     def _forget(self, one: Batch, there: RemoteBatch | None) -> None:
-        """Delete the files of a batch that is done with; the provider does it later by itself."""
-        with contextlib.suppress(SemilayerError):
+        """Delete the files of a batch that is done with; fails nothing."""
+        try:
             for file in there.files if there is not None else ():
                 self._api.delete(file)
+        except SemilayerError as error:
+            # The provider deletes them by itself, some weeks later.
+            logger.warning("The files of batch %s are left at the provider: %s", one.remote, error)
         with self._opened.registry.begin() as db:
             batches.forget(db, one.id)

@@ -25,9 +25,9 @@ class BatchesDouble:
     """Files by id and batches by id; `embed` makes the answer to each line.
 
     Of the requests that begin with the method and path in `lost`, the next so many are done and
-    answered with 502. `queued` is how many texts the account may have queued at a time, `pages` how
-    many items one page of a list has. `asked` counts requests by method and kind, `paid` the texts
-    that batches embedded.
+    answered with 502; those in `refused` get that answer. `queued` is how many texts the account
+    may have queued at a time, `pages` how many items one page of a list has. `asked` counts
+    requests by method and kind, `paid` the texts that batches embedded.
     """
 
     embed: Embed
@@ -40,7 +40,7 @@ class BatchesDouble:
     queued: int = 10**9
     most_texts: int = 50_000
     pages: int = 100
-    refuses: Response | None = None
+    refused: dict[str, Response] = field(default_factory=dict)
     _number: int = 0
 
     def routes(self) -> list[Route]:
@@ -96,8 +96,8 @@ class BatchesDouble:
         async def answer(request: Request) -> Response:
             name = f"{request.method} {path}"
             self.asked[name] += 1
-            if self.refuses is not None:
-                return self.refuses
+            if name in self.refused:
+                return self.refused[name]
             done: Response = await do(request)
             if self.lost[name] > 0:
                 self.lost[name] -= 1

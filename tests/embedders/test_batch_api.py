@@ -84,7 +84,8 @@ def test_a_question_is_asked_again_and_an_order_is_not(endpoint: Limited) -> Non
 
 
 def test_a_refusal_says_what_to_do_and_shows_no_key(endpoint: Limited) -> None:
-    endpoint.batches.refuses = JSONResponse({"error": {"message": f"wrong key {KEY}"}}, 401)
+    refusal = JSONResponse({"error": {"message": f"wrong key {KEY}"}}, 401)
+    endpoint.batches.refused["GET /batches"] = refusal
     with pytest.raises(ModelUnavailable) as refused:
         api_of(endpoint).find("one")
     assert "/v1/batches refuses: HTTP 401: wrong key ***" in refused.value.message

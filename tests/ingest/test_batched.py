@@ -8,7 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from starlette.responses import JSONResponse
 
+from semilayer_pipelines.cli import follow
 from semilayer_pipelines.cli.status_document import status_of
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.control import lifecycle
@@ -24,6 +26,7 @@ from semilayer_pipelines.registry.jobs import Job, JobStatus, endings
 from tests.clock import Clock
 from tests.embedders.batches_double import BatchesDouble
 from tests.embedders.limited import Limited, limited
+from tests.ingest.chunked import chunked, wrong
 from tests.ingest.test_kill import give_up_on_the_dead
 from tests.lab import ENV, Lab
 from tests.mortal import Died, Life, dies_at, mortal
@@ -148,6 +151,61 @@ def test_rows_that_change_while_batches_are_done_are_in_the_index_as_they_are(
 
     assert to_the_end(lab, job, provider).ended is RunEnd.COMPLETED
     assert lab.audit().clean
+
+
+def test_chunks_of_long_texts_are_made_by_batches_too(tmp_path: Path, endpoint: Limited) -> None:
+    told = {"provider": "openai", "model": "m", "url": endpoint.url, "batch": True}
+    lab = chunked(tmp_path, 90, embedding=told)
+
+    done = to_the_end(lab, asked(lab), endpoint.batches)
+
+    assert done.counts.embedded == len(endpoint.batches.paid) > 200
+    assert not endpoint.statuses
+    assert not wrong(lab)
+
+
+def test_a_pause_keeps_the_batches_for_the_resume(tmp_path: Path, endpoint: Limited) -> None:
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    job = asked(lab)
+    run_job(lab.project, job.id)
+
+    lifecycle.pause(lab.project, ENV, lab.name)
+    assert run_job(lab.project, job.id).ended is RunEnd.PAUSED
+    tidy(lab.project)
+    provider.do_all()
+    lifecycle.resume(lab.project, ENV, lab.name)
+
+    assert run_job(lab.project, job.id).ended is RunEnd.COMPLETED
+    assert provider.asked["POST /files"] == 2
+    assert set(endpoint.seen.values()) == {1}
+
+
+def test_files_that_cannot_be_deleted_fail_nothing(tmp_path: Path, endpoint: Limited) -> None:
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    provider.refused["DELETE /files/{id}"] = JSONResponse({"error": "you may not"}, 403)
+
+    assert to_the_end(lab, asked(lab), provider).ended is RunEnd.COMPLETED
+    assert lab.audit().clean
+
+
+def test_who_follows_the_job_is_told_what_it_waits_for(
+    tmp_path: Path, endpoint: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    job = asked(lab)
+    run_job(lab.project, job.id)
+    monkeypatch.setattr(follow, "PATIENCE_SECONDS", -1.0)
+    lines = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        if "waits for" in line:
+            to_the_end(lab, job, provider)
+
+    follow.follow(lab.project, [job.id], tell=tell)
+
+    assert lines[0].startswith("items: waits for 2 batches of the provider")
+    assert "full completed" in lines[-1]
 
 
 @pytest.mark.parametrize("status", ["expired", "cancelled", "failed"])
@@ -400,15 +458,12 @@ def assert_whole(lab: Lab, endpoint: Limited) -> None:
 
 
 DEATHS = [
-    ("provider.send", 1),
     ("provider.send.done", 2),
     ("provider.create.done", 1),
     ("provider.create.done", 2),
     ("provider.fetch.done", 1),
-    ("provider.fetch", 2),
     ("index.add.done", 1),
     ("provider.delete.done", 1),
-    ("provider.delete.done", 2),
 ]
 
 
