@@ -463,13 +463,18 @@ DEATHS = [
     ("provider.create.done", 2),
     ("provider.fetch.done", 1),
     ("index.add.done", 1),
-    ("provider.delete.done", 1),
+    ("provider.delete.done", 2),
 ]
 
 
 @pytest.mark.parametrize(("step", "time"), DEATHS)
 def test_a_run_that_dies_finds_its_batches_again(
-    step: str, time: int, tmp_path: Path, endpoint: Limited, monkeypatch: pytest.MonkeyPatch
+    step: str,
+    time: int,
+    tmp_path: Path,
+    endpoint: Limited,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     lab = small_lab(tmp_path, endpoint, monkeypatch)
 
@@ -477,6 +482,7 @@ def test_a_run_that_dies_finds_its_batches_again(
     assert lives(lab, endpoint, Life(lambda *_: None))
 
     assert_whole(lab, endpoint)
+    assert "at the usual price" not in caplog.text
 
 
 PARTS = 4
