@@ -49,8 +49,9 @@ _BY_HOST = {
 """By the end of the host's name.
 
 Jina publishes no bound of tokens, so that one is ours. Cohere's is that of one call of Embed 4.
-Azure has batches of OpenAI's form, for deployments that answer nothing else: `model` would have to
-name one for them and one for questions. The others' have another form, or there are none.
+Azure has batches of OpenAI's form, and its list of models for them names none for embeddings. Its
+deployments for batches answer nothing else, so `model` would have to name two. The others' batches
+have another form, or there are none.
 """
 
 _VOYAGE_TOKENS = {
