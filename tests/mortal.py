@@ -148,6 +148,10 @@ class _MortalEmbedder:
         self._inner, self._life = inner, life
         self.fingerprint = inner.fingerprint
 
+    @property
+    def batches(self) -> Any:
+        return _Told(self._inner.batches, "provider", self._life)  # type: ignore[attr-defined]
+
     def embed(self, texts: Sequence[str]) -> Embedded:
         self._life.at("embedder.embed")
         return self._inner.embed(texts)
@@ -217,6 +221,14 @@ class _MortalIndex:
                     self._life.locks -= 1
 
         return held()
+
+
+class _Told:
+    def __init__(self, inner: object, name: str, life: Life) -> None:
+        self._inner, self._name, self._life = inner, name, life
+
+    def __getattr__(self, name: str) -> Any:
+        return _told(self._inner, name, f"{self._name}.{name}", self._life, silent=("line",))
 
 
 def _told(inner: object, name: str, what: str, life: Life, *, silent: Sequence[str] = ()) -> Any:

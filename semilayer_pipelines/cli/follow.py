@@ -16,7 +16,7 @@ from semilayer_pipelines.http.contract import TERMINAL_STATUSES
 from semilayer_pipelines.orchestration.remote.diagnose import why_waiting
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import wait_told
-from semilayer_pipelines.registry import generations, jobs, lenses, page_log, shards
+from semilayer_pipelines.registry import batches, generations, jobs, lenses, page_log, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 
@@ -125,6 +125,11 @@ class _Follower:
             self.tell(f"{job.lens}: {job.error} It will be tried again.")
         if now - self.waiting_since > PATIENCE_SECONDS:
             self.waiting_since = now
+            with self.project.registry.read() as db:
+                awaited = batches.awaited(db, job.lens_id) if job.mode is Mode.FULL else None
+            if awaited is not None:
+                self.tell(f"{job.lens}: {awaited}.")
+                return
             why = why_waiting(self.project.settings.root)
             self.tell(f"{job.lens}: still queued. {why}")
 

@@ -23,7 +23,7 @@ from semilayer_pipelines.registry import feeds, jobs
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.feeds import FeedRow
 from semilayer_pipelines.registry.generations import Generation
-from semilayer_pipelines.registry.jobs import QueueCounts
+from semilayer_pipelines.registry.jobs import Mode, QueueCounts
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 from semilayer_pipelines.stores.open import is_server
 
@@ -251,7 +251,7 @@ def _wrong(
 
 def _progress(project: Project, state: LensState) -> str | None:
     if not state.running:
-        return None
+        return f"{Mode.FULL.value}: {state.batches}" if state.batches else None
     counts, expected = progress_of(project, state.running[0])
     of = f" of {expected:,}" if expected else ""
     at = f" at {state.rate:,.0f}/s" if state.rate else ""

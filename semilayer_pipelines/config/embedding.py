@@ -21,6 +21,7 @@ MIN_TOKENS = 512
 """The least that `maxBatchTokens` and `tokensPerMinute` may be: one text must fit into each."""
 
 _HOSTED = (
+    "batch",
     "concurrency",
     "max_batch_texts",
     "max_batch_tokens",
@@ -131,6 +132,14 @@ class EmbeddingConfig(ConfigModel):
             "as many as the endpoint's headers allow.",
         ),
     ] = None
+    batch: Annotated[
+        bool,
+        Field(
+            description="A full ingest asks the provider for its vectors in batches, at half the "
+            "price and within 24 hours. For OpenAI, and servers with `/files` and `/batches` of "
+            "the same form. Nothing else uses it.",
+        ),
+    ] = False
     price_per_million_tokens: Annotated[
         float | None,
         Field(

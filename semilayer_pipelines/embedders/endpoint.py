@@ -12,8 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import SplitResult
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+from urllib.parse import SplitResult, urlsplit
 
 import xxhash
 
@@ -37,10 +37,13 @@ from semilayer_pipelines.http.retry_after import retry_after
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ANSWER_S", "Endpoint", "forget_paces"]
+__all__ = ["ANSWER_S", "FILE_S", "Endpoint", "forget_paces"]
 
 ANSWER_S = 120.0
 """How long a whole answer may take; each wait for bytes of it is bounded by 60 s."""
+
+FILE_S = 1_800.0
+"""How long a file of texts or vectors may take on its way; each wait is bounded by 60 s."""
 
 _TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
@@ -114,6 +117,69 @@ class Endpoint:
                 cure="Check that the endpoint is up and its rate limit fits, then run again.",
             ) from None
 
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        once: bool = False,
+        into: IO[bytes] | None = None,
+        **sent: Any,
+    ) -> bytes | None:
+        """Return what the endpoint answers at `path`, beside its embeddings; `None` for a 404.
+
+        Sends again what may pass, unless it must happen `once`. A long answer is written `into` a
+        file, from its beginning. `sent` is httpx's. Raises `ModelUnavailable` for a refusal,
+        `EmbedderUnavailable` when it is given up, and `ConfigError` for the key.
+        """
+        attempt = partial(self._called, method, path, into, sent)
+        try:
+            if once:
+                return await attempt()
+            return await send_async(attempt, sleep=self._sleep, random=self._random)
+        except (GivenUp, MayPass) as failed:
+            raise EmbedderUnavailable(
+                f"{self._beside(path)} did not answer as it should: {failed.reason}",
+                cure="Check that the endpoint is up; it is tried again.",
+            ) from None
+
+    def _beside(self, path: str) -> str:
+        return f"{self.shown.removesuffix('/embeddings')}{path}"
+
+    async def _called(
+        self, method: str, path: str, into: IO[bytes] | None, sent: Mapping[str, Any]
+    ) -> bytes | None:
+        import httpx
+
+        address = urlsplit(self._url)
+        base = address.path.removesuffix("/embeddings")
+        url = address._replace(path=base + path).geturl()
+        try:
+            async with (
+                asyncio.timeout(FILE_S),
+                self._open().stream(method, url, **sent) as response,
+            ):
+                if into is None or response.status_code != httpx.codes.OK:
+                    await response.aread()
+                else:
+                    into.seek(0)
+                    into.truncate()
+                    async for part in response.aiter_bytes():
+                        into.write(part)
+        except TimeoutError as error:
+            raise MayPass(f"no whole answer within {FILE_S:g} s", late=True) from error
+        except httpx.RequestError as error:
+            raise MayPass(self.clean(f"{type(error).__name__}: {error}")) from error
+        if response.is_success:
+            return b"" if into is not None else response.content
+        status, body = response.status_code, response.content
+        said = self.clean(f"HTTP {status}: {error_text(body)}")
+        if status == httpx.codes.NOT_FOUND:
+            return None
+        if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in body):
+            raise MayPass(said, _asked(response.headers), limited=status == _LIMITED)
+        self._refuse(status, said, at=self._beside(path))
+
     async def close(self) -> None:
         """Close the connections; a later request opens new ones."""
         client, self._client = self._client, None
@@ -142,7 +208,7 @@ class Endpoint:
             raise MayPass(f"no whole answer within {ANSWER_S:g} s", late=True) from error
         except httpx.RequestError as error:
             self.pace.refused(ticket, {}, None)
-            raise MayPass(self._clean(f"{type(error).__name__}: {error}")) from error
+            raise MayPass(self.clean(f"{type(error).__name__}: {error}")) from error
         except BaseException:
             self.pace.lost(ticket)
             raise
@@ -168,7 +234,7 @@ class Endpoint:
     def _refusal(self, response: httpx.Response) -> str:
         """Return why this answer may pass; raise when it will not."""
         status = response.status_code
-        said = self._clean(f"HTTP {status}: {error_text(response.content)}")
+        said = self.clean(f"HTTP {status}: {error_text(response.content)}")
         if names_a_length(status, response.content):
             raise TooLong(f"{self.shown} refuses the texts: {said}")
         if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in response.content):
@@ -177,7 +243,7 @@ class Endpoint:
             raise EmbeddingRejected(f"{self.shown} refuses the texts: {said}")
         self._refuse(status, said)
 
-    def _refuse(self, status: int, said: str) -> NoReturn:
+    def _refuse(self, status: int, said: str, at: str | None = None) -> NoReturn:
         match status:
             case 401 | 403:
                 cure = (
@@ -191,7 +257,7 @@ class Endpoint:
                 cure = f"Check 'embedding.url' and the model's name, {self._config.model!r}."
             case _:
                 cure = "Check 'embedding.url': the address up to and without '/embeddings'."
-        raise ModelUnavailable(f"{self.shown} refuses: {said}", cure=cure)
+        raise ModelUnavailable(f"{at or self.shown} refuses: {said}", cure=cure)
 
     def _open(self) -> httpx.AsyncClient:
         import httpx
@@ -224,7 +290,7 @@ class Endpoint:
             )
         return key
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
         """Take the key out of what others wrote, and whatever else came from a variable."""
         for secret in filter(None, [self._key(), *self._secrets()]):
             text = text.replace(secret, "***")

@@ -12,7 +12,8 @@ from contextlib import suppress
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts, built_now
 from semilayer_pipelines.embedders.protocol import Embedder
-from semilayer_pipelines.errors import EmbedderUnavailable, ModelUnavailable
+from semilayer_pipelines.embedders.providers import takes
+from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable, ModelUnavailable
 
 __all__ = ["build_of", "check_embedding", "known_build", "open_embedder"]
 
@@ -79,10 +80,17 @@ def known_build(config: EmbeddingConfig) -> BuiltWith | None:
 
 
 def check_embedding(config: EmbeddingConfig, embedder: Embedder) -> None:
-    """Raise `ConfigError` for prompts that the model has no room for, as far as that is known now.
+    """Raise `ConfigError` for what the model or its provider cannot do, as far as it is known now.
 
-    Where nobody tells, the first text does.
+    These are prompts that the model has no room for, and batches where the provider has none of
+    OpenAI's form. Where nobody tells, the first text does.
     """
+    if config.batch and takes(config).batches is False:
+        raise ConfigError(
+            "embedding: 'batch' is for OpenAI, and for servers whose batches have the same form; "
+            "this provider's have another, or cannot be used for a lens.",
+            cure="Take 'batch: true' out. The vectors are then asked for at once.",
+        )
     prompts = [text for text in (config.prompts.query, config.prompts.passage) if text]
     if not prompts:
         return

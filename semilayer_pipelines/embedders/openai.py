@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.answer import read_answer
+from semilayer_pipelines.embedders.batch_api import BatchApi
 from semilayer_pipelines.embedders.batches import Batches
 from semilayer_pipelines.embedders.dedupe import embed_once
 from semilayer_pipelines.embedders.endpoint import Endpoint
@@ -86,6 +87,7 @@ class OpenAIEmbedder:
             random=random,
             clock=clock,
         )
+        self._rows = passages
         self._passages = self._way(passages, question=False)
         self._queries = self._way(queries, question=True)
         # The address is no part of the space: a model may move to another server and stay itself.
@@ -111,6 +113,14 @@ class OpenAIEmbedder:
 
     def reading(self) -> None:
         """Return that an endpoint does not tell how its model reads."""
+
+    @cached_property
+    def batches(self) -> BatchApi | None:
+        """How texts of rows are embedded by files; `None` where the lens does not ask for that."""
+        if not self._config.batch:
+            return None
+        side = self._rows
+        return BatchApi(self._endpoint, lambda text: self._body(side, [side.prompt + text]))
 
     def close(self) -> None:
         """Close the connections; a later `embed` opens new ones."""
@@ -170,14 +180,18 @@ class OpenAIEmbedder:
         most = self._config.concurrency
         return most if limit is None else max(1, min(most, limit // 60))
 
-    async def _answer(self, side: Side, question: bool, batch: list[str]) -> Embedded:
-        texts = [side.prompt + text for text in batch] if side.prompt else batch
+    def _body(self, side: Side, texts: Sequence[str]) -> dict[str, object]:
         body = side.filled(self._environ)
         body |= {"model": self._config.model, "input": texts, **self._fields}
         if self._config.dimensions:
             body["dimensions"] = self._config.dimensions
         if self._encoding:
             body.setdefault("encoding_format", self._encoding)
+        return body
+
+    async def _answer(self, side: Side, question: bool, batch: list[str]) -> Embedded:
+        texts = [side.prompt + text for text in batch] if side.prompt else batch
+        body = self._body(side, texts)
         answer, ticket = await self._endpoint.post(
             body, texts=len(batch), tokens=self._batches.tokens(texts), question=question
         )

@@ -6,7 +6,7 @@ small servers take as well; a refusal lowers them further (see `batches`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
@@ -22,19 +22,23 @@ MAX_BATCH_TOKENS = 50_000
 
 @dataclass(frozen=True)
 class Takes:
-    """What one request may hold; `base64`: vectors come as bytes when they are asked for so."""
+    """What one request may hold; `base64`: vectors come as bytes when they are asked for so.
+
+    `batches`: it embeds files of requests as OpenAI does; `None` where only the endpoint can tell.
+    """
 
     texts: int
     tokens: int
     base64: bool = False
+    batches: bool | None = False
 
 
-_OPENAI = Takes(2_048, 300_000, base64=True)
+_AZURE = Takes(2_048, 300_000, base64=True)
 _BY_HOST = {
-    "api.openai.com": _OPENAI,
-    "openai.azure.com": _OPENAI,
-    "cognitiveservices.azure.com": _OPENAI,
-    "services.ai.azure.com": _OPENAI,
+    "api.openai.com": Takes(2_048, 300_000, base64=True, batches=True),
+    "openai.azure.com": _AZURE,
+    "cognitiveservices.azure.com": _AZURE,
+    "services.ai.azure.com": _AZURE,
     "api.cohere.com": Takes(96, 128_000),
     "api.cohere.ai": Takes(96, 128_000),
     "api.voyageai.com": Takes(1_000, 120_000, base64=True),
@@ -45,6 +49,9 @@ _BY_HOST = {
 """By the end of the host's name.
 
 Jina publishes no bound of tokens, so that one is ours. Cohere's is that of one call of Embed 4.
+Azure has batches of OpenAI's form, and its list of models for them names none for embeddings. Its
+deployments for batches answer nothing else, so `model` would have to name two. The others' batches
+have another form, or there are none.
 """
 
 _VOYAGE_TOKENS = {
@@ -67,7 +74,7 @@ def takes(config: EmbeddingConfig) -> Takes:
     tokens = config.max_batch_tokens or int(known.tokens * _SHARE)
     if config.tokens_per_minute is not None:
         tokens = min(tokens, config.tokens_per_minute)
-    return Takes(texts, tokens, known.base64)
+    return Takes(texts, tokens, known.base64, known.batches)
 
 
 def _known(config: EmbeddingConfig) -> Takes:
@@ -75,8 +82,8 @@ def _known(config: EmbeddingConfig) -> Takes:
     for name, known in _BY_HOST.items():
         if host == name or host.endswith(f".{name}"):
             tokens = _VOYAGE_TOKENS.get(config.model, known.tokens)
-            return Takes(known.texts, tokens, known.base64)
-    return Takes(MAX_BATCH_TEXTS, MAX_BATCH_TOKENS)
+            return replace(known, tokens=tokens)
+    return Takes(MAX_BATCH_TEXTS, MAX_BATCH_TOKENS, batches=None)
 
 
 def _host(url: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
 
 import polars as pl
@@ -33,7 +34,7 @@ from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.shards import Shard
 from semilayer_pipelines.stores.chunks.protocol import RowIndex
 
-__all__ = ["active_index", "claim", "fill"]
+__all__ = ["active_index", "claim", "fill", "fill_range", "held"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,21 +62,35 @@ def fill(
 
     `first` takes note of what is seen.
     """
+    finished = Event()
+    with held(opened, run, shard, finished):
+        fill_range(opened, run, generation, shard, first, finished)
+
+
+def fill_range(
+    opened: OpenLens,
+    run: Run,
+    generation: Generation,
+    shard: Shard,
+    first: FirstWalk,
+    finished: Event,
+    upto: str | None = None,
+) -> None:
+    """Walk a shard that is held from its cursor to a key, or to its end, or until it is paused."""
     target = Target(opened, generation, sole_writer=True)
     reuse = active_index(opened)
     window = shard_window(generation.bounds, shard.number)
-    window = Window(after=shard.cursor or window.after, upto=window.upto)
-    finished = Event()
-    with _held(opened, run, shard, finished):
-        page_size = PageSize()
-        apply_pages(
-            opened,
-            run,
-            target,
-            walk(first.begin(opened, shard), window, shard.number, page_size),
-            ShardRows(opened, run, shard, _known(target, shard), reuse, finished, first),
-            page_size=page_size,
-        )
+    window = Window(after=shard.cursor or window.after, upto=upto or window.upto)
+    page_size = PageSize()
+    pages = walk(first.begin(opened, shard), window, shard.number, page_size)
+    apply_pages(
+        opened,
+        run,
+        target,
+        (replace(page, cursor=page.cursor or upto) for page in pages),
+        ShardRows(opened, run, shard, _known(target, shard), reuse, finished, first),
+        page_size=page_size,
+    )
 
 
 class ShardRows:
@@ -156,7 +171,7 @@ def _known(target: Target, shard: Shard) -> KnownRows:
 
 
 @contextmanager
-def _held(opened: OpenLens, run: Run, shard: Shard, finished: Event) -> Iterator[None]:
+def held(opened: OpenLens, run: Run, shard: Shard, finished: Event) -> Iterator[None]:
     """Renew the claim on a shard until it is finished, and give it back however the block ends."""
 
     def beat(db: Connection) -> bool:

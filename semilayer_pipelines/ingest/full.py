@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.config.models import Rebuild
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.ingest.fill_shard import claim, fill
-from semilayer_pipelines.ingest.first_walk import first_walk
+from semilayer_pipelines.ingest.first_walk import FirstWalk, first_walk
 from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.noted_walk import note_walk
@@ -36,7 +36,8 @@ def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | N
     """Fill one shard, or all that nobody else is at, and publish when none is left.
 
     Returns the published generation, or `None` when paused or when others have shards to finish.
-    Raises `StartOver` when the lens was pushed anew, or another run was faster.
+    Raises `StartOver` when the lens was pushed anew, or another run was faster, and
+    `WaitsForBatches`.
     """
     finished = _published_before(opened, run)
     if finished is not None:
@@ -48,13 +49,13 @@ def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | N
         before = sum(one.counts.read for one in shards.list_all(db, generation.id))
     run.progress.expect(generation.source_rows, before=before)
     with first_walk(opened, generation, shard=shard) as first:
-        while not run.paused():
-            claimed = claim(opened, run, generation, shard)
-            if claimed is None:
-                break
-            fill(opened, run, generation, claimed, first)
-            if shard is not None:
-                break
+        if opened.lens.config.embedding.batch:
+            # Here, because it loads what speaks to an endpoint.
+            from semilayer_pipelines.ingest.batched import fill_by_batches
+
+            fill_by_batches(opened, run, generation, shard, first)
+        else:
+            _fill(opened, run, generation, shard, first)
         with opened.registry.read() as db:
             complete = shards.all_done(db, generation.id)
         if not complete or run.paused():
@@ -68,6 +69,18 @@ def run_full(opened: OpenLens, run: Run, *, shard: int | None) -> Generation | N
         announce(opened.store, opened.lens, published)
     drop_retired(opened.registry, lambda _: opened.store, opened.clock(), lens_id=opened.lens.id)
     return published
+
+
+def _fill(
+    opened: OpenLens, run: Run, generation: Generation, shard: int | None, first: FirstWalk
+) -> None:
+    while not run.paused():
+        claimed = claim(opened, run, generation, shard)
+        if claimed is None:
+            break
+        fill(opened, run, generation, claimed, first)
+        if shard is not None:
+            break
 
 
 def _note_taken_over(opened: OpenLens, generation: Generation) -> None:

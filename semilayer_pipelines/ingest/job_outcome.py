@@ -45,6 +45,7 @@ class RunEnd(StrEnum):
     COMPLETED = "completed"
     SHARE_DONE = "share done"  # of a full ingest; other shards are still being filled
     PAUSED = "paused"
+    WAITING = "waiting for batches"  # of texts that a provider embeds in its own time
     TAKEN = "taken"  # somebody else has this job, or it is over
 
 
@@ -52,7 +53,8 @@ class RunEnd(StrEnum):
 class Outcome:
     """What a run did in how many seconds. `generation` is the one it published or wrote to.
 
-    `overdue` is what kept the index from its upkeep after all rows were written.
+    `overdue` is what kept the index from its upkeep after all rows were written. A run that is
+    WAITING goes on at `look_at`.
     """
 
     ended: RunEnd
@@ -63,6 +65,7 @@ class Outcome:
     index_rows: int | None = None
     seconds: float = 0.0
     overdue: SemilayerError | None = None
+    look_at: datetime | None = None
 
 
 def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
@@ -93,6 +96,8 @@ def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
                 _in_line(db, opened, job, outcome)
             case RunEnd.PAUSED:
                 jobs.requeue(db, job.id, lease=job.lease, now=now)
+            case RunEnd.WAITING:
+                jobs.wait(db, job.id, lease=job.lease, look_at=outcome.look_at or now, now=now)
             case RunEnd.SHARE_DONE | RunEnd.TAKEN:
                 pass
 

@@ -6,12 +6,13 @@ Both are rows in the registry, so that a person can stop a run from anywhere.
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 from semilayer_pipelines.registry import lenses
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.lenses import LensStatus
 
-__all__ = ["LensWatch", "PausedInPage", "StartOver"]
+__all__ = ["LensWatch", "PausedInPage", "StartOver", "WaitsForBatches"]
 
 PAUSE_CHECK_SECONDS = 0.2
 
@@ -22,6 +23,14 @@ class StartOver(Exception):
 
 class PausedInPage(Exception):
     """The lens was paused while a page waited for its vectors; nothing of the page is written."""
+
+
+class WaitsForBatches(Exception):
+    """A provider has texts to embed in its own time; the job looks again at `look_at`."""
+
+    def __init__(self, look_at: datetime) -> None:
+        super().__init__(look_at)
+        self.look_at = look_at
 
 
 class LensWatch:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from semilayer_pipelines.ingest.kept_rows import tidy_kept
+from semilayer_pipelines.ingest.left_batches import drop_left_over
 from semilayer_pipelines.ingest.publish import announce
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
@@ -60,6 +61,7 @@ def tidy(project: Project) -> Tidied:
     dropped += _drop_removed(project.registry, project.store, now)
     dropped += _drop_orphans(project)
     _point_names(project)
+    drop_left_over(project)
     with project.registry.read() as db:
         needed = walks.kept_names(db)
     tidy_kept(project.settings.walks, needed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -35,7 +36,13 @@ from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.incremental import run_incremental
 from semilayer_pipelines.ingest.job_outcome import Outcome, RunEnd
 from semilayer_pipelines.ingest.lease import Lease
-from semilayer_pipelines.ingest.lens_watch import LensWatch, PausedInPage, StartOver
+from semilayer_pipelines.ingest.left_batches import drop_left_over
+from semilayer_pipelines.ingest.lens_watch import (
+    LensWatch,
+    PausedInPage,
+    StartOver,
+    WaitsForBatches,
+)
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.outlook import unexpected
 from semilayer_pipelines.ingest.progress import PageDone, Progress
@@ -187,11 +194,18 @@ def _once(project: Project, run: Run, job: Job, shard: int | None) -> Outcome:
             outcome = _dispatch(opened, run, job, shard)
         except PausedInPage:
             outcome = _outcome(opened, run, RunEnd.PAUSED, None)
+        except WaitsForBatches as waits:
+            outcome = _outcome(opened, run, RunEnd.WAITING, None)
+            outcome = replace(outcome, look_at=waits.look_at)
+        if job.mode is Mode.FULL:
+            drop_left_over(project, job.lens_id)
         try:
             job_outcome.record_end(opened, run, job, outcome)
         except RegistryUnavailable as error:
             error.lost = False  # It may have been kept all the same.
             raise
+        if job.mode is Mode.FULL and lens.config.embedding.batch:
+            return outcome  # vectors that were only looked up tell nothing of a speed
         took = run.progress.embedding
         keep_rate(
             opened.embedder.fingerprint,

@@ -181,7 +181,10 @@ def materialise_shard(
             return job, outcome
     except SemilayerError as error:
         raise failure(None, error) from None
-    why = "the lens was paused" if outcome.ended is RunEnd.PAUSED else "another run is at it"
+    why = {
+        RunEnd.PAUSED: "the lens was paused",
+        RunEnd.WAITING: "the provider embeds its texts in batches, and its job goes on then",
+    }.get(outcome.ended, "another run is at it")
     raise dg.Failure(
         description=f"Shard {shard} is not done: {why}. What was written stays.",
         allow_retries=False,

@@ -92,7 +92,9 @@ def _page_line(done: PageDone, shards: int) -> str:
 def last_line(job: Job, outcome: Outcome) -> str:
     """Return a run's last log line."""
     counts = ", ".join(f"{name} {number:,}" for name, number in outcome.counts.as_dict().items())
-    return f"{job.mode.value} of {job.env}/{job.lens}: {outcome.ended.value}; {counts}"
+    look = outcome.look_at
+    again = f", looks again at {look:%H:%M} UTC" if look is not None else ""
+    return f"{job.mode.value} of {job.env}/{job.lens}: {outcome.ended.value}{again}; {counts}"
 
 
 class OnAsset:

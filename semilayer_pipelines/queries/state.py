@@ -12,6 +12,7 @@ from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import Failing, failing_of
 from semilayer_pipelines.registry import (
+    batches,
     changes,
     cursors,
     failed_rows,
@@ -21,6 +22,7 @@ from semilayer_pipelines.registry import (
     page_log,
     shards,
 )
+from semilayer_pipelines.registry.batches import Awaited
 from semilayer_pipelines.registry.cursors import IncrementalCursor
 from semilayer_pipelines.registry.failed_rows import FailedRow
 from semilayer_pipelines.registry.generations import Generation
@@ -70,7 +72,7 @@ class LensState:
     `as_of`: whatever the source had then, a completed walk has brought in; of an incremental walk,
     all but deletes and rows whose tracked value did not move. `None` before the first. `failing`
     tells of a lens in `error` what comes next. `textless` rows had no text when all were looked at
-    last, and are left out of the search.
+    last, and are left out of the search. `batches` are what its full ingest waits for.
     """
 
     lens: Lens
@@ -87,6 +89,7 @@ class LensState:
     rate: float
     failing: Failing | None = None
     textless: int = 0
+    batches: Awaited | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         rate=page_log.rate(db, [job.id for job in running], now - RATE_OVER) if running else 0.0,
         failing=failing_of(db, lens),
         textless=whole.counts.textless if whole else 0,
+        batches=batches.awaited(db, lens.id),
     )
 
 

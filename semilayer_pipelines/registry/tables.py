@@ -31,6 +31,7 @@ from semilayer_pipelines.registry.types import BIG_ID, CountsJson, UtcDateTime
 __all__ = [
     "alerts",
     "api_keys",
+    "batches",
     "buffers",
     "calls",
     "changes",
@@ -309,6 +310,29 @@ walks = Table(
     Column("token", Text),
     Column("kept", Text),
     Column("digest", Text),
+)
+
+# What a provider embeds in its own time: `registry.batches.Batch`. Without foreign keys: a batch
+# whose lens or generation is gone has still to be cancelled.
+batches = Table(
+    "sl_batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("lens_id", Integer, nullable=False),
+    Column("generation_id", Integer, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("upto", Text),
+    Column("embedding", JSON, nullable=False),
+    Column("texts", Integer, nullable=False),
+    Column("done", Integer, nullable=False, server_default=text("0")),
+    Column("remote", Text),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    UniqueConstraint("generation_id", "shard", "number"),
+    Index(None, "lens_id"),
 )
 
 shards = Table(

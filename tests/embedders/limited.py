@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.embedders.batches_double import BatchesDouble
 from tests.patience import PATIENCE_SECONDS, eventually
 
 
@@ -92,8 +93,14 @@ class Limited:
     most_at_once: int = 0
     hung_up: int = 0
     paused: float = 0.0
+    has_batches: bool = False
     _ran: float = field(default_factory=time.monotonic)
     _minute: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @functools.cached_property
+    def batches(self) -> BatchesDouble:
+        """Its files and batches."""
+        return BatchesDouble(self._answer)
 
     def clock(self) -> float:
         """Return the time as this endpoint counts it, which its client has to count as well."""
@@ -215,6 +222,7 @@ class Limited:
         routes = [
             Route("/v1/embeddings", self.embed, methods=["POST"]),
             Route("/told", self.tell),
+            *(self.batches.routes() if self.has_batches else ()),
         ]
         return uvicorn.Server(
             uvicorn.Config(Starlette(routes=routes), port=0, log_level="error", lifespan="off")

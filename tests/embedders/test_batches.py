@@ -8,26 +8,27 @@ from semilayer_pipelines.embedders.providers import MAX_BATCH_TEXTS, Takes, take
 
 
 @pytest.mark.parametrize(
-    ("url", "model", "texts", "tokens", "base64"),
+    ("url", "model", "texts", "tokens", "base64", "batches"),
     [
-        ("https://api.openai.com/v1", "text-embedding-3-small", 2_048, 270_000, True),
-        ("https://me.openai.azure.com/openai/v1", "mine", 2_048, 270_000, True),
-        ("https://api.cohere.ai/compatibility/v1", "embed-v4.0", 96, 115_200, False),
-        ("https://api.voyageai.com/v1", "voyage-3-large", 1_000, 108_000, True),
-        ("https://api.voyageai.com/v1", "voyage-3.5-lite", 1_000, 900_000, True),
-        ("https://api.mistral.ai/v1", "mistral-embed", 512, 14_745, True),
-        ("https://api.jina.ai/v1", "jina-embeddings-v3", 512, 90_000, False),
-        ("https://api.openai.com.example.org/v1", "m", MAX_BATCH_TEXTS, 45_000, False),
-        ("http://localhost:8080/v1", "text-embedding-3-small", MAX_BATCH_TEXTS, 45_000, False),
-        ("${BASE}/v1", "m", MAX_BATCH_TEXTS, 45_000, False),
+        ("https://api.openai.com/v1", "text-embedding-3-small", 2_048, 270_000, True, True),
+        ("https://eu.api.openai.com/v1", "text-embedding-3-small", 2_048, 270_000, True, True),
+        ("https://me.openai.azure.com/openai/v1", "mine", 2_048, 270_000, True, False),
+        ("https://api.cohere.ai/compatibility/v1", "embed-v4.0", 96, 115_200, False, False),
+        ("https://api.voyageai.com/v1", "voyage-3-large", 1_000, 108_000, True, False),
+        ("https://api.voyageai.com/v1", "voyage-3.5-lite", 1_000, 900_000, True, False),
+        ("https://api.mistral.ai/v1", "mistral-embed", 512, 14_745, True, False),
+        ("https://api.jina.ai/v1", "jina-embeddings-v3", 512, 90_000, False, False),
+        ("https://api.openai.com.example.org/v1", "m", MAX_BATCH_TEXTS, 45_000, False, None),
+        ("http://localhost:80/v1", "text-embedding-3-small", MAX_BATCH_TEXTS, 45_000, False, None),
+        ("${BASE}/v1", "m", MAX_BATCH_TEXTS, 45_000, False, None),
     ],
 )
 def test_what_a_provider_takes_is_known_by_its_address(
-    url: str, model: str, texts: int, tokens: int, base64: bool
+    url: str, model: str, texts: int, tokens: int, base64: bool, batches: bool | None
 ) -> None:
     config = EmbeddingConfig(provider="openai", url=url, model=model)
 
-    assert takes(config) == Takes(texts, tokens, base64)
+    assert takes(config) == Takes(texts, tokens, base64, batches)
 
 
 def test_a_lens_names_its_own_limits() -> None:
@@ -38,7 +39,7 @@ def test_a_lens_names_its_own_limits() -> None:
         max_batch_tokens=1_000,
     )
 
-    assert takes(config) == Takes(10, 1_000, base64=True)
+    assert takes(config) == Takes(10, 1_000, base64=True, batches=True)
 
 
 def test_a_request_is_no_larger_than_its_minute() -> None:

@@ -8,10 +8,12 @@ import dagster as dg
 import pytest
 
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.ingest import batched
 from semilayer_pipelines.orchestration.names import BY_JOB_ID, job_tags
 from semilayer_pipelines.registry import generations, shards
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
+from tests.embedders.limited import limited
 from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import (
@@ -62,6 +64,31 @@ def test_a_run_takes_the_job_that_it_was_launched_for_and_a_second_launch_does_n
     assert job_row(lab, job.id).run_id == first.run_id
     assert [one.id for one in all_jobs(lab)] == [job.id]
     assert len(materialised(instance, SHARDS)) == 1
+
+
+def test_a_run_that_waits_for_batches_ends_well_and_the_next_one_fills_the_index(
+    make_lab: MakeLab,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(batched, "MIN_TEXTS", 50)
+    with limited(has_batches=True) as endpoint:
+        told = {"provider": "openai", "model": "m", "url": endpoint.url, "batch": True}
+        lab = make_lab(100, embedding=told)
+
+        assert launch(lab, instance, "full_ingest").success
+        (job,) = all_jobs(lab)
+        assert (job.status, job.run_id) == (JobStatus.QUEUED, None)
+        assert not materialised(instance, SHARDS)
+
+        endpoint.batches.do_all()
+        tags = job_tags(job)
+        assert launch(lab, instance, "full_ingest", job_id=job.id, tags=tags).success
+
+    assert job_row(lab, job.id).status is JobStatus.COMPLETED
+    assert numbers(materialised(instance, SHARDS)[0])["written"] == 100
 
 
 @pytest.mark.parametrize("name", ["incremental_ingest", "records_ingest", "smart_sync"])

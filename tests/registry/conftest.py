@@ -34,6 +34,7 @@ def registry_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     with registry.begin() as db:
         db.execute(delete(tables.environments))  # nearly everything else hangs on these
         db.execute(delete(tables.heartbeats))
+        db.execute(delete(tables.batches))
     registry.close()
     return url
 

@@ -8,7 +8,7 @@ one order.
 """
 
 from semilayer_pipelines.http.contract import JobStatus, Mode
-from semilayer_pipelines.registry.jobs.endings import finish, requeue, retry
+from semilayer_pipelines.registry.jobs.endings import finish, requeue, retry, wait
 from semilayer_pipelines.registry.jobs.job import PRIORITY, Job, singleton_key
 from semilayer_pipelines.registry.jobs.queries import (
     QueueCounts,
@@ -77,4 +77,5 @@ __all__ = [
     "singleton_key",
     "small_and_due",
     "take",
+    "wait",
 ]

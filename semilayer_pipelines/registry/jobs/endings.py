@@ -32,6 +32,7 @@ __all__ = [
     "requeue",
     "retry",
     "try_again",
+    "wait",
 ]
 
 MAX_ATTEMPTS = 3
@@ -169,6 +170,17 @@ def requeue(db: Connection, job_id: str, *, lease: str | None, now: datetime) ->
     Like `retry`, without counting an attempt.
     """
     return _queue_again(db, held(job_id, lease), now, due_at=now)
+
+
+def wait(
+    db: Connection, job_id: str, *, lease: str | None, look_at: datetime, now: datetime
+) -> bool:
+    """Queue a job until it looks again what others do for it; `False`: fenced.
+
+    It is well, so its failures so far are forgotten.
+    """
+    well = {"attempt": 1, "error": None, "cure": None}
+    return _queue_again(db, held(job_id, lease), now, due_at=look_at, **well)
 
 
 def fail(db: Connection, job: Job, *, counts: Counts, error: str, cure: str, now: datetime) -> bool:

@@ -1,0 +1,208 @@
+"""Files of texts that a provider embeds in its own time, at a lower price: OpenAI's batches.
+
+`POST /files` takes a line for each text, `POST /batches` has them embedded, and a file of answers
+lies ready within 24 hours. A batch bears an id of ours (`ours`) in its metadata and in the name of
+its file: so a batch is found again whose creation was answered to nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import IO, Any
+
+import xxhash
+from pydantic_core import from_json
+
+from semilayer_pipelines.embedders.endpoint import Endpoint
+from semilayer_pipelines.embedders.event_loop import run
+from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable
+
+__all__ = ["MAX_LISTED", "BatchApi", "RemoteBatch", "batches_of", "text_id"]
+
+MAX_LISTED = 1_000
+"""Batches, and files, of an account that are looked at for one of ours; the newest come first."""
+
+_A_PAGE = 100
+_OURS = "semilayer"
+_UNDER_WAY = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+_FULL = "token_limit_exceeded"
+
+
+@dataclass(frozen=True)
+class RemoteBatch:
+    """A batch as the provider has it; `done` counts texts, those that failed too.
+
+    `said` is what it says of a batch that failed as a whole. `full`: that was because the account
+    has as much queued as it may.
+    """
+
+    id: str
+    status: str
+    done: int
+    input_file: str
+    output_file: str | None
+    error_file: str | None
+    expires_at: datetime | None
+    said: str
+    full: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.status not in _UNDER_WAY
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All its files."""
+        return tuple(filter(None, (self.input_file, self.output_file, self.error_file)))
+
+
+def text_id(text: str) -> str:
+    """Return what a text is known by in files: the digest of its 128-bit hash."""
+    return xxhash.xxh3_128_hexdigest(text.encode(errors="surrogatepass"))
+
+
+def batches_of(embedder: object) -> BatchApi:
+    """Return the batches of an embedder whose configuration asks for them."""
+    found: BatchApi | None = getattr(embedder, "batches", None)
+    if found is None:
+        raise ConfigError("embedding: 'batch' is set, and this embedder has no batches.")
+    return found
+
+
+class BatchApi:
+    """Batches of one endpoint, model and key; `body` makes the request that embeds one text.
+
+    Its methods raise `EmbedderUnavailable` while nobody answers, `ModelUnavailable` for a refusal,
+    and `ConfigError` for the key and for an endpoint without batches.
+    """
+
+    def __init__(self, endpoint: Endpoint, body: Callable[[str], dict[str, object]]) -> None:
+        self._endpoint = endpoint
+        self._body = body
+
+    @property
+    def shown(self) -> str:
+        """The address of its embeddings, for messages."""
+        return self._endpoint.shown
+
+    def line(self, text: str) -> bytes:
+        """Return the line of a file that asks for the vector of a text."""
+        asked = {
+            "custom_id": text_id(text),
+            "method": "POST",
+            "url": "/v1/embeddings",
+            "body": self._body(text),
+        }
+        return json.dumps(asked, separators=(",", ":")).encode() + b"\n"
+
+    def require(self) -> None:
+        """Raise `ConfigError` for an endpoint that has no batches."""
+        if self._asked("GET", "/batches", params={"limit": 1}) is None:
+            raise ConfigError(
+                f"embedding: 'batch' is set, and {self.shown} has no batches beside it.",
+                cure="Take 'batch: true' out and push. The vectors are then asked for at once.",
+            )
+
+    def find(self, ours: str) -> RemoteBatch | None:
+        """Return the batch with this id of ours; `None` where there is none."""
+        for item in self._listed("/batches", {}):
+            if (item.get("metadata") or {}).get(_OURS) == ours:
+                return self._batch(item)
+        return None
+
+    def find_file(self, ours: str) -> str | None:
+        """Return the id of the file that was sent for this id of ours; `None` without one."""
+        files = self._listed("/files", {"purpose": "batch"})
+        return next(
+            (str(file["id"]) for file in files if file.get("filename") == _name(ours)), None
+        )
+
+    def send(self, ours: str, lines: IO[bytes]) -> str:
+        """Send a file of lines; return its id. It is sent once."""
+        lines.seek(0)
+        files = {"file": (_name(ours), lines, "application/jsonl")}
+        return str(
+            self._answer("POST", "/files", once=True, data={"purpose": "batch"}, files=files)["id"]
+        )
+
+    def create(self, ours: str, file: str) -> RemoteBatch:
+        """Have a file embedded. It is asked once: who gets no answer looks for the batch first."""
+        asked = {
+            "input_file_id": file,
+            "endpoint": "/v1/embeddings",
+            "completion_window": "24h",
+            "metadata": {_OURS: ours},
+        }
+        return self._batch(self._answer("POST", "/batches", once=True, json=asked))
+
+    def get(self, batch: str) -> RemoteBatch | None:
+        """Return a batch by the provider's id; `None` when it is there no more."""
+        found = self._asked("GET", f"/batches/{batch}")
+        return None if found is None else self._batch(found)
+
+    def fetch(self, file: str, into: IO[bytes]) -> bool:
+        """Write what a file holds; `False` when it is there no more."""
+        return run(self._endpoint.call("GET", f"/files/{file}/content", into=into)) is not None
+
+    def cancel(self, batch: str) -> None:
+        """End a batch, if it has not ended."""
+        run(self._endpoint.call("POST", f"/batches/{batch}/cancel"))
+
+    def delete(self, file: str) -> None:
+        """Delete a file, if it is there."""
+        run(self._endpoint.call("DELETE", f"/files/{file}"))
+
+    def _batch(self, item: dict[str, Any]) -> RemoteBatch:
+        counts = item.get("request_counts") or {}
+        errors = (item.get("errors") or {}).get("data") or []
+        until = item.get("expires_at")
+        return RemoteBatch(
+            id=str(item["id"]),
+            status=str(item.get("status")),
+            done=int(counts.get("completed") or 0) + int(counts.get("failed") or 0),
+            input_file=str(item.get("input_file_id")),
+            output_file=item.get("output_file_id"),
+            error_file=item.get("error_file_id"),
+            expires_at=datetime.fromtimestamp(until, UTC) if until else None,
+            said=self._endpoint.clean("; ".join(str(error.get("message")) for error in errors[:3])),
+            full=any(error.get("code") == _FULL for error in errors),
+        )
+
+    def _listed(self, path: str, which: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        after: dict[str, Any] = {}
+        for _ in range(MAX_LISTED // _A_PAGE):
+            page = self._asked("GET", path, params={"limit": _A_PAGE, **which, **after}) or {}
+            items = page.get("data") or []
+            yield from items
+            if not (items and page.get("has_more")):
+                return
+            after = {"after": items[-1]["id"]}
+
+    def _answer(self, method: str, path: str, **sent: Any) -> dict[str, Any]:
+        found = self._asked(method, path, **sent)
+        if found is None:
+            raise EmbedderUnavailable(f"{self.shown}: there is nothing to be had at {path}.")
+        return found
+
+    def _asked(self, method: str, path: str, **sent: Any) -> dict[str, Any] | None:
+        answer = run(self._endpoint.call(method, path, **sent))
+        if answer is None:
+            return None
+        try:
+            said = from_json(answer)
+        except ValueError:
+            said = None
+        if isinstance(said, dict):
+            return said
+        raise EmbedderUnavailable(
+            f"Something else answers in place of {self.shown}.",
+            cure="Check the network's proxy, and 'embedding.url'; it is tried again.",
+        )
+
+
+def _name(ours: str) -> str:
+    return f"{_OURS}-{ours}.jsonl"

@@ -1,0 +1,299 @@
+"""Full ingest with vectors that the provider makes in its own time, at a lower price.
+
+A shard is cut into key ranges with a batch for each. A run sends batches, looks at those that were
+sent, fills the range of the first one once it has ended, and leaves while there is nothing to fill:
+no run waits for hours. A range is filled as it always is, with an embedder that looks texts up in
+the batch's answer first. So rows that changed meanwhile, and texts that the batch lacks, go the
+usual way at the usual price.
+
+The registry has a batch before the provider is told of it (`registry.batches`). Whatever dies, the
+next run finds it at the provider by our id, and nothing is paid twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from tempfile import TemporaryFile
+from threading import Event
+from uuid import uuid4
+
+from semilayer_pipelines.bridges.protocol import Window
+from semilayer_pipelines.embedders.batch_api import BatchApi, RemoteBatch, batches_of
+from semilayer_pipelines.embedders.fetched import FetchedEmbedder, read_lines
+from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.ingest.batch_texts import TextFile, text_file
+from semilayer_pipelines.ingest.fill_shard import claim, fill_range, held
+from semilayer_pipelines.ingest.first_walk import FirstWalk
+from semilayer_pipelines.ingest.lens_watch import WaitsForBatches
+from semilayer_pipelines.ingest.open_lens import OpenLens
+from semilayer_pipelines.ingest.run_state import Run
+from semilayer_pipelines.ingest.walk import shard_window
+from semilayer_pipelines.registry import batches
+from semilayer_pipelines.registry.batches import Batch
+from semilayer_pipelines.registry.generations import Generation
+from semilayer_pipelines.registry.jobs.waits import wait_before_retry
+from semilayer_pipelines.registry.shards import Shard
+
+__all__ = [
+    "FIRST_LOOK",
+    "LONGEST_LOOK",
+    "MAX_CREATED",
+    "MAX_UNDER_WAY",
+    "MIN_TEXTS",
+    "fill_by_batches",
+]
+
+MIN_TEXTS = 1_000
+"""Fewer texts than this, at the end of a shard, are embedded at once instead of in a batch."""
+
+MAX_UNDER_WAY = 20
+"""Batches of a shard that the provider has at a time."""
+
+MAX_CREATED = 100
+"""How often a batch is created for which the account has no room: at longest once an hour, so for
+some four days. Then its texts go at once."""
+
+FIRST_LOOK = timedelta(minutes=1)
+"""A job looks at its batches so long after it has sent one; then after a tenth of their age."""
+
+LONGEST_LOOK = timedelta(minutes=15)
+"""The longest time between two looks at batches."""
+
+logger = logging.getLogger(__name__)
+
+
+def fill_by_batches(
+    opened: OpenLens, run: Run, generation: Generation, shard: int | None, first: FirstWalk
+) -> None:
+    """Fill what has its vectors of one shard, or of all that nobody else is at.
+
+    Raises `WaitsForBatches` when there are batches to wait for, `ConfigError` for an endpoint
+    without batches, and what filling raises.
+    """
+    api = batches_of(opened.embedder)
+    looks: list[datetime] = []
+    for number in range(generation.shard_count) if shard is None else (shard,):
+        freed = False
+        while not run.paused() and (mine := claim(opened, run, generation, number)) is not None:
+            look = _ShardByBatches(opened, run, generation, mine, first, api).go_on(freed=freed)
+            if look is not None:
+                looks.append(look)
+                break
+            freed = True
+    if looks and not run.paused():
+        raise WaitsForBatches(min(looks))
+
+
+class _ShardByBatches:
+    """One claimed shard, and its batches in the order of its keys."""
+
+    def __init__(
+        self,
+        opened: OpenLens,
+        run: Run,
+        generation: Generation,
+        shard: Shard,
+        first: FirstWalk,
+        api: BatchApi,
+    ) -> None:
+        self._opened = opened
+        self._run = run
+        self._generation = generation
+        self._shard = shard
+        self._first = first
+        self._api = api
+        self._finished = Event()
+
+    def go_on(self, *, freed: bool) -> datetime | None:
+        """Do what can be done now; return when to look again, `None` when there is more to do.
+
+        `freed`: one of its batches has just ended, so that there may be room for another.
+        """
+        with held(self._opened, self._run, self._shard, self._finished):
+            self._forget_filled()
+            self._find_lost()
+            remote = self._look(freed=freed)
+            if not any(one is not None and one.full for one in remote.values()):
+                self._send_more()
+            mine = self._batches()
+            if self._run.paused():
+                return None
+            if not mine:
+                self._fill(self._opened.embedder, None)
+                return None
+            one = mine[0]
+            # One that was sent just now has not ended.
+            if one.id not in remote or self._works(one, remote[one.id]):
+                return self._next_look(mine)
+            with self._fetched(one, remote[one.id]) as embedder:
+                self._fill(embedder, one.upto)
+            if not self._run.paused():
+                self._forget(one, remote[one.id])
+            return None
+
+    def _batches(self) -> list[Batch]:
+        with self._opened.registry.read() as db:
+            return batches.of_shard(db, self._generation.id, self._shard.number)
+
+    def _forget_filled(self) -> None:
+        """Forget the batch whose range was filled by a run that died behind that."""
+        for one in self._batches()[:1]:
+            if one.upto is not None and one.upto == self._shard.cursor:
+                self._forget(one, None if one.remote is None else self._api.get(one.remote))
+
+    def _find_lost(self) -> None:
+        """Find a batch again that the provider may have without having told us."""
+        for one in self._batches():
+            if one.remote is None and not self._created(one, self._api.find_file(one.id)):
+                with self._opened.registry.begin() as db:
+                    batches.forget(db, one.id)
+
+    def _created(self, one: Batch, file: str | None) -> RemoteBatch | None:
+        """Have a file embedded, unless the provider has that batch; `None` without either."""
+        found = self._api.find(one.id)
+        if found is None or found.id == one.remote:
+            if file is None:
+                return None
+            found = self._api.create(one.id, file)
+        self._note_sent(one, found)
+        return found
+
+    def _look(self, *, freed: bool) -> Mapping[str, RemoteBatch | None]:
+        """Ask for all batches; create the first again for which the account had no room.
+
+        Returns what the provider has of each, by our ids.
+        """
+        now = self._opened.clock()
+        mine = self._batches()
+        remote = {one.id: self._api.get(one.remote) for one in mine if one.remote is not None}
+        with self._opened.registry.begin() as db:
+            for one in mine:
+                there = remote.get(one.id)
+                if there is not None and there.done != one.done:
+                    batches.note_done(db, one.id, there.done)
+        for one in mine:
+            there = remote.get(one.id)
+            if there is not None and there.full and self._works(one, there):
+                due = (one.sent_at or now) + wait_before_retry(one.tries, hiccup=False)
+                if freed or due <= now:
+                    remote[one.id] = self._created(one, there.input_file)
+                break
+        return remote
+
+    def _send_more(self) -> None:
+        """Send batches for the ranges that come next, as many as may be under way."""
+        mine = self._batches()
+        while len(mine) < MAX_UNDER_WAY and (not mine or mine[-1].upto is not None):
+            whole = shard_window(self._generation.bounds, self._shard.number)
+            after = mine[-1].upto if mine else self._shard.cursor or whole.after
+            window = Window(after=after, upto=whole.upto)
+            with text_file(
+                self._opened, self._run, self._generation, self._shard.number, window, self._api
+            ) as file:
+                if not file.ended:
+                    return
+                if file.texts < MIN_TEXTS and file.upto is None:
+                    if mine:
+                        with self._opened.registry.begin() as db:
+                            batches.to_the_end(db, mine[-1].id)
+                    return
+                if not mine:
+                    self._api.require()
+                self._send(file, mine[-1].number + 1 if mine else 0)
+            mine = self._batches()
+
+    def _send(self, file: TextFile, number: int) -> None:
+        now = self._opened.clock()
+        new = Batch(
+            id=uuid4().hex,
+            lens_id=self._opened.lens.id,
+            generation_id=self._generation.id,
+            shard=self._shard.number,
+            number=number,
+            upto=file.upto,
+            embedding=self._opened.lens.config.embedding,
+            texts=file.texts,
+            done=0,
+            remote=None,
+            tries=0,
+            created_at=now,
+            sent_at=None,
+            expires_at=None,
+        )
+        with self._opened.registry.begin() as db:
+            self._run.lease.check(db)
+            batches.begin(db, new)
+        sent_file = self._api.send(new.id, file.lines)
+        # Whoever has taken the shard over meanwhile looks for this batch, and must not miss it.
+        self._opened.registry.transact(self._run.lease.check)
+        sent = self._api.create(new.id, sent_file)
+        self._note_sent(new, sent)
+        logger.info(
+            "%s: %s texts wait in batch %s of %s.",
+            self._opened.lens.name,
+            f"{new.texts:,}",
+            sent.id,
+            self._api.shown,
+        )
+
+    def _note_sent(self, one: Batch, there: RemoteBatch) -> None:
+        now = self._opened.clock()
+        with self._opened.registry.begin() as db:
+            batches.note_sent(db, one.id, remote=there.id, expires_at=there.expires_at, now=now)
+
+    def _works(self, one: Batch, there: RemoteBatch | None) -> bool:
+        """Say whether vectors of a batch are still to come."""
+        return there is not None and (not there.ended or (there.full and one.tries < MAX_CREATED))
+
+    def _next_look(self, mine: Sequence[Batch]) -> datetime:
+        now = self._opened.clock()
+        last = max(one.sent_at or now for one in mine)
+        return now + min(LONGEST_LOOK, max(FIRST_LOOK, (now - last) / 10))
+
+    def _fill(self, embedder: Embedder, upto: str | None) -> None:
+        """Fill the shard from its cursor up to a key, or to its end."""
+        opened = replace(self._opened, embedder=embedder)
+        of = (opened, self._run, self._generation, self._shard, self._first)
+        fill_range(*of, self._finished, upto)
+
+    @contextmanager
+    def _fetched(self, one: Batch, there: RemoteBatch | None) -> Iterator[Embedder]:
+        """Give an embedder that has the vectors of a batch that has ended."""
+        folder = self._opened.walks
+        folder.mkdir(parents=True, exist_ok=True)
+        dimension = self._opened.lens.config.embedding.dimensions
+        with TemporaryFile(dir=folder) as lines:
+            if there is not None and there.output_file is not None:
+                self._api.fetch(there.output_file, lines)
+            with read_lines(lines, folder, dimension=dimension) as fetched:
+                self._tell_of_lacking(one, there, one.texts - len(fetched.places))
+                yield FetchedEmbedder(self._opened.embedder, fetched)
+
+    def _tell_of_lacking(self, one: Batch, there: RemoteBatch | None, texts: int) -> None:
+        if texts > 0:
+            said = "gone" if there is None else f"{there.status} {there.said}".strip()
+            logger.warning(
+                "%s: batch %s is %s, and has no vector for %s of its %s texts. They are embedded "
+                "at once, at the usual price.",
+                self._opened.lens.name,
+                one.remote,
+                said,
+                f"{texts:,}",
+                f"{one.texts:,}",
+            )
+
+    def _forget(self, one: Batch, there: RemoteBatch | None) -> None:
+        """Delete the files of a batch that is done with; fails nothing."""
+        try:
+            for file in there.files if there is not None else ():
+                self._api.delete(file)
+        except SemilayerError as error:
+            # The provider deletes them by itself, some weeks later.
+            logger.warning("The files of batch %s are left at the provider: %s", one.remote, error)
+        with self._opened.registry.begin() as db:
+            batches.forget(db, one.id)

@@ -1,0 +1,97 @@
+"""What a provider is asked for its batches, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from starlette.responses import JSONResponse
+
+from semilayer_pipelines.config.embedding import EmbeddingConfig
+from semilayer_pipelines.embedders.batch_api import BatchApi, batches_of
+from semilayer_pipelines.embedders.endpoint import forget_paces
+from semilayer_pipelines.embedders.openai import OpenAIEmbedder
+from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable, ModelUnavailable
+from tests.embedders.limited import Limited, limited
+
+KEY = "sk-not-to-be-shown"
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Limited]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    forget_paces()
+    with limited(has_batches=True) as running:
+        yield running
+
+
+def api_of(endpoint: Limited, **told: object) -> BatchApi:
+    async def no_sleep(_: float) -> None:
+        return None
+
+    config = EmbeddingConfig.model_validate(
+        {"provider": "openai", "model": "m", "url": endpoint.url, "apiKey": "${KEY}", "batch": True}
+        | told
+    )
+    return batches_of(OpenAIEmbedder(config, environ={"KEY": KEY}, sleep=no_sleep))
+
+
+def sent(api: BatchApi, ours: str) -> str:
+    return api.send(ours, BytesIO(b"".join(api.line(f"text {n} of {ours}") for n in range(3))))
+
+
+def test_a_line_asks_as_a_request_does(endpoint: Limited) -> None:
+    passage = {"input_type": "document"}
+    api = api_of(
+        endpoint, dimensions=8, prompts={"passage": "passage: "}, request={"passage": passage}
+    )
+    there = api.create("one", api.send("one", BytesIO(api.line("a text"))))
+    assert endpoint.batches.texts_of(endpoint.batches.batches[there.id]) == ["passage: a text"]
+    assert b'"dimensions":8' in api.line("a text")
+    assert b'"input_type":"document"' in api.line("a text")
+
+
+def test_a_batch_is_found_by_our_id_on_any_page(endpoint: Limited) -> None:
+    api = api_of(endpoint)
+    endpoint.batches.pages = 2
+    made = {ours: api.create(ours, sent(api, ours)).id for ours in "abcde"}
+
+    assert {ours: getattr(api.find(ours), "id", None) for ours in made} == made
+    assert api.find("another") is None
+    assert api.find_file("another") is None
+    assert api.find_file("a") in endpoint.batches.files
+
+
+def test_what_is_not_there_is_no_error(endpoint: Limited) -> None:
+    api = api_of(endpoint)
+    assert api.get("batch-99") is None
+    assert not api.fetch("file-99", BytesIO())
+    api.delete("file-99")
+
+
+def test_a_question_is_asked_again_and_an_order_is_not(endpoint: Limited) -> None:
+    api, provider = api_of(endpoint), endpoint.batches
+    there = api.create("one", sent(api, "one"))
+
+    provider.lost["GET /batches/{id}"] = 2
+    assert api.get(there.id) == there
+    provider.lost["POST /batches"] = 1
+    with pytest.raises(EmbedderUnavailable, match="502"):
+        api.create("two", sent(api, "two"))
+    assert len(provider.batches) == 2
+
+
+def test_a_refusal_says_what_to_do_and_shows_no_key(endpoint: Limited) -> None:
+    refusal = JSONResponse({"error": {"message": f"wrong key {KEY}"}}, 401)
+    endpoint.batches.refused["GET /batches"] = refusal
+    with pytest.raises(ModelUnavailable) as refused:
+        api_of(endpoint).find("one")
+    assert "/v1/batches refuses: HTTP 401: wrong key ***" in refused.value.message
+    assert "${KEY}" in refused.value.cure
+
+
+def test_an_embedder_that_was_not_asked_for_batches_has_none(endpoint: Limited) -> None:
+    with pytest.raises(ConfigError, match="has no batches"):
+        api_of(endpoint, batch=False)
