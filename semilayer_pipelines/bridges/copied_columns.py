@@ -44,23 +44,31 @@ _EPOCH = 10_957
 _FIRST, _BEHIND = -730_119, 2_921_940
 
 _INLINE = 12
+_HEAD = np.dtype([("length", ">i4"), ("value", f"V{_INLINE}")])
+"""How a field begins: its length, and as many bytes as an Arrow view has room for."""
+
 _MASKS = (np.tri(_INLINE + 1, _INLINE, -1, dtype=np.uint8) * 255).view("<u4")
 """For each length of a short text, the bytes of its twelve that belong to it."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """Where a field of each row begins in `data`, and its length; -1 for NULL."""
+    """A field of each row: how it begins, where its value stands in `data`, and its length.
+
+    A length of -1 stands for NULL. What a head has behind a shorter value belongs to others. Heads
+    of texts and bytes become Arrow's views, so a field is made into a column once.
+    """
 
     data: bytearray
+    heads: NDArray[np.void]
     begins: NDArray[np.int64]
     lengths: NDArray[np.int32]
 
     def at(self, dtype: DTypeLike) -> NDArray[np.generic]:
-        """Return the numbers of a type that stand at the beginnings."""
-        size = np.dtype(dtype).itemsize
-        everywhere = np.ndarray((len(self.data) - size + 1,), dtype, self.data, strides=(1,))
-        return everywhere[self.begins]
+        """Return the numbers of a type, of less than twelve bytes, that the values begin with."""
+        left = _INLINE - np.dtype(dtype).itemsize
+        begin = np.dtype([("length", ">i4"), ("value", dtype), ("rest", f"V{left}")])
+        return self.heads.view(begin)["value"]
 
     def valid(self) -> pa.Buffer | None:
         """Return which values are not NULL, in Arrow's bits; `None` when all are."""
@@ -72,11 +80,14 @@ class Field:
 
 def fields(rows: CopiedRows, count: int) -> Iterator[Field]:
     """Yield the fields of rows that have `count` of them each."""
+    size = len(rows.data) - _HEAD.itemsize + 1
+    everywhere = np.ndarray((size,), f"V{_HEAD.itemsize}", rows.data, strides=(1,))
     places = rows.starts + 2
     for _ in range(count):
-        lengths = Field(rows.data, places, np.empty(0, np.int32)).at(">i4").astype(np.int32)
+        heads = everywhere[places].view(_HEAD)
+        lengths = heads["length"].astype(np.int32)
         begins = places + 4
-        yield Field(rows.data, begins, lengths)
+        yield Field(rows.data, heads, begins, lengths)
         places = begins + np.maximum(lengths, 0)
 
 
@@ -150,12 +161,12 @@ def _texts(name: str, field: Field) -> pl.Series:
 def _views(field: Field) -> NDArray[np.uint32]:
     """Return Arrow's views: length, first four bytes, buffer and place; or up to twelve bytes."""
     lengths = np.maximum(field.lengths, 0)
-    views = np.zeros((len(lengths), 4), "<u4")
+    # In their place: a head is what a view is, but for the order of the length's bytes.
+    views = field.heads.view("<u4").reshape(-1, 4)
     views[:, 0] = lengths
-    views[:, 1] = field.at("<u4")
-    views[:, 3] = field.begins
-    short = np.flatnonzero(lengths <= _INLINE)
-    if short.size:
-        heads = Field(field.data, field.begins[short], lengths[short]).at(f"V{_INLINE}")
-        views[short, 1:] = heads.view("<u4").reshape(-1, 3) & _MASKS[lengths[short]]
+    short = lengths <= _INLINE
+    within, beyond = np.flatnonzero(short), np.flatnonzero(~short)
+    views[within, 1:] &= _MASKS[lengths[within]]
+    views[beyond, 2] = 0
+    views[beyond, 3] = field.begins[beyond]
     return views

@@ -21,7 +21,7 @@ from semilayer_pipelines.bridges.copied_columns import (
     column_of,
     fields,
 )
-from semilayer_pipelines.bridges.copy_out import copy_out
+from semilayer_pipelines.bridges.copy_out import CopiedRows, copy_out
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import Fetched, Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.frames import times_of
@@ -80,24 +80,14 @@ class CopiedPages:
         types = _types(driver, statement)
         for item, number in zip(items, types, strict=True):
             check_type(item.name, item.dtype, number)
+        pieces = _Pieces(query.columns, items, types)
         try:
-            rows, cut = copy_out(driver, statement, PAGE_BYTES)
+            cut = copy_out(driver, statement, PAGE_BYTES, pieces.take)
         finally:
             if driver.closed:
                 connection.invalidate()
-        found = list(fields(rows, len(items)))
-        beyond = [
-            column
-            for column, item, field in zip(query.columns, items, found, strict=False)
-            if beyond_calendar(field, item.dtype)
-        ]
-        if beyond:
-            raise _BeyondCalendar(beyond)
-        made = [
-            column_of(item.name, field, item.dtype, number)
-            for item, field, number in zip(items, found, types, strict=True)
-        ]
-        height = len(rows.starts)
+        made = pieces.columns()
+        height = len(made[0])
         kept = height if query.limit is None else min(height, query.limit)
         cursor = [made[place] for place in positions]
         return Fetched(
@@ -113,6 +103,35 @@ class _BeyondCalendar(Exception):
     def __init__(self, columns: Iterable[SourceColumn]) -> None:
         super().__init__()
         self.columns = frozenset(columns)
+
+
+class _Pieces:
+    """The columns of a page, made of its pieces while the server sends the next."""
+
+    def __init__(
+        self, columns: Sequence[SourceColumn], items: Sequence[_Item], types: Sequence[int]
+    ) -> None:
+        self._columns = columns
+        self._items = list(zip(items, types, strict=True))
+        self._made: list[list[pl.Series]] = [[] for _ in items]
+        self._beyond: set[SourceColumn] = set()
+
+    def take(self, rows: CopiedRows) -> None:
+        """Make the columns of a piece, unless a time is found that a frame cannot hold."""
+        found = list(fields(rows, len(self._items)))
+        for column, (item, _), field in zip(self._columns, self._items, found, strict=False):
+            if beyond_calendar(field, item.dtype):
+                self._beyond.add(column)
+        if self._beyond:
+            return
+        for made, (item, number), field in zip(self._made, self._items, found, strict=True):
+            made.append(column_of(item.name, field, item.dtype, number))
+
+    def columns(self) -> list[pl.Series]:
+        """Return the columns of all pieces."""
+        if self._beyond:
+            raise _BeyondCalendar(self._beyond)
+        return [pl.concat(made, rechunk=True) for made in self._made]
 
 
 def _items(query: Query, as_texts: frozenset[SourceColumn]) -> tuple[list[_Item], list[int]]:

@@ -2,12 +2,12 @@
 
 It uses libpq itself, on psycopg's own connection: the driver's loop over a COPY costs more than all
 else that is done to a row. The statement goes by the extended protocol, so no text in it can be a
-second one.
+second one. Rows are handed over piece by piece, and the server goes on sending meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
 __all__ = ["CopiedRows", "copy_out"]
+
+_PIECE_BYTES = 2**21
+"""Rows of about this weight are handed over together, unless one of them weighs more."""
 
 _HEADER = 19
 _END = b"\xff\xff"
@@ -40,14 +43,16 @@ class CopiedRows:
     starts: NDArray[np.int64]
 
 
-def copy_out(connection: Connection[Any], statement: str, most: int) -> tuple[CopiedRows, bool]:
-    """Return the rows of a statement until they weigh `most` bytes, and whether there were more.
+def copy_out(
+    connection: Connection[Any], statement: str, most: int, take: Callable[[CopiedRows], None]
+) -> bool:
+    """Give `take` the rows of a statement until they weigh `most` bytes.
 
-    Raises psycopg's errors. After any other exception, an interruption for one, the connection is
-    closed.
+    Returns whether there were more. `take` is called once at least. Raises psycopg's errors. After
+    any other exception, one of `take` or an interruption, the connection is closed.
     """
     try:
-        return _copied(connection, statement, most)
+        return _copied(connection, statement, most, take)
     except Error:
         raise
     except BaseException:
@@ -55,29 +60,57 @@ def copy_out(connection: Connection[Any], statement: str, most: int) -> tuple[Co
         raise
 
 
-def _copied(connection: Connection[Any], statement: str, most: int) -> tuple[CopiedRows, bool]:
+def _copied(
+    connection: Connection[Any], statement: str, most: int, take: Callable[[CopiedRows], None]
+) -> bool:
     pg = connection.pgconn
     pg.send_query_params(f"COPY ({statement}) TO STDOUT (FORMAT binary)".encode(), None)
     connection.wait(_answer(pg))
     _expect(pg, pg.get_result(), ExecStatus.COPY_OUT)
-    data, end = bytearray(), 0
-    places = [_HEADER]
-    next_piece, noted = pg.get_copy_data, places.append
+    held, begin = 0, _HEADER
+    while held < most:
+        rows, ended = _piece(connection, min(_PIECE_BYTES, most - held), begin)
+        take(rows)
+        if ended:
+            return False
+        held += len(rows.data)
+        begin = 0
+    return _goes_on(connection)
+
+
+def _piece(connection: Connection[Any], most: int, begin: int) -> tuple[CopiedRows, bool]:
+    """Return rows that weigh `most` bytes, or all that are left; and whether these are all."""
+    pg = connection.pgconn
+    data, end, places = bytearray(), 0, [begin]
+    next_row = pg.get_copy_data
+    while end < most:
+        # The first row of a statement begins with a header, and behind the last is an end mark.
+        size, row = next_row(1)
+        if size > 0:
+            data += row
+            end += size
+            places.append(end)
+        elif size < 0:
+            _expect(pg, pg.get_result(), ExecStatus.COMMAND_OK)
+            return _rows(data, places), True
+        else:
+            connection.wait(_more(pg))
+    return _rows(data, places), False
+
+
+def _goes_on(connection: Connection[Any]) -> bool:
+    """Say whether the server has another row; if so, have it end the statement."""
+    pg = connection.pgconn
     while True:
-        # Each piece is a row. The first begins with a header, and the last is an end mark.
-        size, piece = next_piece(1)
+        size, row = pg.get_copy_data(1)
         if size == 0:
             connection.wait(_more(pg))
-            continue
-        if size < 0:
+        elif size < 0:
             _expect(pg, pg.get_result(), ExecStatus.COMMAND_OK)
-            return _rows(data, places), False
-        if end >= most and piece != _END:
+            return False
+        elif row != _END:
             _stop(connection)
-            return _rows(data, places), True
-        data += piece
-        end += size
-        noted(end)
+            return True
 
 
 def _answer(pg: PGconn) -> Generator[Wait, Ready | int, None]:

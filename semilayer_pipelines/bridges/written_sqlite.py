@@ -12,7 +12,6 @@ module is run as a program, which reads the files and ends; it imports nothing o
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 __all__ = ["file_mark"]
@@ -26,6 +25,9 @@ _READ_S = 10
 
 def file_mark(path: str) -> str | None:
     """Return what changes whenever somebody writes to a file; `None` where that cannot be told."""
+    # Not above: the program would import it, too, and take twice as long.
+    import subprocess
+
     try:
         read = subprocess.run(
             [sys.executable, "-I", "-S", __file__, path],

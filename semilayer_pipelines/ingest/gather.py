@@ -29,7 +29,11 @@ GATHERED_BYTES = 16 * 2**20
 
 
 class Gathered:
-    """What is held of a walk; `written` says whether any of it was to be written so far."""
+    """What is held of a walk.
+
+    `written` says whether any of it was to be written so far, `timed` whether it is known how long
+    that takes.
+    """
 
     def __init__(self) -> None:
         self._held: list[Compared] = []
@@ -37,6 +41,7 @@ class Gathered:
         self._bytes = 0
         self._most = FIRST_PAGE_ROWS
         self.written = False
+        self.timed = False
 
     def holds(self, compared: Compared) -> bool:
         """Say whether a page can be held: one with few changes or none, and no other work."""
@@ -89,6 +94,7 @@ class Gathered:
     def took(self, written: int, seconds: float) -> None:
         """Note how long it took to write rows: with a slow model fewer are held."""
         if written:
+            self.timed = True
             allowed = int(written * TARGET_SECONDS / max(seconds, 1e-6))
             self._most = max(1, min(allowed, GATHERED_ROWS))
 

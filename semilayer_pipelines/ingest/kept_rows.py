@@ -240,7 +240,14 @@ class NewKept:
         if self._writer is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             schema = _FILE_SCHEMA.to_frame().to_arrow().schema
-            self._writer = _parquet.ParquetWriter(self._scratch, schema, compression="lz4")
+            # Keys and hashes differ from row to row, so a dictionary of them gains nothing.
+            self._writer = _parquet.ParquetWriter(
+                self._scratch,
+                schema,
+                compression="lz4",
+                use_dictionary=False,
+                write_statistics=False,
+            )
         if self._waiting:
             rows: pa.Table = pl.concat(self._waiting).to_arrow()
             self._waiting.clear()

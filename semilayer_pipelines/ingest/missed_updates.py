@@ -72,8 +72,9 @@ class MissedUpdates:
             return 0
         # Incremental goes by the latest of them, where a joined row has a value.
         quiet = (before.fill_null(value=True) for before in joined if before is not None)
-        keys = key_texts(rows.filter(own, *quiet), self._key)
-        return int(keys.is_in(differing.implode()).sum())
+        # Of the few that differ, and not of the whole page, which would be copied.
+        few = rows.filter(key_texts(rows, self._key).is_in(differing.implode()))
+        return few.filter(own, *quiet).height
 
 
 def _bound(value: Scalar, dtype: pl.DataType) -> pl.Expr | None:

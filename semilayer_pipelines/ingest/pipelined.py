@@ -92,6 +92,9 @@ class _Pipeline:
             seconds = self._since(compared)
             self._page_size.took(compared.counts.read, seconds)
             self._gathered.hold(compared, seconds)
+        if self._gathered.full and not self._gathered.timed:
+            # The first that was written tells how many more of them may wait for one another.
+            self._end()
         if self._gathered.full:
             self._begin_gathered()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import copy_context
+from queue import SimpleQueue
 
 from semilayer_pipelines.ingest.page import Page
 
@@ -31,13 +32,20 @@ def read_ahead(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
     except Exception:
         ahead.wait()
         raise
-    ahead.wait()
+    else:
+        ahead.wait()
+    finally:
+        ahead.end()
 
 
 class _Ahead(Iterator[Page]):
     def __init__(self, pages: Iterator[Page]) -> None:
         self._pages = pages
         self._context = copy_context()
+        self._asked: SimpleQueue[Future[Page | None] | None] = SimpleQueue()
+        # One for all pages: to start a thread is to wait until it has begun to read. A process that
+        # was told to end does not wait for a statement of the database.
+        threading.Thread(target=self._read, name="reading", daemon=True).start()
         self._following = self._begun()
 
     def __next__(self) -> Page:
@@ -50,18 +58,21 @@ class _Ahead(Iterator[Page]):
     def wait(self) -> None:
         self._following.exception()
 
+    def end(self) -> None:
+        self._asked.put(None)
+
     def _begun(self) -> Future[Page | None]:
         following: Future[Page | None] = Future()
+        self._asked.put(following)
+        return following
 
-        def read() -> None:
-            # The context is left before the page is given: whoever waits enters it for the next.
+    def _read(self) -> None:
+        while (following := self._asked.get()) is not None:
             try:
                 page = self._context.run(next, self._pages, None)
             except BaseException as error:  # noqa: BLE001 - it is raised where the page is taken
                 following.set_exception(error)
             else:
                 following.set_result(page)
-
-        # A process that was told to end does not wait for a statement of the database.
-        threading.Thread(target=read, name="reading", daemon=True).start()
-        return following
+            # Nothing is held of a page that the caller may be done with.
+            page = following = None

@@ -342,6 +342,8 @@ def _blank(values: pl.Series) -> pl.Series:
 
 
 def _failures(cast: pl.DataFrame, reasons: dict[int, tuple[str, str]]) -> pl.DataFrame:
+    if not reasons:
+        return pl.DataFrame(schema=_FAILED)
     keys = cast[KEY].gather(list(reasons)).fill_null("NULL")
     fields = [name for name, _ in reasons.values()]
     sentences = [reason for _, reason in reasons.values()]

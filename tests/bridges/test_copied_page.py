@@ -12,7 +12,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from psycopg.types.string import TextLoader
 
-from semilayer_pipelines.bridges.copy_out import copy_out
+from semilayer_pipelines.bridges import copy_out as pieces
+from semilayer_pipelines.bridges.copy_out import CopiedRows, copy_out
 from semilayer_pipelines.bridges.database import Query, Sql
 from semilayer_pipelines.bridges.frames import frame_of
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, Selection, Window
@@ -121,6 +122,46 @@ def test_a_column_whose_later_page_has_a_time_beyond_the_calendar_stays_exact(
     for walk in walks:
         assert_same(walk, wanted)
     assert wanted[unfit_name("v")].drop_nulls().len() == len(BEYOND[declared])
+
+
+@pytest.mark.parametrize("declared", ["text", "bytea", "real", "boolean", "timestamptz"])
+@pytest.mark.parametrize("piece_bytes", [1, 100])
+def test_a_page_that_comes_in_pieces_is_what_it_is_as_a_whole(
+    postgres_source: SourceDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    declared: str,
+    piece_bytes: int,
+) -> None:
+    # given pieces of one row, or of a few; and a time that no frame can hold in a later one
+    made(postgres_source, declared, [*VALUES[declared], *BEYOND.get(declared, [])] * 3)
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", piece_bytes)
+    columns = tuple(postgres_source.bridge._catalogue.columns(ITEMS))
+    query = Query(columns, columns[:1], ITEMS.key, Sql(' FROM "items" ORDER BY id'), None)
+
+    fetched = postgres_source.bridge._db.read(query)
+
+    assert_same(fetched.frame, as_texts(postgres_source, query))
+    assert fetched.last == (str(fetched.frame.height),)
+
+
+def test_a_piece_that_cannot_be_taken_leaves_nobody_with_the_rest_of_its_page(
+    postgres_source: SourceDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", 1)
+    taken: list[CopiedRows] = []
+
+    def take(rows: CopiedRows) -> None:
+        taken.append(rows)
+        if len(taken) == 7:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text")
+
+    url = postgres_source.url.replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True) as db:
+        with pytest.raises(UnicodeDecodeError):
+            copy_out(db, "SELECT generate_series(1, 99)", PAGE_BYTES, take)
+
+        assert db.closed
+    assert len(taken) == 7
 
 
 def test_texts_of_every_length_keep_their_ends(postgres_source: SourceDatabase) -> None:
@@ -257,6 +298,6 @@ def test_no_text_in_a_statement_is_a_second_statement(postgres_source: SourceDat
         psycopg.connect(url, autocommit=True) as db,
         pytest.raises(psycopg.errors.SyntaxError, match="multiple commands"),
     ):
-        copy_out(db, several, PAGE_BYTES)
+        copy_out(db, several, PAGE_BYTES, lambda rows: None)
 
     assert postgres_source.bridge.table("items").name == "items"

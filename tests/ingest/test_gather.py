@@ -82,6 +82,27 @@ def test_changes_scattered_over_pages_are_embedded_once_and_written_once(lab: La
     assert lab.audit().clean
 
 
+def test_many_small_changes_wait_for_one_another_once_the_first_were_written_fast(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given more than twice as many as are held before it is known how fast they are written
+    with lab.source() as db:
+        db.execute("UPDATE items SET price = price + 1")
+    clock, began = time.monotonic, time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began + (clock() - began) / 100)
+    verbs: list[str] = []
+
+    # when
+    counts = run_job(
+        Meddled.of(lab.project, before=verbs.append), lab.request(Mode.SMART_SYNC).id
+    ).counts
+
+    # then
+    assert counts.written == ROWS - PAGES
+    assert verbs.count("upsert") == 2
+    assert lab.audit().clean
+
+
 def test_a_page_that_changed_as_a_whole_is_written_while_small_changes_are_held(lab: Lab) -> None:
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'all ' || id WHERE id BETWEEN 701 AND 800")

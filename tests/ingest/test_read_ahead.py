@@ -15,7 +15,7 @@ from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.read_ahead import read_ahead
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 
 def page(number: int) -> Page:
@@ -113,6 +113,20 @@ def test_an_interrupt_does_not_wait_for_a_page_that_is_being_read() -> None:
     assert not left.is_set()
     answered.set()
     assert left.wait(PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("why", [StartOver(), KeyboardInterrupt()])
+def test_no_reader_is_left_waiting_for_a_walk_that_has_ended(why: BaseException) -> None:
+    def readers() -> list[str]:
+        return [each.name for each in threading.enumerate() if each.name == "reading"]
+
+    with read_ahead(map(page, range(3))) as ahead:
+        assert readers()
+        assert len(list(ahead)) == 3
+    with pytest.raises(type(why)):
+        leave(map(page, range(3)), why)
+
+    eventually(lambda: not readers())
 
 
 def test_a_run_that_starts_over_has_nobody_left_who_reads() -> None:
