@@ -54,12 +54,12 @@ class Proof:
     @property
     def in_sync(self) -> bool:
         """Whether the index holds what it should, without a look at any row."""
-        return (
-            self.unwritten
-            and self.last is not None
-            and None is not self.token == self.last.token
-            and not self.asked
-        )
+        return self.unwritten and self.index_is_the_same and not self.asked
+
+    @property
+    def index_is_the_same(self) -> bool:
+        """Whether the index is known to hold what the last walk saw."""
+        return self.last is not None and None is not self.token == self.last.token
 
     @property
     def since(self) -> str | None:
