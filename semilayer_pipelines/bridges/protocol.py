@@ -423,6 +423,7 @@ class Bridge(Protocol):
     def written(self, selection: Selection) -> Written | None:
         """Return how far the table has been written to; `None` where the source cannot tell.
 
+        Also of a view, and where rows may be hidden from this user: that changes without a write.
         Also with joins: what is proven of one table says nothing about the others.
 
         To be asked before a walk begins; it takes about a millisecond. A walk that took long may

@@ -78,11 +78,9 @@ def smart_sync(
         done = reconcile(opened, run, target, guard=guard, choose=plan.choose)
         if done.complete and is_still(opened, proof):
             seen = plan.seen(began, done.counts)
-            # Equal before and after: nobody wrote to the index while it was compared.
-            held = done.was_in_sync and target.content_token() == proof.token
-            note_walk(
-                opened, run, target.generation, replace(seen, token=proof.token if held else None)
-            )
+            # Nobody else wrote to the index since before it was compared.
+            token = target.own_token(proof.token) if done.in_sync else None
+            note_walk(opened, run, target.generation, replace(seen, token=token))
     return done.complete
 
 
