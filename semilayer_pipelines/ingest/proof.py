@@ -5,8 +5,9 @@ the same (`content_token`). What the walk saw is kept beside the project (`kept_
 speaks of what was so at one moment, and none goes by what a later run has noted. So a restored
 registry, index or file proves less, and never anything wrong.
 
-The token of an index is noted only by a sync that found nothing to write: then the index held what
-the walk saw, all the time from before the sync looked at it.
+The token of an index is noted by a sync after which the index holds what the walk saw: all of it
+was there already or was written, and the index can tell that nobody else has written since the
+sync first looked at it (`own_token`).
 """
 
 from __future__ import annotations
