@@ -16,9 +16,6 @@ def count_index(index: RowIndex, kept: KeptCounts | None) -> tuple[int, int]:
 
     Raises what the store raises (`Index`).
     """
-    known = None if kept is None else kept.of(index.name)
-    if known is not None:
-        return known
     # Before counting: the numbers are then never older than what they are said of.
     token = None if kept is None else index.content_token()
     rows, vectors = index.count(), index.vectors()

@@ -306,11 +306,14 @@ def _outcome(
 ) -> Outcome:
     index = target.index if target else None
     overdue = _upkeep(index) if index is not None and ended is RunEnd.COMPLETED else None
-    rows = count_index(index, opened.kept_counts)[0] if index else None
+    counts = run.progress.counts
+    wrote = published or counts.written + counts.deleted + counts.recovered > 0
+    # The run that wrote last has kept the numbers for others.
+    rows = count_index(index, opened.kept_counts if wrote else None)[0] if index else None
     return Outcome(
         ended,
         run.job_id,
-        run.progress.counts,
+        counts,
         target.generation if target else None,
         published=published,
         index_rows=rows,

@@ -72,7 +72,7 @@ def is_scattered(table: Any, folder: Path, bounds: Bounds = Bounds()) -> bool:
     worn = (
         _many_small(fragments, bounds)
         or physical - stats["num_rows"] > physical * bounds.dead_share
-        or _stale_versions(folder, bounds.kept_for) >= bounds.stale_versions
+        or _has_stale_versions(folder, bounds)
     )
     return worn and _room_for_a_copy(folder, stats["total_bytes"], bounds)
 
@@ -178,9 +178,16 @@ def _words_lag(indexes: Sequence[Any], rows: int, bounds: Bounds) -> bool:
     return any(WORDS in index.columns and index.num_unindexed_rows >= limit for index in indexes)
 
 
-def _stale_versions(folder: Path, kept_for: timedelta) -> int:
-    before = time.time() - kept_for.total_seconds()
-    return sum(file.st_mtime < before for file in _files(folder / "_versions", ".manifest"))
+def _has_stale_versions(folder: Path, bounds: Bounds) -> bool:
+    """Say whether so many versions are older than they are kept for; one file tells it of all."""
+    versions = folder / "_versions"
+    with contextlib.suppress(FileNotFoundError):
+        # The oldest has the largest name.
+        oldest = sorted(name for name in os.listdir(versions) if name.endswith(".manifest"))
+        if len(oldest) >= bounds.stale_versions:
+            at = (versions / oldest[-bounds.stale_versions]).stat().st_mtime
+            return at < time.time() - bounds.kept_for.total_seconds()
+    return False
 
 
 def _room_for_a_copy(folder: Path, live_bytes: int, bounds: Bounds) -> bool:
