@@ -26,6 +26,7 @@ __all__ = [
     "ColumnKind",
     "HiddenRows",
     "Join",
+    "KeySums",
     "LookedUp",
     "NamedRows",
     "Selection",
@@ -189,6 +190,18 @@ class Written:
     place: str
     mark: str | None
     since: str | None
+
+
+@dataclass(frozen=True)
+class KeySums:
+    """How many `rows` a table has, and the exact `total` of the KEY_HASHes of their keys.
+
+    `written`: so many of them were written after a `Written.since`.
+    """
+
+    rows: int
+    total: int
+    written: int = 0
 
 
 @dataclass(frozen=True)
@@ -410,6 +423,7 @@ class Bridge(Protocol):
     def written(self, selection: Selection) -> Written | None:
         """Return how far the table has been written to; `None` where the source cannot tell.
 
+        Also of a view, and where rows may be hidden from this user: that changes without a write.
         Also with joins: what is proven of one table says nothing about the others.
 
         To be asked before a walk begins; it takes about a millisecond. A walk that took long may
@@ -438,12 +452,18 @@ class Bridge(Protocol):
         """
         ...
 
-    def buckets(self, selection: Selection, number: int, since: str) -> pl.DataFrame:
-        """Return `bucket`, `rows`, `written` (Int64) and `sum` (String) of the keys there are now.
+    def key_sums(self, selection: Selection, since: str) -> KeySums:
+        """Add up the keys that there are now, and count the rows written after `since`.
+
+        `since` is a `Written.since`. Rows that `where` leaves out do not count.
+        """
+        ...
+
+    def buckets(self, selection: Selection, number: int) -> pl.DataFrame:
+        """Return `bucket`, `rows` (Int64) and `sum` (String) of the keys there are now.
 
         A key is in bucket KEY_HASH modulo `number`; `sum` adds up their KEY_HASHes, exactly. Rows
-        that `where` leaves out do not count. `written` says how many of them were written after
-        `since`, a `Written.since`.
+        that `where` leaves out do not count.
         """
         ...
 

@@ -16,6 +16,7 @@ from semilayer_pipelines.bridges.pages import Pages
 from semilayer_pipelines.bridges.protocol import (
     KEY_HASH,
     Column,
+    KeySums,
     Selection,
     SourcePage,
     Window,
@@ -135,17 +136,33 @@ class Proving:
             )
         return _Scan(selection, since, window, keys, not found.more)
 
-    def buckets(self, selection: Selection, number: int, since: str) -> pl.DataFrame:
-        """Return count and sum of the hashes of the keys, by bucket, and how many were written."""
+    def key_sums(self, selection: Selection, since: str) -> KeySums:
+        """Add up the keys, and count the rows written after `since`, in one look at each row."""
         table, hashed = self._catalogue.table(selection), self._key_hash(selection)
         written = self._db.written_after(table, since).text
         columns = (
-            _made("bucket", f"pg_catalog.mod({hashed}, {int(number)})", pl.Int64()),
             _made("rows", "count(*)", pl.Int64()),
-            _made("sum", f"CAST(sum({hashed}) AS text)", pl.String()),
+            _made("sum", f"CAST(COALESCE(sum({hashed}), 0) AS text)", pl.String()),
             _made("written", f"count(*) FILTER (WHERE {written})", pl.Int64()),
         )
-        tail = Sql(f" FROM {table.quoted}") + st.both(self._all(selection)) + Sql(" GROUP BY 1")
+        tail = Sql(f" FROM {table.quoted}") + st.both(self._all(selection))
+        found = self._reader.read(selection, Query(columns, (), (), tail, None)).frame
+        rows, total, count = found.row(0)
+        return KeySums(rows, int(total), count)
+
+    def buckets(self, selection: Selection, number: int) -> pl.DataFrame:
+        """Return count and sum of the hashes of the keys, by bucket."""
+        table, hashed = self._catalogue.table(selection), self._key_hash(selection)
+        columns = (
+            _made("bucket", f"pg_catalog.mod(key_hash, {int(number)})", pl.Int64()),
+            _made("rows", "count(*)", pl.Int64()),
+            _made("sum", "CAST(sum(key_hash) AS text)", pl.String()),
+        )
+        keys = Sql(f"SELECT {hashed} AS key_hash FROM {table.quoted}") + st.both(
+            self._all(selection)
+        )
+        # With OFFSET 0 each hash is made once, and not for bucket and sum each.
+        tail = Sql(" FROM (") + keys + Sql(" OFFSET 0) AS keys GROUP BY 1")
         query = Query(columns, (), (), tail, None)
         return self._reader.read(selection, query).frame.sort("bucket")
 

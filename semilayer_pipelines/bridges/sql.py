@@ -30,6 +30,7 @@ from semilayer_pipelines.bridges.parents import Parents
 from semilayer_pipelines.bridges.protocol import (
     SHARD_COLUMN,
     HiddenRows,
+    KeySums,
     LookedUp,
     NamedRows,
     Selection,
@@ -324,9 +325,13 @@ class SqlBridge:
         computed = self._computed(selection)
         return self._proving.read_written(selection, since, window, limit, computed)
 
-    def buckets(self, selection: Selection, number: int, since: str) -> pl.DataFrame:
+    def key_sums(self, selection: Selection, since: str) -> KeySums:
+        """Add up the keys, and count the rows written after `since`."""
+        return self._proving.key_sums(selection, since)
+
+    def buckets(self, selection: Selection, number: int) -> pl.DataFrame:
         """Return count and sum of the hashes of the keys, by bucket."""
-        return self._proving.buckets(selection, number, since)
+        return self._proving.buckets(selection, number)
 
     def read_keys(
         self, selection: Selection, number: int, buckets: Sequence[int]

@@ -139,10 +139,9 @@ def written_after(table: Described, since: str) -> Sql:
     A frozen row keeps its number, which may be given out again 2^32 transactions later.
     """
     number = max(int(since.partition("|")[0]) % 2**32, 3)
-    return Sql(
-        f"pg_catalog.age({table.quoted}.xmin) BETWEEN {-_LATE} "
-        f"AND (SELECT pg_catalog.age('{number}'::xid))"
-    )
+    age = f"pg_catalog.age({table.quoted}.xmin)"
+    # Half of what a look at a row costs is its age. Nearly all rows are told by the first half.
+    return Sql(f"({age} <= (SELECT pg_catalog.age('{number}'::xid)) AND {age} >= {-_LATE})")
 
 
 def key_hash(key: Sequence[SourceColumn]) -> Sql:

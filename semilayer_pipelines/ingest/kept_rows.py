@@ -28,7 +28,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
-from semilayer_pipelines.bridges.protocol import KEY_HASH
+from semilayer_pipelines.bridges.protocol import KEY_HASH, KeySums
 from semilayer_pipelines.ingest.key_hashes import KeyHashes
 from semilayer_pipelines.stores.protocol import KEY, ROW_HASH, TEXT_HASH
 
@@ -103,12 +103,26 @@ class KeptRows:
         They come once each, in any order.
         """
         named = [name for name in KEPT_SCHEMA if not columns or name in (KEY, *columns)]
-        self.file.seek(0)
-        whole = _parquet.ParquetFile(self.file)
-        for batch in whole.iter_batches(_ROWS_AT_ONCE, columns=named):
-            rows = pl.DataFrame(pl.from_arrow(batch)).select(named)
+        for rows in self._whole(*named):
             yield rows.filter(~self._replaced.have(rows[KEY])) if self._replaced else rows
         yield self.changed.select(named)
+
+    def _whole(self, *columns: str) -> Iterator[pl.DataFrame]:
+        self.file.seek(0)
+        whole = _parquet.ParquetFile(self.file)
+        for batch in whole.iter_batches(_ROWS_AT_ONCE, columns=columns):
+            yield pl.DataFrame(pl.from_arrow(batch)).select(columns)
+
+    @cached_property
+    def key_sums(self) -> KeySums:
+        """The rows that have a KEY_HASH, and the sum of these."""
+        rows = total = 0
+        frames = self.frames(KEY_HASH) if self._replaced else self._whole(KEY_HASH)
+        for some in frames:
+            hashes = some[KEY_HASH].drop_nulls()
+            rows += len(hashes)
+            total += int(hashes.cast(pl.Int128).sum())
+        return KeySums(rows, total)
 
     @property
     def changed(self) -> pl.DataFrame:

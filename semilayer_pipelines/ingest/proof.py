@@ -5,8 +5,9 @@ the same (`content_token`). What the walk saw is kept beside the project (`kept_
 speaks of what was so at one moment, and none goes by what a later run has noted. So a restored
 registry, index or file proves less, and never anything wrong.
 
-The token of an index is noted only by a sync that found nothing to write: then the index held what
-the walk saw, all the time from before the sync looked at it.
+The token of an index is noted by a sync after which the index holds what the walk saw: all of it
+was there already or was written, and the index can tell that nobody else has written since the
+sync first looked at it (`own_token`).
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ class Proof:
     @property
     def in_sync(self) -> bool:
         """Whether the index holds what it should, without a look at any row."""
-        return (
-            self.unwritten
-            and self.last is not None
-            and None is not self.token == self.last.token
-            and not self.asked
-        )
+        return self.unwritten and self.index_is_the_same and not self.asked
+
+    @property
+    def index_is_the_same(self) -> bool:
+        """Whether the index is known to hold what the last walk saw."""
+        return self.last is not None and None is not self.token == self.last.token
 
     @property
     def since(self) -> str | None:

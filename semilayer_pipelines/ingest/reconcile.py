@@ -114,13 +114,13 @@ class ComparedRows:
 class Reconciled:
     """How a reconciliation ended: `complete`, or paused on the way.
 
-    `counts` are the rows of the source, read or proven. `was_in_sync`: before it, the index held
-    what the source has, and nothing else.
+    `counts` are the rows of the source, read or proven. `in_sync`: the index holds what was seen of
+    each row, and nothing else, unless another run wrote to it meanwhile.
     """
 
     complete: bool
     counts: Counts = field(default_factory=Counts)
-    was_in_sync: bool = False
+    in_sync: bool = False
 
 
 def reconcile(
@@ -142,6 +142,7 @@ def reconcile(
     if shard is None and not recover_hidden(opened, run, target):
         return Reconciled(complete=False)
     index, altered = target.index, marked_altered(opened, target)
+    began_at = _latest_seq(opened)
 
     def indexed() -> KnownRows:
         return KnownRows(index.scan(shard=shard) if index else ())
@@ -179,25 +180,32 @@ def reconcile(
         mark_set_aside(opened, run, target)
     if shard is None and run.had_failed_rows:
         _forget_failed(opened, run)
-    same = done.read == done.unchanged + done.textless and known.all_seen
+    # A row that was set aside, or left to the records job, is none of these.
+    settled = done.read == done.unchanged + done.textless + done.written
     if index is None:
-        return Reconciled(complete=True, counts=counts, was_in_sync=same)
-    with opened.registry.read() as db:
-        seq = changes.latest_seq(db, opened.lens.id)
+        return Reconciled(complete=True, counts=counts, in_sync=settled)
+    seq = _latest_seq(opened)
     limit = None if guard is None else guard.limit(len(known), rows)
     unseen = known.unseen(index.scan(shard=shard, hashes=False))
     stop = GuardStopped if rows else EmptySource
-    gone, set_aside = _tombstones(opened, unseen, limit, len(known), stop)
+    gone, set_aside, there_after_all = _tombstones(opened, unseen, limit, len(known), stop)
     for tombstones, there in ((gone, False), (set_aside, True)):
         for keys in in_chunks(tombstones):
             if run.paused():
                 return Reconciled(complete=False)
             delete_keys(opened, run, target, keys, change_seq=seq, still_failed=there, scanned=True)
+    left = there_after_all or len(index.leftovers)
     if len(index.leftovers):
-        same = False
         with target.locked(index, run):
             retrying(index.remove_leftovers, StoreUnavailable)
-    return Reconciled(complete=True, counts=counts, was_in_sync=same)
+    # A change that a caller named since may have kept a row from being written or deleted.
+    in_sync = settled and not left and _latest_seq(opened) == began_at
+    return Reconciled(complete=True, counts=counts, in_sync=in_sync)
+
+
+def _latest_seq(opened: OpenLens) -> int:
+    with opened.registry.read() as db:
+        return changes.latest_seq(db, opened.lens.id)
 
 
 def _tombstones(
@@ -206,18 +214,19 @@ def _tombstones(
     limit: int | None,
     indexed: int,
     stop: type[GuardStopped],
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[str], int]:
     """Return the unseen keys that no search may find on a second look at the source either.
 
-    Those whose rows were set aside come apart from the others. Raises `stop` when there are more
-    than `limit`, with how many.
+    Those whose rows were set aside come apart from the others; the number is of those that came
+    meanwhile, and stay. Raises `stop` when there are more than `limit`, with how many.
     """
     confirmed: list[str] = []
     set_aside: list[str] = []
-    gone = there = 0
+    gone = there = came = 0
     for keys in in_chunks(key for part in unseen for key in part.to_list()):
         found = departed(opened, keys)
         gone += len(found.keys)
+        came += len(keys) - len(found.keys)
         there += len(found.textless) + len(found.failed)
         # Beyond the limit they are only counted: there may be millions.
         if limit is None or gone <= limit or len(confirmed) + len(set_aside) < SHOWN_KEYS:
@@ -234,7 +243,7 @@ def _tombstones(
             f"`semilayer sync --lens {opened.lens.name} --confirm-deletes`.",
             lens=opened.lens.name,
         )
-    return confirmed, set_aside
+    return confirmed, set_aside, came
 
 
 def _forget_failed(opened: OpenLens, run: Run) -> None:

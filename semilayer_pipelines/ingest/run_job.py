@@ -230,7 +230,8 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
         ended = (
             RunEnd.COMPLETED if published else RunEnd.PAUSED if run.paused() else RunEnd.SHARE_DONE
         )
-        return _outcome(opened, run, ended, published, published=published is not None)
+        filled = Target(opened, published) if published else None
+        return _outcome(opened, run, ended, filled, published=published is not None)
     with opened.registry.read() as db:
         generation = generations.active(db, opened.lens.id)
     if generation is None and job.mode is Mode.RECORDS:
@@ -260,7 +261,7 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
         # A rebuild in place may have dropped the index between two looks at it.
         opened.registry.transact(target.check_current)
         raise
-    return _outcome(opened, run, RunEnd.COMPLETED if complete else RunEnd.PAUSED, generation)
+    return _outcome(opened, run, RunEnd.COMPLETED if complete else RunEnd.PAUSED, target)
 
 
 def _refuse_another_key(opened: OpenLens, generation: Generation) -> None:
@@ -313,18 +314,21 @@ def _outcome(
     opened: OpenLens,
     run: Run,
     ended: RunEnd,
-    generation: Generation | None,
+    target: Target | None,
     *,
     published: bool = False,
 ) -> Outcome:
-    index = Target(opened, generation).index if generation else None
+    index = target.index if target else None
     overdue = _upkeep(index) if index is not None and ended is RunEnd.COMPLETED else None
-    rows = count_index(index, opened.kept_counts)[0] if index else None
+    counts = run.progress.counts
+    wrote = published or counts.written + counts.deleted + counts.recovered > 0
+    # The run that wrote last has kept the numbers for others.
+    rows = count_index(index, opened.kept_counts if wrote else None)[0] if index else None
     return Outcome(
         ended,
         run.job_id,
-        run.progress.counts,
-        generation,
+        counts,
+        target.generation if target else None,
         published=published,
         index_rows=rows,
         seconds=run.progress.seconds,

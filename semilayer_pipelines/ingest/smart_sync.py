@@ -17,10 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property, partial
 
 import polars as pl
 
+from semilayer_pipelines.bridges.protocol import KeySums
 from semilayer_pipelines.counts import Counts
+from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.ingest.chosen_rows import ChosenRows, EveryRow
 from semilayer_pipelines.ingest.guard import Guard
 from semilayer_pipelines.ingest.kept_rows import (
@@ -35,6 +38,7 @@ from semilayer_pipelines.ingest.noted_walk import note_walk, seen_walk
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.proof import Proof, is_still, proof_of
 from semilayer_pipelines.ingest.reconcile import reconcile
+from semilayer_pipelines.ingest.retry import retrying
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.unproven_rows import UnprovenRows
@@ -61,30 +65,34 @@ def smart_sync(
     proof = proof_of(opened, target, full_walk=full_walk)
     if proof is None:
         return reconcile(opened, run, target, guard=guard).complete
-    if proof.in_sync and proof.last is not None:
-        run.progress.add(Counts(proven=proof.last.rows, textless=proof.last.textless))
-        # As of now: a database forgets how old rows are.
-        since = proof.last.since and proof.written.since
-        note_walk(
-            opened,
-            run,
-            target.generation,
-            replace(proof.last, mark=proof.written.mark, since=since),
-        )
+    if proof.in_sync:
+        _note_in_sync(opened, run, target, proof)
         return True
     began = opened.clock()
     with ExitStack() as files:
         kept = files.enter_context(new_kept(opened.walks))
         plan = _Plan(opened, target, proof, kept, files)
+        if plan.nothing_to_read and is_still(opened, proof):
+            _note_in_sync(opened, run, target, proof)
+            return True
         done = reconcile(opened, run, target, guard=guard, choose=plan.choose)
         if done.complete and is_still(opened, proof):
             seen = plan.seen(began, done.counts)
-            # Equal before and after: nobody wrote to the index while it was compared.
-            held = done.was_in_sync and target.content_token() == proof.token
-            note_walk(
-                opened, run, target.generation, replace(seen, token=proof.token if held else None)
-            )
+            # Nobody else wrote to the index since before it was compared.
+            token = target.own_token(proof.token) if done.in_sync else None
+            note_walk(opened, run, target.generation, replace(seen, token=token))
     return done.complete
+
+
+def _note_in_sync(opened: OpenLens, run: Run, target: Target, proof: Proof) -> None:
+    """Count all rows of the last walk as proven, and note that it holds as of now."""
+    last = proof.last
+    assert last is not None, "nothing is proven without a walk"
+    run.progress.add(Counts(proven=last.rows, textless=last.textless))
+    # As of now: a database forgets how old rows are.
+    now = replace(last, mark=proof.written.mark, since=last.since and proof.written.since)
+    if now != last:
+        note_walk(opened, run, target.generation, now)
 
 
 @dataclass
@@ -102,11 +110,10 @@ class _Plan:
         self, indexed: Callable[[], KnownRows], altered: Sequence[str]
     ) -> tuple[KnownRows, ChosenRows]:
         """Choose the rows that nothing proves, and all of them where that is more than a few."""
-        last = self.proof.last
-        rows = None if last is None else self._kept_rows(last)
-        if last is None or rows is None:
+        rows = self._rows
+        if rows is None:
             return indexed(), self._every_row()
-        if None is not self.proof.token == last.token:
+        if self.proof.index_is_the_same:
             # The index holds what the walk saw: so it need not be read either.
             known, unlike = KnownRows(_indexable(rows)), _NO_KEYS
         else:
@@ -121,10 +128,28 @@ class _Plan:
             self.target.generation.bounds,
             self._hashed,
             self.proof.since,
+            self._now,
             unlike,
             (*self.proof.asked, *altered),
         )
         return known, self.unproven
+
+    @property
+    def nothing_to_read(self) -> bool:
+        """Whether index and source, asked about every row, are what the last walk saw."""
+        proof, rows = self.proof, self._rows
+        if rows is None or proof.asked or not proof.index_is_the_same:
+            return False
+        return self._now is not None and self._now == rows.key_sums
+
+    @cached_property
+    def _now(self) -> KeySums | None:
+        """What the source says of its keys, where it can tell and the last walk is known."""
+        since = self.proof.since
+        if since is None or self._rows is None:
+            return None
+        ask = partial(self.opened.bridge.key_sums, self.opened.selection, since)
+        return retrying(ask, SourceUnreachable)
 
     @property
     def _hashed(self) -> bool:
@@ -134,8 +159,11 @@ class _Plan:
         every = EveryRow.of(self.target.generation, None)
         return replace(every, kept=self.kept, hashed=self._hashed)
 
-    def _kept_rows(self, last: Walk) -> KeptRows | None:
-        if last.kept is None or last.digest is None:
+    @cached_property
+    def _rows(self) -> KeptRows | None:
+        """What the last walk saw; `None` where it is of no use."""
+        last = self.proof.last
+        if last is None or last.kept is None or last.digest is None:
             return None
         if not self.proof.unwritten and self.proof.since is None:
             return None

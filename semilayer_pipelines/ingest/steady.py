@@ -1,8 +1,8 @@
 """Whether the rows of a lens stay what they are as long as nobody writes to its table.
 
 A condition that looks at the time, at another table or through a function may leave a row out that
-nobody wrote to. So may a view, row security of a table that it reads, or a transform of the user's
-own. For such a lens nothing is proven: every smart sync reads every row.
+nobody wrote to. So may a transform of the user's own. For such a lens nothing is proven: every
+smart sync reads every row. Views and row security are for the source to tell (`Bridge.written`).
 """
 
 from __future__ import annotations
@@ -36,13 +36,11 @@ _TOKEN = re.compile(
 
 
 def is_steady(opened: OpenLens) -> bool:
-    """Say whether rows of the lens change only by being written to. Raises what the bridge does."""
+    """Say whether rows of the lens change only by being written to, as far as the lens tells."""
     condition = opened.selection.where
     return (
-        (condition is None or looks_at_its_row_alone(condition, opened.mapping.kinds))
-        and not any(plan.functions for plan in opened.mapping.plans)
-        and opened.bridge.hides_rows(*opened.selection.tables) is None
-    )
+        condition is None or looks_at_its_row_alone(condition, opened.mapping.kinds)
+    ) and not any(plan.functions for plan in opened.mapping.plans)
 
 
 def looks_at_its_row_alone(condition: str, columns: Collection[str]) -> bool:

@@ -200,6 +200,16 @@ class Target:
         index = self.index
         return None if index is None else retrying(index.content_token, StoreUnavailable)
 
+    def own_token(self, since: str | None) -> str | None:
+        """Return the content token of now, if only this run wrote since it was `since`.
+
+        `None` where that is not known. Raises `StoreUnavailable`.
+        """
+        index = self.index
+        if index is None or since is None:
+            return None
+        return retrying(partial(index.own_token, since), StoreUnavailable)
+
     def notice_restart(self, run: Run) -> None:
         """Mend what a restart of the store has hidden, though the run may have nothing to write.
 

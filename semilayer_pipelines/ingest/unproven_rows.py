@@ -4,8 +4,9 @@ These are the rows that were written since, those of which the index holds somet
 walk saw, and those that are asked for in any case. What the walk saw of all others is still so.
 They count as read, and what the index has of them stays.
 
-Deleted rows leave no trace in what was written. So the database sums up its hashes of the keys by
-bucket. Where a bucket's sum is not that of the keys that are known, all keys of it are read.
+Deleted rows leave no trace in what was written. So the database sums up its hashes of the keys.
+Where that is not the sum of the keys that are known, it is asked for the sums by bucket. All keys
+are read of a bucket that differs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from functools import cached_property, partial
 
 import polars as pl
 
-from semilayer_pipelines.bridges.protocol import KEY_HASH, Selection, SourcePage, Window
+from semilayer_pipelines.bridges.protocol import (
+    KEY_HASH,
+    KeySums,
+    Selection,
+    SourcePage,
+    Window,
+)
 from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import SourceUnreachable
@@ -44,15 +51,16 @@ MOST_BUCKETS = 16_384
 BUCKET_ROWS = 100
 """A small table has as many buckets as give each about this many rows."""
 
-_BUCKET, _ROWS, _SUM, _WRITTEN = "bucket", "rows", "sum", "written"
+_BUCKET, _ROWS, _SUM = "bucket", "rows", "sum"
 
 
 @dataclass
 class UnprovenRows:
     """Rows written after `since`, those of `unlike` keys, and those `asked` for.
 
-    `last` is what the last walk saw of all rows. `kept` takes what this one sees, and nothing where
-    that is the same.
+    `last` is what the last walk saw of all rows. `now` is what the source says of its keys since;
+    both are `None` where none was written or removed. `kept` takes what this one sees, and nothing
+    where that is the same.
     """
 
     last: KeptRows
@@ -60,6 +68,7 @@ class UnprovenRows:
     bounds: tuple[str, ...]
     hashed: bool
     since: str | None
+    now: KeySums | None
     unlike: pl.Series
     asked: Sequence[str]
     proven: Counts = field(default_factory=Counts)
@@ -72,11 +81,10 @@ class UnprovenRows:
         selection = replace(opened.selection, bounds=self.bounds, hashed=self.hashed)
         opened = replace(opened, selection=selection)
         gone = KeyHashes()
-        if self.since is not None:
-            now = self._buckets(opened, self.since)
-            if now[_WRITTEN].sum():
+        if self.since is not None and self.now is not None and self.now != self.last.key_sums:
+            if self.now.written:
                 yield from self._since(opened, self.since, page_size)
-            gone = self._gone(opened, now)
+            gone = self._gone(opened, self.now)
         asked = pl.Series([*dict.fromkeys([*self.unlike, *self.asked])], dtype=pl.String)
         others = KeyHashes()
         others.add(asked)
@@ -137,23 +145,19 @@ class UnprovenRows:
         for rows in self.last.frames(KEY_HASH):
             yield rows.filter(~self._read.have(rows[KEY])) if self._read else rows
 
-    def _buckets(self, opened: OpenLens, since: str) -> pl.DataFrame:
-        # One look at each row tells both: whether any was written, and in which buckets any went.
-        ask = partial(opened.bridge.buckets, opened.selection, self._number, since)
-        return retrying(ask, SourceUnreachable)
-
     @cached_property
     def _number(self) -> int:
         return max(1, min(MOST_BUCKETS, self.last.rows // BUCKET_ROWS))
 
-    def _gone(self, opened: OpenLens, now: pl.DataFrame) -> KeyHashes:
+    def _gone(self, opened: OpenLens, now: KeySums) -> KeyHashes:
         """Return the keys that the last walk saw and that the source has no more."""
-        hashes = [rows.select(KEY_HASH) for rows in self._unread()]
-        hashes += [written.to_frame() for written in self._written]
-        known = pl.concat([pl.DataFrame(schema={KEY_HASH: pl.Int64}), *hashes]).drop_nulls()
-        mine = _sums(known, self._number)
-        other = mine.join(now, on=[_BUCKET, _ROWS, _SUM], how="anti")[_BUCKET]
-        gone = KeyHashes()
+        mine, gone = self._sums(), KeyHashes()
+        if (mine[_ROWS].sum(), mine[_SUM].sum()) == (now.rows, now.total):
+            return gone
+        ask = partial(opened.bridge.buckets, opened.selection, self._number)
+        theirs = retrying(ask, SourceUnreachable)
+        as_texts = mine.with_columns(pl.col(_SUM).cast(pl.String))
+        other = as_texts.join(theirs, on=[_BUCKET, _ROWS, _SUM], how="anti")[_BUCKET]
         if other.is_empty():
             return gone
 
@@ -169,11 +173,13 @@ class UnprovenRows:
             gone.add(there.without(rows.filter(bucket.is_in(other.implode()))[KEY]))
         return gone
 
-
-def _sums(hashes: pl.DataFrame, number: int) -> pl.DataFrame:
-    """Return rows and the exact sum of the hashes by bucket, as `Bridge.buckets` gives them."""
-    return (
-        hashes.group_by((pl.col(KEY_HASH) % number).alias(_BUCKET))
-        .agg(pl.len().cast(pl.Int64).alias(_ROWS), pl.col(KEY_HASH).cast(pl.Int128).sum())
-        .select(_BUCKET, _ROWS, pl.col(KEY_HASH).cast(pl.String).alias(_SUM))
-    )
+    def _sums(self) -> pl.DataFrame:
+        """Return bucket, rows (Int64) and sum (Int128) of the keys that are known to be there."""
+        hashes = [rows.select(KEY_HASH) for rows in self._unread()]
+        hashes += [written.to_frame() for written in self._written]
+        known = pl.concat([pl.DataFrame(schema={KEY_HASH: pl.Int64}), *hashes]).drop_nulls()
+        return (
+            known.group_by((pl.col(KEY_HASH) % self._number).alias(_BUCKET))
+            .agg(pl.len().cast(pl.Int64).alias(_ROWS), pl.col(KEY_HASH).cast(pl.Int128).sum())
+            .rename({KEY_HASH: _SUM})
+        )

@@ -207,6 +207,13 @@ class Index(Protocol):
         """
         ...
 
+    def own_token(self, since: str) -> str | None:
+        """Return the content token of now, if only this object has written since it was `since`.
+
+        `since` was told by this object. `None` where somebody else wrote, or may have.
+        """
+        ...
+
     def incarnation(self) -> str | None:
         """Return a text that changes when the store was started again.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from semilayer_pipelines.bridges.protocol import Window
+from semilayer_pipelines.bridges.protocol import KeySums, Window
 from semilayer_pipelines.bridges.sql import SqlBridge
 from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.errors import TableAltered
@@ -335,7 +335,18 @@ def test_rows_that_the_condition_leaves_out_are_told(table: OwnTable) -> None:
     page = table.bridge.read_written(selection, kept.since, Window(), 9)
 
     assert (page.frame["id"].to_list(), page.outside) == ([4], ("3",))
-    assert table.bridge.buckets(selection, 4, kept.since)["rows"].sum() == 49
+    assert table.bridge.buckets(selection, 4)["rows"].sum() == 49
+    sums = table.bridge.key_sums(selection, kept.since)
+    assert (sums.rows, sums.written) == (49, 1)
+
+
+def test_the_sums_of_an_empty_table_are_nothing(table: OwnTable) -> None:
+    table.run("DELETE FROM items")
+    kept = table.written()
+    assert kept.since is not None
+
+    assert table.bridge.key_sums(ITEMS, kept.since) == KeySums(0, 0, 0)
+    assert table.bridge.buckets(ITEMS, 4).is_empty()
 
 
 def test_one_scan_finds_the_rows_of_all_pages_and_of_each_window(table: OwnTable) -> None:

@@ -149,7 +149,7 @@ class Synced:
             )
         )
         assert now.since is not None
-        theirs = self.table.bridge.buckets(ITEMS, 64, now.since)
+        theirs = self.table.bridge.buckets(ITEMS, 64)
         differ = ours.join(theirs, on=["bucket", "rows", "sum"], how="anti")["bucket"].to_list()
         there = {key for keys in self.table.bridge.read_keys(ITEMS, 64, differ) for key in keys}
         for key in [k for k, h in self.hashes.items() if h % 64 in differ and k not in there]:

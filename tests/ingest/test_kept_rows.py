@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from semilayer_pipelines.bridges.protocol import KEY_HASH, KeySums
 from semilayer_pipelines.ingest.kept_rows import (
     KEPT_SCHEMA,
     LATER_SHARE,
@@ -92,6 +93,29 @@ def test_a_few_changes_are_written_beside_the_rows_that_stay(tmp_path: Path) -> 
     # and the rows that stay were written once
     assert {kept.whole for kept in (second, third)} == {first}
     assert [len(kept.names.split()) for kept in (second, third)] == [2, 2]
+
+
+def hashed(seen: pl.DataFrame) -> pl.DataFrame:
+    """Give each key but the textless one a hash near the largest, so that no sum fits 64 bits."""
+    given = pl.lit(2**62) + pl.col(KEY).str.len_bytes().cast(pl.Int64)
+    return seen.with_columns(pl.when(pl.col(KEY) != "textless").then(given).alias(KEY_HASH))
+
+
+def test_the_hashes_of_the_keys_add_up_exactly_with_and_without_changes(tmp_path: Path) -> None:
+    with new_kept(tmp_path) as kept:
+        kept.add(hashed(rows(*NUMBERED, "textless")))
+        first = kept.finish()
+    assert first is not None
+    second = write_changes(tmp_path, first, hashed(other("000", "longer")), "001", "002")
+
+    each, numbered = 2**62 + 3, len(NUMBERED)
+    for kept_then, sums in (
+        (first, KeySums(numbered, numbered * each)),
+        (second, KeySums(numbered - 1, (numbered - 1) * each + 3)),
+    ):
+        with open_kept(tmp_path, kept_then) as found:
+            assert found is not None
+            assert found.key_sums == sums
 
 
 def test_many_changes_have_all_rows_written_to_one_file(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from semilayer_pipelines.stores.protocol import KEY
 from tests.ingest.test_kill import give_up_on_the_dead
 from tests.lab import Lab
 from tests.mortal import Died, Life, dies_at, mortal
+from tests.patience import eventually
 from tests.sources import SourceDatabase
 
 ROWS = 300
@@ -74,6 +75,37 @@ def test_what_nobody_wrote_is_not_read(lab: Lab, source: SourceDatabase) -> None
     # not on a busy server either, where any number of other rows is written
     source.run("CREATE TABLE others AS SELECT generate_series(1, 10) n")
     assert few(lab.sync().counts, ROWS)
+
+
+def test_where_others_write_sums_of_the_keys_prove_it_and_no_row_is_read(
+    lab: Lab, source: SourceDatabase
+) -> None:
+    source.run("CREATE TABLE others (n int)")
+
+    def proven() -> bool:
+        source.run("INSERT INTO others VALUES (1)")
+        return lab.sync().counts == Counts(proven=ROWS)
+
+    # Once no other session of this server was at work since the sync before.
+    eventually(proven)
+    # and where as many rows come as go, both are found
+    source.run(
+        "DELETE FROM posts WHERE id = 'k7'", "INSERT INTO posts VALUES ('k-7', 'another', 7)"
+    )
+    counts = lab.sync().counts
+    assert (counts.written, counts.deleted) == (1, 1)
+    assert lab.audit().clean
+
+
+def test_an_index_that_somebody_altered_is_mended_though_sums_prove_the_table(
+    lab: Lab, source: SourceDatabase
+) -> None:
+    with lab.index.lock():
+        lab.index.delete(["k1", "k2"])
+    source.run("CREATE TABLE others (n int)")
+
+    assert lab.sync().counts.written == 2
+    assert lab.audit().clean
 
 
 def test_just_the_rows_that_were_written_are_read_and_those_that_went_are_deleted(

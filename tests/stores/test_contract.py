@@ -349,3 +349,21 @@ def test_the_token_of_the_content_changes_with_every_write_and_with_nothing_else
     assert list(index.scan())
     assert index.get("b")
     assert index.content_token() == seen[-1]
+
+
+def test_an_index_tells_its_own_writes_from_those_of_others_or_tells_nothing(
+    store: Store, index: Index
+) -> None:
+    before = index.content_token()
+    assert before is not None
+    assert index.own_token(before) == before
+
+    _write(index, objects(["a", "b"]))
+    assert index.own_token(before) in (None, index.content_token())
+
+    before = index.content_token()
+    assert before is not None
+    _write(index, objects(["a"], title="ours"))
+    _write(store.open(index.name), objects(["b"], title="theirs"))
+    _write(index, objects(["c"], title="ours"))
+    assert index.own_token(before) is None

@@ -326,6 +326,18 @@ class ChunkedIndex:
         of_chunks = self._chunks.content_token()
         return None if of_chunks is None else f"{rows} {of_chunks}"
 
+    def own_token(self, since: str) -> str | None:
+        """Return the token of now, if only this object has written since it was `since`.
+
+        `None` where the first row was cut since: nobody looked at the index of chunks before.
+        """
+        tokens = since.split()
+        indexes = [self._main, *([] if self._chunks is None else [self._chunks])]
+        if len(tokens) != len(indexes):
+            return None
+        now = [one.own_token(token) for one, token in zip(indexes, tokens, strict=True)]
+        return None if None in now else " ".join(map(str, now))
+
     def incarnation(self) -> str | None:
         """Return a text that changes when the store was started again."""
         return self._main.incarnation()

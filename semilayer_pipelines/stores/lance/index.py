@@ -24,6 +24,7 @@ from semilayer_pipelines.stores.lance.content import content_token
 from semilayer_pipelines.stores.lance.errors import is_conflict, store_errors
 from semilayer_pipelines.stores.lance.filter import keys_sql, where_sql
 from semilayer_pipelines.stores.lance.nearest import DISTANCE, nearest
+from semilayer_pipelines.stores.lance.own_writes import OwnWrites
 from semilayer_pipelines.stores.lance.schema import arrow_table, index_schema
 from semilayer_pipelines.stores.lance.words import by_words, by_words_unindexed
 from semilayer_pipelines.stores.lock import WriterLock
@@ -64,6 +65,7 @@ class LanceIndex:
         self._name = name
         self._folder = folder
         self._lock = lock
+        self._own = OwnWrites(folder)
         self._opened = opened
         self._table = opened()
         self._columns: pa.Schema = self._table.schema
@@ -102,6 +104,7 @@ class LanceIndex:
                     # Dropped while we waited: the file that this lock just made is in nobody's way.
                     self._lock.remove()
                     raise
+                held.enter_context(self._own.locked(self._table))
             yield
 
     def add(self, objects: pl.DataFrame) -> int:
@@ -268,7 +271,14 @@ class LanceIndex:
         A version's number comes back after a restored backup; its files do not.
         """
         with self._errors():
-            return content_token(self._folder)
+            token = content_token(self._folder)
+        self._own.looked(token)
+        return token
+
+    def own_token(self, since: str) -> str | None:
+        """Return the token of now, if only this object has written since it was `since`."""
+        with self._errors():
+            return self._own.since(since)
 
     def last_written(self, since: datetime | None) -> list[str]:
         """Return nothing: a commit is whole or was not made."""
@@ -365,6 +375,7 @@ class LanceIndex:
                 before = int(self._table.count_rows())
                 try:
                     result = to_the_end(lambda: write(self._table))
+                    self._own.wrote(result.version)
                     break
                 except RuntimeError as error:
                     if not is_conflict(error) or attempt == _ATTEMPTS:

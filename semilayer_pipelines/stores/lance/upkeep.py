@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -72,7 +72,7 @@ def is_scattered(table: Any, folder: Path, bounds: Bounds = Bounds()) -> bool:
     worn = (
         _many_small(fragments, bounds)
         or physical - stats["num_rows"] > physical * bounds.dead_share
-        or _stale_versions(folder, bounds.kept_for) >= bounds.stale_versions
+        or _has_stale_versions(folder, bounds)
     )
     return worn and _room_for_a_copy(folder, stats["total_bytes"], bounds)
 
@@ -105,7 +105,7 @@ def drop_broken_indexes(table: Any) -> bool:
     broken = broken_indexes(table)
     for name in broken:
         table.drop_index(name)
-    if broken and _lacks_words_index(table):
+    if broken and _lacks_words_index(table, table.list_indices()):
         table.create_index(WORDS, config=words_index())
     return bool(broken)
 
@@ -129,11 +129,12 @@ def _answers(table: Any, column: str) -> bool:
 
 def _due_indexes(table: Any, rows: int, bounds: Bounds) -> list[tuple[str, Any]]:
     """Return the indexes to be built: missing, or in so many parts that a new one is better."""
-    parts = {index.columns[0]: index.num_segments for index in table.list_indices()}
+    indexes = table.list_indices()
+    parts = {index.columns[0]: index.num_segments for index in indexes}
     due: list[tuple[str, Any]] = []
     if rows >= bounds.key_index_rows and KEY not in parts:
         due.append((KEY, BTree()))
-    if _lacks_words_index(table) or _words_lag(table, rows, bounds):
+    if _lacks_words_index(table, indexes) or _words_lag(indexes, rows, bounds):
         due.append((WORDS, words_index()))
     if rows >= bounds.ann_rows and not 0 < parts.get(VECTOR, 0) < bounds.ann_parts:
         partitions = max(1, rows // bounds.ann_partition_rows)
@@ -168,23 +169,25 @@ def _ann_lags(table: Any, bounds: Bounds) -> bool:
     )
 
 
-def _lacks_words_index(table: Any) -> bool:
-    return WORDS in table.schema.names and all(
-        WORDS not in index.columns for index in table.list_indices()
-    )
+def _lacks_words_index(table: Any, indexes: Sequence[Any]) -> bool:
+    return WORDS in table.schema.names and all(WORDS not in index.columns for index in indexes)
 
 
-def _words_lag(table: Any, rows: int, bounds: Bounds) -> bool:
+def _words_lag(indexes: Sequence[Any], rows: int, bounds: Bounds) -> bool:
     limit = max(bounds.words_unindexed_rows, rows * bounds.words_unindexed_share)
-    return any(
-        WORDS in index.columns and index.num_unindexed_rows >= limit
-        for index in table.list_indices()
-    )
+    return any(WORDS in index.columns and index.num_unindexed_rows >= limit for index in indexes)
 
 
-def _stale_versions(folder: Path, kept_for: timedelta) -> int:
-    before = time.time() - kept_for.total_seconds()
-    return sum(file.st_mtime < before for file in _files(folder / "_versions", ".manifest"))
+def _has_stale_versions(folder: Path, bounds: Bounds) -> bool:
+    """Say whether so many versions are older than they are kept for; one file tells it of all."""
+    versions = folder / "_versions"
+    with contextlib.suppress(FileNotFoundError):
+        # The oldest has the largest name.
+        oldest = sorted(name for name in os.listdir(versions) if name.endswith(".manifest"))
+        if len(oldest) >= bounds.stale_versions:
+            at = (versions / oldest[-bounds.stale_versions]).stat().st_mtime
+            return at < time.time() - bounds.kept_for.total_seconds()
+    return False
 
 
 def _room_for_a_copy(folder: Path, live_bytes: int, bounds: Bounds) -> bool:
@@ -201,7 +204,9 @@ def _room_for_a_copy(folder: Path, live_bytes: int, bounds: Bounds) -> bool:
 
 
 def _files(folder: Path, ending: str) -> Iterator[os.stat_result]:
-    for path in folder.glob(f"*{ending}"):
-        # The writer may be cleaning up.
-        with contextlib.suppress(FileNotFoundError):
-            yield path.stat()
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            # The writer may be cleaning up.
+            with contextlib.suppress(FileNotFoundError):
+                if entry.name.endswith(ending):
+                    yield entry.stat()

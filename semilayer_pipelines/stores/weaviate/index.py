@@ -252,6 +252,11 @@ class WeaviateIndex:
         """Return the server's sums of each tenant; `None` where they do not cover every object."""
         return self._contents.token(self._parts.names())
 
+    def own_token(self, since: str) -> str | None:
+        """Return the token, if it is `since` still: it does not tell who wrote."""
+        now = self.content_token()
+        return now if now == since else None
+
     def incarnation(self) -> str | None:
         """Return a text that changes when a node of the server was started again."""
         return self._incarnation()
