@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Window
 from semilayer_pipelines.chunking.split import check_size, splitter
+from semilayer_pipelines.config.load import place
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
 from semilayer_pipelines.embedders import check_embedding
 from semilayer_pipelines.embedders.reranker import check_reranker
@@ -311,7 +312,12 @@ class LensCheck:
 
     def _bridge(self, source: str) -> Bridge:
         if source not in self.bridges:
-            bridge = self.project.bridge(source, self.sources[source])
+            try:
+                bridge = self.project.bridge(source, self.sources[source])
+            except ConfigError as error:
+                where = place(self.project.settings.config, ("sources", source, "connection"))
+                error.message = f"{where}{error.message}"
+                raise
             self.opened.callback(bridge.close)
             self.bridges[source] = bridge
         return self.bridges[source]
