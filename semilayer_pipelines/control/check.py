@@ -13,6 +13,7 @@ from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, 
 from semilayer_pipelines.chunking.split import check_size, splitter
 from semilayer_pipelines.config.load import place
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
+from semilayer_pipelines.control.check_models import ModelCheck, named_model
 from semilayer_pipelines.embedders import check_embedding
 from semilayer_pipelines.embedders.reranker import check_reranker
 from semilayer_pipelines.errors import (
@@ -54,17 +55,7 @@ def lens_check(
 ) -> Iterator[LensCheck]:
     """Open what checks lenses against these sources: one connection each, made when needed."""
     with ExitStack() as opened:
-        yield LensCheck(project, env, sources, opened)
-
-
-@contextmanager
-def _named_model(key: str) -> Iterator[None]:
-    """Let a model that a lens names, and that is none, be a mistake in this key of the lens."""
-    with about(key):
-        try:
-            yield
-        except ModelUnavailable as error:
-            raise ConfigError(error.message, cure=error.cure) from error
+        yield LensCheck(project, env, sources, opened, ModelCheck(project))
 
 
 @dataclass(frozen=True)
@@ -79,6 +70,7 @@ class LensCheck:
     env: str
     sources: Mapping[str, SourceConfig]
     opened: ExitStack
+    models: ModelCheck
     bridges: dict[str, Bridge] = field(default_factory=dict)
     indexes: dict[str, Index | None] = field(default_factory=dict)
     tables: dict[int, LensTable] = field(default_factory=dict)
@@ -215,7 +207,7 @@ class LensCheck:
         `SchemaMismatch` for a tracked column that does not sort by time and for a condition that is
         none.
         """
-        with _named_model("embedding.model"):
+        with named_model("embedding.model"):
             embedder = self.project.embedder(lens.embedding)
             assert embedder.fingerprint
         with about("chunking.size"):
@@ -227,7 +219,7 @@ class LensCheck:
         self._check_order(lens, mapping)
         check_embedding(lens.embedding, embedder)
         if lens.rerank is not None:
-            with _named_model("rerank"):
+            with named_model("rerank"):
                 check_reranker(lens.rerank)
 
     def _table(self, lens: LensConfig) -> LensTable:
