@@ -20,6 +20,7 @@ from semilayer_pipelines.errors import (
     ConfigError,
     EmbedderUnavailable,
     ModelUnavailable,
+    NotPermitted,
     SchemaMismatch,
     SemilayerError,
     SourceUnreachable,
@@ -144,16 +145,18 @@ class LensCheck:
 
         Says whether it needs a rebuild; otherwise, and where the source cannot say, what it needed
         before. Raises `SchemaMismatch` where the source says that it no longer has what the lens
-        names.
+        names, and `NotPermitted` where its user may read that no more.
         """
         source = lens.config.source
         if source in self.silent:
             return lens.needs
         try:
             needs = self.needs(lens.config, active, moved=False)
+            mapping = self._compiled(lens.config)
+            self._check_readable(lens.config, mapping)
             if lens.config.where is not None:
-                self._check_where(lens.config, self._compiled(lens.config))
-        except SchemaMismatch:
+                self._check_where(lens.config, mapping)
+        except (SchemaMismatch, NotPermitted):
             raise
         except SourceUnreachable:
             self.silent.add(source)  # waited for once
@@ -213,6 +216,7 @@ class LensCheck:
         with about("chunking.size"):
             check_size(lens, embedder)
         mapping = self._compiled(lens)
+        self._check_readable(lens, mapping)
         self._check_where(lens, mapping)
         self._check_joins(lens, mapping)
         self._check_dates(lens, mapping)
@@ -253,6 +257,11 @@ class LensCheck:
             model_fingerprint=self.project.embedder(lens.embedding).fingerprint,
             project_dir=self.project.settings.root,
         )
+
+    def _check_readable(self, lens: LensConfig, mapping: LensMapping) -> None:
+        rows = self._table(lens).selection(mapping.key, mapping.columns)
+        with about("table"):
+            self._bridge(lens.source).check_readable(rows)
 
     def _check_where(self, lens: LensConfig, mapping: LensMapping) -> None:
         rows = Selection(lens.table, mapping.key, mapping.key, where=lens.where)
