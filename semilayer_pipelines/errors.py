@@ -28,6 +28,7 @@ __all__ = [
     "IndexDropped",
     "ModelUnavailable",
     "NotFound",
+    "NotPermitted",
     "ObjectsRejected",
     "Overtaken",
     "ReadingUnknown",
@@ -174,6 +175,10 @@ class SourceRefused(Terminal):
     """The source answered and said no: wrong password, no permission, no such database."""
 
 
+class NotPermitted(SourceRefused):
+    """The source's user may not read something that a lens names."""
+
+
 class ModelUnavailable(Terminal):
     """The embedding model cannot be loaded, or the endpoint refuses the key."""
 
@@ -244,6 +249,6 @@ def about(key: str) -> Iterator[None]:
     """Let a mistake that a block tells be one in this key of a lens: a push says where that is."""
     try:
         yield
-    except (ConfigError, SchemaMismatch, ModelUnavailable) as error:
+    except (ConfigError, SchemaMismatch, ModelUnavailable, NotPermitted) as error:
         error.key = key
         raise

@@ -13,7 +13,7 @@ from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.database import Computed, Database, Described, Sql
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, Selection
 from semilayer_pipelines.bridges.row_key import key_texts
-from semilayer_pipelines.errors import SchemaMismatch, SourceRefused
+from semilayer_pipelines.errors import NotPermitted, SchemaMismatch, SourceRefused
 
 __all__ = ["apart", "check", "holds", "told"]
 
@@ -51,6 +51,8 @@ def apart(frame: pl.DataFrame, key: tuple[str, ...]) -> tuple[pl.DataFrame, tupl
 def check(db: Database, selection: Selection, table: Described) -> None:
     """Look whether the condition is one expression over the table; raises `SchemaMismatch`.
 
+    Raises `NotPermitted` where the user may not read what it needs.
+
     The database judges. Text that would end the parentheses around it cannot stand in a CASE, and
     the other way round. Each statement has a parameter: then no server takes several at once.
     """
@@ -70,6 +72,8 @@ def check(db: Database, selection: Selection, table: Described) -> None:
         db.scalars(Sql(f"SELECT 1 FROM {table.quoted}") + st.both([condition]) + no_row)
         db.scalars(Sql(f"SELECT 1 FROM {table.quoted} WHERE 1 = ") + value + no_row)
         db.scalars(Sql("SELECT ") + value + some_rows)
+    except NotPermitted:
+        raise
     except (SchemaMismatch, SourceRefused) as error:
         raise SchemaMismatch(
             f"'where' is no condition over {selection.table!r}: {error.message}",

@@ -9,6 +9,7 @@ strings are never quoted.
 from __future__ import annotations
 
 from semilayer_pipelines.errors import (
+    NotPermitted,
     SchemaMismatch,
     SemilayerError,
     SourceRefused,
@@ -86,7 +87,9 @@ def postgres_failure(error: BaseException, source: str, timeout_ms: int) -> Semi
             return _too_slow(source, said, timeout_ms)
         case "42P01" | "42703" | "3F000":
             return _gone(source, said)
-        case "42501" | "3D000" | "25006" | "28000" | "28P01":
+        case "42501":
+            return _not_permitted(source, said, "Grant the user SELECT on it.")
+        case "3D000" | "25006" | "28000" | "28P01":
             return _refused(source, said)
         case state if state[:2] in _POSTGRES_DATA or state in _POSTGRES_DATA_STATES:
             return ValueRefused(source, said)
@@ -113,6 +116,13 @@ def mariadb_failure(error: BaseException, source: str, timeout_ms: int) -> Semil
             return _too_slow(source, said, timeout_ms)
         case 1146 | 1054 | 1356:
             return _gone(source, said)
+        case 1142 | 1143 | 1370:
+            return _not_permitted(
+                source,
+                said,
+                "Grant the user SELECT on it, or correct the name in the lens: the server says the "
+                "same of a table or a column that is not there.",
+            )
         case code if code in _MARIADB_DATA:
             return ValueRefused(source, said)
         # 0: PyMySQL's own "connection already closed".
@@ -182,6 +192,13 @@ def _refused(source: str, said: str) -> SourceRefused:
     return SourceRefused(
         f"source {source!r} refused: {_sentence(said)}",
         cure="Check the user, its password and its rights (SELECT is enough).",
+    )
+
+
+def _not_permitted(source: str, said: str, cure: str) -> NotPermitted:
+    return NotPermitted(
+        f"source {source!r} does not let its user read what the lens needs: {_sentence(said)}",
+        cure=cure,
     )
 
 

@@ -271,6 +271,10 @@ class Bridge(Protocol):
         """Describe a table or view; `name` may be qualified (`schema.table`)."""
         ...
 
+    def check_readable(self, selection: Selection) -> None:
+        """Look whether the columns can be read; no row is. Raises `NotPermitted`."""
+        ...
+
     def check_where(self, selection: Selection) -> None:
         """Look whether `where` is one condition over the table; some rows are tried.
 

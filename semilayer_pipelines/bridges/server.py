@@ -131,9 +131,10 @@ class ServerDatabase:
                 "is gone.",
                 cure="Mend the view, or drop it.",
             )
+        there = ", ".join(sorted(names)[:50]) or "none"
         raise SchemaMismatch(
             f"source {self._name!r} has no table or view {name!r}{nearest(name, names)}.",
-            cure=f"There are: {', '.join(sorted(names)[:50]) or 'none that this user may see'}.",
+            cure=f"There are: {there}; a server may show a user only those that it may read.",
         )
 
     def unique_keys(self, name: str) -> tuple[tuple[str, ...], ...]:

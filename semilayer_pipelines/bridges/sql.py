@@ -44,7 +44,7 @@ from semilayer_pipelines.bridges.proving import Proving
 from semilayer_pipelines.bridges.reader import Reader
 from semilayer_pipelines.bridges.told_keys import spelled
 from semilayer_pipelines.bridges.unfit import with_unfit
-from semilayer_pipelines.errors import SchemaMismatch, SourceRefused
+from semilayer_pipelines.errors import NotPermitted, SchemaMismatch, SourceRefused
 
 __all__ = ["SqlBridge"]
 
@@ -78,6 +78,12 @@ class SqlBridge:
         """Describe a table or view, as it is now."""
         return self._catalogue.look(name)
 
+    def check_readable(self, selection: Selection) -> None:
+        """Ask for the columns of no row."""
+        columns = ", ".join(column.quoted for column in self._catalogue.columns(selection))
+        statement = Sql(f"SELECT {columns} FROM ") + self._catalogue.rows(selection)
+        self._db.scalars(statement + Sql(f" LIMIT {self._db.mark}", (0,)))
+
     def check_where(self, selection: Selection) -> None:
         """Look whether `where` is one condition over the table."""
         condition.check(self._db, selection, self._catalogue.table(selection))
@@ -90,6 +96,8 @@ class SqlBridge:
         statement = Sql(f"SELECT {value} FROM ") + self._catalogue.rows(selection)
         try:
             self._db.scalars(statement + Sql(f" LIMIT {self._db.mark}", (0,)))
+        except NotPermitted:
+            raise
         except (SchemaMismatch, SourceRefused) as error:
             raise SchemaMismatch(f"The tables cannot be joined: {error.message}") from None
 

@@ -146,7 +146,10 @@ def _tell(found: Sequence[Candidate], left: Mapping[str, str]) -> None:
         tracking = " or ".join(one.tracking)
         follows = f"follows {tracking}" if tracking else "no column tells what changed"
         aside = f"; not embedded, because personal: {', '.join(one.personal)}"
-        say(f"lens  {one.table}: embeds {texts}; {follows}{aside if one.personal else ''}")
+        html = f" (HTML: {', '.join(names)})" if (names := _html(one)) else ""
+        codes = f"; finds codes in {', '.join(names)}" if (names := _codes(one)) else ""
+        personal = aside if one.personal else ""
+        say(f"lens  {one.table}: embeds {texts}{html}; {follows}{codes}{personal}")
     for name, why in left.items():
         say(f"left  {name}: {why}")
 
@@ -239,6 +242,14 @@ def _write_beside(folder: Path) -> list[str]:
     return missing
 
 
+def _html(one: Candidate) -> list[str]:
+    return [field.name for field in one.fields if field.html]
+
+
+def _codes(one: Candidate) -> list[str]:
+    return [field.name for field in one.fields if field.code]
+
+
 def _json(found: list[Candidate]) -> list[dict[str, object]]:
     return [
         {
@@ -247,6 +258,8 @@ def _json(found: list[Candidate]) -> list[dict[str, object]]:
             "tracking": one.tracking,
             "searchable": [field.name for field in one.fields if field.searchable],
             "fields": [field.name for field in one.fields],
+            "html": _html(one),
+            "codes": _codes(one),
             "leftOut": list(one.left_out),
             "personal": list(one.personal),
         }

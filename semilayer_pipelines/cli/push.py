@@ -210,6 +210,8 @@ def _tell(plan: Plan, tell: Callable[[str], None]) -> None:
         if lens.key:
             which = ", ".join(lens.key)
             tell(f"           no primary key; rows are told apart by the unique index on {which}")
+        if lens.unchecked:
+            tell(f"           warning: {lens.unchecked}")
         if lens.hidden:
             tell(f"           warning: {lens.hidden.reason} {lens.hidden.cure}")
     _tell_followed(plan, tell)
@@ -282,6 +284,7 @@ def _as_json(plan: Plan, *, dry: bool, jobs: Sequence[Job]) -> dict[str, object]
                 "edits": [edit_json(edit) for edit in lens.edits],
                 "advice": lens.advice,
                 "foundKey": list(lens.key),
+                "unchecked": lens.unchecked,
                 "hidden": lens.hidden and {"reason": lens.hidden.reason, "cure": lens.hidden.cure},
             }
             for lens in plan.lenses

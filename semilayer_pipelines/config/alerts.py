@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from semilayer_pipelines.config.base import STORED, ConfigModel, no_secret
+from semilayer_pipelines.config.base import STORED, ConfigModel, no_secret, no_truth
 
 __all__ = ["AlertConfig", "AlertForm", "Alerts"]
 
@@ -54,6 +54,8 @@ class AlertConfig(ConfigModel):
             "10,000 of a lens are kept.",
         ),
     ] = 100
+
+    _numbers = field_validator("failed_rows", mode="before")(no_truth)
 
     @field_validator("url")
     @classmethod

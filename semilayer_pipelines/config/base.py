@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, ValidationInfo
 from pydantic.alias_generators import to_camel
 
 from semilayer_pipelines.redaction import literal_secret
 
-__all__ = ["STORED", "ConfigModel", "no_secret"]
+__all__ = ["STORED", "ConfigModel", "no_secret", "no_truth"]
 
 STORED = {"stored": True}
 """Context for reading what the registry keeps: an older version may have kept a secret there, and
@@ -20,6 +22,16 @@ class ConfigModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, alias_generator=to_camel
     )
+
+
+def no_truth(value: Any) -> Any:
+    """Return `value`; raises `ValueError` for `true` where a number is wanted.
+
+    Python takes it for 1, and `guard: true` would let a sync delete a whole index.
+    """
+    if value is True or value is False:
+        raise ValueError(f"expected a number; got {str(value).lower()}")
+    return value
 
 
 def no_secret(text: str, info: ValidationInfo) -> str:

@@ -12,7 +12,7 @@ from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, StringMark
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-__all__ = ["DEEPEST", "LONGEST", "MOST_VALUES", "parsed"]
+__all__ = ["DEEPEST", "LONGEST", "MOST_VALUES", "composed", "constructed"]
 
 LONGEST = 500_000
 """Bytes, read in five seconds. Two hundred lenses of ten fields each are a fifth of it."""
@@ -40,19 +40,25 @@ class _BoundedComposer(Composer):
             self._depth -= 1
 
 
-def parsed(text: str) -> tuple[Any, Node | None]:
-    """Return the values of a document and its nodes, which know their lines.
+def composed(text: str) -> Node | None:
+    """Return the nodes of a document, which know their lines; `None` for an empty one.
 
     Raises `YAMLError`, with a mark where one is known, for what is no YAML or beyond the bounds.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer = _BoundedComposer
     root: Node | None = yaml.compose(text)
+    if root is not None:
+        _count(root, {}, set())
+    return root
+
+
+def constructed(root: Node | None) -> Any:
+    """Return the values of a document. Raises `YAMLError`, with a mark, for what is none."""
     if root is None:
-        return None, None
-    _count(root, {}, set())
+        return None
     try:
-        return yaml.constructor.construct_document(root), root
+        return YAML(typ="safe", pure=True).constructor.construct_document(root)
     except ValueError:
         raise _refused(*_misfit(YAML(typ="safe", pure=True), root)) from None
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from semilayer_pipelines.config.base import ConfigModel
+from semilayer_pipelines.config.base import ConfigModel, no_truth
 
 __all__ = ["By", "ChunkingConfig", "written_chunking"]
 
@@ -58,6 +58,8 @@ class ChunkingConfig(ConfigModel):
             "`sentence` each sentence a chunk of its own."
         ),
     ] = "structure"
+
+    _numbers = field_validator("size", "overlap", mode="before")(no_truth)
 
     @field_validator("fields", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
-from semilayer_pipelines.config.base import ConfigModel, no_secret
+from semilayer_pipelines.config.base import ConfigModel, no_secret, no_truth
 from semilayer_pipelines.config.prompts import PromptsConfig, RequestConfig
 
 __all__ = ["MAX_CONCURRENCY", "MIN_TOKENS", "EmbeddingConfig", "Precision"]
@@ -148,6 +148,10 @@ class EmbeddingConfig(ConfigModel):
             "(`semilayer sync --dry-run`).",
         ),
     ] = None
+
+    _numbers = field_validator("dimensions", "price_per_million_tokens", *_HOSTED, mode="before")(
+        no_truth
+    )
 
     @field_validator("url")
     @classmethod

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from semilayer_pipelines.config.base import ConfigModel
+from semilayer_pipelines.config.base import ConfigModel, no_truth
 from semilayer_pipelines.config.transforms import Transform, written_step
 
 __all__ = ["FieldConfig", "FieldType", "Merge", "Searchable"]
@@ -42,6 +42,8 @@ class Searchable(ConfigModel):
     """A field whose text is embedded; its text is repeated `weight` times."""
 
     weight: Annotated[int, Field(ge=1, le=10, description="How often the text is repeated.")] = 1
+
+    _numbers = field_validator("weight", mode="before")(no_truth)
 
 
 class FieldConfig(ConfigModel):

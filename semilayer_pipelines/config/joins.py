@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_serializer, field_validator
+from pydantic import Field, field_serializer, field_validator
 
 from semilayer_pipelines.config.base import ConfigModel
+from semilayer_pipelines.config.naming import FieldName
 
 __all__ = ["JoinConfig", "Joins", "written_names"]
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
 class JoinConfig(ConfigModel):
@@ -47,18 +45,8 @@ class JoinConfig(ConfigModel):
         return written_names(names)
 
 
-def _well_named(joins: dict[str, JoinConfig]) -> dict[str, JoinConfig]:
-    for name in joins:
-        if not _NAME.fullmatch(name):
-            raise ValueError(
-                f"name of a join {name!r}: letters, digits and _, starting with a letter"
-            )
-    return joins
-
-
 Joins = Annotated[
-    dict[str, JoinConfig],
-    AfterValidator(_well_named),
+    dict[FieldName, JoinConfig],
     Field(
         description="Tables that fields take columns from beside the lens's own, by a name: "
         "`from: category.name` is the column `name` of the join `category`."

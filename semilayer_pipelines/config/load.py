@@ -6,7 +6,6 @@ file, the line and the key. Nothing here connects to anything or reads an enviro
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ from pydantic import ValidationError
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from semilayer_pipelines.config.bounded_yaml import LONGEST, parsed
+from semilayer_pipelines.config.bounded_yaml import LONGEST, composed, constructed
 from semilayer_pipelines.config.lines import Lines, YamlPath, lines_of
 from semilayer_pipelines.config.models import ProjectConfig
-from semilayer_pipelines.config.problems import sentence
+from semilayer_pipelines.config.plain import Unfit, made_plain, plain
+from semilayer_pipelines.config.problems import path_of, sentence
 from semilayer_pipelines.errors import ConfigError, nearest
 
 __all__ = ["STARTER", "load_config", "place"]
@@ -62,27 +62,34 @@ def load_config(path: Path) -> ProjectConfig:
         raise _missing(f"{path} does not exist.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from None
-    values, lines = _parsed(path, text)
-    found: list[tuple[YamlPath, str]] = []
+    values, lines, unfit = _parsed(path, text)
+    found: Unfit = []
     project: ProjectConfig | None = None
     try:
         project = ProjectConfig.model_validate(values)
     except ValidationError as error:
-        found += [(e["loc"], sentence(e)) for e in error.errors(include_url=False)]
+        found += [(path_of(e), sentence(e)) for e in error.errors(include_url=False)]
     found += _cross_checks(values)
+    told = {where for where, _ in found}
+    found += [(where, what) for where, what in unfit if where not in told]
     if project is None or found:
         raise ConfigError(_report(path.name, lines, found))
     return project
 
 
 def place(path: Path, key: YamlPath) -> str:
-    """Return `file:line: key: ` of a key that the file has, and nothing of any other."""
+    """Return `file:line: key: ` of a key of a lens or source, or of what it stands in.
+
+    A default has no line of its own. Empty where the file does not have the lens or source.
+    """
     try:
-        _, root = parsed(path.read_text("utf-8-sig"))
+        root = composed(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, YAMLError):
         return ""
-    line = lines_of(root).by_path.get(key)
-    return "" if line is None else f"{path.name}:{line}: {_dotted(key)}: "
+    lines = lines_of(root).by_path
+    while len(key) > 1 and key not in lines:
+        key = key[:-1]
+    return f"{path.name}:{lines[key]}: {_dotted(key)}: " if len(key) > 1 else ""
 
 
 def _report(name: str, lines: Lines, found: list[tuple[YamlPath, str]]) -> str:
@@ -95,12 +102,14 @@ def _report(name: str, lines: Lines, found: list[tuple[YamlPath, str]]) -> str:
 
 def _dotted(path: YamlPath) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text.removeprefix("."))
 
 
-def _parsed(path: Path, text: str) -> tuple[Any, Lines]:
+def _parsed(path: Path, text: str) -> tuple[Any, Lines, Unfit]:
     try:
-        values, root = parsed(text)
+        root = composed(text)
+        unfit = made_plain(root)
+        values = constructed(root)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -114,20 +123,7 @@ def _parsed(path: Path, text: str) -> tuple[Any, Lines]:
         raise ConfigError(f"{path.name}:1: this is not YAML: {first}.") from None
     if not isinstance(values, dict):
         raise _missing(f"{path.name}:1: expected the keys stack, sources and lenses.")
-    return _plain(values), lines_of(root)
-
-
-def _plain(value: Any) -> Any:
-    """Return the value as JSON could hold it: the registry keeps JSON, and must keep the same."""
-    match value:
-        case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case list() | tuple() | set():
-            return [_plain(item) for item in value]
-        case dt.date():
-            return value.isoformat()
-        case _:
-            return value
+    return plain(values), lines_of(root), unfit
 
 
 def _cross_checks(values: dict[str, Any]) -> Iterator[tuple[YamlPath, str]]:

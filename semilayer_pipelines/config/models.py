@@ -7,7 +7,6 @@ reference page are generated from them, and the registry stores a lens as their 
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -20,12 +19,13 @@ from pydantic import (
 )
 
 from semilayer_pipelines.config.alerts import Alerts
-from semilayer_pipelines.config.base import ConfigModel, no_secret
+from semilayer_pipelines.config.base import ConfigModel, no_secret, no_truth
 from semilayer_pipelines.config.chunking import ChunkingConfig, written_chunking
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.fields import FieldConfig, FieldType
 from semilayer_pipelines.config.intervals import DEBOUNCE, DURATION, SyncInterval
 from semilayer_pipelines.config.joins import Joins, written_names
+from semilayer_pipelines.config.naming import FieldName, Name
 from semilayer_pipelines.config.orchestrated import (
     AUTOMATION,
     EAGER,
@@ -38,7 +38,6 @@ from semilayer_pipelines.config.orchestrated import (
 )
 from semilayer_pipelines.config.sizes import SIZE
 from semilayer_pipelines.errors import nearest
-from semilayer_pipelines.http.contract import LENS_NAME
 
 __all__ = [
     "Bridge",
@@ -51,7 +50,6 @@ __all__ = [
     "SourceConfig",
 ]
 
-_FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _TENANT_TYPES = (FieldType.TEXT, FieldType.ENUM, FieldType.NUMBER)
 
 
@@ -121,6 +119,8 @@ class SourceConfig(ConfigModel):
             "it the slot is dropped, a smart sync is queued, and following starts over.",
         ),
     ] = "5GB"
+
+    _numbers = field_validator("timeout", mode="before")(no_truth)
 
     @field_validator("connection")
     @classmethod
@@ -228,7 +228,7 @@ class LensConfig(ConfigModel):
         ),
     ] = None
     fields: Annotated[
-        dict[str, FieldConfig], Field(min_length=1, description="Field name to field.")
+        dict[FieldName, FieldConfig], Field(min_length=1, description="Field name to field.")
     ]
     # Below the fields, because it is checked against them.
     tenant: Annotated[
@@ -285,6 +285,8 @@ class LensConfig(ConfigModel):
     tags: Annotated[
         dict[str, str], Field(default_factory=dict, description="Tags of the lens's assets.")
     ]
+
+    _numbers = field_validator("shards", "guard", mode="before")(no_truth)
 
     @field_validator("primary_key", "change_tracking_column", "deps", "owners", mode="before")
     @classmethod
@@ -349,13 +351,9 @@ class LensConfig(ConfigModel):
 
     @field_validator("fields")
     @classmethod
-    def _field_names(cls, fields: dict[str, FieldConfig]) -> dict[str, FieldConfig]:
+    def _names_differ(cls, fields: dict[str, FieldConfig]) -> dict[str, FieldConfig]:
         lowered: dict[str, str] = {}
         for name in fields:
-            if not _FIELD_NAME.fullmatch(name):
-                raise ValueError(
-                    f"field name {name!r}: letters, digits and _, starting with a letter"
-                )
             if name.lower() in lowered:
                 raise ValueError(
                     f"fields {lowered[name.lower()]!r} and {name!r} differ only in case"
@@ -423,18 +421,8 @@ class ProjectConfig(ConfigModel):
     """A whole `sl.config.yaml`."""
 
     stack: Annotated[str, Field(min_length=1, description="Name of the project.")]
-    sources: Annotated[dict[str, SourceConfig], Field(description="Source name to source.")]
+    sources: Annotated[dict[Name, SourceConfig], Field(description="Source name to source.")]
     lenses: Annotated[
-        dict[str, LensConfig], Field(description="Lens name to lens; the name is used in URLs.")
+        dict[Name, LensConfig], Field(description="Lens name to lens; the name is used in URLs.")
     ]
     alerts: Alerts = ()
-
-    @field_validator("sources", "lenses")
-    @classmethod
-    def _names(cls, named: dict[str, Any]) -> dict[str, Any]:
-        for name in named:
-            if not LENS_NAME.fullmatch(name):
-                raise ValueError(
-                    f"name {name!r}: letters, digits, - and _, starting with a letter, at most 63"
-                )
-        return named

@@ -23,10 +23,10 @@ from semilayer_pipelines.config.prompts import PromptsConfig, RequestConfig
 from semilayer_pipelines.config.transforms import Transform
 from semilayer_pipelines.errors import nearest
 
-__all__ = ["TRANSFORMS", "sentence"]
+__all__ = ["TRANSFORMS", "path_of", "sentence"]
 
 _SECRET = {"connection", "apiKey", "api_key", "url", "request"}
-_QUOTED = re.compile(r"'([^']*)'")
+_NAMED = re.compile(r"'([^']*)'|True|False")
 _SHOWN = 40
 
 TRANSFORMS: dict[str, type[BaseModel]] = {
@@ -34,6 +34,12 @@ TRANSFORMS: dict[str, type[BaseModel]] = {
     for model in get_args(get_args(Transform)[0])
 }
 """Every transform's model by its name."""
+
+
+def path_of(error: ErrorDetails) -> tuple[str | int, ...]:
+    """Return the path of the key that is wrong; Pydantic puts a word behind a name that is."""
+    found = error["loc"]
+    return found[:-1] if found[-1:] == ("[key]",) else found
 
 
 def sentence(error: ErrorDetails) -> str:
@@ -47,7 +53,7 @@ def sentence(error: ErrorDetails) -> str:
         case "missing":
             return "this key is required"
         case "enum" | "literal_error":
-            return _one_of(_QUOTED.findall(error["ctx"]["expected"]), error["input"])
+            return _one_of(_named(error["ctx"]["expected"]), error["input"])
         case "union_tag_invalid":
             return _one_of(list(TRANSFORMS), error["ctx"]["tag"])
         case "union_tag_not_found":
@@ -58,6 +64,16 @@ def sentence(error: ErrorDetails) -> str:
             return f"expected a mapping of keys{_got(location, error['input'])}"
         case "tuple_type":
             return f"expected a list{_got(location, error['input'])}"
+        case "bool_type" | "bool_parsing":
+            return f"expected true or false{_got(location, error['input'])}"
+        case "int_type" | "int_parsing" | "int_parsing_size" | "int_from_float":
+            return f"expected a whole number{_got(location, error['input'])}"
+        case "float_type" | "float_parsing":
+            return f"expected a number{_got(location, error['input'])}"
+        case "string_too_short":
+            return "expected a string that is not empty"
+        case "too_short":
+            return "expected one entry or more; there is none"
         case "string_pattern_mismatch" if location[-1] in _SECRET:
             return "expected the name of an environment variable, ${NAME}, and no value"
         case "string_pattern_mismatch" if location[-1] in ("freshness", "fullWalkEvery"):
@@ -74,9 +90,12 @@ def sentence(error: ErrorDetails) -> str:
             return f"expected module:function{_got(location, error['input'])}"
         case _:
             expected = error["msg"].replace("Input should be a valid", "expected a")
-            expected = expected.replace("expected a integer", "expected a whole number")
             expected = expected.replace("Input should", "the value should")
             return f"{expected[:1].lower()}{expected[1:]}{_got(location, error['input'])}"
+
+
+def _named(expected: str) -> list[str]:
+    return [found[1] or found[0].lower() for found in _NAMED.finditer(expected)]
 
 
 def _one_of(known: list[str], given: object) -> str:

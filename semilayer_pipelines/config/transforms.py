@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from semilayer_pipelines.config.base import ConfigModel
+from semilayer_pipelines.config.base import ConfigModel, no_truth
 
 __all__ = [
     "Custom",
@@ -74,6 +74,8 @@ class Round(ConfigModel):
         Literal["round", "ceil", "floor"], Field(description="Up, down or to the nearest.")
     ] = "round"
 
+    _numbers = field_validator("decimals", mode="before")(no_truth)
+
 
 class Trim(ConfigModel):
     """Text without white space at its ends; null becomes an empty text."""
@@ -117,7 +119,9 @@ class Truncate(ConfigModel):
     """The first `length` characters."""
 
     type: Literal["truncate"]
-    length: Annotated[int, Field(gt=0, description="How many characters stay.")]
+    length: Annotated[int, Field(gt=0, le=1_000_000_000, description="How many characters stay.")]
+
+    _numbers = field_validator("length", mode="before")(no_truth)
 
 
 class Replace(ConfigModel):

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Window
 from semilayer_pipelines.chunking.split import check_size, splitter
+from semilayer_pipelines.config.load import place
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
+from semilayer_pipelines.control.check_models import ModelCheck, named_model
 from semilayer_pipelines.embedders import check_embedding
 from semilayer_pipelines.embedders.reranker import check_reranker
 from semilayer_pipelines.errors import (
     ConfigError,
     EmbedderUnavailable,
     ModelUnavailable,
+    NotPermitted,
     SchemaMismatch,
     SemilayerError,
     SourceUnreachable,
@@ -53,17 +56,7 @@ def lens_check(
 ) -> Iterator[LensCheck]:
     """Open what checks lenses against these sources: one connection each, made when needed."""
     with ExitStack() as opened:
-        yield LensCheck(project, env, sources, opened)
-
-
-@contextmanager
-def _named_model(key: str) -> Iterator[None]:
-    """Let a model that a lens names, and that is none, be a mistake in this key of the lens."""
-    with about(key):
-        try:
-            yield
-        except ModelUnavailable as error:
-            raise ConfigError(error.message, cure=error.cure) from error
+        yield LensCheck(project, env, sources, opened, ModelCheck(project))
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,7 @@ class LensCheck:
     env: str
     sources: Mapping[str, SourceConfig]
     opened: ExitStack
+    models: ModelCheck
     bridges: dict[str, Bridge] = field(default_factory=dict)
     indexes: dict[str, Index | None] = field(default_factory=dict)
     tables: dict[int, LensTable] = field(default_factory=dict)
@@ -151,16 +145,18 @@ class LensCheck:
 
         Says whether it needs a rebuild; otherwise, and where the source cannot say, what it needed
         before. Raises `SchemaMismatch` where the source says that it no longer has what the lens
-        names.
+        names, and `NotPermitted` where its user may read that no more.
         """
         source = lens.config.source
         if source in self.silent:
             return lens.needs
         try:
             needs = self.needs(lens.config, active, moved=False)
+            mapping = self._compiled(lens.config)
+            self._check_readable(lens.config, mapping)
             if lens.config.where is not None:
-                self._check_where(lens.config, self._compiled(lens.config))
-        except SchemaMismatch:
+                self._check_where(lens.config, mapping)
+        except (SchemaMismatch, NotPermitted):
             raise
         except SourceUnreachable:
             self.silent.add(source)  # waited for once
@@ -214,19 +210,20 @@ class LensCheck:
         `SchemaMismatch` for a tracked column that does not sort by time and for a condition that is
         none.
         """
-        with _named_model("embedding.model"):
+        with named_model("embedding.model"):
             embedder = self.project.embedder(lens.embedding)
             assert embedder.fingerprint
         with about("chunking.size"):
             check_size(lens, embedder)
         mapping = self._compiled(lens)
+        self._check_readable(lens, mapping)
         self._check_where(lens, mapping)
         self._check_joins(lens, mapping)
         self._check_dates(lens, mapping)
         self._check_order(lens, mapping)
         check_embedding(lens.embedding, embedder)
         if lens.rerank is not None:
-            with _named_model("rerank"):
+            with named_model("rerank"):
                 check_reranker(lens.rerank)
 
     def _table(self, lens: LensConfig) -> LensTable:
@@ -260,6 +257,11 @@ class LensCheck:
             model_fingerprint=self.project.embedder(lens.embedding).fingerprint,
             project_dir=self.project.settings.root,
         )
+
+    def _check_readable(self, lens: LensConfig, mapping: LensMapping) -> None:
+        rows = self._table(lens).selection(mapping.key, mapping.columns)
+        with about("table"):
+            self._bridge(lens.source).check_readable(rows)
 
     def _check_where(self, lens: LensConfig, mapping: LensMapping) -> None:
         rows = Selection(lens.table, mapping.key, mapping.key, where=lens.where)
@@ -311,7 +313,12 @@ class LensCheck:
 
     def _bridge(self, source: str) -> Bridge:
         if source not in self.bridges:
-            bridge = self.project.bridge(source, self.sources[source])
+            try:
+                bridge = self.project.bridge(source, self.sources[source])
+            except ConfigError as error:
+                where = place(self.project.settings.config, ("sources", source, "connection"))
+                error.message = f"{where}{error.message}"
+                raise
             self.opened.callback(bridge.close)
             self.bridges[source] = bridge
         return self.bridges[source]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from semilayer_pipelines.config.models import LensConfig, ProjectConfig, SourceConfig
-from semilayer_pipelines.config.problems import sentence
+from semilayer_pipelines.config.problems import path_of, sentence
 from semilayer_pipelines.config.transforms import Custom
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.project import Project
@@ -88,7 +88,7 @@ def _changed(lens: Lens, changes: dict[str, Any]) -> LensConfig:
         found = error.errors()[0]
         # The sentence looks names up from the file's root, where a lens has a place of its own.
         placed = found | {"loc": ("lenses", lens.name, *found["loc"])}
-        where = ".".join(str(part) for part in found["loc"])
+        where = ".".join(str(part) for part in path_of(found))
         told = f"{where}: {sentence(placed)}" if where else sentence(placed)
         raise ConfigError(f"{told}.", lens=lens.name) from None
     # A function is code that runs here: only who may edit the project's files may name one.

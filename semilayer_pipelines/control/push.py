@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -59,7 +59,8 @@ class LensPush:
     """One lens in a push. `config` is `None` for a deleted one; `edits` are those of an update.
 
     `tracked` is the change-tracking column that was found (see `lenses.Lens`), `key` the unique key
-    that was found in place of a primary key. `hidden` says why the source may hide rows of the
+    that was found in place of a primary key. `unchecked` says why nobody could tell whether there
+    is a model of the lens. `hidden` says why the source may hide rows of the
     table; an unchanged lens was not looked at. `advice` says what a rebuild would better of an
     index that needs none.
     """
@@ -73,6 +74,7 @@ class LensPush:
     hidden: HiddenRows | None = None
     advice: str | None = None
     key: tuple[str, ...] = ()
+    unchecked: str | None = None
 
 
 @dataclass(frozen=True)
@@ -207,11 +209,19 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
         return LensPush(name, PushAction.UNCHANGED, lens, needs, advice=advice)
     check.refuse_values(lens)
     needs = check.needs(lens, seen.active.get(name), moved=moved)
-    tracked, hidden, key = check.tracked(lens), check.hidden(lens), check.found_key(lens)
+    unchecked = check.models.unchecked(lens, None if known is None else known.config)
+    looked_at = LensPush(
+        name,
+        PushAction.CREATED,
+        lens,
+        needs,
+        tracked=check.tracked(lens),
+        hidden=check.hidden(lens),
+        key=check.found_key(lens),
+        unchecked=unchecked,
+    )
     if known is None:
-        return LensPush(
-            name, PushAction.CREATED, lens, needs, tracked=tracked, hidden=hidden, key=key
-        )
+        return looked_at
     if needs is Needs.NOTHING and known.needs is Needs.SMART_SYNC:
         # What was taken back may have been brought in for some rows already.
         needs = Needs.SMART_SYNC
@@ -219,7 +229,7 @@ def _compare(check: LensCheck, seen: Registered, name: str, lens: LensConfig) ->
     if moved:
         before = seen.sources[lens.source].connection
         found.append(Edit(("sources", lens.source, "connection"), before, source.connection))
-    return LensPush(name, PushAction.UPDATED, lens, needs, tuple(found), tracked, hidden, key=key)
+    return replace(looked_at, change=PushAction.UPDATED, needs=needs, edits=tuple(found))
 
 
 @contextmanager

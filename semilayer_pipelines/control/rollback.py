@@ -7,14 +7,13 @@ rollback can be taken back by another.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from semilayer_pipelines.control.check import LensCheck
+from semilayer_pipelines.control.check import lens_check
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.publish import announce, begin_walks, locked
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED
@@ -138,7 +137,6 @@ def _needs(project: Project, lens: Lens, previous: Generation) -> Needs:
     """Return what brings the older index in sync: a sync at least, for what changed meanwhile."""
     with project.registry.read() as db:
         known = sources.list_all(db, lens.env_id)
-    with ExitStack() as opened:
-        check = LensCheck(project, lens.env, known, opened)
+    with lens_check(project, lens.env, known) as check:
         needs = check.needs(lens.config, previous, moved=False)
     return Needs.SMART_SYNC if needs is Needs.NOTHING else needs

@@ -54,7 +54,8 @@ def lens_table(config: LensConfig, bridge: Bridge, *, unused: bool = False) -> L
 
     Raises `SchemaMismatch`, and what the bridge raises.
     """
-    table = bridge.table(config.table)
+    with about("table"):
+        table = bridge.table(config.table)
     columns = list(table.columns)
     joins: list[Join] = []
     used = used_joins(config)

@@ -53,7 +53,19 @@ class SemilayerLenses(dg.Component, dg.Model, dg.Resolvable):
     project: Annotated[str, Field(description=_WHERE)]
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Return the definitions. Raises `ConfigError` for a path that is no project."""
+        """Return the definitions.
+
+        Raises `ConfigError` for a path that is no project, and where the code location has another
+        such component: Dagster would only say that two resources have one name.
+        """
+        shown = context.component_tree.get_all_components(SemilayerLenses)
+        if len(shown) > 1:
+            named = ", ".join(f"`project: {one.project}`" for one in shown)
+            raise ConfigError(
+                f"{len(shown)} components of this code location show lenses: {named}.",
+                cure="Give each project a code location of its own (an entry in workspace.yaml); "
+                "one component shows all environments of a project.",
+            )
         here = context.path if context.path.is_dir() else context.path.parent
         found = (here / Path(self.project).expanduser()).resolve()
         if not found.exists():

@@ -24,7 +24,9 @@ from semilayer_pipelines.config.fields import FieldType
 from semilayer_pipelines.errors import SemilayerError, SourceRefused
 from semilayer_pipelines.mapping.columns import created_beside, unique_keys_of
 from semilayer_pipelines.starter.columns import (
+    are_codes,
     holds_dates,
+    is_html,
     is_personal,
     is_prose,
     is_prose_name,
@@ -63,13 +65,18 @@ _ELEMENTS = {
 
 @dataclass(frozen=True)
 class CandidateField:
-    """One field of a lens that could be: its name, its column, what it holds."""
+    """One field of a lens that could be: its name, its column, what it holds.
+
+    `code`: people look for it by a whole value. `html`: what is embedded needs its tags taken out.
+    """
 
     name: str
     column: str
     type: FieldType
     searchable: bool
     array: bool = False
+    code: bool = False
+    html: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,15 @@ def candidate(
     sample = _sample(bridge, table.name, identity, kept)
     dates = {name for name, texts in sample.items() if holds_dates(texts)}
     columns = [c for c in kept if c.name in sample or c.kind in _TYPES]
-    texts = [c for c in columns if _may_be_prose(c) and c.name in sample and c.name not in dates]
+    codes = {c.name for c in columns if c.kind == "text" and _are_codes(c, sample)}
+    texts = [
+        column
+        for column in columns
+        if _may_be_prose(column)
+        and column.name in sample
+        and column.name not in dates
+        and column.name not in identity
+    ]
     if not texts:
         return "it has no column of texts"
     personal = tuple(column.name for column in texts if is_personal(column.name))
@@ -130,7 +145,7 @@ def candidate(
             table,
             [c for c in columns if c.kind in ("datetime", "date", "integer") or c.name in dates],
         ),
-        fields=_fields(columns, dates, prose or [_longest(sample, texts)]),
+        fields=_fields(columns, sample, dates, codes, prose or [_longest(sample, texts)]),
         left_out=tuple(c.name for c in table.columns if is_secret(c.name)),
         personal=personal,
         numbered=identity == own,
@@ -167,7 +182,7 @@ def _sample(
 ) -> dict[str, pl.Series]:
     """Return texts of the columns that may hold some; bytes that are no texts are left out."""
     found: dict[str, pl.Series] = {}
-    columns = [column for column in columns if column.name not in key]
+    columns = [c for c in columns if c.name not in key or c.kind == "text"]
     for rows, wanted in (
         (SAMPLE_ROWS, [c.name for c in columns if c.kind in ("text", "json") or c.enum]),
         (SAMPLE_BINARY_ROWS, [c.name for c in columns if c.kind == "binary"]),
@@ -181,6 +196,10 @@ def _sample(
     # Of an empty table nothing says that bytes are texts.
     binary = {column.name for column in columns if column.kind == "binary"}
     return {n: texts for n, texts in found.items() if texts.drop_nulls().len() or n not in binary}
+
+
+def _are_codes(column: Column, sample: dict[str, pl.Series]) -> bool:
+    return not column.enum and column.name in sample and are_codes(sample[column.name])
 
 
 def _may_be_prose(column: Column) -> bool:
@@ -215,7 +234,11 @@ def _element_type(column: Column) -> FieldType | None:
 
 
 def _fields(
-    columns: Iterable[Column], dates: set[str], prose: list[str]
+    columns: Iterable[Column],
+    sample: dict[str, pl.Series],
+    dates: set[str],
+    codes: set[str],
+    prose: list[str],
 ) -> tuple[CandidateField, ...]:
     found: dict[str, CandidateField] = {}
     for column in columns:
@@ -224,8 +247,15 @@ def _fields(
         # Bytes and enums are here only if they are texts.
         kind = element or _TYPES.get(column.kind, FieldType.TEXT)
         kind = FieldType.DATE if column.name in dates else kind
+        searchable = column.name in prose
         found[name] = CandidateField(
-            name, column.name, kind, column.name in prose, array=element is not None
+            name,
+            column.name,
+            kind,
+            searchable,
+            array=element is not None,
+            code=kind is FieldType.TEXT and column.name in codes and not searchable,
+            html=searchable and column.kind == "text" and is_html(sample[column.name]),
         )
     return tuple(found.values())
 

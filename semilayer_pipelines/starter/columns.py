@@ -17,7 +17,9 @@ from semilayer_pipelines.mapping.columns import DEFAULT_TRACKING_COLUMN
 from semilayer_pipelines.redaction import is_secret_name
 
 __all__ = [
+    "are_codes",
     "holds_dates",
+    "is_html",
     "is_personal",
     "is_prose",
     "is_prose_name",
@@ -77,6 +79,21 @@ _MOVED_WITH_TIME = {"update", "modify", "change", "edit", "write"}
 _TIME = {"at", "on", "date", "time", "datetime", "timestamp", "ts", "stamp", "tstamp", "utc", "gmt"}
 _AROUND = {"last", "row", "record", "post", "sys", "system", "z", "tz"}
 _DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}|$)"
+_TAG = r"(?i)</?(p|br|div|span|ul|ol|li|h[1-6]|a|b|i|strong|em|table|tr|td|th|img|section)\b[^<>]*>"
+_MARKUP = r"<[^<>]*>|&#?\w+;"
+HTML_SHARE = 0.5
+"""Share of the texts that have a tag; fewer are texts about HTML."""
+
+_CODE = r"^[\p{L}\p{N}][\p{L}\p{N}._/#:+-]{1,63}$"
+_MARKED = r"[\p{N}_/#:+-]"  # what a code has, and a word has not
+_DECIMAL = r"^[+-]?\p{N}*[.,]\p{N}+$"
+_EMAIL = r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]+$"
+CODES = 3
+"""A column with fewer values does not say whether they are codes."""
+
+CODE_SHARE = 0.9
+"""Share of the values that look like codes, and share of them that differ from all others."""
+
 _LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,4})?")
 
 
@@ -146,8 +163,31 @@ def holds_dates(texts: pl.Series) -> bool:
     return given.len() > 0 and bool(given.str.contains(_DATE).all())
 
 
+def is_html(texts: pl.Series) -> bool:
+    """Say whether texts are HTML, as most of them have its tags."""
+    given = texts.drop_nulls()
+    tagged = given.str.contains(_TAG).mean()
+    return isinstance(tagged, float) and tagged >= HTML_SHARE
+
+
+def are_codes(texts: pl.Series) -> bool:
+    """Say whether values are codes, ids or e-mail addresses, of which people type a whole one."""
+    given = texts.drop_nulls()
+    if given.len() < CODES or given.n_unique() < CODE_SHARE * given.len():
+        return False
+    codes = (
+        given.str.contains(_CODE)
+        & given.str.contains(_MARKED)
+        & ~given.str.contains(_DECIMAL)
+        & ~given.str.contains("://", literal=True)
+    )
+    share = (codes | given.str.contains(_EMAIL)).mean()
+    return isinstance(share, float) and share >= CODE_SHARE
+
+
 def is_prose(texts: pl.Series) -> bool:
     """Say whether texts mean something to a reader; codes and numbers do not."""
+    texts = texts.str.replace_all(_MARKUP, " ") if is_html(texts) else texts
     words = texts.str.count_matches(r"\S+").mean()
     letters = int(texts.str.count_matches(r"\p{L}").sum())
     signs = int(texts.str.count_matches(r"\S").sum())

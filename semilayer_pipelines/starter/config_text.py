@@ -66,6 +66,13 @@ def _lens(one: Candidate) -> CommentedMap:
         about += f"\nLeft out, because they look like secrets: {', '.join(one.left_out)}."
     if one.personal:
         about += f"\nNot embedded, because they look personal: {', '.join(one.personal)}."
+    if html := [field.name for field in one.fields if field.html]:
+        about += f"\nhtmlToText: of the HTML in {_list(html)}, what a reader sees is embedded."
+    if codes := [field.name for field in one.fields if field.code]:
+        about += (
+            f"\nkeyword: exact, as {_list(codes)} {'holds' if len(codes) == 1 else 'hold'} codes: "
+            "a search for a whole one puts its row first."
+        )
     lens.yaml_set_comment_before_after_key("fields", before=about, indent=4)
     return lens
 
@@ -76,10 +83,18 @@ def _field(field: CandidateField) -> CommentedMap:
         written["array"] = True
     if field.column != field.name:
         written["from"] = field.column
+    if field.html:
+        written["transform"] = "htmlToText"
     if field.searchable:
         written["searchable"] = True
+    if field.code:
+        written["keyword"] = "exact"
     written.fa.set_flow_style()
     return written
+
+
+def _list(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _flow(columns: list[str]) -> CommentedSeq:

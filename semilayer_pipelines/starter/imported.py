@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from semilayer_pipelines.config.models import LensConfig
-from semilayer_pipelines.config.problems import sentence
+from semilayer_pipelines.config.problems import path_of, sentence
 from semilayer_pipelines.starter.config_text import yaml_text
 
 __all__ = ["Imported", "Note", "fitting_lens", "imported_text"]
@@ -65,7 +65,7 @@ def fitting_lens(
             found = error.errors()[0]
         else:
             return kept, notes
-        path = tuple(str(part) for part in found["loc"])
+        path = tuple(str(part) for part in path_of(found))
         why = sentence(found | {"loc": ("lenses", name, *found["loc"])})
         # What is taken out is the whole field, or the whole key.
         whole = ("lenses", name, *path[: 2 if path[:1] == ("fields",) else 1])

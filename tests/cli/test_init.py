@@ -91,6 +91,34 @@ def test_what_is_written_says_what_the_database_shows_and_pushes(shop: Folder) -
     assert "created    products" in shop.run("push").stdout
 
 
+def test_codes_and_html_are_proposed_as_such_with_the_reason(shop: Folder) -> None:
+    with sqlite3.connect(shop.path / "shop.db") as db:
+        db.execute(
+            "CREATE TABLE parts (sku TEXT PRIMARY KEY, body TEXT, mail TEXT, price TEXT, "
+            "state TEXT)"
+        )
+        db.executemany(
+            "INSERT INTO parts VALUES (?, ?, ?, ?, ?)",
+            [
+                (f"AB-{n}", f"<p>A part <b>to use</b></p>&nbsp;{n}", f"{n}@b.org", f"{n}.5", "new")
+                for n in range(4)
+            ],
+        )
+
+    said = shop.run("init", "--connection", "sqlite:///shop.db", "--table", "parts").stdout
+
+    fields = lenses(shop)["parts"].fields
+    assert [name for name, field in fields.items() if field.keyword == "exact"] == ["sku", "mail"]
+    assert [name for name, field in fields.items() if field.transform] == ["body"]
+    written = (shop.path / "sl.config.yaml").read_text()
+    assert "body: {type: text, transform: htmlToText, searchable: true}" in written
+    assert "# htmlToText: of the HTML in body, what a reader sees is embedded." in written
+    assert "# keyword: exact, as sku and mail hold codes: a search for a whole one puts" in written
+    assert "lens  parts: embeds body (HTML: body); " in said
+    assert "; finds codes in sku, mail; not embedded, because personal: mail" in said
+    assert "created    parts" in shop.run("push").stdout
+
+
 def test_the_folder_is_a_dagster_project_and_what_was_there_stays(shop: Folder) -> None:
     (shop.path / "workspace.yaml").write_text("mine")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -182,7 +183,7 @@ def test_a_provider_without_precisions_is_asked_for_none(tmp_path: Path, provide
     [
         ("concurrency: 0", "the value should be greater than or equal to 1; got 0"),
         ("concurrency: 9999", "the value should be less than or equal to 256; got 9999"),
-        ("concurrency: many", "expected a whole number, unable to parse string as an integer"),
+        ("concurrency: many", "expected a whole number; got 'many'"),
         ("maxBatchTexts: 0", "the value should be greater than or equal to 1; got 0"),
         ("maxBatchTokens: 8", "the value should be greater than or equal to 512; got 8"),
         ("requestsPerMinute: -1", "the value should be greater than or equal to 1; got -1"),
@@ -480,3 +481,145 @@ def test_a_keyword_is_true_or_exact_and_nothing_else(tmp_path: Path) -> None:
     (line,) = refusal(tmp_path, lens("      t: {type: text, searchable: true, keyword: exakt}\n"))
     assert "lenses.articles.fields.t.keyword" in line
     assert "'exact'" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("true", "true: this key is a truth value"),
+        ("null", "null: this key is null, which is nothing"),
+        ("", ": this key is null, which is nothing"),
+        ("2026", "2026: this key is a number"),
+        ("3.10", "3.10: this key is a number"),
+        ("2026-01-01", "2026-01-01: this key is a date"),
+        ("? [a, b]\n          ", "?: this key is a list"),
+        ("? {a: b}\n          ", "?: this key is a mapping"),
+        ("!!binary YWI=", "YWI=: this key is no text"),
+    ],
+)
+def test_a_key_that_is_no_text_is_told_as_the_file_spells_it(
+    tmp_path: Path, key: str, told: str
+) -> None:
+    join = f"    joins:\n      j:\n        table: u\n        on:\n          {key}: id\n"
+
+    (problem,) = refusal(tmp_path, lens("      a: {type: text, searchable: true}\n", more=join))
+
+    assert problem.startswith(f"sl.config.yaml:12: lenses.articles.joins.j.on.{told}")
+    assert problem.endswith("put it into quotation marks, or take another name")
+
+
+def test_a_name_that_is_no_text_is_told_wherever_it_stands(tmp_path: Path) -> None:
+    text = (
+        "stack: s\nsources:\n  true: {bridge: sql, connection: 'sqlite:///x'}\n"
+        "  2: {bridge: sql, connection: 'sqlite:///x'}\nlenses:\n"
+        "  null:\n    source: m\n    table: t\n    joins:\n      yes: {table: u, on: {1: id}}\n"
+        "      3: {table: u, on: {a: b}}\n    fields:\n      {type}: {type: text}\n"
+        "      false: {type: text}\n    embedding:\n      5: x\n"
+    )
+
+    problems = refusal(tmp_path, text)
+
+    told = [problem.removeprefix("sl.config.yaml:").split(": ")[:2] for problem in problems]
+    assert told == [
+        ["3", "sources.true"],
+        ["4", "sources.2"],
+        ["6", "lenses.null"],
+        ["7", "lenses.null.source"],
+        ["10", "lenses.null.joins.yes.on.1"],
+        ["11", "lenses.null.joins.3"],
+        ["13", "lenses.null.fields.?"],
+        ["14", "lenses.null.fields.false"],
+        ["16", "lenses.null.embedding.5"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("!!binary YWI=", "!!binary is none of JSON's values; write the text itself"),
+        ("!!set {a, b}", "!!set is none of JSON's values, and has no order; write a list"),
+        ("[.nan]", "nullAs[0]: .nan is none of JSON's numbers"),
+        ("{a: -.inf}", "nullAs.a: -.inf is none of JSON's numbers"),
+    ],
+)
+def test_a_value_that_json_has_not_is_refused_as_the_registry_could_not_keep_it(
+    tmp_path: Path, value: str, told: str
+) -> None:
+    field = f"      a:\n        type: text\n        nullAs: {value}\n        searchable: true\n"
+
+    (problem,) = refusal(tmp_path, lens(field))
+
+    assert problem.startswith("sl.config.yaml:11: lenses.articles.fields.a.nullAs")
+    assert told in problem
+
+
+WRONG = ["null", "7", "-1", "1.5", "true", "zz", "''", "[a]", "[]", "{a: b}", "{}", "[[a], {}]"]
+WHOLE = """\
+stack: %
+sources:
+  main: {bridge: %, connection: %, timeout: %, cdc: %, maxSlotBytes: %}
+alerts: [{url: %, form: %, failedRows: %}]
+lenses:
+  docs:
+    source: %
+    table: %
+    primaryKey: %
+    changeTrackingColumn: %
+    where: %
+    joins: {cat: {table: %, on: {a: %}, changeTrackingColumn: %}}
+    syncInterval: %
+    smartSyncInterval: %
+    fullWalkEvery: %
+    debounce: %
+    shards: %
+    rebuild: %
+    guard: %
+    onMisfit: %
+    onFailure: %
+    embedding: {provider: %, model: %, dimensions: %, revision: %, prompts: {query: %}}
+    rerank: %
+    tenant: %
+    chunking: {mode: %, size: %, overlap: %, fields: %, by: %}
+    deps: %
+    automation: %
+    freshness: %
+    description: %
+    group: %
+    owners: %
+    tags: {a: %}
+    fields:
+      a: {type: %, array: %, values: %, from: %, merge: %, separator: %, keyword: %}
+      b: {type: text, searchable: %, transform: %}
+      c: {type: text, searchable: {weight: %}, transform: [{type: truncate, length: %}]}
+      d: {type: text, searchable: true, nullAs: %, undefinedAs: %}
+"""
+SECTIONS = """\
+stack: s
+sources: {main: %, other: {bridge: sql, connection: 'sqlite:///x'}}
+alerts: [%, %]
+lenses:
+  a: %
+  b: {source: other, table: t, fields: %, embedding: %, chunking: %, joins: %, tags: %, deps: [%]}
+  c: {source: other, table: t, fields: {x: %, y: {type: text, searchable: %, transform: [%]}}}
+  d: {source: other, table: t, embedding: {request: %, prompts: %}, joins: {j: %, k: {on: %}}}
+"""
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("text", [WHOLE, SECTIONS], ids=["values", "sections"])
+def test_a_wrong_type_at_any_key_is_told_with_line_and_key_and_no_traceback(
+    tmp_path: Path, text: str, value: str
+) -> None:
+    problems = refusal(tmp_path, text.replace("%", value))
+
+    for problem in problems:
+        assert re.match(r"sl\.config\.yaml:\d+: \S+: \w", problem), problem
+    assert len(problems) > 5
+
+
+def test_true_is_no_number_where_one_would_let_a_sync_delete_everything(tmp_path: Path) -> None:
+    (problem,) = refusal(
+        tmp_path, lens("      a: {type: text, searchable: true}\n", more="    guard: true\n")
+    )
+
+    assert problem == "sl.config.yaml:8: lenses.articles.guard: expected a number; got true"

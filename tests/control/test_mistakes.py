@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ def test_the_mistakes_of_all_lenses_are_told_and_nothing_is_written(tmp_path: Pa
 
     assert done.exit_code == 2
     assert "3 lenses cannot be pushed:" in done.stderr
-    assert "lenses 'a', 'c': source 'main' has no table or view 'itmes'" in done.stderr
+    for name in ("a", "c"):
+        assert f"lens '{name}': sl.config.yaml:" in done.stderr
+        assert f"lenses.{name}.table: source 'main' has no table or view 'itmes'" in done.stderr
     assert "lens 'b': " in done.stderr
     assert "'titel'" in done.stderr
     assert folder.json("status")["lenses"] == []
@@ -40,7 +43,19 @@ def test_one_mistake_is_told_as_before(tmp_path: Path) -> None:
     folder = Folder.at(tmp_path, rows=3)
     folder.write(lenses={"items": {}, "a": {"table": "itmes"}})
 
-    assert "lens 'a': source 'main' has no table or view 'itmes'" in folder.run("push").stderr
+    told = folder.run("push").stderr
+
+    assert "lens 'a': sl.config.yaml:" in told
+    assert "lenses.a.table: source 'main' has no table or view 'itmes'" in told
+
+
+def test_a_connection_that_is_none_is_told_with_its_line(tmp_path: Path) -> None:
+    folder = Folder.at(tmp_path, rows=3)
+    folder.write(url="shop.db")
+
+    told = folder.run("push").stderr
+
+    assert re.search(r"sl\.config\.yaml:6: sources\.main\.connection: source 'main': the ", told)
 
 
 def test_a_source_that_does_not_answer_is_asked_once() -> None:

@@ -162,7 +162,7 @@ def test_a_view_has_no_unique_key(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("joins", "said"),
     [
-        ({"a-b": SHOP}, "name of a join 'a-b'"),
+        ({"a-b": SHOP}, "a name is letters"),
         ({"shop": {"table": "shops"}}, "on"),
         ({"shop": {"table": "shops", "on": {}}}, "on"),
         ({"shop": SHOP | {"tabel": "x"}}, "tabel"),

@@ -94,6 +94,27 @@ def test_a_wrong_path_is_an_error_and_makes_no_project(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_two_projects_in_one_code_location_are_refused_with_what_to_do(
+    shop: Path, tmp_path: Path
+) -> None:
+    with create_defs_folder_sandbox() as theirs:
+        for name in ("one", "two"):
+            at = theirs.scaffold_component(
+                SemilayerLenses, defs_yaml_contents=_yaml(str(shop)), defs_path=name
+            )
+
+        with (
+            pytest.raises(ComponentTreeException) as refused,
+            theirs.load_component_and_build_defs(at),
+        ):
+            pass
+
+    cause = refused.value.__cause__
+    assert isinstance(cause, ConfigError)
+    assert "2 components of this code location show lenses: `project: " in cause.message
+    assert "a code location of its own" in cause.cure
+
+
 def test_the_schema_of_its_yaml_says_what_each_key_means() -> None:
     model = SemilayerLenses.get_model_cls()
     assert model is not None

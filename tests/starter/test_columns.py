@@ -7,6 +7,8 @@ import pytest
 
 from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.starter.columns import (
+    are_codes,
+    is_html,
     is_personal,
     is_prose,
     is_secret,
@@ -122,6 +124,40 @@ def test_texts_by_language_are_told_from_other_documents(
     documents: list[str | None], found: bool
 ) -> None:
     assert is_translations(pl.Series(documents, dtype=pl.String)) is found
+
+
+@pytest.mark.parametrize(
+    ("values", "codes"),
+    [
+        (["AB-001", "AB-002", None, "CD-003"], True),
+        (["4006381333931", "4006381333948", "4006381333955"], True),
+        (["a@example.org", "b.c@example.org", "d@example.org"], True),
+        (["my-first-post", "another-post", "about-us"], True),
+        (["AB-001", "AB-002"], False),  # too few to tell
+        (["AB-1", "AB-1", "AB-1", "AB-2"], False),  # a kind, and no name of a row
+        (["red", "green", "blue"], False),
+        (["12.50", "3,99", "10.00"], False),
+        (["https://a.org/1", "https://a.org/2", "https://a.org/3"], False),
+        (["a text 1", "a text 2", "a text 3"], False),
+        (["", "", ""], False),
+    ],
+)
+def test_codes_are_told_from_words_numbers_and_kinds(values: list[str | None], codes: bool) -> None:
+    assert are_codes(pl.Series(values, dtype=pl.String)) is codes
+
+
+@pytest.mark.parametrize(
+    ("values", "html"),
+    [
+        (["<p>one</p>", "<div class='a'>two</div>", "three"], True),
+        (["a<br/>b", None], True),
+        (["1 < 2 > 0", "a <b, c> d", "List<String>"], False),
+        (["How do I close a <p>?", "a question", "another"], False),
+        ([None], False),
+    ],
+)
+def test_html_is_told_from_texts_that_have_its_signs(values: list[str | None], html: bool) -> None:
+    assert is_html(pl.Series(values, dtype=pl.String)) is html
 
 
 def test_bytes_are_texts_only_if_they_read_as_such() -> None:

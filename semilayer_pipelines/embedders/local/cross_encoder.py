@@ -6,17 +6,18 @@ Torch and the model come with the first question, once a process. Scores are the
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from semilayer_pipelines.embedders.local.load_model import hub_has, quiet, unavailable
+from semilayer_pipelines.embedders.local.hub import hub_has
+from semilayer_pipelines.embedders.local.load_model import quiet, unavailable
 from semilayer_pipelines.embedders.local.model_files import model_json
 from semilayer_pipelines.embedders.local.model_source import (
     ModelSource,
@@ -55,17 +56,17 @@ class LocalReranker:
     @cached_property
     def fingerprint(self) -> str:
         """Name the model; raise `ModelUnavailable` when it is a path that does not exist."""
-        return f"reranker:{vector_space(self._source)}"
+        return f"reranker:{vector_space(self.source)}"
 
     def check(self) -> None:
         """Raise `ModelUnavailable` for what its files tell to be no reranker."""
         assert self.fingerprint
-        told = model_json(self._source, "config_sentence_transformers.json").get("model_type")
-        labels = model_json(self._source, "config.json").get("id2label") or {}
+        told = model_json(self.source, "config_sentence_transformers.json").get("model_type")
+        labels = model_json(self.source, "config.json").get("id2label") or {}
         what = f"a {told}" if told in _OF_VECTORS else f"a classifier of {len(labels)} kinds"
         if told in _OF_VECTORS or len(labels) > 1:
             raise ModelUnavailable(
-                f"There is no reranker in {self._source}, but {what}.",
+                f"There is no reranker in {self.source}, but {what}.",
                 cure=_CURE,
             )
 
@@ -81,17 +82,18 @@ class LocalReranker:
                 )
             # Out of memory, a token the model has no row for.
             except Exception as error:
-                raise unavailable(self._source, error, cure=_CURE) from error
+                raise unavailable(self.source, error, cure=_CURE) from error
         return checked_scores(np.asarray(made, np.float32), len(texts), self._model)
 
     @cached_property
-    def _source(self) -> ModelSource:
+    def source(self) -> ModelSource:
+        """The copy that is meant; raise `ModelUnavailable` for a path that does not exist."""
         name = self._model
-        bare = "/" not in name and not name.startswith((".", "~")) and not Path(name).is_dir()
+        bare = "/" not in name and not name.startswith((".", "~")) and not os.path.isdir(name)
         return find_model(f"{_ORGANISATION}/{name}" if bare else name, None)
 
     def _opened(self) -> CrossEncoder:
-        source = self._source
+        source = self.source
         if source not in _loaded:
             started = time.monotonic()
             try:

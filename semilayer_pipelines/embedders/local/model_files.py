@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from semilayer_pipelines.embedders.local.load_model import hub_has, unavailable
+from semilayer_pipelines.embedders.local.hub import hub_has
+from semilayer_pipelines.embedders.local.load_model import unavailable
 from semilayer_pipelines.embedders.local.model_source import ModelSource
 from semilayer_pipelines.errors import ModelUnavailable
 

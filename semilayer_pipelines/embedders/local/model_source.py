@@ -7,6 +7,7 @@ not the published ones is refused, never used with a warning.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -73,11 +74,12 @@ def find_model(name: str, revision: str | None) -> ModelSource:
 
     Raises `ModelUnavailable` when `name` is a path and no folder is there.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return ModelSource(Origin.FOLDER, str(folder.resolve()))
+    # Neither raises for a name that no file can have.
+    folder = os.path.expanduser(name)
+    if os.path.isdir(folder):
+        return ModelSource(Origin.FOLDER, os.path.realpath(folder))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        found = "is a file" if folder.is_file() else "does not exist"
+        found = "is a file" if os.path.isfile(folder) else "does not exist"
         raise ModelUnavailable(
             f"The model folder {name!r} {found}.",
             cure="Give the folder that holds the model's config.json, or a model name.",

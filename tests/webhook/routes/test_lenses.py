@@ -210,7 +210,7 @@ def test_a_change_that_changes_nothing_keeps_the_lens_as_the_file_has_it(site: S
         ({"fields": {}}, "fields"),
         ({"fields": {"title": {"type": "txt"}}}, "did you mean 'text'?"),
         ({"fields": {"title": {"type": "text"}}}, "no field is 'searchable'"),
-        ({"fields": {"1": {"type": "text", "searchable": True}}}, "field name '1'"),
+        ({"fields": {"1": {"type": "text", "searchable": True}}}, "fields.1: a name is letters"),
     ],
 )
 def test_a_change_that_the_models_refuse_changes_nothing(
