@@ -1,0 +1,277 @@
+"""The events of a server's log behind a position, and of each as little as has to be known.
+
+The library connects, and decodes rows and the descriptions of tables. The log describes a table
+once more in each transaction, and to decode that takes longer than all the rest. So each packet is
+looked at here first. A description that the library has already, and rows of tables that nobody
+watches, are not given to it. GTIDs, statements and ends of transactions are a few bytes, read here.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from semilayer_pipelines.follow.binlog.pieces import Tables
+from semilayer_pipelines.follow.binlog.server import LogPlace, Server, driver
+
+__all__ = ["Alive", "Begun", "Described", "Ended", "Event", "Events", "Packed", "Rows", "Said"]
+
+_HEARTBEAT_SECONDS = 0.25
+_SILENT_SECONDS = 30
+
+# A byte that says "an event"; when, which, by which server, how long, where the next one begins.
+_HEADER = struct.Struct("<xIBIIIxx")
+_BODY = _HEADER.size
+_TABLE_ID = slice(_BODY, _BODY + 6)
+_LENGTHS = _BODY + 57
+"""Where the description of the format tells the lengths of the fixed parts of all others."""
+_CHECKSUM = 4
+
+
+class _Kind:
+    QUERY, ROTATE, FORMAT, XID, LOAD_QUERY, DESCRIPTION = 2, 4, 15, 16, 18, 19
+    HEARTBEAT, GTID, XA_PREPARE, MARIADB_GTID = 27, 33, 38, 162
+
+
+_ROWS = frozenset({23, 24, 25, 30, 31, 32, 39})
+# Events that hold others in a packed form, and GTIDs with tags: the library does not open them.
+_PACKED = frozenset({40, 42, *range(165, 172)})
+
+
+class Begun(NamedTuple):
+    """A transaction begins."""
+
+    gtid: str
+
+
+class Described(NamedTuple):
+    """Rows of a table may change in what follows: lenses call it by these names."""
+
+    names: tuple[str, ...]
+
+
+class Rows(NamedTuple):
+    """Rows of a table changed; `event` and `columns`, by their names, are the library's."""
+
+    event: Any
+    names: tuple[str, ...]
+    columns: Mapping[str, Any]
+
+
+class Said(NamedTuple):
+    """A statement stands in the log as it was written."""
+
+    statement: str
+
+
+class Ended(NamedTuple):
+    """A transaction is committed, or prepared."""
+
+
+class Packed(NamedTuple):
+    """Something happened that cannot be read."""
+
+
+class Alive(NamedTuple):
+    """The server has nothing more to tell."""
+
+
+Event = Begun | Described | Rows | Said | Ended | Packed | Alive
+
+
+class _Table(NamedTuple):
+    description: bytes
+    names: tuple[str, ...]
+    columns: Mapping[str, Any]
+
+
+class Events:
+    """Iterates over events until the server ends the connection.
+
+    `written_at` is when the last event was written, in seconds since 1970. Iterating raises what
+    the driver and the library raise, and `ValueError` for an event that is cut short.
+    """
+
+    def __init__(self, server: Server, server_id: int, tables: Tables, position: str) -> None:
+        self.written_at = 0.0
+        self._tables = tables
+        self._known: dict[bytes, _Table] = {}
+        self._lengths = b""
+        self._offset = 0
+        self._line: _Line | None = None
+        self._library = self._opened(server, server_id, position)
+
+    @property
+    def place(self) -> LogPlace:
+        """Where in the log the last event ends."""
+        file = self._library.log_file or ""
+        return len(file), file, self._offset
+
+    def look_again(self, tables: Tables) -> None:
+        """Find out anew which lenses a table is of."""
+        self._tables = tables
+        self._known.clear()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._library.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        self._decoded(None)  # the library connects
+        line = self._line
+        assert line is not None
+        while True:
+            packet = line.next()
+            if packet.is_eof_packet():
+                return
+            data = packet.get_all_data()
+            at, kind, by, _, end = _HEADER.unpack_from(data)
+            self.written_at = float(at)
+            self._offset = end or self._offset
+            event = self._event(kind, by, packet, data)
+            if event is not None:
+                yield event
+
+    def _event(self, kind: int, by: int, packet: Any, data: bytes) -> Event | None:
+        if kind in _ROWS:
+            table = self._known.get(data[_TABLE_ID])
+            if table is None or not table.names:
+                return None
+            return Rows(self._decoded(packet), table.names, table.columns)
+        match kind:
+            case _Kind.DESCRIPTION:
+                return Described(self._table(packet, data).names)
+            case _Kind.XID | _Kind.XA_PREPARE:
+                return Ended()
+            case _Kind.MARIADB_GTID:
+                number, domain = struct.unpack_from("<QI", data, _BODY)
+                return Begun(f"{domain}-{by}-{number}")
+            case _Kind.GTID:
+                server, number = struct.unpack_from("<x16sQ", data, _BODY)
+                return Begun(f"{_dashed(server.hex())}:{number}")
+            case _Kind.QUERY | _Kind.LOAD_QUERY:
+                return Said(_statement(data, self._lengths[kind - 1]))
+            case _Kind.HEARTBEAT:
+                return Alive()
+            case _Kind.ROTATE:
+                # The library forgets the tables of a file too: a server that was started again
+                # gives their numbers to others.
+                self._known.clear()
+                self._decoded(packet)
+            case _Kind.FORMAT:
+                self._lengths = data[_LENGTHS:]
+                self._decoded(packet)
+            case _ if kind in _PACKED:
+                return Packed()
+        return None
+
+    def _table(self, packet: Any, data: bytes) -> _Table:
+        description = _unchecked(data)[_BODY:]
+        known = self._known.get(data[_TABLE_ID])
+        if known is None or known.description != description:
+            event = self._decoded(packet)  # nothing, when no lens reads the table
+            names = () if event is None else tuple(self._tables.named(event))
+            columns = {column.name: column for column in event.columns} if names else {}
+            known = self._known[data[_TABLE_ID]] = _Table(description, names, columns)
+        return known
+
+    def _decoded(self, packet: Any) -> Any:
+        """Let the library have a packet; return its event, `None` when it makes none of it."""
+        if self._line is not None:
+            self._line.given = packet
+        try:
+            return self._library.fetchone()
+        except _Asked:
+            return None
+
+    def _opened(self, server: Server, server_id: int, position: str) -> Any:
+        from pymysqlreplication import binlogstream
+        from pymysqlreplication import row_event as rows
+
+        def connect(**settings: Any) -> Any:
+            connection = driver().connect(**settings)
+            if "cursorclass" in settings:  # the one for its questions
+                return connection
+            self._line = _Line(connection)
+            return self._line
+
+        reader: Any = binlogstream.BinLogStreamReader  # without types
+        settings = {**server.arguments, "connect_timeout": 10}
+        return reader(
+            connection_settings={**settings, "read_timeout": _SILENT_SECONDS},
+            ctl_connection_settings=dict(settings),
+            pymysql_wrapper=connect,
+            server_id=server_id,
+            blocking=True,
+            slave_heartbeat=_HEARTBEAT_SECONDS,
+            is_mariadb=server.is_mariadb,
+            auto_position=position,
+            only_schemas=self._tables.schemas,
+            only_tables=self._tables.tables,
+            enable_logging=False,
+            only_events=[
+                *(rows.WriteRowsEvent, rows.UpdateRowsEvent, rows.DeleteRowsEvent),
+                *(rows.PartialUpdateRowsEvent, rows.TableMapEvent),
+            ],
+        )
+
+
+class _Asked(Exception):
+    """The library asks for the next packet: it is done with the one that it was given."""
+
+
+class _Line:
+    """The connection, as the library has it: of packets it reads the one that it is `given`."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.given: Any = None
+
+    def next(self) -> Any:
+        """Wait for the next packet. Raises what the driver raises."""
+        return self._connection._read_packet()
+
+    def _read_packet(self) -> Any:
+        given, self.given = self.given, None
+        if given is None:
+            raise _Asked
+        return given
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    @property
+    def _next_seq_id(self) -> int:
+        return int(self._connection._next_seq_id)
+
+    @_next_seq_id.setter
+    def _next_seq_id(self, number: int) -> None:
+        self._connection._next_seq_id = number
+
+
+def _statement(data: bytes, fixed: int) -> str:
+    """Return the text of an event whose fixed part has a length.
+
+    Behind that part stand variables of the session, of which every version has more; the schema,
+    ended by a zero; and the text.
+    """
+    (schema,) = struct.unpack_from("<B", data, _BODY + 8)
+    (variables,) = struct.unpack_from("<H", data, _BODY + 11)
+    start = _BODY + fixed + variables + schema + 1
+    text = _unchecked(data)
+    if start > len(text):
+        raise ValueError("a statement is cut short")
+    return text[start:].decode(errors="backslashreplace")
+
+
+def _unchecked(data: bytes) -> bytes:
+    """Return an event without its checksum, where it has one: a server may change that."""
+    checked, told = data[:-_CHECKSUM], data[-_CHECKSUM:]
+    return checked if zlib.crc32(checked[1:]) == int.from_bytes(told, "little") else data
+
+
+def _dashed(server: str) -> str:
+    """Return the sixteen bytes of a server's number, in hexadecimal, as a UUID."""
+    return "-".join((server[:8], server[8:12], server[12:16], server[16:20], server[20:]))
