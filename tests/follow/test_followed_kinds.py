@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +25,7 @@ from tests.patience import eventually
 from tests.processes import Child
 from tests.sources import SourceDatabase
 
-LAST = 100_000
+LAST = 10_000_000
 
 
 @pytest.fixture(params=["outbox", "binlog"])
@@ -127,6 +128,37 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
     site.lab.apply_all()
     assert site.feed().restarts == 0
     assert site.lab.audit().clean
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("followed", ["binlog"], indirect=True)  # an outbox is read once more
+def test_killed_in_a_burst_of_small_transactions_each_change_is_buffered_once(
+    followed: tuple[Site, SourceDatabase],
+) -> None:
+    # Given transactions of one row each, as fast as they come
+    site, source = followed
+    chance, numbers, written = random.Random(3), count(101), list[str]()
+
+    def write() -> None:
+        some = [str(number) for number in islice(numbers, 200)]
+        source.run(*(f"INSERT INTO items VALUES ({number}, 'new')" for number in some))
+        written.extend(some)
+
+    # When the follower is killed again and again in the middle of them
+    with beside(write):
+        for _ in range(8):
+            follower = Child(follow, site.lab.folder)
+            read_something(site)
+            time.sleep(chance.uniform(0, 0.1))
+            follower.kill()
+    with site.followed():
+        caught_up(site, source)
+
+    # Then each was buffered once, in the order of the commits
+    with site.lab.project.registry.read() as db:
+        told = changes.since(db, site.lab.lens.id, 0, 2 * len(written))
+    assert [change.key for change in told] == [*written, str(LAST)]
+    assert site.feed().restarts == 0
 
 
 def read_something(site: Site) -> None:

@@ -23,6 +23,7 @@ _SILENT_SECONDS = 30
 
 # A byte that says "an event"; when, which, by which server, how long, where the next one begins.
 _HEADER = struct.Struct("<xIBIIIxx")
+_SIZE = slice(10, 14)
 _BODY = _HEADER.size
 _TABLE_ID = slice(_BODY, _BODY + 6)
 _LENGTHS = _BODY + 57
@@ -119,7 +120,7 @@ class Events:
         self._library.close()
 
     def __iter__(self) -> Iterator[Event]:
-        self._decoded(None)  # the library connects
+        self._asked()  # the library connects
         line = self._line
         assert line is not None
         while True:
@@ -139,7 +140,7 @@ class Events:
             table = self._known.get(data[_TABLE_ID])
             if table is None or not table.names:
                 return None
-            return Rows(self._decoded(packet), table.names, table.columns)
+            return Rows(self._decoded(packet, data), table.names, table.columns)
         match kind:
             case _Kind.DESCRIPTION:
                 return Described(self._table(packet, data).names)
@@ -159,10 +160,10 @@ class Events:
                 # The library forgets the tables of a file too: a server that was started again
                 # gives their numbers to others.
                 self._known.clear()
-                self._decoded(packet)
+                self._decoded(packet, data)
             case _Kind.FORMAT:
                 self._lengths = data[_LENGTHS:]
-                self._decoded(packet)
+                self._decoded(packet, data)
             case _ if kind in _PACKED:
                 return Packed()
         return None
@@ -171,19 +172,28 @@ class Events:
         description = _unchecked(data)[_BODY:]
         known = self._known.get(data[_TABLE_ID])
         if known is None or known.description != description:
-            event = self._decoded(packet)  # nothing, when no lens reads the table
+            event = self._decoded(packet, data)  # nothing, when no lens reads the table
             names = () if event is None else tuple(self._tables.named(event))
             columns = {column.name: column for column in event.columns} if names else {}
             known = self._known[data[_TABLE_ID]] = _Table(description, names, columns)
         return known
 
-    def _decoded(self, packet: Any) -> Any:
+    def _decoded(self, packet: Any, data: bytes) -> Any:
         """Let the library have a packet; return its event, `None` when it makes none of it."""
-        if self._line is not None:
-            self._line.given = packet
+        line = self._line
+        assert line is not None
+        body = _unchecked(data)
+        if line.is_checked and body is data:
+            # A file that was written while the server had another setting. The library would take
+            # the last bytes of a row for a checksum.
+            packet = type(packet)(_with_room(data), "")
+        line.given = packet
+        return self._asked()
+
+    def _asked(self) -> Any:
         try:
             return self._library.fetchone()
-        except _Asked:
+        except _Done:
             return None
 
     def _opened(self, server: Server, server_id: int, position: str) -> Any:
@@ -218,16 +228,20 @@ class Events:
         )
 
 
-class _Asked(Exception):
-    """The library asks for the next packet: it is done with the one that it was given."""
+class _Done(Exception):
+    """The library asks for the next packet: it is done with what it was given."""
 
 
 class _Line:
-    """The connection, as the library has it: of packets it reads the one that it is `given`."""
+    """The connection, as the library has it: of packets it reads the one that it is `given`.
+
+    `is_checked`: it counts on a checksum at the end of each.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.given: Any = None
+        self.is_checked = False
 
     def next(self) -> Any:
         """Wait for the next packet. Raises what the driver raises."""
@@ -236,8 +250,15 @@ class _Line:
     def _read_packet(self) -> Any:
         given, self.given = self.given, None
         if given is None:
-            raise _Asked
+            raise _Done
         return given
+
+    def _write_bytes(self, command: bytes) -> None:
+        # What the library asked the server for, before it asks for the log.
+        with self._connection.cursor() as cursor:
+            cursor.execute("SELECT @master_binlog_checksum IS NOT NULL")
+            self.is_checked = bool(cursor.fetchone()[0])
+        self._connection._write_bytes(command)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -267,9 +288,19 @@ def _statement(data: bytes, fixed: int) -> str:
 
 
 def _unchecked(data: bytes) -> bytes:
-    """Return an event without its checksum, where it has one: a server may change that."""
-    checked, told = data[:-_CHECKSUM], data[-_CHECKSUM:]
-    return checked if zlib.crc32(checked[1:]) == int.from_bytes(told, "little") else data
+    """Return an event without its checksum; the same object where it has none.
+
+    Each file of a log may be written with checksums or without.
+    """
+    end = len(data) - _CHECKSUM
+    checksum = int.from_bytes(data[end:], "little")
+    return data[:end] if zlib.crc32(memoryview(data)[1:end]) == checksum else data
+
+
+def _with_room(data: bytes) -> bytes:
+    """Return an event with as many bytes more as a checksum has, in its size too."""
+    size = int.from_bytes(data[_SIZE], "little") + _CHECKSUM
+    return data[: _SIZE.start] + size.to_bytes(4, "little") + data[_SIZE.stop :] + bytes(_CHECKSUM)
 
 
 def _dashed(server: str) -> str:
