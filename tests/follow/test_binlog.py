@@ -244,6 +244,26 @@ def test_columns_that_come_and_go_do_not_shift_keys(log: Binlog) -> None:
     assert missed == {"items": "ALTER was run"}
 
 
+def test_a_table_that_the_reader_cannot_read_is_missed_and_the_others_are_followed(
+    logging_mariadb_source: SourceDatabase,
+) -> None:
+    source = logging_mariadb_source
+    declared = "VECTOR(3)" if source.is_mysql else "VARCHAR(2000) COMPRESSED"
+    source.run(
+        f"CREATE TABLE items (other {declared}, id DECIMAL(10,2) PRIMARY KEY)",
+        "CREATE TABLE plain (id INT PRIMARY KEY)",
+    )
+    with begun(source, {"items": ("id",), "plain": ("id",)}) as log:
+        assert [
+            ("each change queues a smart sync" in told, stops) for told, stops in log.findings()
+        ] == [(True, False)]
+        source.run("INSERT INTO items VALUES (NULL, 1)", "INSERT INTO plain VALUES (2)")
+        changes, missed = log.told()
+
+    assert changes == [("upsert", "2")]
+    assert list(missed) == ["items"]
+
+
 def test_rows_that_a_foreign_key_changes_are_missed_and_nothing_else_of_their_parent(
     logging_mariadb_source: SourceDatabase,
 ) -> None:

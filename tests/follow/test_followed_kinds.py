@@ -9,7 +9,6 @@ from itertools import count, islice
 from pathlib import Path
 from typing import cast
 
-import psycopg
 import pytest
 from sqlalchemy import Connection
 
@@ -20,7 +19,7 @@ from tests.beside import beside
 from tests.follow.site import Site
 from tests.follow.worker import work as follow
 from tests.ingest.test_kill import give_up_on_the_dead
-from tests.lab import ENV, Lab
+from tests.lab import ENV
 from tests.patience import eventually
 from tests.processes import Child
 from tests.sources import SourceDatabase
@@ -38,7 +37,7 @@ def followed(
     source = cast("SourceDatabase", request.getfixturevalue(fixture))
     source.run("CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(100))")
     source.insert("items", [(number, f"name {number}") for number in range(1, 21)])
-    site = site_of(tmp_path, kind, source)
+    site = Site.of(tmp_path, kind, source.url)
     site.install()
     site.lab.full()
     with site.followed():
@@ -46,14 +45,6 @@ def followed(
     site.do_syncs()
     yield site, source
     site.uninstall()
-
-
-def site_of(folder: Path, kind: str, source: SourceDatabase) -> Site:
-    lab = Lab.opened(folder, {})
-    lab.connection, lab.cdc = source.url, {"cdc": kind}
-    site = Site(lab, cast("psycopg.Connection", None))
-    site.push()
-    return site
 
 
 def caught_up(site: Site, source: SourceDatabase) -> None:
@@ -195,7 +186,7 @@ def test_a_way_that_a_database_has_not_is_refused(
 ) -> None:
     source = cast("SourceDatabase", request.getfixturevalue(database))
     source.run("CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(100))")
-    site = site_of(tmp_path, kind, source)
+    site = Site.of(tmp_path, kind, source.url)
 
     with pytest.raises(ConfigError, match=words):
         install(site.lab.project, chosen_sources(site.lab.project, ENV, None)[0])
@@ -205,7 +196,7 @@ def test_a_server_without_a_binary_log_is_refused_with_what_to_set(
     mariadb_source: SourceDatabase, tmp_path: Path
 ) -> None:
     mariadb_source.run("CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(100))")
-    site = site_of(tmp_path, "binlog", mariadb_source)
+    site = Site.of(tmp_path, "binlog", mariadb_source.url)
 
     with pytest.raises(Refused, match="writes no binary log") as refused:
         install(site.lab.project, chosen_sources(site.lab.project, ENV, None)[0])

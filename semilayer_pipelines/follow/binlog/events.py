@@ -8,6 +8,7 @@ watches, are not given to it. GTIDs, statements and ends of transactions are a f
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,20 @@ from typing import Any, NamedTuple
 from semilayer_pipelines.follow.binlog.pieces import Tables
 from semilayer_pipelines.follow.binlog.server import LogPlace, Server, driver
 
-__all__ = ["Alive", "Begun", "Described", "Ended", "Event", "Events", "Packed", "Rows", "Said"]
+__all__ = [
+    "Alive",
+    "Begun",
+    "Described",
+    "Ended",
+    "Event",
+    "Events",
+    "Packed",
+    "Rows",
+    "Said",
+    "Unread",
+]
+
+logger = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 0.25
 _SILENT_SECONDS = 30
@@ -61,6 +75,12 @@ class Rows(NamedTuple):
     columns: Mapping[str, Any]
 
 
+class Unread(NamedTuple):
+    """Rows of a table changed, which lenses call by these names, and nobody can read them."""
+
+    names: tuple[str, ...]
+
+
 class Said(NamedTuple):
     """A statement stands in the log as it was written."""
 
@@ -79,13 +99,15 @@ class Alive(NamedTuple):
     """The server has nothing more to tell."""
 
 
-Event = Begun | Described | Rows | Said | Ended | Packed | Alive
+Event = Begun | Described | Rows | Unread | Said | Ended | Packed | Alive
 
 
 class _Table(NamedTuple):
+    """A table as the log described it last; without `columns` it cannot be read."""
+
     description: bytes
     names: tuple[str, ...]
-    columns: Mapping[str, Any]
+    columns: Mapping[str, Any] | None
 
 
 class Events:
@@ -140,6 +162,8 @@ class Events:
             table = self._known.get(data[_TABLE_ID])
             if table is None or not table.names:
                 return None
+            if table.columns is None:
+                return Unread(table.names)
             return Rows(self._decoded(packet, data), table.names, table.columns)
         match kind:
             case _Kind.DESCRIPTION:
@@ -172,11 +196,29 @@ class Events:
         description = _unchecked(data)[_BODY:]
         known = self._known.get(data[_TABLE_ID])
         if known is None or known.description != description:
-            event = self._decoded(packet, data)  # nothing, when no lens reads the table
-            names = () if event is None else tuple(self._tables.named(event))
-            columns = {column.name: column for column in event.columns} if names else {}
+            place = _place(description, self._lengths[_Kind.DESCRIPTION - 1])
+            names = tuple(self._tables.named(*place))
+            columns = self._columns(packet, data) if names else {}
             known = self._known[data[_TABLE_ID]] = _Table(description, names, columns)
         return known
+
+    def _columns(self, packet: Any, data: bytes) -> Mapping[str, Any] | None:
+        """Let the library have a description; return its columns by their names.
+
+        `None` where it does not know a type, such as a VECTOR: it takes the next bytes for what
+        they are not.
+        """
+        from pymysqlreplication.constants import FIELD_TYPE
+
+        try:
+            columns = self._decoded(packet, data).columns
+        except Exception as error:  # whatever it stumbles over, it is one table's fault
+            logger.debug("the description of a table cannot be decoded", exc_info=error)
+            return None
+        types = {number for name, number in vars(FIELD_TYPE).items() if name.isupper()}
+        if not all(column.type in types for column in columns):
+            return None
+        return {column.name: column for column in columns}
 
     def _decoded(self, packet: Any, data: bytes) -> Any:
         """Let the library have a packet; return its event, `None` when it makes none of it."""
@@ -270,6 +312,13 @@ class _Line:
     @_next_seq_id.setter
     def _next_seq_id(self, number: int) -> None:
         self._connection._next_seq_id = number
+
+
+def _place(description: bytes, fixed: int) -> tuple[str, str]:
+    """Return schema and name of a table; each stands behind its length and ends by a zero."""
+    end = fixed + 1 + description[fixed]
+    schema, rest = description[fixed + 1 : end], description[end + 1 :]
+    return schema.decode(), rest[1 : 1 + rest[0]].decode()
 
 
 def _statement(data: bytes, fixed: int) -> str:

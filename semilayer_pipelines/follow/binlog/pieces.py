@@ -68,9 +68,9 @@ class Tables:
         """The names of watched tables in their schemas."""
         return sorted({table for _, table in self._names})
 
-    def named(self, event: Any) -> list[str]:
-        """Return the names that lenses write for the table of an event."""
-        return self._names.get((event.schema, event.table), [])
+    def named(self, schema: str, table: str) -> list[str]:
+        """Return the names that lenses write for a table."""
+        return self._names.get((schema, table), [])
 
     def all_missed(self, why: str) -> dict[str, str]:
         """Return that something was missed of every table."""

@@ -22,6 +22,7 @@ from semilayer_pipelines.follow.binlog.events import (
     Packed,
     Rows,
     Said,
+    Unread,
 )
 from semilayer_pipelines.follow.binlog.pieces import Piece, Tables
 from semilayer_pipelines.follow.binlog.position import Position, position_of
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 _CHANGES_A_PIECE = 1_000
 _LEAVE_SECONDS = 5.0
 _LOG_GONE = 1236
+_UNREAD = "the log describes its columns in a way that cannot be read"
 
 
 class LogGone(Exception):
@@ -108,6 +110,9 @@ class Stream:
                 case Rows(rows, names, columns):
                     mapped.difference_update(names)
                     self._tables.read(rows, names, columns, piece)
+                case Unread(names):
+                    mapped.difference_update(names)
+                    piece.missed |= dict.fromkeys(names, _UNREAD)
                 case Ended():
                     piece.ended = True
                 case Said(statement):
