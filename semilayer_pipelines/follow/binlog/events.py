@@ -43,6 +43,7 @@ _TABLE_ID = slice(_BODY, _BODY + 6)
 _LENGTHS = _BODY + 57
 """Where the description of the format tells the lengths of the fixed parts of all others."""
 _CHECKSUM = 4
+_MOST_TABLES = 10_000
 
 
 class _Kind:
@@ -198,6 +199,8 @@ class Events:
         if known is None or known.description != description:
             place = _place(description, self._lengths[_Kind.DESCRIPTION - 1])
             names = tuple(self._tables.named(*place))
+            if len(self._known) >= _MOST_TABLES:
+                self._known.clear()  # the log describes each again
             columns = self._columns(packet, data) if names else {}
             known = self._known[data[_TABLE_ID]] = _Table(description, names, columns)
         return known
@@ -224,8 +227,7 @@ class Events:
         """Let the library have a packet; return its event, `None` when it makes none of it."""
         line = self._line
         assert line is not None
-        body = _unchecked(data)
-        if line.is_checked and body is data:
+        if line.is_checked and _unchecked(data) is data:
             # A file that was written while the server had another setting. The library would take
             # the last bytes of a row for a checksum.
             packet = type(packet)(_with_room(data), "")
