@@ -52,6 +52,7 @@ BENCHMARKS = {
     "freshness": ("benchmarks.freshness", "run"),
     "freshness-cdc": ("benchmarks.freshness_cdc", "run"),
     "cdc": ("benchmarks.cdc", "run"),
+    "cdc-binlog": ("benchmarks.cdc_binlog", "run"),
     "fairness": ("benchmarks.fairness", "run"),
     "retrieval": ("benchmarks.retrieval", "run"),
     "recall": ("benchmarks.recall", "run"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from tests.follow.site import Site
 from tests.lab import ENV
 from tests.patience import eventually
 
-__all__ = ["run"]
+__all__ = ["followed", "run"]
 
 _ROWS = 50_000
 _BATCH = 50
@@ -53,7 +52,7 @@ def _measure(site: Site) -> list[Result]:
         _write(site, number)
         floor.append(_ROWS / _thrown_away(site))
         before = time.process_time()
-        seconds = _followed(site, lambda: site.feed().changes)
+        seconds = followed(site, _ROWS)
         speed.append(_ROWS / seconds)
         on_a_core.append(_ROWS / (time.process_time() - before))
     with site.lab.project.registry.read() as db:
@@ -93,7 +92,7 @@ def _site(folder: Path, url: str, db: psycopg.Connection) -> Site:
     db.execute(
         "INSERT INTO items SELECT n, repeat('name ', 40) FROM generate_series(101, %s) n", (_ROWS,)
     )
-    _followed(site, lambda: site.feed().changes, _ROWS - 100)
+    followed(site, _ROWS - 100)
     site.lab.apply_all()
     return site
 
@@ -106,15 +105,15 @@ def _write(site: Site, number: int) -> None:
         )
 
 
-def _followed(site: Site, count: Callable[[], int], rows: int = _ROWS) -> float:
-    """Follow until so many changes more are buffered; return the seconds from the first of them."""
-    wanted, stop = count() + rows, threading.Event()
+def followed(site: Site, rows: int) -> float:
+    """Follow until so many changes more are buffered; return the seconds that it takes."""
+    wanted, stop = site.feed().changes + rows, threading.Event()
     follower = Follower(site.lab.project, ENV, "main", stop)
     thread = threading.Thread(target=follower.run)
     started = time.perf_counter()
     thread.start()
     try:
-        while count() < wanted:
+        while site.feed().changes < wanted:
             if time.perf_counter() - started > _WAIT_SECONDS:
                 raise RuntimeError("the log was not read in time")
             time.sleep(0.05)

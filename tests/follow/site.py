@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import psycopg
 
@@ -45,6 +46,15 @@ class Site:
         lab.cdc = {"cdc": "logical"}
         made = cls(lab, db)
         made.push(**lens)
+        return made
+
+    @classmethod
+    def of(cls, folder: Path, kind: str, url: str) -> Site:
+        """Push a lens over the table `items` of any database, without a connection to it."""
+        lab = Lab.opened(folder, {})
+        lab.connection, lab.cdc = url, {"cdc": kind}
+        made = cls(lab, cast("psycopg.Connection", None))
+        made.push()
         return made
 
     def feed(self) -> FeedRow:

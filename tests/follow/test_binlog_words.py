@@ -33,6 +33,21 @@ def test_a_position_of_mysql_is_the_set_of_what_was_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("numbers", "read"),
+    [((6, 7, 8), "1-8"), ((7, 8), "1-5:7-8"), ((8, 6, 7), "1-8"), ((9, 10, 6), "1-6:9-10")],
+)
+def test_transactions_of_mysql_are_noted_in_whatever_order_they_come(
+    numbers: tuple[int, ...], read: str
+) -> None:
+    position = position_of(f"{SERVER}:1-5", is_mariadb=False)
+
+    for number in numbers:
+        position.add(f"{SERVER}:{number}")
+
+    assert position.text() == f"{SERVER}:{read}"
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "TRUNCATE items",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import cast
 
-import psycopg
 import pytest
 from sqlalchemy import Connection
 
@@ -19,12 +19,12 @@ from tests.beside import beside
 from tests.follow.site import Site
 from tests.follow.worker import work as follow
 from tests.ingest.test_kill import give_up_on_the_dead
-from tests.lab import ENV, Lab
+from tests.lab import ENV
 from tests.patience import eventually
 from tests.processes import Child
 from tests.sources import SourceDatabase
 
-LAST = 100_000
+LAST = 10_000_000
 
 
 @pytest.fixture(params=["outbox", "binlog"])
@@ -37,7 +37,7 @@ def followed(
     source = cast("SourceDatabase", request.getfixturevalue(fixture))
     source.run("CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(100))")
     source.insert("items", [(number, f"name {number}") for number in range(1, 21)])
-    site = site_of(tmp_path, kind, source)
+    site = Site.of(tmp_path, kind, source.url)
     site.install()
     site.lab.full()
     with site.followed():
@@ -45,14 +45,6 @@ def followed(
     site.do_syncs()
     yield site, source
     site.uninstall()
-
-
-def site_of(folder: Path, kind: str, source: SourceDatabase) -> Site:
-    lab = Lab.opened(folder, {})
-    lab.connection, lab.cdc = source.url, {"cdc": kind}
-    site = Site(lab, cast("psycopg.Connection", None))
-    site.push()
-    return site
 
 
 def caught_up(site: Site, source: SourceDatabase) -> None:
@@ -129,6 +121,37 @@ def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
     assert site.lab.audit().clean
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("followed", ["binlog"], indirect=True)  # an outbox is read once more
+def test_killed_in_a_burst_of_small_transactions_each_change_is_buffered_once(
+    followed: tuple[Site, SourceDatabase],
+) -> None:
+    # Given transactions of one row each, as fast as they come
+    site, source = followed
+    chance, numbers, written = random.Random(3), count(101), list[str]()
+
+    def write() -> None:
+        some = [str(number) for number in islice(numbers, 200)]
+        source.run(*(f"INSERT INTO items VALUES ({number}, 'new')" for number in some))
+        written.extend(some)
+
+    # When the follower is killed again and again in the middle of them
+    with beside(write):
+        for _ in range(8):
+            follower = Child(follow, site.lab.folder)
+            read_something(site)
+            time.sleep(chance.uniform(0, 0.1))
+            follower.kill()
+    with site.followed():
+        caught_up(site, source)
+
+    # Then each was buffered once, in the order of the commits
+    with site.lab.project.registry.read() as db:
+        told = changes.since(db, site.lab.lens.id, 0, 2 * len(written))
+    assert [change.key for change in told] == [*written, str(LAST)]
+    assert site.feed().restarts == 0
+
+
 def read_something(site: Site) -> None:
     before = site.feed().changes
     eventually(lambda: site.feed().changes > before)
@@ -163,7 +186,7 @@ def test_a_way_that_a_database_has_not_is_refused(
 ) -> None:
     source = cast("SourceDatabase", request.getfixturevalue(database))
     source.run("CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(100))")
-    site = site_of(tmp_path, kind, source)
+    site = Site.of(tmp_path, kind, source.url)
 
     with pytest.raises(ConfigError, match=words):
         install(site.lab.project, chosen_sources(site.lab.project, ENV, None)[0])
@@ -173,7 +196,7 @@ def test_a_server_without_a_binary_log_is_refused_with_what_to_set(
     mariadb_source: SourceDatabase, tmp_path: Path
 ) -> None:
     mariadb_source.run("CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(100))")
-    site = site_of(tmp_path, "binlog", mariadb_source)
+    site = Site.of(tmp_path, "binlog", mariadb_source.url)
 
     with pytest.raises(Refused, match="writes no binary log") as refused:
         install(site.lab.project, chosen_sources(site.lab.project, ENV, None)[0])

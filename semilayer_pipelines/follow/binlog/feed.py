@@ -106,7 +106,7 @@ class BinlogFeed:
         if self._stream is None:
             self._stream = Stream(self._reading, self._name, self._watched, position)
         for piece in self._stream.take(seconds, _AT_ONCE):
-            if piece.changes or piece.missed or piece.position:
+            if piece.tells:
                 self._waiting.append(piece)
             else:
                 self._written_at = None  # a heartbeat: all was read

@@ -8,7 +8,7 @@ tell is missed, with the reason: nothing is told under a key that may be wrong.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,16 +30,22 @@ _NULL = "null"
 class Piece:
     """A stretch of a transaction: what changed, and where in the log it ends.
 
-    `gtid` is its transaction. `position` is how far all is read then, `None` before its end.
-    `written_at` is when the transaction was written, in seconds since 1970.
+    `gtid` is its transaction, which has `ended` with it or goes on. `written_at` is when it was
+    written, in seconds since 1970. `position` is how far all is read then, where that is told.
     """
 
     changes: list[RowChange] = field(default_factory=list)
     missed: dict[str, str] = field(default_factory=dict)
     gtid: str = ""
     place: LogPlace = (0, "", 0)
+    ended: bool = False
     position: str | None = None
     written_at: float = 0.0
+
+    @property
+    def tells(self) -> bool:
+        """Say whether something happened; a server that is idle only says that it lives."""
+        return bool(self.ended or self.changes or self.missed)
 
 
 class Tables:
@@ -62,9 +68,9 @@ class Tables:
         """The names of watched tables in their schemas."""
         return sorted({table for _, table in self._names})
 
-    def named(self, event: Any) -> list[str]:
-        """Return the names that lenses write for the table of an event."""
-        return self._names.get((event.schema, event.table), [])
+    def named(self, schema: str, table: str) -> list[str]:
+        """Return the names that lenses write for a table."""
+        return self._names.get((schema, table), [])
 
     def all_missed(self, why: str) -> dict[str, str]:
         """Return that something was missed of every table."""
@@ -89,9 +95,10 @@ class Tables:
         why = "a foreign key may have changed rows, which the log does not tell"
         return {name: why for name in names if self._known[name].cascades}
 
-    def read(self, event: Any, piece: Piece) -> None:
-        """Add what a row event tells to a piece."""
-        names = self.named(event)
+    def read(
+        self, event: Any, names: Sequence[str], columns: Mapping[str, Any], piece: Piece
+    ) -> None:
+        """Add what a row event tells of a table, by the names that lenses write, to a piece."""
         try:
             rows = event.rows
         except Exception as error:  # whatever the reader stumbles over, it is one event's fault
@@ -99,7 +106,6 @@ class Tables:
             why = f"rows in the log cannot be read ({type(error).__name__})"
             piece.missed |= dict.fromkeys(names, why)
             return
-        columns = {column.name: column for column in event.columns}
         action = Action.DELETE if type(event).__name__.startswith("Delete") else Action.UPSERT
         for name in names:
             try:

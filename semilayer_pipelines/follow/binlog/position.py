@@ -42,14 +42,28 @@ class MysqlPosition:
 
         self._gtids: Any = gtids  # without types
         self._read = self._gtids.GtidSet(text)
+        # To add to a set takes long, and one transaction follows the other nearly always.
+        self._server, self._first, self._last = "", 0, 0
 
     def add(self, gtid: str) -> None:
         """Note that a transaction was read to its end."""
-        self._read = self._read + self._gtids.Gtid(gtid)
+        server, _, written = gtid.partition(":")
+        number = int(written)
+        if server != self._server or number != self._last + 1:
+            self._settle()
+            self._server, self._first = server, number
+        self._last = number
 
     def text(self) -> str:
         """Return the set."""
+        self._settle()
         return str(self._read)
+
+    def _settle(self) -> None:
+        """Add the transactions in a row that the set does not have yet."""
+        if self._server:
+            added = self._gtids.Gtid(f"{self._server}:{self._first}-{self._last}")
+            self._read, self._server = self._read + added, ""
 
 
 def position_of(text: str, *, is_mariadb: bool) -> Position:

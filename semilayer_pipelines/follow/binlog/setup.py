@@ -102,6 +102,7 @@ def _of_tables(server: Server, watched: Watched) -> Iterator[Finding]:
             )
         else:
             yield from _of_table(where, table, columns, row_image)
+            yield from _of_types(where, table, server)
 
 
 def _of_table(
@@ -135,6 +136,18 @@ def _of_table(
             "Keep 'smartSyncInterval' short: it finds such changes.",
             stops=False,
         )
+
+
+def _of_types(where: str, table: WatchedTable, server: Server) -> Iterator[Finding]:
+    for column in table.columns.values():
+        declared = column.declared.lower()
+        if "compressed" in declared or (column.data_type == "vector" and not server.is_mariadb):
+            yield Finding(
+                f"{where}: of a table with a column like {column.name!r} ({column.declared}) no "
+                "rows can be read from the log, so each change queues a smart sync.",
+                "Keep that column in a table of its own if the table is large.",
+                stops=False,
+            )
 
 
 def _is_padded(column: TableColumn) -> bool:

@@ -7,13 +7,23 @@ one batch, and nobody waits for a batch to fill up.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import zlib
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from semilayer_pipelines.errors import SemilayerError, SourceRefused, SourceUnreachable
+from semilayer_pipelines.follow.binlog.ahead import Ahead
+from semilayer_pipelines.follow.binlog.events import (
+    Alive,
+    Begun,
+    Described,
+    Ended,
+    Events,
+    Packed,
+    Rows,
+    Said,
+    Unread,
+)
 from semilayer_pipelines.follow.binlog.pieces import Piece, Tables
 from semilayer_pipelines.follow.binlog.position import Position, position_of
 from semilayer_pipelines.follow.binlog.server import Server, driver
@@ -25,15 +35,10 @@ __all__ = ["LogGone", "Stream"]
 
 logger = logging.getLogger(__name__)
 
-_PIECES_AHEAD = 2_000
 _CHANGES_A_PIECE = 1_000
-_HEARTBEAT_SECONDS = 0.25
-_SILENT_SECONDS = 30
 _LEAVE_SECONDS = 5.0
 _LOG_GONE = 1236
-_LOST = 2013
-# Events that hold others in a packed form, and GTIDs with tags: the reader does not open them.
-_PACKED = frozenset({40, 42, *range(165, 172)})
+_UNREAD = "the log describes its columns in a way that cannot be read"
 
 
 class LogGone(Exception):
@@ -54,141 +59,85 @@ class Stream:
         self._tables = Tables(watched, server.tables(watched))
         # Of two readers with one number the server sends the first one away.
         self._server_id = 2**31 + zlib.crc32(name.encode()) % 2**31
-        self._pieces: queue.Queue[Piece | Exception] = queue.Queue(_PIECES_AHEAD)
-        self._stop = threading.Event()
+        self._ahead = Ahead()
         self._thread = threading.Thread(target=self._run, name=f"binlog {name}", daemon=True)
         self._thread.start()
 
     def take(self, seconds: float, limit: int) -> list[Piece]:
-        """Return the pieces that came, at least one if one comes within `seconds`."""
-        found: list[Piece] = []
-        number = 0
-        try:
-            while number < limit:
-                one = self._pieces.get(timeout=seconds) if not found else self._pieces.get_nowait()
-                if isinstance(one, Exception):
-                    if found:
-                        # Told first, and found again by the next call.
-                        self._pieces.put(one)
-                        break
-                    raise one
-                found.append(one)
-                number += len(one.changes)
-        except queue.Empty:
-            pass  # nothing more has come
+        """Return the pieces that came, at least one if one comes within `seconds`.
+
+        The last transaction that ends in them has the position behind it.
+        """
+        found = self._ahead.take(seconds, limit)
+        last: Piece | None = None
+        for piece in found:
+            if piece.ended:
+                self._position.add(piece.gtid)
+                last = piece
+        if last is not None:
+            last.position = self._position.text()
         return found
 
     def close(self) -> None:
         """End the thread and its connections."""
-        self._stop.set()
+        self._ahead.close()
         self._thread.join(_LEAVE_SECONDS)
         self._server.close()
 
     def _run(self) -> None:
         try:
-            reader = self._reader()
+            events = Events(self._server, self._server_id, self._tables, self._position.text())
             try:
-                for piece in self._read(reader):
-                    self._put(piece)
-                    if self._stop.is_set():
+                for piece in self._read(events):
+                    if not self._ahead.put(piece):
                         return
-                self._put(self._lost("the server ended the connection"))
+                self._ahead.fail(self._lost("the server ended the connection"))
             finally:
-                reader.close()
+                events.close()
         except Exception as error:  # handed to whoever takes, who raises it
             logger.debug("the log is not read any more", exc_info=error)
-            self._put(self._told(error))
+            self._ahead.fail(self._told(error))
 
-    def _put(self, one: Piece | Exception) -> None:
-        while not self._stop.is_set():
-            try:
-                self._pieces.put(one, timeout=0.2)
-            except queue.Full:
-                continue
-            return
-
-    def _reader(self) -> Any:
-        from pymysqlreplication import binlogstream
-        from pymysqlreplication import event as events
-        from pymysqlreplication import row_event as rows
-
-        streams = 0
-
-        def connect(**settings: Any) -> Any:
-            # The reader would go on after a lost connection in the middle of a transaction.
-            nonlocal streams
-            streams += "cursorclass" not in settings
-            if streams > 1:
-                raise driver().OperationalError(_LOST, "Lost connection to the server")
-            return driver().connect(**settings)
-
-        reader: Any = binlogstream.BinLogStreamReader  # without types
-        settings = {**self._server.arguments, "connect_timeout": 10}
-        return reader(
-            connection_settings={**settings, "read_timeout": _SILENT_SECONDS},
-            ctl_connection_settings=dict(settings),
-            pymysql_wrapper=connect,
-            server_id=self._server_id,
-            blocking=True,
-            slave_heartbeat=_HEARTBEAT_SECONDS,
-            is_mariadb=self._is_mariadb,
-            auto_position=self._position.text(),
-            only_schemas=self._tables.schemas,
-            only_tables=self._tables.tables,
-            enable_logging=False,
-            filter_non_implemented_events=False,
-            only_events=[
-                *(rows.WriteRowsEvent, rows.UpdateRowsEvent, rows.DeleteRowsEvent),
-                *(rows.PartialUpdateRowsEvent, rows.TableMapEvent),
-                *(events.MariadbGtidEvent, events.GtidEvent, events.XidEvent, events.QueryEvent),
-                *(events.XAPrepareEvent, events.HeartbeatLogEvent, events.NotImplementedEvent),
-            ],
-        )
-
-    def _read(self, reader: Any) -> Iterator[Piece]:
-        """Yield pieces; an empty one when the server only says that it lives."""
+    def _read(self, events: Events) -> Iterator[Piece]:
+        """Yield pieces; one that tells nothing when the server only says that it lives."""
         piece, mapped, told = Piece(), set[str](), set[str]()
-        for event in reader:
-            kind = type(event).__name__
-            piece.place = (len(reader.log_file or ""), reader.log_file or "", reader.log_pos or 0)
-            piece.written_at = float(event.timestamp)
-            ended = False
-            match kind:
-                case "HeartbeatLogEvent":
-                    yield Piece(place=piece.place)
+        for event in events:
+            match event:
+                case Begun(gtid):
+                    piece.gtid = gtid
+                case Described(names):
+                    mapped.update(names)
+                case Rows(rows, names, columns):
+                    mapped.difference_update(names)
+                    self._tables.read(rows, names, columns, piece)
+                case Unread(names):
+                    mapped.difference_update(names)
+                    piece.missed |= dict.fromkeys(names, _UNREAD)
+                case Ended():
+                    piece.ended = True
+                case Said(statement):
+                    said = verb(statement)
+                    if said == "ROLLBACK":
+                        _take_back(piece, told)
+                    piece.ended = self._statement(statement, said, piece, events)
+                case Packed():
+                    piece.missed |= self._tables.all_missed("the log has packed parts")
+                case Alive():
+                    yield Piece()
                     continue
-                case "MariadbGtidEvent" | "GtidEvent":
-                    piece.gtid = event.gtid
-                case "TableMapEvent":
-                    mapped.update(self._tables.named(event))
-                case "XidEvent" | "XAPrepareEvent":
-                    ended = True
-                case "QueryEvent" if verb(event.query) == "ROLLBACK":
-                    _take_back(piece, told)
-                    ended = not names_a_savepoint(event.query)
-                case "QueryEvent":
-                    ended = self._statement(event.query, piece)
-                case "NotImplementedEvent":
-                    if event.event_type in _PACKED:
-                        piece.missed |= self._tables.all_missed("the log has packed parts")
-                case _:
-                    mapped.difference_update(self._tables.named(event))
-                    self._tables.read(event, piece)
-            if ended:
+            if piece.ended:
                 piece.missed |= self._tables.cascaded(mapped)
-                self._position.add(piece.gtid)
-                piece.position = self._position.text()
-            if ended or len(piece.changes) >= _CHANGES_A_PIECE:
+            if piece.ended or len(piece.changes) >= _CHANGES_A_PIECE:
+                piece.place, piece.written_at = events.place, events.written_at
                 told.update(change.table for change in piece.changes)
                 yield piece
-                piece = Piece(gtid=piece.gtid)
-                if ended:
+                if piece.ended:
                     mapped.clear()
                     told.clear()
+                piece = Piece(gtid=piece.gtid)
 
-    def _statement(self, statement: str, piece: Piece) -> bool:
+    def _statement(self, statement: str, said: str, piece: Piece, events: Events) -> bool:
         """Note what a statement may have changed; say whether it is the end of a transaction."""
-        said = verb(statement)
         if said == "XA":
             # Rows of a prepared transaction were told before they could be seen.
             words = statement.split(None, 2)
@@ -197,13 +146,14 @@ class Stream:
                 piece.missed |= self._tables.all_missed("a prepared transaction ended")
             return ended
         if said in ENDS:
-            return True
+            return not names_a_savepoint(statement)
         if said in ("BEGIN", "START", "SAVEPOINT", "RELEASE"):
             return False
         changed = self._tables.of_statement(statement, said)
         if changed:
             piece.missed |= changed
             self._tables = Tables(self._watched, self._server.tables(self._watched))
+            events.look_again(self._tables)
         # A statement that stands alone is a transaction; one that changes rows is followed by
         # the end of its own.
         return said not in ("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH")
