@@ -54,8 +54,7 @@ class Stream:
     def __init__(self, server: Server, name: str, watched: Watched, position: str) -> None:
         self._server = server
         self._watched = watched
-        self._is_mariadb = server.is_mariadb
-        self._position: Position = position_of(position, is_mariadb=self._is_mariadb)
+        self._position: Position = position_of(position, is_mariadb=server.is_mariadb)
         self._tables = Tables(watched, server.tables(watched))
         # Of two readers with one number the server sends the first one away.
         self._server_id = 2**31 + zlib.crc32(name.encode()) % 2**31
