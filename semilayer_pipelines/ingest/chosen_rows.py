@@ -87,5 +87,8 @@ def seen_rows(opened: OpenLens, page: Page, mapped: Mapped) -> pl.DataFrame:
     if KEY_HASH not in page.rows.columns:
         return hashes.with_columns(pl.lit(None, pl.Int64).alias(KEY_HASH))
     keys = key_texts(page.rows, opened.selection.key).alias(KEY)
+    if keys.equals(hashes[KEY]):
+        # As on nearly every page: nothing is to be matched where all rows were mapped.
+        return hashes.with_columns(page.rows[KEY_HASH]).select(KEPT_SCHEMA.names())
     named = pl.DataFrame([keys, page.rows[KEY_HASH]]).unique(KEY, keep="last")
     return named.join(hashes, on=KEY, how="left").select(KEPT_SCHEMA.names())
