@@ -21,7 +21,7 @@ from psycopg.waiting import Ready, Wait
 
 __all__ = ["CopiedRows", "copy_out"]
 
-_PIECE_BYTES = 2**20
+_PIECE_BYTES = 2**21
 """Rows of about this weight are handed over together, unless one of them weighs more."""
 
 _HEADER = 19
