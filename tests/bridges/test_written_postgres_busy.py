@@ -218,7 +218,7 @@ def test_a_copy_that_follows_proofs_alone_stays_equal_while_writers_race(table: 
             ends.set()
     for one in writers:
         one.result()
-    found += [synced.sync(), synced.sync()]
 
-    assert found[-1] == "unchanged"
+    # A session's counters come when its process ends, which is some time after it was closed.
+    eventually(lambda: synced.sync() == "unchanged")
     assert synced.rows == {str(key): v for key, v in table.rows().items()}
