@@ -32,6 +32,7 @@ from tests.embedder_service.service import Service, running, wait_until_ready
 from tests.embedders.test_warm import unused_url
 from tests.embedders.tiny_transformer import LIMIT, save_tiny_transformer
 from tests.ingest.chunked import row_index, wrong
+from tests.kept_graphs import use_own_cache
 from tests.lab import ENV, Lab
 
 NAME = "nobody/tiny"
@@ -42,7 +43,7 @@ ROWS = 12
 
 @pytest.fixture(autouse=True)
 def _a_machine_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    use_own_cache(tmp_path / "cache", monkeypatch)
     monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "nothing"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     yield

@@ -10,6 +10,7 @@ from semilayer_pipelines.embedders.endpoint import forget_paces
 from semilayer_pipelines.embedders.local import engines
 from semilayer_pipelines.embedders.openai import OpenAIEmbedder
 from tests.embedders.endpoint import Endpoint, serve
+from tests.kept_graphs import use_own_cache
 
 START = 1_700_000_000.0
 KEY = "sk-very-secret-0123456789"
@@ -27,7 +28,7 @@ def _every_test_is_a_new_process_to_an_endpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was sent by one test counts for no other, though ports come again."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    use_own_cache(tmp_path / "cache", monkeypatch)
     forget_paces()
 
 

@@ -46,7 +46,7 @@ def saved(folder: Path, *, unit: bool = True) -> Path:
 
     static = StaticEmbedding(wordpiece(), embedding_weights=table())
     modules: list[Any] = [static, Normalize()] if unit else [static]
-    SentenceTransformer(modules=modules, device="cpu").save(str(folder))
+    SentenceTransformer(modules=modules, device="cpu").save(str(folder), create_model_card=False)
     return folder
 
 

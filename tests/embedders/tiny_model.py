@@ -17,5 +17,5 @@ def save_tiny_model(folder: Path, *, scale: float = 1.0) -> Path:
     tokenizer = Tokenizer(models.WordLevel(WORDS, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     module = StaticEmbedding(tokenizer, embedding_weights=VECTORS * scale)
-    SentenceTransformer(modules=[module], device="cpu").save(str(folder))
+    SentenceTransformer(modules=[module], device="cpu").save(str(folder), create_model_card=False)
     return folder

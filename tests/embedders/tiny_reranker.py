@@ -28,7 +28,9 @@ def save_tiny_reranker(folder: Path, *, labels: int = 1, seed: int = 7) -> Path:
     )
     config.num_labels = labels
     BertForSequenceClassification(config).save_pretrained(bare)
-    CrossEncoder(str(bare), device="cpu").save_pretrained(str(folder / "model"))
+    CrossEncoder(str(bare), device="cpu").save_pretrained(
+        str(folder / "model"), create_model_card=False
+    )
     return folder / "model"
 
 

@@ -80,7 +80,8 @@ def save_tiny_transformer(
         prompts=prompts,
         default_prompt_name=default_prompt_name,
     )
-    model.save(str(folder / "model"))
+    # The card that tells people of it takes most of the time.
+    model.save(str(folder / "model"), create_model_card=False)
     return folder / "model"
 
 

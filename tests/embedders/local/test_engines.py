@@ -73,8 +73,8 @@ WATCHED = "WATCHED = ['torch', 'transformers', 'openvino', 'openvino_telemetry']
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-graphs"))
+    return tmp_path / "no-graphs"
 
 
 @pytest.fixture

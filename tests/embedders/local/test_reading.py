@@ -24,7 +24,7 @@ SMALL_FILES = ("modules.json", "config.json", "tokenizer.json", "tokenizer_confi
 
 @pytest.fixture(autouse=True)
 def _no_exported_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-graphs"))
 
 
 def reading_of(config: EmbeddingConfig) -> Reading | None:
