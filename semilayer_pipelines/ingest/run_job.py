@@ -305,7 +305,7 @@ def _outcome(
 ) -> Outcome:
     index = Target(opened, generation).index if generation else None
     overdue = _upkeep(index) if index is not None and ended is RunEnd.COMPLETED else None
-    rows = count_index(index, opened.kept_counts)[0] if index else None
+    rows = count_index(index, opened.kept_facts)[0] if index else None
     return Outcome(
         ended,
         run.job_id,
