@@ -15,7 +15,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-__all__ = ["later", "with_one_blas_thread", "without_collector"]
+__all__ = ["import_httpx", "later", "with_one_blas_thread", "without_collector"]
 
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 """Read once, when numpy loads OpenBLAS."""
@@ -77,6 +77,21 @@ def later(name: str) -> Iterator[None]:
         if sys.modules.get(name) is stand_in:
             del sys.modules[name]
             setattr(import_module(package), own, stand_in)
+
+
+def import_httpx() -> None:
+    """Import httpx without its command, with which come rich and pygments: half of its memory.
+
+    httpx itself does without where they are not installed.
+    """
+    command = "httpx._main"
+    if command in sys.modules:
+        return
+    sys.modules[command] = None  # type: ignore[assignment]  # Python's word for: not to be had
+    try:
+        import_module("httpx")
+    finally:
+        del sys.modules[command]
 
 
 class _Later(ModuleType):

@@ -69,3 +69,24 @@ def test_processes_that_a_command_starts_have_as_many_threads_as_they_like(
         assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
 
     assert os.environ.get("OPENBLAS_NUM_THREADS") == before
+
+
+HTTPX = """
+import sys
+from semilayer_pipelines.quick_imports import import_httpx
+
+import_httpx()
+assert "pygments" not in sys.modules
+import httpx
+assert httpx.URL("http://127.0.0.1/").host == "127.0.0.1"
+import httpx._main
+assert "pygments" in sys.modules, "whoever asks for it has it"
+"""
+
+
+def test_httpx_works_without_its_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HTTPX], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
