@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 __all__ = ["interleaved", "timed"]
+
+T = TypeVar("T")
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -16,18 +19,18 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def interleaved(
-    actions: Mapping[str, Callable[[], float]], *, repetitions: int, warm_up: int = 1
-) -> dict[str, list[float]]:
-    """Run all actions in turn, again and again; return the seconds that each returned.
+    actions: Mapping[str, Callable[[], T]], *, repetitions: int, warm_up: int = 1
+) -> dict[str, list[T]]:
+    """Run all actions in turn, again and again; return what each returned, seconds as a rule.
 
     The first `warm_up` rounds are not kept: they import libraries and fill caches. Every other
     round goes backwards, so that nobody always comes after the same neighbour.
     """
-    kept: dict[str, list[float]] = {name: [] for name in actions}
+    kept: dict[str, list[T]] = {name: [] for name in actions}
     for round_number in range(warm_up + repetitions):
         names = list(actions)[:: 1 if round_number % 2 == 0 else -1]
         for name in names:
-            seconds = actions[name]()
+            took = actions[name]()
             if round_number >= warm_up:
-                kept[name].append(seconds)
+                kept[name].append(took)
     return kept

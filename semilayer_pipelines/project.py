@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from semilayer_pipelines.embedders.protocol import Embedder
     from semilayer_pipelines.embedders.reranker import Reranker
     from semilayer_pipelines.stores.chunks.protocol import RowStore
-    from semilayer_pipelines.stores.lance.kept_counts import KeptCounts
+    from semilayer_pipelines.stores.lance.kept_facts import KeptFacts
     from semilayer_pipelines.stores.lock import Lock
     from semilayer_pipelines.stores.stamps import Stamps
 
@@ -247,16 +247,16 @@ class Project:
         kind = self.settings.store
         return self.settings.home / ("lance" if kind == "lancedb" else kind)
 
-    def kept_counts(self, env: str) -> KeptCounts | None:
-        """Return how much the indexes of an environment held when they were last counted.
+    def kept_facts(self, env: str) -> KeptFacts | None:
+        """Return what the indexes of an environment held when somebody last looked.
 
-        `None` where the store is a server, which counts for itself.
+        `None` where the store is a server, which tells at once.
         """
-        from semilayer_pipelines.stores.lance.kept_counts import KeptCounts
+        from semilayer_pipelines.stores.lance.kept_facts import KeptFacts
         from semilayer_pipelines.stores.open import is_server
 
         server = is_server(self.settings.store)
-        return None if server else KeptCounts(self._store_folder / env)
+        return None if server else KeptFacts(self._store_folder / env)
 
     def _made_at(self, env: str) -> str:
         """Return what tells this environment from one of the same name in another registry."""

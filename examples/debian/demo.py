@@ -151,14 +151,14 @@ def main() -> int:
         semilayer("push", "--lens", LENS, "--force")
         hold(not _json("push", "--lens", LENS, "--dry-run")["drift"], "the file has won")
     except (NotHeld, SemilayerError, subprocess.SubprocessError) as error:
-        console.print(f"\nThe demo stopped: {error}", style="red", markup=False)
-        console.print(f"Dagster's log: {project.settings.home / 'demo' / 'dagster.log'}")
+        console().print(f"\nThe demo stopped: {error}", style="red", markup=False)
+        console().print(f"Dagster's log: {project.settings.home / 'demo' / 'dagster.log'}")
         return 1
     finally:
         if supervisor:
             supervisor.stop()
-    console.print(f"\nAll of it held, in {time.monotonic() - started:.0f} s.", style="bold green")
-    console.print(
+    console().print(f"\nAll of it held, in {time.monotonic() - started:.0f} s.", style="bold green")
+    console().print(
         "\nNext:\n"
         "  make dev                                    Dagster's UI at http://127.0.0.1:3000\n"
         f"  cd {HERE.relative_to(ROOT)}                          the demo's project\n"
@@ -171,24 +171,24 @@ def main() -> int:
 
 def step(number: int, title: str) -> None:
     """Announce a step."""
-    console.print(f"\n[bold cyan]{number}[/] [bold]{title}[/]")
+    console().print(f"\n[bold cyan]{number}[/] [bold]{title}[/]")
 
 
 def note(text: str) -> None:
     """Say something about a step."""
-    console.print(f"  {text}", style="dim", markup=False)
+    console().print(f"  {text}", style="dim", markup=False)
 
 
 def hold(held: bool, what: str) -> None:
     """Check a promise and say so."""
-    console.print(f"  {'✓' if held else '✗'} {what}", style="green" if held else "red")
+    console().print(f"  {'✓' if held else '✗'} {what}", style="green" if held else "red")
     if not held:
         raise NotHeld(f"{what}: this did not hold")
 
 
 def semilayer(*arguments: str, code: int = 0) -> None:
     """Run the command as a person would, to this exit code."""
-    console.print(f"  $ semilayer {' '.join(arguments)}", style="bold", markup=False)
+    console().print(f"  $ semilayer {' '.join(arguments)}", style="bold", markup=False)
     done = subprocess.run(
         [SEMILAYER, *arguments], check=False, stdin=subprocess.DEVNULL, timeout=STEP_SECONDS
     )
@@ -198,10 +198,10 @@ def semilayer(*arguments: str, code: int = 0) -> None:
 
 def search(question: str) -> list[str]:
     """Ask the index, show the answers, return their keys."""
-    console.print(f'  $ semilayer search {LENS} "{question}"', style="bold", markup=False)
+    console().print(f'  $ semilayer search {LENS} "{question}"', style="bold", markup=False)
     hits = _json("search", LENS, question, "--limit", "5")
     for hit in hits:
-        console.print(f"    {hit['score']:.3f}  {hit['id']:<24} {hit['fields']['summary']}")
+        console().print(f"    {hit['score']:.3f}  {hit['id']:<24} {hit['fields']['summary']}")
     return [hit["id"] for hit in hits]
 
 

@@ -21,7 +21,7 @@ from urllib.parse import quote as quote_path
 import polars as pl
 import pyarrow as pa
 from adbc_driver_manager import Error
-from adbc_driver_sqlite import StatementOptions, dbapi
+from adbc_driver_sqlite import StatementOptions
 
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import (
@@ -48,6 +48,11 @@ from semilayer_pipelines.bridges.unique_keys import never_null, unique_keys
 from semilayer_pipelines.bridges.unwritten import unwritten
 from semilayer_pipelines.bridges.written_sqlite import file_mark
 from semilayer_pipelines.errors import SchemaMismatch, SourceRefused, nearest
+from semilayer_pipelines.quick_imports import later
+
+# For its bulk inserts, and this only reads.
+with later("pyarrow.dataset"):
+    from adbc_driver_sqlite import dbapi
 
 __all__ = ["SqliteDatabase"]
 

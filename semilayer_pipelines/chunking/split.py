@@ -6,7 +6,6 @@ A row that fits is left alone: its text, hashes and vector stay what they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -17,18 +16,16 @@ from semilayer_pipelines.chunking.borders import Level
 from semilayer_pipelines.chunking.count import Counter, Estimate, counter_of
 from semilayer_pipelines.chunking.pieces import CHARACTERS_A_TOKEN
 from semilayer_pipelines.chunking.row import Chunk, Limits, cut_row
+from semilayer_pipelines.chunking.rules import cut_by, weights_of
 from semilayer_pipelines.config.chunking import By
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.embedders import BuiltWith, Embedder
-from semilayer_pipelines.embedders.reading import Reading
-from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable, ModelUnavailable
 from semilayer_pipelines.mapping.embedded_text import has_text
-from semilayer_pipelines.mapping.hashes import fingerprint
 from semilayer_pipelines.mapping.plan import TEXT
 from semilayer_pipelines.mapping.typed import plain_text, settled
 from semilayer_pipelines.stores.chunks.protocol import END, FIELD, ORDINAL, START
 
-__all__ = ["AT", "COLUMNS", "Splitter", "check_size", "splitter"]
+__all__ = ["AT", "COLUMNS", "Splitter", "splitter"]
 
 AT = "_at"  # UInt32: position in the rows that came in
 
@@ -41,9 +38,6 @@ COLUMNS = {
     TEXT: pl.String(),
 }
 """What `Splitter.split` returns; the names of the others are those of stored chunks."""
-
-_RULES = 1
-"""Raise when texts begin to be cut elsewhere; every index then cuts its long texts again."""
 
 _ALWAYS: dict[By, Level | None] = {
     "structure": None,
@@ -124,41 +118,31 @@ def splitter(config: LensConfig, embedder: Embedder, built: BuiltWith) -> Splitt
     """Return what cuts the long texts of a lens, or `None` where nothing is ever cut.
 
     `built` is how the index was built that the chunks are for: a prompt takes room of each.
-    Raises `ConfigError` for a size that the model does not read, `ReadingUnknown` when nobody can
-    tell how the model reads, and what else `Embedder.reading` raises.
+    Raises what `cut_by` raises.
     """
-    chunking = config.chunking
-    if chunking.mode == "off":
+    named = cut_by(config, embedder)
+    if named is None:
         return None
+    chunking, reading = config.chunking, embedder.reading()
     counter: Counter
-    reading = embedder.reading()
     if reading is not None:
-        _check_size(config, reading)
         counter = _counter(reading.tokenizer)
         size = (chunking.size or reading.limit) - reading.special
-    elif chunking.size is not None:
-        counter, size = Estimate(), chunking.size
     else:
-        return None
+        assert chunking.size is not None
+        counter, size = Estimate(), chunking.size
     prompt = built.passage_prompt
     if prompt is None:
         prompt = "" if reading is None else reading.plain
     room = max(1, size - _spent(prompt, counter))
-    weights = {name: f.searchable.weight for name, f in config.fields.items() if f.searchable}
-    decides = {
-        "rules": _RULES,
-        "model": embedder.fingerprint,
-        "chunking": chunking.model_dump(mode="json", exclude_defaults=True),
-        "weights": list(weights.items()),
-    }
     always = _ALWAYS[chunking.by]
     limits = Limits(counter, room, chunking.overlap, chunking.fields, always)
-    return Splitter(fingerprint(decides), weights, limits)
+    return Splitter(named, weights_of(config), limits)
 
 
 @lru_cache(maxsize=4)
 def _counter(tokenizer: Tokenizer) -> Counter:
-    # A push looks at every lens, and most have one model: probing a counter takes 0.1 s.
+    # A run opens many lenses, and most have one model: probing a counter takes 0.1 s.
     return counter_of(tokenizer)
 
 
@@ -168,28 +152,6 @@ def _spent(prompt: str, counter: Counter) -> int:
         return 0
     # Where counts do not add up, a token more may come of the place where both meet.
     return int(counter.count([prompt])[0]) + (not counter.adds_up)
-
-
-def check_size(config: LensConfig, embedder: Embedder) -> None:
-    """Raise `ConfigError` for a size that the model does not read, where its limit is known now.
-
-    A model that cannot be had now is for the first run to complain of.
-    """
-    if config.chunking.size is None:
-        return
-    with suppress(ModelUnavailable, EmbedderUnavailable):
-        if (reading := embedder.reading()) is not None:
-            _check_size(config, reading)
-
-
-def _check_size(config: LensConfig, reading: Reading) -> None:
-    size = config.chunking.size
-    if size is not None and size > reading.limit:
-        raise ConfigError(
-            f"A chunk of {size} tokens is more than the model "
-            f"{config.embedding.model!r} reads, {reading.limit}.",
-            cure=f"Write 'size: {reading.limit}' or less, or leave it out.",
-        )
 
 
 def _frame(made: list[tuple[int, Chunk]]) -> pl.DataFrame:

@@ -56,7 +56,7 @@ def list_(here: Here, env: str, as_json: bool) -> None:
         since = f"{one.alert.since:%Y-%m-%d %H:%M}"
         name = escape(one.alert.lens)
         table.add_row(name, one.alert.kind.value, since, escape(to.shown), _told(one))
-    console.print(table)
+    console().print(table)
     for to, one in found:
         if one.trouble:
             say(f"\n{to.shown} did not take it. {one.trouble} {_next(one)}")

@@ -47,8 +47,8 @@ class AskedStore:
         """
         if self.trouble is not None:
             return None
-        kept = self._project.kept_counts(lens.env)
-        if kept is not None and (known := kept.of(active.index_name)) is not None:
+        kept = self._project.kept_facts(lens.env)
+        if kept is not None and (known := kept.counts(active.index_name)) is not None:
             return known
         try:
             index = written_index(self._project.registry, self._project.store(lens.env), active)

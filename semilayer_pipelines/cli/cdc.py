@@ -211,7 +211,7 @@ def _log_to_standard_output(as_json: bool) -> None:
 def _tell(one: Installed) -> None:
     for finding in one.findings:
         mark = "!" if finding.stops else "-"
-        console.print(f"  {mark} {finding.told} {finding.cure}", markup=False)
+        console().print(f"  {mark} {finding.told} {finding.cure}", markup=False)
 
 
 def _as_json(one: Installed) -> dict[str, object]:

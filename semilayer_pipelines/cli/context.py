@@ -10,16 +10,18 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import date, datetime
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import Refused, SemilayerError, Transient, UserError, nearest
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = [
     "DEFAULT_ENV",
@@ -30,7 +32,9 @@ __all__ = [
     "SuggestingGroup",
     "address_options",
     "ask",
+    "console",
     "env_option",
+    "errors",
     "exit_code",
     "json_option",
     "say",
@@ -59,18 +63,35 @@ _ANSWERED = "semilayer.answered"
 WIDE = 200
 """Columns of what is not a terminal: nobody wants a table folded in a log or a pipe."""
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# A row's text must not ring, move the cursor or change colours where it is shown.
+_UNSHOWN = dict.fromkeys(map(ord, "\a\b\v\f\r\x1b"))
+
+
+@cache
+def console() -> Console:
+    """Return where tables and progress are shown."""
+    # Most commands print lines only, and need not wait for it.
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 
 
 def say(text: str = "") -> None:
     """Print a line to standard output."""
-    console.print(text, markup=False)
+    click.echo(text.translate(_UNSHOWN))
 
 
 def say_aside(text: str = "") -> None:
     """Print a line to standard error."""
-    errors.print(text, markup=False)
+    click.echo(text.translate(_UNSHOWN), err=True)
+
+
+@cache
+def errors() -> Console:
+    """Return where mistakes are shown, and progress beside a JSON document."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say_json(value: Any) -> None:
@@ -140,7 +161,8 @@ class SemilayerGroup(SuggestingGroup):
             if ctx.meta.get(_AS_JSON) and not ctx.meta.get(_ANSWERED):
                 say_json({"error": _error_json(error, code)})
             else:
-                errors.print(f"semilayer: {redact(str(error))}", style="red", markup=False)
+                said = f"semilayer: {redact(str(error))}"
+                errors().print(said, style="red", markup=False, emoji=False)
             ctx.exit(code)
         except (click.Abort, KeyboardInterrupt):
             ctx.exit(INTERRUPTED)

@@ -87,7 +87,7 @@ def dev(
     supervisor = None
     ended = None
     try:
-        shown = errors if as_json else console
+        shown = errors() if as_json else console()
         # One that was killed could not take its own away.
         forget_addresses(project.settings.home)
         supervisor, addresses = _start(

@@ -102,7 +102,7 @@ def _show(
             when = f"{row.last_at:%Y-%m-%d %H:%M:%S}"
             times, age = str(row.attempts), _age(row, old[name], now)
             table.add_row(name, Text(row.key), row.stage, times, when, age, Text(row.reason))
-    console.print(table)
+    console().print(table)
     for name, total in totals.items():
         if total > len(rows[name]):
             say(f"{name}: {total - len(rows[name]):,} more; show them with --limit {total}")

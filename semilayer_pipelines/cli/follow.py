@@ -154,7 +154,7 @@ class _Follower:
 
 
 def _follow_one(project: Project, job_id: str, tell: Tell) -> Job:
-    by_lines = tell is not say or not console.is_terminal
+    by_lines = tell is not say or not console().is_terminal
     with _bar(disable=by_lines) as bar:
         task = bar.add_task("waiting for Dagster to pick it up", total=1, speed="")
         now = time.monotonic()
@@ -190,7 +190,7 @@ def _bar(*, disable: bool) -> Progress:
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[speed]}"),
-        console=console,
+        console=console(),
         transient=True,
         disable=disable,
     )

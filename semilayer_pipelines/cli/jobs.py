@@ -77,7 +77,7 @@ def jobs_command(
             started,
             *("" if n is None else f"{n:,.0f}" for n in numbers),
         )
-    console.print(table)
+    console().print(table)
 
 
 def _story(state: JobState, pages: Sequence[LoggedPage], dagster_url: str | None) -> None:

@@ -81,7 +81,7 @@ def list_(here: Here, env: str, as_json: bool) -> None:
             f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never",
             "revoked" if key.revoked_at else "",
         )
-    console.print(table)
+    console().print(table)
 
 
 @keys.command()

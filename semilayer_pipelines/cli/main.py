@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from semilayer_pipelines import __version__
-from semilayer_pipelines.quick_imports import without_collector
+from semilayer_pipelines.quick_imports import with_one_blas_thread, without_collector
 
 with without_collector():
     from semilayer_pipelines.cli.context import Here, SemilayerGroup
@@ -60,7 +60,7 @@ class _Commands(SemilayerGroup):
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name].partition(":")
-        with without_collector():
+        with without_collector(), with_one_blas_thread():
             found = getattr(import_module(module), name)
         assert isinstance(found, click.Command)
         return found

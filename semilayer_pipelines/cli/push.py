@@ -32,6 +32,7 @@ from semilayer_pipelines.control.push import LensPush, Plan, PushAction, plan_pu
 from semilayer_pipelines.control.push_config import push_agreed
 from semilayer_pipelines.counts import span, utc_text
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.quick_imports import import_httpx
 from semilayer_pipelines.registry import environments
 from semilayer_pipelines.registry.jobs import Job
 from semilayer_pipelines.registry.lenses import Needs
@@ -117,6 +118,7 @@ def push(
     jobs = _started(project, plan, tell, rebuild=rebuild, resume_ingest=resume_ingest)
     if any(lens.change is not PushAction.UNCHANGED for lens in plan.lenses):
         # With it comes a client of HTTP, which a dry run has no use for.
+        import_httpx()
         from semilayer_pipelines.orchestration.remote.reload import reload_definitions
 
         tell(reload_definitions(project))

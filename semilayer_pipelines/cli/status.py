@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Group
-from rich.live import Live
 from rich.text import Text
 
 from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say_json
@@ -42,16 +41,18 @@ def status(here: Here, lens: str | None, watch: bool, env: str, as_json: bool) -
     project = here.project
     if not watch:
         told = status_of(project, env, lens)
-        say_json(told.as_json()) if as_json else console.print(_shown(told, project.clock()))
+        say_json(told.as_json()) if as_json else console().print(_shown(told, project.clock()))
         return
     try:
-        if as_json or not console.is_terminal:
+        if as_json or not console().is_terminal:
             while True:
                 told = status_of(project, env, lens)
                 shown = _shown(told, project.clock())
-                say_json(told.as_json()) if as_json else console.print(shown, "")
+                say_json(told.as_json()) if as_json else console().print(shown, "")
                 time.sleep(WATCH_SECONDS)
-        with Live(console=console, auto_refresh=False, screen=True) as live:
+        from rich.live import Live
+
+        with Live(console=console(), auto_refresh=False, screen=True) as live:
             while True:
                 told = status_of(project, env, lens)
                 live.update(_shown(told, project.clock()), refresh=True)

@@ -16,6 +16,7 @@ from semilayer_pipelines.config.variables import filled
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.deadline import within
+from semilayer_pipelines.quick_imports import import_httpx
 from semilayer_pipelines.redaction import redact
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def post(to: AlertConfig, message: Message, environ: Mapping[str, str]) -> int:
     Raises `NotTaken` for every answer but 2xx, for none within `POST_SECONDS`, and for a variable
     that is not set or holds no address.
     """
+    import_httpx()
     import httpx
 
     try:

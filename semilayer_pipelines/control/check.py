@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from semilayer_pipelines.bridges.protocol import Bridge, HiddenRows, Selection, Window
-from semilayer_pipelines.chunking.split import check_size, splitter
+from semilayer_pipelines.chunking.rules import check_size, cut_by
 from semilayer_pipelines.config.load import place
 from semilayer_pipelines.config.models import LensConfig, OnFailure, SourceConfig
 from semilayer_pipelines.control.check_models import ModelCheck, named_model
@@ -43,7 +43,8 @@ from semilayer_pipelines.mapping.mapped import LensMapping
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens, Needs
-from semilayer_pipelines.stores.protocol import Index
+from semilayer_pipelines.stores.open import is_server
+from semilayer_pipelines.stores.protocol import Index, IndexSchema
 
 __all__ = ["LensCheck", "lens_check"]
 
@@ -103,8 +104,8 @@ class LensCheck:
             return Needs.REBUILD
         if not same_rows(lens, active.config, mapping.key):
             return Needs.REBUILD
-        index = self._index(active)
-        if index is not None and unheld(mapping, index.schema):
+        schema = self._schema(active)
+        if schema is not None and unheld(mapping, schema):
             return Needs.REBUILD
         if mapping.fingerprint == active.mapping_fingerprint:
             # Vectors of rows that were set aside before.
@@ -134,6 +135,8 @@ class LensCheck:
         told = prompts_advice(lens.embedding, active)
         if told is not None:
             return told
+        if not is_server(self.project.settings.store):
+            return None  # `LanceIndex.advice`, without importing LanceDB to hear it
         try:
             index = self._index(active)
             return None if index is None else index.advice()
@@ -177,10 +180,18 @@ class LensCheck:
         """
         try:
             built = built_with(active)
-            cut = splitter(lens, self.project.embedder(lens.embedding, built), built)
+            cut = cut_by(lens, self.project.embedder(lens.embedding, built))
         except (ModelUnavailable, EmbedderUnavailable):
             return False
-        return active.split_by != (None if cut is None else cut.fingerprint)
+        return active.split_by != cut
+
+    def _schema(self, active: Generation) -> IndexSchema | None:
+        """Return what an index holds, `None` where nobody can say."""
+        kept = self.project.kept_facts(self.env)
+        if kept is not None and (schema := kept.schema(active.index_name)) is not None:
+            return schema
+        index = self._index(active)
+        return None if index is None else index.schema
 
     def _index(self, active: Generation) -> Index | None:
         """Return an index, asked for once; `None` without one, or while its store cannot say."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # it imports Polars, which `semilayer status` need not wait for
     from semilayer_pipelines.stores.chunks.protocol import RowIndex
-    from semilayer_pipelines.stores.lance.kept_counts import KeptCounts
+    from semilayer_pipelines.stores.lance.kept_facts import KeptFacts
 
 __all__ = ["count_index"]
 
 
-def count_index(index: RowIndex, kept: KeptCounts | None) -> tuple[int, int]:
-    """Count the rows and the vectors of an index, and keep both numbers where there is a place.
+def count_index(index: RowIndex, kept: KeptFacts | None) -> tuple[int, int]:
+    """Count the rows and the vectors of an index, and keep what it holds where there is a place.
 
     Raises what the store raises (`Index`).
     """
@@ -20,5 +20,5 @@ def count_index(index: RowIndex, kept: KeptCounts | None) -> tuple[int, int]:
     token = None if kept is None else index.content_token()
     rows, vectors = index.count(), index.vectors()
     if kept is not None and token is not None:
-        kept.keep(index.name, token, rows, vectors)
+        kept.keep(index.name, token, rows, vectors, index.schema)
     return rows, vectors

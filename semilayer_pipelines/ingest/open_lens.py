@@ -28,7 +28,7 @@ from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.stores.chunks.protocol import RowStore
-from semilayer_pipelines.stores.lance.kept_counts import KeptCounts
+from semilayer_pipelines.stores.lance.kept_facts import KeptFacts
 
 __all__ = ["OpenLens", "as_indexed", "index_embedder", "open_lens"]
 
@@ -42,7 +42,7 @@ class OpenLens:
     Those of joined tables stand in the joins of `selection`.
 
     `built` is how the texts of the index are embedded that it was opened for. `walks` is the folder
-    of what complete walks saw (see `kept_rows`), and `kept_counts` the place for what was counted.
+    of what complete walks saw (see `kept_rows`), and `kept_facts` the place for what it holds.
     """
 
     lens: Lens
@@ -56,7 +56,7 @@ class OpenLens:
     store: RowStore
     clock: Clock
     walks: Path
-    kept_counts: KeptCounts | None
+    kept_facts: KeptFacts | None
 
     @property
     def as_built(self) -> LensConfig:
@@ -151,7 +151,7 @@ def open_lens(project: Project, lens: Lens, *, new_index: bool = False) -> Itera
             store=project.store(lens.env),
             clock=project.clock,
             walks=project.settings.walks,
-            kept_counts=project.kept_counts(lens.env),
+            kept_facts=project.kept_facts(lens.env),
         )
     finally:
         bridge.close()

@@ -323,7 +323,7 @@ def _outcome(
     counts = run.progress.counts
     wrote = published or counts.written + counts.deleted + counts.recovered > 0
     # The run that wrote last has kept the numbers for others.
-    rows = count_index(index, opened.kept_counts if wrote else None)[0] if index else None
+    rows = count_index(index, opened.kept_facts if wrote else None)[0] if index else None
     return Outcome(
         ended,
         run.job_id,

@@ -46,6 +46,7 @@ from semilayer_pipelines.registry.generations import GenerationState
 from semilayer_pipelines.registry.sql import (
     among,
     insert,
+    next_number,
     once,
     rows_given,
     rows_of,
@@ -379,15 +380,19 @@ def _append(db: Connection, given: Subquery, action: ColumnElement[str]) -> Exec
     Where one statement `writes_twice`, it resizes the buffer first and gives the new size.
     """
     lens, now = bindparam("lens", type_=Integer), bindparam("now", type_=UtcDateTime)
-    rows = select(lens, given.c.key, action, now).order_by(given.c.position)
-    new = insert(db, tables.changes)
-    names = ["lens_id", "key", "action", "created_at"]
-    if not writes_twice(db):
-        return new.from_select(names, rows)
-    # Joined, so that no row gets its number before the lens's place in the queue is taken.
+    number = next_number(db, _changes.seq, given.c.position)
+    numbered = select(number.label("seq"), given.c.key, action.label("action"))
     sized = _resized(db).cte("sized")
-    put = new.from_select(names, rows.select_from(given.join(sized, true())))
-    return select(sized.c.size).add_cte(put.cte("put"))
+    if writes_twice(db):
+        # Joined, so that no row gets its number before the lens's place in the queue is taken.
+        numbered = numbered.select_from(given.join(sized, true()))
+    rows = numbered.order_by(given.c.position).subquery("numbered")
+    # Numbered by place and written by key: the pages of the index over keys, most of what is
+    # written, are come by one after the other, and each once.
+    written = select(rows.c.seq, lens, rows.c.key, rows.c.action, now).order_by(rows.c.key)
+    names = ["seq", "lens_id", "key", "action", "created_at"]
+    new = insert(db, tables.changes).from_select(names, written)
+    return select(sized.c.size).add_cte(new.cte("put")) if writes_twice(db) else new
 
 
 def _resize(db: Connection, lens_id: int, by: int) -> int:

@@ -1,4 +1,4 @@
-"""The five things that SQLite and PostgreSQL say differently, and statements put together once.
+"""The six things that SQLite and PostgreSQL say differently, and statements put together once.
 
 Nothing else in the registry may ask which database it talks to.
 """
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
+    Column,
     ColumnElement,
     Connection,
     FromClause,
@@ -21,7 +23,9 @@ from sqlalchemy import (
     column,
     func,
     literal,
+    literal_column,
     select,
+    text,
     type_coerce,
 )
 
@@ -32,6 +36,7 @@ __all__ = [
     "among",
     "insert",
     "lock_for_migration",
+    "next_number",
     "once",
     "rows_given",
     "rows_of",
@@ -65,6 +70,25 @@ def insert(db: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
 def writes_twice(db: Connection) -> bool:
     """Say whether one statement may write to two tables, which spares a round trip to a server."""
     return db.dialect.name == "postgresql"
+
+
+def next_number(
+    db: Connection, number: Column[int], position: ColumnElement[int]
+) -> ColumnElement[int]:
+    """Return the number that a table gives to the new row at `position`, from 1, among others.
+
+    `number` is the column that counts by itself. For rows that are numbered in one order and
+    written in another. PostgreSQL numbers them as they come, so they must come by position.
+    """
+    table = number.table
+    if db.dialect.name == "postgresql":
+        return literal_column(f"nextval('{table.name}_{number.name}_seq')", BigInteger)
+    # Who writes is alone until the transaction ends.
+    last = text("SELECT seq FROM sqlite_sequence WHERE name = :counted").bindparams(
+        counted=table.name
+    )
+    given = last.columns(column("seq", BigInteger)).scalar_subquery()
+    return func.coalesce(given, 0) + position
 
 
 def once(build: Callable[[Connection], T]) -> Callable[[Connection], T]:

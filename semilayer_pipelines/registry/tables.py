@@ -36,6 +36,7 @@ __all__ = [
     "calls",
     "changes",
     "cursors",
+    "described",
     "dropped_indexes",
     "environments",
     "failed_rows",
@@ -369,14 +370,10 @@ changes = Table(
 )
 _unapplied = changes.c.applied_at.is_(None)
 _claimed = changes.c.job_id.is_not(None) & _unapplied
-Index(
-    "sl_changes_unapplied_ix",
-    changes.c.lens_id,
-    changes.c.seq,
-    sqlite_where=_unapplied,
-    postgresql_where=_unapplied,
-)
-Index("sl_changes_claimed_ix", changes.c.job_id, sqlite_where=_claimed, postgresql_where=_claimed)
+_partial = {
+    Index("sl_changes_unapplied_ix", changes.c.lens_id, changes.c.seq): _unapplied,
+    Index("sl_changes_claimed_ix", changes.c.job_id): _claimed,
+}
 
 # How many changes of a lens are not applied. Counting them takes as long as there are many, and
 # every call of the webhook is told; the row is also what appends and claims of a lens queue at.
@@ -422,3 +419,14 @@ failed_rows = Table(
     Column("job_id", Text, nullable=False),
     Index(None, "lens_id", "last_at"),
 )
+
+
+def described(dialect: str) -> MetaData:
+    """Return the tables with what only making or comparing them needs: conditions of indexes.
+
+    `dialect` is SQLAlchemy's name of the database. It is imported for that, which takes half as
+    long again as all that is here.
+    """
+    for index, condition in _partial.items():
+        index.dialect_kwargs[f"{dialect}_where"] = condition
+    return metadata

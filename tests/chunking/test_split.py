@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from semilayer_pipelines.chunking.split import AT, COLUMNS, check_size, splitter
+from semilayer_pipelines.chunking.rules import check_size
+from semilayer_pipelines.chunking.split import AT, COLUMNS, splitter
 from semilayer_pipelines.embedders import BuiltWith, open_embedder
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.mapping.plan import TEXT

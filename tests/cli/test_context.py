@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from semilayer_pipelines.cli.context import exit_code
+from semilayer_pipelines.cli.context import exit_code, say
 from semilayer_pipelines.errors import ConfigError, GuardStopped, SourceUnreachable, Terminal
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
@@ -161,3 +161,11 @@ def test_dev_outside_of_a_dagster_project_says_what_is_missing(folder: Folder) -
     assert "dagster.yaml" in told(folder, "dev", code=2)
 
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_the_text_of_a_row_is_shown_as_it_is_and_drives_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("a :bug: in [red]\x1b[2J\x07")
+
+    assert capsys.readouterr().out == "a :bug: in [red][2J\n"

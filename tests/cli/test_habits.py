@@ -226,7 +226,7 @@ def test_status_fits_eighty_columns_and_cuts_nothing_that_one_copies(
     folder.run("push")
     folder.run("pause", name)
     narrow = Console(highlight=False, soft_wrap=True, width=80, record=True, file=io.StringIO())
-    monkeypatch.setattr(status_command, "console", narrow)
+    monkeypatch.setattr(status_command, "console", lambda: narrow)
 
     folder.run("status")
 

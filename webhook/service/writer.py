@@ -18,6 +18,7 @@ from uuid import uuid4
 from semilayer_pipelines.control.accept import Accepted, Call, accept
 from semilayer_pipelines.errors import RegistryUnavailable, SemilayerError
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.registry.write_ahead import LogCopier
 from webhook.service.problems import Code, Problem
 
 __all__ = ["MAX_WAITING_CALLS", "MAX_WAITING_CHANGES", "Writer"]
@@ -56,6 +57,7 @@ class Writer:
         self._guard = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="webhook-writer", daemon=True)
+        self._log: LogCopier | None = None
         self.groups = 0
         self.calls = 0
 
@@ -69,6 +71,8 @@ class Writer:
             self._stopping = True
             self._guard.notify()
         self._thread.join(STOP_SECONDS)
+        if self._log is not None:
+            self._log.stop()
 
     @property
     def alive(self) -> bool:
@@ -109,6 +113,8 @@ class Writer:
             outcomes = self._commit([pending.call for pending in group])
             # All of them come from one loop, which is woken once for the whole group.
             group[0].loop.call_soon_threadsafe(_resolve, group, outcomes)
+            if self._log is not None:
+                self._log.committed(sum(len(pending.call.changes) for pending in group))
 
     def _next_group(self) -> list[_PendingCall]:
         """Wait for calls and take some; an empty list is the end."""
@@ -151,6 +157,11 @@ class Writer:
 
     def _commit_together(self, calls: Sequence[Call]) -> Sequence[Accepted | Exception]:
         project = self._project
+        if self._log is None:
+            # Here, because a registry that is away keeps no service from starting.
+            log = LogCopier(project.registry.engine)
+            log.start()
+            self._log = log
         with project.registry.begin(durable=True) as db:
             outcomes = accept(
                 db,

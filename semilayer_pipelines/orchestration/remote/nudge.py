@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from semilayer_pipelines.errors import NotFound, SemilayerError
 from semilayer_pipelines.orchestration.remote.identity import Location, usual_url
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.quick_imports import import_httpx
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import RUNS_AHEAD, Job, JobStatus
@@ -165,6 +166,7 @@ class Nudge:
     async def _known(self, url: str) -> tuple[httpx.AsyncClient, Location]:
         """Return the client, and the location at this address that shows our lenses."""
         # Here, because the service would be up a tenth of a second later for them.
+        import_httpx()
         import httpx
 
         from semilayer_pipelines.orchestration.remote.launch import make_sure

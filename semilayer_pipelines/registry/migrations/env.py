@@ -10,7 +10,10 @@ from __future__ import annotations
 from alembic import context
 
 from semilayer_pipelines.registry.migrate import VERSION_TABLE
-from semilayer_pipelines.registry.tables import metadata
+from semilayer_pipelines.registry.tables import described
+
+connection = context.config.attributes["connection"]
+metadata = described(connection.dialect.name)
 
 
 def is_ours(name: str | None, kind: str, _: object) -> bool:
@@ -19,7 +22,7 @@ def is_ours(name: str | None, kind: str, _: object) -> bool:
 
 
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=connection,
     target_metadata=metadata,
     version_table=VERSION_TABLE,
     include_name=is_ours,

@@ -1,8 +1,9 @@
 """Importing LanceDB without what takes long at it and serves nobody.
 
-The client of its REST catalogue is nine modules of requests and some 200 of their models. Nothing
-here uses any, because databases are local folders. Every command and run that opens an index would
-import them. A module that was imported in full before stays as it is.
+Here databases are local folders, and vectors come from our own embedders. LanceDB also brings the
+client of its REST catalogue (nine modules of requests, some 200 of their models), the models of
+what its Enterprise services run, and the embedders of fifteen providers. Every command and run that
+opens an index would import them. A module that was imported in full before stays as it is.
 """
 
 from __future__ import annotations
@@ -14,14 +15,37 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["without_override_checks", "without_rest_client"]
+__all__ = ["without_override_checks", "without_unused_parts"]
 
-_LEFT_OUT = "lance_namespace_urllib3_client"
+_REST_CLIENT = "lance_namespace_urllib3_client"
+_PROVIDERS = (
+    "bedrock",
+    "cohere",
+    "colpali",
+    "gemini_text",
+    "gte",
+    "imagebind",
+    "instructor",
+    "jinaai",
+    "ollama",
+    "open_clip",
+    "openai",
+    "sentence_transformers",
+    "siglip",
+    "transformers",
+    "voyageai",
+    "watsonx",
+)
+_LEFT_OUT = {
+    _REST_CLIENT,
+    "lancedb.functions",
+    *(f"lancedb.embeddings.{name}" for name in _PROVIDERS),
+}
 
 
 @contextmanager
-def without_rest_client() -> Iterator[None]:
-    """Have imports in this block find empty modules in place of the client's."""
+def without_unused_parts() -> Iterator[None]:
+    """Have imports in this block find empty modules in place of the parts that nobody uses."""
     finder = _LeftOut()
     sys.meta_path.insert(0, finder)
     try:
@@ -54,21 +78,23 @@ def _unchecked() -> ModuleType:
 
 
 class _Empty(ModuleType):
-    """A module of which any class may be imported, and none can do anything."""
+    """A module of which any class may be imported: nothing is an instance of one."""
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
-        return object
+        empty = type(name, (), {"__module__": self.__name__})
+        setattr(self, name, empty)
+        return empty
 
 
 class _LeftOut(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != _LEFT_OUT and not fullname.startswith(f"{_LEFT_OUT}."):
-            return None
-        return ModuleSpec(fullname, self, is_package=True)
+        if fullname in _LEFT_OUT or fullname.startswith(f"{_REST_CLIENT}."):
+            return ModuleSpec(fullname, self, is_package=True)
+        return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Empty(spec.name)

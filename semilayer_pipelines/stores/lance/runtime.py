@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from semilayer_pipelines.quick_imports import without_collector
+from semilayer_pipelines.quick_imports import later, without_collector
 from semilayer_pipelines.stores.lance.importing import (
     without_override_checks,
-    without_rest_client,
+    without_unused_parts,
 )
 from semilayer_pipelines.stores.lance.memory import spare_memory
 
@@ -19,7 +19,12 @@ from semilayer_pipelines.stores.lance.memory import spare_memory
 # import.
 os.environ.setdefault("LANCEDB_LOG", "error")
 spare_memory()
-with without_collector(), without_override_checks(), without_rest_client():
+with (
+    without_collector(),
+    without_override_checks(),
+    without_unused_parts(),
+    later("pyarrow.dataset"),
+):
     from lancedb import connect
     from lancedb.index import FTS, BTree, IvfRq, IvfSq
     from lancedb.query import MatchQuery
