@@ -28,7 +28,7 @@ __all__ = ["run"]
 
 _CHUNKS = 5
 _REPETITIONS = 3
-_MIN_SPEEDUP = 2.5
+_MIN_SPEEDUP = {"bfloat16": 3.5, "float32": 3.2}
 _MIN_MEAN_COSINE = 0.999
 _MIN_OVERLAP = 0.98
 _MIN_SHARE = 0.95
@@ -38,14 +38,15 @@ def run() -> list[Result]:
     embedder = open_embedder(EmbeddingConfig(), environ={})
     rows = sample()
     with workplace() as folder:
-        texts = texts_of(lab_of(folder / "texts", rows), rows.height)
+        lab = lab_of(folder / "texts", rows)
+        texts = texts_of(lab, rows.height)
         queries = rows["summary"].sample(QUERIES, seed=1).to_list()
         beside_stock = _beside_stock(embedder, texts, queries)
         # int8 is to be had where OpenVINO runs the model, and nowhere else.
         by = embedder.embed(texts[:1]).by
         rounded = beside_float32(texts, queries) if by and by.library == "openvino" else []
         static = beside_default(embedder, texts, folder / "static")
-        ingest = _ingest(embedder, texts, folder)
+        ingest = _ingest(embedder, texts_of(lab, rows.height, cut=True), rows.height, folder)
     return beside_stock + rounded + static + ingest
 
 
@@ -80,7 +81,7 @@ def _beside_stock(embedder: Embedder, texts: list[str], queries: list[str]) -> l
             "embedder over `encode` with its defaults",
             "",
             measured([slow / fast for fast, slow in seconds]),
-            target=_MIN_SPEEDUP,
+            target=_MIN_SPEEDUP.get(by.precision) if by else None,
         ),
         Result("mean cosine with `encode`", "", measured([close.mean]), target=_MIN_MEAN_COSINE),
         Result(
@@ -92,7 +93,8 @@ def _beside_stock(embedder: Embedder, texts: list[str], queries: list[str]) -> l
     ]
 
 
-def _ingest(embedder: Embedder, texts: list[str], folder: Path) -> list[Result]:
+def _ingest(embedder: Embedder, texts: list[str], rows: int, folder: Path) -> list[Result]:
+    """Run the whole job and embed its texts alone in turns; both have long texts in chunks."""
     embedded: list[float] = []
 
     def ingest() -> float:
@@ -108,8 +110,8 @@ def _ingest(embedder: Embedder, texts: list[str], folder: Path) -> list[Result]:
         Result(
             "real model: ingest",
             "rows/s",
-            measured([len(texts) / s for s in seconds["ingest"]]),
-            floor=measured([len(texts) / s for s in seconds["alone"]]).median,
+            measured([rows / s for s in seconds["ingest"]]),
+            floor=measured([rows / s for s in seconds["alone"]]).median,
         ),
         Result(
             "real model: ingest over the embedder alone",
@@ -117,5 +119,11 @@ def _ingest(embedder: Embedder, texts: list[str], folder: Path) -> list[Result]:
             measured([alone / whole for whole, alone in pairs]),
             target=_MIN_SHARE,
         ),
-        Result("real model: rows embedded", "rows", measured(embedded), Wanted.EXACTLY, len(texts)),
+        Result(
+            f"real model: texts and chunks embedded of {rows:,} rows",
+            "",
+            measured(embedded),
+            Wanted.EXACTLY,
+            len(texts),
+        ),
     ]

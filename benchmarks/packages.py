@@ -15,6 +15,7 @@ import polars as pl
 
 from semilayer_pipelines.bridges.protocol import Window
 from semilayer_pipelines.ingest.open_lens import open_lens
+from semilayer_pipelines.ingest.texts import texts_of as row_texts
 from semilayer_pipelines.mapping.mapped import TEXT
 from tests.lab import Lab
 
@@ -55,8 +56,13 @@ def lab_of(folder: Path, rows: pl.DataFrame) -> Lab:
     return Lab.at(folder, **_LENS)
 
 
-def texts_of(lab: Lab, rows: int) -> list[str]:
-    """Return the first rows' texts, as the lens maps them, in the order of the keys."""
+def texts_of(lab: Lab, rows: int, *, cut: bool = False) -> list[str]:
+    """Return the first rows' texts, as the lens maps them, in the order of the keys.
+
+    `cut` says whether long ones come as their chunks, which is what an ingest embeds.
+    """
     with open_lens(lab.project, lab.lens) as parts:
         page = parts.bridge.read_page(parts.selection, Window(), rows)
-        return parts.mapping.apply(page.frame).frame[TEXT].to_list()
+        mapped = parts.mapping.apply(page.frame).frame
+        texts = row_texts(parts, mapped).frame if cut else mapped
+        return texts[TEXT].to_list()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders import open_embedder
-from semilayer_pipelines.embedders.protocol import Embedder
+from semilayer_pipelines.embedders.protocol import Embedder, PartlyEmbedded
 from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, ModelUnavailable
 from tests.embedders.tiny_transformer import save_tiny_transformer
 from tests.lab import Lab
@@ -69,6 +70,27 @@ def test_its_vectors_are_those_of_sentence_transformers(tmp_path: Path, unit: bo
     assert not made.truncated.any()
     assert made.tokens is not None
     assert made.tokens[:3].tolist() == [1, 4, 5_400]
+
+
+def test_texts_of_many_tokens_get_the_mean_of_theirs_whichever_thread_adds_it_up(
+    tmp_path: Path,
+) -> None:
+    # given more tokens than one thread adds up at once, and a text that has none
+    rows = table()
+    embedder = opened(saved(tmp_path / "model", unit=False))
+    counts = [(3 * n, 500 - n) for n in range(1, 200)]
+    texts = ["north " * some + "south " * others for some, others in counts]
+
+    # when
+    with pytest.raises(PartlyEmbedded) as refused:
+        embedder.embed(["", *texts])
+
+    # then
+    north, south = rows[WORDS.index("north")], rows[WORDS.index("south")]
+    means = [(some * north + others * south) / (some + others) for some, others in counts]
+    made = refused.value.made.vectors
+    np.testing.assert_allclose(made, means, rtol=1e-4, atol=1e-4)
+    assert list(refused.value.positions) == [0]
 
 
 def test_a_text_without_a_known_word_is_refused_and_its_place_told(tmp_path: Path) -> None:
@@ -126,6 +148,18 @@ def test_what_is_no_static_model_is_told(tmp_path: Path) -> None:
     folder = saved(tmp_path / "model")
     next(folder.rglob("*.safetensors")).write_bytes(b"broken")
     with pytest.raises(ModelUnavailable, match="cannot be read"):
+        opened(folder).embed(["north"])
+
+
+def test_a_token_beyond_the_table_is_told_before_any_text_is_read(tmp_path: Path) -> None:
+    # given a vocabulary that is no larger than the table, and has a gap
+    folder = saved(tmp_path / "model")
+    file = next(folder.rglob("tokenizer.json"))
+    about = json.loads(file.read_text())
+    about["model"]["vocab"]["step"] = len(WORDS) + 5
+    file.write_text(json.dumps(about))
+
+    with pytest.raises(ModelUnavailable, match="14 vectors for 20 tokens"):
         opened(folder).embed(["north"])
 
 

@@ -1,6 +1,6 @@
 """A static model: a vector for each token of its vocabulary, and a text is the mean of its tokens.
 
-Reads what sentence-transformers (`StaticEmbedding`) and model2vec write, with numpy alone. A token
+Reads what sentence-transformers (`StaticEmbedding`) and model2vec write, without torch. A token
 that the vocabulary does not have is left out, as model2vec does; its stand-in means nothing.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from tokenizers import Tokenizer
 
 from semilayer_pipelines.embedders.backend import Backend
@@ -33,8 +34,8 @@ _MODULES, _CONFIG, _WEIGHTS, _TOKENIZER = (
     "tokenizer.json",
 )
 _TABLES = ("embedding.weight", "embeddings")  # sentence-transformers', model2vec's
-_BACKEND = Backend("numpy", "float32", "cpu")
-_TOKENS = 4_096  # that one thread looks up at once: their vectors stay near a core
+_BACKEND = Backend("scipy", "float32", "cpu")
+_TOKENS = 65_536  # that one thread adds up at once; a part has a fixed cost
 _CURE = (
     "Name a static model, such as minishlab/potion-base-8M, or a folder that holds one; for any "
     "other use 'provider: sentence-transformers'."
@@ -77,10 +78,10 @@ class StaticModel:
             raise ModelUnavailable(
                 f"The static model in {source} cannot be read: {said}", cure=_CURE
             ) from error
-        if len(table) < tokenizer.get_vocab_size():
+        tokens = 1 + max(tokenizer.get_vocab().values(), default=-1)
+        if len(table) < tokens:
             raise ModelUnavailable(
-                f"The static model in {source} has {len(table):,} vectors for "
-                f"{tokenizer.get_vocab_size():,} tokens.",
+                f"The static model in {source} has {len(table):,} vectors for {tokens:,} tokens.",
                 cure=_CURE,
             )
         tokenizer.no_padding()
@@ -109,21 +110,24 @@ class StaticModel:
         return Tokens(tokens.ids[known], lengths, tokens.truncated)
 
     def _means(self, tokens: Tokens) -> NDArray[np.float32]:
-        vectors = np.zeros((len(tokens), self.table.shape[1]), np.float32)
-        ends = np.cumsum(tokens.lengths)
-        starts = ends - tokens.lengths
+        vectors = np.empty((len(tokens), self.table.shape[1]), np.float32)
+        ends = np.concatenate([[0], np.cumsum(tokens.lengths)])
 
         def mean(part: slice) -> None:
-            some = np.flatnonzero(tokens.lengths[part] > 0)  # `reduceat` knows no empty sum
-            if not len(some):
-                return
-            first = starts[part][0]
-            found = self.table[tokens.ids[first : ends[part][-1]]]
-            sums = np.add.reduceat(found, starts[part][some] - first, axis=0)
-            vectors[part.start + some] = sums / tokens.lengths[part][some, None].astype(np.float32)
+            bounds = ends[part.start : part.stop + 1]
+            ids = tokens.ids[bounds[0] : bounds[-1]]
+            # A row for each text and a column for each token of the vocabulary. The product adds up
+            # rows of the table where they lie, and other threads run meanwhile.
+            counts = csr_array(
+                (np.ones(len(ids), np.float32), ids, bounds - bounds[0]),
+                shape=(len(bounds) - 1, len(self.table)),
+            )
+            counts.check_format()  # the product itself reads memory for an id, wherever that is
+            lengths = np.maximum(tokens.lengths[part], 1).astype(np.float32)
+            np.divide(counts @ self.table, lengths[:, None], out=vectors[part])
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            list(threads.map(mean, _parts(ends)))
+            list(threads.map(mean, _parts(ends[1:])))
         return vectors
 
 

@@ -51,6 +51,21 @@ def test_the_default_model_reads_256_tokens_with_two_special_ones() -> None:
     assert len(reading.tokenizer.encode("word " * 500).ids) == 502
 
 
+def test_all_lenses_with_a_model_share_its_tokenizer_until_its_file_changes(tmp_path: Path) -> None:
+    config = copy(tmp_path / "model")
+    one, other = reading_of(config), reading_of(config)
+    assert one is not None
+    assert other is not None
+    assert one.tokenizer is other.tokenizer
+
+    file = tmp_path / "model" / "tokenizer.json"
+    file.write_text(file.read_text().replace('"##ing"', '"##inginging"'))
+
+    again = reading_of(config)
+    assert again is not None
+    assert again.tokenizer.token_to_id("##inginging") == one.tokenizer.token_to_id("##ing")
+
+
 def test_asking_imports_no_torch() -> None:
     code = (
         "import sys\n"
