@@ -36,6 +36,7 @@ ON_REQUEST = {
 
 BENCHMARKS = {
     "full": ("benchmarks.full", "run"),
+    "first-load": ("benchmarks.first_load", "run"),
     "sync": ("benchmarks.sync", "run"),
     "sync200k": ("benchmarks.sync", "run_large"),
     "unchanged": ("benchmarks.unchanged", "run"),

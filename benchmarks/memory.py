@@ -1,4 +1,4 @@
-"""Peak memory of a process that does a full ingest, a sync with nothing changed, and an audit."""
+"""Peak memory of a process: full ingest, sync of nothing, audit, sync of changes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ class _Probe:
     sync_peak_mb: float
     audit_seconds: float
     audit_peak_mb: float
+    changed_seconds: float
+    changed_peak_mb: float
 
 
-def _run(rows: int, limit_mb: float) -> list[Result]:
+def _run(rows: int, limit_mb: float, changed_limit_mb: float) -> list[Result]:
     with workplace() as folder:
         # Not in the process that is measured: it must not count what writing the table takes.
         create_items(folder / "source.db", rows)
@@ -51,8 +53,10 @@ def _run(rows: int, limit_mb: float) -> list[Result]:
         one("peak memory, and an audit after that", "MB", probe.audit_peak_mb, limit_mb),
         one("sync, nothing changed", "s", probe.sync_seconds, None),
         one("audit (`semilayer verify`)", "s", probe.audit_seconds, None),
+        one("peak memory, and a sync of changes", "MB", probe.changed_peak_mb, changed_limit_mb),
+        one("sync, 1 % changed and 1 % deleted", "s", probe.changed_seconds, None),
     ]
 
 
-run_small = partial(_run, 200_000, 400.0)
-run_large = partial(_run, 1_000_000, 600.0)
+run_small = partial(_run, 200_000, 400.0, 450.0)
+run_large = partial(_run, 1_000_000, 600.0, 600.0)

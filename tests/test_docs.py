@@ -82,7 +82,7 @@ def test_the_committed_limits_are_current_and_each_has_its_sentence() -> None:
     committed = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
 
     assert committed == runpy.run_path(str(ROOT / "docs" / "limits.py"))["page"](), "run: make docs"
-    assert "| 10,000 | `ingest.page_size.MAX_PAGE_ROWS` |" in committed
+    assert "| 8,000 | `ingest.page_size.MAX_PAGE_ROWS` |" in committed
 
 
 @pytest.mark.parametrize("limit", ["ingest.NO_SUCH_LIMIT", "stores.KEY"])

@@ -14,7 +14,7 @@ FIRST_PAGE_ROWS = 500
 MIN_PAGE_ROWS = 200
 """Rows of the smallest page, however slow the model is."""
 
-MAX_PAGE_ROWS = 10_000
+MAX_PAGE_ROWS = 8_000
 """Rows of the largest page, however fast they are done."""
 
 TARGET_SECONDS = 5.0

@@ -13,12 +13,12 @@ from semilayer_pipelines.stores.lance.importing import (
     without_override_checks,
     without_unused_parts,
 )
-from semilayer_pipelines.stores.lance.memory import spare_memory
+from semilayer_pipelines.stores.lance.memory import spare_lance_memory
 
 # Lance writes its own log to stderr, warnings about our own calls included; it reads this once, at
 # import.
 os.environ.setdefault("LANCEDB_LOG", "error")
-spare_memory()
+spare_lance_memory()
 with (
     without_collector(),
     without_override_checks(),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from semilayer_pipelines.errors import IndexDamaged
+from semilayer_pipelines.memory import give_back
 from semilayer_pipelines.stores.lance.errors import store_errors
 from semilayer_pipelines.stores.lance.runtime import BTree, IvfRq, IvfSq
 from semilayer_pipelines.stores.lance.words import asked, words_index
@@ -89,6 +90,8 @@ def build_indexes(table: Any, bounds: Bounds = Bounds()) -> None:
     For a key index that is a tenth of the time that rewriting the rows takes.
     """
     for column, config in _due_indexes(table, table.count_rows(), bounds):
+        # Lance is about to take the whole index of the vectors into memory, beside what is kept.
+        give_back()
         table.create_index(column, config=config, replace=True)
 
 
@@ -152,7 +155,7 @@ def _vector_index(table: Any, partitions: int) -> IvfRq | IvfSq:
 
 
 def _many_small(fragments: dict[str, Any], bounds: Bounds) -> bool:
-    # Lance calls a fragment small below 100,000 rows. The pages of a full ingest have 10,000 each:
+    # Lance calls a fragment small below 100,000 rows. The pages of a full ingest have 8,000 each:
     # merging those would rewrite the whole table, with a peak of memory, for nothing. It tells the
     # lengths below which some shares of the fragments are, and by these, how many are small for us.
     return any(
