@@ -86,6 +86,7 @@ SECTIONS = {
         "ingest.MAX_UNDER_WAY",
         "ingest.FIRST_LOOK",
         "ingest.LONGEST_LOOK",
+        "ingest.LONGEST_WAIT",
         "ingest.MAX_CREATED",
         "ingest.KEPT_BY_PROVIDER",
         "embedders.MAX_LISTED",

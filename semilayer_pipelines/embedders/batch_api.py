@@ -27,7 +27,7 @@ MAX_LISTED = 1_000
 
 _A_PAGE = 100
 _OURS = "semilayer"
-_UNDER_WAY = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _FULL = "token_limit_exceeded"
 
 
@@ -52,7 +52,7 @@ class RemoteBatch:
     @property
     def ended(self) -> bool:
         """Whether nothing more comes of it."""
-        return self.status not in _UNDER_WAY
+        return self.status.lower() in _ENDED
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ class BatchApi:
 
     def require(self) -> None:
         """Raise `ConfigError` for an endpoint that has no batches."""
-        if self._asked("GET", "/batches", params={"limit": 1}) is None:
+        if self._asked("GET", "/batches", any_404=True, params={"limit": 1}) is None:
             raise ConfigError(
                 f"embedding: 'batch' is set, and {self.shown} has no batches beside it.",
                 cure="Take 'batch: true' out and push. The vectors are then asked for at once.",
@@ -157,6 +157,15 @@ class BatchApi:
         run(self._endpoint.call("DELETE", f"/files/{file}"))
 
     def _batch(self, item: dict[str, Any]) -> RemoteBatch:
+        try:
+            return self._read(item)
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError):
+            raise EmbedderUnavailable(
+                f"{self.shown}: what it says of a batch is not what OpenAI says of one.",
+                cure="Take 'batch: true' out if the endpoint has batches of another form.",
+            ) from None
+
+    def _read(self, item: dict[str, Any]) -> RemoteBatch:
         counts = item.get("request_counts") or {}
         errors = (item.get("errors") or {}).get("data") or []
         until = item.get("expires_at")

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 import xxhash
+from pydantic_core import from_json
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.variables import filled
@@ -123,16 +124,20 @@ class Endpoint:
         path: str,
         *,
         once: bool = False,
+        any_404: bool = False,
         into: IO[bytes] | None = None,
         **sent: Any,
     ) -> bytes | None:
         """Return what the endpoint answers at `path`, beside its embeddings; `None` for a 404.
 
+        A 404 counts where the provider itself says it, in JSON with an `error`; `any_404` counts
+        whoever says it.
+
         Sends again what may pass, unless it must happen `once`. A long answer is written `into` a
         file, from its beginning. `sent` is httpx's. Raises `ModelUnavailable` for a refusal,
         `EmbedderUnavailable` when it is given up, and `ConfigError` for the key.
         """
-        attempt = partial(self._called, method, path, into, sent)
+        attempt = partial(self._called, method, path, into, sent, any_404=any_404)
         try:
             if once:
                 return await attempt()
@@ -147,7 +152,13 @@ class Endpoint:
         return f"{self.shown.removesuffix('/embeddings')}{path}"
 
     async def _called(
-        self, method: str, path: str, into: IO[bytes] | None, sent: Mapping[str, Any]
+        self,
+        method: str,
+        path: str,
+        into: IO[bytes] | None,
+        sent: Mapping[str, Any],
+        *,
+        any_404: bool,
     ) -> bytes | None:
         import httpx
 
@@ -175,7 +186,10 @@ class Endpoint:
         status, body = response.status_code, response.content
         said = self.clean(f"HTTP {status}: {error_text(body)}")
         if status == httpx.codes.NOT_FOUND:
-            return None
+            if any_404 or _in_its_words(body):
+                return None
+            # A gateway in front of it, for one.
+            raise MayPass(said)
         if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in body):
             raise MayPass(said, _asked(response.headers), limited=status == _LIMITED)
         self._refuse(status, said, at=self._beside(path))
@@ -300,6 +314,15 @@ class Endpoint:
 def forget_paces() -> None:
     """Begin anew with every endpoint, as a new process does."""
     _paces.clear()
+
+
+def _in_its_words(body: bytes) -> bool:
+    """Say whether an answer is a provider's own: JSON with an `error`."""
+    try:
+        said = from_json(body)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and "error" in said
 
 
 def _asked(headers: Mapping[str, str]) -> float | None:

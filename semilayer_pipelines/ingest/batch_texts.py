@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -68,10 +68,10 @@ class TextFile:
         """How many texts it has."""
         return len(self.seen)
 
-    def take(self, texts: Sequence[str]) -> bool:
+    def take(self, texts: Sequence[str], *, partly: bool) -> bool:
         """Take the texts of a page, or none of them where there is no room for all; say which.
 
-        An empty file takes what it has room for.
+        `partly`: an empty file takes what it has room for.
         """
         new = {text_id(text): text for text in texts if _sendable(text)}
         lines = [
@@ -80,7 +80,7 @@ class TextFile:
             if ours not in self.seen
         ]
         size, tokens = sum(len(line) for _, line, _ in lines), sum(n for *_, n in lines)
-        if self.texts and not self._fit(len(lines), size, tokens):
+        if not (partly and not self.texts) and not self._fit(len(lines), size, tokens):
             return False
         for ours, line, tokens in lines:
             if not self._fit(1, len(line), tokens):
@@ -112,19 +112,28 @@ def text_file(
     opened.walks.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=opened.walks) as lines:
         file = TextFile(lines, api)
-        before: str | None = None
         # Pages of the first size, so that one page is a small part of a batch.
-        for page in walk(opened, window, shard, PageSize()):
-            if run.paused():
+        page_size = PageSize()
+        before: str | None = None
+        pages = walk(opened, window, shard, page_size)
+        while not run.paused():
+            page = next(pages, None)
+            if page is None:
+                file.ended = True
                 break
             asked = _Asked()
             begin_page(opened, target, compare_page(opened, target, page, choice), choice, asked)
-            if not file.take(asked.texts):
+            if file.take(asked.texts, partly=page.rows.height <= 1):
+                before = page.cursor
+            elif file.texts:
                 file.upto, file.ended = before, True
                 break
-            before = page.cursor
-        else:
-            file.ended = True
+            else:
+                # Long texts: the same rows again, in smaller pages.
+                page_size.rows = max(1, page.rows.height // 2)
+                pages = walk(
+                    opened, replace(window, after=before or window.after), shard, page_size
+                )
         yield file
 
 

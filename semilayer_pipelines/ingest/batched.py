@@ -42,6 +42,7 @@ from semilayer_pipelines.registry.shards import Shard
 __all__ = [
     "FIRST_LOOK",
     "LONGEST_LOOK",
+    "LONGEST_WAIT",
     "MAX_CREATED",
     "MAX_UNDER_WAY",
     "MIN_TEXTS",
@@ -56,13 +57,16 @@ MAX_UNDER_WAY = 20
 
 MAX_CREATED = 100
 """How often a batch is created for which the account has no room: at longest once an hour, so for
-some four days. Then its texts go at once."""
+some four days. Then the rest of the shard goes at once."""
 
 FIRST_LOOK = timedelta(minutes=1)
 """A job looks at its batches so long after it has sent one; then after a tenth of their age."""
 
 LONGEST_LOOK = timedelta(minutes=15)
 """The longest time between two looks at batches."""
+
+LONGEST_WAIT = timedelta(days=3)
+"""A batch that has not ended for so long is cancelled: a provider says so after one day."""
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +130,7 @@ class _ShardByBatches:
             if not mine:
                 self._fill(self._opened.embedder, None)
                 return None
-            one = mine[0]
+            one = self._without_room(mine, remote) or mine[0]
             # One that was sent just now has not ended.
             if one.id not in remote or self._works(one, remote[one.id]):
                 return self._next_look(mine)
@@ -137,6 +141,15 @@ class _ShardByBatches:
             return None
 
     def _batches(self) -> list[Batch]:
+        """Return those of the lens's endpoint and key; `left_batches` cancels the others."""
+        now = self._opened.lens.config.embedding
+        return [
+            one
+            for one in self._all_batches()
+            if (one.embedding.url, one.embedding.api_key) == (now.url, now.api_key)
+        ]
+
+    def _all_batches(self) -> list[Batch]:
         with self._opened.registry.read() as db:
             return batches.of_shard(db, self._generation.id, self._shard.number)
 
@@ -159,6 +172,8 @@ class _ShardByBatches:
         if found is None or found.id == one.remote:
             if file is None:
                 return None
+            # Whoever has taken the shard over meanwhile creates it.
+            self._opened.registry.transact(self._run.lease.check)
             found = self._api.create(one.id, file)
         self._note_sent(one, found)
         return found
@@ -204,7 +219,7 @@ class _ShardByBatches:
                     return
                 if not mine:
                     self._api.require()
-                self._send(file, mine[-1].number + 1 if mine else 0)
+                self._send(file, max((one.number for one in self._all_batches()), default=-1) + 1)
             mine = self._batches()
 
     def _send(self, file: TextFile, number: int) -> None:
@@ -246,9 +261,30 @@ class _ShardByBatches:
         with self._opened.registry.begin() as db:
             batches.note_sent(db, one.id, remote=there.id, expires_at=there.expires_at, now=now)
 
+    def _without_room(
+        self, mine: Sequence[Batch], remote: Mapping[str, RemoteBatch | None]
+    ) -> Batch | None:
+        """Give batches up where the account never had room for the first one.
+
+        It then stands for the rest of the shard, which goes at once.
+        """
+        one = mine[0]
+        there = remote.get(one.id)
+        if there is None or not there.full or one.tries < MAX_CREATED:
+            return None
+        for other in mine[1:]:
+            self._forget(other, remote.get(other.id))
+        with self._opened.registry.begin() as db:
+            batches.to_the_end(db, one.id)
+        return replace(one, upto=None)
+
     def _works(self, one: Batch, there: RemoteBatch | None) -> bool:
         """Say whether vectors of a batch are still to come."""
-        return there is not None and (not there.ended or (there.full and one.tries < MAX_CREATED))
+        if there is None:
+            return False
+        if not there.ended:
+            return self._opened.clock() - (one.sent_at or one.created_at) < LONGEST_WAIT
+        return there.full and one.tries < MAX_CREATED
 
     def _next_look(self, mine: Sequence[Batch]) -> datetime:
         now = self._opened.clock()
@@ -288,8 +324,10 @@ class _ShardByBatches:
             )
 
     def _forget(self, one: Batch, there: RemoteBatch | None) -> None:
-        """Delete the files of a batch that is done with; fails nothing."""
+        """Delete the files of a batch that is done with, or end it; fails nothing."""
         try:
+            if there is not None and not there.ended:
+                self._api.cancel(there.id)
             for file in there.files if there is not None else ():
                 self._api.delete(file)
         except SemilayerError as error:

@@ -130,7 +130,8 @@ def of_shard(db: Connection, generation_id: int, shard: int) -> list[Batch]:
 def left_over(db: Connection, lens_id: int | None = None) -> list[Batch]:
     """Return the batches, of one lens or of all, that no job waits for any more.
 
-    The lens or the generation is gone, its full ingest was cancelled, or it is configured without.
+    The lens or the generation is gone, its full ingest was cancelled, or it is configured without
+    batches, or with another address or key.
     """
     waited = _waited_for()
     return _many(db, ~waited if lens_id is None else and_(~waited, _batches.lens_id == lens_id))
@@ -150,6 +151,11 @@ def _waited_for() -> ColumnElement[bool]:
     wanted = select(lenses.c.id).where(
         lenses.c.id == _batches.lens_id,
         lenses.c.config["embedding"]["batch"].as_boolean(),
+        *(
+            func.coalesce(lenses.c.config["embedding"][key].as_string(), "")
+            == func.coalesce(_batches.embedding[key].as_string(), "")
+            for key in ("url", "apiKey")
+        ),
         # What somebody corrects goes on where it failed.
         or_(asked.exists(), lenses.c.status == LensStatus.ERROR),
     )

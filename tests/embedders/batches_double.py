@@ -161,7 +161,7 @@ class BatchesDouble:
 
     async def cancel(self, request: Request) -> Response:
         found = self.batches[request.path_params["id"]]
-        if found["status"] != "in_progress":
+        if found["status"] not in ("in_progress", "queued"):
             return JSONResponse({"error": {"message": f"it is {found['status']}"}}, 409)
         found["status"] = "cancelled"
         return JSONResponse(found)

@@ -57,7 +57,9 @@ class Rest(HashEmbedder):
 def test_texts_that_were_fetched_are_not_asked_for_and_all_are_in_order(tmp_path: Path) -> None:
     lines = BytesIO(line("b", [2] * 4) + line("a", [1] * 4))
     rest = Rest()
-    with read_lines(lines, tmp_path, dimension=DIMENSION) as fetched:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with read_lines(lines, folder, dimension=DIMENSION) as fetched:
         made = FetchedEmbedder(rest, fetched).embed(["x", "a", "y", "b", "a"])
 
     assert made.vectors[:, 0].tolist() == [4, 1, 4, 2, 1]
@@ -65,7 +67,7 @@ def test_texts_that_were_fetched_are_not_asked_for_and_all_are_in_order(tmp_path
     assert made.tokens is not None
     assert made.tokens.tolist() == [2, 5, 2, 5, 5]
     assert rest.asked == ["x", "y"]
-    assert not [*tmp_path.iterdir()]
+    assert not [*folder.iterdir()]
 
 
 @pytest.mark.parametrize("tells", [True, False])

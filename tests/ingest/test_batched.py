@@ -8,12 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from semilayer_pipelines.cli import follow
 from semilayer_pipelines.cli.status_document import status_of
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.embedders import retry
 from semilayer_pipelines.embedders.endpoint import forget_paces
 from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable
 from semilayer_pipelines.ingest import batch_texts, batched
@@ -275,7 +276,8 @@ def test_a_provider_that_never_has_room_stops_nothing_for_good(
     while run_job(lab.project, job.id).ended is RunEnd.WAITING:
         clock.go_on(60)
 
-    assert len(provider.of("failed")) == 2 * 2
+    # Once it is clear of the first batch, none of the others waits as long.
+    assert len(provider.of("failed")) == 3
     assert set(endpoint.seen.values()) == {1}
     assert lab.audit().clean
 
@@ -337,6 +339,89 @@ def test_a_full_ingest_that_is_cancelled_or_whose_lens_is_removed_cancels_its_ba
     assert not provider.files
     with lab.project.registry.read() as db:
         assert not batches.left_over(db)
+
+
+def test_a_lens_that_is_pushed_with_another_address_begins_there_and_leaves_no_batch_behind(
+    tmp_path: Path, endpoint: Limited
+) -> None:
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    job = asked(lab)
+    run_job(lab.project, job.id)
+    with limited(has_batches=True) as other:
+        embedding = {"provider": "openai", "model": "m", "url": other.url, "dimensions": 8}
+        lab.push(embedding=embedding | {"batch": True})
+
+        # when the job goes on, the batches that were sent are cancelled, and sent there instead
+        assert run_job(lab.project, job.id).ended is RunEnd.WAITING
+        assert [len(other.batches.texts_of(one)) for one in other.batches.of("in_progress")] == [
+            500,
+            500,
+        ]
+        assert len(provider.of("cancelled")) == 2
+        assert to_the_end(lab, job, other.batches).ended is RunEnd.COMPLETED
+        assert lab.audit().clean
+    assert not endpoint.seen
+
+
+@pytest.mark.parametrize("path", ["GET /batches/{id}", "GET /batches"])
+def test_a_gateway_that_finds_nothing_loses_no_batch(
+    path: str, tmp_path: Path, endpoint: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "MAX_ATTEMPTS", 1)
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    job = asked(lab)
+    if path == "GET /batches":
+        provider.lost["POST /batches"] = 1
+        with pytest.raises(EmbedderUnavailable):
+            run_job(lab.project, job.id)
+    else:
+        run_job(lab.project, job.id)
+
+    provider.refused[path] = Response("<html>Not Found</html>", 404)
+    with pytest.raises(EmbedderUnavailable):
+        run_job(lab.project, job.id)
+
+    provider.refused.clear()
+    assert to_the_end(lab, job, provider).ended is RunEnd.COMPLETED
+    assert len(provider.batches) == 2
+    assert set(endpoint.seen.values()) == {1}
+
+
+def test_a_status_that_nobody_knows_is_waited_for_and_not_for_ever(
+    tmp_path: Path, endpoint: Limited
+) -> None:
+    clock = Clock()
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    lab.project = Project(lab.project.settings, lab.project.environ, clock)
+    job = asked(lab)
+    run_job(lab.project, job.id)
+    for one in provider.of("in_progress"):
+        one["status"] = "queued"
+
+    assert run_job(lab.project, job.id).ended is RunEnd.WAITING
+    assert not endpoint.seen
+
+    clock.go_on(batched.LONGEST_WAIT.total_seconds() + 1)
+    assert run_job(lab.project, job.id).ended is RunEnd.COMPLETED
+    assert provider.asked["POST /batches/{id}/cancel"] == 2
+    assert lab.audit().clean
+
+
+def test_pages_of_long_texts_go_into_batches_as_a_whole(
+    tmp_path: Path, endpoint: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fewer texts than the first page of a walk has.
+    monkeypatch.setattr(batch_texts, "MAX_FILE_TEXTS", 300)
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    job = asked(lab)
+
+    run_job(lab.project, job.id)
+
+    assert to_the_end(lab, job, provider).ended is RunEnd.COMPLETED
+    # The last page of 350 rows does not fit either, and few texts are left behind it.
+    assert sum(provider.paid.values()) == 3 * 250 + 175
+    assert set(endpoint.seen.values()) == {1}
+    assert lab.audit().clean
 
 
 def test_a_lens_that_is_pushed_with_another_model_leaves_no_batch_behind(
