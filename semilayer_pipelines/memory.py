@@ -29,9 +29,10 @@ def spare_memory() -> None:
     limit = getattr(ctypes.CDLL(None), "mallopt", None)
     if limit is None:
         return
-    if "MALLOC_ARENA_MAX" not in os.environ:
+    tuned = os.environ.get("GLIBC_TUNABLES", "")
+    if "MALLOC_ARENA_MAX" not in os.environ and "malloc.arena_max" not in tuned:
         limit(_M_ARENA_MAX, 1)
-    if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+    if "MALLOC_MMAP_THRESHOLD_" not in os.environ and "malloc.mmap_threshold" not in tuned:
         limit(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 

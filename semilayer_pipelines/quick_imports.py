@@ -15,10 +15,31 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-__all__ = ["import_httpx", "later", "with_one_blas_thread", "without_collector"]
+__all__ = [
+    "import_httpx",
+    "is_command",
+    "later",
+    "this_is_a_command",
+    "with_one_blas_thread",
+    "without_collector",
+]
 
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 """Read once, when numpy loads OpenBLAS."""
+
+
+_command = False
+
+
+def this_is_a_command() -> None:
+    """Say that this process is a command of ours: nobody else will import a library in it."""
+    global _command
+    _command = True
+
+
+def is_command() -> bool:
+    """Say whether this process is a command of ours, and not a program that uses us."""
+    return _command
 
 
 @contextmanager
@@ -91,7 +112,7 @@ def import_httpx() -> None:
     try:
         import_module("httpx")
     finally:
-        del sys.modules[command]
+        sys.modules.pop(command, None)  # another thread may have been as quick
 
 
 class _Later(ModuleType):

@@ -115,9 +115,21 @@ class _Pieces:
         self._items = list(zip(items, types, strict=True))
         self._made: list[list[pl.Series]] = [[] for _ in items]
         self._beyond: set[SourceColumn] = set()
+        self._unfit: Exception | None = None
 
     def take(self, rows: CopiedRows) -> None:
-        """Make the columns of a piece, unless a time is found that a frame cannot hold."""
+        """Make the columns of a piece, unless a value is found that a frame cannot hold.
+
+        Such a one is told at the end: the connection is then done with the statement, and stays.
+        """
+        if self._unfit is not None:
+            return
+        try:
+            self._make(rows)
+        except Exception as error:  # raised by `columns`
+            self._unfit = error
+
+    def _make(self, rows: CopiedRows) -> None:
         found = list(fields(rows, len(self._items)))
         for column, (item, _), field in zip(self._columns, self._items, found, strict=False):
             if beyond_calendar(field, item.dtype):
@@ -128,7 +140,9 @@ class _Pieces:
             made.append(column_of(item.name, field, item.dtype, number))
 
     def columns(self) -> list[pl.Series]:
-        """Return the columns of all pieces."""
+        """Return the columns of all pieces; raise what the first unfit value has raised."""
+        if self._unfit is not None:
+            raise self._unfit
         if self._beyond:
             raise _BeyondCalendar(self._beyond)
         return [pl.concat(made, rechunk=True) for made in self._made]

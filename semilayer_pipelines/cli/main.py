@@ -10,7 +10,11 @@ from importlib import import_module
 import click
 
 from semilayer_pipelines import __version__
-from semilayer_pipelines.quick_imports import with_one_blas_thread, without_collector
+from semilayer_pipelines.quick_imports import (
+    this_is_a_command,
+    with_one_blas_thread,
+    without_collector,
+)
 
 with without_collector():
     from semilayer_pipelines.cli.context import Here, SemilayerGroup
@@ -71,6 +75,7 @@ class _Commands(SemilayerGroup):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Keep a vector index in sync with SQL tables."""
+    this_is_a_command()
     redact_logs()
     # Before a command reads its options, some of which have variables.
     read_project_env()

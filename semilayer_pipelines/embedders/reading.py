@@ -50,8 +50,11 @@ class Reading:
     @classmethod
     def of(cls, tokenizer: Tokenizer, limit: int, plain: str) -> Self:
         """Take a tokenizer as a model brings it."""
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
+        # Asked first: to set either, one waits until no thread reads with the tokenizer.
+        if tokenizer.truncation is not None:
+            tokenizer.no_truncation()
+        if tokenizer.padding is not None:
+            tokenizer.no_padding()
         return cls(tokenizer, limit, plain)
 
     @cached_property

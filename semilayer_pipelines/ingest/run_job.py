@@ -54,6 +54,7 @@ from semilayer_pipelines.ingest.stored_fields import require_held
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.columns import same_rows
+from semilayer_pipelines.memory import spare_memory
 from semilayer_pipelines.one_model import require_dimension, require_model
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, failed_rows, generations, jobs, lenses
@@ -92,6 +93,7 @@ def run_job(
     the job queued for another attempt. An interrupt leaves the job `canceled` or, when nobody
     cancelled it, queued to go on.
     """
+    spare_memory()
     with project.registry.patiently(), patiently():
         return _run_job(project, job_id, run_id, shard, report, was_cancelled, taken)
 

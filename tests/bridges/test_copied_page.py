@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from psycopg.types.string import TextLoader
 
+from semilayer_pipelines.bridges import copied_page
 from semilayer_pipelines.bridges import copy_out as pieces
 from semilayer_pipelines.bridges.copy_out import CopiedRows, copy_out
 from semilayer_pipelines.bridges.database import Query, Sql
@@ -162,6 +163,24 @@ def test_a_piece_that_cannot_be_taken_leaves_nobody_with_the_rest_of_its_page(
 
         assert db.closed
     assert len(taken) == 7
+
+
+def test_a_text_that_is_none_costs_no_connection(
+    postgres_source: SourceDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fields(*_: object) -> None:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text")
+
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", 1)
+    monkeypatch.setattr(copied_page, "fields", fields)
+    page = copied_page._Pieces([], [], [])
+    url = postgres_source.url.replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True) as db:
+        assert not copy_out(db, "SELECT generate_series(1, 9)", PAGE_BYTES, page.take)
+
+        with pytest.raises(UnicodeDecodeError):
+            page.columns()
+        assert not db.closed
 
 
 def test_texts_of_every_length_keep_their_ends(postgres_source: SourceDatabase) -> None:

@@ -3,7 +3,8 @@
 Here databases are local folders, and vectors come from our own embedders. LanceDB also brings the
 client of its REST catalogue (nine modules of requests, some 200 of their models), the models of
 what its Enterprise services run, and the embedders of fifteen providers. Every command and run that
-opens an index would import them. A module that was imported in full before stays as it is.
+opens an index would import them. A module that was imported in full before stays as it is. The
+embedders are left out by our commands alone: a program that uses us may use them, too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+from semilayer_pipelines.quick_imports import is_command
 
 __all__ = ["without_override_checks", "without_unused_parts"]
 
@@ -36,11 +39,7 @@ _PROVIDERS = (
     "voyageai",
     "watsonx",
 )
-_LEFT_OUT = {
-    _REST_CLIENT,
-    "lancedb.functions",
-    *(f"lancedb.embeddings.{name}" for name in _PROVIDERS),
-}
+_BY_COMMANDS = {"lancedb.functions", *(f"lancedb.embeddings.{name}" for name in _PROVIDERS)}
 
 
 @contextmanager
@@ -92,7 +91,11 @@ class _LeftOut(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname in _LEFT_OUT or fullname.startswith(f"{_REST_CLIENT}."):
+        if (
+            fullname == _REST_CLIENT
+            or fullname.startswith(f"{_REST_CLIENT}.")
+            or (is_command() and fullname in _BY_COMMANDS)
+        ):
             return ModuleSpec(fullname, self, is_package=True)
         return None
 

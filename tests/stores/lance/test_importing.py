@@ -11,6 +11,8 @@ from tests.stores.conftest import ROOT
 WORK = """
 import sys
 from pathlib import Path
+from semilayer_pipelines.quick_imports import this_is_a_command
+this_is_a_command()
 from semilayer_pipelines.stores.lance.store import LanceStore
 from tests.stores.objects import ONE_FIELD, names, objects
 
@@ -84,3 +86,18 @@ def test_what_was_imported_is_never_looked_through_for_garbage_and_nothing_else_
     )
 
     assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+def test_a_program_that_uses_us_has_all_of_lancedb() -> None:
+    program = """
+import semilayer_pipelines.stores.lance.runtime
+from lancedb.embeddings import OpenAIEmbeddings, get_registry
+assert get_registry().get("openai") is OpenAIEmbeddings
+print(OpenAIEmbeddings.create.__name__)
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.strip() == "create", done.stderr
