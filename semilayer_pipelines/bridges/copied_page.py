@@ -126,7 +126,7 @@ class _Pieces:
             return
         try:
             self._make(rows)
-        except Exception as error:  # raised by `columns`
+        except Exception as error:  # noqa: BLE001 - it is raised by `columns`
             self._unfit = error
 
     def _make(self, rows: CopiedRows) -> None:

@@ -20,14 +20,14 @@ MAX_CONCURRENCY = 256
 MIN_TOKENS = 512
 """The least that `maxBatchTokens` and `tokensPerMinute` may be: one text must fit into each."""
 
-_LIMITS = (
+_PACE = (
     "concurrency",
     "max_batch_texts",
     "max_batch_tokens",
     "requests_per_minute",
     "tokens_per_minute",
 )
-_HOSTED = ("batch", *_LIMITS)
+_HOSTED = ("batch", *_PACE)
 
 
 class EmbeddingConfig(ConfigModel):
@@ -149,7 +149,7 @@ class EmbeddingConfig(ConfigModel):
         ),
     ] = None
 
-    _numbers = field_validator("dimensions", "price_per_million_tokens", *_LIMITS, mode="before")(
+    _numbers = field_validator("dimensions", "price_per_million_tokens", *_PACE, mode="before")(
         no_truth
     )
 

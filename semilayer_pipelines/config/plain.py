@@ -65,7 +65,7 @@ def _look(node: Node, path: YamlPath, found: Unfit) -> Node:
     kind = _kind(node)
     if kind in _VALUES:
         found.append((path, _VALUES[kind]))
-        return _text(node)
+        return _text(node, collection=f"!!{kind}")
     if kind == "float" and node.value.lower() in _NO_NUMBERS:
         found.append((path, f"{node.value} is none of JSON's numbers; write another value"))
         return _text(node)
@@ -94,6 +94,7 @@ def _kind(node: Node) -> str:
     return str(node.tag or "").rpartition(":")[2]
 
 
-def _text(node: Node) -> ScalarNode:
-    text = node.value if isinstance(node, ScalarNode) else "?"
+def _text(node: Node, collection: str = "?") -> ScalarNode:
+    """Return a text in the place of a node: what a scalar says, or a word for a collection."""
+    text = node.value if isinstance(node, ScalarNode) else collection
     return ScalarNode(Tag(suffix="tag:yaml.org,2002:str"), text, node.start_mark, node.end_mark)

@@ -119,7 +119,7 @@ class Truncate(ConfigModel):
     """The first `length` characters."""
 
     type: Literal["truncate"]
-    length: Annotated[int, Field(gt=0, le=1_000_000_000, description="How many characters stay.")]
+    length: Annotated[int, Field(gt=0, description="How many characters stay.")]
 
     _numbers = field_validator("length", mode="before")(no_truth)
 

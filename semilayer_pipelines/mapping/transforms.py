@@ -38,6 +38,9 @@ BuiltIn = (
     | m.Default
 )
 
+_LONGEST_TEXT = 2**32
+"""Bytes, so characters too, that a text of Polars cannot have. It counts no further than 2**63."""
+
 
 def apply_step(step: BuiltIn, value: Typed, unit: EpochUnit | None = None) -> Typed:
     """Return the value after one transform; `unit` is what numbers count that stand for times."""
@@ -83,7 +86,7 @@ def _scalar(step: BuiltIn, value: Typed, unit: EpochUnit | None) -> Typed:
         case m.JsonToText():
             return _text(json_to_text(plain_text(value)))
         case m.Truncate():
-            return _text(plain_text(value).str.head(step.length))
+            return _text(plain_text(value).str.head(min(step.length, _LONGEST_TEXT)))
         case m.Replace():
             replacement = rust_replacement(step.pattern, step.replacement)
             return _text(plain_text(value).str.replace_all(step.pattern, replacement))

@@ -203,6 +203,18 @@ def test_a_limit_of_an_endpoint_that_nothing_fits_into_is_refused(
     assert problem.startswith(f"sl.config.yaml:11: lenses.articles.embedding.{key}: {said}")
 
 
+@pytest.mark.parametrize("batch", ["true", "false"])
+def test_batch_is_a_truth_value_beside_the_numbers_of_an_endpoint(
+    tmp_path: Path, batch: str
+) -> None:
+    embedding = f"    embedding: {{provider: openai, url: 'http://h/v1', batch: {batch}}}\n"
+    text = lens("      a: {type: text, searchable: true}\n", more=embedding)
+
+    read = load_config(written(tmp_path, text)).lenses["articles"]
+
+    assert read.embedding.batch is (batch == "true")
+
+
 @pytest.mark.parametrize(
     ("embedding", "said"),
     [
@@ -551,6 +563,14 @@ def test_a_value_that_json_has_not_is_refused_as_the_registry_could_not_keep_it(
 
     assert problem.startswith("sl.config.yaml:11: lenses.articles.fields.a.nullAs")
     assert told in problem
+
+
+def test_a_set_where_keys_are_wanted_is_shown_as_one(tmp_path: Path) -> None:
+    text = lens("      a: {type: text, searchable: true}\n", more="    tags: !!set {a, b}\n")
+
+    (problem,) = refusal(tmp_path, text)
+
+    assert problem.endswith("lenses.articles.tags: expected a mapping of keys; got '!!set'")
 
 
 WRONG = ["null", "7", "-1", "1.5", "true", "zz", "''", "[a]", "[]", "{a: b}", "{}", "[[a], {}]"]

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 import pytest
 
 from semilayer_pipelines.embedders.local import hub as hub_module
+from semilayer_pipelines.embedders.local.model_source import ModelSource, Origin
+from semilayer_pipelines.errors import ModelUnavailable
 from tests.cli.project import Folder
 
 MODELS = {"some/model": {"v1"}, "sentence-transformers/short-name": set[str]()}
@@ -33,6 +35,8 @@ class Hub:
             return 404, "", ""
         self.asked.append(path)
         name, _, revision = unquote(path).partition("/revision/")
+        if name == "locked/model":  # as a mirror that wants another password
+            return 401, "", ""
         if name == "gated/model":
             return 403, "GatedRepo", ""
         if name not in MODELS:
@@ -167,6 +171,25 @@ def test_a_hub_that_does_not_answer_is_waited_for_once_and_told(
     for lens in pushed["lenses"]:
         assert f"some/{lens['name']} is not on this machine, and whether" in lens["unchecked"]
         assert "no answer in" in lens["unchecked"]
+
+
+def test_the_password_of_a_mirror_is_told_to_nobody(
+    folder: Folder, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = hub.url.replace("://", "://reader:hunter2@")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", mirror)
+    named(folder, embedding={"model": "locked/model"})
+
+    pushed = folder.run("push")
+
+    assert pushed.exit_code == 0, pushed.stderr
+    assert "could not be checked" in pushed.stdout
+    with pytest.raises(ModelUnavailable) as refused:
+        hub_module.hub_has(ModelSource(Origin.HUB, "locked/model"))
+    for told in (pushed.output, str(refused.value)):
+        assert "401" in told
+        assert "127.0.0.1" in told
+        assert "hunter2" not in told
 
 
 def test_the_service_that_embeds_may_have_what_the_hub_does_not_show(

@@ -21,6 +21,7 @@ from tests.mapping.making import mapped, reasons, values_of
         ("lowercase", ["ÄB", None], ["äb", ""]),
         ("uppercase", ["äb", None], ["ÄB", ""]),
         ({"type": "truncate", "length": 2}, ["äöü", "x", None], ["äö", "x", None]),
+        ({"type": "truncate", "length": 10**30}, ["äöü", "x", None], ["äöü", "x", None]),
         ({"type": "default", "value": "none"}, ["a", "", None], ["a", "", "none"]),
     ],
 )

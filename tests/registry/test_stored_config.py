@@ -60,6 +60,14 @@ def test_a_default_that_is_written_out_changes_no_hash() -> None:
     assert config_hash(lens_config(shards=1, guard=0.3)) == config_hash(lens_config())
 
 
+def test_a_text_may_be_cut_at_any_length_as_it_is_stored_and_as_it_is_written() -> None:
+    cut = {"type": "truncate", "length": 10**30}
+    config = lens_config(fields={"title": {"type": "text", "searchable": True, "transform": cut}})
+
+    assert through_json(config) == config
+    assert to_json(config)["fields"]["title"]["transform"] == [cut]
+
+
 def test_the_order_of_fields_counts_and_is_kept_because_it_is_that_of_the_text() -> None:
     fields = {name: {"type": "text", "searchable": True} for name in ("b", "a")}
     turned = lens_config(fields=dict(reversed(fields.items())))

@@ -13,6 +13,7 @@ from semilayer_pipelines.embedders.local.model_source import (
     ModelSource,
 )
 from semilayer_pipelines.errors import ModelUnavailable
+from semilayer_pipelines.redaction import redact
 
 __all__ = ["CURE", "Hub", "first_line", "hub_has", "why_unasked"]
 
@@ -110,8 +111,11 @@ def hub_has(source: ModelSource) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, or its name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return the first line of what an error says, or its name, without secrets.
+
+    The library quotes the URL that it asked, and `HF_ENDPOINT` may hold a password.
+    """
+    return redact((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 def _answer(source: ModelSource) -> Exception | None:
