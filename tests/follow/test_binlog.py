@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
+from semilayer_pipelines.follow.binlog import events, stream
 from semilayer_pipelines.follow.binlog import feed as feeds
-from semilayer_pipelines.follow.binlog import stream
 from semilayer_pipelines.follow.feed import Batch
 from tests.follow.binlogs import Binlog, begun
 from tests.patience import PATIENCE_SECONDS, eventually
@@ -330,6 +330,37 @@ def test_a_delete_that_is_rolled_back_is_looked_at_and_deletes_nothing(
     assert ("delete", "1") not in changes
     # MySQL has nothing of it in its log, but what came after
     assert [key for _, key in changes][:1] in ([], ["1"], ["2"])
+
+
+def test_rows_of_two_tables_of_a_statement_are_told_though_few_descriptions_are_kept(
+    log: Binlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a statement of which the log describes both tables before the rows
+    monkeypatch.setattr(events, "_MOST_TABLES", 1)
+    log.source.run(
+        "CREATE TABLE others (id INT PRIMARY KEY, version INT)",
+        "INSERT INTO others VALUES (1, 1)",
+        "INSERT INTO items VALUES (1, 1)",
+    )
+    log.read()
+
+    log.source.run("UPDATE items, others SET items.version = 2, others.version = 2")
+
+    assert log.changes() == [("upsert", "1")]
+
+
+def test_a_table_that_is_made_with_its_rows_moves_the_position_behind_them(
+    log: Binlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given rows that follow the statement in one transaction
+    log.source.skip_in_mysql("CREATE OR REPLACE TABLE", "REPLACE")
+    monkeypatch.setattr(feeds, "_AT_ONCE", 1)
+    log.source.run("CREATE TABLE old (id INT)", "INSERT INTO old VALUES (1), (2)")
+    log.read()
+
+    log.source.run("CREATE OR REPLACE TABLE items (PRIMARY KEY (id)) SELECT id FROM old")
+
+    assert log.told() == ([("upsert", "1"), ("upsert", "2")], {"items": "CREATE was run"})
 
 
 def in_one_session(log: Binlog, *statements: str) -> None:

@@ -34,9 +34,12 @@ def test_a_position_of_mysql_is_the_set_of_what_was_read() -> None:
 
 @pytest.mark.parametrize(
     ("numbers", "read"),
-    [((6, 7, 8), "1-8"), ((7, 8), "1-5:7-8"), ((8, 6, 7), "1-8"), ((9, 10, 6), "1-6:9-10")],
+    [
+        *[((6, 7, 8), "1-8"), ((7, 8), "1-5:7-8"), ((8, 6, 7), "1-8"), ((9, 10, 6), "1-6:9-10")],
+        *[((6, 6), "1-6"), ((3, 6), "1-6"), ((8, 6, 7, 8, 9), "1-9"), ((6, 7, 6, 9, 7), "1-7:9")],
+    ],
 )
-def test_transactions_of_mysql_are_noted_in_whatever_order_they_come(
+def test_transactions_of_mysql_are_noted_once_in_whatever_order_they_come(
     numbers: tuple[int, ...], read: str
 ) -> None:
     position = position_of(f"{SERVER}:1-5", is_mariadb=False)

@@ -24,7 +24,8 @@ __all__ = [
     "Ended",
     "Event",
     "Events",
-    "Packed",
+    "Incident",
+    "Lost",
     "Rows",
     "Said",
     "Unread",
@@ -40,26 +41,36 @@ _HEADER = struct.Struct("<xIBIIIxx")
 _SIZE = slice(10, 14)
 _BODY = _HEADER.size
 _TABLE_ID = slice(_BODY, _BODY + 6)
+_FLAGS = _BODY + 12
+"""Where a GTID of MariaDB has its bits."""
 _LENGTHS = _BODY + 57
 """Where the description of the format tells the lengths of the fixed parts of all others."""
 _CHECKSUM = 4
 _MOST_TABLES = 10_000
+"""So many descriptions are kept when a transaction begins."""
 
 
 class _Kind:
     QUERY, ROTATE, FORMAT, XID, LOAD_QUERY, DESCRIPTION = 2, 4, 15, 16, 18, 19
-    HEARTBEAT, GTID, XA_PREPARE, MARIADB_GTID = 27, 33, 38, 162
+    INCIDENT, HEARTBEAT, GTID, XA_PREPARE, MARIADB_GTID = 26, 27, 33, 38, 162
 
 
 _ROWS = frozenset({23, 24, 25, 30, 31, 32, 39})
 # Events that hold others in a packed form, and GTIDs with tags: the library does not open them.
-_PACKED = frozenset({40, 42, *range(165, 172)})
+_TAGGED_GTID = 42
+_PACKED = frozenset({40, _TAGGED_GTID, *range(165, 172)})
+_BEGINS = frozenset({_Kind.GTID, _TAGGED_GTID, _Kind.MARIADB_GTID})
+_NO_TABLE = frozenset((b"\xff" * size).ljust(6, b"\0") for size in (3, 4, 6))
+"""Instead of a table's number in an event without rows, which only ends a statement."""
+_STANDS_ALONE = 1
+"""The bit of MariaDB's GTIDs for a statement that is a transaction."""
 
 
 class Begun(NamedTuple):
-    """A transaction begins."""
+    """A transaction begins. `alone`: the first statement is its end, unless that is a BEGIN."""
 
     gtid: str
+    alone: bool
 
 
 class Described(NamedTuple):
@@ -92,15 +103,21 @@ class Ended(NamedTuple):
     """A transaction is committed, or prepared."""
 
 
-class Packed(NamedTuple):
-    """Something happened that cannot be read."""
+class Lost(NamedTuple):
+    """Something happened to tables that nobody can name, and `why` that is."""
+
+    why: str
+
+
+class Incident(NamedTuple):
+    """The server says that it lost a part of its log."""
 
 
 class Alive(NamedTuple):
     """The server has nothing more to tell."""
 
 
-Event = Begun | Described | Rows | Unread | Said | Ended | Packed | Alive
+Event = Begun | Described | Rows | Unread | Said | Ended | Lost | Incident | Alive
 
 
 class _Table(NamedTuple):
@@ -160,12 +177,10 @@ class Events:
 
     def _event(self, kind: int, by: int, packet: Any, data: bytes) -> Event | None:
         if kind in _ROWS:
-            table = self._known.get(data[_TABLE_ID])
-            if table is None or not table.names:
-                return None
-            if table.columns is None:
-                return Unread(table.names)
-            return Rows(self._decoded(packet, data), table.names, table.columns)
+            return self._rows(packet, data)
+        if kind in _BEGINS and len(self._known) >= _MOST_TABLES:
+            # The log describes each again. Within a transaction their rows may be still to come.
+            self._known.clear()
         match kind:
             case _Kind.DESCRIPTION:
                 return Described(self._table(packet, data).names)
@@ -173,12 +188,14 @@ class Events:
                 return Ended()
             case _Kind.MARIADB_GTID:
                 number, domain = struct.unpack_from("<QI", data, _BODY)
-                return Begun(f"{domain}-{by}-{number}")
+                return Begun(f"{domain}-{by}-{number}", bool(data[_FLAGS] & _STANDS_ALONE))
             case _Kind.GTID:
                 server, number = struct.unpack_from("<x16sQ", data, _BODY)
-                return Begun(f"{_dashed(server.hex())}:{number}")
+                return Begun(f"{_dashed(server.hex())}:{number}", alone=True)
             case _Kind.QUERY | _Kind.LOAD_QUERY:
                 return Said(_statement(data, self._lengths[kind - 1]))
+            case _Kind.INCIDENT:
+                return Incident()
             case _Kind.HEARTBEAT:
                 return Alive()
             case _Kind.ROTATE:
@@ -190,8 +207,20 @@ class Events:
                 self._lengths = data[_LENGTHS:]
                 self._decoded(packet, data)
             case _ if kind in _PACKED:
-                return Packed()
+                return Lost("the log has packed parts")
         return None
+
+    def _rows(self, packet: Any, data: bytes) -> Event | None:
+        table = self._known.get(data[_TABLE_ID])
+        if table is None:
+            if data[_TABLE_ID] in _NO_TABLE:
+                return None
+            return Lost("the log has rows of a table that it did not describe")
+        if not table.names:
+            return None
+        if table.columns is None:
+            return Unread(table.names)
+        return Rows(self._decoded(packet, data), table.names, table.columns)
 
     def _table(self, packet: Any, data: bytes) -> _Table:
         description = _unchecked(data)[_BODY:]
@@ -199,8 +228,6 @@ class Events:
         if known is None or known.description != description:
             place = _place(description, self._lengths[_Kind.DESCRIPTION - 1])
             names = tuple(self._tables.named(*place))
-            if len(self._known) >= _MOST_TABLES:
-                self._known.clear()  # the log describes each again
             columns = self._columns(packet, data) if names else {}
             known = self._known[data[_TABLE_ID]] = _Table(description, names, columns)
         return known

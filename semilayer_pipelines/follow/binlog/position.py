@@ -46,9 +46,11 @@ class MysqlPosition:
         self._server, self._first, self._last = "", 0, 0
 
     def add(self, gtid: str) -> None:
-        """Note that a transaction was read to its end."""
+        """Note that a transaction was read to its end; a second time it changes nothing."""
         server, _, written = gtid.partition(":")
         number = int(written)
+        if server == self._server and self._first <= number <= self._last:
+            return
         if server != self._server or number != self._last + 1:
             self._settle()
             self._server, self._first = server, number
@@ -63,7 +65,11 @@ class MysqlPosition:
         """Add the transactions in a row that the set does not have yet."""
         if self._server:
             added = self._gtids.Gtid(f"{self._server}:{self._first}-{self._last}")
-            self._read, self._server = self._read + added, ""
+            for read in self._read.gtids:
+                added -= read  # of what it has the library makes an error
+            if added.intervals:
+                self._read += added
+            self._server = ""
 
 
 def position_of(text: str, *, is_mariadb: bool) -> Position:

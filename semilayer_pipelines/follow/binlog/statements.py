@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ENDS", "concerns", "names_a_savepoint", "verb"]
+__all__ = ["BEGINS", "ENDS", "concerns", "names_a_savepoint", "verb"]
+
+BEGINS = frozenset({"BEGIN", "START", "XA"})
+"""The verbs that begin a transaction; behind an XA its end is said as such, too."""
 
 ENDS = frozenset({"COMMIT", "ROLLBACK"})
 """The verbs that end a transaction."""

@@ -19,7 +19,8 @@ from semilayer_pipelines.follow.binlog.events import (
     Described,
     Ended,
     Events,
-    Packed,
+    Incident,
+    Lost,
     Rows,
     Said,
     Unread,
@@ -27,7 +28,7 @@ from semilayer_pipelines.follow.binlog.events import (
 from semilayer_pipelines.follow.binlog.pieces import Piece, Tables
 from semilayer_pipelines.follow.binlog.position import Position, position_of
 from semilayer_pipelines.follow.binlog.server import Server, driver
-from semilayer_pipelines.follow.binlog.statements import ENDS, names_a_savepoint, verb
+from semilayer_pipelines.follow.binlog.statements import BEGINS, ENDS, names_a_savepoint, verb
 from semilayer_pipelines.follow.feed import Watched
 from semilayer_pipelines.http.contract import Action
 
@@ -48,7 +49,7 @@ class LogGone(Exception):
 class Stream:
     """The log of a server behind a position; `take` gives what it tells of the watched tables.
 
-    `take` may raise `LogGone`, `SourceUnreachable` and `SourceRefused`, and what the reader raised.
+    `take` may raise `LogGone`, `SourceUnreachable` and `SourceRefused`.
     """
 
     def __init__(self, server: Server, name: str, watched: Watched, position: str) -> None:
@@ -68,13 +69,11 @@ class Stream:
         The last transaction that ends in them has the position behind it.
         """
         found = self._ahead.take(seconds, limit)
-        last: Piece | None = None
-        for piece in found:
-            if piece.ended:
-                self._position.add(piece.gtid)
-                last = piece
-        if last is not None:
-            last.position = self._position.text()
+        try:
+            self._note(found)
+        except Exception as error:  # of the library; whoever takes has to get over it
+            logger.debug("the position in the log cannot be noted", exc_info=error)
+            raise self._told(error) from error
         return found
 
     def close(self) -> None:
@@ -82,6 +81,16 @@ class Stream:
         self._ahead.close()
         self._thread.join(_LEAVE_SECONDS)
         self._server.close()
+
+    def _note(self, pieces: Collection[Piece]) -> None:
+        """Note the transactions that end in pieces, and the position behind the last one."""
+        last: Piece | None = None
+        for piece in pieces:
+            if piece.ended:
+                self._position.add(piece.gtid)
+                last = piece
+        if last is not None:
+            last.position = self._position.text()
 
     def _run(self) -> None:
         try:
@@ -100,9 +109,11 @@ class Stream:
     def _read(self, events: Events) -> Iterator[Piece]:
         """Yield pieces; one that tells nothing when the server only says that it lives."""
         piece, mapped, told = Piece(), set[str](), set[str]()
+        alone = True
         for event in events:
+            lost = isinstance(event, Incident)  # told at once: perhaps nothing comes behind it
             match event:
-                case Begun(gtid):
+                case Begun(gtid, alone):
                     piece.gtid = gtid
                 case Described(names):
                     mapped.update(names)
@@ -118,24 +129,31 @@ class Stream:
                     said = verb(statement)
                     if said == "ROLLBACK":
                         _take_back(piece, told)
-                    piece.ended = self._statement(statement, said, piece, events)
-                case Packed():
-                    piece.missed |= self._tables.all_missed("the log has packed parts")
+                    alone = alone and said not in BEGINS
+                    piece.ended = self._statement(statement, said, piece, events, alone)
+                case Lost(why):
+                    piece.missed |= self._tables.all_missed(why)
+                case Incident():
+                    piece.missed |= self._tables.all_missed("the server lost a part of its log")
+                    piece.ended = bool(piece.gtid)  # MySQL gives it a GTID, and no other end
                 case Alive():
                     yield Piece()
                     continue
             if piece.ended:
                 piece.missed |= self._tables.cascaded(mapped)
-            if piece.ended or len(piece.changes) >= _CHANGES_A_PIECE:
+            if piece.ended or lost or len(piece.changes) >= _CHANGES_A_PIECE:
                 piece.place, piece.written_at = events.place, events.written_at
                 told.update(change.table for change in piece.changes)
                 yield piece
                 if piece.ended:
                     mapped.clear()
                     told.clear()
+                    alone = True
                 piece = Piece(gtid=piece.gtid)
 
-    def _statement(self, statement: str, said: str, piece: Piece, events: Events) -> bool:
+    def _statement(
+        self, statement: str, said: str, piece: Piece, events: Events, alone: bool
+    ) -> bool:
         """Note what a statement may have changed; say whether it is the end of a transaction."""
         if said == "XA":
             # Rows of a prepared transaction were told before they could be seen.
@@ -146,16 +164,15 @@ class Stream:
             return ended
         if said in ENDS:
             return not names_a_savepoint(statement)
-        if said in ("BEGIN", "START", "SAVEPOINT", "RELEASE"):
+        if said in BEGINS or said in ("SAVEPOINT", "RELEASE"):
             return False
         changed = self._tables.of_statement(statement, said)
         if changed:
             piece.missed |= changed
             self._tables = Tables(self._watched, self._server.tables(self._watched))
             events.look_again(self._tables)
-        # A statement that stands alone is a transaction; one that changes rows is followed by
-        # the end of its own.
-        return said not in ("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH")
+        # Within a transaction no statement is its end: rows follow a CREATE TABLE ... SELECT.
+        return alone
 
     def _told(self, error: Exception) -> Exception:
         """Return what a failure of the reader is for whoever takes."""
