@@ -23,7 +23,7 @@ from semilayer_pipelines.errors import ConfigError, RegistryUnavailable
 from semilayer_pipelines.private_files import private_file
 from semilayer_pipelines.registry.liveness import check_at_checkout
 
-__all__ = ["DURABLE", "WRITES", "make_engine"]
+__all__ = ["DURABLE", "WRITES", "copy_log", "leave_log", "make_engine"]
 
 WRITES = "semilayer_writes"
 """Execution option of connections whose transactions write."""
@@ -33,6 +33,9 @@ DURABLE = "semilayer_durable"
 
 SQLITE_WAIT_SECONDS = 30.0
 """How long a writer waits for another one; `?timeout=` in the URL says otherwise."""
+
+_LOG_PAGES = 1_000
+"""SQLite's own length of the write-ahead log at which a commit copies it."""
 
 CONNECT_SECONDS = 10
 """A PostgreSQL registry that takes longer to connect does not answer."""
@@ -72,6 +75,25 @@ def make_engine(url: str, *, pooled: bool = True) -> Engine:
     return engine
 
 
+_log_pages: weakref.WeakKeyDictionary[Engine, list[int]] = weakref.WeakKeyDictionary()
+
+
+def leave_log(engine: Engine, pages: int) -> None:
+    """Have commits of a SQLite engine leave the write-ahead log until it has so many pages.
+
+    The most that anybody asks for holds. May be called while others connect, who would fail of a
+    listener that is added meanwhile.
+    """
+    _log_pages[engine].append(pages)
+    engine.dispose()  # what is connected already would still copy
+
+
+def copy_log(engine: Engine, pages: int) -> None:
+    """Take back one `leave_log`."""
+    _log_pages[engine].remove(pages)
+    engine.dispose()
+
+
 def _sqlite(url: URL) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise ConfigError(
@@ -88,7 +110,8 @@ def _sqlite(url: URL) -> Engine:
     wait = {} if "timeout" in url.query else {"timeout": SQLITE_WAIT_SECONDS}
     engine = create_engine(url, connect_args=wait)
     event.listen(engine, "do_connect", lambda *_: _keep_private(Path(str(url.database))))
-    event.listen(engine, "connect", _prepare_sqlite)
+    pages = _log_pages[engine] = [_LOG_PAGES]
+    event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection, max(pages)))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -100,11 +123,12 @@ def _keep_private(file: Path) -> None:
         private_file(file)
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, log_pages: int) -> None:
     # The driver would begin transactions by its own rules; `_begin_sqlite` does it by ours.
     connection.isolation_level = None
     _use_wal(connection)
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

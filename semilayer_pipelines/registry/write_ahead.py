@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from semilayer_pipelines.redaction import redact
+from semilayer_pipelines.registry.engine import copy_log, leave_log
 
 __all__ = ["LOG_PAGES", "LogCopier"]
 
@@ -46,6 +46,7 @@ class LogCopier:
         self._guard = threading.Condition()
         self._changes = self._commits = 0
         self._due = self._copying = self._stopping = False
+        self._left = 0
         self._behind = 0  # pages that were not copied when somebody last looked
         self._thread: threading.Thread | None = None
 
@@ -53,8 +54,8 @@ class LogCopier:
         """Begin to copy; from here on no commit of this process does."""
         if self._engine.dialect.name != "sqlite":
             return
-        event.listen(self._engine, "connect", self._leave_log)
-        self._engine.dispose()  # what is connected already would still copy
+        self._left = LOG_PAGES
+        leave_log(self._engine, self._left)
         self._thread = threading.Thread(target=self._run, name="registry-log", daemon=True)
         self._thread.start()
 
@@ -66,8 +67,7 @@ class LogCopier:
             self._stopping = True
             self._guard.notify_all()
         self._thread.join(WAIT_SECONDS)
-        event.remove(self._engine, "connect", self._leave_log)
-        self._engine.dispose()
+        copy_log(self._engine, self._left)
 
     def committed(self, changes: int) -> None:
         """Note a commit of so many changes; waits when the log is too long for another one."""
@@ -124,6 +124,3 @@ class LogCopier:
             )
             return 0
         return 0 if pages == copied else int(pages)
-
-    def _leave_log(self, connection: Any, _: object) -> None:
-        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -80,10 +82,12 @@ def test_many_small_commits_are_copied_too(
 
 
 def test_a_log_that_copying_cannot_keep_up_with_is_waited_for(
-    registry: Registry, copier: LogCopier, file: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lens = make_lens(registry, "items").id
     monkeypatch.setattr(write_ahead, "LOG_PAGES", 200)
+    copier = LogCopier(registry.engine)
+    copier.start()
 
     for number in range(60):
         commit(registry, lens, 2_000, 2_000 * number)
@@ -91,6 +95,7 @@ def test_a_log_that_copying_cannot_keep_up_with_is_waited_for(
 
     # then it is as long as some calls make it, and not as sixty do: 4,300 pages
     assert log_of(file).stat().st_size < 1_900 * PAGE
+    copier.stop()
 
 
 def test_while_somebody_reads_nothing_is_lost_and_nobody_waits_for_ever(
@@ -157,3 +162,25 @@ def test_two_services_of_one_process_end_one_after_the_other(
     copiers[1].stop()
     commit(registry, lens, 10_000)
     assert file.stat().st_size > before
+
+
+def test_others_may_connect_while_it_starts_and_stops(registry: Registry) -> None:
+    ends = threading.Event()
+
+    def connect() -> int:
+        connected = 0
+        while not ends.is_set():
+            with registry.read() as db:
+                connected += db.exec_driver_sql("SELECT 1").scalar_one()
+        return connected
+
+    with ThreadPoolExecutor() as pool:
+        others = [pool.submit(connect) for _ in range(3)]
+        try:
+            for _ in range(40):
+                copier = LogCopier(registry.engine)
+                copier.start()
+                copier.stop()
+        finally:
+            ends.set()
+    assert all(one.result() for one in others)
