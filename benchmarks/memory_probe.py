@@ -21,8 +21,6 @@ _STATUS = Path("/proc/self/status")
 def main() -> None:
     started = time.perf_counter()
     # Imported late, so that the first number has the price of the imports in it.
-    # The engine comes first, as in a run: what it sets counts for the libraries after it.
-    import semilayer_pipelines.ingest.run_job  # noqa: F401
     from benchmarks.catalogue import change
     from semilayer_pipelines.queries.audit import audit
     from tests.lab import Lab

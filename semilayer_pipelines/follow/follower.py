@@ -29,6 +29,7 @@ from semilayer_pipelines.follow.readers import (
     watched,
 )
 from semilayer_pipelines.ingest.lease import Lease
+from semilayer_pipelines.ingest.outlook import unexpected
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import environments, feeds, sources
@@ -90,8 +91,8 @@ class Follower:
                 self._say(f"source {self.source}: its lenses changed; it is read by the new ones.")
             except Fenced as error:
                 self._say(str(error))
-            except SemilayerError as error:
-                self._note(held, error)
+            except Exception as error:  # noqa: BLE001 - noted; it must not end other sources
+                self._note(held, self._known(error))
                 lasted = time.monotonic() - began > LONGEST_WAIT_SECONDS
                 wait = FIRST_WAIT_SECONDS if lasted else min(2 * wait, LONGEST_WAIT_SECONDS)
                 self.stop.wait(wait)
@@ -200,6 +201,12 @@ class Follower:
             )
         for table, why in batch.missed.items():
             logger.info("source %s: %s: %s; a smart sync is queued.", source.name, table, why)
+
+    def _known(self, error: Exception) -> SemilayerError:
+        if isinstance(error, SemilayerError):
+            return error
+        logger.error("source %s: an error that nobody expected", self.source, exc_info=error)
+        return unexpected(error)
 
     def _note(self, row: FeedRow | None, error: SemilayerError) -> None:
         self._say(redact(str(error)))

@@ -264,13 +264,14 @@ class _ShardByBatches:
     def _without_room(
         self, mine: Sequence[Batch], remote: Mapping[str, RemoteBatch | None]
     ) -> Batch | None:
-        """Give batches up where the account never had room for the first one.
+        """Give batches up where the account never had room for any of them.
 
-        It then stands for the rest of the shard, which goes at once.
+        The first then stands for the rest of the shard, which goes at once. While another one is
+        made, or was, only the range of the first goes at once.
         """
         one = mine[0]
-        there = remote.get(one.id)
-        if there is None or not there.full or one.tries < MAX_CREATED:
+        full = all((there := remote.get(each.id)) is not None and there.full for each in mine)
+        if not full or one.tries < MAX_CREATED:
             return None
         for other in mine[1:]:
             self._forget(other, remote.get(other.id))

@@ -130,7 +130,7 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         rate=page_log.rate(db, [job.id for job in running], now - RATE_OVER) if running else 0.0,
         failing=failing_of(db, lens),
         textless=whole.counts.textless if whole else 0,
-        batches=batches.awaited(db, lens.id),
+        batches=batches.awaited(db, lens.id) if lens.config.embedding.batch else None,
     )
 
 

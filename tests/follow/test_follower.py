@@ -243,6 +243,27 @@ def test_a_change_of_a_joined_row_reaches_the_rows_that_show_it(site: Site) -> N
     assert site.lab.audit().clean
 
 
+def test_an_error_that_nobody_expected_is_told_and_following_goes_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed_from_here(site)
+    opened = follower_module.open_feed
+    faults = iter([ZeroDivisionError("a fault of ours")])
+
+    def open_feed(*given: Any) -> Any:
+        for fault in faults:
+            raise fault
+        return opened(*given)
+
+    monkeypatch.setattr(follower_module, "open_feed", open_feed)
+    with caplog.at_level("INFO"), site.followed():
+        site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+        site.until_told(1)
+
+    assert "This is a fault in semilayer-pipelines" in caplog.text
+    assert site.told() == [("1", "upsert")]
+
+
 def test_a_debounce_of_nothing_makes_the_job_due_at_once(site: Site) -> None:
     site.push(debounce="0")
     followed_from_here(site)

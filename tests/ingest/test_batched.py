@@ -282,6 +282,28 @@ def test_a_provider_that_never_has_room_stops_nothing_for_good(
     assert lab.audit().clean
 
 
+def test_a_batch_that_never_has_room_costs_no_other_one_its_vectors(
+    tmp_path: Path, endpoint: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batched, "MAX_CREATED", 2)
+    clock = Clock()
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    lab.project = Project(lab.project.settings, lab.project.environ, clock)
+    job = asked(lab)
+    run_job(lab.project, job.id)
+    first, second = provider.of("in_progress")
+    provider.fail(first, "token_limit_exceeded", "Enqueued token limit reached.")
+    provider.do(second)
+    provider.queued = 0
+
+    while run_job(lab.project, job.id).ended is RunEnd.WAITING:
+        clock.go_on(60)
+
+    assert sum(provider.paid.values()) == 500
+    assert set(endpoint.seen.values()) == {1}
+    assert lab.audit().clean
+
+
 @pytest.mark.parametrize("lost", ["POST /files", "POST /batches"])
 def test_what_was_sent_without_an_answer_is_found_again(
     lost: str, tmp_path: Path, endpoint: Limited
