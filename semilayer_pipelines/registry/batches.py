@@ -84,7 +84,7 @@ class Awaited:
 
     def __str__(self) -> str:
         """Tell it to a person."""
-        latest = f", which take until {_minute(self.until)} at the latest" if self.until else ""
+        latest = f", until {_minute(self.until)} at the latest" if self.until else ""
         number = "1 batch" if self.batches == 1 else f"{self.batches} batches"
         return (
             f"waits for {number} of the provider{latest}: {self.done:,} of {self.texts:,} texts "

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.follow import follower as follower_module
+from semilayer_pipelines.follow import kinds
 from semilayer_pipelines.follow.buffer import for_lenses
 from semilayer_pipelines.ingest import lease
 from semilayer_pipelines.registry import feeds
@@ -247,7 +248,7 @@ def test_an_error_that_nobody_expected_is_told_and_following_goes_on(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     followed_from_here(site)
-    opened = follower_module.open_feed
+    opened = kinds.open_feed
     faults = iter([ZeroDivisionError("a fault of ours")])
 
     def open_feed(*given: Any) -> Any:

@@ -71,7 +71,7 @@ def test_batches_come_back_in_the_order_of_their_keys(registry: Registry, lens: 
     assert (one.id, one.remote, one.upto, one.done, one.tries) == ("ours-0", "theirs", "0", 40, 1)
     assert (two.id, two.remote, two.upto) == ("ours-1", None, None)
     assert one.embedding == EMBEDDING
-    assert f"which take until {until:%Y-%m-%dT%H:%M}:00Z at the latest: 40 of 200 texts" in told
+    assert f"until {until:%Y-%m-%dT%H:%M}:00Z at the latest: 40 of 200 texts" in told
 
 
 def cancelled(db: Connection, lens: Lens) -> None:
