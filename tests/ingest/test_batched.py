@@ -87,9 +87,7 @@ def test_a_run_sends_batches_and_leaves_and_the_index_is_whole_once_they_are_don
     assert queued.due_at > lab.project.clock()
     assert [len(provider.texts_of(one)) for one in provider.of("in_progress")] == [500, 500]
     told = status_of(lab.project, ENV, lab.name).lenses[0].progress or ""
-    assert (
-        "full: waits for 2 batches of the provider, until 2024-05-02T12:00:00Z" in told
-    )
+    assert "full: waits for 2 batches of the provider, until 2024-05-02T12:00:00Z" in told
     assert "0 of 1,000 texts are done, since 20" in told
     assert not endpoint.seen
 
