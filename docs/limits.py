@@ -127,7 +127,7 @@ SECTIONS = {
         "webhook.MAX_WAITING_CALLS",
         "webhook.MAX_WAITING_CHANGES",
         "webhook.STOP_SECONDS",
-        "registry.LOG_PAGES",
+        "registry.LOG_BYTES",
         "orchestration.MAX_WATCHED",
         "orchestration.QUIET_SECONDS",
         "registry.NUDGE_GRACE",

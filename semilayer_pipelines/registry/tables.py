@@ -364,7 +364,10 @@ changes = Table(
     Column("not_before", UtcDateTime),
     Column("noted", Boolean, nullable=False, server_default=false()),
     Index(None, "lens_id", "seq"),
-    Index(None, "lens_id", "key", "seq"),
+    Index("sl_changes_lens_id_key_seq_ix", "lens_id", "key", "seq").ddl_if(dialect="postgresql"),
+    # Every index of SQLite ends with the row's number, which is `seq`. Named once more, it would
+    # make most of what a call writes longer.
+    Index("sl_changes_lens_id_key_ix", "lens_id", "key").ddl_if(dialect="sqlite"),
     # A sequence number must not come back after `prune`: "newer than" is decided by it.
     sqlite_autoincrement=True,
 )

@@ -8,7 +8,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, Index, create_engine, inspect, text
+from sqlalchemy.schema import SchemaItem
 
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.registry import tables
@@ -18,11 +19,18 @@ from tests import servers
 from tests.registry.race import processes_at_once
 
 
+def is_for(dialect: str, item: SchemaItem) -> bool:
+    condition = item._ddl_if if isinstance(item, Index) else None
+    return condition is None or condition.dialect == dialect
+
+
 def differences(db: Connection) -> list[object]:
     ours = set(tables.metadata.tables)
     options = {
         "version_table": VERSION_TABLE,
         "include_name": lambda name, kind, _: kind != "table" or name in ours,
+        # The comparison does not ask which database an index is for.
+        "include_object": lambda item, *_: is_for(db.dialect.name, item),
         "compare_type": True,
         "compare_server_default": True,
     }
@@ -55,7 +63,7 @@ def test_the_comparison_would_see_a_difference(empty_url: str) -> None:
     registry = Registry.open(empty_url)
 
     with registry.begin() as db:
-        db.execute(text("DROP INDEX sl_changes_lens_id_seq_ix"))
+        db.execute(text("DROP INDEX sl_changes_claimed_ix"))
         db.execute(text("ALTER TABLE sl_lenses ADD COLUMN forgotten TEXT"))
 
     with registry.read() as db:
