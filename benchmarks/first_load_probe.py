@@ -16,8 +16,11 @@ def main() -> None:
 
         Floor(folder / "source.db", folder / "lance").full()
         return
-    from semilayer_pipelines.ingest.run_job import run_job
-    from semilayer_pipelines.project import Project, Settings
+    from semilayer_pipelines.quick_imports import without_collector
+
+    with without_collector():  # as a run does it
+        from semilayer_pipelines.ingest.run_job import run_job
+        from semilayer_pipelines.project import Project, Settings
 
     environ = {"SEMILAYER_ENV": job[1]}
     run_job(Project(Settings.from_environ(environ, folder), environ), job[0])

@@ -20,6 +20,7 @@ from semilayer_pipelines.orchestration.names import TAG_JOB_ID, job_tags
 from semilayer_pipelines.orchestration.reporting import Context, OnAsset, last_line, page_reporter
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.state import AS_IT_WAS_BUILT
+from semilayer_pipelines.quick_imports import without_collector
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import generations, jobs, lenses, shards
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
@@ -108,7 +109,8 @@ def perform(
     Raises `dagster.Failure` with what failed and what to do next; nothing is retried by Dagster,
     because the registry decides about retries.
     """
-    from semilayer_pipelines.ingest.run_job import run_job
+    with without_collector():
+        from semilayer_pipelines.ingest.run_job import run_job
 
     on_asset = OnAsset(context, job, job.shard if shard is None else shard, shards)
     tell_page = page_reporter(context, job, shards)
