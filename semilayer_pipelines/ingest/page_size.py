@@ -17,19 +17,24 @@ MIN_PAGE_ROWS = 200
 MAX_PAGE_ROWS = 8_000
 """Rows of the largest page, however fast they are done."""
 
+COMPARED_TIMES = 2
+"""So many times as many rows a page may have after one of which few had to be written."""
+
 TARGET_SECONDS = 5.0
 """A page should take about this long; the next one gets as many rows as that allows."""
 
 
-def next_page_rows(rows: int, seconds: float) -> int:
+def next_page_rows(rows: int, seconds: float, *, compared: bool = False) -> int:
     """Return the size of the next page when the last took `seconds` for `rows` rows.
 
-    Grows at most tenfold a page, so that one quick page does not decide alone.
+    Grows at most tenfold a page, so that one quick page does not decide alone. `compared`: few of
+    the rows had to be written. Those that have not hold no vectors, which are most of a page.
     """
     if rows <= 0:
         return FIRST_PAGE_ROWS
     wanted = int(rows * TARGET_SECONDS / max(seconds, 1e-6))
-    return max(MIN_PAGE_ROWS, min(wanted, rows * 10, MAX_PAGE_ROWS))
+    most = MAX_PAGE_ROWS * (COMPARED_TIMES if compared else 1)
+    return max(MIN_PAGE_ROWS, min(wanted, rows * 10, most))
 
 
 class PageSize:
@@ -38,6 +43,6 @@ class PageSize:
     def __init__(self) -> None:
         self.rows = FIRST_PAGE_ROWS
 
-    def took(self, rows: int, seconds: float) -> None:
-        """Note how long a page took."""
-        self.rows = next_page_rows(rows, seconds)
+    def took(self, rows: int, seconds: float, *, compared: bool = False) -> None:
+        """Note how long a page took, and whether it was but `compared`, or nearly."""
+        self.rows = next_page_rows(rows, seconds, compared=compared)

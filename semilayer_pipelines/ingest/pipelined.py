@@ -90,7 +90,7 @@ class _Pipeline:
         else:
             commit_unchanged(*self._parts, compared)
             seconds = self._since(compared)
-            self._page_size.took(compared.counts.read, seconds)
+            self._page_size.took(compared.counts.read, seconds, compared=True)
             self._gathered.hold(compared, seconds)
         if self._gathered.full and not self._gathered.timed:
             # The first that was written tells how many more of them may wait for one another.

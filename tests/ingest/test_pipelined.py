@@ -26,7 +26,7 @@ ROWS = 2_000  # four pages of 500, as the test paces them
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(page_size, "next_page_rows", lambda rows, seconds: 500)
+    monkeypatch.setattr(page_size, "next_page_rows", lambda *_, **__: 500)
     return Lab.at(tmp_path, rows=ROWS)
 
 
