@@ -47,6 +47,18 @@ _MARIADB_DATA = (
 """Sub-selects of several rows, values out of range, truncated or of no calendar, bad JSON, bad
 geometry, collations that do not mix, and what a function signals."""
 
+_MARIADB_PASSES = frozenset(
+    {
+        0,  # PyMySQL's own "connection already closed"
+        *(1021, 1040, 1041, 1129, 1135, 1203, 1226),  # no room: disk, memory, connections, a quota
+        *(1053, 1077, 1079, 1152, 1184, 1927, 3169),  # it stops, or ended the connection
+        *(1158, 1159, 1160, 1161, 4031),  # the network, or silence for `wait_timeout`
+        *(1047, 3032, 3168),  # a node that is not ready, or offline
+        1213,  # a deadlock
+        *(9001, 9501),  # a proxy that reaches no server: ProxySQL's, and that of Amazon RDS
+    }
+)
+
 _SQLITE_NO_DATA = (
     "interrupted",
     "out of memory",
@@ -125,10 +137,7 @@ def mariadb_failure(error: BaseException, source: str, timeout_ms: int) -> Semil
             )
         case code if code in _MARIADB_DATA:
             return ValueRefused(source, said)
-        # 0: PyMySQL's own "connection already closed".
-        case 0 | 1040 | 1053 | 1077 | 1079 | 1129 | 1158 | 1159 | 1160 | 1161 | 1203 | 1213 | 1927:
-            return _unreachable(source, said)
-        case code if 2000 <= code < 2100:
+        case code if code in _MARIADB_PASSES or 2000 <= code < 2100:
             return _unreachable(source, said)
         case _:
             return _refused(source, said)

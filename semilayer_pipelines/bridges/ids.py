@@ -36,6 +36,7 @@ _TRUTHS = {
 _OWN_MOMENT = re.compile(
     r"-?infinity|\d{4,6}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d{1,6})?(\+00)?)?( BC)?", re.ASCII
 )
+_TIMES_OF_DAY = re.compile(r"time(\(\d\))?( with(out)? time zone)?")
 _TIME_OF_DAY = re.compile(r"-?\d{1,3}:\d\d(:\d\d(\.\d{1,6})?)?([+-]\d\d(:\d\d)?)?", re.ASCII)
 _HEX_UUID = re.compile(r"[0-9a-f]{32}")
 _DASHED_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -118,7 +119,7 @@ def typed(column: SourceColumn, text: str, *, nul_in_text: bool) -> Scalar:
             return _moment(text, zoned=column.dtype == pl.Datetime("us", "UTC"))
         case "binary":
             return _bytes(text)
-        case "other" if column.column.database_type.startswith("time"):
+        case "other" if _TIMES_OF_DAY.fullmatch(column.column.database_type):
             if not _TIME_OF_DAY.fullmatch(text.strip()):
                 raise ValueError("not a time of day")
             return text.strip()

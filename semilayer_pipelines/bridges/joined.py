@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from semilayer_pipelines.bridges.database import Described, SourceColumn
+from semilayer_pipelines.bridges.database import Described, SourceColumn, split_name
 from semilayer_pipelines.bridges.protocol import Join, Selection
 from semilayer_pipelines.errors import SchemaMismatch, nearest
 
@@ -56,8 +56,9 @@ def joined_tables(
 
 
 def new_name(wanted: str, base: Described) -> str:
-    """Return a name with which no column of a table begins."""
-    while any(name.lower().startswith(wanted) for name in base.columns):
+    """Return a name with which no column of a table begins, and neither does the table's."""
+    _, table = split_name(base.table.name)[-1]
+    while any(name.lower().startswith(wanted) for name in (table, *base.columns)):
         wanted = f"{wanted}_"
     return wanted
 

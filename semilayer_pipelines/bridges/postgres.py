@@ -55,7 +55,8 @@ WHERE c.oid = pg_catalog.to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', '
 """
 _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-       b.typname, b.typcategory::text, pg_catalog.array_position(i.indkey::int2[], a.attnum)
+       b.typname, b.typcategory::text, b.typtype = 'b' AND NOT pg_catalog.pg_type_is_visible(b.oid),
+       pg_catalog.array_position((i.indkey::int2[])[0:i.indnkeyatts - 1], a.attnum)
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
@@ -136,8 +137,8 @@ def _describe(
         return None
     oid, nspname, relname, relkind = found[0]
     rows = run(_COLUMNS, (str(oid),))
-    key = sorted((row[5], row[0]) for row in rows if row[5] is not None)
-    columns = tuple(_column(quote(relname), quote(row[0]), *row[:5]) for row in rows)
+    key = sorted((row[6], row[0]) for row in rows if row[6] is not None)
+    columns = tuple(_column(quote(relname), quote(row[0]), *row[:6]) for row in rows)
     unique = () if key else _unique(run, schema, table)
     if relkind != "m":
         unique = never_null(unique, columns)
@@ -150,10 +151,23 @@ def _unique(run: Run, schema: str | None, table: str) -> tuple[tuple[str, ...], 
 
 
 def _column(
-    table: str, quoted: str, name: str, type_name: str, nullable: bool, base: str, category: str
+    table: str,
+    quoted: str,
+    name: str,
+    type_name: str,
+    nullable: bool,
+    base: str,
+    category: str,
+    elsewhere: bool,
 ) -> SourceColumn:
     kind, dtype = _TYPES.get(base, ("other", pl.String()))
     expression = quoted
+    # Bare, ORDER BY would take the selected expression of that name and sort an enum as text.
+    order = f"{table}.{quoted}"
+    if elsewhere:
+        # The search path leaves out the schema of an extension's type (citext), and its operators.
+        # Rows would be sorted by that type, and compared as texts.
+        order = f"CAST({quoted} AS text)"
     if category == "A":
         elements = f"CAST({quoted} AS text[])" if base == "_bpchar" else quoted
         kind, expression = "json", f"CAST(to_json({elements}) AS text)"
@@ -168,8 +182,7 @@ def _column(
         Column(name, kind, nullable, type_name, highest, enum=category == "E"),
         quoted,
         expression,
-        # Bare, ORDER BY would take the selected expression of that name and sort an enum as text.
-        f"{table}.{quoted}",
+        order,
         dtype,
         -(2**bits),
         2**bits - 1,

@@ -3,7 +3,8 @@
 *Which rows*: a row carries the number of the transaction that wrote it (`xmin`). Whatever was not
 committed when a snapshot was taken has a number from the snapshot's `xmin` on, however late it
 commits. So rows of lower numbers are the rows that a walk after that moment has read. FREEZE,
-VACUUM FULL and COPY FREEZE keep the number, row locks leave it alone.
+VACUUM FULL and COPY FREEZE keep the number, row locks leave it alone. To read it takes SELECT on
+the table; on its columns is too little.
 
 *The whole table*: equal snapshots see the same rows of every table. On a server where others write,
 the table's counters tell. They come late: each session adds its own up when it is idle, after 10
@@ -74,6 +75,7 @@ WITH RECURSIVE tree(oid, bond) AS (
 SELECT storage.plain AND root.relkind IN ('r', 'p') AND columns.moving IS NOT TRUE
     AND NOT pg_catalog.pg_is_in_recovery() AND NOT pg_catalog.row_security_active(root.oid)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname LIKE 'citus%%'),
+  pg_catalog.has_table_privilege(root.oid, 'SELECT'),
   pg_catalog.pg_current_snapshot()::text,
   pg_catalog.concat_ws(' ', inserted, updated, deleted,
     pg_catalog.pg_stat_get_tuples_inserted('pg_catalog.pg_inherits'::pg_catalog.regclass),
@@ -123,14 +125,17 @@ def written(run: Run, name: str) -> Written | None:
     found = run(_LOOK, (name, name))
     if not found:
         return None
-    provable, snapshot, counted, counting, *place = found[0]
+    provable, sees_numbers, snapshot, counted, counting, *place = found[0]
     if not provable:
         return None
     oldest, *_ = snapshot.split(":")
     place = [*place, int(oldest) // _EPOCH]
+    if not sees_numbers:
+        place.append("of its columns alone")
     digest = hashlib.blake2b(json.dumps(place).encode(), digest_size=16).hexdigest()
     counters = counted if counting and version >= _COUNTERS_SINCE else ""
-    return Written(digest, f"{snapshot}|{counters}", f"{oldest}|{digest}")
+    since = f"{oldest}|{digest}" if sees_numbers else None
+    return Written(digest, f"{snapshot}|{counters}", since)
 
 
 def written_after(table: Described, since: str) -> Sql:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from semilayer_pipelines.config.models import LensConfig, SourceConfig
-from semilayer_pipelines.registry import generations, lenses, sources
+from semilayer_pipelines.registry import environments, generations, lenses, sources
 from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.lenses import Lens
 
@@ -28,7 +28,8 @@ class Registered:
     def read(cls, db: Connection, env: str) -> Registered:
         """Read what an environment holds; nothing where there is no such one."""
         known = {lens.name: lens for lens in lenses.list_all(db, env)}
-        env_id = next(iter(known.values())).env_id if known else None
+        # One without a lens may have sources all the same.
+        env_id = next((one.id for one in environments.list_all(db) if one.slug == env), None)
         return cls(
             lenses=known,
             active={name: generations.active(db, lens.id) for name, lens in known.items()},

@@ -223,6 +223,17 @@ def test_rows_move_with_their_own_table_and_with_the_joined_one(shop: SourceData
     assert shown(largest)[:19] == at(41)[:19]
 
 
+@pytest.mark.parametrize("name", ["moved", "joined0"])
+def test_a_table_may_be_called_like_a_part_of_a_statement(shop: SourceDatabase, name: str) -> None:
+    shop.run(f"ALTER TABLE posts RENAME TO {name}")
+    rows = replace(POSTS, table=name)
+    since = shop.bridge.high_water(rows, "updated_at")
+    shop.run(f"UPDATE categories SET updated_at = '{at(40)}' WHERE id = 1")
+
+    assert shop.walk(rows, 2)[0].rows() == READ
+    assert shop.walk_changed(rows, "updated_at", 2, since)["id"].to_list() == [2, 1, 5]
+
+
 @pytest.fixture
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tables of which the rows that moved were looked for, in order."""

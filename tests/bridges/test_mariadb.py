@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import polars as pl
 import pytest
+from pymysql.err import OperationalError
 from sqlalchemy.engine import make_url
 
+from semilayer_pipelines.bridges.failures import mariadb_failure
 from semilayer_pipelines.bridges.protocol import Selection, Window
 from semilayer_pipelines.bridges.row_key import key_text_expr
 from semilayer_pipelines.bridges.sql import SqlBridge
@@ -260,6 +263,34 @@ def test_a_server_that_says_no_is_not_asked_again(
         bridge.table("items")
 
     assert "s3cret" not in str(failure.value)
+
+
+def test_a_user_who_has_as_many_connections_as_allowed_may_have_one_later(
+    mariadb_source: SourceDatabase,
+) -> None:
+    mariadb_source.run(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY)",
+        "CREATE OR REPLACE USER few@'%%' WITH MAX_USER_CONNECTIONS 1",
+        "GRANT SELECT ON items TO few@'%%'",
+    )
+    url = make_url(mariadb_source.url).set(username="few", password=None).render_as_string()
+    first, second = (SqlBridge(url, timeout_ms=60_000, name="shop") for _ in range(2))
+
+    assert first.count(ITEMS) == 0
+    with pytest.raises(SourceUnreachable, match="max_user_connections"):
+        second.count(ITEMS)
+    first.close()
+    assert second.count(ITEMS) == 0
+    second.close()
+    mariadb_source.run("DROP USER few@'%%'")
+
+
+@pytest.mark.parametrize("code", [1047, 1135, 3032, 3169, 4031, 9001, 9501])
+def test_what_only_other_servers_and_proxies_say_may_pass(code: int) -> None:
+    of_the_driver: Any = OperationalError  # without types
+    error = of_the_driver(code, "The client was disconnected because of inactivity")
+
+    assert isinstance(mariadb_failure(error, "shop", 1_000), SourceUnreachable)
 
 
 def test_nothing_listening_may_pass(mariadb_source: SourceDatabase) -> None:

@@ -170,6 +170,65 @@ def test_keys_of_rarer_types_are_walked_and_found(
     assert (found.frame.height, found.malformed) == (len(values), {})
 
 
+@pytest.mark.parametrize("name", ["timeframe", "timestep", "time_of_year"])
+def test_a_key_of_a_type_that_is_only_called_like_a_time_is_found(
+    postgres_source: SourceDatabase, name: str
+) -> None:
+    postgres_source.run(
+        f"CREATE TYPE {name} AS ENUM ('1m', '5m', '1h')",
+        f"CREATE TABLE items (id {name} PRIMARY KEY)",
+        "INSERT INTO items VALUES ('1h'), ('1m')",
+    )
+
+    found = postgres_source.bridge.read_rows(ITEMS, ["1m", "1h", "5m", "9m"])
+
+    assert sorted(found.frame["id"].to_list()) == ["1h", "1m"]
+    assert list(found.malformed) == ["9m"]
+
+
+def test_columns_that_a_key_only_includes_are_none_of_it(postgres_source: SourceDatabase) -> None:
+    postgres_source.run(
+        "CREATE TABLE items (v TEXT, id INTEGER, w TEXT, PRIMARY KEY (id) INCLUDE (w, v))",
+        "INSERT INTO items VALUES ('x', 1, 'y'), (NULL, 2, NULL)",
+        "CREATE TABLE goods (nr INTEGER NOT NULL, v TEXT, UNIQUE (nr) INCLUDE (v))",
+    )
+    bridge = postgres_source.bridge
+
+    assert bridge.table("items").key == ("id",)
+    assert bridge.table("goods").unique == (("nr",),)
+    assert postgres_source.walk(ITEMS, 1)[0]["id"].to_list() == [1, 2]
+    assert bridge.read_rows(ITEMS, ["2"]).frame["id"].to_list() == [2]
+
+
+@pytest.fixture
+def elsewhere(postgres_source: SourceDatabase) -> Iterator[SourceDatabase]:
+    """A database with an extension in a schema that the search path leaves out."""
+    postgres_source.run("CREATE SCHEMA extensions", "CREATE EXTENSION citext SCHEMA extensions")
+    yield postgres_source
+    postgres_source.run("DROP SCHEMA extensions CASCADE")
+
+
+def test_a_type_whose_operators_are_out_of_sight_is_sorted_as_it_is_compared(
+    elsewhere: SourceDatabase,
+) -> None:
+    # Given texts that the type would sort without regard to case
+    elsewhere.run(
+        "CREATE TABLE items (shop INTEGER, id extensions.citext, at extensions.citext, "
+        "PRIMARY KEY (id, shop))",
+        "INSERT INTO items SELECT 1, word, word FROM unnest(ARRAY['b', 'A', 'c', 'D', 'e']) word",
+    )
+    selection = Selection("items", ("id", "shop"), ("id", "shop", "at"))
+
+    walked = elsewhere.walk(selection, 1)[0]["id"].to_list()
+    changed = elsewhere.walk_changed(selection, "at", 1)["id"].to_list()
+    found = elsewhere.bridge.read_rows(selection, ['["A","1"]', '["e","1"]'])
+
+    assert walked == changed == ["A", "D", "b", "c", "e"]
+    assert sorted(found.frame["id"].to_list()) == ["A", "e"]
+    bounds = elsewhere.bridge.bounds(selection, 2)
+    assert elsewhere.bridge.count(selection, Window(None, bounds[0])) == 2
+
+
 def test_a_padded_text_is_the_same_without_its_blanks_wherever_it_stands(
     postgres_source: SourceDatabase,
 ) -> None:

@@ -120,6 +120,29 @@ def test_a_user_to_whom_the_catalogue_is_closed_proves_nothing_and_reads_all_the
         )
 
 
+def test_a_user_who_may_read_some_columns_alone_knows_of_the_whole_table_only(
+    table: OwnTable,
+) -> None:
+    table.run("CREATE ROLE reader LOGIN", "GRANT SELECT (id, v) ON items TO reader")
+    url = table.server.url("shop").replace("postgres@", "reader@")
+    try:
+        with closing(SqlBridge(url, timeout_ms=60_000, name="shop")) as bridge:
+            kept = bridge.written(ITEMS)
+            assert kept is not None
+            assert (kept.since, bridge.unwritten(ITEMS, kept) is None) == (None, False)
+            table.run("INSERT INTO items VALUES (60, 'new')")
+            assert bridge.unwritten(ITEMS, kept, patient=False) is None
+
+            # What was told with the right to the table is not asked about without it.
+            table.run("GRANT SELECT ON items TO reader")
+            with_right = bridge.written(ITEMS)
+            assert with_right is not None
+            assert with_right.since is not None
+            assert with_right.place != kept.place
+    finally:
+        table.run("DROP OWNED BY reader", "DROP ROLE reader")
+
+
 def test_rows_of_another_place_are_not_read(table: OwnTable) -> None:
     kept = table.written()
     table.run("INSERT INTO items VALUES (60, 'new')", "TRUNCATE items")

@@ -15,7 +15,7 @@ from semilayer_pipelines.errors import NotFound, Overtaken, SchemaMismatch, Stor
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import cursors, lenses, tables
+from semilayer_pipelines.registry import cursors, lenses, sources, tables
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
 from semilayer_pipelines.stores.chunks.protocol import RowStore
 from tests.lab import ENV, Lab, lens_config
@@ -110,6 +110,20 @@ def test_pushing_the_same_twice_changes_nothing_and_a_lens_left_out_goes_with_it
     with lab.project.registry.read() as db:
         assert lenses.list_all(db, ENV) == []
     assert lab.project.store(ENV).names() == []
+
+
+def test_a_source_that_leaves_the_file_goes_where_no_lens_is_left_too(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path, rows=1)
+    source = {"bridge": "sql", "connection": f"sqlite:///{lab.database}"}
+    env_id = lab.lens.env_id
+    left = []
+    for named in ({"main": source}, {"other": source}, {}):
+        config = {"stack": "test", "sources": named, "lenses": {}}
+        apply_push(lab.project, plan_push(lab.project, ProjectConfig.model_validate(config), ENV))
+        with lab.project.registry.read() as db:
+            left.append(list(sources.list_all(db, env_id)))
+
+    assert left == [["main"], ["other"], []]
 
 
 @pytest.mark.parametrize(

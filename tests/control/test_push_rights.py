@@ -119,3 +119,10 @@ def test_a_column_that_no_lens_needs_may_be_unreadable(reader: Reader) -> None:
 
     reader.lab.full()
     assert keys(reader) == ["1", "2"]
+    for number in (3, 4):
+        reader.source.run(
+            f"INSERT INTO notes VALUES ({number}, 'a note', 'ok')",
+            f"DELETE FROM notes WHERE id = {number - 2}",
+        )
+        reader.lab.sync()
+        assert keys(reader) == [str(number - 1), str(number)]

@@ -16,10 +16,12 @@ from semilayer_pipelines.follow.binlog.pieces import Piece, Tables
 from semilayer_pipelines.follow.binlog.server import Server, WatchedTable
 from semilayer_pipelines.follow.binlog.stream import LogGone, Stream
 from tests.follow.binlogs import ITEMS
+from tests.follow.test_binlog_gtids import tagged_body
 from tests.patience import PATIENCE_SECONDS
 
 SERVER = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 QUERY, FORMAT, XID, DESCRIPTION, INCIDENT, WRITE, GTID = 2, 15, 16, 19, 26, 30, 33
+TRANSACTION, TAGGED_GTID = 40, 42
 FIXED = {QUERY: 13, DESCRIPTION: 8}
 
 
@@ -123,6 +125,33 @@ def test_a_lost_part_without_a_number_is_told_at_once_too(sent: list[bytes]) -> 
 
     with read(f"{SERVER}:1-5") as pieces:
         assert [(*piece.missed, piece.position) for piece in pieces] == [("items", None)]
+
+
+def test_a_packed_transaction_is_missed_at_once_and_passed(sent: list[bytes]) -> None:
+    # given a session that packs its transactions, whatever the server's setting is
+    sent += [gtid(6), packet(TRANSACTION, b"\2\1\0\0")]
+
+    with read(f"{SERVER}:1-5") as pieces:
+        assert [(*piece.missed.values(), piece.position) for piece in pieces] == [
+            ("the log has packed parts", f"{SERVER}:1-6")
+        ]
+
+
+def test_transactions_with_a_tag_are_followed_as_others_are(sent: list[bytes]) -> None:
+    for number in (6, 7):
+        sent += [packet(TAGGED_GTID, tagged_body(SERVER, "blue", number)), packet(XID, bytes(8))]
+    sent += [gtid(8), packet(XID, bytes(8))]
+
+    with read(f"{SERVER}:1-7:blue:1-5") as pieces:
+        assert [dict(piece.missed) for piece in pieces] == [{}, {}, {}]
+        assert pieces[0].gtid == f"{SERVER}:blue:6"
+        assert pieces[-1].position == f"{SERVER}:1-8,{SERVER}:blue:1-7"
+
+
+@pytest.mark.parametrize("position", ["0-1-17", f"{SERVER}:1-5:", "nothing"])
+def test_a_position_of_another_kind_of_server_is_told_as_a_log_that_is_gone(position: str) -> None:
+    with pytest.raises(LogGone, match="no place in this server's log"):
+        Stream(server(), "test", ITEMS, position)
 
 
 def test_rows_of_a_table_that_was_not_described_are_missed(sent: list[bytes]) -> None:

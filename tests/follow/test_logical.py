@@ -152,13 +152,21 @@ def test_a_table_whose_old_rows_the_log_cannot_tell_is_not_installed(log: Log) -
     log.db.execute("CREATE TABLE nothing (id int PRIMARY KEY)")
     log.db.execute("ALTER TABLE nothing REPLICA IDENTITY NOTHING")
     log.db.execute("CREATE TABLE keyless (id int NOT NULL UNIQUE)")
+    log.db.execute("CREATE TABLE late (id int PRIMARY KEY DEFERRABLE)")
+    log.db.execute(
+        "CREATE TABLE parted (id int, PRIMARY KEY (id) DEFERRABLE) PARTITION BY HASH (id)"
+    )
+    log.db.execute("CREATE TABLE part PARTITION OF parted FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
     log.db.execute("CREATE TABLE by_sku (id int PRIMARY KEY, sku text NOT NULL UNIQUE)")
     log.db.execute("CREATE TABLE fine (id int PRIMARY KEY)")
     log.db.execute("CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY)")
     log.db.execute("CREATE VIEW seen AS SELECT id FROM fine")
     watched = {
         name: ("sku",) if name == "by_sku" else ("id",)
-        for name in ("nothing", "keyless", "by_sku", "fine", "fleeting", "seen", "absent")
+        for name in (
+            *("nothing", "keyless", "late", "parted", "by_sku"),
+            *("fine", "fleeting", "seen", "absent"),
+        )
     }
 
     setup = log.setup(watched)
@@ -167,12 +175,54 @@ def test_a_table_whose_old_rows_the_log_cannot_tell_is_not_installed(log: Log) -
     [publish, *_] = setup.to_install()
     setup.close()
 
-    assert len(stops) == 3
-    assert all("every UPDATE and DELETE of it would fail" in told for told in stops[:2])
-    assert "does not have the key of the lens (sku)" in stops[2]
+    assert len(stops) == 5
+    assert all("every UPDATE and DELETE of it would fail" in told for told in stops[:4])
+    assert "does not have the key of the lens (sku)" in stops[4]
     for name in ("public.fleeting is not logged", "public.seen is no table", "no table absent"):
         assert any(name in told for told in advice)
     assert 'FOR TABLE "public"."fine" WITH' in publish
+
+
+def test_a_partition_that_is_made_later_can_be_written_to(log: Log) -> None:
+    # Given a partitioned table whose only partition tells whole rows, and has no key
+    log.db.execute("CREATE TABLE items (id int NOT NULL) PARTITION BY RANGE (id)")
+    log.db.execute("CREATE TABLE low PARTITION OF items FOR VALUES FROM (0) TO (10)")
+    for table in ("items", "low"):
+        log.db.execute(f"ALTER TABLE {table} REPLICA IDENTITY FULL")
+
+    setup = log.setup(ITEMS)
+    [stop] = [finding for finding in setup.findings() if finding.stops]
+    setup.close()
+    log.install(ITEMS)
+    log.db.execute("CREATE TABLE high PARTITION OF items FOR VALUES FROM (10) TO (20)")
+    log.db.execute("INSERT INTO items VALUES (11)")
+    log.db.execute("UPDATE items SET id = 12")
+
+    assert "every UPDATE and DELETE of it would fail" in stop.told
+    assert stop.cure == "Give it a primary key, or take `cdc: outbox`."
+
+
+def test_a_table_that_others_inherit_from_is_not_installed(log: Log) -> None:
+    # Given an heir that has no key of its own
+    log.db.execute("CREATE TABLE items (id int PRIMARY KEY, name text)")
+    log.db.execute("CREATE TABLE heir (more text) INHERITS (items)")
+    log.db.execute("INSERT INTO heir VALUES (1, 'one', 'more')")
+    log.db.execute("CREATE TABLE others (id int PRIMARY KEY)")
+    watched = {"items": ("id",), "others": ("id",)}
+
+    setup = log.setup(watched)
+    stops = [finding for finding in setup.findings() if finding.stops]
+    statements = setup.to_install()
+    setup.close()
+
+    # Then it is left out, so the application goes on writing to the heir
+    [stop] = stops
+    assert "inherit from public.items" in stop.told
+    assert "outbox" in stop.cure
+    assert "items" not in "".join(statements)
+    log.install(watched)
+    log.db.execute("UPDATE heir SET name = 'two'")
+    log.db.execute("DELETE FROM heir")
 
 
 def test_a_table_that_loses_its_identity_while_it_is_followed_tells_no_wrong_key(log: Log) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import time
+from collections.abc import Iterator
 
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from semilayer_pipelines.errors import SourceUnreachable
 from tests.follow.outboxes import Outbox, installed
 from tests.sources import SourceDatabase
 
@@ -108,6 +114,79 @@ def test_a_user_without_the_rights_is_told_which_are_missing(source: SourceDatab
     finally:
         outbox.uninstall()
         source.run(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_a_table_that_a_transaction_has_keeps_nobody_waiting(source: SourceDatabase) -> None:
+    # Given a transaction that wrote to the table, and stays open
+    outbox = Outbox(source, {"items": ("id",)})
+    with psycopg.connect(source.url.replace("+psycopg", "")) as writer:
+        writer.execute("INSERT INTO items VALUES (1)")
+        began = time.monotonic()
+        with pytest.raises(SourceUnreachable, match="a transaction has a table"):
+            outbox.install()
+        assert time.monotonic() - began < 15
+        writer.commit()
+
+    # Then the install goes on once it has ended
+    outbox.install()
+    outbox.drained()
+    source.run("INSERT INTO items VALUES (2)")
+    assert outbox.changes() == [("upsert", "2")]
+    outbox.uninstall()
+
+
+@pytest.fixture
+def owner(postgres_source: SourceDatabase) -> Iterator[str]:
+    """A role of the application, which owns a partitioned table `items`."""
+    role = f"semilayer_owner_{make_url(postgres_source.url).database}"
+    postgres_source.run(
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT USAGE, CREATE ON SCHEMA public TO {role}",
+        f"SET ROLE {role}; CREATE TABLE items (id int PRIMARY KEY) PARTITION BY RANGE (id); "
+        "CREATE TABLE items_0 PARTITION OF items FOR VALUES FROM (0) TO (10); RESET ROLE",
+    )
+    yield role
+    postgres_source.run(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_the_owner_of_a_table_goes_on_making_partitions(
+    postgres_source: SourceDatabase, owner: str
+) -> None:
+    with installed(postgres_source) as outbox:
+        postgres_source.run(
+            f"SET ROLE {owner}; "
+            "CREATE TABLE items_1 PARTITION OF items FOR VALUES FROM (10) TO (20); "
+            "INSERT INTO items VALUES (11); RESET ROLE"
+        )
+
+        assert outbox.changes() == [("upsert", "11")]
+        setup = outbox.setup()
+        assert "GRANT" not in " ".join(setup.to_install())
+        setup.close()
+
+
+def test_the_right_to_make_triggers_alone_is_too_little(
+    source: SourceDatabase,
+) -> None:
+    # Given a role that may make triggers on a table, and may not have them fire always
+    outbox = Outbox(source, {"items": ("id",)})
+    role = f"{outbox.name}_maker"
+    source.run(
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT USAGE ON SCHEMA public TO {role}",
+        f"GRANT SELECT, TRIGGER ON items TO {role}",
+        f"GRANT CREATE ON DATABASE {make_url(source.url).database} TO {role}",
+    )
+    try:
+        setup = outbox.setup()
+        setup._session.arguments["user"] = role
+        [finding] = setup.findings()
+        setup.close()
+    finally:
+        source.run(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+    assert finding.stops
+    assert "may not make triggers on public.items" in finding.told
 
 
 def test_odd_names_are_quoted(postgres_source: SourceDatabase) -> None:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from semilayer_pipelines.follow.binlog.gtids import GtidSet, dump_command, tagged_gtid, uuid_text
 from semilayer_pipelines.follow.binlog.pieces import Tables
 from semilayer_pipelines.follow.binlog.server import LogPlace, Server, driver
 
@@ -46,20 +47,23 @@ _FLAGS = _BODY + 12
 _LENGTHS = _BODY + 57
 """Where the description of the format tells the lengths of the fixed parts of all others."""
 _CHECKSUM = 4
+_IN_ITS_PLACE = "00000000-0000-0000-0000-000000000000:1"
+"""A position that the library takes, and never asks for."""
+
 _MOST_TABLES = 10_000
 """So many descriptions are kept when a transaction begins."""
 
 
 class _Kind:
     QUERY, ROTATE, FORMAT, XID, LOAD_QUERY, DESCRIPTION = 2, 4, 15, 16, 18, 19
-    INCIDENT, HEARTBEAT, GTID, XA_PREPARE, MARIADB_GTID = 26, 27, 33, 38, 162
+    INCIDENT, HEARTBEAT, GTID, XA_PREPARE, TRANSACTION, TAGGED_GTID = 26, 27, 33, 38, 40, 42
+    MARIADB_GTID = 162
 
 
 _ROWS = frozenset({23, 24, 25, 30, 31, 32, 39})
-# Events that hold others in a packed form, and GTIDs with tags: the library does not open them.
-_TAGGED_GTID = 42
-_PACKED = frozenset({40, _TAGGED_GTID, *range(165, 172)})
-_BEGINS = frozenset({_Kind.GTID, _TAGGED_GTID, _Kind.MARIADB_GTID})
+# Events that hold others in a packed form: the library does not open them.
+_PACKED = frozenset({_Kind.TRANSACTION, *range(165, 172)})
+_BEGINS = frozenset({_Kind.GTID, _Kind.TAGGED_GTID, _Kind.MARIADB_GTID})
 _NO_TABLE = frozenset((b"\xff" * size).ljust(6, b"\0") for size in (3, 4, 6))
 """Instead of a table's number in an event without rows, which only ends a statement."""
 _STANDS_ALONE = 1
@@ -104,9 +108,13 @@ class Ended(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Something happened to tables that nobody can name, and `why` that is."""
+    """Something happened to tables that nobody can name, and `why` that is.
+
+    `whole`: it is all there is of its transaction.
+    """
 
     why: str
+    whole: bool = False
 
 
 class Incident(NamedTuple):
@@ -191,7 +199,9 @@ class Events:
                 return Begun(f"{domain}-{by}-{number}", bool(data[_FLAGS] & _STANDS_ALONE))
             case _Kind.GTID:
                 server, number = struct.unpack_from("<x16sQ", data, _BODY)
-                return Begun(f"{_dashed(server.hex())}:{number}", alone=True)
+                return Begun(f"{uuid_text(server)}:{number}", alone=True)
+            case _Kind.TAGGED_GTID:
+                return Begun(tagged_gtid(_unchecked(data)[_BODY:]), alone=True)
             case _Kind.QUERY | _Kind.LOAD_QUERY:
                 return Said(_statement(data, self._lengths[kind - 1]))
             case _Kind.INCIDENT:
@@ -207,7 +217,7 @@ class Events:
                 self._lengths = data[_LENGTHS:]
                 self._decoded(packet, data)
             case _ if kind in _PACKED:
-                return Lost("the log has packed parts")
+                return Lost("the log has packed parts", whole=kind == _Kind.TRANSACTION)
         return None
 
     def _rows(self, packet: Any, data: bytes) -> Event | None:
@@ -271,11 +281,15 @@ class Events:
         from pymysqlreplication import binlogstream
         from pymysqlreplication import row_event as rows
 
+        asks: bytes | None = None
+        if not server.is_mariadb and (read := GtidSet(position)).has_tags:
+            asks, position = dump_command(server_id, read), _IN_ITS_PLACE
+
         def connect(**settings: Any) -> Any:
             connection = driver().connect(**settings)
             if "cursorclass" in settings:  # the one for its questions
                 return connection
-            self._line = _Line(connection)
+            self._line = _Line(connection, asks)
             return self._line
 
         reader: Any = binlogstream.BinLogStreamReader  # without types
@@ -306,11 +320,13 @@ class _Done(Exception):
 class _Line:
     """The connection, as the library has it: of packets it reads the one that it is `given`.
 
-    `is_checked`: it counts on a checksum at the end of each.
+    `is_checked`: it counts on a checksum at the end of each. `asks` is what to ask the server for
+    in the place of what the library does.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, asks: bytes | None) -> None:
         self._connection = connection
+        self._asks = asks
         self.given: Any = None
         self.is_checked = False
 
@@ -329,7 +345,7 @@ class _Line:
         with self._connection.cursor() as cursor:
             cursor.execute("SELECT @master_binlog_checksum IS NOT NULL")
             self.is_checked = bool(cursor.fetchone()[0])
-        self._connection._write_bytes(command)
+        self._connection._write_bytes(self._asks or command)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -379,8 +395,3 @@ def _with_room(data: bytes) -> bytes:
     """Return an event with as many bytes more as a checksum has, in its size too."""
     size = int.from_bytes(data[_SIZE], "little") + _CHECKSUM
     return data[: _SIZE.start] + size.to_bytes(4, "little") + data[_SIZE.stop :] + bytes(_CHECKSUM)
-
-
-def _dashed(server: str) -> str:
-    """Return the sixteen bytes of a server's number, in hexadecimal, as a UUID."""
-    return "-".join((server[:8], server[8:12], server[12:16], server[16:20], server[20:]))

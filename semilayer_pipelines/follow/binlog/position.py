@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import re
+from typing import Protocol
+
+from semilayer_pipelines.follow.binlog.gtids import GtidSet
 
 __all__ = ["MariadbPosition", "MysqlPosition", "Position", "position_of"]
+
+_MARIADB_GTID = re.compile(r"\d+-\d+-\d+", re.ASCII)
 
 
 class Position(Protocol):
@@ -23,7 +28,11 @@ class MariadbPosition:
     """The last transaction of each replication domain: `0-1-100,1-2-7`."""
 
     def __init__(self, text: str) -> None:
-        self._last = {one.split("-")[0]: one for one in text.split(",") if one}
+        read = [one for one in text.split(",") if one]
+        for one in read:
+            if not _MARIADB_GTID.fullmatch(one):
+                raise ValueError(f"not a transaction of MariaDB: {one!r}")
+        self._last = {one.split("-")[0]: one for one in read}
 
     def add(self, gtid: str) -> None:
         """Note that a transaction was read to its end."""
@@ -35,43 +44,21 @@ class MariadbPosition:
 
 
 class MysqlPosition:
-    """A set of transactions: `3E11FA47-71CA-11E1-9E33-C80AA9429562:1-23`."""
+    """A set of transactions: `3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23`."""
 
     def __init__(self, text: str) -> None:
-        from pymysqlreplication import gtid as gtids
-
-        self._gtids: Any = gtids  # without types
-        self._read = self._gtids.GtidSet(text)
-        # To add to a set takes long, and one transaction follows the other nearly always.
-        self._server, self._first, self._last = "", 0, 0
+        self._read = GtidSet(text)
 
     def add(self, gtid: str) -> None:
         """Note that a transaction was read to its end; a second time it changes nothing."""
-        server, _, written = gtid.partition(":")
-        number = int(written)
-        if server == self._server and self._first <= number <= self._last:
-            return
-        if server != self._server or number != self._last + 1:
-            self._settle()
-            self._server, self._first = server, number
-        self._last = number
+        source, _, written = gtid.rpartition(":")
+        self._read.add(source, int(written), int(written))
 
     def text(self) -> str:
         """Return the set."""
-        self._settle()
-        return str(self._read)
-
-    def _settle(self) -> None:
-        """Add the transactions in a row that the set does not have yet."""
-        if self._server:
-            added = self._gtids.Gtid(f"{self._server}:{self._first}-{self._last}")
-            for read in self._read.gtids:
-                added -= read  # of what it has the library makes an error
-            if added.intervals:
-                self._read += added
-            self._server = ""
+        return self._read.text()
 
 
 def position_of(text: str, *, is_mariadb: bool) -> Position:
-    """Return a position from its text."""
+    """Return a position from its text; raises `ValueError`."""
     return MariadbPosition(text) if is_mariadb else MysqlPosition(text)

@@ -49,13 +49,16 @@ class LogGone(Exception):
 class Stream:
     """The log of a server behind a position; `take` gives what it tells of the watched tables.
 
-    `take` may raise `LogGone`, `SourceUnreachable` and `SourceRefused`.
+    All of it may raise `LogGone`, `SourceUnreachable` and `SourceRefused`.
     """
 
     def __init__(self, server: Server, name: str, watched: Watched, position: str) -> None:
         self._server = server
         self._watched = watched
-        self._position: Position = position_of(position, is_mariadb=server.is_mariadb)
+        try:
+            self._position: Position = position_of(position, is_mariadb=server.is_mariadb)
+        except ValueError as error:  # MySQL in the place of a MariaDB, say
+            raise LogGone(f"where it was read is no place in this server's log: {error}") from None
         self._tables = Tables(watched, server.tables(watched))
         # Of two readers with one number the server sends the first one away.
         self._server_id = 2**31 + zlib.crc32(name.encode()) % 2**31
@@ -131,8 +134,9 @@ class Stream:
                         _take_back(piece, told)
                     alone = alone and said not in BEGINS
                     piece.ended = self._statement(statement, said, piece, events, alone)
-                case Lost(why):
+                case Lost(why, whole):
                     piece.missed |= self._tables.all_missed(why)
+                    piece.ended = whole and bool(piece.gtid)
                 case Incident():
                     piece.missed |= self._tables.all_missed("the server lost a part of its log")
                     piece.ended = bool(piece.gtid)  # MySQL gives it a GTID, and no other end

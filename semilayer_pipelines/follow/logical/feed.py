@@ -13,7 +13,7 @@ import itertools
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from semilayer_pipelines.config.sizes import size_told
 from semilayer_pipelines.errors import SourceRefused
@@ -40,11 +40,15 @@ _ALTERED = "it, or a partition of it, was truncated, attached, detached or made 
 
 @dataclass(frozen=True)
 class _Position:
-    """Where reading goes on: of which server's log, and what was published at that time."""
+    """Where reading goes on: of which server's log, and what was published at that time.
+
+    `timeline` is empty in what an older version kept.
+    """
 
     lsn: int
     server: str
     stamps: Mapping[str, str] = field(default_factory=dict)
+    timeline: str = ""
 
     @classmethod
     def read(cls, text: str) -> _Position:
@@ -52,7 +56,7 @@ class _Position:
 
     @property
     def text(self) -> str:
-        told = {"lsn": self.lsn, "server": self.server, "stamps": dict(sorted(self.stamps.items()))}
+        told = asdict(self) | {"stamps": dict(sorted(self.stamps.items()))}
         return json.dumps(told, separators=(",", ":"))
 
 
@@ -70,18 +74,19 @@ class LogicalFeed:
         self._first: Batch | None = None
         self._caught_up_at = self._looked_at = time.monotonic()
         self._stream: Stream | None = None
-        self._log = server.identity()
+        self._log = server.log_end()
         self._decoder = Decoder({})
         stamps = self._look()
         slot = server.slot(name)
         if position is None:
             usable = slot is not None and self._why_over(slot) is None
             begins = slot.confirmed if slot and usable else self._made_again()
-            self._at = _Position(begins, self._log, stamps)
+            self._at = self._position(begins, stamps)
             self._first = Batch(self._at.text, missed=dict.fromkeys(stamps, _NOT_YET))
         else:
-            self._at = _Position.read(position)
-            reason = self._why_over(slot, self._at)
+            before = _Position.read(position)
+            self._at = replace(before, timeline=self._log.timeline)
+            reason = self._why_over(slot, before)
             self._first = self._altered(stamps) if reason is None else self._over(reason, stamps)
         self._stream = Stream(server.session, name, self._at.lsn)
 
@@ -184,8 +189,11 @@ class LogicalFeed:
     def _over(self, reason: str, stamps: Mapping[str, str]) -> Batch:
         """Start over behind a slot that is made again."""
         self._decoder = Decoder(self._decoder.tables, self._decoder.filtered)
-        self._at = _Position(self._made_again(), self._log, stamps)
+        self._at = self._position(self._made_again(), stamps)
         return Batch(self._at.text, restarted=reason)
+
+    def _position(self, lsn: int, stamps: Mapping[str, str]) -> _Position:
+        return _Position(lsn, self._log.server, stamps, self._log.timeline)
 
     def _look(self) -> dict[str, str]:
         """Have the decoder know the tables as they are now; return the stamps of published ones."""
@@ -223,8 +231,10 @@ class LogicalFeed:
 
     def _why_over(self, slot: Slot | None, before: _Position | None = None) -> str | None:
         """Return why a slot cannot be read on, from where it was read before; `None` if it can."""
-        if before is not None and before.server != self._log:
+        if before is not None and before.server != self._log.server:
             return "The database is on another server now."
+        if before is not None and self._goes_otherwise(before):
+            return "A standby took over, or the database was restored: its log goes on otherwise."
         if slot is None or not slot.of_this_database:
             return "The replication slot was gone."
         if before is not None and slot.confirmed > before.lsn:
@@ -235,6 +245,14 @@ class LogicalFeed:
             kept, most = size_told(slot.kept_bytes), size_told(self._max_bytes)
             return f"The replication slot kept {kept} of log, and may keep {most} (maxSlotBytes)."
         return None
+
+    def _goes_otherwise(self, before: _Position) -> bool:
+        """Say whether the log is another one behind a position, or ends before it.
+
+        A server that is asked for more than it has leaves out all that it writes up to there.
+        """
+        timelines = {before.timeline, self._log.timeline} - {""}
+        return len(timelines) > 1 or before.lsn > self._log.lsn
 
     def _made_again(self) -> int:
         """Drop the slot, if there is one, and make it; return where it begins."""

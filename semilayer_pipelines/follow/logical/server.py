@@ -14,7 +14,7 @@ from semilayer_pipelines.bridges.postgres_names import quoted
 from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.follow.postgres import Session
 
-__all__ = ["Publication", "Server", "Slot", "SourceTable", "lsn_text"]
+__all__ = ["LogEnd", "Publication", "Server", "Slot", "SourceTable", "lsn_text"]
 
 _LEAVE_SECONDS = 5.0
 
@@ -30,15 +30,24 @@ FROM pg_catalog.pg_publication WHERE pubname = %s
 _PUBLISHED = "SELECT schemaname, tablename, {filter} FROM pg_catalog.pg_publication_tables "
 _TABLE = """
 SELECT n.nspname, c.relname, c.relkind::text, c.relreplident::text, c.relpersistence::text,
-       pg_catalog.pg_has_role(c.relowner, 'USAGE'), c.oid::text
+       pg_catalog.pg_has_role(c.relowner, 'USAGE'), c.oid::text,
+       c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent = c.oid),
+       EXISTS (SELECT FROM pg_catalog.pg_index i
+               WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = pg_catalog.to_regclass(%s)
 """
 _LEAVES = """
 SELECT c.oid::text, c.relfilenode::text, c.relreplident::text,
-       EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+       EXISTS (SELECT FROM pg_catalog.pg_index i
+               WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate)
 FROM pg_catalog.pg_partition_tree(%s::oid) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
 WHERE t.isleaf ORDER BY c.oid
+"""
+_LOG_END = """
+SELECT system_identifier::text, pg_current_wal_lsn() - '0/0'::pg_lsn,
+       left(pg_walfile_name(pg_current_wal_lsn()), 8)
+FROM pg_catalog.pg_control_system()
 """
 _IDENTITY = """
 SELECT a.attname
@@ -46,10 +55,23 @@ FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 WHERE c.oid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped AND (
     c.relreplident = 'f'
     OR EXISTS (SELECT FROM pg_catalog.pg_index i
-               WHERE i.indrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
+               WHERE i.indrelid = c.oid AND i.indimmediate
+                 AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
                  AND CASE c.relreplident WHEN 'd' THEN i.indisprimary
                                          WHEN 'i' THEN i.indisreplident END))
 """
+
+
+@dataclass(frozen=True)
+class LogEnd:
+    """Which server's log it is, where it ends, and on which timeline.
+
+    Another timeline begins where a standby takes over, or a backup is restored.
+    """
+
+    server: str
+    lsn: int
+    timeline: str
 
 
 @dataclass(frozen=True)
@@ -78,8 +100,9 @@ class SourceTable:
     """A table that a lens names.
 
     `identity` are the columns that tell an old row. `silent` says that an UPDATE of it would fail
-    once it is published: it, or a partition of it, has nothing to tell old rows by. `stamp` changes
-    when it is another table, or a partition of it was truncated, attached or detached.
+    once it is published: it has nothing to tell old rows by, or a partition of it, or one that is
+    made later. `has_heirs`: tables inherit from it that are no partitions. `stamp` changes when it
+    is another table, or a partition of it was truncated, attached or detached.
     """
 
     schema: str
@@ -89,6 +112,7 @@ class SourceTable:
     owned: bool
     identity: frozenset[str]
     silent: bool
+    has_heirs: bool
     stamp: str
 
     @property
@@ -168,16 +192,19 @@ class Server:
         persistence: str,
         owned: bool,
         oid: str,
+        has_heirs: bool,
+        has_key: bool,
     ) -> SourceTable:
         columns = frozenset(str(name) for (name,) in self.session.rows(_IDENTITY, [oid]))
         silent, stamp = not columns, oid
         if kind == "p":
             leaves = self.session.rows(_LEAVES, [oid])
-            silent = silent or any(
-                told == "n" or (told == "d" and not key) for _, _, told, key in leaves
-            )
+            # One that is made later has the primary key of the whole, and no other identity.
+            mute = [told == "n" or (told == "d" and not key) for _, _, told, key in leaves]
+            silent = silent or not has_key or any(mute)
             stamp = " ".join([oid, *(f"{leaf}:{node}" for leaf, node, _, _ in leaves)])
-        return SourceTable(schema, table, kind, persistence == "p", owned, columns, silent, stamp)
+        logged = persistence == "p"
+        return SourceTable(schema, table, kind, logged, owned, columns, silent, has_heirs, stamp)
 
     def tables(self, names: Iterable[str]) -> dict[str, SourceTable]:
         """Return those of these tables that are there, by the names that lenses write."""
@@ -195,10 +222,10 @@ class Server:
         [(now,)] = self.session.rows(ahead)
         return max(0, int(now) - lsn)
 
-    def identity(self) -> str:
-        """Return what tells this server's log from that of any other one."""
-        asked = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
-        return str(self.session.rows(asked)[0][0])
+    def log_end(self) -> LogEnd:
+        """Return where its log ends now."""
+        [(server, lsn, timeline)] = self.session.rows(_LOG_END)
+        return LogEnd(server, int(lsn), timeline)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -160,12 +160,21 @@ class LogicalSetup:
                 "Give its lenses a syncInterval, or a smartSyncInterval alone.",
                 stops=False,
             )
+        if table.has_heirs:
+            return Finding(
+                f"Other tables inherit from {shown}. They would be published with it, and the log "
+                "tells their changes under their own names.",
+                "Take `cdc: outbox`, which follows them, too.",
+                stops=True,
+            )
         if table.silent:
             return Finding(
                 f"{shown}, or a partition of it, has nothing that tells an old row (REPLICA "
                 "IDENTITY). Published, every UPDATE and DELETE of it would fail.",
-                f"ALTER TABLE {_named([(table.schema, table.name)])} REPLICA IDENTITY FULL, or "
-                "give it a primary key.",
+                "Give it a primary key, or take `cdc: outbox`."
+                if table.kind == "p"
+                else f"ALTER TABLE {_named([(table.schema, table.name)])} REPLICA IDENTITY FULL, "
+                "or give it a primary key.",
                 stops=True,
             )
         if not table.identity.issuperset(key):

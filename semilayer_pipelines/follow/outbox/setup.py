@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semilayer_pipelines.bridges.postgres_names import quoted
+from semilayer_pipelines.errors import SourceUnreachable
 from semilayer_pipelines.follow.feed import Finding, Watched
 from semilayer_pipelines.follow.outbox import sql
 from semilayer_pipelines.follow.outbox.tables import NotedTable, noted_tables
@@ -22,6 +23,7 @@ _MAY_DRAIN = """
 SELECT pg_catalog.has_schema_privilege(%s, 'USAGE')
    AND pg_catalog.has_table_privilege(%s, 'SELECT') AND pg_catalog.has_table_privilege(%s, 'DELETE')
 """
+_LOCK_MS = 2_000
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
 
@@ -67,6 +69,7 @@ class OutboxSetup:
         for table in self._tables():
             if table.can_be_noted:
                 left += table.function_left(self._name)
+                left += table.grants_left(self._name)
                 left += table.triggers_left(self._name, of_rows=True)
                 left += table.triggers_left(self._name, of_rows=False)
         return tuple(left)
@@ -77,9 +80,23 @@ class OutboxSetup:
         return (sql.drop_outbox(self._name),) if is_there else ()
 
     def run(self, statements: Sequence[str]) -> None:
-        """Run statements, each in a transaction of its own."""
+        """Run statements, each in a transaction of its own.
+
+        A trigger waits for those who write to its table, and whoever writes next waits for it. So
+        it gives up soon.
+        """
         for statement in statements:
-            self._session.rows(statement)
+            try:
+                self._session.rows(f"SET LOCAL lock_timeout = {_LOCK_MS}; {statement}")
+            except SourceUnreachable as error:
+                if "lock timeout" not in error.message:
+                    raise
+                raise SourceUnreachable(
+                    f"source {self._session.source!r}: a transaction has a table that is to be "
+                    f"followed, for longer than {_LOCK_MS} ms. Nobody was kept waiting any longer.",
+                    cure="Run it again, it goes on from there; or look in pg_stat_activity for a "
+                    "transaction that stays open.",
+                ) from None
 
     def close(self) -> None:
         """Give the connection back."""
@@ -118,13 +135,13 @@ class OutboxSetup:
                 )
             ]
         found: list[Finding] = []
-        closed = [one.name for one in table.relations if one.kind in "rp" and not one.may_trigger]
+        closed = [one.name for one in table.relations if one.kind in "rp" and not one.is_owned]
         if closed and self._is_left(table):
             found.append(
                 Finding(
                     f"{where}: this user may not make triggers on {', '.join(closed[:5])}.",
-                    f"GRANT TRIGGER ON {closed[0]} TO …, or have an administrator run what "
-                    "`semilayer cdc install --dry-run` prints.",
+                    "Its owner may: have the owner, or an administrator, run what `semilayer cdc "
+                    "install --dry-run` prints.",
                     stops=True,
                 )
             )

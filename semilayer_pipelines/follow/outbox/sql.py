@@ -13,7 +13,15 @@ from collections.abc import Sequence
 
 from semilayer_pipelines.bridges.postgres_names import quoted
 
-__all__ = ["create_outbox", "drop_outbox", "function_name", "label", "note_function", "trigger"]
+__all__ = [
+    "create_outbox",
+    "drop_outbox",
+    "function",
+    "function_name",
+    "label",
+    "note_function",
+    "trigger",
+]
 
 _SETTINGS = (
     "search_path = pg_catalog, pg_temp",
@@ -60,6 +68,11 @@ def drop_outbox(name: str) -> str:
 def function_name(table: str) -> str:
     """Return the name of the function that notes a table's changes."""
     return f"note_{hashlib.sha256(table.encode()).hexdigest()[:12]}"
+
+
+def function(name: str, table: str) -> str:
+    """Return the function that notes a table's changes, as it stands in SQL."""
+    return f"{quoted(name)}.{quoted(function_name(table))}()"
 
 
 def note_function(
@@ -111,7 +124,7 @@ BEGIN
 END
 """
     settings = "\n".join(f"SET {setting}" for setting in _SETTINGS)
-    made = f"{quoted(name)}.{quoted(function_name(table))}()"
+    made = function(name, table)
     head = f"CREATE OR REPLACE FUNCTION {made} RETURNS trigger"
     tag = "$semilayer$"
     while tag in body:  # a table may be called anything
@@ -135,11 +148,10 @@ def trigger(name: str, table: str, relation: str, *, of_rows: bool) -> tuple[str
         if of_rows
         else "TRUNCATE ON {} FOR EACH STATEMENT"
     )
-    function = f"{quoted(name)}.{quoted(function_name(table))}()"
     return called, (
         f"DROP TRIGGER IF EXISTS {quoted(called)} ON {relation};\n"
         f"CREATE TRIGGER {quoted(called)} AFTER {events.format(relation)}\n"
-        f"    EXECUTE FUNCTION {function};\n"
+        f"    EXECUTE FUNCTION {function(name, table)};\n"
         f"ALTER TABLE {relation} ENABLE ALWAYS TRIGGER {quoted(called)}"
     )
 

@@ -28,7 +28,9 @@ WITH RECURSIVE tree AS (
 )
 SELECT c.oid, pg_catalog.format('%%I.%%I', n.nspname, c.relname), c.relkind::text,
        c.relispartition AND c.oid <> %s::oid,
-       pg_catalog.has_table_privilege(c.oid, 'TRIGGER'),
+       pg_catalog.pg_has_role(c.relowner, 'USAGE'), pg_catalog.pg_get_userbyid(c.relowner),
+       COALESCE(pg_catalog.has_function_privilege(
+           c.relowner, pg_catalog.to_regprocedure(%s)::oid, 'EXECUTE'), false),
        ARRAY(SELECT g.tgname::text FROM pg_catalog.pg_trigger g
              JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
              JOIN pg_catalog.pg_namespace o ON o.oid = p.pronamespace
@@ -63,15 +65,18 @@ WHERE i.indrelid = %s::oid AND i.indisunique AND i.indisvalid AND i.indpred IS N
 class Relation:
     """A table, partition or heir; `name` is written as in SQL, `kind` as in `pg_class`.
 
-    `is_clone`: its triggers of rows come from the partitioned table. `may_trigger`: this user may
-    make triggers on it. `triggers` of ours are there and fire.
+    `is_clone`: its triggers of rows come from the partitioned table. `is_owned`: this user has the
+    rights of its `owner`, who alone may have triggers fire always. `may_clone`: the owner may have
+    triggers that call the function. `triggers` of ours are there and fire.
     """
 
     oid: int
     name: str
     kind: str
     is_clone: bool
-    may_trigger: bool
+    is_owned: bool
+    owner: str
+    may_clone: bool
     triggers: frozenset[str]
 
 
@@ -105,6 +110,12 @@ class NotedTable:
         made, body = sql.note_function(name, self.table, self.columns, keys_move=self.keys_move)
         return () if body == self.body else (made,)
 
+    def grants_left(self, name: str) -> tuple[str, ...]:
+        """Return the statements without which an owner could make no further partition."""
+        owners = {one.owner for one in self.relations if one.kind == "p" and not one.may_clone}
+        made = sql.function(name, self.table)
+        return tuple(f"GRANT EXECUTE ON FUNCTION {made} TO {quoted(to)}" for to in sorted(owners))
+
     def triggers_left(self, name: str, *, of_rows: bool) -> tuple[str, ...]:
         """Return the statements that make the triggers which are not there, or do not fire."""
         left: list[str] = []
@@ -132,10 +143,10 @@ def _noted(session: Session, name: str, table: str, columns: Sequence[str]) -> N
     body = session.rows(_BODY, (name, function))
     if oid is None:
         return NotedTable(table, tuple(columns), (), (), keys_move=False, body=None)
-    rows = session.rows(_RELATIONS, (oid, oid, name, function))
+    rows = session.rows(_RELATIONS, (oid, oid, sql.function(name, table), name, function))
     relations = [
-        Relation(int(one), called, kind, is_clone, may, frozenset(triggers))
-        for one, called, kind, is_clone, may, triggers in rows
+        Relation(int(one), called, kind, is_clone, owned, owner, may, frozenset(triggers))
+        for one, called, kind, is_clone, owned, owner, may, triggers in rows
     ]
     relations.sort(key=lambda relation: relation.oid != oid)  # what was named comes first
     there = {row[0] for row in session.rows(_COLUMNS, (oid,))}
