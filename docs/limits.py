@@ -137,6 +137,7 @@ SECTIONS = {
     "Agents": [
         "agents.MAX_AGENT_ROWS",
         "agents.MAX_VALUE_CHARACTERS",
+        "agents.MAX_LISTED",
         "agents.MAX_ANSWER_CHARACTERS",
         "agents.MAX_MESSAGE_BYTES",
         "agents.PROPOSAL_KEPT",

@@ -22,11 +22,14 @@ MAX_VALUE_CHARACTERS = 2_000
 MAX_ANSWER_CHARACTERS = 100_000
 """Characters of all rows in one answer to an agent; the rows beyond are counted."""
 
+MAX_LISTED = 50
+"""Elements of one list that an agent is shown; it is told how many there are."""
+
 _DEEPEST = 6
 
 
 def bounded(value: Any, depth: int = 0) -> Any:
-    """Return a value of JSON with its long texts cut, each cut one with its length."""
+    """Return a value of JSON with its long texts and lists cut, each cut one with its length."""
     if isinstance(value, str):
         if len(value) <= MAX_VALUE_CHARACTERS:
             return value
@@ -36,7 +39,9 @@ def bounded(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict):
         return {str(name): bounded(one, depth + 1) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [bounded(one, depth + 1) for one in value]
+        shown = [bounded(one, depth + 1) for one in value[:MAX_LISTED]]
+        more = len(value) > MAX_LISTED
+        return [*shown, f"… (cut; {len(value):,} elements)"] if more else shown
     return value
 
 

@@ -21,6 +21,7 @@ from semilayer_pipelines import __version__
 from semilayer_pipelines.agents.arguments import read
 from semilayer_pipelines.agents.proposals import Proposals
 from semilayer_pipelines.agents.tools import TOOLS, Caller, Tool
+from semilayer_pipelines.cli.context import json_text
 from semilayer_pipelines.errors import SemilayerError, nearest
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
@@ -109,7 +110,7 @@ def _answered(
             "Something is wrong in semilayer-pipelines itself; nobody's argument is at fault. "
             "The log of the server has the rest."
         )
-    text = json.dumps(told, ensure_ascii=False, default=str)
+    text = json_text(told)
     content = mcp_types.TextContent(type="text", text=text)
     return mcp_types.CallToolResult(content=[content], structured_content=json.loads(text))
 

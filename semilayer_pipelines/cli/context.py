@@ -7,6 +7,7 @@ document and nothing else, which is `{"error": …}` when nothing came of the co
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from datetime import date, datetime
@@ -37,6 +38,7 @@ __all__ = [
     "errors",
     "exit_code",
     "json_option",
+    "json_text",
     "say",
     "say_aside",
     "say_json",
@@ -99,7 +101,24 @@ def say_json(value: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[_ANSWERED] = True
-    click.echo(json.dumps(value, ensure_ascii=False, default=_as_text))
+    click.echo(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON, in which numbers that are none are texts."""
+    return json.dumps(_plain(value), ensure_ascii=False, default=_as_text)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return str(value)
+        case dict():
+            return {name: _plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case _:
+            return value
 
 
 def _as_text(value: object) -> str:

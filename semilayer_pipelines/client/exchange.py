@@ -32,6 +32,7 @@ from semilayer_pipelines.http.retry_after import retry_after
 __all__ = ["NoResponse", "Patience", "Steps", "Wait", "deliver", "ingest", "job"]
 
 _JOB_PAUSE_S = 1.0
+_NOT_NOW = (408, 429)  # the request came too slowly, or too many did
 
 T = TypeVar("T")
 
@@ -124,7 +125,7 @@ def _settled(request: Request, service: Service, patience: Patience) -> Steps[Re
         match response:
             case Response():
                 status = response.status
-                if status != 429 and status < 500:
+                if status not in _NOT_NOW and status < 500:
                     return response
                 requested = retry_after(response.retry_after, patience.now())
                 code, message = read_error(response)

@@ -93,7 +93,11 @@ def read_job(response: Response) -> JobState:
         status = JobStatus(body.get("status", ""))
     except ValueError:
         raise Unreadable("a job with an unknown status") from None
-    return JobState(id, status, Counts.of(counts), None if error is None else str(error))
+    try:
+        done = Counts.of(counts)
+    except (ValueError, TypeError, OverflowError):
+        raise Unreadable("a job with counts that are no numbers") from None
+    return JobState(id, status, done, None if error is None else str(error))
 
 
 def read_error(response: Response) -> tuple[str, str]:

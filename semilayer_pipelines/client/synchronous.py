@@ -41,8 +41,8 @@ class IngestClient:
 
     Changes go out at 10,000 distinct ids, `flush_after` seconds after the first one (`math.inf`:
     never by themselves), or on `flush`.
-    A call that meets 429, 5xx or a broken network is repeated until `give_up_after` seconds are
-    over; one request may take `timeout` seconds. `url` is the address up to and without `/v1`.
+    A call that meets 408, 429, 5xx or a broken network is repeated until `give_up_after` seconds
+    are over; one request may take `timeout` seconds. `url` is the address up to and without `/v1`.
 
     What is buffered lives in memory: a worker that must not lose a change when it is killed flushes
     before it confirms the change to wherever it read it from. Raises `ConfigError` for an unusable

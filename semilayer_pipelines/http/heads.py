@@ -26,6 +26,7 @@ class BoundedHeads(HttpToolsProtocol):
 
     _in_head = True
     _head_bytes = 0
+    _last = b""  # of a head that has not ended: its end may come in two pieces
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -42,8 +43,10 @@ class BoundedHeads(HttpToolsProtocol):
         """Take what came, unless it makes the head too long."""
         if self._in_head:
             self._expect()
-            end = data.find(_END)
-            self._head_bytes += len(data) if end < 0 else end
+            before, known = len(self._last), self._last + data
+            end = known.find(_END)
+            self._head_bytes += len(data) if end < 0 else max(0, end - before)
+            self._last = known[-len(_END) + 1 :]
             if self._head_bytes > MAX_HEAD_BYTES:
                 status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
                 self._refuse(status, f"The head is longer than {MAX_HEAD_BYTES // 1024} KiB.")
@@ -55,7 +58,7 @@ class BoundedHeads(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Leave the rest to whoever reads the body."""
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._head_bytes, self._last = False, 0, b""
         self._expect_no_more()
         super().on_headers_complete()
 

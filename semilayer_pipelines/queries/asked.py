@@ -7,12 +7,13 @@ from typing import SupportsIndex
 
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.contract import MAX_RESULTS
+from semilayer_pipelines.stores.where import check_unicode
 
 __all__ = ["check_least_score", "check_limit", "check_row_id", "check_text"]
 
 
 def check_text(text: str) -> None:
-    """Raise `ConfigError` for what is no text, or one of blanks: any row would be its answer."""
+    """Raise `ConfigError` for what is no text in Unicode, or one of blanks: any row answers it."""
     if not isinstance(text, str):
         raise ConfigError(
             f"What to search for is no text: {text!r}.", cure="Give a question, or some words."
@@ -21,15 +22,17 @@ def check_text(text: str) -> None:
         raise ConfigError(
             "The text to search for is empty.", cure="Give a question, or some words."
         )
+    check_unicode("The text to search for", text)
 
 
 def check_row_id(id: str) -> None:
-    """Raise `ConfigError` for what is no text, as all ids of rows are."""
+    """Raise `ConfigError` for what is no text in Unicode, as all ids of rows are."""
     if not isinstance(id, str):
         raise ConfigError(
             f"The id of a row is a text, and not {id!r}.",
             cure="Give it as a hit has it: '3' for the key 3.",
         )
+    check_unicode("The id of a row", id)
 
 
 def check_limit(limit: int) -> None:

@@ -29,6 +29,7 @@ from semilayer_pipelines.ingest.texts import PLACE, Texts, cut_otherwise, texts_
 from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.mapping.mapped import TEXT, why_failed
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.asked import check_row_id
 from semilayer_pipelines.queries.findings import OUT_OF_REACH
 from semilayer_pipelines.queries.unsearchable import CROWD, is_crowded, not_found
 from semilayer_pipelines.registry import (
@@ -222,9 +223,10 @@ def explain(project: Project, env: str, name: str, id: str) -> Explanation:
     """Look a row up in source, mapping, model, index and registry.
 
     The id may be spelled in any way that the source takes for the same. Raises `NotFound` for the
-    lens, `IndexDamaged` for an index that is lost or damaged, and what bridge and store raise. A
-    model that cannot be used is told in the answer.
+    lens, `ConfigError` for an `id` that is no text, `IndexDamaged` for an index that is lost or
+    damaged, and what bridge and store raise. A model that cannot be used is told in the answer.
     """
+    check_row_id(id)
     with project.registry.read() as db:
         lens = lenses.get(db, env, name)
         generation = generations.active(db, lens.id)

@@ -26,7 +26,8 @@ class Unsearchable:
     """Looks through an index of `rows` rows; `sample` limits how many are asked for.
 
     `asked` counts those that were, `crowded` those that share their text with so many others that
-    no search could be expected to show each. Holds 8 bytes a row while it begins.
+    no search could be expected to show each. Holds 8 bytes a row while it begins, and the keys of
+    those that it asks for.
     """
 
     def __init__(self, index: Index, rows: int, sample: int | None) -> None:
@@ -39,18 +40,24 @@ class Unsearchable:
 
     def find(self, report: Callable[[int, int], None]) -> Iterator[list[str]]:
         """Yield the keys of rows that no search finds; `report` hears how many of how many."""
-        for keys in self._chosen():
+        for part in self._chosen().iter_slices(ASKED_AT_ONCE):
+            keys = part[KEY].to_list()
             yield not_found(self._index, keys)
             self.asked += len(keys)
             report(self.asked, self.expected)
 
-    def _chosen(self) -> Iterator[list[str]]:
+    def _chosen(self) -> pl.DataFrame:
+        """Return the keys of the rows that are asked for, read before the first is.
+
+        Asking takes hours, and writers remove what a scan would go over after one.
+        """
+        parts = [pl.DataFrame(schema={KEY: pl.String})]
         for frame in self._index.scan():
             chosen = frame if self._sample is None else frame[self._sample.among(frame.height)]
             crowded = _hashed(chosen).is_in(self._crowds.implode())
             self.crowded += int(crowded.sum())
-            for part in chosen.filter(~crowded).iter_slices(ASKED_AT_ONCE):
-                yield part[KEY].to_list()
+            parts.append(chosen.filter(~crowded).select(KEY))
+        return pl.concat(parts)
 
 
 def not_found(index: Index, keys: Sequence[str]) -> list[str]:

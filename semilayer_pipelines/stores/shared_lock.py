@@ -25,6 +25,8 @@ __all__ = ["SharedLock"]
 _LOCK_NOT_AVAILABLE = "55P03"
 # A holder whose machine vanished is noticed in half a minute, not in PostgreSQL's two hours.
 _SETTINGS = (
+    # A role's own would end the wait for the lock.
+    "SET LOCAL statement_timeout = 0",
     "SET LOCAL idle_in_transaction_session_timeout = 0",
     "SET LOCAL tcp_keepalives_idle = 10",
     "SET LOCAL tcp_keepalives_interval = 5",
@@ -82,10 +84,13 @@ class SharedLock:
     def confirm(self) -> None:
         """Raise `StoreUnavailable` when the connection that holds the lock was lost."""
         assert self._holding is not None, "only while it is held"
+        if self._holding.invalidated:
+            # Asked again, SQLAlchemy would speak of the transaction that went with it.
+            raise self._unavailable("was lost", "its connection broke")
         try:
             self._holding.execute(text("SELECT 1"))
         except DBAPIError as error:
-            raise self._unavailable("was lost", error) from error
+            raise self._unavailable("was lost", _said(error)) from error
 
     def remove(self) -> None:
         """Do nothing: it leaves nothing behind."""
@@ -104,7 +109,7 @@ class SharedLock:
                     f"the write lock of {self._name} was not free within {self._wait_s:g} s.",
                     cure="Wait for the run that holds it to end, or end it.",
                 ) from error
-            raise self._unavailable("cannot be asked for", error) from error
+            raise self._unavailable("cannot be asked for", _said(error)) from error
         except BaseException:
             db.close()
             raise
@@ -118,15 +123,18 @@ class SharedLock:
                 return self._engine.connect()
             except DBAPIError as error:
                 if time.monotonic() > until:
-                    raise self._unavailable("cannot be asked for", error) from error
+                    raise self._unavailable("cannot be asked for", _said(error)) from error
                 time.sleep(_RECONNECT_WAIT_S)
 
-    def _unavailable(self, what: str, error: DBAPIError) -> StoreUnavailable:
-        said = redact(str(error.orig).strip().partition("\n")[0])
+    def _unavailable(self, what: str, said: str) -> StoreUnavailable:
         return StoreUnavailable(
             f"the write lock of {self._name} {what}: {said}.",
             cure="Check that the registry's PostgreSQL runs; then try again.",
         )
+
+
+def _said(error: DBAPIError) -> str:
+    return redact(str(error.orig).strip().partition("\n")[0])
 
 
 def _names_held() -> set[str]:

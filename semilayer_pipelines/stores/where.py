@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from semilayer_pipelines.errors import ConfigError, nearest
 
-__all__ = ["Condition", "Operator", "Scalar", "parse_where", "tenant_condition"]
+__all__ = ["Condition", "Operator", "Scalar", "check_unicode", "parse_where", "tenant_condition"]
 
 Scalar = str | int | float | bool
 
@@ -103,7 +103,20 @@ def _condition(name: str, operator: str, value: object) -> Condition:
             return Condition(name, known, _scalar(name, value))
 
 
+def check_unicode(what: str, text: str) -> None:
+    """Raise `ConfigError`, which names `what`, for half of a surrogate pair: no store takes it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{what} holds half of a surrogate pair, which is no character.",
+            cure="Send it whole, in UTF-8.",
+        ) from None
+
+
 def _scalar(name: str, value: object) -> Scalar:
+    if isinstance(value, str):
+        check_unicode(f"where: {name}: {value[:80]!a}", value)
     if isinstance(value, str | int | float | bool):
         return value
     raise ConfigError(f"where: {name}: {value!r} is not a text, a number, true or false.")

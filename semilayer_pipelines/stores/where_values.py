@@ -73,5 +73,10 @@ def _moment(field: IndexField, text: str) -> datetime:
             cure="Write it as ISO 8601: 2026-01-31 or 2026-01-31T12:00:00Z.",
         ) from None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC)
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ConfigError(
+            f"where: {field.name}: {text!r} is not within the years 1 to 9999 in UTC."
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,11 @@ import pytest
 from mcp import Client
 
 from semilayer_pipelines.agents import proposals
-from semilayer_pipelines.agents.row_texts import MAX_ANSWER_CHARACTERS, MAX_VALUE_CHARACTERS
+from semilayer_pipelines.agents.row_texts import (
+    MAX_ANSWER_CHARACTERS,
+    MAX_LISTED,
+    MAX_VALUE_CHARACTERS,
+)
 from semilayer_pipelines.agents.server import make_server
 from semilayer_pipelines.agents.tools import TOOLS
 from tests.agents.conftest import Agent
@@ -236,6 +241,36 @@ def test_long_texts_are_cut_and_too_many_rows_left_out(own: tuple[Folder, Agent]
     assert len(shown) < MAX_VALUE_CHARACTERS + 50
     assert shown.endswith("(cut; 100,000 characters)")
     assert len(str(found)) < MAX_ANSWER_CHARACTERS * 2
+
+
+def test_a_row_of_many_chunks_is_explained_within_what_an_agent_may_read(
+    own: tuple[Folder, Agent],
+) -> None:
+    folder, agent = own
+    with sqlite3.connect(folder.database) as db:
+        db.execute("UPDATE items SET description = ? WHERE id = 5", ["word " * 20_000])
+    folder.write(lenses={"items": {"chunking": {"size": 32}}})
+    folder.run("push", "--force")
+    folder.run("sync")
+    run_queued(folder)
+
+    told = agent.call("explain_row", lens="items", id="5")
+
+    *chunks, more = told["row"]["chunks"]
+    assert len(chunks) == MAX_LISTED
+    assert more.startswith("… (cut; ")
+    assert len(str(told)) < MAX_ANSWER_CHARACTERS
+
+
+def test_what_json_has_no_form_for_is_told_as_everywhere_else(own: tuple[Folder, Agent]) -> None:
+    folder, agent = own
+    with sqlite3.connect(folder.database) as db:
+        db.execute("UPDATE items SET price = 9e999 WHERE id = 5")
+
+    row = agent.call("explain_row", lens="items", id="5")["row"]
+
+    assert row == json.loads(folder.run("explain", "items", "5", "--json").stdout)
+    assert row["row"]["price"] == "inf"
 
 
 def test_what_breaks_down_is_no_traceback_for_an_agent(

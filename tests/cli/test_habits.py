@@ -237,6 +237,15 @@ def test_status_fits_eighty_columns_and_cuts_nothing_that_one_copies(
     assert "…" not in "".join(table)
 
 
+def test_a_number_that_is_none_is_a_text_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    infinite, none = float("inf"), float("nan")
+
+    say_json({"row": {"price": -infinite, "sizes": [1.5, none]}, "more": (infinite,)})
+
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert told == {"row": {"price": "-inf", "sizes": [1.5, "nan"]}, "more": ["inf"]}
+
+
 @pytest.mark.parametrize(
     ("moment", "text"),
     [

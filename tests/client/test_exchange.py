@@ -26,6 +26,7 @@ from tests.patience import eventually
         Fault(503, (("retry-after", "0"),)),
         Fault(502, body=b"<html>Bad gateway</html>"),
         Fault(429),
+        Fault(408),
         Fault(None),
         Fault(None, after=True),
         Fault(202, (("content-length", "1000"),), b"", after=True),

@@ -53,7 +53,17 @@ def test_something_that_is_no_job_is_refused(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"[" * 100_000, b'{"id": "1", "status": "lost"}', b"\xff"]
+    "content",
+    [
+        b"",
+        b"[]",
+        b"[" * 100_000,
+        b'{"id": "1", "status": "lost"}',
+        b'{"id": "1", "status": "queued", "counts": {"read": "x"}}',
+        b'{"id": "1", "status": "queued", "counts": {"read": null}}',
+        b'{"id": "1", "status": "queued", "counts": {"read": 1e999}}',
+        b"\xff",
+    ],
 )
 def test_an_unreadable_answer_says_so(content: bytes) -> None:
     with pytest.raises(Unreadable):

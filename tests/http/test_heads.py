@@ -154,6 +154,18 @@ def test_a_long_head_within_the_bound_is_answered_and_a_second_one_too(service: 
             service.loop.go_on(LONGER)  # idle between calls, which is no slow head
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_body_that_comes_with_the_end_of_a_head_is_no_head(service: Service, cut: int) -> None:
+    size = 4 * MAX_HEAD_BYTES
+    head = b"POST / HTTP/1.1\r\nx: y\r\ncontent-length: %d\r\n\r\n" % size
+    with service.caller() as connection:
+        for _ in range(2):
+            connection.sendall(head[:-cut])
+            eventually(lambda: service.waits_for_a_head)
+            connection.sendall(head[-cut:] + b"z" * size)
+            receive(connection, b"%d bytes" % size)
+
+
 def test_a_second_head_that_never_ends_is_closed_too(service: Service) -> None:
     with service.caller() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")

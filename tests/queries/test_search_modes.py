@@ -16,6 +16,7 @@ import pytest
 
 from semilayer_pipelines.errors import ConfigError, Refused
 from semilayer_pipelines.ingest.written_index import written_index
+from semilayer_pipelines.queries.explain import explain
 from semilayer_pipelines.queries.search import Hit, find, search, similar
 from semilayer_pipelines.registry import changes
 from semilayer_pipelines.registry.changes import Action
@@ -108,6 +109,19 @@ def test_what_no_search_can_be_asked_with_is_refused(lab: Lab) -> None:
             similar(lab.project, "items", "3", limit=limit)
     with pytest.raises(ConfigError, match="least score is no number"):
         look(lab, "a library of foo", min_score=float("nan"))
+
+
+def test_half_of_a_surrogate_pair_is_the_callers_error_and_no_damage(lab: Lab) -> None:
+    half = "foo\udc80"
+    for mode in ("semantic", "keyword", "hybrid"):
+        with pytest.raises(ConfigError, match="text to search for holds half"):
+            look(lab, half, mode=mode)
+    with pytest.raises(ConfigError, match=r"category.*half of a surrogate pair"):
+        look(lab, "foo", where={"category": half})
+    with pytest.raises(ConfigError, match="id of a row holds half"):
+        similar(lab.project, "items", half)
+    with pytest.raises(ConfigError, match="id of a row holds half"):
+        explain(lab.project, ENV, "items", half)
 
 
 def test_what_is_of_another_type_than_a_search_takes_is_refused(lab: Lab) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from semilayer_pipelines.control import lifecycle
@@ -11,14 +13,18 @@ from semilayer_pipelines.control.verify import verify_lens
 from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.explain import explain
 from semilayer_pipelines.queries.findings import OUT_OF_REACH, Audit, Depth, Kind
-from semilayer_pipelines.queries.unsearchable import CROWD
+from semilayer_pipelines.queries.unsearchable import ASKED_AT_ONCE, CROWD, Unsearchable
 from semilayer_pipelines.registry import marked_rows
 from semilayer_pipelines.registry.marked_rows import Fault
 from semilayer_pipelines.registry.store_watch import LostToSearch, lost_to_search
+from semilayer_pipelines.stores.lance.store import LanceStore
+from semilayer_pipelines.stores.lance.upkeep import Bounds, maintain
+from semilayer_pipelines.stores.protocol import TEXT_HASH
 from tests.lab import ENV, Lab
 from tests.lossy import LOST, lose_rows
 from tests.meddling import Meddled
 from tests.restarting import Served, Server
+from tests.stores.objects import ONE_FIELD, hash_of, names, objects
 
 ROWS = 300
 SEARCH = Depth(search=True)
@@ -73,6 +79,30 @@ def test_rows_that_a_vector_index_lost_are_found_out_and_written_again(lab: Lab)
     assert verified(lab).in_line
     assert lab.audit().clean
     assert numbers(lab) == LostToSearch(known=0, recovered=LOST)
+
+
+def test_every_row_is_asked_for_though_a_writer_cleans_up_meanwhile(tmp_path: Path) -> None:
+    # given an index in many files, and an older version of it that a scan would go over for hours
+    index, files, rows = LanceStore(tmp_path, ENV).create("lens-g1", ONE_FIELD), 60, 200
+    keys = names(files * rows)
+    texts = pl.Series(TEXT_HASH, [hash_of(key) for key in keys])
+    frame = objects(keys).with_columns(texts)
+    for part in frame.iter_slices(rows):
+        with index.lock():
+            index.add(part)
+    looking = Unsearchable(index, len(keys), None)
+
+    # when all is written again, and what was before is removed
+    def written_again(asked: int, _: int) -> None:
+        if asked <= ASKED_AT_ONCE:
+            with index.lock():
+                index.upsert(frame)
+                maintain(index._table, Bounds(kept_for=timedelta(0)))
+
+    found = [key for keys in looking.find(written_again) for key in keys]
+
+    # then
+    assert (found, looking.asked) == ([], len(keys))
 
 
 def test_a_sample_asks_for_so_many_rows_and_no_more(lab: Lab) -> None:

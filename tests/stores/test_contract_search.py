@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -39,6 +39,9 @@ FIELDS = (
     IndexField("shares", FieldType.NUMBER, array=True),
     IndexField("days", FieldType.DATE, array=True),
 )
+MANY = 60_000
+"""Values of a list that the webhook takes, as texts; of numbers it takes three times as many."""
+
 DAY = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
 
 
@@ -159,6 +162,8 @@ def test_a_filter_finds_exactly_what_it_says(
         ({"madeAt": ""}, "date"),
         ({"isOpen": ["", True]}, "boolean"),
         ({"raw": {"$gt": "a"}}, "cannot order"),
+        ({"madeAt": "0001-01-01T00:00:00+05:00"}, "years 1 to 9999"),
+        ({"days": ["9999-12-31T23:59:59-05:00"]}, "years 1 to 9999"),
     ],
     ids=str,
 )
@@ -168,6 +173,31 @@ def test_a_filter_that_does_not_fit_its_field_is_the_callers_error(
     conditions = parse_where(where, [field.name for field in FIELDS])
     with pytest.raises(ConfigError, match=message):
         shelf.search([1.0] * DIMENSION, limit=10, where=conditions)
+
+
+@pytest.mark.parametrize("value", ["\ud800", ["web", "a\udfff"], {"$gt": "\udc80"}], ids=ascii)
+def test_half_of_a_surrogate_pair_in_a_filter_is_the_callers_error(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"section.*half of a surrogate pair"):
+        parse_where({"section": value}, ["section"])
+
+
+@pytest.mark.parametrize(
+    ("field", "of_b", "others"),
+    [
+        ("tags", "y", [f"tag {number}" for number in range(MANY)]),
+        ("sizes", 3, range(100, MANY)),
+        ("shares", 1.5, [number + 0.5 for number in range(100, MANY)]),
+        ("title", "b", [f"title {number}" for number in range(MANY)]),
+        ("score", 5, range(100, MANY)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_filter_takes_as_many_values_as_a_call_can_hold(
+    shelf: Index, field: str, of_b: object, others: Sequence[object]
+) -> None:
+    conditions = parse_where({field: [*others, of_b]}, [each.name for each in FIELDS])
+    found = shelf.search([1.0] * DIMENSION, limit=10, where=conditions)
+    assert found[KEY].to_list() == ["b"]
 
 
 def test_a_filter_on_a_field_the_index_lacks_is_the_callers_error(shelf: Index) -> None:

@@ -13,7 +13,7 @@ from weaviate.proto.v1 import batch_pb2, weaviate_pb2_grpc
 from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.stores.weaviate.settings import WeaviateSettings
 from tests.weaviate_double.faults import Fault, Faults, Kind
-from tests.weaviate_double.port import OPTIONS, GrpcPort
+from tests.weaviate_double.port import GrpcPort, options
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Front(weaviate_pb2_grpc.WeaviateServicer):
 
     def __post_init__(self) -> None:
         behind = WeaviateSettings.from_environ(self.settings).grpc
-        channel = grpc.insecure_channel(f"{behind.host}:{behind.port}", options=OPTIONS)
+        channel = grpc.insecure_channel(f"{behind.host}:{behind.port}", options=options())
         self._stub = weaviate_pb2_grpc.WeaviateStub(channel)
 
     def BatchObjects(self, request: Any, context: grpc.ServicerContext) -> Any:

@@ -11,11 +11,16 @@ from typing import Any
 import grpc
 from weaviate.proto.v1 import health_weaviate_pb2, weaviate_pb2_grpc
 
-_MESSAGE = 104_858_000
-OPTIONS = [
-    ("grpc.max_receive_message_length", _MESSAGE),
-    ("grpc.max_send_message_length", _MESSAGE),
-]
+MESSAGE_BYTES = 104_858_000
+"""What a message may hold, unless the server is told otherwise."""
+
+
+def options(message_bytes: int = MESSAGE_BYTES) -> list[tuple[str, int]]:
+    """Return the limits of messages, either way."""
+    return [
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.max_send_message_length", message_bytes),
+    ]
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,12 @@ class GrpcPort:
     port: int
     servicer: Any
     tls: Tls | None = None
+    message_bytes: int = MESSAGE_BYTES
     _server: Any = None
 
     def start(self) -> None:
-        options = [*OPTIONS, ("grpc.so_reuseport", 0)]
-        server = grpc.server(ThreadPoolExecutor(8), options=options)
+        own = [*options(self.message_bytes), ("grpc.so_reuseport", 0)]
+        server = grpc.server(ThreadPoolExecutor(8), options=own)
         weaviate_pb2_grpc.add_WeaviateServicer_to_server(self.servicer, server)
         server.add_generic_rpc_handlers([_health()])
         address = f"127.0.0.1:{self.port}"

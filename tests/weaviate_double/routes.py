@@ -25,13 +25,14 @@ class Routes:
     state: State
     cluster: Cluster
     role: Role
+    message_bytes: int
 
     def answer(self, verb: str, path: str, query: dict[str, str], body: Any) -> Reply:
         verbose = query.get("output") == "verbose"
         match path.strip("/").split("/"):
             case ["meta"]:
                 told = {"hostname": "http://[::]:8080", "version": self.cluster.version}
-                return 200, told | {"modules": {}, "grpcMaxMessageSize": 104858000}
+                return 200, told | {"modules": {}, "grpcMaxMessageSize": self.message_bytes}
             case ["users", "own-info"]:
                 if self.role.told is None:
                     return 401, None

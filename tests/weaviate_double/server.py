@@ -14,7 +14,7 @@ from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.stores.weaviate import connection
 from tests.weaviate_double.cluster import Cluster
 from tests.weaviate_double.faults import Fault, Faults
-from tests.weaviate_double.port import GrpcPort, Tls
+from tests.weaviate_double.port import MESSAGE_BYTES, GrpcPort, Tls
 from tests.weaviate_double.rest import Rest
 from tests.weaviate_double.roles import Role
 from tests.weaviate_double.routes import Routes
@@ -67,17 +67,20 @@ class Double:
         tls: Tls | None = None,
         denied: Names[str] = (),
         async_indexing: bool = False,
+        message_bytes: int = MESSAGE_BYTES,
     ) -> Iterator[Double]:
         """Start it, on free ports unless told, and stop it whatever happens.
 
         `denied` are permissions that its one role lacks, by the server's names: `read_tenants`.
+        `message_bytes` is its `GRPC_MAX_MESSAGE_SIZE`.
         """
         state, role = State(async_indexing=async_indexing), Role(frozenset(denied))
         cluster = Cluster(version)
-        rest = Rest(http_port or free_port(), Routes(state, cluster, role), api_key, tls)
+        routes = Routes(state, cluster, role, message_bytes)
+        rest = Rest(http_port or free_port(), routes, api_key, tls)
         faults = Faults()
         service = Service(state, faults, role, api_key)
-        port = GrpcPort(grpc_port or free_port(), service, tls)
+        port = GrpcPort(grpc_port or free_port(), service, tls, message_bytes)
         double = cls(rest, port, state, cluster, role, faults)
         double.faults.cut = port.cut
         double.faults.kill = double.kill_by_order

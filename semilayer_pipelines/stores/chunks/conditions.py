@@ -1,6 +1,7 @@
 """Conditions of a search, asked of chunks and checked against their rows.
 
-The object of a chunk lacks a text that is long. There the field is empty to the store.
+The object of a chunk lacks a text that is long. There the field is empty to the store, so empty
+ones are asked for as well.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from semilayer_pipelines.stores.where import Condition, Operator, Scalar
 
 __all__ = ["asked_of_chunks", "checked_on_rows", "holding"]
 
+_NOTHING = ""  # as a value of a condition, it asks for empty fields
+
 
 def asked_of_chunks(where: Sequence[Condition], rows: IndexSchema) -> list[Condition]:
     """Return the conditions that no chunk of a matching row fails."""
     texts = {field.name: field for field in text_fields(rows)}
-    return [each for each in where if each.field not in texts or _keeps(texts[each.field], each)]
+    asked = (_asked(texts[each.field], each) if each.field in texts else each for each in where)
+    return [each for each in asked if each is not None]
 
 
 def checked_on_rows(where: Sequence[Condition], rows: IndexSchema) -> list[Condition]:
@@ -37,18 +41,24 @@ def holding(rows: pl.DataFrame, where: Sequence[Condition], schema: IndexSchema)
     return rows.filter(*(_holds(fields[each.field], each) for each in where)) if where else rows
 
 
-def _keeps(field: IndexField, condition: Condition) -> bool:
-    """Say whether no row that meets a condition is lost where its text is empty to the store."""
+def _asked(field: IndexField, condition: Condition) -> Condition | None:
+    """Return what holds wherever a condition on a text does, also where that is empty to the store.
+
+    `None` for what cannot be asked at all.
+    """
     match condition.operator:
         case Operator.NE | Operator.NIN:
-            return True
+            return condition
         case Operator.EMPTY:
-            return bool(condition.value)
+            return condition if condition.value else None
         case Operator.EQ | Operator.IN:
-            # A text that equals a short one is short.
-            return not field.array and all(len(str(value)) <= SHORT for value in _values(condition))
+            values = _values(condition)
+            # A text that equals a short one is short. A long list may have a short element.
+            if not field.array and all(len(str(value)) <= SHORT for value in values):
+                return condition
+            return Condition(condition.field, Operator.IN, (*values, _NOTHING))
         case _:
-            return False
+            return None
 
 
 def _holds(field: IndexField, condition: Condition) -> pl.Expr:

@@ -391,14 +391,15 @@ class ChunkedIndex:
                 yield found[KEY]
 
     def remove_leftovers(self) -> int:
-        """Delete chunks that are of no row as it is now, which no search shows; return how many.
+        """Delete those of the `leftovers` that are of no row as it is now; return how many.
 
-        Must be called inside the lock.
+        No search shows them. Must be called inside the lock.
         """
-        if self._chunks is None:
+        if self._chunks is None or self._leftovers.is_empty():
             return 0
         stale: list[str] = []
-        for found in leftovers(self._main, self._chunks):
+        # The others are of rows: to look each of these up would keep every other writer waiting.
+        for found in leftovers(self._main, self._chunks, self._leftovers):
             stale += found[CHUNK_KEY].to_list()
             if len(stale) > _REMOVED_AT_ONCE:
                 break

@@ -18,16 +18,16 @@ __all__ = ["CHUNK_KEY", "leftovers"]
 CHUNK_KEY = "_chunk_key"  # String: the key of the chunk's own object
 
 
-def leftovers(main: Index, chunks: Index, among: pl.Series | None = None) -> Iterator[pl.DataFrame]:
+def leftovers(main: Index, chunks: Index, among: pl.Series) -> Iterator[pl.DataFrame]:
     """Yield KEY (of the row) and CHUNK_KEY of chunks whose row is gone, or of another version.
 
-    `among` are the groups (`held.groups`) that are looked at, by default all. An object that is no
-    chunk has its own key for KEY.
+    `among` are the groups (`held.groups`) that are looked at. An object that is no chunk has its
+    own key for KEY.
     """
     for frame in chunks.scan(hashes=False):
-        keys = frame[KEY]
-        if among is not None:
-            keys = keys.filter(groups(keys).is_in(among.implode()))
+        keys = frame[KEY].filter(groups(frame[KEY]).is_in(among.implode()))
+        if keys.is_empty():
+            continue
         of = parsed(keys).with_columns(keys.alias(CHUNK_KEY))
         rows = main.fetch(of[KEY].drop_nulls().unique().to_list(), vectors=False)
         now = rows.select(KEY, versions(rows))

@@ -115,9 +115,9 @@ class RowIndex(Index, Protocol):
         ...
 
     def remove_leftovers(self) -> int:
-        """Delete chunks that are of no row as it is now, which no search shows; return how many.
+        """Delete those of the `leftovers` that are of no row as it is now; return how many.
 
-        Must be called inside the lock.
+        No search shows them. Must be called inside the lock.
         """
         ...
 

@@ -23,7 +23,7 @@ from semilayer_pipelines.stores.where_values import (
 
 __all__ = ["keys_sql", "where_sql"]
 
-_SMALLEST = -(2**63)  # which Lance reads as a float
+_SMALLEST = -(2**63)
 _COMPARED = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
 
 
@@ -64,10 +64,13 @@ def _condition(field: IndexField, condition: Condition) -> str:
 def _any_of(field: IndexField, column: str, values: Sequence[Scalar]) -> str:
     literals = [text for value in values if value != "" for text in _literals(field, value)]
     parts = [_empty(field, column, True)] if "" in values and _literals(field, "") else []
-    if field.array:
-        parts += [f"array_has({column}, {literal})" for literal in literals]
-    elif literals:
-        parts.append(f"{column} IN ({', '.join(literals)})")
+    if literals:
+        # One condition for all of them: Lance takes a row of ORs apart by recursion, and a process
+        # whose stack is used up by that is gone.
+        among = ", ".join(literals)
+        parts.append(
+            f"array_has_any({column}, [{among}])" if field.array else f"{column} IN ({among})"
+        )
     return " OR ".join(parts) or "false"
 
 
@@ -110,12 +113,16 @@ def _literal(field: IndexField, value: Scalar) -> str | None:
         case str() as text:
             return _quoted(text)
         case datetime() as moment:
-            return f"TIMESTAMP '{moment.isoformat(timespec='microseconds')}'"
+            # In microseconds, as columns are: a plain TIMESTAMP has nanoseconds, and so only 1677
+            # to 2262.
+            return f"CAST('{moment.isoformat(timespec='microseconds')}' AS TIMESTAMP(6))"
         case number if not field.integer:
             return repr(float(number))
         case number:
             integer = whole(number)
-            return None if integer is None or integer == _SMALLEST else str(integer)
+            if integer == _SMALLEST:  # which Lance reads as a float
+                return f"CAST('{integer}' AS BIGINT)"
+            return None if integer is None else str(integer)
 
 
 def _quoted(text: str) -> str:

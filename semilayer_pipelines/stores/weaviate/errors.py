@@ -43,6 +43,7 @@ __all__ = [
     "ROOM",
     "STARTING",
     "Answer",
+    "AnswerTooLarge",
     "Fault",
     "NoTenant",
     "fault_of",
@@ -72,6 +73,7 @@ _NO_TENANT = re.compile(r"tenant not found", re.IGNORECASE)
 _LENGTH = re.compile(
     r"vector lengths don't match|vector dimensions do not match|vector with length", re.IGNORECASE
 )
+_TOO_LARGE = re.compile(r"message larger than max", re.IGNORECASE)
 _TROUBLE = re.compile(
     r"deadline|timeout|timed out|unavailable|connection|connect:|refused|broken pipe|reset by peer|"
     r"leader|raft|replica|quorum|shutdown|shutting down|not ready|too many requests|overload|"
@@ -97,6 +99,10 @@ class Fault(Enum):
 
 class NoTenant(NotFound):
     """A collection has no such tenant: nothing was ever written for it, or a person removed it."""
+
+
+class AnswerTooLarge(StoreRefused):
+    """What was asked for at once is more than a message may hold; a smaller question passes."""
 
 
 class Answer(Exception):
@@ -204,6 +210,8 @@ def _of_grpc(doing: str, answer: Answer) -> SemilayerError:
         return _gone(f"{doing}: {said}")
     if _NO_TENANT.search(answer.text):
         return NoTenant(f"{doing}: {said}")
+    if answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE.search(answer.text):
+        return AnswerTooLarge(f"{doing}: {said}", cure=_LARGER)
     if answer.code in _WILL_NOT_PASS:
         return StoreRefused(f"{doing}: {said}")
     if answer.code is grpc.StatusCode.UNAVAILABLE:
@@ -235,6 +243,7 @@ def _of_http(doing: str, error: UnexpectedStatusCodeError) -> SemilayerError:
             return StoreRefused(f"{doing}: {said}")
 
 
+_LARGER = "Give the server a larger GRPC_MAX_MESSAGE_SIZE."
 _REACH = "Check that the server runs and can be reached; then try again."
 
 

@@ -67,13 +67,17 @@ class Outgoing:
     rejected: dict[str, str]
 
 
-def chunks(objects: pl.DataFrame, dimension: int) -> Iterator[pl.DataFrame]:
-    """Cut a frame so that no part is beyond `CHUNK_OBJECTS` and `CHUNK_BYTES`, but for one row."""
+def chunks(objects: pl.DataFrame, dimension: int, most_bytes: int) -> Iterator[pl.DataFrame]:
+    """Cut a frame so that no part is beyond `CHUNK_OBJECTS` and `CHUNK_BYTES`, but for one row.
+
+    A server may take no more than `most_bytes` in a request.
+    """
+    most = min(CHUNK_BYTES, most_bytes)
     ends = np.cumsum(_sizes(objects, dimension))
     start = 0
     while start < objects.height:
         before = ends[start - 1] if start else 0
-        fitting = int(np.searchsorted(ends, before + CHUNK_BYTES, side="right")) - start
+        fitting = int(np.searchsorted(ends, before + most, side="right")) - start
         length = max(1, min(fitting, CHUNK_OBJECTS))
         yield objects.slice(start, length)
         start += length

@@ -30,7 +30,7 @@ from semilayer_pipelines.stores.weaviate.compared import MOST_COMPARED, compared
 from semilayer_pipelines.stores.weaviate.connection import T, ask_index
 from semilayer_pipelines.stores.weaviate.cursor import ID, page, scanned, stored
 from semilayer_pipelines.stores.weaviate.enough import enough
-from semilayer_pipelines.stores.weaviate.errors import NoTenant
+from semilayer_pipelines.stores.weaviate.errors import AnswerTooLarge, NoTenant
 from semilayer_pipelines.stores.weaviate.found import (
     fields_of,
     hashes,
@@ -259,32 +259,47 @@ class Reads:
             yield self._under(some, self._asked, vectors=True, condition=condition)
 
     def _near(self, vector: Sequence[float], limit: int, condition: Any) -> Sequence[Any]:
-        return self._objects(
-            partial(
-                self.collection.query.near_vector,
-                [float(number) for number in vector],
-                target_vector=VECTOR_NAME,
-                limit=limit,
-                filters=condition,
-                return_metadata=MetadataQuery(distance=True),
-                return_properties=self._asked,
-            )
+        near = partial(
+            self.collection.query.near_vector,
+            [float(number) for number in vector],
+            target_vector=VECTOR_NAME,
+            limit=limit,
+            filters=condition,
+            return_metadata=MetadataQuery(distance=True),
         )
+        return self._found(near, self._asked)
 
     def _by_words(
         self, tokens: Sequence[str], limit: int, condition: Any, told: list[str]
     ) -> Sequence[Any]:
-        return self._objects(
-            partial(
-                self.collection.query.bm25,
-                " ".join(tokens),
-                query_properties=[WORDS],
-                limit=limit,
-                filters=condition,
-                return_metadata=MetadataQuery(score=True),
-                return_properties=told,
-            )
+        having = partial(
+            self.collection.query.bm25,
+            " ".join(tokens),
+            query_properties=[WORDS],
+            limit=limit,
+            filters=condition,
+            return_metadata=MetadataQuery(score=True),
         )
+        return self._found(having, told)
+
+    def _found(self, search: Callable[..., Any], told: list[str]) -> Sequence[Any]:
+        """Return what a search finds with these properties, read by themselves if they are long.
+
+        Of objects that are deleted in between nothing is read.
+        """
+        try:
+            return self._objects(partial(search, return_properties=told))
+        except AnswerTooLarge:
+            found = self._objects(partial(search, return_properties=False))
+        ids = [str(each.uuid) for each in found]
+        read: dict[Any, Any] = {}
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            some = self._under(ids[start : start + IDS_AT_ONCE], told, vectors=False)
+            read |= {each.uuid: each.properties for each in some}
+        kept = [each for each in found if each.uuid in read]
+        for each in kept:
+            each.properties = read[each.uuid]
+        return kept
 
     @property
     def _at_once(self) -> int:
@@ -334,15 +349,24 @@ class Reads:
     ) -> Sequence[Any]:
         # One condition; the client's own way to ask for ids makes a thousand of it.
         under = Filter.by_id().contains_any(list(ids))
-        return self._objects(
-            partial(
-                self.collection.query.fetch_objects,
-                filters=under if condition is None else under & condition,
-                limit=len(ids),
-                include_vector=vectors,
-                return_properties=asked,
-            )
+        fetch = partial(
+            self.collection.query.fetch_objects,
+            filters=under if condition is None else under & condition,
+            limit=len(ids),
+            include_vector=vectors,
+            return_properties=asked,
         )
+        try:
+            return self._objects(fetch)
+        except AnswerTooLarge:
+            if len(ids) == 1:
+                raise
+        halves = ids[: len(ids) // 2], ids[len(ids) // 2 :]
+        return [
+            each
+            for half in halves
+            for each in self._under(half, asked, vectors=vectors, condition=condition)
+        ]
 
     def stored_among(self, ids: Sequence[str]) -> list[str]:
         """Return under which of these ids an object is stored, in whatever index it is or is not.

@@ -86,7 +86,7 @@ class Writes:
         """
         there = no_places() if absent and not in_doubt else self._places(objects)
         put_one = partial(self._put_chunk, there=there, in_doubt=in_doubt)
-        parts = chunks(objects, self.reads.schema.dimension)
+        parts = chunks(objects, self.reads.schema.dimension, self.most_bytes)
         puts = side_by_side(put_one, parts, REQUESTS_AT_ONCE)
         rejected = {key: reason for each in puts for key, reason in each.rejected.items()}
         return Put(pl.concat([each.written for each in puts]) if puts else objects, rejected)

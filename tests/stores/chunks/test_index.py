@@ -124,6 +124,29 @@ def test_texts_are_read_of_the_rows_that_are_shown_and_of_no_others(
     assert asked == [sorted(hits[KEY])]
 
 
+def test_rows_that_lack_an_element_of_a_list_are_neither_read_nor_in_the_way(
+    store: ChunkedStore, index: ChunkedIndex
+) -> None:
+    long = [f"a tag that is one of many {number}" for number in range(20)]
+    written(index, rows({str(n): (f"a {n}", "target", "target") for n in range(40)}))
+    written(index, rows({"x": ("far", "near")}, section="shop"))
+    of_many = pl.Series("tags", [[*long, "shop"]], dtype=pl.List(pl.String))
+    written(index, rows({"y": ("farther", "nearer")}).with_columns(of_many))
+    asked: list[object] = []
+    told = ChunkedIndex(
+        cast(Index, Telling(store.inner.open(index.name), asked)),
+        lambda: chunks(store),
+        lambda: chunks(store),
+    )
+
+    for value in ("shop", long[3], body_of("three", "parts", "long")):
+        where = Condition("tags", Operator.EQ, value)
+        hits = told.search(near("target"), limit=2, where=(where,))
+        assert sorted(hits[KEY]) == {"shop": ["x", "y"], long[3]: ["y"]}.get(value, [])
+
+    assert all("0" not in keys for keys in cast(list[list[str]], asked))
+
+
 class Telling:
     """An index of rows that notes of which rows fields were asked, in searches of every one."""
 
@@ -216,6 +239,30 @@ def foreign(key: str) -> pl.DataFrame:
     """Return the object of a chunk of another row, under this key."""
     cut = in_two(rows({"x": ("y", "z")}), pl.DataFrame(schema=VERSIONED), SCHEMA)[1]
     return cut.head(1).with_columns(pl.lit(key).alias(KEY))
+
+
+def test_of_the_rows_only_those_of_leftovers_are_looked_up_under_the_lock(
+    store: ChunkedStore, index: ChunkedIndex
+) -> None:
+    written(index, rows({str(n): (f"a {n}", f"b {n}") for n in range(40)}))
+    raw = chunks(store)
+    keys = pl.concat(list(raw.scan()))[KEY]
+    gone = keys.filter(keys.str.ends_with(":7")).str.replace(":7$", ":of no row")
+    with raw.lock():
+        raw.add(pl.concat([foreign(key) for key in gone]))
+    asked: list[object] = []
+    told = ChunkedIndex(
+        cast(Index, Telling(store.inner.open(index.name), asked)),
+        lambda: chunks(store),
+        lambda: chunks(store),
+    )
+
+    assert len(pl.concat(list(told.scan()))) == 40
+    with told.lock():
+        assert told.remove_leftovers() == len(gone) > 0
+
+    assert asked == [["of no row"]]
+    assert told.vectors() == 40 + 80
 
 
 def test_texts_that_were_embedded_are_told_with_their_vectors(index: ChunkedIndex) -> None:

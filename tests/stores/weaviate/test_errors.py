@@ -17,6 +17,7 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.stores.weaviate.errors import (
     Answer,
+    AnswerTooLarge,
     Fault,
     NoTenant,
     fault_of,
@@ -48,6 +49,17 @@ def http(status: int, said: str) -> UnexpectedStatusCodeError:
         (Code.PERMISSION_DENIED, "parse params: rbac: authorization, forbidden", StoreRefused),
         (Code.UNKNOWN, "store is read-only due to: resource pressure", StoreFull),
         (Code.UNKNOWN, "leader not found", StoreUnavailable),
+        (
+            Code.RESOURCE_EXHAUSTED,
+            "CLIENT: Received message larger than max (104858001 vs. 104858000)",
+            AnswerTooLarge,
+        ),
+        (
+            Code.RESOURCE_EXHAUSTED,
+            "grpc: trying to send message larger than max (104858001 vs. 104858000)",
+            AnswerTooLarge,
+        ),
+        (Code.RESOURCE_EXHAUSTED, "too many requests", StoreUnavailable),
     ],
 )
 def test_a_sentence_over_grpc_is_told_apart(code: Code, said: str, kind: type[Exception]) -> None:
