@@ -290,13 +290,13 @@ class Project:
         """Connect to a source; `${VAR}` is taken from this process's environment."""
         from semilayer_pipelines.bridges import open_bridge
 
-        return open_bridge(config, name=name, environ=self.environ)
+        return open_bridge(config, name=name, environ=self.environ, folder=self.settings.root)
 
     def last_written(self, name: str, config: SourceConfig) -> datetime | None:
         """Return when a source was last written to; `None` where it would take a query to know."""
         from semilayer_pipelines.bridges.last_written import last_written
 
-        return last_written(config, name=name, environ=self.environ)
+        return last_written(config, name=name, environ=self.environ, folder=self.settings.root)
 
     def build_of(self, config: EmbeddingConfig) -> BuiltWith:
         """Return how an index is built that is made now: with which prompt for passages.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from semilayer_pipelines.bridges.protocol import Selection
 from semilayer_pipelines.config.load import load_config
+from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.project import Project, Settings
 from tests.cli.project import Folder
+from tests.workload import create_items
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +80,32 @@ def test_the_environment_is_the_one_that_is_named_or_set(
     monkeypatch.setenv("SEMILAYER_ENV", "staging")
     assert Project.at(shop).settings.env == "staging"
     assert Project.at(shop, env="production").settings.env == "production"
+
+
+def test_a_relative_sqlite_file_is_the_projects_from_whatever_folder(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a file in the project's folder, and others of its name where programs are started
+    create_items(shop / "shop.db", 3)
+    (shop / "below").mkdir()
+    another = shop / "below" / "shop.db"
+    another.write_text("another")
+    os.utime(another, (0, 0))
+    source = SourceConfig.model_validate({"bridge": "sql", "connection": "sqlite:///shop.db"})
+
+    # when
+    monkeypatch.chdir(shop.parent)
+    projects = [Project.at("shop")]
+    monkeypatch.chdir(shop / "below")
+    projects.append(Project.here())
+
+    # then
+    for project in projects:
+        with closing(project.bridge("main", source)) as bridge:
+            assert bridge.count(Selection("items", ("id",), ("id",))) == 3
+        written = project.last_written("main", source)
+        assert written is not None
+        assert written.year > 1970
 
 
 @pytest.mark.parametrize("wrong", ["shp", "shop/below", "."])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from ipaddress import ip_address
+
 import click
 
 from semilayer_pipelines.cli.context import (
@@ -13,7 +16,7 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.errors import Transient
-from semilayer_pipelines.http.listen import listen, url_of
+from semilayer_pipelines.http.listen import listen, local_url, url_of
 from semilayer_pipelines.redaction import redact
 
 __all__ = ["webhook"]
@@ -55,8 +58,20 @@ def webhook(here: Here, host: str, port: int, workers: int, as_json: bool) -> No
         say_json({"url": url, "workers": workers})
     tell(f"Taking changes at {url}/v1/ingest/LENS   (Ctrl-C answers what waits, then ends)")
     if reach_of(project.environ) is not Reach.OFF:
-        tell(f"Console at {url}/console   (sign in: semilayer keys create --type service)")
+        tell(
+            f"Console at {_console_url(address)}/console   "
+            "(sign in: semilayer keys create --type service --name console)"
+        )
     try:
         serve(project, address, workers=workers)
     except KeyboardInterrupt:
         tell("Stopped.")
+
+
+def _console_url(address: socket.socket) -> str:
+    """Return where a browser of this machine finds the console: at no address that is all of them.
+
+    By default the console is shown under a name of this machine alone.
+    """
+    host, port = address.getsockname()[:2]
+    return local_url(port) if ip_address(host).is_unspecified else url_of(address)

@@ -29,6 +29,7 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 """Bytes of one message of an agent."""
 
 _GRACE_S = 30
+_CREATE = "semilayer keys create --type service --name my-agent"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -92,7 +93,7 @@ class _KeyRequired:
             return 403, f"A {PUBLIC_PREFIX} key is for browsers, and none is taken here."
         key = parse_key(text)
         if key is None:
-            return 401, "Send a key: Authorization: Bearer sk_… (semilayer keys create)."
+            return 401, f"Send a key: Authorization: Bearer sk_… ({_CREATE})."
         try:
             known = api_keys.recognise(self._project.registry, key, self._project.clock)
         except SemilayerError as error:
@@ -100,7 +101,7 @@ class _KeyRequired:
         if known is None:
             return 401, "The key is unknown or was revoked."
         if known.kind is not KeyKind.SERVICE:
-            return 403, "Agents need an sk_ key: semilayer keys create --type service."
+            return 403, f"Agents need an sk_ key: {_CREATE}."
         scope[ENV_KEY] = known.env
         return None, ""
 

@@ -9,6 +9,7 @@ import logging
 import ssl
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -28,10 +29,11 @@ __all__ = ["mysql_arguments", "open_database"]
 _log = logging.getLogger(__name__)
 
 
-def open_database(url: str, *, timeout_ms: int, name: str) -> Database:
+def open_database(url: str, *, timeout_ms: int, name: str, folder: Path = Path()) -> Database:
     """Return the database of a URL, not connected yet; raises `ConfigError`.
 
-    What was left out of the URL, or read in another way, is logged once for each process.
+    A relative path of a SQLite file begins in `folder`. What was left out of the URL, or read in
+    another way, is logged once for each process.
     """
     where = f"source {name!r}"
     parsed = database_url(url, where=where)
@@ -45,7 +47,8 @@ def open_database(url: str, *, timeout_ms: int, name: str) -> Database:
                     f"{where}: the connection names no SQLite file.",
                     cure="Write sqlite:///path/to/file.db.",
                 )
-            return SqliteDatabase(parsed.database, name=name, timeout_ms=timeout_ms)
+            file = str(folder / parsed.database)
+            return SqliteDatabase(file, name=name, timeout_ms=timeout_ms)
         case "postgresql":
             return _postgres(parsed, _told(read_parameters(parsed, where=where)), timeout_ms, name)
         case "mysql":

@@ -19,11 +19,13 @@ __all__ = ["last_written"]
 _BESIDE = ("", "-wal", "-journal")
 
 
-def last_written(config: SourceConfig, *, name: str, environ: Mapping[str, str]) -> datetime | None:
+def last_written(
+    config: SourceConfig, *, name: str, environ: Mapping[str, str], folder: Path = Path()
+) -> datetime | None:
     """Return when the file of a SQLite source was last written to, `None` for any other source.
 
-    Also `None` for a file that is not there and a connection that cannot be read: whoever opens the
-    source tells what is wrong.
+    A relative path begins in `folder`. Also `None` for a file that is not there and a connection
+    that cannot be read: whoever opens the source tells what is wrong.
     """
     try:
         url = database_url(resolved(config.connection, name, environ), where=name)
@@ -31,7 +33,7 @@ def last_written(config: SourceConfig, *, name: str, environ: Mapping[str, str])
         return None
     if url.kind != "sqlite" or not url.database:
         return None
-    files = [Path(url.database + ending) for ending in _BESIDE]
+    files = [folder / (url.database + ending) for ending in _BESIDE]
     try:
         # The file itself must be there; what lies beside it comes and goes.
         times = [files[0].stat().st_mtime]

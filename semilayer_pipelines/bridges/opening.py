@@ -7,6 +7,7 @@ message.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from semilayer_pipelines.bridges.protocol import Bridge
 from semilayer_pipelines.config.models import Bridge as BridgeKind
@@ -16,12 +17,14 @@ from semilayer_pipelines.config.variables import filled
 __all__ = ["open_bridge", "resolved"]
 
 
-def open_bridge(config: SourceConfig, *, name: str, environ: Mapping[str, str]) -> Bridge:
+def open_bridge(
+    config: SourceConfig, *, name: str, environ: Mapping[str, str], folder: Path = Path()
+) -> Bridge:
     """Return the bridge of the source called `name`; connects when it is first used.
 
     `${VAR}` and `${VAR:-default}` in the connection come from `environ`; the default also stands in
-    for an empty variable. Raises `ConfigError` for a variable that is missing or a connection that
-    is no URL of a known database.
+    for an empty variable. A relative path of a SQLite file begins in `folder`. Raises `ConfigError`
+    for a variable that is missing or a connection that is no URL of a known database.
     """
     connection = resolved(config.connection, name, environ)
     match config.bridge:
@@ -29,7 +32,7 @@ def open_bridge(config: SourceConfig, *, name: str, environ: Mapping[str, str]) 
             # Loads Polars' Arrow side and SQLAlchemy; not needed to read a configuration.
             from semilayer_pipelines.bridges.sql import SqlBridge
 
-            return SqlBridge(connection, timeout_ms=config.timeout, name=name)
+            return SqlBridge(connection, timeout_ms=config.timeout, name=name, folder=folder)
 
 
 def resolved(connection: str, source: str, environ: Mapping[str, str]) -> str:

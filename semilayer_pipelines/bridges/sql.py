@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 
@@ -56,11 +57,12 @@ _LOOKED_AT = 100
 class SqlBridge:
     """A `Bridge` over one database; see the protocol for what each verb promises.
 
-    `timeout_ms` bounds a statement, `name` is the source's in messages.
+    `timeout_ms` bounds a statement, `name` is the source's in messages. A relative path of a SQLite
+    file begins in `folder`.
     """
 
-    def __init__(self, url: str, *, timeout_ms: int, name: str) -> None:
-        self._db = open_database(url, timeout_ms=timeout_ms, name=name)
+    def __init__(self, url: str, *, timeout_ms: int, name: str, folder: Path = Path()) -> None:
+        self._db = open_database(url, timeout_ms=timeout_ms, name=name, folder=folder)
         self._catalogue = Catalogue(self._db, name)
         self._reader = Reader(self._db, self._catalogue, name)
         self._pages = Pages(self._reader)

@@ -319,7 +319,8 @@ class SqliteDatabase:
         if not os.path.isfile(self._path):
             raise SourceRefused(
                 f"source {self._name!r}: there is no SQLite file {self._path!r}.",
-                cure="Check the path; sqlite:///x.db is relative, sqlite:////x.db is absolute.",
+                cure="Check the path: sqlite:///x.db begins in the project's folder, and "
+                "sqlite:////x.db is absolute.",
             )
         uri = f"file:{quote_path(os.path.abspath(self._path))}?mode=ro"
         self._connection = dbapi.connect(uri, autocommit=True)

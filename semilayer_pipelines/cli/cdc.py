@@ -15,10 +15,10 @@ import click
 from semilayer_pipelines.cli.context import (
     Here,
     SuggestingGroup,
-    console,
     env_option,
     json_option,
     say,
+    say_as_is,
     say_aside,
     say_json,
 )
@@ -66,7 +66,7 @@ def install(here: Here, source: str | None, dry_run: bool, env: str, as_json: bo
     for one in done:
         _tell(one)
         for statement in one.statements:
-            say(f"{statement};")
+            say_as_is(f"{statement};")
         if not one.statements:
             say(f"-- {one.source}: everything is there.")
         elif not dry_run:
@@ -139,7 +139,7 @@ def uninstall(
         return
     for name, statements in done.items():
         for statement in statements:
-            say(f"{statement};")
+            say_as_is(f"{statement};")
         say(f"-- {name}: {'nothing was run' if dry_run else 'gone'}.")
     if not done:
         say("Nothing is installed.")
@@ -211,7 +211,7 @@ def _log_to_standard_output(as_json: bool) -> None:
 def _tell(one: Installed) -> None:
     for finding in one.findings:
         mark = "!" if finding.stops else "-"
-        console().print(f"  {mark} {finding.told} {finding.cure}", markup=False)
+        say(f"  {mark} {finding.told} {finding.cure}")
 
 
 def _as_json(one: Installed) -> dict[str, object]:

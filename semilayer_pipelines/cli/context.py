@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from datetime import date, datetime
@@ -15,6 +16,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import Refused, SemilayerError, Transient, UserError, nearest
@@ -40,8 +42,11 @@ __all__ = [
     "json_option",
     "json_text",
     "say",
+    "say_as_is",
     "say_aside",
     "say_json",
+    "with_env",
+    "without_controls",
 ]
 
 DEFAULT_ENV = "development"
@@ -61,12 +66,19 @@ EXIT_CODES: dict[int, str] = {
 
 _AS_JSON = "semilayer.as_json"
 _ANSWERED = "semilayer.answered"
+_ENV = "semilayer.env"
 
 WIDE = 200
 """Columns of what is not a terminal: nobody wants a table folded in a log or a pipe."""
 
 # A row's text must not ring, move the cursor or change colours where it is shown.
-_UNSHOWN = dict.fromkeys(map(ord, "\a\b\v\f\r\x1b"))
+_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\t"), ord("\n")})
+
+_FOR_AN_ENV = re.compile(
+    r"semilayer (?:resume|pause|sync|verify|rollback|push|follow|status|jobs|failed|explain|search"
+    r"|export config|cdc [a-z]+|alerts [a-z]+|keys [a-z]+|envs set)\b(?![^`\n]* --env\b)"
+)
+"""A command that is about one environment and does not name it."""
 
 
 @cache
@@ -80,12 +92,32 @@ def console() -> Console:
 
 def say(text: str = "") -> None:
     """Print a line to standard output."""
-    click.echo(text.translate(_UNSHOWN))
+    say_as_is(with_env(text))
 
 
 def say_aside(text: str = "") -> None:
     """Print a line to standard error."""
-    click.echo(text.translate(_UNSHOWN), err=True)
+    click.echo(without_controls(with_env(text)), err=True)
+
+
+def say_as_is(text: str) -> None:
+    """Print a line that shows a row's text; nothing in it is a command of ours."""
+    click.echo(without_controls(text))
+
+
+def without_controls(text: str) -> str:
+    """Return a text without what drives a terminal; line breaks and tabs stay."""
+    return text.translate(_CONTROLS)
+
+
+def with_env(text: str) -> str:
+    """Return a text whose commands name the environment that `--env` named.
+
+    A cure that is typed as it stands would otherwise be about another one.
+    """
+    context = click.get_current_context(silent=True)
+    env = None if context is None else context.meta.get(_ENV)
+    return text if env is None else _FOR_AN_ENV.sub(lambda it: f"{it[0]} --env {env}", text)
 
 
 @cache
@@ -180,7 +212,7 @@ class SemilayerGroup(SuggestingGroup):
             if ctx.meta.get(_AS_JSON) and not ctx.meta.get(_ANSWERED):
                 say_json({"error": _error_json(error, code)})
             else:
-                said = f"semilayer: {redact(str(error))}"
+                said = without_controls(f"semilayer: {with_env(redact(str(error)))}")
                 errors().print(said, style="red", markup=False, emoji=False)
             ctx.exit(code)
         except (click.Abort, KeyboardInterrupt):
@@ -190,8 +222,8 @@ class SemilayerGroup(SuggestingGroup):
 def _error_json(error: SemilayerError, code: int) -> dict[str, object]:
     return {
         "kind": type(error).__name__,
-        "message": redact(error.message),
-        "cure": redact(error.cure) or None,
+        "message": with_env(redact(error.message)),
+        "cure": with_env(redact(error.cure)) or None,
         "lens": error.lens,
         "exitCode": code,
     }
@@ -213,8 +245,16 @@ def env_option(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar="SEMILAYER_ENV",
         default=DEFAULT_ENV,
         show_default=True,
+        callback=_remember_env,
         help="Environment.",
     )(command)
+
+
+def _remember_env(ctx: click.Context, _: click.Parameter, env: str) -> str:
+    # One that a variable names is named for the next command, too.
+    if ctx.get_parameter_source("env") is ParameterSource.COMMANDLINE:
+        ctx.meta[_ENV] = env
+    return env
 
 
 def address_options(port: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -26,7 +27,6 @@ from semilayer_pipelines.cli.context import (
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.dev.dagster import (
     follow_process,
-    local_url,
     program,
     refuse_taken,
     start_dagster,
@@ -35,9 +35,11 @@ from semilayer_pipelines.dev.dagster import (
 from semilayer_pipelines.dev.supervisor import Process, Supervisor, free_port
 from semilayer_pipelines.dev_addresses import DevAddresses, forget_addresses, leave_addresses
 from semilayer_pipelines.errors import ConfigError, RegistryUnavailable, Terminal
+from semilayer_pipelines.http.listen import local_url
 from semilayer_pipelines.private_files import private_folder
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses, sources
+from semilayer_pipelines.starter.beside import told_beside, write_beside
 
 __all__ = ["dev", "shared_model"]
 
@@ -53,6 +55,7 @@ _TEDIOUS = (
 )
 """Parts of lines that Dagster repeats every few seconds or for every step; its UI has them all."""
 
+_PORT = click.IntRange(1, 65_535)
 _COLOURS = {
     "code server": "cyan",
     "web server": "green",
@@ -64,8 +67,10 @@ _COLOURS = {
 
 
 @click.command()
-@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
-@click.option("--webhook-port", default=8000, show_default=True, help="Port of the webhook.")
+@click.option("--port", default=3000, show_default=True, type=_PORT, help="Port of the Dagster UI.")
+@click.option(
+    "--webhook-port", default=8000, show_default=True, type=_PORT, help="Port of the webhook."
+)
 @click.option("--no-ui", is_flag=True, help="Do not start the web server.")
 @click.option(
     "--no-embedder", is_flag=True, help="Do not start the embedder; every run loads its model."
@@ -90,6 +95,7 @@ def dev(
         shown = errors() if as_json else console()
         # One that was killed could not take its own away.
         forget_addresses(project.settings.home)
+        _have_dagster_files(project, tell)
         supervisor, addresses = _start(
             project, ui_port, webhook_port, shown, embedder=not no_embedder
         )
@@ -166,6 +172,13 @@ def _refuse_a_second(project: Project) -> FileLock:
     return lock
 
 
+def _have_dagster_files(project: Project, tell: Callable[[str], None]) -> None:
+    """Write Dagster's files beside a configuration that came without them."""
+    settings = project.settings
+    if settings.config.is_file() and not (settings.root / "dagster.yaml").is_file():
+        tell(told_beside(write_beside(settings.root)))
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -184,8 +197,11 @@ def _welcome(project: Project, ui_port: int | None, webhook_port: int) -> str:
         told = "Dagster:  without its UI   (Ctrl-C stops everything)"
     else:
         told = f"Dagster:  {local_url(ui_port)}   (Ctrl-C stops everything)"
-    told += f"\n  Webhook:  {local_url(webhook_port)}/v1/ingest/LENS   (key: semilayer keys create)"
-    told += f"\n  Console:  {local_url(webhook_port)}/console   (its keys are of the type service)"
+    webhook = local_url(webhook_port)
+    told += f"\n  Webhook:  {webhook}/v1/ingest/LENS"
+    told += "   (key: semilayer keys create --type ingest --name my-worker)"
+    told += f"\n  Console:  {webhook}/console"
+    told += "   (sign in: semilayer keys create --type service --name console)"
     named = project.settings.dagster_url
     if ui_port is not None and named not in (None, local_url(ui_port)):
         told += f"\n  SEMILAYER_DAGSTER_URL names {named}; unset it for `push` to find this one."

@@ -40,7 +40,7 @@ def envs() -> None:
 def create(here: Here, name: str, as_json: bool) -> None:
     """Create an environment: a stage with lenses and keys of its own.
 
-    It gets one key of each kind, printed only this once. Every key of the environment contains
+    It gets one key of each type, printed only this once. Every key of the environment contains
     NAME. A push to an environment that does not exist creates it too.
     """
     created, issued = create_environment(here.project, name)

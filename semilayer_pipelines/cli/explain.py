@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+from semilayer_pipelines.cli.context import (
+    Here,
+    env_option,
+    json_option,
+    say,
+    say_as_is,
+    say_json,
+)
 from semilayer_pipelines.cli.lens_selection import lens_and_words
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import NotFound
@@ -75,7 +83,7 @@ def _show(told: Explanation) -> None:
         _say_values("mapped", told.mapped.fields)
         text = told.mapped.text
         cut_here = " …" if len(text) > SHOWN_CHARACTERS else ""
-        say(f"\ntext ({len(text):,} characters)\n{text[:SHOWN_CHARACTERS]}{cut_here}\n")
+        say_as_is(f"\ntext ({len(text):,} characters)\n{text[:SHOWN_CHARACTERS]}{cut_here}\n")
     if told.embedding:
         say(f"model        {_model(told.embedding)}")
     _say_chunks(told.chunks)
@@ -155,7 +163,7 @@ def _say_values(title: str, values: Mapping[str, Any] | None) -> None:
     for name, value in values.items():
         shown = str(value)
         more = " …" if len(shown) > SHOWN_CHARACTERS else ""
-        say(f"  {name:<{width}}  {shown[:SHOWN_CHARACTERS]}{more}")
+        say_as_is(f"  {name:<{width}}  {shown[:SHOWN_CHARACTERS]}{more}")
 
 
 def _say_hash(title: str, now: str | None, indexed: str | None) -> None:
@@ -171,7 +179,7 @@ def explanation_json(told: Explanation) -> dict[str, object]:
         "id": told.id,
         "key": told.key,
         "verdict": told.verdict,
-        "row": told.row,
+        "row": told.row and {name: _told(value) for name, value in told.row.items()},
         "fault": told.fault,
         "outside": told.outside,
         "mapped": told.mapped and _mapped_json(told.mapped),
@@ -181,6 +189,11 @@ def explanation_json(told: Explanation) -> dict[str, object]:
         "pending": [{"seq": one.seq, "action": one.action.value} for one in told.pending],
         "failed": told.failed and _failed_json(told.failed),
     }
+
+
+def _told(value: Any) -> Any:
+    """Return a value of the source as JSON can hold it: numbers that are none become texts."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _mapped_json(mapped: MappedRow) -> dict[str, object]:

@@ -16,6 +16,7 @@ from semilayer_pipelines.cli.context import (
     say,
     say_aside,
     say_json,
+    without_controls,
 )
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.lens_selection import chosen_lenses, takes_lens
@@ -101,7 +102,8 @@ def _show(
         for row in found:
             when = f"{row.last_at:%Y-%m-%d %H:%M:%S}"
             times, age = str(row.attempts), _age(row, old[name], now)
-            table.add_row(name, Text(row.key), row.stage, times, when, age, Text(row.reason))
+            key, why = Text(without_controls(row.key)), Text(without_controls(row.reason))
+            table.add_row(name, key, row.stage, times, when, age, why)
     console().print(table)
     for name, total in totals.items():
         if total > len(rows[name]):

@@ -9,6 +9,7 @@ import click
 
 from semilayer_pipelines.cli.context import json_option, say, say_json
 from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.starter.beside import told_beside, write_beside
 from semilayer_pipelines.starter.imported import Imported, imported_text
 from semilayer_pipelines.starter.new_file import new_config_file, write_new
 from semilayer_pipelines.starter.pgai import from_pgai
@@ -29,19 +30,30 @@ def import_config(file: Path, as_json: bool) -> None:
     """Write sl.config.yaml from an sl.config.ts or from pgai's SQL.
 
     The file is parsed and never run. It lists what has no counterpart here, and says so at the head
-    of the new file too. An sl.config.yaml that is there is never overwritten.
+    of the new file too. An sl.config.yaml that is there is never overwritten. Dagster's files are
+    put beside it if they are missing.
     """
     target = new_config_file()
     found = _read(file)
     config = write_new(target, imported_text(file.name, found))
+    beside = write_beside(target.parent)
     if as_json:
         notes = [{"line": note.line, "what": note.what, "why": note.why} for note in found.notes]
-        say_json({"file": str(target), "lenses": list(config.lenses), "notes": notes})
+        say_json(
+            {
+                "file": str(target),
+                "beside": beside,
+                "lenses": list(config.lenses),
+                "notes": notes,
+            }
+        )
         return
     for name, lens in config.lenses.items():
         say(f"lens  {name}: {lens.table}")
     for note in found.notes:
         say(f"left  {note}")
+    if beside:
+        say(told_beside(beside))
     say(f"Wrote {target.name}. Look it over, then register its lenses: semilayer push")
 
 

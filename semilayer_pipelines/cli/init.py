@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 
 import click
@@ -26,6 +25,7 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.redaction import redact
+from semilayer_pipelines.starter.beside import told_beside, write_beside
 from semilayer_pipelines.starter.candidates import Candidate, candidate, why_left
 from semilayer_pipelines.starter.config_text import SOURCE, starter
 from semilayer_pipelines.starter.new_file import new_config_file, write_new
@@ -34,9 +34,6 @@ from semilayer_pipelines.stores import open_store
 __all__ = ["init"]
 
 VARIABLE = "DATABASE_URL"
-BESIDE = ("dagster.yaml", "workspace.yaml", "dg.toml")
-"""What makes a folder one of Dagster's: its instance, its code location, and the same for `dg`."""
-
 SILENT = 3
 """After so many tables in a row that do not answer, it is the database that does not."""
 _TAKEN_FROM_THERE = f"${{{VARIABLE}}}"
@@ -82,7 +79,7 @@ def init(
     config = write_new(
         file, starter(stack or Path.cwd().name or "project", source.connection, found)
     )
-    beside = _write_beside(file.parent)
+    beside = write_beside(file.parent)
     store = _ask_store(config.lenses)
     issued, untold = _issue_keys(environ)
     if as_json:
@@ -100,14 +97,17 @@ def init(
         return
     _tell(found, left)
     if beside:
-        say(f"Wrote {', '.join(beside)}, with which Dagster starts here: semilayer dev")
+        say(told_beside(beside))
     say(f"Wrote {file.name}. Look it over, then register its lenses: semilayer push")
     if store is not None:
         say(f"The store cannot hold them yet: {store}")
     if untold is not None:
         say(f"No key was made yet: {untold}")
     if environ.get(VARIABLE) != os.environ.get(VARIABLE):
-        say(f"The URL holds a password, so the file asks for it: export {VARIABLE}=… before.")
+        say(
+            f"The URL holds a password, so the file asks for it: export {VARIABLE}=… before, or "
+            f"write {VARIABLE}=… into a file .env beside {file.name}."
+        )
     tell_issued(os.environ.get("SEMILAYER_ENV", DEFAULT_ENV), issued, say)
 
 
@@ -228,18 +228,6 @@ def _chosen(names: list[str]) -> list[str]:
     say_aside(f"Tables: {', '.join(own)}")
     answer = click.prompt("Which of them (names with commas between)", default="all", err=True)
     return own if answer == "all" else [name.strip() for name in answer.split(",") if name.strip()]
-
-
-def _write_beside(folder: Path) -> list[str]:
-    """Write what makes the folder a Dagster project, unless it is there; return the names."""
-    packaged = resources.files("semilayer_pipelines") / "project_files"
-    missing = [name for name in BESIDE if not (folder / name).exists()]
-    for name in missing:
-        (folder / name).write_bytes((packaged / name).read_bytes())
-    if "dg.toml" in missing:
-        # `dg` puts a person's own assets there, and wants it from the start.
-        (folder / "defs").mkdir(exist_ok=True)
-    return missing
 
 
 def _html(one: Candidate) -> list[str]:

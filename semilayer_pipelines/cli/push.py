@@ -90,9 +90,9 @@ def push(
 ) -> None:
     """Register the lenses of sl.config.yaml. No ingest starts unless asked for.
 
-    Asks when a lens was changed through the API since the last push. Also asks before it removes a
-    lens that left the file, and before a rebuild. Without a terminal it ends with exit code 3
-    instead.
+    Asks when a lens was changed elsewhere since the last push: on the console, by a program or an
+    agent. Also asks before it removes a lens that left the file, and before a rebuild. Without a
+    terminal it ends with exit code 3 instead.
 
     With --resume-ingest each lens does what it needs: its first ingest, the rest of a paused one,
     a retry, a sync or a rebuild. A lens that needs nothing reads the rows changed since its cursor.
@@ -176,7 +176,10 @@ def _tell_keys(project: Project, env: str, tell: Callable[[str], None]) -> None:
     if sys.stdout.isatty():
         tell_issued(env, first_keys(project, env), tell)
     else:
-        tell(f"{env} has no key yet: semilayer keys create --env {env}")
+        tell(
+            f"{env} has no key yet: semilayer keys create --env {env} --type ingest "
+            "--name my-worker"
+        )
 
 
 def _started(

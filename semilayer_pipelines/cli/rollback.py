@@ -47,7 +47,7 @@ def rollback(here: Here, lens: str, env: str, as_json: bool) -> None:
     say(f"A smart sync brings it in sync with what changed meanwhile: job {done.sync.id[:8]}.")
     if done.needs is Needs.REBUILD:
         say(
-            "It was built with another configuration, and is kept in step by that one until the "
+            "It was built with another configuration, and follows its table by that one until the "
             "next rebuild."
         )
     if done.rebuild:

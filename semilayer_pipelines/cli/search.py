@@ -7,7 +7,14 @@ from dataclasses import asdict
 
 import click
 
-from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_json
+from semilayer_pipelines.cli.context import (
+    Here,
+    env_option,
+    json_option,
+    say,
+    say_as_is,
+    say_json,
+)
 from semilayer_pipelines.cli.lens_selection import lens_and_words
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.contract import MAX_RESULTS, SearchMode
@@ -68,7 +75,7 @@ def search(
         say_json([asdict(hit) for hit in hits])
         return
     for hit in hits:
-        say(f"{hit.score:6.3f}  {hit.id}  {_summary(hit)}")
+        say_as_is(f"{hit.score:6.3f}  {hit.id}  {_summary(hit)}")
     if not hits:
         say("Nothing found.")
 

@@ -10,7 +10,15 @@ import click
 from rich.console import Group
 from rich.text import Text
 
-from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say_json
+from semilayer_pipelines.cli.context import (
+    Here,
+    console,
+    env_option,
+    json_option,
+    say_json,
+    with_env,
+    without_controls,
+)
 from semilayer_pipelines.cli.feed_lines import feed_line
 from semilayer_pipelines.cli.lens_selection import takes_lens
 from semilayer_pipelines.cli.status_document import LensLine, StatusDocument, status_of
@@ -63,7 +71,8 @@ def status(here: Here, lens: str | None, watch: bool, env: str, as_json: bool) -
 
 def _shown(told: StatusDocument, now: datetime) -> Group:
     if not told.lenses:
-        return Group(Text(f"No lens is registered in {told.env!r}. Register them: semilayer push"))
+        told_so = f"No lens is registered in {told.env!r}. Register them: semilayer push"
+        return Group(Text(with_env(told_so)))
     titles = ("lens", "status", *_NUMBERS, "behind", "embedded by", "progress")
     table = table_of(*titles, numbers=_NUMBERS)
     for line in told.lenses:
@@ -93,7 +102,8 @@ def _shown(told: StatusDocument, now: datetime) -> Group:
         notes.append(_source_note(told.source))
     if told.hidden:
         notes.append(f"\nsource: {told.hidden.reason} {told.hidden.cure}")
-    return Group(table, *map(Text, notes), Text(last))
+    shown = (Text(without_controls(with_env(note))) for note in notes)
+    return Group(table, *shown, Text(last))
 
 
 def _notes(line: LensLine) -> list[str]:

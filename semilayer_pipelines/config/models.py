@@ -97,8 +97,9 @@ class SourceConfig(ConfigModel):
         str,
         Field(
             min_length=1,
-            description="SQLAlchemy URL. `${VAR}` is taken from the environment when connecting "
-            "and is never stored; `${VAR:-default}` gives a default.",
+            description="URL of the database. `${VAR}` is taken from the environment when "
+            "connecting and is never stored; `${VAR:-default}` gives a default. A relative path of "
+            "a SQLite file begins in the project's folder.",
         ),
     ]
     timeout: Annotated[

@@ -129,7 +129,7 @@ def _why_not(db: Connection, lens: CalledLens, mode: Mode) -> Refused | None:
     if mode is not Mode.INCREMENTAL or in_force(db, lenses.by_id(db, lens.id)).tracked != "":
         return None
     return Refused(
-        "Its table has no column that tells what changed, so there is nothing to go by.",
+        "Its table has no column that tells what changed, so nobody knows which rows to read.",
         cure="Name one as 'changeTrackingColumn' and push, or use mode `records`, mode `full` or "
         "a smart sync.",
         lens=lens.name,

@@ -16,7 +16,6 @@ from semilayer_pipelines.project import Project
 __all__ = [
     "WORKSPACE",
     "follow_process",
-    "local_url",
     "program",
     "refuse_taken",
     "start_dagster",
@@ -77,7 +76,7 @@ def _check_folder(root: Path) -> None:
     if not (root / "dagster.yaml").is_file():
         raise ConfigError(
             f"There is no dagster.yaml in {root.name or root}.",
-            cure="Start it in the project's folder.",
+            cure="Start it in the folder of an sl.config.yaml, or make one: `semilayer init`.",
         )
 
 
@@ -122,11 +121,6 @@ def webhook_process(port: int) -> Process:
 def follow_process() -> Process:
     """Return the follower of all sources as a program to start."""
     return Process("follower", [*program("semilayer"), "follow", "--all-envs"])
-
-
-def local_url(port: int) -> str:
-    """Return the address of a port of this machine."""
-    return f"http://127.0.0.1:{port}"
 
 
 def refuse_taken(option: str, port: int) -> None:

@@ -7,7 +7,7 @@ import socket
 
 from semilayer_pipelines.errors import ConfigError
 
-__all__ = ["listen", "url_of"]
+__all__ = ["listen", "local_url", "url_of"]
 
 _BACKLOG = 2048
 
@@ -30,6 +30,11 @@ def listen(host: str, port: int, command: str) -> socket.socket:
             f"Cannot listen on {host}, port {port}: {error.strerror}.",
             cure="Give an address of this machine and a port above 1023.",
         ) from None
+
+
+def local_url(port: int) -> str:
+    """Return the address of a port of this machine."""
+    return f"http://127.0.0.1:{port}"
 
 
 def url_of(address: socket.socket) -> str:

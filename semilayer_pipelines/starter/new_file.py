@@ -7,10 +7,10 @@ from pathlib import Path
 
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import ProjectConfig
-from semilayer_pipelines.errors import Refused
+from semilayer_pipelines.errors import ConfigError, Refused
 from semilayer_pipelines.project import CONFIG_NAME
 
-__all__ = ["new_config_file", "write_new"]
+__all__ = ["new_config_file", "not_written", "write_new"]
 
 
 def new_config_file() -> Path:
@@ -24,7 +24,8 @@ def new_config_file() -> Path:
 def write_new(file: Path, text: str) -> ProjectConfig:
     """Write a configuration once it is known to load; return it.
 
-    Raises `ConfigError` for a text that does not load, and `Refused` where a file came meanwhile.
+    Raises `ConfigError` for a text that does not load and a folder that cannot be written to, and
+    `Refused` where a file came meanwhile.
     """
     new = file.with_name(f"{file.name}.new")
     try:
@@ -34,9 +35,19 @@ def write_new(file: Path, text: str) -> ProjectConfig:
             written.write(text)
     except FileExistsError:
         raise _there(file) from None
+    except OSError as error:
+        raise not_written(file.parent, error) from None
     finally:
         new.unlink(missing_ok=True)
     return config
+
+
+def not_written(folder: Path, error: OSError) -> ConfigError:
+    """Return the error that tells of a folder into which nothing can be written."""
+    return ConfigError(
+        f"Cannot write to {folder}: {error.strerror}.",
+        cure="Work in a folder that this user may write to, on a disk with room.",
+    )
 
 
 def _there(file: Path) -> Refused:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 from sqlalchemy import make_url
 
-from semilayer_pipelines.cli.context import exit_code, say
+from semilayer_pipelines.cli.context import SemilayerGroup, exit_code, say
+from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.errors import ConfigError, GuardStopped, SourceUnreachable, Terminal
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
@@ -156,9 +160,17 @@ def test_a_failed_ingest_is_told_with_its_reason_and_its_cure(folder: Folder) ->
 
 
 def test_dev_outside_of_a_dagster_project_says_what_is_missing(folder: Folder) -> None:
+    # given a folder that was a project once, and has no configuration
+    folder.run("push")
+    (folder.path / "sl.config.yaml").unlink()
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
-    assert "dagster.yaml" in told(folder, "dev", code=2)
+    said = told(
+        folder, "dev", "--port", str(free_port()), "--webhook-port", str(free_port()), code=2
+    )
+
+    assert "dagster.yaml" in said
+    assert "semilayer init" in said
 
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -169,3 +181,60 @@ def test_the_text_of_a_row_is_shown_as_it_is_and_drives_no_terminal(
     say("a :bug: in [red]\x1b[2J\x07")
 
     assert capsys.readouterr().out == "a :bug: in [red][2J\n"
+
+
+def test_a_cure_names_the_environment_that_the_command_named(folder: Folder) -> None:
+    """What is typed as it stands would else be about the lens of another environment."""
+    folder.run("push")
+    folder.run("push", "--env", "production")
+
+    refused = told(folder, "sync", "items", "--env", "production", code=3)
+    shown = folder.run("status", "--env", "production").stdout
+
+    assert "`semilayer resume --env production --lens items`" in refused
+    assert "semilayer resume --env production --lens items" in shown
+    assert "`semilayer resume --lens items`" in told(folder, "sync", "items", code=3)
+    folder.environ["SEMILAYER_ENV"] = "production"
+    assert "`semilayer resume --lens items`" in told(folder, "sync", "items", code=3)
+
+
+def test_a_row_whose_text_is_a_command_is_shown_as_it_is(tmp_path: Path) -> None:
+    text = "run `semilayer resume` now"
+    folder = Folder.at(tmp_path, rows=1)
+    with closing(sqlite3.connect(folder.database)) as db, db:
+        db.execute("UPDATE items SET description = ?", (text,))
+    folder.run("push", "--env", "production", "--resume-ingest")
+    run_queued(folder)
+
+    assert text in folder.run("explain", "items", "1", "--env", "production").stdout
+    assert text in folder.run("search", "items", "resume", "--env", "production").stdout
+
+
+def test_the_key_of_a_failed_row_drives_no_terminal(tmp_path: Path) -> None:
+    # given a row set aside whose key clears the screen, and one that does not exist
+    folder = Folder(tmp_path, {"SEMILAYER_DAGSTER_URL": "http://127.0.0.1:1"})
+    with closing(sqlite3.connect(folder.database)) as db, db:
+        db.execute("CREATE TABLE items (id TEXT PRIMARY KEY, title TEXT, price TEXT)")
+        db.execute("INSERT INTO items VALUES (?, 'a', 'abc')", ("k\x1b[2J\x9b2J\x0e",))
+    fields = {"title": {"type": "text", "searchable": True}, "price": {"type": "number"}}
+    folder.write(lenses={"items": {"fields": fields, "onMisfit": "fail"}})
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+
+    shown = folder.run("failed")
+
+    assert shown.exit_code == 0
+    assert "k[2J2J" in shown.stdout
+    assert not {"\x1b", "\x9b", "\x0e"} & set(shown.stdout)
+
+
+def test_a_message_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def broken() -> None:
+        raise ConfigError("of \x1b[2J row \x9b2J\x07")
+
+    group = SemilayerGroup("group", commands={"broken": broken})
+    with pytest.raises(SystemExit):
+        group.main(["broken"])
+
+    assert capsys.readouterr().err == "semilayer: of [2J row 2J\n"

@@ -47,6 +47,27 @@ def test_a_folder_that_cannot_be_written_to_is_told_at_once(dev: Dev) -> None:
     assert "Traceback" not in dev.log
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99999999999999999999"])
+@pytest.mark.parametrize("option", ["--port", "--webhook-port"])
+def test_what_is_no_port_is_told(option: str, port: str, tmp_path: Path) -> None:
+    refused = Folder.at(tmp_path).run("dev", option, port)
+
+    assert refused.exit_code == 2
+    assert isinstance(refused.exception, SystemExit)
+    assert option in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_configuration_written_by_hand_is_enough(dev: Dev) -> None:
+    for name in ("dagster.yaml", "workspace.yaml"):
+        (dev.folder.path / name).unlink()
+
+    dev.start("--no-ui")
+
+    assert "Wrote dagster.yaml, workspace.yaml, dg.toml" in dev.log
+    dev.interrupt()
+
+
 @pytest.mark.slow
 def test_a_second_one_in_a_folder_is_refused_until_the_first_is_gone(dev: Dev) -> None:
     # given

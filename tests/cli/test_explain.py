@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -193,3 +194,14 @@ def test_a_row_that_the_condition_leaves_out_is_shown_and_said_so(served: Folder
     assert "source row\n  id" in shown
     assert served.json("explain", "items", "7")["outside"]
     assert not served.json("explain", "items", "8")["outside"]
+
+
+def test_a_number_that_json_has_not_is_a_text_in_the_document(served: Folder) -> None:
+    execute(served, "UPDATE items SET price = 9e999 WHERE id = 4")
+
+    printed = served.run("explain", "items", "4", "--json").stdout
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    assert json.loads(printed, parse_constant=refuse)["row"]["price"] == "inf"

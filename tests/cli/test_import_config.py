@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.config.load import load_config
-from tests.cli.project import Folder
+from tests.cli.project import ROOT, Folder
 
 PRODUCT = r"""
 import { defineConfig } from '@semilayer/core'
@@ -318,3 +318,12 @@ def test_a_configuration_that_is_there_stays(folder: Folder) -> None:
 
 def test_a_file_that_is_missing_is_told(folder: Folder) -> None:
     assert folder.run("import", "none.ts").exit_code == 2
+
+
+def test_dagster_starts_in_the_folder_of_what_was_taken_over(folder: Folder) -> None:
+    (folder.path / "sl.config.ts").write_text(PRODUCT)
+
+    told = folder.json("import", "sl.config.ts")
+
+    assert told["beside"] == ["dagster.yaml", "workspace.yaml", "dg.toml"]
+    assert (folder.path / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()

@@ -341,3 +341,13 @@ def test_a_database_that_does_not_answer_is_told_as_such(tmp_path: Path) -> None
     assert said.exit_code == 4, said.output
     assert "cannot be reached" in said.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(shop: Folder) -> None:
+    database = shop.database.with_name("shop.db")
+    nobodys = Folder(Path("/proc"), shop.environ)
+
+    refused = nobodys.run("init", "--connection", f"sqlite:///{database}")
+
+    assert refused.exit_code == 2, refused.output
+    assert "Cannot write to /proc: " in refused.stderr

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
+import httpx
 import pytest
 
 from semilayer_pipelines.cli.context import EXIT_CODES
@@ -104,6 +106,23 @@ def test_what_was_done_is_told_as_a_document(folder: Folder) -> None:
     assert folder.json("envs", "set", "--tier", "pro")["callsPerMinute"] == 60
     key = folder.json("keys", "create", "--type", "ingest", "--name", "n")
     assert folder.json("keys", "revoke", key["id"])["revokedAt"]
+
+
+def test_a_webhook_for_all_tells_where_this_machine_finds_its_console(tmp_path: Path) -> None:
+    folder = Folder.at(tmp_path)
+    service = folder.start("webhook", "--host", "0.0.0.0", "--port", "0")
+    try:
+        assert service.stdout is not None
+        told = [service.stdout.readline() for _ in range(2)]
+        console = re.search(r"Console at (\S+)", told[1])
+        assert console is not None, told
+        shown = httpx.get(console[1], follow_redirects=True, timeout=PATIENCE_SECONDS)
+    finally:
+        service.terminate()
+        service.communicate(timeout=PATIENCE_SECONDS)
+
+    assert told[0].startswith("Taking changes at http://0.0.0.0:")
+    assert (shown.status_code, "Service key" in shown.text) == (200, True)
 
 
 def test_the_webhook_tells_its_address_as_a_document(tmp_path: Path) -> None:

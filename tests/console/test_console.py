@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.remote.webelement import WebElement
 
 from semilayer_pipelines.control.export import plan_export, write_export
 from semilayer_pipelines.registry import lenses
@@ -137,6 +139,39 @@ def test_what_is_typed_is_kept_while_the_page_behind_it_changes(browser: Browser
     browser.wait(lambda: browser.find("#live-time").text != before)
 
     assert browser.driver.switch_to.active_element.get_attribute("id") == "status"
+
+
+def test_a_text_that_is_marked_stays_until_it_is_copied(browser: Browser) -> None:
+    browser.go(f"/console/{ENV}/jobs")
+    marked = browser.driver.execute_script(
+        "getSelection().selectAllChildren(document.querySelector('#live-jobs tbody tr td'));"
+        "return String(getSelection())"
+    )
+    assert marked
+
+    browser.sees("Not renewed while a text is marked.")
+
+    assert browser.driver.execute_script("return String(getSelection())") == marked
+    browser.driver.execute_script("getSelection().removeAllRanges()")
+    browser.wait(lambda: browser.find("#live-note").text == "")
+
+
+def test_a_link_that_the_keyboard_is_at_stays_where_it_is(browser: Browser) -> None:
+    browser.go(f"/console/{ENV}/jobs")
+    link = browser.find("#live-jobs tbody tr:nth-child(2) td:nth-child(2) a")
+    browser.driver.execute_script("arguments[0].focus()", link)
+    browser.wait(lambda: _is_replaced(link))
+
+    at = browser.driver.switch_to.active_element
+
+    assert at.id == browser.find("#live-jobs tbody tr:nth-child(2) td:nth-child(2) a").id
+
+
+def _is_replaced(element: WebElement) -> bool:
+    try:
+        return not element.is_displayed()
+    except StaleElementReferenceException:
+        return True
 
 
 def test_a_database_that_is_away_is_told_in_the_place_of_the_row(

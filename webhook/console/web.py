@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
+_PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 T = TypeVar("T")
 
 
@@ -125,6 +127,12 @@ class At:
     def asked(self, name: str) -> str:
         """Return what the address says after `?`, without white space around it."""
         return str(self.request.query_params.get(name, "")).strip()
+
+    @property
+    def page_number(self) -> int:
+        """The page of a list that is asked for, counted from 1."""
+        asked = self.asked("page")
+        return int(asked) if _PAGE_NUMBER.fullmatch(asked) else 1
 
     def given(self, name: str) -> str:
         """Return a field of the form, without white space around it."""

@@ -30,8 +30,10 @@ _MAY_ONLY = {
     KeyKind.SEARCH: "A qk_ key can only search: /v1/search and /v1/similar.",
 }
 _INSTEAD = {
-    KeyKind.INGEST: "Use an ik_ or sk_ key: `semilayer keys create --type ingest`.",
-    KeyKind.SERVICE: "Use an sk_ key: `semilayer keys create --type service`.",
+    KeyKind.INGEST: (
+        "Use an ik_ or sk_ key: `semilayer keys create --type ingest --name my-worker`."
+    ),
+    KeyKind.SERVICE: "Use an sk_ key: `semilayer keys create --type service --name my-app`.",
 }
 TOLD_EVERY_S = 30.0
 """The log is told this often that keys cannot be looked up."""
@@ -50,8 +52,9 @@ def presented(request: Request) -> PresentedKey:
         raise Problem(
             Code.FORBIDDEN,
             "A pk_ key is a public one, for browsers, and none is taken here.",
-            "Let your server call: with a qk_ key to search (`semilayer keys create --type "
-            "search`), with an ik_ key to tell of changes (`--type ingest`).",
+            "Let your server call: with a qk_ key to search "
+            "(`semilayer keys create --type search --name my-app`), with an ik_ key to tell of "
+            "changes (`--type ingest`).",
         )
     key = parse_key(text.strip()) if scheme.lower() == "bearer" else None
     if key is None:

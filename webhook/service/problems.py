@@ -158,7 +158,10 @@ def _body_refused(fault: BodyFault, limits: BodyLimits) -> Problem:
             return Problem(Code.TIMEOUT, "The caller hung up.")
 
 
-_KEY_CURE = "Send 'Authorization: Bearer ik_…', with a key of `semilayer keys create`."
+_KEY_CURE = (
+    "Send 'Authorization: Bearer ik_…', with a key of "
+    "`semilayer keys create --type ingest --name my-worker`."
+)
 
 
 def _of(code: Code, error: SemilayerError, headers: dict[str, str] | None = None) -> Problem:

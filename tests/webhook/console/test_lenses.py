@@ -217,6 +217,12 @@ def test_failed_rows_are_listed_page_by_page_and_tried_again(viewer: Viewer, lab
     assert last_job(lab).mode is Mode.RECORDS
 
 
+@pytest.mark.parametrize("page", ["0", "-1", "²", "x", "9" * 9, "9" * 5_000])
+def test_a_page_that_there_is_not_is_the_first_or_the_last(page: str, viewer: Viewer) -> None:
+    assert "No row is set aside." in viewer.page(f"{ITEMS}/failed?page={page}")
+    assert "items Ready" in viewer.page(f"{LENSES}?page={page}")
+
+
 def test_jobs_are_found_by_state_lens_and_mode(viewer: Viewer, lab: Lab) -> None:
     lab.sync()
     jobs_page = f"/console/{ENV}/jobs"

@@ -29,8 +29,7 @@ class _Found:
 async def failed(at: At) -> Page:
     """Show a page of them."""
     lens, project = await registered(at), at.console.service.project
-    number = int(at.asked("page")) if at.asked("page").isdecimal() else 1
-    number = min(max(1, number), failed_rows.KEPT // FAILED_A_PAGE)
+    number = min(at.page_number, failed_rows.KEPT // FAILED_A_PAGE)
     skip = (number - 1) * FAILED_A_PAGE
     found = await at.slow(lambda: _look(project, lens, skip))
     return Page(

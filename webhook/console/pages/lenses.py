@@ -44,7 +44,7 @@ async def all_lenses(at: At) -> Page:
     order = {"bad": 0, "busy": 1, "rest": 2, "good": 2}
     ranked = sorted(found.lenses.values(), key=lambda one: (order[one.tone], one.line.name))
     last = max(1, -(-len(ranked) // LENSES_A_PAGE))
-    number = min(max(1, int(asked) if (asked := at.asked("page")).isdecimal() else 1), last)
+    number = min(at.page_number, last)
     shown = ranked[(number - 1) * LENSES_A_PAGE : number * LENSES_A_PAGE]
     return Page("lenses.html", {"found": found, "lenses": shown, "number": number, "last": last})
 

@@ -14,17 +14,33 @@ async function fetched(address) {
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
+function isMarked(place) {
+  const marked = document.getSelection();
+  return !marked.isCollapsed && marked.containsNode(place, true);
+}
+
+// The links and buttons of a place that are the same as one, which may be among them.
+function alike(place, one) {
+  const name = (it) => it.id || it.getAttribute("href");
+  return [...place.querySelectorAll("a[href], button")].filter((it) => name(it) === name(one));
+}
+
+// Returns whether all of it was replaced: a text that the reader marks stays until it is copied.
 function replaceLive(fresh) {
-  const focused = document.activeElement && document.activeElement.id;
+  let whole = true;
   for (const old of document.querySelectorAll("[data-live]")) {
     const now = fresh.getElementById(old.id);
-    if (now && now.innerHTML !== old.innerHTML) {
-      old.replaceChildren(...document.importNode(now, true).childNodes);
+    if (!now || now.innerHTML === old.innerHTML) continue;
+    if (isMarked(old)) {
+      whole = false;
+      continue;
     }
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    const at = focused ? alike(old, focused).indexOf(focused) : -1;
+    old.replaceChildren(...document.importNode(now, true).childNodes);
+    if (at >= 0) alike(old, focused)[at]?.focus({ preventScroll: true });
   }
-  if (focused && document.activeElement.id !== focused) {
-    document.getElementById(focused)?.focus({ preventScroll: true });
-  }
+  return whole;
 }
 
 function poll(seconds) {
@@ -35,9 +51,9 @@ function poll(seconds) {
       try {
         const fresh = await fetched(location.href);
         if (!fresh.querySelector("[data-poll]")) throw new Error("another page");
-        replaceLive(fresh);
+        const whole = replaceLive(fresh);
         wait = seconds;
-        note.textContent = "";
+        note.textContent = whole ? "" : "Not renewed while a text is marked.";
       } catch {
         wait = Math.min(2 * wait, LONGEST_WAIT_S);
         note.textContent = "No answer from the service; this page may be old.";
