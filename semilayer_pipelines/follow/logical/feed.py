@@ -42,7 +42,7 @@ _ALTERED = "it, or a partition of it, was truncated, attached, detached or made 
 class _Position:
     """Where reading goes on: of which server's log, and what was published at that time.
 
-    `timeline` is empty in what an older version kept.
+    `timeline` is empty where it is not known: an older version kept none.
     """
 
     lsn: int

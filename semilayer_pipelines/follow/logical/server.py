@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from semilayer_pipelines.bridges.database import split_name
 from semilayer_pipelines.bridges.postgres_names import quoted
-from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
 from semilayer_pipelines.follow.postgres import Session
 
 __all__ = ["LogEnd", "Publication", "Server", "Slot", "SourceTable", "lsn_text"]
@@ -45,9 +45,11 @@ FROM pg_catalog.pg_partition_tree(%s::oid) t JOIN pg_catalog.pg_class c ON c.oid
 WHERE t.isleaf ORDER BY c.oid
 """
 _LOG_END = """
-SELECT system_identifier::text, pg_current_wal_lsn() - '0/0'::pg_lsn,
-       left(pg_walfile_name(pg_current_wal_lsn()), 8)
+SELECT system_identifier::text, pg_catalog.pg_current_wal_lsn() - '0/0'::pg_lsn
 FROM pg_catalog.pg_control_system()
+"""
+_TIMELINE = """
+SELECT left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8)
 """
 _IDENTITY = """
 SELECT a.attname
@@ -64,7 +66,7 @@ WHERE c.oid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped AND (
 
 @dataclass(frozen=True)
 class LogEnd:
-    """Which server's log it is, where it ends, and on which timeline.
+    """Which server's log it is, where it ends, and on which timeline; empty where that is not told.
 
     Another timeline begins where a standby takes over, or a backup is restored.
     """
@@ -224,7 +226,11 @@ class Server:
 
     def log_end(self) -> LogEnd:
         """Return where its log ends now."""
-        [(server, lsn, timeline)] = self.session.rows(_LOG_END)
+        [(server, lsn)] = self.session.rows(_LOG_END)
+        try:
+            [(timeline,)] = self.session.rows(_TIMELINE)
+        except SourceRefused:  # by a server that keeps its log in another way, such as Aurora's
+            timeline = ""
         return LogEnd(server, int(lsn), timeline)
 
     def close(self) -> None:
