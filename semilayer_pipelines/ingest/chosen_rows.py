@@ -61,8 +61,12 @@ class EveryRow:
 
     @classmethod
     def of(cls, generation: Generation, shard: int | None) -> EveryRow:
-        """Choose all rows of a generation, or those of one shard."""
-        shards = range(generation.shard_count) if shard is None else (shard,)
+        """Choose all rows of a generation, or those of one shard; it may have none of that number.
+
+        The table had fewer rows than the lens has shards, or was not rebuilt since it got more.
+        """
+        there = range(generation.shard_count)
+        shards = there if shard is None else [number for number in there if number == shard]
         return cls(generation.bounds, shards)
 
     def pages(self, opened: OpenLens, known: KnownRows, page_size: PageSize) -> Iterator[Page]:

@@ -81,15 +81,34 @@ def job_for(
 
 
 def execute(
-    context: Context, project: Project, job: Job, *, shard: int | None = None, shards: int = 1
+    context: Context,
+    project: Project,
+    job: Job,
+    *,
+    shard: int | None = None,
+    shards: int = 1,
+    waits: bool = False,
 ) -> Outcome:
-    """Run the job that this run is for; raises as `perform`."""
+    """Run the job that this run is for; raises as `perform`.
+
+    A repair that `waits` does so while another sync of its lens is at work.
+    """
+    from semilayer_pipelines.ingest.run_job import RunEnd
+
     if context.run.tags.get(TAG_JOB_ID) != job.id:
         # Launched from the UI: the queue's limits and the sensor use the tags of a run.
         context.instance.add_run_tags(context.run.run_id, job_tags(job, shard))
-    outcome = perform(
-        context, project, job, shard, shards, cancelled=lambda: was_cancelled(context)
-    )
+    told = False
+    while True:
+        outcome = perform(
+            context, project, job, shard, shards, cancelled=lambda: was_cancelled(context)
+        )
+        if not (waits and outcome.ended is RunEnd.TAKEN and _waits_for_a_sweep(project, job)):
+            break
+        if not told:  # Once: it may take hours, and Dagster keeps every line.
+            context.log.info("Another sync of this lens is running; waiting for it to end.")
+            told = True
+        _wait(context, project, job)
     context.log.info(last_line(job, outcome))
     return outcome
 
@@ -174,11 +193,7 @@ def materialise_shard(
             )
         mode = Mode.FULL if filling else Mode.REPAIR
         job = job_for(project, env, lens_name, mode, shard=None if filling else shard)
-        outcome = execute(context, project, job, shard=shard, shards=shards)
-        while outcome.ended is RunEnd.TAKEN and _waits_for_a_sweep(project, job):
-            context.log.info("Another sync of this lens is running; waiting for it to end.")
-            _wait(context, project, job)
-            outcome = execute(context, project, job, shard=shard, shards=shards)
+        outcome = execute(context, project, job, shard=shard, shards=shards, waits=True)
         if outcome.ended is RunEnd.COMPLETED or (filling and is_filled(project, lens.id, shard)):
             return job, outcome
     except SemilayerError as error:

@@ -11,9 +11,10 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
+from semilayer_pipelines.orchestration import dagster_run
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.orchestration.names import shard_names
-from semilayer_pipelines.registry import generations, lenses, shards
+from semilayer_pipelines.registry import generations, jobs, lenses, shards
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from tests.gate import Gate
 from tests.lab import ENV, Lab
@@ -91,6 +92,58 @@ def test_a_partition_of_a_published_lens_is_repaired_and_no_other(
     assert lab.audit().clean
     told = numbers(materialised(instance, SHARDS)[-1])
     assert (told["read"], told["Rows embedded"], told["deleted"]) == (99, 1, 1)
+
+
+@pytest.mark.parametrize(("rows", "built"), [(2, 4), (40, 1)], ids=["few rows", "not rebuilt"])
+def test_a_partition_that_the_index_has_no_shard_for_is_in_sync(
+    make_lab: MakeLab, instance: dg.DagsterInstance, rows: int, built: int
+) -> None:
+    # given an index with fewer shards than the lens has partitions, and a change
+    lab = make_lab(rows, shards=built)
+    lab.full()
+    lab.push(shards=4)
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'other'")
+
+    # when all partitions are materialised
+    done = [materialise(lab, instance, name).success for name in shard_names(4)]
+
+    # then nothing fails, and those without a shard say so
+    assert all(done)
+    assert lab.audit().clean
+    assert lab.lens.error is None
+    told = {one.partition: one.metadata for one in materialised(instance, SHARDS)}
+    assert str(told["s03"]["keys"].value).startswith("none: the index has no such shard")
+    assert told["s03"]["dagster/partition_row_count"].value == 0
+
+
+def test_a_repair_says_once_that_it_waits_for_another_sync(
+    make_lab: MakeLab, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a smart sync that is at work while the repair looks for its end many times
+    monkeypatch.setattr(dagster_run, "SWEEP_POLL_SECONDS", 0.05)
+    lab = _filled(make_lab, instance)
+    sync = lab.request(Mode.SMART_SYNC)
+    now = lab.project.clock()
+    with lab.project.registry.begin() as db:
+        assert jobs.take(db, sync.id, lease="other", run_id=None, now=now)
+
+    def end() -> None:
+        with lab.project.registry.begin() as db:
+            assert jobs.requeue(db, sync.id, lease="other", now=now)
+
+    ending = threading.Timer(1.0, end)
+    ending.start()
+
+    # when
+    result = materialise(lab, instance, "s00")
+    ending.join()
+
+    # then
+    assert result.success
+    said = [event.user_message for event in instance.all_logs(result.run_id)]
+    assert sum("Another sync of this lens" in one for one in said) == 1
+    assert sum("repair of test/items" in one for one in said) == 1
 
 
 def test_two_repairs_at_once_wait_for_each_other(
