@@ -28,6 +28,7 @@ SECTIONS = {
         "ingest.FIRST_PAGE_ROWS",
         "ingest.MIN_PAGE_ROWS",
         "ingest.MAX_PAGE_ROWS",
+        "ingest.COMPARED_TIMES",
         "bridges.PAGE_BYTES",
         "ingest.TARGET_SECONDS",
         "ingest.GATHERED_ROWS",
