@@ -22,9 +22,8 @@ def as_of(
     A schedule that found nothing to read counts as one. `active` is the index in use: the job that
     built it may be forgotten, and then it is as of when it was begun.
     """
-    known = (
-        jobs.last_began(db, lens_id, modes),
-        quiet.last(db, lens_id, modes),
-        None if active is None else active.created_at,
-    )
+    began = jobs.last_began(db, lens_id, modes)
+    if began is None and active is not None:
+        began = active.created_at
+    known = (began, quiet.last(db, lens_id, modes))
     return max((at for at in known if at is not None), default=None)
