@@ -1,6 +1,8 @@
 """When a source was last written to, where that costs nothing to know.
 
-A SQLite file tells by its times. Servers do not tell: their counters come late, or not at all.
+A SQLite file tells by its times. One of them cannot be set: a file that is restored keeps the time
+of its last change, but not that of its coming here. Servers do not tell: their counters come late,
+or not at all.
 """
 
 from __future__ import annotations
@@ -34,8 +36,7 @@ def last_written(config: SourceConfig, *, name: str, environ: Mapping[str, str])
     files = [Path(url.database + ending) for ending in _BESIDE]
     try:
         # The file itself must be there; what lies beside it comes and goes.
-        times = [files[0].stat().st_mtime]
-        times += [file.stat().st_mtime for file in files[1:] if file.exists()]
+        times = [files[0].stat(), *(file.stat() for file in files[1:] if file.exists())]
     except OSError:
         return None
-    return datetime.fromtimestamp(max(times), UTC)
+    return datetime.fromtimestamp(max(max(t.st_mtime, t.st_ctime) for t in times), UTC)

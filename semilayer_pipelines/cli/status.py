@@ -35,8 +35,9 @@ _NUMBERS = ("vectors", "failed", "buffered")
 def status(here: Here, lens: str | None, watch: bool, env: str, as_json: bool) -> None:
     """Show every lens, its index, and the queue.
 
-    "behind" is the time since the last completed walk over the table began. The index has
-    everything that the source had then. With --watch and --json, each line is a document.
+    "behind" is the time since the last completed walk over the table began, or since a schedule
+    found nothing to read. The index has everything that the source had then. With --watch and
+    --json, each line is a document.
     """
     project = here.project
     if not watch:

@@ -25,7 +25,7 @@ from semilayer_pipelines.orchestration.run_requests import run_request
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import failing_of, wait_told
 from semilayer_pipelines.queries.state import WALKS
-from semilayer_pipelines.registry import failed_rows, generations, jobs, lenses, sources
+from semilayer_pipelines.registry import failed_rows, generations, jobs, lenses, quiet, sources
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.jobs import RUNS_AHEAD, Job, Mode, Requested
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
@@ -121,7 +121,7 @@ def make_due_jobs(
     As many as there are `places` for are due now, and left to the caller to launch. The others are
     due later, and the sensor launches them.
 
-    `unchanged` is told of every lens that has nothing to read.
+    `unchanged` is told of every lens that has nothing to read, and the registry notes it.
 
     A lens is skipped while it is paused or has no index, and while a person has to act before it
     can work. It is skipped as well while its last job of this mode waits or runs, and when nothing
@@ -134,11 +134,11 @@ def make_due_jobs(
         # Outside of the transaction: a source may take its time.
         from semilayer_pipelines.queries.unmoved import unmoved
 
-        quiet = unmoved(project, due)
-        passed |= {lens.id: (lens, NOTHING_MOVED) for lens in due if lens.id in quiet}
-    for lens, reason in passed.values():
-        if reason in (NOTHING_MOVED, NOTHING_WRITTEN):
-            unchanged(lens)
+        still = unmoved(project, due)
+        passed |= {lens.id: (lens, NOTHING_MOVED) for lens in due if lens.id in still}
+    silent = [one for one, why in passed.values() if why in (NOTHING_MOVED, NOTHING_WRITTEN)]
+    for lens in silent:
+        unchanged(lens)
     made: list[Lens] = []
     first: list[Job] = []
     left = [lens for lens in due if lens.id not in passed]
@@ -155,6 +155,10 @@ def make_due_jobs(
         made.append(lens)
         if nudged:
             first.append(asked.job)
+    if silent:
+        # As of the begin of the tick: what came since is for the next one.
+        with project.registry.begin() as db:
+            quiet.note(db, [lens.id for lens in silent], mode, now)
     return Due(first, _told(made, passed.values()))
 
 

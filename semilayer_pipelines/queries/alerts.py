@@ -6,19 +6,20 @@ Whether and when it is told is another matter: `control.alerts`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from semilayer_pipelines.config.intervals import duration_of
 from semilayer_pipelines.counts import span, utc_text
+from semilayer_pipelines.queries.as_of import as_of
 from semilayer_pipelines.queries.daemon import Daemon, daemon_of
 from semilayer_pipelines.queries.failing import Failing, failing_of
 from semilayer_pipelines.queries.health import BY_ITSELF, NEEDS_YOU
 from semilayer_pipelines.queries.state import WALKS
 from semilayer_pipelines.redaction import redact
-from semilayer_pipelines.registry import failed_rows, jobs, lenses
+from semilayer_pipelines.registry import failed_rows, generations, lenses
 from semilayer_pipelines.registry.alerts import Alert, Key, Kind
 from semilayer_pipelines.registry.environments import Environment
 from semilayer_pipelines.registry.lenses import Lens, LensStatus
@@ -84,8 +85,11 @@ def standing_of(db: Connection, env: Environment, now: datetime, *, within: bool
 
 
 def _facts(db: Connection, lens: Lens, failed: int) -> LensFacts:
-    as_of = jobs.last_began(db, lens.id, WALKS) if lens.config.freshness else None
-    return LensFacts(lens, failing_of(db, lens), failed, as_of)
+    facts = LensFacts(lens, failing_of(db, lens), failed, None)
+    if lens.config.freshness is None:
+        return facts
+    active = generations.active(db, lens.id)
+    return replace(facts, as_of=as_of(db, lens.id, active, WALKS))
 
 
 def alerts_of(standing: Standing, *, failed_rows: int) -> Wrong:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from itertools import islice
 
@@ -27,6 +27,7 @@ from semilayer_pipelines.ingest.walk import shard_window
 from semilayer_pipelines.mapping.columns import names_of
 from semilayer_pipelines.one_model import REBUILD, not_of_one_model
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.as_of import as_of
 from semilayer_pipelines.queries.health import health_of
 from semilayer_pipelines.queries.state import WHOLE_WALKS
 from semilayer_pipelines.redaction import redact
@@ -167,18 +168,12 @@ def _fresh(project: Project, lens: Lens, generation: Generation) -> Verdict:
         if interval is None:
             continue
         with project.registry.read() as db:
-            began = jobs.last_began(db, lens.id, modes)
-        age = now - _latest(began, generation.created_at)
+            age = now - (as_of(db, lens.id, generation, modes) or generation.created_at)
         numbers[f"{kind}_age_seconds"] = round(age.total_seconds(), 1)
         if age > 2 * timedelta(seconds=SYNC_INTERVALS[interval]) + TICK_GRACE:
             late.append(f"the last {kind.replace('_', ' ')} of every {interval} began {age} ago")
     told = "; ".join(late) or ("It keeps its intervals." if numbers else "It has no interval.")
     return Verdict(not late, told, numbers)
-
-
-def _latest(began: datetime | None, built: datetime) -> datetime:
-    # Of an old generation the job may be forgotten.
-    return built if began is None else max(began, built)
 
 
 def _model(opened: OpenLens, lens: Lens, generation: Generation, index: Index | None) -> Verdict:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.project import Project
+from semilayer_pipelines.queries.as_of import as_of
 from semilayer_pipelines.queries.failing import Failing, failing_of
 from semilayer_pipelines.registry import (
     batches,
@@ -70,9 +71,10 @@ class LensState:
     `completed` the newest that completed.
 
     `as_of`: whatever the source had then, a completed walk has brought in; of an incremental walk,
-    all but deletes and rows whose tracked value did not move. `None` before the first. `failing`
-    tells of a lens in `error` what comes next. `textless` rows had no text when all were looked at
-    last, and are left out of the search. `batches` are what its full ingest waits for.
+    all but deletes and rows whose tracked value did not move. A schedule that found nothing to read
+    counts as one. `None` before the first. `failing` tells of a lens in `error` what comes next.
+    `textless` rows had no text when all were looked at last, and are left out of the search.
+    `batches` are what its full ingest waits for.
     """
 
     lens: Lens
@@ -113,11 +115,12 @@ def read_lens(project: Project, lens: str, *, env: str | None = None) -> LensSta
 def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
     """Return how a lens stands."""
     since = changes.waiting_since(db, lens.id)
+    active = generations.active(db, lens.id)
     running = jobs.running(db, lens.id)
     whole = jobs.last_completed(db, lens.id, WHOLE_WALKS)
     return LensState(
         lens=lens,
-        active=generations.active(db, lens.id),
+        active=active,
         buffered=changes.buffered(db, lens.id),
         awaited=changes.awaited(db, lens.id),
         lag_seconds=max(0.0, (now - since).total_seconds()) if since else 0.0,
@@ -126,7 +129,7 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         running=tuple(running),
         last=next(iter(jobs.recent(db, lens_id=lens.id, limit=1)), None),
         completed=jobs.last_completed(db, lens.id),
-        as_of=jobs.last_began(db, lens.id, WALKS),
+        as_of=as_of(db, lens.id, active, WALKS),
         rate=page_log.rate(db, [job.id for job in running], now - RATE_OVER) if running else 0.0,
         failing=failing_of(db, lens),
         textless=whole.counts.textless if whole else 0,

@@ -5,6 +5,7 @@ The database adds up, so that a day of pages comes back as a few numbers per len
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,7 +22,7 @@ from sqlalchemy import (
 )
 
 from semilayer_pipelines.http.contract import JobStatus, Mode
-from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry import quiet, tables
 
 __all__ = ["LensHistory", "history"]
 
@@ -36,7 +37,7 @@ class LensHistory:
 
     `rates` are the rows a second while pages were at work, 0 where none was. `behind` are seconds
     at the end of each period since the last walk began that had completed by then; `None` before
-    the first.
+    the first. While nothing was written since that walk, the index does not get older.
     """
 
     rates: tuple[float, ...]
@@ -49,10 +50,14 @@ def history(
     """Return what each lens of an environment did, by its id; a lens that did nothing has none."""
     rows = _rows(db, env, since, period)
     began, before = _began(db, env, since, period), _began_before(db, env, since)
+    unwritten = quiet.of_env(db, env, _WALKS)
+    ends = [min(since + period * (at + 1), now) for at in range(periods)]
     return {
         lens_id: LensHistory(
             tuple(rows.get(lens_id, {}).get(at, 0.0) for at in range(periods)),
-            _behind(before.get(lens_id), began.get(lens_id, {}), since, period, periods, now),
+            _behind(
+                before.get(lens_id), began.get(lens_id, {}), unwritten.get(lens_id, since), ends
+            ),
         )
         for lens_id in rows.keys() | began.keys() | before.keys()
     }
@@ -118,17 +123,17 @@ def _completed_walk() -> ColumnElement[bool]:
 
 
 def _behind(
-    last: datetime | None,
-    began: dict[int, datetime],
-    since: datetime,
-    period: timedelta,
-    periods: int,
-    now: datetime,
+    last: datetime | None, began: dict[int, datetime], unwritten: datetime, ends: Sequence[datetime]
 ) -> tuple[float | None, ...]:
+    """Return the ages; nothing was read up to `unwritten` that the last of all walks had not."""
+    newest = max([*began.values(), *([] if last is None else [last])], default=None)
     found: list[float | None] = []
-    for at in range(periods):
+    for at, end in enumerate(ends):
         if at in began:
             last = began[at] if last is None else max(last, began[at])
-        end = min(since + period * (at + 1), now)
-        found.append(None if last is None else max(0.0, (end - last).total_seconds()))
+        if last is None:
+            found.append(None)
+            continue
+        current = max(last, min(end, unwritten)) if last == newest else last
+        found.append(max(0.0, (end - current).total_seconds()))
     return tuple(found)

@@ -16,7 +16,7 @@ from semilayer_pipelines.registry.sql import lock_for_migration
 
 __all__ = ["HEAD", "VERSION_TABLE", "migrate"]
 
-HEAD = "0016"
+HEAD = "0018"
 """The newest migration. Revisions are numbers of four digits, so that they compare as texts."""
 
 VERSION_TABLE = "sl_version"

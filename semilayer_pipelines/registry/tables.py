@@ -49,6 +49,7 @@ __all__ = [
     "marked_rows",
     "metadata",
     "page_log",
+    "quiet",
     "sessions",
     "shards",
     "sources",
@@ -404,6 +405,15 @@ cursors = Table(
     Column("settled", Text),
     Column("seen", Text),
     Column("seen_at", UtcDateTime),
+)
+
+# When a schedule last found that a lens has nothing to read: `registry.quiet`.
+quiet = Table(
+    "sl_quiet",
+    metadata,
+    _lens_id(primary_key=True),
+    Column("mode", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
 )
 
 failed_rows = Table(

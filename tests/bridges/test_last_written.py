@@ -9,7 +9,7 @@ import pytest
 from semilayer_pipelines.bridges.last_written import last_written
 from semilayer_pipelines.config.models import SourceConfig
 
-AT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+AT = datetime(2124, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
 def written(connection: str, **environ: str) -> datetime | None:
@@ -29,6 +29,16 @@ def test_a_file_tells_by_its_own_time_or_a_later_one_of_its_log(tmp_path: Path) 
 
     touched(tmp_path / "source.db-wal", AT + timedelta(hours=1))
     assert written(f"sqlite:///{file}") == AT + timedelta(hours=1)
+
+
+def test_a_file_that_was_restored_with_its_times_was_written_when_it_came(tmp_path: Path) -> None:
+    file, before = tmp_path / "source.db", datetime.now(UTC) - timedelta(minutes=1)
+    touched(file, datetime(2004, 5, 6, tzinfo=UTC))
+
+    when = written(f"sqlite:///{file}")
+
+    assert when is not None
+    assert when > before
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -12,6 +12,7 @@ from semilayer_pipelines.orchestration import followed
 from semilayer_pipelines.orchestration.build_definitions import build_definitions
 from semilayer_pipelines.orchestration.names import RESOURCE
 from tests.lab import Lab
+from tests.meddling import Meddled
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import PUBLISHED, launch, materialised
 
@@ -35,8 +36,7 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 def filled(make_lab: MakeLab, instance: dg.DagsterInstance, **lens: object) -> Lab:
     """A lens with an index, and a source that was last written before it."""
     lab = make_lab(5, syncInterval="5m", **lens)
-    for file in lab.folder.glob("source.db*"):
-        os.utime(file, (0, 0))
+    lab.project = Meddled.of(lab.project, later=timedelta(hours=1))
     assert launch(lab, instance, "full_ingest").success
     return lab
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -23,8 +24,12 @@ from semilayer_pipelines.orchestration.build_definitions import build_definition
 from semilayer_pipelines.orchestration.names import LOCATION, RESOURCE
 from semilayer_pipelines.orchestration.run_requests import run_request
 from semilayer_pipelines.orchestration.schedules import CRON, make_due_jobs, spread
+from semilayer_pipelines.queries.alerts import alerts_of, standing_of
 from semilayer_pipelines.queries.cadence import next_tick
-from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.queries.checks import Check, check_lens
+from semilayer_pipelines.queries.daemon import Daemon
+from semilayer_pipelines.queries.state import read_lens
+from semilayer_pipelines.registry import environments, jobs, tables
 from semilayer_pipelines.registry.jobs import RUNS_AHEAD, Job, JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab
@@ -156,6 +161,11 @@ def test_who_asks_for_a_minute_is_due_at_every_tick(lab: Lab) -> None:
     assert spread(lab.lens, "1m").total_seconds() == 0
 
 
+def later(lab: Lab, hours: float = 1) -> None:
+    """Let time go on: what was written to the source so far was written long ago."""
+    lab.project = Meddled.of(lab.project, later=timedelta(hours=hours))
+
+
 def test_a_lens_is_passed_over_while_nothing_was_written_to_its_source(lab: Lab) -> None:
     # given a file that was last written long before the lens was indexed
     def written(seconds: float) -> None:
@@ -163,7 +173,7 @@ def test_a_lens_is_passed_over_while_nothing_was_written_to_its_source(lab: Lab)
         for file in lab.folder.glob("source.db*"):
             os.utime(file, (at, at))
 
-    written(-3_600)
+    later(lab)
     lab.full()
     lab.run(lab.request(Mode.SMART_SYNC))
 
@@ -182,11 +192,68 @@ def test_a_quiet_source_is_walked_where_something_is_left_to_be_done(lab: Lab) -
     # given a file that nobody writes to, and a row that was set aside
     with lab.source() as db:
         db.execute("UPDATE items SET category = 'unknown' WHERE id = 5")
-    for file in lab.folder.glob("source.db*"):
-        os.utime(file, (0, 0))
+    later(lab)
     lab.full()
 
     assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told == "Queued: test/items."
+
+
+def test_a_source_that_was_restored_with_its_old_times_is_walked(lab: Lab) -> None:
+    # given a copy of the source, and a lens that was indexed since
+    copy = shutil.copy2(lab.database, lab.folder / "copy.db")
+    os.utime(copy, (0, 0))
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id = 5")
+    lab.full()
+
+    # when the copy takes its place, as `cp -p` and `rsync -a` put one back
+    os.replace(copy, lab.database)
+    for beside in lab.folder.glob("source.db-*"):
+        beside.unlink()
+
+    # then
+    assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told == "Queued: test/items."
+
+
+def test_an_index_gets_no_older_while_nothing_is_written_to_its_source(lab: Lab) -> None:
+    # given a lens with a target, which was indexed when its source had rested for long
+    lab.push(syncInterval="5m", smartSyncInterval="24h", freshness="2h")
+    later(lab)
+    lab.full()
+
+    # when two days later each of its schedules finds nothing to read
+    later(lab, hours=48)
+    began = lab.project.clock()
+    late = read_lens(lab.project, "items").as_of
+    for mode, interval in ((Mode.INCREMENTAL, "5m"), (Mode.SMART_SYNC, "24h")):
+        assert "nothing was written" in make_due_jobs(lab.project, mode, interval).told
+
+    # then the index is as of that moment, and nobody is told that it is behind
+    state = read_lens(lab.project, "items")
+    fresh = check_lens(lab.project, lab.lens, frozenset({Check.FRESH}), seed=0)[Check.FRESH]
+    with lab.project.registry.read() as db:
+        env = environments.get(db, ENV)
+        heart = Daemon(began, timedelta(0))
+        standing = standing_of(db, env, lab.project.clock(), within=True)
+    wrong = alerts_of(replace(standing, daemon=heart), failed_rows=0)
+    assert late is not None
+    assert late < began - timedelta(hours=47)
+    assert state.as_of is not None
+    assert state.as_of >= began
+    assert fresh.passed, fresh.told
+    assert wrong.alerts == ()
+
+
+def test_an_index_whose_walk_is_forgotten_is_as_old_as_it_is(lab: Lab) -> None:
+    # given a lens whose last walk was forgotten with its job
+    lab.full()
+    active = read_lens(lab.project, "items").active
+    with lab.project.registry.begin() as db:
+        db.execute(tables.jobs.delete())
+
+    # then it is not taken for one without a walk, of which nobody says that it is behind
+    assert active is not None
+    assert read_lens(lab.project, "items").as_of == active.created_at
 
 
 def test_an_incremental_walk_does_not_stand_for_a_smart_sync(lab: Lab) -> None:

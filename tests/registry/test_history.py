@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.registry import page_log, tables
+from semilayer_pipelines.registry import page_log, quiet, tables
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.history import LensHistory, history
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
@@ -66,6 +66,18 @@ def test_a_lens_is_behind_since_its_last_completed_walk_began(
     completed(registry, lens, Mode.RECORDS, 130, 140)
 
     assert of(registry, now=150)[lens.id].behind == (100.0, 50.0, 80.0)
+
+
+def test_while_nothing_is_written_a_lens_falls_no_further_behind(
+    registry: Registry, lens: Lens
+) -> None:
+    # given a walk that found changes, and one after which a schedule found nothing to read
+    completed(registry, lens, Mode.FULL, -40, -10)
+    completed(registry, lens, Mode.INCREMENTAL, 70, 80)
+    with registry.begin() as db:
+        quiet.note(db, [lens.id], Mode.INCREMENTAL, at(130))
+
+    assert of(registry)[lens.id].behind == (100.0, 0.0, 50.0)
 
 
 def test_before_its_first_walk_nobody_can_say_how_far_a_lens_is_behind(

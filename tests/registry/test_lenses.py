@@ -14,6 +14,7 @@ from semilayer_pipelines.registry import (
     lenses,
     marked_rows,
     page_log,
+    quiet,
     tables,
     walks,
 )
@@ -145,6 +146,7 @@ def test_a_removed_lens_leaves_no_row_and_its_id_is_not_used_again(
             walks.note(db, generation.id, WALK)
             changes.append(db, each.id, [("1", Action.UPSERT)], NOW)
             cursors.put(db, each.id, "c", NOW)
+            quiet.note(db, [each.id], Mode.SMART_SYNC, NOW)
             call_log.admit(db, each.id, calls=1, limit=10, now=NOW)
             failed_rows.record(db, each.id, {"1": ("mapping", "bad")}, job_id="j", now=NOW)
             page_log.record(
