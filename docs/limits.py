@@ -195,6 +195,7 @@ SECTIONS = {
         "registry.AHEAD",
         "registry.SQLITE_WAIT_SECONDS",
         "registry.CONNECT_SECONDS",
+        "registry.VANISHED_SECONDS",
         "registry.POOL_SIZE",
         "registry.BATCH",
     ],

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, Pool
 
@@ -39,6 +39,18 @@ _LOG_PAGES = 1_000
 
 CONNECT_SECONDS = 10
 """A PostgreSQL registry that takes longer to connect does not answer."""
+
+VANISHED_SECONDS = 20
+"""A PostgreSQL registry whose host says nothing for so long is gone, and a connection with it."""
+
+_NOTICED = {
+    # Without them, whoever waits for a host that lost its power waits a quarter of an hour.
+    "tcp_user_timeout": str(1_000 * VANISHED_SECONDS),
+    "keepalives_idle": str(VANISHED_SECONDS // 2),
+    "keepalives_interval": str(VANISHED_SECONDS // 4),
+    "keepalives_count": "2",
+}
+_READ_ONLY = "25006"
 
 POOL_SIZE = 5
 """Connections that a process keeps open to a PostgreSQL registry; twice as many under load."""
@@ -166,6 +178,8 @@ def _postgres(url: DatabaseUrl, pooled: bool) -> Engine:
         path = path.replace("\\", "\\\\").replace(" ", "\\ ")
         arguments["options"] = f"{arguments.get('options', '')} -csearch_path={path}".strip()
     host, port = url.hosts[0] if len(url.hosts) == 1 else (None, None)
+    # One of several may be a standby, and answers first.
+    which = {"target_session_attrs": "read-write"} if len(url.hosts) > 1 else {}
     pool: dict[str, Any] = (
         {"pool_size": POOL_SIZE, "max_overflow": POOL_SIZE} if pooled else {"poolclass": NullPool}
     )
@@ -178,14 +192,24 @@ def _postgres(url: DatabaseUrl, pooled: bool) -> Engine:
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "semilayer",
+            **_NOTICED,
+            **which,
             **arguments,
             # Prepared statements do not survive a transaction pooler such as PgBouncer.
             "prepare_threshold": None,
         },
     )
+    event.listen(engine, "handle_error", _leave_standby)
     if pooled:
         check_at_checkout(engine)
     return engine
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    # After a fail-over a connection may be one to a server that only reads. It would stay in the
+    # pool, where all that is written would fail.
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from unittest.mock import patch
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from semilayer_pipelines.registry import liveness
+from semilayer_pipelines.errors import RegistryUnavailable
+from semilayer_pipelines.registry import environments, liveness
 from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.registry.engine import VANISHED_SECONDS
+from tests.registry.given import NOW
 
 
 @pytest.fixture
@@ -70,3 +76,54 @@ def test_a_connection_that_rested_is_asked_even_where_its_socket_is_quiet(
         patch.object(liveness, "_is_quiet", lambda _: True),
     ):
         assert session(registry) != rested
+
+
+def left_on_a_standby(registry: Registry) -> None:
+    """Let the pooled connection be one to a server that only reads, as after a fail-over."""
+    with registry.begin() as db:
+        db.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+
+
+def test_a_connection_to_a_server_that_only_reads_by_now_is_given_up(registry: Registry) -> None:
+    left_on_a_standby(registry)
+    left = session(registry)
+
+    with pytest.raises(RegistryUnavailable, match="read-only"), registry.begin() as db:
+        environments.ensure(db, "staging", NOW)
+
+    with registry.begin() as db:
+        environments.ensure(db, "staging", NOW)
+    assert session(registry) != left
+
+
+def test_a_run_goes_on_over_another_connection_when_its_own_only_reads(registry: Registry) -> None:
+    left_on_a_standby(registry)
+
+    with registry.patiently():
+        made = registry.transact(lambda db: environments.ensure(db, "staging", NOW))
+
+    assert made.slug == "staging"
+
+
+def test_a_host_that_vanishes_is_noticed_in_time(registry: Registry) -> None:
+    with registry.read() as db:
+        driver = db.connection.driver_connection
+        assert driver is not None
+        with closing(socket.socket(fileno=os.dup(driver.fileno()))) as connection:
+            unanswered = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            idle = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            asked = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+            times = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT)
+
+    assert unanswered == 1_000 * VANISHED_SECONDS
+    assert idle + asked * times <= VANISHED_SECONDS
+
+
+def test_the_url_has_the_last_word(postgres_registry_url: str) -> None:
+    registry = Registry.open(f"{postgres_registry_url}?tcp_user_timeout=5000", migrate=False)
+
+    with registry.read() as db:
+        driver = db.connection.driver_connection
+        assert driver is not None
+        assert driver.info.get_parameters()["tcp_user_timeout"] == "5000"
+    registry.close()
