@@ -1,7 +1,9 @@
 """Reading the heads of requests within bounds: their bytes, and the seconds that one may take.
 
 The server bounds neither, so that a caller who sends a byte a minute would keep a connection for
-good, and one who never ends a header fill the memory. Bodies are bounded by `http.bodies`.
+good, and one who never ends a header fill the memory. The headers that may follow a body, its
+trailers, are kept beside those of the head, and bounded like it. Bodies are bounded by
+`http.bodies`.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class BoundedHeads(HttpToolsProtocol):
 
     _in_head = True
     _head_bytes = 0
+    _bytes_beside = 0  # of a body, that came since a part of it: ends of chunks, or trailers
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -51,11 +54,19 @@ class BoundedHeads(HttpToolsProtocol):
         elif self.cycle is not None and self.cycle.response_complete:
             # The rest of a body that was answered before it had arrived: nobody waits for it.
             self._expect()
+        self._bytes_beside += len(data)
         super().data_received(data)
+        if not self._in_head and self._bytes_beside > MAX_HEAD_BYTES:
+            self._end_trailers()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._bytes_beside = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Leave the rest to whoever reads the body."""
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._head_bytes, self._bytes_beside = False, 0, 0
         self._expect_no_more()
         super().on_headers_complete()
 
@@ -78,6 +89,13 @@ class BoundedHeads(HttpToolsProtocol):
         if self._in_head and self._head_bytes:
             status = HTTPStatus.REQUEST_TIMEOUT
             self._refuse(status, f"The head did not arrive within {HEAD_SECONDS:.0f} s.")
+        else:
+            self.transport.close()
+
+    def _end_trailers(self) -> None:
+        if self.cycle is not None and not self.cycle.response_started:
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self._refuse(status, f"The trailers are longer than {MAX_HEAD_BYTES // 1024} KiB.")
         else:
             self.transport.close()
 

@@ -7,7 +7,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -143,6 +143,38 @@ def test_a_head_that_is_too_long_is_answered_with_431(service: Service, head: by
             return  # refused before all of it was sent
         received = until_closed(connection)
     assert received == b"" or received.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"), [(b"/", b"HTTP/1.1 431 "), (b"/early", b"HTTP/1.1 401 ")]
+)
+@pytest.mark.parametrize("end", [b"\r\n", b""], ids=["many", "one"])
+def test_trailers_that_never_end_are_cut_off(
+    service: Service, path: bytes, answer: bytes, end: bytes
+) -> None:
+    with service.caller() as connection:
+        head = b"POST " + path + b" HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+        connection.sendall(head + b"1\r\na\r\n0\r\nx: ")
+        with suppress(ConnectionResetError, BrokenPipeError):
+            for _ in range(100):
+                connection.sendall(b"y" * 100_000 + (end and end + b"x: "))
+        received = until_closed(connection)
+    assert received == b"" or received.startswith(answer)
+
+
+def test_a_trailer_is_no_fault(service: Service) -> None:
+    with service.caller() as connection:
+        for _ in range(2):
+            connection.sendall(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+            connection.sendall(b"1\r\na\r\n0\r\nx: y\r\n\r\n")
+            receive(connection, b"1 bytes")
+
+
+def test_a_long_body_in_one_chunk_is_none_either(service: Service) -> None:
+    with service.caller() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+        connection.sendall(b"%x\r\n" % 900_000 + b"a" * 900_000 + b"\r\n0\r\n\r\n")
+        receive(connection, b"900000 bytes")
 
 
 def test_a_long_head_within_the_bound_is_answered_and_a_second_one_too(service: Service) -> None:
