@@ -12,7 +12,7 @@ import dagster as dg
 from semilayer_pipelines.errors import SemilayerError
 from semilayer_pipelines.orchestration.catalogue import LensEntry
 from semilayer_pipelines.orchestration.dagster_run import failure
-from semilayer_pipelines.orchestration.names import CHECKS, asset_key
+from semilayer_pipelines.orchestration.names import CHECKS, HOURLY, asset_key
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import lenses
@@ -38,6 +38,7 @@ def lens_checks(
         selection=dg.AssetSelection.checks(checks),
         description="Looks at every lens: its counts, failed rows, freshness, a sample, its model.",
         executor_def=dg.in_process_executor,
+        tags=HOURLY,
     )
     schedule = dg.ScheduleDefinition(
         name=f"{CHECK_JOB}_hourly",

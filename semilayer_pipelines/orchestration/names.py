@@ -14,6 +14,7 @@ __all__ = [
     "BY_JOB_ID",
     "CHECKS",
     "HEALTHY",
+    "HOURLY",
     "JOB_NAMES",
     "LOCATION",
     "RESOURCE",
@@ -60,6 +61,9 @@ JOB_NAMES = {
 
 RETENTION = "retention"
 """The Dagster job that tidies up."""
+
+HOURLY = {"dagster/max_runtime": "10800"}
+"""On runs that hold no lease: one whose process is lost gives its place back after three hours."""
 
 RESOURCE = "semilayer"
 """The resource that every asset, job, check, sensor and schedule works on: the `Project`."""

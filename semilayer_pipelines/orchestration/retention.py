@@ -2,14 +2,16 @@
 
 Ten thousand small runs a day would fill Dagster's storage. What a run did stays with its job in the
 registry, which has a retention of its own. Runs that filled an index stay, because Dagster forgets
-with a run that its asset was ever materialised.
+with a run that its asset was ever materialised. Runs of anybody else's jobs stay as well.
 """
 
 from datetime import datetime, timedelta
 
 import dagster as dg
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
-from semilayer_pipelines.orchestration.names import JOB_NAMES, RETENTION
+from semilayer_pipelines.orchestration.checks import CHECK_JOB
+from semilayer_pipelines.orchestration.names import HOURLY, JOB_NAMES, RETENTION
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.jobs import Mode
 
@@ -26,12 +28,14 @@ SMALL_RUNS_KEPT = timedelta(days=1)
 """Runs that are many and went well: records and incremental ingest, and the retention itself."""
 
 RUNS_KEPT = timedelta(days=30)
-"""Runs that failed or were cancelled, and smart syncs."""
+"""Runs that failed or were cancelled, smart syncs, and looks at the checks."""
 
 MAX_RUNS = 2_000
 """Runs that are forgotten at a time; hourly, that is 48,000 a day."""
 
 _SMALL = (JOB_NAMES[Mode.RECORDS], JOB_NAMES[Mode.INCREMENTAL], RETENTION)
+_RARE = (JOB_NAMES[Mode.SMART_SYNC], CHECK_JOB)
+_OURS = (*JOB_NAMES.values(), CHECK_JOB, RETENTION)
 _SUCCESS = (dg.DagsterRunStatus.SUCCESS,)
 _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -42,7 +46,9 @@ def tidy_up(context: dg.OpExecutionContext, semilayer: dg.ResourceParam[Project]
     from semilayer_pipelines.ingest.retention import tidy
 
     done = tidy(semilayer)
-    runs = forget_runs(context.instance, semilayer.clock())
+    origin = context.run.remote_job_origin
+    location = None if origin is None else origin.repository_origin.get_label()
+    runs = forget_runs(context.instance, semilayer.clock(), location=location)
     context.log.info(
         f"forgot {done.history.jobs} jobs, {done.history.pages} pages and "
         f"{done.history.changes} applied changes, {runs} runs of Dagster; "
@@ -54,6 +60,7 @@ def tidy_up(context: dg.OpExecutionContext, semilayer: dg.ResourceParam[Project]
     name=RETENTION,
     description="Drops retired indexes and forgets old jobs, pages, applied changes and runs.",
     executor_def=dg.in_process_executor,
+    tags=HOURLY,
 )
 def retention_job() -> None:
     """Run the one op."""
@@ -68,17 +75,32 @@ retention_schedule = dg.ScheduleDefinition(
 )
 
 
-def forget_runs(instance: dg.DagsterInstance, now: datetime, *, limit: int = MAX_RUNS) -> int:
-    """Delete old runs with their events, at most `limit`, the oldest first; return how many."""
+def forget_runs(
+    instance: dg.DagsterInstance,
+    now: datetime,
+    *,
+    location: str | None = None,
+    limit: int = MAX_RUNS,
+) -> int:
+    """Delete old runs of our jobs with their events, at most `limit`; return how many.
+
+    `location` is the label of the code location whose runs they are: others may have a job of the
+    same name. Of each job the oldest go first.
+    """
     late, long_ago = now - SMALL_RUNS_KEPT, now - RUNS_KEPT
-    sync = JOB_NAMES[Mode.SMART_SYNC]
     old = [
-        *(dg.RunsFilter(job_name=x, statuses=_SUCCESS, updated_before=late) for x in _SMALL),
-        dg.RunsFilter(job_name=sync, statuses=_SUCCESS, updated_before=long_ago),
-        dg.RunsFilter(statuses=_FAILED, updated_before=long_ago),
+        *((job, _SUCCESS, late) for job in _SMALL),
+        *((job, _SUCCESS, long_ago) for job in _RARE),
+        *((job, _FAILED, long_ago) for job in _OURS),
     ]
     forgotten = 0
-    for which in old:
+    for job, statuses, before in old:
+        which = dg.RunsFilter(
+            job_name=job,
+            statuses=statuses,
+            updated_before=before,
+            tags={} if location is None else {REPOSITORY_LABEL_TAG: location},
+        )
         records = instance.get_run_records(
             which, limit=limit - forgotten, order_by="update_timestamp", ascending=True
         )
