@@ -8,6 +8,7 @@ callers named, which mends first what there is to mend.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar
@@ -29,7 +30,7 @@ from semilayer_pipelines.registry.lenses import Lens, LensStatus
 __all__ = ["AGAIN_AFTER", "ANSWER_SECONDS", "store_watch_sensor", "watch_stores"]
 
 ANSWER_SECONDS = 10.0
-"""How long a tick waits for a store; one that takes longer is away, and is asked again."""
+"""How long a tick waits for all stores; one that takes longer is away, and is asked again."""
 
 AGAIN_AFTER = timedelta(minutes=5)
 """A lens whose job for a restart did not mend it gets another one after this long."""
@@ -66,7 +67,12 @@ def watch_stores(project: Project) -> str:
         watched = _watched(db)
     if not watched:
         return "No store tells of its restarts."
-    told = [part for env, of in watched.items() for part in _of_env(project, env, of)]
+    # All are asked before any is waited for: several that hang must not outlast a tick.
+    answers = {env: _Answer.of(project, env, of) for env, of in watched.items()}
+    until = time.monotonic() + ANSWER_SECONDS
+    for answer in answers.values():
+        answer.wait(until)
+    told = [part for env, answer in answers.items() for part in _told(project, env, answer)]
     return " ".join(told) or "No store was started again."
 
 
@@ -80,8 +86,8 @@ def _watched(db: Connection) -> dict[str, list[Generation]]:
     return found
 
 
-def _of_env(project: Project, env: str, watched: Sequence[Generation]) -> list[str]:
-    answer = _Answer.of(project, env, watched)
+def _told(project: Project, env: str, answer: _Answer) -> list[str]:
+    """Queue what mends the restarts in an environment; return what was queued, and why not."""
     if answer.error is not None:
         return [f"{env}: {redact(str(answer.error))}"]
     if answer.restarted is None:
@@ -101,20 +107,23 @@ class _Answer:
         self.restarted: list[Generation] | None = None
         self.error: Exception | None = None
         self._ask = (project, env, watched)
+        self._of = (project.settings.registry_url, env)
         self._thread = threading.Thread(target=self._asked, name="store-watch", daemon=True)
 
     @classmethod
     def of(cls, project: Project, env: str, watched: Sequence[Generation]) -> _Answer:
-        """Return the answer of an environment's store, which may not have come yet."""
-        of = (project.settings.registry_url, env)
-        answer = cls._awaited.pop(of, None)
+        """Return the answer of an environment's store, which has not come yet."""
+        answer = cls._awaited.pop((project.settings.registry_url, env), None)
         if answer is None:
             answer = cls(project, env, watched)
             answer._thread.start()
-        answer._thread.join(ANSWER_SECONDS)
-        if answer._thread.is_alive():
-            cls._awaited[of] = answer
         return answer
+
+    def wait(self, until: float) -> None:
+        """Wait for the answer, on the steady clock; one that does not come is for the next tick."""
+        self._thread.join(max(0.0, until - time.monotonic()))
+        if self._thread.is_alive():
+            self._awaited[self._of] = self
 
     def _asked(self) -> None:
         from semilayer_pipelines.queries.restarted import restarted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import dagster as dg
 import pytest
@@ -16,7 +17,7 @@ from semilayer_pipelines.orchestration.store_watch import (
     store_watch_sensor,
     watch_stores,
 )
-from semilayer_pipelines.registry import jobs
+from semilayer_pipelines.registry import generations, jobs
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
@@ -152,6 +153,35 @@ def test_a_store_that_hangs_holds_no_tick_up_and_is_asked_once(
     monkeypatch.setattr(store_watch, "ANSWER_SECONDS", 10.0)
     answered.set()
     assert "a job looks for what it hid" in watch_stores(lab.project)
+
+
+def test_several_stores_that_hang_are_waited_for_together(
+    lab: Lab, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given three environments whose stores hang: a tick has a minute for all of them
+    monkeypatch.setattr(store_watch, "ANSWER_SECONDS", 1.0)
+    indexes = lab.project.settings.home / "lance"
+    for env in "abc":
+        (indexes / env).symlink_to(indexes / ENV)
+    with lab.project.registry.read() as db:
+        watched = generations.watched(db)
+    monkeypatch.setattr(store_watch, "_watched", lambda _: dict.fromkeys("abc", watched))
+    answered = threading.Event()
+
+    def hang(_: str) -> None:
+        answered.wait(PATIENCE_SECONDS)
+
+    server.before = hang
+
+    # when
+    begun = time.monotonic()
+    told = watch_stores(lab.project)
+    took = time.monotonic() - begun
+    answered.set()
+
+    # then
+    assert told.count("has not answered") == 3
+    assert took < 2.5
 
 
 def test_lenses_of_one_store_are_looked_after_with_one_question_while_nothing_happens(
