@@ -189,9 +189,10 @@ class _Launches:
             return
         if small and self._coming_up[job.mode] >= RUNS_AHEAD:
             return
-        if self._project.clock() - job.due_at > LAUNCH_LOST and not any(
-            job_id == job.id for job_id, _ in self._flying.launched
-        ):
+        late = self._project.clock() - job.due_at
+        # Due in the future: by a clock that was wrong, which says nothing of a launch.
+        lost = late > LAUNCH_LOST or late < timedelta(0)
+        if lost and not any(job_id == job.id for job_id, _ in self._flying.launched):
             with self._project.registry.begin() as db:
                 job = jobs.relaunch(db, job.id, self._project.clock())
         made = [

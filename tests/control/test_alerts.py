@@ -520,6 +520,21 @@ def test_what_an_address_was_told_goes_with_it_and_with_the_environment(site: Si
         assert db.execute(tables.alerts.select()).all() == []
 
 
+def test_an_alert_that_was_noted_while_the_clock_was_ahead_is_told_once_it_is_right(
+    small: Site,
+) -> None:
+    small.receiver.status = 500
+    small.clock.now += timedelta(days=400)
+    small.fails(needs_you=True)
+    small.look()
+    small.clock.now -= timedelta(days=400)
+    small.receiver.status = 204
+
+    small.look()
+
+    assert small.notices[0].told_at == small.clock()
+
+
 def test_a_clock_that_was_set_back_does_not_silence_it(small: Site) -> None:
     small.look()
     small.clock.now -= timedelta(hours=2)

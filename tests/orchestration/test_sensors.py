@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event, update
 
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.orchestration.names import BY_JOB_ID, job_tags
+from semilayer_pipelines.orchestration.names import BY_JOB_ID, job_tags, run_key
 from semilayer_pipelines.orchestration.sensors import LAUNCH_LOST
 from semilayer_pipelines.queries.daemon import SILENT_AFTER, Daemon, daemon_of
 from semilayer_pipelines.registry import jobs, lenses, tables
@@ -152,6 +152,23 @@ def test_a_lost_launch_is_made_again_under_another_name(
     assert again.run_key != lost.run_key
     assert again.tags[".dagster/semilayer-job"] == job.id
     assert requests(lab, instance)[0].run_key == again.run_key
+
+
+def test_a_job_that_is_due_by_a_clock_that_was_wrong_is_launched_and_due_now(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a job that is due in a year, as the clock said once
+    lab = make_lab(10)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    waited(lab, job, -timedelta(days=365))
+
+    # when
+    [launched] = requests(lab, instance)
+
+    # then, so that a launch which comes to nothing is made again in time
+    now_due = job_row(lab, job.id)
+    assert now_due.due_at <= lab.project.clock()
+    assert launched.run_key == run_key(now_due)
 
 
 def test_a_run_that_a_person_took_out_of_the_queue_cancels_its_job(

@@ -122,6 +122,21 @@ def test_a_job_queued_before_the_clock_was_set_back_does_not_wait_for_it(
         assert [job.id for job in jobs.due(db, at(0))] == ["job-1"]
 
 
+def test_a_job_that_failed_while_the_clock_was_ahead_does_not_wait_for_it(
+    registry: Registry, lens: Lens
+) -> None:
+    # given a job that was queued before the clock went ahead
+    with registry.begin() as db:
+        job = jobs.request(db, lens, Mode.SMART_SYNC, job_id="job-1", origin="t", now=at(0)).job
+        assert jobs.take(db, job.id, lease="a", run_id=None, now=at(1))
+        ahead = at(0) + timedelta(days=400)
+        assert jobs.retry(db, job.id, lease="a", due_at=ahead, error="It broke.", now=ahead)
+
+    # when the clock is set back
+    with registry.read() as db:
+        assert [job.id for job in jobs.due(db, at(60))] == ["job-1"]
+
+
 @pytest.mark.parametrize("set_back", [timedelta(hours=1), timedelta(days=400)])
 def test_a_clock_that_is_set_back_shuts_no_limit(
     registry: Registry, lens: Lens, set_back: timedelta

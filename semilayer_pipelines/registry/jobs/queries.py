@@ -49,6 +49,10 @@ NUDGE_GRACE = timedelta(seconds=5)
 """How long a due job is left to the service that wanted to launch it."""
 
 
+FURTHEST = timedelta(days=1)
+"""No job is put off for longer: jobs are spread over half a day, and tried again within an hour."""
+
+
 @dataclass(frozen=True)
 class QueueCounts:
     """Jobs of an environment: running, queued, and ended badly or well within a time."""
@@ -148,8 +152,9 @@ def ready(now: datetime) -> ColumnElement[bool]:
     )
     return and_(
         _jobs.status == JobStatus.QUEUED,
-        # Queued in the future: the clock was set back since, and would keep the job for as long.
-        or_(_jobs.due_at <= now, _jobs.created_at > now + AHEAD),
+        # Queued in the future, or put off for longer than anything is: the clock was set back
+        # since, and would keep the job for as long.
+        or_(_jobs.due_at <= now, _jobs.created_at > now + AHEAD, _jobs.due_at > now + FURTHEST),
         tables.lenses.c.status != LensStatus.PAUSED,
         or_(_jobs.mode.not_in(EXCLUSIVE_MODES), and_(indexed, ~in_the_way)),
     )
