@@ -23,7 +23,7 @@ from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry import changes, generations, jobs, lenses, shards
 from semilayer_pipelines.registry.generations import Generation
-from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode, endings
+from semilayer_pipelines.registry.jobs import KEEPS_ITS_PLACE, Job, JobStatus, Mode, endings
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 
 __all__ = [
@@ -35,8 +35,6 @@ __all__ = [
     "record_interrupt",
     "stopped_by_a_person",
 ]
-
-_KEEPS_ITS_PLACE = frozenset({Mode.FULL, Mode.INCREMENTAL, Mode.RECORDS})
 
 
 class RunEnd(StrEnum):
@@ -229,7 +227,7 @@ def _got_on(run: Run, job: Job) -> bool:
     A rebuild of three days may lose its source every night; that is no reason to wait for hours.
     """
     counts = run.progress.counts
-    return job.mode in _KEEPS_ITS_PLACE and counts.written + counts.deleted > 0
+    return job.mode in KEEPS_ITS_PLACE and counts.written + counts.deleted > 0
 
 
 def stopped_by_a_person(interrupt: BaseException, was_cancelled: Callable[[], bool] | None) -> bool:

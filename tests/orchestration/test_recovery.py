@@ -9,10 +9,11 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.orchestration.names import job_tags
 from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
-from semilayer_pipelines.registry import changes, generations, jobs, shards
+from semilayer_pipelines.registry import changes, generations, jobs, page_log, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
@@ -101,6 +102,33 @@ def test_the_third_time_it_is_tried_again_later_and_the_lens_says_so(
     assert job_row(lab, job.id).status is JobStatus.QUEUED
     assert lab.lens.status is LensStatus.ERROR
     assert "semilayer resume" in (lab.lens.cure or "")
+
+
+def test_a_rebuild_that_gets_on_is_not_broken_however_often_its_machine_goes(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    # given a rebuild whose run writes a page each time before its machine is taken away
+    lab = make_lab(10)
+    job = lifecycle.request_rebuild(lab.project, ENV, "items")
+    for _ in range(2 * MAX_ATTEMPTS):
+        silent(lab, instance, job_row(lab, job.id))
+        with lab.project.registry.begin() as db:
+            page_log.record(
+                db,
+                job.id,
+                shard=0,
+                page=1,
+                rows=5,
+                counts=Counts(read=5, written=5),
+                seconds=0.1,
+                cursor="5",
+                now=lab.project.clock() - SILENCE,
+            )
+
+        # then it is launched again at once, and the lens is well
+        assert requests(lab, instance)
+    assert job_row(lab, job.id).attempt == 2
+    assert lab.lens.status is LensStatus.INDEXING
 
 
 def test_what_a_lost_records_run_had_claimed_is_free_again(

@@ -9,7 +9,7 @@ one order.
 
 from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.registry.jobs.endings import finish, requeue, retry, wait
-from semilayer_pipelines.registry.jobs.job import PRIORITY, Job, singleton_key
+from semilayer_pipelines.registry.jobs.job import KEEPS_ITS_PLACE, PRIORITY, Job, singleton_key
 from semilayer_pipelines.registry.jobs.queries import (
     QueueCounts,
     anything_to_do,
@@ -40,6 +40,7 @@ from semilayer_pipelines.registry.jobs.sharing import RUNS_AHEAD, next_small, sm
 from semilayer_pipelines.registry.jobs.steps import beat, heartbeat, join, take
 
 __all__ = [
+    "KEEPS_ITS_PLACE",
     "PRIORITY",
     "RUNS_AHEAD",
     "Job",

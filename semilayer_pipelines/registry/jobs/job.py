@@ -17,6 +17,7 @@ from semilayer_pipelines.registry import tables
 
 __all__ = [
     "EXCLUSIVE_MODES",
+    "KEEPS_ITS_PLACE",
     "PRIORITY",
     "SELECT_JOB",
     "Job",
@@ -28,6 +29,9 @@ __all__ = [
 
 EXCLUSIVE_MODES = frozenset({Mode.INCREMENTAL, Mode.SMART_SYNC, Mode.REPAIR})
 """Modes of which at most one job of a lens runs at a time."""
+
+KEEPS_ITS_PLACE = frozenset({Mode.FULL, Mode.INCREMENTAL, Mode.RECORDS})
+"""Modes of which another attempt goes on where the last one stopped."""
 
 PRIORITY = {
     Mode.RECORDS: 4,
