@@ -170,7 +170,9 @@ def test_a_change_that_is_posted_is_searchable_seconds_later(begun: Begun) -> No
     assert indexed(dev.folder.project, "posted") == ROWS
     runs = dev.graphql.runs_of(job["id"])
     assert [run["status"] for run in runs] == ["STARTED"]  # it lingers
-    assert "dagster/run_key" not in {tag["key"] for tag in runs[0]["tags"]}
+    tags = {tag["key"] for tag in runs[0]["tags"]}
+    assert "dagster/sensor_name" not in tags
+    assert "dagster/run_key" in tags  # by which the sensor knows it, should a person cancel it
 
 
 def test_a_killed_run_is_noticed_and_its_job_completed(begun: Begun) -> None:

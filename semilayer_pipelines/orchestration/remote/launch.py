@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from semilayer_pipelines.errors import Transient
-from semilayer_pipelines.orchestration.names import JOB_NAMES, job_tags, run_config
+from semilayer_pipelines.orchestration.names import JOB_NAMES, job_tags, run_config, run_key
 from semilayer_pipelines.orchestration.remote.identity import (
     QUESTION,
     Location,
@@ -61,7 +61,9 @@ async def launch(client: httpx.AsyncClient, url: str, location: Location, job: J
     Raises `NotLaunched`. A time-out may hide a launch that was made; the job is taken only once
     all the same.
     """
-    tags = [{"key": key, "value": value} for key, value in job_tags(job).items()]
+    # By the run key, Dagster's own name, the sensor knows a launch that a person cancelled.
+    named = job_tags(job) | {"dagster/run_key": run_key(job)}
+    tags = [{"key": key, "value": value} for key, value in named.items()]
     params = {
         "selector": {
             "repositoryLocationName": location.name,

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from semilayer_pipelines.orchestration.names import BY_JOB_ID
+from semilayer_pipelines.orchestration.names import BY_JOB_ID, job_tags, run_key
 from semilayer_pipelines.orchestration.remote import nudge
 from semilayer_pipelines.orchestration.remote.nudge import Nudge
 from semilayer_pipelines.registry import jobs
@@ -159,7 +159,8 @@ def test_a_job_is_launched_when_its_calls_have_stopped_and_nobody_took_it(
         "repositoryName": "of_a_shop",
         "jobName": "records_ingest",
     }
-    assert {"key": ".dagster/semilayer-job", "value": job.id} in asked["executionMetadata"]["tags"]
+    tags = {tag["key"]: tag["value"] for tag in asked["executionMetadata"]["tags"]}
+    assert tags == job_tags(job) | {"dagster/run_key": run_key(job)}
 
     # and the busy one later
     go_on(nudging, 1.0)
