@@ -76,6 +76,7 @@ class TextQueue:
         self._left: dict[int, set[int]] = {}  # positions not taken, of those with any
         self._sorted: list[PendingText] = []
         self._closed = False
+        self._broken: Exception | None = None
         self._oldest_next = True
         self.texts = 0
         self.characters = 0
@@ -84,7 +85,7 @@ class TextQueue:
     def admitted(self, pending: PendingRequest) -> Iterator[None]:
         """Hold room for a request; its texts wait until they are taken or the block ends.
 
-        Raises `Full` at once when there is no room.
+        Raises `Full` at once when there is no room, and what the queue was abandoned with.
         """
         number = self._admit(pending)
         try:
@@ -120,13 +121,15 @@ class TextQueue:
     def abandon(self, error: Exception) -> None:
         """Close the queue and fail every request in it: nobody will take them any more."""
         with self._changed:
-            self._closed = True
+            self._closed, self._broken = True, error
             for pending in self._pending.values():
                 pending.fail(error)
             self._changed.notify_all()
 
     def _admit(self, pending: PendingRequest) -> int:
         with self._changed:
+            if self._broken is not None:
+                raise self._broken
             texts = self.texts + len(pending.texts)
             characters = self.characters + pending.characters
             if texts > self._limits.texts or characters > self._limits.characters:

@@ -113,3 +113,8 @@ def test_an_abandoned_queue_fails_everybody() -> None:
 
         with pytest.raises(RuntimeError, match="broken"):
             asked.done.result(timeout=0)
+
+    # Whoever was reading a body meanwhile comes too late, and must not wait for a model for ever.
+    late = PendingRequest(["b"])
+    with pytest.raises(RuntimeError, match="broken"), queue.admitted(late):
+        raise AssertionError("nobody will take it")
