@@ -191,6 +191,10 @@ class Database(Protocol):
         """Return a condition that a person wrote, as it can stand in a statement."""
         ...
 
+    def literal(self, column: SourceColumn) -> str:
+        """Return the placeholder for a value that stands in one column with those of `column`."""
+        ...
+
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""
         ...

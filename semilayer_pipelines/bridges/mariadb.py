@@ -106,6 +106,7 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         row_values=False,
         nul_in_text=True,
         bind=lambda value: value,
+        literal=_literal,
         describe=_describe,
         unique=_unique,
         names=_NAMES,
@@ -135,6 +136,12 @@ def _scalar(column: SourceColumn, value: Any) -> Scalar:
             return value if isinstance(value, bytes) else str(value)
 
 
+def _literal(column: SourceColumn) -> str:
+    # The server makes a decimal of whole numbers without a sign and one that has a sign.
+    is_whole = column.column.kind in ("integer", "boolean")
+    return "CAST(%s AS UNSIGNED)" if is_whole and column.lowest == 0 else "%s"
+
+
 def _describe(
     run: Run, quote: Callable[[str], str], schema: str | None, table: str
 ) -> tuple[str, tuple[SourceColumn, ...], tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
@@ -161,7 +168,7 @@ def _column(
     expression = order = quoted
     bits = _BITS.get(data_type, 64)
     lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    if "unsigned" in column_type:
+    if "unsigned" in column_type or data_type == "year":
         lowest, highest = 0, 2**bits - 1
         if data_type == "bigint":
             dtype = pl.UInt64()

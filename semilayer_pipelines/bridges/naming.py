@@ -183,7 +183,7 @@ class Naming:
         """
         key, table = self._catalogue.key(selection), self._catalogue.table(selection)
         names = ", ".join(column.quoted for column in key)
-        marks = ", ".join(self._db.mark for _ in key)
+        marks = ", ".join(self._db.literal(column) for column in key)
         typed = Sql(f"SELECT {names}, 0 AS {_TAG} FROM {table.quoted} WHERE 1 = 0")
         return _union(
             [

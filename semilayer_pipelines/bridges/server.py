@@ -55,7 +55,8 @@ class Dialect:
     """The differences between kinds of servers.
 
     `begin` opens the transaction (empty: the driver does); `set_up` prepares a new connection;
-    `bind` turns a cursor's value into the driver's; `nul_in_text` says that a text may hold U+0000;
+    `bind` turns a cursor's value into the driver's; `literal` is the placeholder for a value that
+    stands in one column with those of a table; `nul_in_text` says that a text may hold U+0000;
     `describe` finds a table (schema or `None`, name) or returns `None`; `unique` lists the unique
     keys of one that is there; `names` lists what there is; `hidden` tells why rows of a table may
     be hidden; `pages` reads rows. `written` tells how far a table has been written to, `at_work`
@@ -79,6 +80,7 @@ class Dialect:
     failure: Callable[[BaseException, str, int], SemilayerError]
     pages: PageReader
     written: Callable[[Run, str | None, str], Written | None]
+    literal: Callable[[SourceColumn], str] = lambda column: "%s"
     at_work: str | None = None
     written_after: Callable[[Described, str], Sql] | None = None
     key_hash: Callable[[Sequence[SourceColumn]], Sql] | None = None
@@ -201,6 +203,10 @@ class ServerDatabase:
     def condition(self, text: str) -> Sql:
         """Return a condition with its percent signs doubled: the drivers take them for marks."""
         return Sql(text.replace("%", "%%"))
+
+    def literal(self, column: SourceColumn) -> str:
+        """Return the placeholder for a value that stands in one column with those of `column`."""
+        return self._dialect.literal(column)
 
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""

@@ -246,6 +246,10 @@ class SqliteDatabase:
         """Return a condition in which double quotes only ever name a column."""
         return Sql(_QUOTED.sub(_as_name, text))
 
+    def literal(self, column: SourceColumn) -> str:
+        """Return the placeholder for a value."""
+        return self.mark
+
     def since(self, column: SourceColumn, value: Scalar) -> Sql:
         """Return the condition that a tracked column is at or after `value`."""
         return at_or_after(column, value)

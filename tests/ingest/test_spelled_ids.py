@@ -107,6 +107,20 @@ def test_a_delete_finds_what_the_index_has_of_a_row_that_is_gone(
     assert (buffered(lab), set_aside(lab)) == (0, {})
 
 
+@pytest.mark.parametrize("declared", ["INT UNSIGNED", "BIGINT UNSIGNED", "YEAR", "INT(5) ZEROFILL"])
+def test_rows_of_an_unsigned_key_that_are_gone_are_deleted_in_any_spelling(
+    mariadb_source: SourceDatabase, tmp_path: Path, declared: str
+) -> None:
+    lab = lab_of(mariadb_source, tmp_path, declared, 2001, 2002, 2003, 2004)
+    mariadb_source.run("DELETE FROM items WHERE id < 2004")
+
+    told = apply(lab, ("2001", DELETE), ("02002", DELETE), ("2003.0", DELETE), ("2050", DELETE))
+
+    assert told.deleted == 3
+    assert titles(lab) == {"2004": "old"}
+    assert set_aside(lab) == {}
+
+
 def test_a_row_whose_key_was_written_anew_is_there_once(source: SourceDatabase, lab: Lab) -> None:
     source.run("UPDATE items SET id = 'ALICE', title = 'new' WHERE id = 'Alice'")
 
