@@ -11,6 +11,7 @@ from enum import Enum
 
 from semilayer_pipelines.control.accept import KeyRefused, RateLimited
 from semilayer_pipelines.errors import (
+    IndexDropped,
     NotFound,
     Refused,
     RegistryUnavailable,
@@ -105,6 +106,9 @@ def from_error(error: Exception) -> Problem:
                 "x-ratelimit-remaining": "0",
             }
             return _of(Code.RATE_LIMITED, error, headers)
+        case IndexDropped():
+            # While it was asked: the next call meets what is there now.
+            return _of(Code.UNAVAILABLE, error, {"retry-after": str(RETRY_AFTER_S)})
         case NotFound():
             return _of(Code.LENS_NOT_FOUND, error)
         case UserError():

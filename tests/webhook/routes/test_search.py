@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from semilayer_pipelines.ingest.written_index import written_index
 from semilayer_pipelines.queries.search import search
-from tests.lab import Lab
+from tests.lab import ENV, Lab
 from tests.webhook.lab_site import LabSite
 from tests.webhook.site import Site, error_of
 from tests.workload import FIELDS
@@ -105,6 +106,26 @@ def test_a_search_of_a_lens_with_tenants_names_one_or_is_a_bad_request(tmp_path:
     assert "owner must be named" in without[2]
     assert {hit["fields"]["owner"] for hit in found} == {"tools"}
     assert foreign[:2] == (404, "row_not_found")
+
+
+def test_an_index_that_is_dropped_while_it_is_asked_is_no_lens_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab.at(tmp_path, rows=ROWS)
+    lab.full()
+
+    def dropped_then(*asked: Any) -> Any:
+        index = written_index(*asked)
+        assert index is not None
+        lab.project.store(ENV).drop(index.name)
+        return index
+
+    monkeypatch.setattr("semilayer_pipelines.queries.search.written_index", dropped_then)
+    for site in LabSite.opened(lab):
+        answer = site.call("POST", "/v1/search/items", {"query": "x"})
+
+    assert error_of(answer)[:2] == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
 
 
 def test_a_row_that_is_not_indexed_is_not_found(site: LabSite) -> None:
