@@ -29,6 +29,7 @@ __all__ = [
     "DEFAULT_ENV",
     "EXIT_CODES",
     "INTERRUPTED",
+    "MOST_LISTED",
     "Here",
     "SemilayerGroup",
     "SuggestingGroup",
@@ -48,6 +49,9 @@ __all__ = [
 ]
 
 DEFAULT_ENV = "development"
+
+MOST_LISTED = 1_000_000
+"""Jobs or rows that one list shows at most; no registry keeps so many of a lens."""
 
 INTERRUPTED = 130
 """What a shell gives a program that Ctrl-C ended."""
@@ -131,7 +135,8 @@ def say_json(value: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[_ANSWERED] = True
-    click.echo(json.dumps(value, ensure_ascii=False, default=_as_text))
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    click.echo(json.dumps(value, ensure_ascii=not unicode, default=_as_text))
 
 
 def _as_text(value: object) -> str:

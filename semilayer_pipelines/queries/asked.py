@@ -6,7 +6,7 @@ import math
 from typing import SupportsIndex
 
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.http.contract import MAX_RESULTS
+from semilayer_pipelines.http.contract import MAX_RESULTS, has_half_a_pair
 
 __all__ = ["check_least_score", "check_limit", "check_row_id", "check_text"]
 
@@ -21,6 +21,11 @@ def check_text(text: str) -> None:
         raise ConfigError(
             "The text to search for is empty.", cure="Give a question, or some words."
         )
+    if has_half_a_pair(text):
+        raise ConfigError(
+            f"The text to search for holds half of a surrogate pair: {text[:100]!a}.",
+            cure="Give it as valid Unicode.",
+        )
 
 
 def check_row_id(id: str) -> None:
@@ -29,6 +34,11 @@ def check_row_id(id: str) -> None:
         raise ConfigError(
             f"The id of a row is a text, and not {id!r}.",
             cure="Give it as a hit has it: '3' for the key 3.",
+        )
+    if has_half_a_pair(id):
+        raise ConfigError(
+            f"The id of a row is valid Unicode, and {id[:100]!a} holds half of a surrogate pair.",
+            cure="Give it as a hit has it.",
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from semilayer_pipelines.errors import ConfigError, nearest
+from semilayer_pipelines.http.contract import has_half_a_pair
 
 __all__ = ["Condition", "Operator", "Scalar", "parse_where", "tenant_condition"]
 
@@ -104,6 +105,11 @@ def _condition(name: str, operator: str, value: object) -> Condition:
 
 
 def _scalar(name: str, value: object) -> Scalar:
+    if isinstance(value, str) and has_half_a_pair(value):
+        raise ConfigError(
+            f"where: {name}: {value[:100]!a} holds half of a surrogate pair, as no text does.",
+            cure="Give it as valid Unicode.",
+        )
     if isinstance(value, str | int | float | bool):
         return value
     raise ConfigError(f"where: {name}: {value!r} is not a text, a number, true or false.")
