@@ -30,6 +30,7 @@ __all__ = [
     "DEFAULT_ENV",
     "EXIT_CODES",
     "INTERRUPTED",
+    "MOST_LISTED",
     "Here",
     "SemilayerGroup",
     "SuggestingGroup",
@@ -50,6 +51,9 @@ __all__ = [
 ]
 
 DEFAULT_ENV = "development"
+
+MOST_LISTED = 1_000_000
+"""Jobs or rows that one list shows at most; no registry keeps so many of a lens."""
 
 INTERRUPTED = 130
 """What a shell gives a program that Ctrl-C ended."""
@@ -133,12 +137,13 @@ def say_json(value: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[_ANSWERED] = True
-    click.echo(json_text(value))
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    click.echo(json_text(value, ascii=not unicode))
 
 
-def json_text(value: Any) -> str:
+def json_text(value: Any, *, ascii: bool = False) -> str:
     """Return a value as JSON, in which numbers that are none are texts."""
-    return json.dumps(_plain(value), ensure_ascii=False, default=_as_text)
+    return json.dumps(_plain(value), ensure_ascii=ascii, default=_as_text)
 
 
 def _plain(value: Any) -> Any:

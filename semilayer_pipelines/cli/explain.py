@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -179,7 +178,7 @@ def explanation_json(told: Explanation) -> dict[str, object]:
         "id": told.id,
         "key": told.key,
         "verdict": told.verdict,
-        "row": told.row and {name: _told(value) for name, value in told.row.items()},
+        "row": told.row,
         "fault": told.fault,
         "outside": told.outside,
         "mapped": told.mapped and _mapped_json(told.mapped),
@@ -189,11 +188,6 @@ def explanation_json(told: Explanation) -> dict[str, object]:
         "pending": [{"seq": one.seq, "action": one.action.value} for one in told.pending],
         "failed": told.failed and _failed_json(told.failed),
     }
-
-
-def _told(value: Any) -> Any:
-    """Return a value of the source as JSON can hold it: numbers that are none become texts."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _mapped_json(mapped: MappedRow) -> dict[str, object]:

@@ -9,6 +9,7 @@ import click
 from rich.text import Text
 
 from semilayer_pipelines.cli.context import (
+    MOST_LISTED,
     Here,
     console,
     env_option,
@@ -34,7 +35,7 @@ __all__ = ["failed"]
 @takes_lens("Only this lens.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_LISTED),
     default=20,
     show_default=True,
     help="How many rows per lens at most.",

@@ -8,7 +8,15 @@ from datetime import datetime
 
 import click
 
-from semilayer_pipelines.cli.context import Here, console, env_option, json_option, say, say_json
+from semilayer_pipelines.cli.context import (
+    MOST_LISTED,
+    Here,
+    console,
+    env_option,
+    json_option,
+    say,
+    say_json,
+)
 from semilayer_pipelines.cli.follow import describe
 from semilayer_pipelines.cli.lens_selection import check_env
 from semilayer_pipelines.cli.tables import table_of
@@ -28,7 +36,7 @@ SHOWN_PAGES = 10
 @click.option("--lens", help="Only the jobs of this lens.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_LISTED),
     default=20,
     show_default=True,
     help="How many of the latest jobs.",

@@ -5,6 +5,8 @@ A sub-command is imported when it is used: none should wait for the libraries of
 
 from __future__ import annotations
 
+import io
+import sys
 from importlib import import_module
 
 import click
@@ -77,6 +79,9 @@ def main(ctx: click.Context) -> None:
     """Keep a vector index in sync with SQL tables."""
     this_is_a_command()
     redact_logs()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal may not show each sign of a row, which is no reason to break off.
+        sys.stdout.reconfigure(errors="replace")
     # Before a command reads its options, some of which have variables.
     read_project_env()
     ctx.obj = Here()

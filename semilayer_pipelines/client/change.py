@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from semilayer_pipelines.errors import UserError
-from semilayer_pipelines.http.contract import MAX_ID_CHARACTERS, Action
+from semilayer_pipelines.http.contract import MAX_ID_CHARACTERS, Action, has_half_a_pair
 
 __all__ = ["Change", "InvalidChange"]
 
@@ -50,7 +50,6 @@ def _fault(id: object) -> str:
         return f"it has {len(id):,} characters, more than {MAX_ID_CHARACTERS}"
     if "\0" in id:
         return "it contains NUL"
-    # Half a surrogate pair is text to Python, but no UTF-8.
-    if not id.isascii() and any("\ud800" <= character <= "\udfff" for character in id):
+    if has_half_a_pair(id):
         return "it contains half of a surrogate pair"
     return ""

@@ -27,6 +27,7 @@ __all__ = [
     "Mode",
     "ReceiptStatus",
     "SearchMode",
+    "has_half_a_pair",
 ]
 
 INGEST_PATH = "/v1/ingest/{lens}"
@@ -52,6 +53,11 @@ MAX_JOB_WAIT_S = 30.0
 
 MAX_RESULTS = 1_000
 """Rows that one search or listing returns."""
+
+
+def has_half_a_pair(text: str) -> bool:
+    """Say whether a text holds half of a surrogate pair: text to Python and JSON, but no UTF-8."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class Action(StrEnum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from semilayer_pipelines.errors import ConfigError, nearest
+from semilayer_pipelines.http.contract import has_half_a_pair
 
 __all__ = ["Condition", "Operator", "Scalar", "check_unicode", "parse_where", "tenant_condition"]
 
@@ -105,13 +106,11 @@ def _condition(name: str, operator: str, value: object) -> Condition:
 
 def check_unicode(what: str, text: str) -> None:
     """Raise `ConfigError`, which names `what`, for half of a surrogate pair: no store takes it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if has_half_a_pair(text):
         raise ConfigError(
             f"{what} holds half of a surrogate pair, which is no character.",
             cure="Send it whole, in UTF-8.",
-        ) from None
+        )
 
 
 def _scalar(name: str, value: object) -> Scalar:

@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 from semilayer_pipelines.cli.context import SemilayerGroup, exit_code, say
 from semilayer_pipelines.dev.supervisor import free_port
 from semilayer_pipelines.errors import ConfigError, GuardStopped, SourceUnreachable, Terminal
+from semilayer_pipelines.queries.search import similar
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
 
@@ -127,10 +128,24 @@ def test_a_search_before_the_first_ingest_says_how_to_start_it(folder: Folder) -
         ('{"categry": "books"}', "did you mean 'category'"),
         ('{"price": {"$nope": 1}}', "price"),
         ('{"price": {"$in": 3}}', "list"),
+        ('{"category": "\\ud800"}', "half of a surrogate pair"),
+        ('{"category": ["books", "\\udc00"]}', "half of a surrogate pair"),
     ],
 )
 def test_conditions_that_make_no_sense_are_told(where: str, hint: str, indexed: Folder) -> None:
     assert hint in told(indexed, "search", "items", "x", "--where", where, code=2)
+
+
+def test_a_question_that_is_no_unicode_is_told(indexed: Folder) -> None:
+    """As a shell passes bytes that are no UTF-8."""
+    assert "half of a surrogate pair" in told(indexed, "search", "items", "x\udcff", code=2)
+    with pytest.raises(ConfigError, match="half of a surrogate pair"):
+        similar(indexed.project, "items", "x\udcff")
+
+
+@pytest.mark.parametrize("command", ["jobs", "failed"])
+def test_a_list_is_never_longer_than_a_database_can_count(command: str, folder: Folder) -> None:
+    assert "--limit" in told(folder, command, "--limit", "9" * 30, code=2)
 
 
 def test_a_sync_of_a_lens_without_an_index_is_refused(folder: Folder) -> None:

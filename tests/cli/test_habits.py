@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from semilayer_pipelines.cli import status as status_command
 from semilayer_pipelines.cli.context import say_json
 from semilayer_pipelines.counts import utc_text
 from tests.cli.conftest import run_queued
-from tests.cli.project import Folder
+from tests.cli.project import SEMILAYER, Folder
 
 
 def program(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +59,30 @@ def test_a_misspelt_command_gets_the_nearest(
 
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+def test_a_terminal_that_is_not_unicode_loses_signs_and_nothing_else(tmp_path: Path) -> None:
+    # given a row that Latin-1 has no letters for
+    folder = Folder.at(tmp_path, rows=1)
+    with closing(sqlite3.connect(folder.database)) as db, db:
+        db.execute("UPDATE items SET name = '写真 Café'")
+    folder.run("push", "--resume-ingest")
+    run_queued(folder)
+    folder.environ["PYTHONIOENCODING"] = "latin-1"
+
+    def printed(*arguments: str) -> bytes:
+        done = subprocess.run(
+            [SEMILAYER, *arguments],
+            cwd=tmp_path,
+            env=folder.full_environ,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "?? Café".encode("latin-1") in printed("search", "items", "x")
+    assert json.loads(printed("search", "items", "x", "--json"))[0]["fields"]["name"] == "写真 Café"
 
 
 def test_env_beside_the_configuration_is_read_and_never_over_what_is_set(tmp_path: Path) -> None:
