@@ -364,3 +364,38 @@ def test_a_records_job_whose_index_was_taken_away_leaves_its_changes_to_the_next
         assert changes.buffered(db, lab.lens.id) == 0
         assert not jobs.queued(db, lab.lens.id)
     assert lab.audit().clean
+
+
+def test_a_rebuild_that_goes_on_with_another_ones_index_knows_that_it_published_it(
+    tmp_path: Path,
+) -> None:
+    # given a rebuild in place that a person cancelled on its way
+    lab = Lab.at(tmp_path, rows=1_500, rebuild="in_place")
+    first = rebuild(lab)
+
+    def cancel(page: PageDone) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(first, report=cancel)
+    begun = lab.building()
+    assert begun is not None
+
+    # and another job that goes on with its index, and dies between the switch and its end
+    job = rebuild(lab)
+
+    def die(verb: str) -> None:
+        if verb == "maintain":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(Meddled.of(lab.project, before=die), job.id, was_cancelled=lambda: False)
+    assert lab.index.name == begun.index_name
+
+    # when it is run again
+    again = lab.run(job)
+
+    # then that index serves, and nothing is read anew
+    assert (again.ended, again.published, again.counts.read) == (RunEnd.COMPLETED, True, 0)
+    assert lab.project.store(ENV).names() == [begun.index_name]
+    assert lab.audit().clean
