@@ -61,8 +61,11 @@ class EveryRow:
 
     @classmethod
     def of(cls, generation: Generation, shard: int | None) -> EveryRow:
-        """Choose all rows of a generation, or those of one shard."""
-        shards = range(generation.shard_count) if shard is None else (shard,)
+        """Choose all rows of a generation, or those of one shard.
+
+        A lens may ask for more shards than its index has: such a shard has no rows.
+        """
+        shards = [one for one in range(generation.shard_count) if shard in (None, one)]
         return cls(generation.bounds, shards)
 
     def pages(self, opened: OpenLens, known: KnownRows, page_size: PageSize) -> Iterator[Page]:

@@ -111,7 +111,7 @@ def _range_told(generation: Generation, shard: int) -> str:
     from semilayer_pipelines.ingest.walk import shard_window
 
     if shard >= generation.shard_count:
-        return "none: the table has fewer keys than the lens has shards"
+        return "none: the index has fewer shards than the lens"
     window = shard_window(generation.bounds, shard)
     after = None if window.after is None else shown_key(decode(window.after))
     upto = None if window.upto is None else shown_key(decode(window.upto))
