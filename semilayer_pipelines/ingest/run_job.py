@@ -257,7 +257,7 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
     _refuse_another_dimension(target)
     if target.index is not None:
         require_held(opened.mapping, target.index.schema, lens=opened.lens.name)
-    elif job.mode is not Mode.SMART_SYNC and generation.source_rows:
+    elif job.mode is not Mode.SMART_SYNC:
         # A few rows in a new index would pass for all of them. Only a whole walk fills it again.
         written_index(opened.registry, opened.store, generation)
     try:
