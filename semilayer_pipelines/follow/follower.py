@@ -25,6 +25,7 @@ from semilayer_pipelines.follow.readers import (
     Reading,
     followed_source,
     left_out,
+    read_by,
     readings_of,
     watched,
 )
@@ -49,7 +50,7 @@ STANDBY_SECONDS = 1.0
 """One that stands by looks this often whether it may follow."""
 
 AWAY_SECONDS = 30.0
-"""A table that is not there is looked for this often."""
+"""A table that cannot be read is looked for this often."""
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
 """The wait after a failure, and what it grows to."""
@@ -71,7 +72,7 @@ class Follower:
     launcher: Launcher | None = None
     _lease: str = field(default_factory=lambda: uuid4().hex)
     _said: str = ""
-    _away: frozenset[str] = frozenset()
+    _away: frozenset[tuple[int, str]] = frozenset()
 
     def run(self) -> None:
         """Follow until the source says `cdc` no more; what fails is noted, and tried again."""
@@ -135,18 +136,20 @@ class Follower:
             feed = open_feed(project, source.config, row, watched(readings))
             with closing(feed):
                 self._say(f"source {source.name}: following {len(watched(readings))} tables.")
-                self._tell_returned(source, row, readings, bridge)
+                self._tell_returned(source, row, readings)
                 self._pump(source, row, feed, readings, bridge)
 
     def _tell_returned(
-        self, source: FollowedSource, row: FeedRow, readings: tuple[Reading, ...], bridge: Bridge
+        self, source: FollowedSource, row: FeedRow, readings: tuple[Reading, ...]
     ) -> None:
-        """Queue a smart sync for tables that were not there when following began."""
-        back = self._away & watched(readings).keys()
+        """Queue a smart sync for lenses whose table could not be read when following began."""
+        back = self._away & read_by(readings)
         self._away = left_out(source, readings)
         if back and row.position is not None:
-            batch = Batch(row.position, missed=dict.fromkeys(back, "it was not there for a while"))
-            self._keep(source, row, batch, for_lenses(batch, readings, bridge))
+            tables = {table for _, table in back}
+            batch = Batch(row.position, missed=dict.fromkeys(tables, "it could not be read before"))
+            told = ForLenses(syncs={lens_id for lens_id, _ in back})
+            self._keep(source, row, batch, told)
 
     def _pump(
         self,

@@ -28,6 +28,7 @@ __all__ = [
     "followed_source",
     "followed_sources",
     "left_out",
+    "read_by",
     "readings_of",
     "watched",
 ]
@@ -107,16 +108,23 @@ def followed_source(project: Project, env: str, name: str) -> FollowedSource | N
     return next((one for one in followed_sources(project, env) if one.name == name), None)
 
 
-def left_out(source: FollowedSource, readings: tuple[Reading, ...]) -> frozenset[str]:
-    """Return the tables of lenses that cannot be read now: they may be back in a moment."""
-    read = {reading.table for reading in readings}
-    named = {
-        config.table
+def read_by(readings: tuple[Reading, ...]) -> frozenset[tuple[int, str]]:
+    """Return who reads what: the ids of lenses with the tables that they read."""
+    return frozenset((reading.lens.id, reading.table) for reading in readings)
+
+
+def left_out(source: FollowedSource, readings: tuple[Reading, ...]) -> frozenset[tuple[int, str]]:
+    """Return the same of lenses that cannot read their tables now.
+
+    Such a table may be back in a moment, or one that it joins. Other lenses may read it meanwhile.
+    """
+    named = frozenset(
+        (lens.id, config.table)
         for lens, kept in source.lenses
         for config in (kept, lens.config)
         if config.source == source.name
-    }
-    return frozenset(named - read)
+    )
+    return named - read_by(readings)
 
 
 def readings_of(source: FollowedSource, bridge: Bridge) -> tuple[Reading, ...]:

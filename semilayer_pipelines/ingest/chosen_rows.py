@@ -61,12 +61,11 @@ class EveryRow:
 
     @classmethod
     def of(cls, generation: Generation, shard: int | None) -> EveryRow:
-        """Choose all rows of a generation, or those of one shard; it may have none of that number.
+        """Choose all rows of a generation, or those of one shard.
 
-        The table had fewer rows than the lens has shards, or was not rebuilt since it got more.
+        A lens may ask for more shards than its index has: such a shard has no rows.
         """
-        there = range(generation.shard_count)
-        shards = there if shard is None else [number for number in there if number == shard]
+        shards = [one for one in range(generation.shard_count) if shard in (None, one)]
         return cls(generation.bounds, shards)
 
     def pages(self, opened: OpenLens, known: KnownRows, page_size: PageSize) -> Iterator[Page]:

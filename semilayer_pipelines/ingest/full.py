@@ -121,7 +121,7 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
         building = generations.building(db, opened.lens.id)
     if building is not None:
         if _fits(opened, building) and not _lost(opened, building):
-            return building
+            return _gone_on_with(opened, run, building)
         opened.store.drop(building.index_name)
         with opened.registry.begin() as db:
             generations.forget(db, building.id)
@@ -153,6 +153,23 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
             split_by=opened.split_by,
             now=opened.clock(),
         )
+
+
+def _gone_on_with(opened: OpenLens, run: Run, building: Generation) -> Generation:
+    """Return a generation that a run goes on with, noted as its job's.
+
+    A job that was cancelled may have begun it. Once it is published, the runs of this job have to
+    know that it was theirs (`_published_before`).
+    """
+    if building.job_id == run.job_id:
+        return building
+
+    def note(db: Connection) -> None:
+        run.lease.check(db)
+        generations.note_job(db, building.id, run.job_id)
+
+    opened.registry.transact(note)
+    return replace(building, job_id=run.job_id)
 
 
 def _fits(opened: OpenLens, generation: Generation) -> bool:

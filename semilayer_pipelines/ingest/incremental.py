@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import polars as pl
 from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.cursors import decode, encode
-from semilayer_pipelines.bridges.protocol import Bridge, Selection, SourcePage
+from semilayer_pipelines.bridges.protocol import Bridge, ColumnKind, Selection, SourcePage
 from semilayer_pipelines.bridges.times import is_over, is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Refused, SchemaMismatch, SourceUnreachable
@@ -133,9 +134,8 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
     """Apply every row past the cursor; return False when paused on the way."""
     _require_tracking_columns(opened)
     began = opened.clock()
-    with opened.registry.read() as db:
-        at = cursors.get(db, opened.lens.id)
     tracked, end = surveyed(opened, began + HORIZON)
+    at = _cursor(opened, run, end)
     missed = retrying(
         lambda: opened.bridge.untracked(opened.selection, tracked, began + HORIZON),
         SourceUnreachable,
@@ -163,6 +163,38 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
         if not page.empty and not run.paused():
             apply_page(opened, run, target, page, LatelyMoved(target, removals))
     return True
+
+
+def _cursor(opened: OpenLens, run: Run, end: str | None) -> IncrementalCursor | None:
+    """Return where the walk goes on that ends at `end`; `None` where it begins at the beginning.
+
+    A column that got another type, such as a time in place of a number, is compared with no value
+    of the old one. Such a cursor means nothing any more.
+    """
+    with opened.registry.read() as db:
+        at = cursors.get(db, opened.lens.id)
+    kind = opened.mapping.kinds.get(opened.tracked[0], "other")
+    if at is None or at.position is None or end is None or _are_alike(at.position, end, kind):
+        return at
+
+    def forget(db: Connection) -> None:
+        run.lease.check(db)
+        cursors.remove(db, opened.lens.id)
+
+    opened.registry.transact(forget)
+    return None
+
+
+def _are_alike(position: str, end: str, kind: ColumnKind) -> bool:
+    """Say whether two tracked values compare, as values of a column of this kind.
+
+    Some databases give all values as texts, of which only their form tells what they are.
+    """
+    before, now = decode(position)[0], decode(end)[0]
+    if isinstance(before, str) and isinstance(now, str):
+        return kind in ("text", "other") or is_time(before) == is_time(now)
+    numbers = (int, float, Decimal)
+    return type(before) is type(now) or all(isinstance(value, numbers) for value in (before, now))
 
 
 def surveyed(opened: OpenLens, horizon: datetime) -> tuple[tuple[str, ...], str | None]:

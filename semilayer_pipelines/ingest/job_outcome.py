@@ -71,6 +71,8 @@ def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
     now = opened.clock()
 
     def end(db: Connection) -> None:
+        # It may have left some: it was paused in a page, or the index that it wrote to is gone.
+        _gave_back(db, job)
         match outcome.ended:
             case RunEnd.COMPLETED:
                 if job.mode is Mode.FULL:
@@ -100,6 +102,18 @@ def record_end(opened: OpenLens, run: Run, job: Job, outcome: Outcome) -> None:
                 pass
 
     opened.registry.transact(end)
+
+
+def _gave_back(db: Connection, job: Job) -> bool:
+    """Give back the changes that a run claimed and did not apply, however it ended.
+
+    Whoever does the job next may be another job. Returns `False` when it is another run's by now,
+    or has ended: what is claimed is then not this run's to give.
+    """
+    if not jobs.holds(db, job.id, job.lease):
+        return False
+    changes.release(db, job.id)
+    return True
 
 
 def _all_shards(db: Connection, outcome: Outcome) -> Counts:
@@ -191,9 +205,8 @@ def record_failure(project: Project, run: Run, job: Job, error: SemilayerError) 
     message, cure, counts = redact(error.message), redact(error.cure), run.progress.counts
 
     def fail(db: Connection) -> None:
-        if not jobs.holds(db, job.id, job.lease):
-            return  # the job is another run's by now, or has ended
-        changes.release(db, job.id)
+        if not _gave_back(db, job):
+            return
         if isinstance(error, FieldsChanged):
             lenses.set_needs(db, job.lens_id, Needs.REBUILD, now)
         match outlook:
@@ -243,9 +256,8 @@ def record_cancel(project: Project, run: Run, job: Job) -> None:
     now = project.clock()
 
     def cancel(db: Connection) -> None:
-        if not jobs.holds(db, job.id, job.lease):
+        if not _gave_back(db, job):
             return
-        changes.release(db, job.id)
         endings.cancel(db, job, counts=run.progress.counts, now=now)
 
     project.registry.transact(cancel)
@@ -256,9 +268,8 @@ def record_interrupt(project: Project, run: Run, job: Job) -> None:
     now = project.clock()
 
     def interrupt(db: Connection) -> None:
-        if not jobs.holds(db, job.id, job.lease):
+        if not _gave_back(db, job):
             return
-        changes.release(db, job.id)
         jobs.requeue(db, job.id, lease=job.lease, now=now)
 
     project.registry.transact(interrupt)

@@ -17,11 +17,14 @@ from sqlalchemy import Connection
 from semilayer_pipelines.errors import Fenced, SemilayerError
 from semilayer_pipelines.registry.database import Registry
 
-__all__ = ["LEASE", "Lease"]
+__all__ = ["LEASE", "SILENCE", "Lease"]
 
 HEARTBEAT_SECONDS = 5.0
 LEASE = timedelta(seconds=30)
 """A run that was silent for longer may be taken over; six heartbeats."""
+
+SILENCE = timedelta(seconds=45)
+"""A running job whose heartbeat is older has lost its process; nine missed beats."""
 
 Beat = Callable[[Connection], bool]
 """Renews what is held under a lease; returns False once it is lost."""

@@ -11,6 +11,7 @@ from semilayer_pipelines.ingest.left_batches import drop_left_over
 from semilayer_pipelines.ingest.publish import announce
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import (
+    changes,
     dropped_indexes,
     environments,
     generations,
@@ -62,6 +63,8 @@ def tidy(project: Project) -> Tidied:
     dropped += _drop_orphans(project)
     _point_names(project)
     drop_left_over(project)
+    with project.registry.begin() as db:
+        changes.release_lost(db)
     with project.registry.read() as db:
         needed = walks.kept_names(db)
     tidy_kept(project.settings.walks, needed)

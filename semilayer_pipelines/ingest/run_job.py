@@ -43,6 +43,7 @@ from semilayer_pipelines.ingest.lens_watch import (
     StartOver,
     WaitsForBatches,
 )
+from semilayer_pipelines.ingest.lost_jobs import queue_lost
 from semilayer_pipelines.ingest.open_lens import OpenLens, as_indexed, open_lens
 from semilayer_pipelines.ingest.outlook import unexpected
 from semilayer_pipelines.ingest.progress import PageDone, Progress
@@ -147,7 +148,10 @@ def _take(project: Project, job_id: str, run_id: str | None) -> Job | None:
     now = project.clock()
 
     def take(db: Connection) -> Job | None:
-        if jobs.get(db, job_id).mode is not Mode.FULL:
+        asked = jobs.get(db, job_id)
+        if asked.mode is not Mode.FULL:
+            if run_id is None:
+                queue_lost(db, asked.lens_id, now)
             return jobs.take(db, job_id, lease=uuid4().hex, run_id=run_id, now=now)
         job = jobs.join(db, job_id, run_id=run_id, now=now)
         # A lens paused between launch and start stays paused: the run ends before its first page.
@@ -253,7 +257,7 @@ def _dispatch(opened: OpenLens, run: Run, job: Job, shard: int | None) -> Outcom
     _refuse_another_dimension(target)
     if target.index is not None:
         require_held(opened.mapping, target.index.schema, lens=opened.lens.name)
-    elif job.mode is not Mode.SMART_SYNC and generation.source_rows:
+    elif job.mode is not Mode.SMART_SYNC:
         # A few rows in a new index would pass for all of them. Only a whole walk fills it again.
         written_index(opened.registry, opened.store, generation)
     try:

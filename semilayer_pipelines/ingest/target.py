@@ -63,6 +63,7 @@ class Target:
         self.sole_writer = sole_writer
         self.generation = generation
         self._index: RowIndex | None = None
+        self._has_dimension = generation.dimension is not None
         self._noted: Backend | None = None
         self._split_by = generation.split_by
         self._seen: Seen | None = None
@@ -85,11 +86,9 @@ class Target:
         schema = IndexSchema(mapping.fields, dimension, mapping.tenant, words=mapping.has_keywords)
         found = self.index
         if found is None:
-            self._fix_dimension(dimension)
+            if self._has_dimension:
+                self._fix_dimension(dimension)  # it is made anew, as it was
             self._index = self._opened.store.create(self.generation.index_name, schema)
-            if self.generation.state is GenerationState.ACTIVE:
-                # Published while it held nothing, and so without an index to point at.
-                self._opened.store.point(self._opened.lens.name, self.generation.index_name)
         elif not self._is_built:
             require_held(mapping, found.schema, lens=self._opened.lens.name)
         elif not found.schema.holds_like(schema):
@@ -97,6 +96,12 @@ class Target:
             self._leave_its_place()
         assert self._index is not None
         require_dimension(dimension, self._index.dimension, lens=self._opened.lens.name)
+        if not self._has_dimension:
+            # Once there is an index: a dimension without one says that it was lost.
+            self._fix_dimension(dimension)
+        if found is None and self.generation.state is GenerationState.ACTIVE:
+            # Published while it held nothing, and so without an index to point at.
+            self._opened.store.point(self._opened.lens.name, self.generation.index_name)
         return self._index
 
     def _fix_dimension(self, dimension: int) -> None:
@@ -105,6 +110,7 @@ class Target:
                 generations.set_dimension(db, self.generation.id, dimension)
         except NotFound:
             raise StartOver from None
+        self._has_dimension = True
 
     def _leave_its_place(self) -> NoReturn:
         # The generation holds what we would write, the index does not. A column was altered since

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import dagster as dg
 from sqlalchemy import Connection
 
+from semilayer_pipelines.ingest.lease import SILENCE
+from semilayer_pipelines.ingest.lost_jobs import LOST
 from semilayer_pipelines.orchestration.health import tell_health
 from semilayer_pipelines.orchestration.names import (
     TAG_JOB_ID,
@@ -36,9 +37,6 @@ __all__ = [
     "in_flight",
 ]
 
-SILENCE = timedelta(seconds=45)
-"""A running job whose heartbeat is older has lost its process; nine missed beats."""
-
 _WAITING = frozenset(
     {
         dg.DagsterRunStatus.QUEUED,
@@ -50,8 +48,6 @@ _CANCELLED = frozenset({dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCE
 _STARTED = frozenset({dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING})
 _EXCLUSIVE = (TAG_SINGLETON, TAG_SWEEP)
 """Tags of which the queue lets one run of a value work."""
-
-LOST = "The run's process was lost."
 
 
 @dataclass(frozen=True)

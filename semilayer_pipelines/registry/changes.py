@@ -40,7 +40,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import ReturningInsert
 
 from semilayer_pipelines.errors import NotFound
-from semilayer_pipelines.http.contract import Action
+from semilayer_pipelines.http.contract import Action, JobStatus
 from semilayer_pipelines.registry import tables
 from semilayer_pipelines.registry.generations import GenerationState
 from semilayer_pipelines.registry.sql import (
@@ -72,6 +72,7 @@ __all__ = [
     "prune",
     "put_off",
     "release",
+    "release_lost",
     "rename",
     "reopen",
     "since",
@@ -179,6 +180,15 @@ def release(db: Connection, job_id: str) -> int:
     """Give back what a job claimed and did not acknowledge; return how many changes."""
     freed = update(tables.changes).where(_claimed_by(job_id)).values(job_id=None)
     return db.execute(freed).rowcount
+
+
+def release_lost(db: Connection) -> int:
+    """Give back what jobs claimed that do not run (any more); return how many changes."""
+    runs = select(tables.jobs.c.id).where(tables.jobs.c.status == JobStatus.RUNNING)
+    lost = and_(
+        _changes.job_id.is_not(None), _changes.applied_at.is_(None), _changes.job_id.not_in(runs)
+    )
+    return db.execute(update(tables.changes).where(lost).values(job_id=None)).rowcount
 
 
 def put_off(db: Connection, job_id: str, keys: Sequence[str], until: datetime) -> int:

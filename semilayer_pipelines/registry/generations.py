@@ -39,6 +39,7 @@ __all__ = [
     "forgotten",
     "index_name",
     "note_embedder",
+    "note_job",
     "note_splitter",
     "open_next",
     "publish",
@@ -168,6 +169,13 @@ def note_embedder(db: Connection, generation_id: int, by: str) -> None:
             .where(_generations.id == generation_id)
             .values(embedded_by=[*before, by])
         )
+
+
+def note_job(db: Connection, generation_id: int, job_id: str) -> None:
+    """Note which job goes on with a generation that is being built, if it is there."""
+    db.execute(
+        update(tables.generations).where(_generations.id == generation_id).values(job_id=job_id)
+    )
 
 
 def note_splitter(db: Connection, generation_id: int, split_by: str | None) -> None:

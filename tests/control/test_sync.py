@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from semilayer_pipelines.errors import (
     SourceRefused,
     SourceUnreachable,
 )
+from semilayer_pipelines.ingest.lease import SILENCE
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs
@@ -100,6 +103,53 @@ def test_a_sync_beside_another_run_of_the_lens_says_so_and_does_nothing(tmp_path
         jobs.take(db, other.id, lease="theirs", run_id=None, now=lab.project.clock())
 
     assert sync(lab.project, "items").ended is RunEnd.TAKEN
+
+
+@pytest.mark.parametrize("mode", [Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS])
+def test_a_program_that_was_killed_keeps_no_later_one_from_its_work(
+    tmp_path: Path, mode: Mode
+) -> None:
+    # given a job in whose middle the program died, and what it had claimed
+    lab = Lab.at(tmp_path, rows=20)
+    sync(lab.project, "items")
+    with lab.source() as db:
+        db.execute("UPDATE items SET name = 'other' WHERE id = 7")
+    killed = request_job(lab.project, "items", mode)
+    now = lab.project.clock()
+    with lab.project.registry.begin() as db:
+        changes.append(db, lab.lens.id, [("7", Action.UPSERT)], now)
+        jobs.take(db, killed.id, lease="dead", run_id=None, now=now)
+        if mode is Mode.RECORDS:
+            changes.claim(db, lab.lens.id, job_id=killed.id, limit=10, now=now)
+    asked = request_job(lab.project, "items", mode)
+    if mode is not Mode.RECORDS:
+        assert run_job(lab.project, asked.id).ended is RunEnd.TAKEN  # it may still be at work
+
+    # when some time later the next program does the same, and what callers named
+    later = replace(lab.project, clock=lambda: now + SILENCE + timedelta(seconds=1))
+    again = run_job(later, asked.id)
+    run_job(later, request_job(later, "items", Mode.RECORDS).id)
+
+    # then all is done, and no job is left
+    assert again.ended is RunEnd.COMPLETED
+    assert lab.audit().clean
+    with lab.project.registry.read() as db:
+        assert changes.buffered(db, lab.lens.id) == 0
+        assert not jobs.running(db, lab.lens.id)
+        assert not jobs.queued(db, lab.lens.id)
+
+
+def test_the_job_of_a_dagster_run_is_left_to_dagster(tmp_path: Path) -> None:
+    # given a run of Dagster's that fell silent: Dagster has to be told, too
+    lab = Lab.at(tmp_path, rows=20)
+    sync(lab.project, "items")
+    other = lab.request(Mode.INCREMENTAL)
+    now = lab.project.clock()
+    with lab.project.registry.begin() as db:
+        jobs.take(db, other.id, lease="theirs", run_id="a run", now=now)
+
+    later = replace(lab.project, clock=lambda: now + SILENCE + timedelta(seconds=1))
+    assert sync(later, "items").ended is RunEnd.TAKEN
 
 
 def test_a_paused_lens_is_left_alone_and_a_wrong_name_gets_the_nearest(tmp_path: Path) -> None:

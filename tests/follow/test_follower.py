@@ -16,14 +16,17 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
+from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.follow import follower as follower_module
 from semilayer_pipelines.follow import kinds
 from semilayer_pipelines.follow.buffer import for_lenses
 from semilayer_pipelines.ingest import lease
-from semilayer_pipelines.registry import feeds
+from semilayer_pipelines.registry import feeds, jobs, lenses
 from semilayer_pipelines.registry.feeds import FeedRow
 from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.lenses import Lens
 from tests.beside import beside
 from tests.clock import Clock
 from tests.follow.site import SILENCE, Site
@@ -176,6 +179,58 @@ def test_a_table_that_is_away_when_following_begins_is_followed_when_it_is_back(
         site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
         site.until_told(1)
     assert site.told() == [("1", "upsert")]
+
+
+def test_a_lens_whose_joined_table_is_away_is_followed_when_that_is_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two lenses over one table, of which one joins another table
+    monkeypatch.setattr(follower_module, "AWAY_SECONDS", 0.2)
+    site.db.execute("CREATE TABLE shops (id int PRIMARY KEY, name text)")
+    text = {"type": "text", "searchable": True}
+    plain = {"source": "main", "table": "items", "embedding": {"provider": "hash"}}
+    shown = {"name": text, "shop": text | {"from": "shop.name"}}
+    joins = {"shop": {"table": "shops", "on": {"other": "id"}}}
+    project = site.lab.project
+    config = ProjectConfig.model_validate(
+        {
+            "stack": "test",
+            "sources": {
+                "main": {"bridge": "sql", "connection": site.lab.connection, **site.lab.cdc}
+            },
+            "lenses": {
+                "items": {**plain, "fields": {"name": text}},
+                "showing": {**plain, "fields": shown, "joins": joins},
+            },
+        }
+    )
+    apply_push(project, plan_push(project, config, ENV))
+    site.install()
+    site.lab.run(lifecycle.request_rebuild(project, ENV, "showing"))
+    followed_from_here(site)
+    with project.registry.read() as db:
+        showing = lenses.get(db, ENV, "showing")
+        (first,) = jobs.queued(db, showing.id)
+    site.lab.run(first)
+
+    # When following begins while the joined table is swapped
+    site.db.execute("ALTER TABLE shops RENAME TO aside")
+    with site.followed():
+        site.db.execute("UPDATE items SET name = 'new' WHERE id = 1")
+        site.until_told(1)
+        site.db.execute("ALTER TABLE aside RENAME TO shops")
+
+        # Then that lens gets a sync for what it missed, the other one none, and both are told
+        eventually(lambda: queued_modes(site, showing) == [Mode.SMART_SYNC])
+        site.db.execute("UPDATE items SET name = 'newer' WHERE id = 2")
+        site.until_told(2)
+    assert site.told("showing") == [("2", "upsert")]
+    assert site.syncs() == 0
+
+
+def queued_modes(site: Site, lens: Lens) -> list[Mode]:
+    with site.lab.project.registry.read() as db:
+        return [job.mode for job in jobs.queued(db, lens.id)]
 
 
 def test_a_lens_that_is_pushed_while_its_source_is_followed_misses_nothing(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from semilayer_pipelines.queries.dry_run import dry_run
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus, Needs
+from tests.clock import Clock
 from tests.lab import ENV, Lab
 from tests.meddling import Meddled
 from tests.sources import SourceDatabase
@@ -359,3 +361,55 @@ def test_a_tenant_whose_column_gets_fractions_waits_and_goes_on_when_it_is_alter
     source.run("UPDATE items SET name = 'x' WHERE id = 8")
     assert lab.run(job).counts.written == 1
     assert lab.lens.status is LensStatus.READY
+
+
+NUMBERS = ("BIGINT", "1700000000", "1700000100")
+MOMENTS = ("moment", "'2023-11-14 22:13:20'", "'2023-11-14 22:15:00'")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(NUMBERS, MOMENTS), (MOMENTS, NUMBERS)], ids=["to times", "to numbers"]
+)
+def test_a_tracked_column_of_another_type_is_followed_from_its_beginning(
+    source: SourceDatabase,
+    tmp_path: Path,
+    before: tuple[str, str, str],
+    after: tuple[str, str, str],
+) -> None:
+    # given a lens that was followed by one type
+    text = source.type("text")
+    first, old, _ = before
+    source.run(
+        f"CREATE TABLE items (id INTEGER PRIMARY KEY, name {text}, changed {source.type(first)})",
+        f"INSERT INTO items VALUES (1, 'one', {old}), (2, 'two', {old})",
+    )
+    folder = tmp_path / "project"
+    folder.mkdir()
+    lab = Lab.opened(folder, {})
+    lab.connection = source.url
+    name = {"type": "text", "searchable": True}
+    clock = Clock(lab.project.clock())
+    lab.project = replace(lab.project, clock=clock)
+    lab.push(fields={"name": name}, changeTrackingColumn="changed")
+    lab.full()
+    for _ in range(3):  # until its values are settled
+        clock.go_on(60)
+        lab.run(lab.request(Mode.INCREMENTAL))
+
+    # when a migration gives the column another one
+    second, same, later = after
+    source.run(
+        "ALTER TABLE items RENAME COLUMN changed TO old",
+        f"ALTER TABLE items ADD COLUMN changed {source.type(second)}",
+        f"UPDATE items SET changed = {same}",
+        "ALTER TABLE items DROP COLUMN old",
+        f"UPDATE items SET name = 'new', changed = {later} WHERE id = 2",
+    )
+    found = lab.run(lab.request(Mode.INCREMENTAL)).counts
+    source.run("INSERT INTO items SELECT 3, 'three', changed FROM items WHERE id = 2")
+    again = lab.run(lab.request(Mode.INCREMENTAL)).counts
+
+    # then what changes is brought in as before
+    assert (found.read, found.written) == (2, 1)
+    assert again.written == 1
+    assert lab.audit().clean

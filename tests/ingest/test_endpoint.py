@@ -110,3 +110,40 @@ def test_an_interrupt_ends_the_requests_under_way(tmp_path: Path) -> None:
         interrupting.join()
         eventually(lambda: not endpoint.under_way)
         assert endpoint.hung_up == 1
+
+
+def test_a_pause_in_a_page_keeps_no_change_from_the_job_that_comes_next(tmp_path: Path) -> None:
+    with limited() as endpoint:
+        lab = lab_of(tmp_path, endpoint, rows=50)
+        lab.full()
+        with lab.source() as source:
+            source.execute("UPDATE items SET name = 'new ' || id")
+        with lab.project.registry.begin() as db:
+            named = [(str(n), Action.UPSERT) for n in range(1, 51)]
+            changes.append(db, lab.lens.id, named, lab.project.clock())
+        job = lab.request(Mode.RECORDS)
+
+        # given a records job that waits for its endpoint, and another one that callers asked for
+        endpoint.latency = 300.0
+
+        def ask_and_pause() -> None:
+            lab.request(Mode.RECORDS)
+            lifecycle.pause(lab.project, ENV, "items")
+
+        pausing = once(endpoint, ask_and_pause)
+        assert run_job(lab.project, job.id).ended is RunEnd.PAUSED
+        pausing.join()
+        endpoint.latency = 0.0
+
+        # when the lens goes on, and the one that waits does the work of both
+        lifecycle.resume(lab.project, ENV, "items")
+        with lab.project.registry.read() as db:
+            assert jobs.get(db, job.id).status is JobStatus.CANCELED
+            (other,) = jobs.queued(db, lab.lens.id)
+        lab.run(other)
+
+        # then nothing is left to do, and no job is queued for it
+        with lab.project.registry.read() as db:
+            assert changes.buffered(db, lab.lens.id) == 0
+            assert not jobs.queued(db, lab.lens.id)
+        assert lab.audit().clean

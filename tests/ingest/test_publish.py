@@ -13,7 +13,7 @@ from semilayer_pipelines.errors import DimensionChanged, GuardStopped
 from semilayer_pipelines.ingest.lens_watch import PAUSE_CHECK_SECONDS
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.run_job import Outcome, RunEnd, run_job
-from semilayer_pipelines.registry import changes, cursors
+from semilayer_pipelines.registry import changes, cursors, jobs
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, Mode
 from semilayer_pipelines.registry.lenses import Needs
@@ -329,4 +329,73 @@ def test_rows_of_two_tables_never_share_a_generation(tmp_path: Path) -> None:
     lab.push(table="goods", shards=2)
     lab.full()
 
+    assert lab.audit().clean
+
+
+def test_a_records_job_whose_index_was_taken_away_leaves_its_changes_to_the_next(
+    tmp_path: Path,
+) -> None:
+    # given a records job in whose page a rebuild in place takes the index away, and dies
+    lab = Lab.at(tmp_path, rows=50, rebuild="in_place")
+    lab.full()
+    with lab.source() as source:
+        source.execute("UPDATE items SET name = 'new' WHERE id = 1")
+    name(lab, "1")
+    job = rebuild(lab)
+
+    def die(verb: str) -> None:
+        if verb == "drop":
+            raise KeyboardInterrupt
+
+    def take_away(_: Sequence[str]) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            run_job(Meddled.of(lab.project, before=die), job.id, was_cancelled=lambda: False)
+
+    run_job(Meddled.of(lab.project, take_away), lab.request(Mode.RECORDS).id)
+
+    # when the rebuild is done, and then the job that it asks for
+    lab.run(job)
+    with lab.project.registry.read() as db:
+        (records,) = jobs.queued(db, lab.lens.id)
+    lab.run(records)
+
+    # then no change waits
+    with lab.project.registry.read() as db:
+        assert changes.buffered(db, lab.lens.id) == 0
+        assert not jobs.queued(db, lab.lens.id)
+    assert lab.audit().clean
+
+
+def test_a_rebuild_that_goes_on_with_another_ones_index_knows_that_it_published_it(
+    tmp_path: Path,
+) -> None:
+    # given a rebuild in place that a person cancelled on its way
+    lab = Lab.at(tmp_path, rows=1_500, rebuild="in_place")
+    first = rebuild(lab)
+
+    def cancel(page: PageDone) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(first, report=cancel)
+    begun = lab.building()
+    assert begun is not None
+
+    # and another job that goes on with its index, and dies between the switch and its end
+    job = rebuild(lab)
+
+    def die(verb: str) -> None:
+        if verb == "maintain":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(Meddled.of(lab.project, before=die), job.id, was_cancelled=lambda: False)
+    assert lab.index.name == begun.index_name
+
+    # when it is run again
+    again = lab.run(job)
+
+    # then that index serves, and nothing is read anew
+    assert (again.ended, again.published, again.counts.read) == (RunEnd.COMPLETED, True, 0)
+    assert lab.project.store(ENV).names() == [begun.index_name]
     assert lab.audit().clean

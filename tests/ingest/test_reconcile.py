@@ -8,11 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected
-from semilayer_pipelines.ingest.run_job import run_job
+from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.lenses import LensStatus
 from semilayer_pipelines.stores.protocol import KEY, Index
 from tests.ingest.strangers import double, put, shorten
 from tests.lab import Lab
@@ -233,3 +235,16 @@ def test_an_index_of_another_dimension_is_refused_and_not_mixed(lab: Lab) -> Non
     # when it is synced, with nothing to write, then a person is told what helps
     with pytest.raises(DimensionChanged, match=r"2 dimensions.*Rebuild"):
         lab.sync()
+
+
+def test_the_repair_of_a_shard_that_the_index_has_not_finds_nothing_to_do(lab: Lab) -> None:
+    # given a lens that asks for more shards than its index was built with
+    lab.push(shards=8)
+
+    # when
+    outcome = lab.run(lab.request(Mode.REPAIR, shard=6))
+
+    # then
+    assert (outcome.ended, outcome.counts) == (RunEnd.COMPLETED, Counts())
+    assert lab.lens.status is LensStatus.READY
+    assert lab.audit().clean

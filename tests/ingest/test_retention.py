@@ -5,7 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
-from semilayer_pipelines.registry import generations
+from semilayer_pipelines.registry import changes, generations
+from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.stores.protocol import IndexSchema
 from tests.lab import ENV, Lab
 
@@ -60,3 +61,18 @@ def test_jobs_that_ended_long_ago_are_forgotten(tmp_path: Path) -> None:
 
     assert soon.history.jobs == 0
     assert tidy(much_later).history.jobs == 1
+
+
+def test_changes_that_a_job_holds_which_is_over_are_applied_after_the_sweep(tmp_path: Path) -> None:
+    # given a change that an earlier version left with a job that had ended
+    lab = Lab.at(tmp_path, rows=30)
+    lab.full()
+    now = lab.project.clock()
+    with lab.project.registry.begin() as db:
+        changes.append(db, lab.lens.id, [("7", Action.DELETE)], now)
+        changes.claim(db, lab.lens.id, job_id="over", limit=10, now=now)
+
+    tidy(lab.project)
+    lab.apply_all()
+
+    assert lab.index.get("7") is None

@@ -8,9 +8,10 @@ from sqlalchemy import event
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import changes, lenses
 from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens
 from tests.registry.buffer import ack, append, buffered, claim, prune, shown
-from tests.registry.given import build, make_lens
+from tests.registry.given import build, end, make_lens, queue, start
 from tests.registry.test_sql import ODD
 
 
@@ -98,6 +99,24 @@ def test_released_changes_are_claimed_again_and_applied_ones_are_not(
 
     assert ack(registry, ["a"]) == 0
     assert shown(claim(registry, lens, "job-2")) == ["-a"]
+
+
+def test_what_jobs_claimed_that_are_over_is_given_back(registry: Registry, lens: Lens) -> None:
+    # given what a job claimed that runs, and what one claimed that has ended
+    for job_id, key in [("over", "+a"), ("at work", "+b")]:
+        queue(registry, lens, Mode.RECORDS, job_id)
+        start(registry, job_id)
+        append(registry, lens, key)
+        claim(registry, lens, job_id)
+    end(registry, "over", JobStatus.CANCELED)
+
+    # when
+    with registry.begin() as db:
+        assert changes.release_lost(db) == 1
+        assert changes.release_lost(db) == 0
+
+    # then that alone can be claimed again
+    assert shown(claim(registry, lens, "next")) == ["+a"]
 
 
 def test_lenses_have_buffers_of_their_own(registry: Registry, lens: Lens) -> None:

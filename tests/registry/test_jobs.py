@@ -181,6 +181,29 @@ def test_a_paused_job_waits_without_having_used_an_attempt(registry: Registry, l
     assert (job.status, job.attempt, job.due_at) == (JobStatus.QUEUED, 1, at(7))
 
 
+@pytest.mark.parametrize("way", ["failed", "paused"])
+def test_what_was_asked_of_a_job_is_asked_of_the_newer_one_in_its_place(
+    registry: Registry, lens: Lens, way: str
+) -> None:
+    # given a job that a person confirmed, of whose kind another one was queued since
+    queue(registry, lens, Mode.SMART_SYNC, "old", confirmed=True, full_walk=True)
+    start(registry, "old")
+    queue(registry, lens, Mode.SMART_SYNC, "new")
+
+    # when it goes back to the queue
+    with registry.begin() as db:
+        if way == "failed":
+            jobs.retry(db, "old", lease="lease-1", due_at=at(60), error="no", now=at(5))
+        else:
+            jobs.requeue(db, "old", lease="lease-1", now=at(5))
+
+    # then
+    old, new = get(registry, "old"), get(registry, "new")
+    assert (old.status, new.status) == (JobStatus.CANCELED, JobStatus.QUEUED)
+    assert (new.confirmed, new.full_walk) == (True, True)
+    assert new.attempt == (2 if way == "failed" else 1)
+
+
 def test_a_paused_full_ingest_keeps_its_place(registry: Registry, lens: Lens) -> None:
     queue(registry, lens, Mode.FULL, "job-1")
     with registry.begin() as db:

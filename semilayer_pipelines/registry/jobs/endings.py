@@ -7,7 +7,6 @@ compare-and-set: a job that is another run's by now stays as it is, and so does 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, case, literal, or_
@@ -88,38 +87,37 @@ def retry(
 
     `failures` is how many there were in a row, `None` for one more than before. Where a newer job
     of its kind waits already, that one does the work and this one is `canceled`; it waits as long
-    as this one would have.
+    as this one would have, and counts its failures.
     """
-    job = get(db, job_id)
-    again = _Again((job.attempt if failures is None else failures) + 1, due_at, error, cure)
-    queued = _queue_again(db, held(job_id, lease), now, **asdict(again))
-    if queued and get(db, job_id).status is not JobStatus.QUEUED:
-        _pass_on(db, job, again)
+    attempt = (get(db, job_id).attempt if failures is None else failures) + 1
+    queued = _queue_again(
+        db, held(job_id, lease), now, due_at=due_at, attempt=attempt, error=error, cure=cure
+    )
+    if queued:
+        # The next one would meet the same. Callers that never rest would otherwise have what is
+        # broken asked every few seconds.
+        _pass_on(
+            db,
+            job_id,
+            due_at=case((_jobs.due_at < due_at, due_at), else_=_jobs.due_at),
+            attempt=case((_jobs.attempt < attempt, attempt), else_=_jobs.attempt),
+            error=error,
+            cure=cure,
+        )
     return queued
 
 
-@dataclass(frozen=True)
-class _Again:
-    attempt: int
-    due_at: datetime
-    error: str
-    cure: str | None
-
-
-def _pass_on(db: Connection, job: Job, again: _Again) -> None:
-    """Let the job that waits in a failed one's place count its failures: it would meet the same.
-
-    Callers that never rest would otherwise have what is broken asked every few seconds.
-    """
+def _pass_on(db: Connection, job_id: str, **values: object) -> None:
+    """Let the job that waits in the place of a superseded one know what was asked of that one."""
+    job = get(db, job_id)
+    if job.status is JobStatus.QUEUED:
+        return
     move(
         db,
         and_(_jobs.slot == job.singleton, _jobs.status == JobStatus.QUEUED),
-        due_at=case((_jobs.due_at < again.due_at, again.due_at), else_=_jobs.due_at),
-        attempt=case((_jobs.attempt < again.attempt, again.attempt), else_=_jobs.attempt),
         confirmed=or_(_jobs.confirmed, literal(job.confirmed)),
         full_walk=or_(_jobs.full_walk, literal(job.full_walk)),
-        error=again.error,
-        cure=again.cure,
+        **values,
     )
 
 
@@ -169,7 +167,10 @@ def requeue(db: Connection, job_id: str, *, lease: str | None, now: datetime) ->
 
     Like `retry`, without counting an attempt.
     """
-    return _queue_again(db, held(job_id, lease), now, due_at=now)
+    queued = _queue_again(db, held(job_id, lease), now, due_at=now)
+    if queued:
+        _pass_on(db, job_id)
+    return queued
 
 
 def wait(
