@@ -17,6 +17,7 @@ from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.ingest.fill_shard import claim, fill
 from semilayer_pipelines.ingest.first_walk import FirstWalk, first_walk
 from semilayer_pipelines.ingest.hidden_rows import refuse_hidden
+from semilayer_pipelines.ingest.incremental import HORIZON
 from semilayer_pipelines.ingest.lens_watch import StartOver
 from semilayer_pipelines.ingest.noted_walk import note_walk
 from semilayer_pipelines.ingest.open_lens import OpenLens
@@ -134,7 +135,9 @@ def _open_generation(opened: OpenLens, run: Run) -> Generation:
         seq = changes.latest_seq(db, opened.lens.id)
         at = cursors.get(db, opened.lens.id)
     tracked = opened.tracked
-    high_water = opened.bridge.high_water(opened.selection, tracked) if tracked else None
+    # Without times that are none of a change: no later one would be past them.
+    horizon = opened.clock() + HORIZON
+    high_water = opened.bridge.high_water(opened.selection, tracked, horizon) if tracked else None
     bounds = opened.bridge.bounds(opened.selection, opened.lens.config.shards)
     with opened.registry.begin() as db:
         return generations.open_next(

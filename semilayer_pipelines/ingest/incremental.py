@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.cursors import decode, encode
 from semilayer_pipelines.bridges.protocol import Bridge, ColumnKind, Selection, SourcePage
-from semilayer_pipelines.bridges.times import is_over, is_time, start_before
+from semilayer_pipelines.bridges.times import is_ahead, is_over, is_time, start_before
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Refused, SchemaMismatch, SourceUnreachable
 from semilayer_pipelines.ingest.apply_page import apply_page
@@ -143,13 +143,13 @@ def run_incremental(opened: OpenLens, run: Run, target: Target) -> bool:
     run.progress.add(Counts(untracked=missed.missing, in_the_future=missed.in_the_future))
     if end is None:
         refuse_hidden(opened)
-    if end is None or (at is not None and nothing_moved(at, end, began)):
+    if end is None or (at is not None and nothing_moved(at, end)):
         return True
     selection, last = _with_bounds(opened, target), None
     removals = Removals.of(opened, run, target)
     choice = MovedRows(opened, target, removals, end, began)
     # Where nothing can come before the cursor any more, nothing is looked at twice.
-    after = at.cursor if at is not None and _is_settled(at, began) else None
+    after = at.cursor if at is not None and _is_settled(at) else None
     since = None if after is not None else goes_on_at(at, began)
     for page in _walk(opened, selection, tracked, since=since, after=after, upto=end):
         last = page.last
@@ -249,38 +249,43 @@ def goes_on_at(at: IncrementalCursor | None, now: datetime) -> str | None:
 
     What lies between it and the cursor is read again, which costs a comparison each: a row
     committed late carries an earlier value than those that were read before it. Times say by
-    themselves how early that may be, and one ahead of our clock says it less well than the clock;
-    of numbers and versions we know what was seen when.
+    themselves how early that may be; of numbers and versions we know what was seen when.
+
+    A time that was ahead of our clock when the cursor came there is one row's, or one writer's.
+    What the others wrote since is earlier, and begins where the last complete walk began.
     """
     if at is None or at.position is None:
         return None
     value = decode(at.position)[0]
     if isinstance(value, str) and is_time(value):
-        return encode([start_before(value, now, OVERLAP)])
+        seen_at = at.seen_at or at.updated_at
+        came_at = seen_at if at.cursor is None else at.updated_at
+        clock = min(now, seen_at) if is_ahead(value, came_at) else now
+        return encode([start_before(value, clock, OVERLAP)])
     return at.settled
 
 
-def nothing_moved(at: IncrementalCursor, end: str, now: datetime) -> bool:
+def nothing_moved(at: IncrementalCursor, end: str) -> bool:
     """Say whether a walk that would end at `end` would read only what earlier ones have read."""
-    if at.position is None or not _is_settled(at, now):
+    if at.position is None or not _is_settled(at):
         return False
     return decode(at.position)[0] == decode(end)[0]
 
 
-def _is_settled(at: IncrementalCursor, now: datetime) -> bool:
+def _is_settled(at: IncrementalCursor) -> bool:
     """Say whether no row can still come at the value where the cursor stands, or before it.
 
     That is so once a whole walk began when that value had been seen for `OVERLAP`: whoever drew a
     smaller one had committed it by then. A time ahead of our clock says nothing about what is
-    written now.
+    written, so that walk has to have begun when such a time was over.
     """
-    if at.position is None or at.settled is None:
+    if at.position is None or at.settled is None or at.seen_at is None:
         return False
     stands_at = decode(at.position)[0]
     if stands_at != decode(at.settled)[0]:
         return False
     is_moment = isinstance(stands_at, str) and is_time(stands_at)
-    return not is_moment or is_over(str(stands_at), now, OVERLAP)
+    return not is_moment or is_over(str(stands_at), at.seen_at, OVERLAP)
 
 
 def _with_bounds(opened: OpenLens, target: Target) -> Selection:

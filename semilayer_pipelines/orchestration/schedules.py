@@ -15,7 +15,7 @@ from zlib import crc32
 import dagster as dg
 from sqlalchemy import Connection
 
-from semilayer_pipelines.config.intervals import SYNC_INTERVALS
+from semilayer_pipelines.config.intervals import SYNC_INTERVALS, duration_of
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.errors import NotFound, RegistryUnavailable
 from semilayer_pipelines.orchestration.followed import note_unchanged
@@ -25,7 +25,15 @@ from semilayer_pipelines.orchestration.run_requests import run_request
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.failing import failing_of, wait_told
 from semilayer_pipelines.queries.state import WALKS
-from semilayer_pipelines.registry import failed_rows, generations, jobs, lenses, quiet, sources
+from semilayer_pipelines.registry import (
+    failed_rows,
+    generations,
+    jobs,
+    lenses,
+    quiet,
+    sources,
+    walks,
+)
 from semilayer_pipelines.registry.in_force import in_force
 from semilayer_pipelines.registry.jobs import RUNS_AHEAD, Job, Mode, Requested
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
@@ -246,11 +254,13 @@ def _why_waiting(asked: Requested, now: datetime) -> str | None:
 
 
 def _nothing_changed(db: Connection, project: Project, lens: Lens, mode: Mode) -> bool:
-    """Say whether a walk would find what the last one found, where that is known without a query.
+    """Say whether a walk would find what the last one found, where the source need not be asked.
 
     Every walk tries the rows that were set aside, and a new mapping changes all rows.
     """
     if lens.needs is not Needs.NOTHING or failed_rows.count(db, lens.id):
+        return False
+    if mode is Mode.SMART_SYNC and not _stays_unwritten(db, lens, project.clock()):
         return False
     modes = WALKS if mode is Mode.INCREMENTAL else (Mode.FULL, Mode.SMART_SYNC)
     began = jobs.last_began(db, lens.id, modes)
@@ -259,3 +269,16 @@ def _nothing_changed(db: Connection, project: Project, lens: Lens, mode: Mode) -
     source = sources.get(db, lens.env_id, lens.config.source)
     written = project.last_written(lens.config.source, source)
     return written is not None and written < began - CLOCKS_APART
+
+
+def _stays_unwritten(db: Connection, lens: Lens, now: datetime) -> bool:
+    """Say whether rows stay what they are while nobody writes, and all were read not long ago.
+
+    A walk is noted for such rows alone: a view, or a condition that looks at the time, may show
+    other rows without a write.
+    """
+    active = generations.active(db, lens.id)
+    last = None if active is None else walks.get(db, active.id)
+    if last is None or last.whole_at < lens.pushed_at:
+        return False
+    return abs(now - last.whole_at) < duration_of(lens.config.full_walk_every)

@@ -80,4 +80,4 @@ def _is_quiet(project: Project, lens: Lens, bridge: Bridge) -> bool:
     if not tracked:
         return False
     _, end = survey(bridge, selection, tracked, now + HORIZON)
-    return end is not None and nothing_moved(at, end, now)
+    return end is not None and nothing_moved(at, end)

@@ -86,7 +86,8 @@ def job_at(db: Connection, lens_id: int, at: datetime, generation_job_id: str) -
     """Return the job whose page was at work at a time; `None` when it is forgotten.
 
     Of the full ingests only the one that built the generation can have written to it. Where two
-    jobs were at work at once, it is the one that ended its page first.
+    jobs were at work at once, it is the one that ended its page first. Pages of all attempts count:
+    a job that went on after a pause has begun before it.
     """
     jobs = tables.jobs.c
     fills = or_(jobs.mode != Mode.FULL, jobs.id == generation_job_id)
@@ -94,7 +95,7 @@ def job_at(db: Connection, lens_id: int, at: datetime, generation_job_id: str) -
         select(_pages.job_id, _pages.at, _pages.seconds)
         .select_from(tables.page_log)
         .join(tables.jobs)
-        .where(jobs.lens_id == lens_id, fills, jobs.started_at <= at, _pages.at >= at)
+        .where(jobs.lens_id == lens_id, fills, jobs.created_at <= at, _pages.at >= at)
         .order_by(_pages.at, _pages.id)
         .limit(_AT_ONCE)
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from semilayer_pipelines.bridges.times import is_time, start_before
+from semilayer_pipelines.bridges.times import is_ahead, is_time, start_before
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 NOW = datetime(2024, 5, 1, 12, 0, 0, tzinfo=UTC)
@@ -42,6 +42,24 @@ def test_a_time_moves_back_in_its_own_notation(text: str, expected: str) -> None
 )
 def test_a_time_ahead_of_the_clock_counts_as_the_clock(text: str, expected: str) -> None:
     assert start_before(text, NOW, OVERLAP) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "ahead"),
+    [
+        ("2024-05-01 12:00:00", False),
+        ("2024-05-01 12:00:00.000001", True),
+        ("2024-05-01T13:59:59+02:00", False),
+        ("2024-05-01T14:00:01+02:00", True),
+        ("2024-05-01", False),
+        ("2024-05-02", True),
+        ("9999-12-31 23:59:59", True),
+        ("0000-00-00 00:00:00", False),
+        ("2024-13-01", False),
+    ],
+)
+def test_a_time_is_ahead_of_a_clock_that_has_not_come_to_it(text: str, ahead: bool) -> None:
+    assert is_ahead(text, NOW) is ahead
 
 
 @pytest.mark.parametrize("text", ["12345", "infinity", "v12", "2024", "", "2024-05-01x"])

@@ -15,7 +15,7 @@ from tests.lab import Lab
 from tests.mortal import Died, Life, mortal
 from tests.sources import SourceDatabase
 
-__all__ = ["DRAWN", "LONGEST", "Application"]
+__all__ = ["DRAWN", "LONGEST", "TIMES", "Application"]
 
 LONGEST = 30
 """Seconds that a transaction stays open at most: what the overlap is made for."""
@@ -23,6 +23,9 @@ LONGEST = 30
 FIELDS = {"name": {"type": "text", "searchable": True}}
 
 Draw = Callable[[datetime, int], object]
+
+TIMES = ("time", "zoned time", "date", "ISO text")
+"""Kinds that say by themselves that they are times: one writer's clock may be wrong."""
 
 DRAWN: dict[str, tuple[str, Draw]] = {
     "time": ("moment", lambda now, _: f"{now:%Y-%m-%d %H:%M:%S.%f}"),
@@ -70,13 +73,16 @@ class Application:
         lab.full()
         return app
 
-    def begin(self, id: int, seconds: float) -> None:
-        """Draw a value for a row in a transaction of so many seconds; one a row at a time."""
+    def begin(self, id: int, seconds: float, *, ahead: timedelta = timedelta(0)) -> None:
+        """Draw a value for a row in a transaction of so many seconds; one a row at a time.
+
+        `ahead` is by how much the writer's clock is.
+        """
         if id in self.open:
             return
         self.drawn += 1
         until = self.clock() + timedelta(seconds=seconds)
-        self.open[id] = (until, self.draw(self.clock(), self.drawn), f"v{self.drawn}")
+        self.open[id] = (until, self.draw(self.clock() + ahead, self.drawn), f"v{self.drawn}")
 
     def wait(self, seconds: int) -> None:
         """Let time pass, second by second, with the commits that fall into it."""

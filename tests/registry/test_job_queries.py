@@ -6,11 +6,11 @@ import pytest
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound
-from semilayer_pipelines.registry import jobs, lenses
+from semilayer_pipelines.registry import generations, jobs, lenses
 from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.jobs import JobStatus, Mode, QueueCounts
 from semilayer_pipelines.registry.lenses import Lens, LensStatus
-from tests.registry.given import NOW, at, end, make_lens, queue, start
+from tests.registry.given import NOW, at, build, end, make_lens, queue, start
 
 
 def due(registry: Registry, seconds: float) -> list[str]:
@@ -211,3 +211,18 @@ def test_a_completed_walk_tells_when_it_began(registry: Registry, lens: Lens) ->
     start(registry, "job-2")
     end(registry, "job-2", JobStatus.FAILED)
     assert began(Mode.SMART_SYNC) is None
+
+
+def test_a_full_ingest_began_with_its_index_however_late_it_went_on(
+    registry: Registry, lens: Lens
+) -> None:
+    # given an index that was begun by a job, and is filled and published by a later one
+    generation = build(registry, lens, now=at(-600))
+    queue(registry, lens, Mode.FULL, "job-1")
+    with registry.begin() as db:
+        jobs.join(db, "job-1", run_id=None, now=at(600))
+        generations.publish(db, generation.id, at(700))
+    end(registry, "job-1", JobStatus.COMPLETED, lease=None)
+
+    with registry.read() as db:
+        assert jobs.last_began(db, lens.id, [Mode.FULL]) == at(-600)

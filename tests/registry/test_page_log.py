@@ -76,6 +76,19 @@ def test_a_time_tells_the_job_that_was_at_work_then(registry: Registry, lens: Le
     assert job_at(1.9, built_by="another full ingest") is None
 
 
+def test_a_job_that_went_on_later_was_at_work_before_that_too(
+    registry: Registry, lens: Lens
+) -> None:
+    # given a job whose pages ended at 1, 2 and 3, and that is taken again at 100
+    with registry.begin() as db:
+        jobs.join(db, "job-1", run_id=None, now=at(0))
+        jobs.requeue(db, "job-1", lease=None, now=at(4))
+        jobs.join(db, "job-1", run_id=None, now=at(100))
+
+    with registry.read() as db:
+        assert page_log.job_at(db, lens.id, at(1.9), "job-1") == "job-1"
+
+
 def test_the_rates_of_jobs_that_work_side_by_side_add_up(registry: Registry) -> None:
     # given pages of 100 rows that took 0.25 s each, and ended a second after one another
     def rate(*job_ids: str, since: float) -> float:

@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 _jobs = tables.jobs.c
+_generations = tables.generations.c
 
 NUDGE_GRACE = timedelta(seconds=5)
 """How long a due job is left to the service that wanted to launch it."""
@@ -247,12 +248,24 @@ def done_since(db: Connection, lens_id: int, since: datetime) -> Counts:
 def last_began(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetime | None:
     """Return when the last job of these modes began that completed; `None` without one.
 
-    What such a job was to see of the source by then, the index has.
+    What such a job was to see of the source by then, the index has. A full ingest began with its
+    generation: it may have been paused since, or gone on where another was stopped.
     """
-    began = select(func.max(_jobs.started_at)).where(
+    if Mode.FULL not in modes:
+        return _last_started(db, lens_id, modes)
+    built: datetime | None = db.scalar(
+        select(_generations.created_at).where(_generations.active_slot == lens_id)
+    )
+    others = _last_started(db, lens_id, [mode for mode in modes if mode is not Mode.FULL])
+    known = (built or _last_started(db, lens_id, [Mode.FULL]), others)
+    return max((at for at in known if at is not None), default=None)
+
+
+def _last_started(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetime | None:
+    started = select(func.max(_jobs.started_at)).where(
         _jobs.lens_id == lens_id, _jobs.status == JobStatus.COMPLETED, _jobs.mode.in_(modes)
     )
-    found: datetime | None = db.scalar(began)
+    found: datetime | None = db.scalar(started)
     return found
 
 
