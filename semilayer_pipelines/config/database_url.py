@@ -120,5 +120,6 @@ def _hosts(text: str, where: str) -> Iterator[tuple[str, int | None]]:
 def _no_url(where: str) -> ConfigError:
     return ConfigError(
         f"{where}: the connection is no URL such as postgresql://user@host/database.",
-        cure="Percent-encode special characters in the password (@ is %40, / is %2F).",
+        cure="A SQLite file is sqlite:///path/to/file.db. Percent-encode special characters in a "
+        "password (@ is %40, / is %2F).",
     )

@@ -159,6 +159,7 @@ def test_what_is_known_and_means_nothing_here_is_left_out_and_named(url: str, na
         ("postgres://h:port/d", "is no URL"),
         ("postgres://u:one@two@h/d", "Percent-encode"),
         ("host=h dbname=d", "is no URL"),
+        ("../shop.db", "sqlite:///path/to/file.db"),
         ("", "is no URL"),
     ],
 )
