@@ -251,6 +251,19 @@ def test_a_rebuild_asks_first(folder: Folder) -> None:
     assert [job["mode"] for job in folder.json("jobs")] == ["full"]
 
 
+@pytest.mark.parametrize(("typed", "code", "modes"), [("n\n", 3, []), ("y\n", 0, ["full"])])
+def test_a_person_is_asked_before_a_rebuild(
+    typed: str, code: int, modes: list[str], folder: Folder
+) -> None:
+    folder.run("push")
+
+    ended, said = answer(folder, typed, "push", "--rebuild")
+
+    assert ended == code, said
+    assert "Rebuild the index of items?" in said
+    assert [job["mode"] for job in folder.json("jobs")] == modes
+
+
 def test_environments_are_apart(folder: Folder) -> None:
     folder.run("push", "--env", "production")
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.ingest import lens_watch, records
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.queries.search import search
 from semilayer_pipelines.registry.jobs import Job, Mode
@@ -26,6 +27,7 @@ from tests.ingest.chunked import (
     wanted_texts,
     wrong,
 )
+from tests.ingest.test_boundaries import PAGE_READ
 from tests.ingest.test_kill import give_up_on_the_dead
 from tests.ingest.ways import by_records, by_sync
 from tests.lab import ENV, Lab
@@ -34,6 +36,7 @@ from tests.mortal import Died, Life, dies_at, mortal
 
 WRITES = {name + end for name in ("add", "upsert", "delete") for end in ("", ".done")}
 MODES = [Mode.FULL, Mode.SMART_SYNC, Mode.INCREMENTAL, Mode.RECORDS]
+PAGE_ROWS = ROWS // 3
 
 
 @pytest.fixture
@@ -86,19 +89,30 @@ def test_a_run_that_dies_at_any_step_of_the_store_is_done_again_and_all_is_well(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_paused_run_goes_on_and_all_is_well(lab: Lab, mode: Mode) -> None:
+def test_a_paused_run_goes_on_and_all_is_well(
+    lab: Lab, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run that is paused when it is about to read its second page
+    monkeypatch.setattr(lens_watch, "PAUSE_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(records, "CLAIM_ROWS", PAGE_ROWS)
     everything_changed(lab)
-    job = job_of(lab, mode)
+    job, pages = job_of(lab, mode), 0
 
-    def pause(_: object) -> None:
-        lifecycle.pause(lab.project, ENV, "items")
+    def pause(what: str, _: Life) -> None:
+        nonlocal pages
+        pages += what in PAGE_READ
+        if what in PAGE_READ and pages == 2:
+            lifecycle.pause(lab.project, ENV, "items")
 
-    done = run_job(mortal(lab.project, Life(lambda *_: None), page_rows=10), job.id, report=pause)
+    done = run_job(mortal(lab.project, Life(pause), page_rows=PAGE_ROWS), job.id)
+    assert done.ended is RunEnd.PAUSED
+    assert done.counts.read < ROWS
 
+    # when it goes on
     lifecycle.resume(lab.project, ENV, "items")
-    if done.ended is RunEnd.PAUSED:
-        lab.run(job)
-    by_sync(lab, [])
+    assert lab.run(job).ended is RunEnd.COMPLETED
+
+    # then it has done all there was to do
     assert wrong(lab) == []
 
 

@@ -124,6 +124,7 @@ def test_rows_deleted_while_building_are_not_published(tmp_path: Path) -> None:
 
     run_job(Meddled.of(lab.project, delete), job.id)
 
+    assert lab.index.count() == 990
     assert lab.audit().clean
 
 

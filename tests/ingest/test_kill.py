@@ -114,7 +114,7 @@ def test_a_sync_killed_again_and_again_ends_as_the_source_and_no_reader_notices(
 def test_changes_claimed_by_a_killed_run_are_applied_by_the_next(tmp_path: Path) -> None:
     lab = Lab.at(tmp_path, rows=ROWS)
     lab.full()
-    dice = random.Random(4)
+    dice, killed = random.Random(4), 0
 
     for turn in range(KILLS):
         ids = dice.sample(range(1, ROWS), 150)
@@ -125,10 +125,11 @@ def test_changes_claimed_by_a_killed_run_are_applied_by_the_next(tmp_path: Path)
         with lab.project.registry.begin() as db:
             named = [(str(i), Action.DELETE if i in gone else Action.UPSERT) for i in ids]
             changes.append(db, lab.lens.id, named, lab.project.clock())
-        kill_after(start(lab, Mode.RECORDS), dice.uniform(0.0, 0.3))
+        killed += kill_after(start(lab, Mode.RECORDS), dice.uniform(0.0, 0.3))
         give_up_on_the_dead(lab)
     lab.apply_all()
 
+    assert killed
     assert lab.audit().clean
 
 
@@ -219,6 +220,8 @@ def test_two_runs_of_one_lens_at_once_double_nothing(
     for worker in workers:
         assert worker.wait() == 0
 
+    # A sync would make one of two objects.
+    assert lab.audit().doubled == 0
     # One of them may have found the other at work and left it to it.
     lab.sync()
     assert lab.audit().clean
@@ -290,12 +293,12 @@ def test_a_killed_process_gives_its_locks_back_at_once(tmp_path: Path) -> None:
     lab.full()
     with lab.source() as db:
         db.execute("UPDATE items SET name = 'x' || id")
-    worker = start(lab, Mode.SMART_SYNC)
-    time.sleep(0.15)
-    worker.kill()
+    assert kill_after(start(lab, Mode.SMART_SYNC), 0.15)
     give_up_on_the_dead(lab)
 
     # then nobody has to wait for them, nor to be told
+    began = time.monotonic()
     assert lab.sync().ended is RunEnd.COMPLETED
+    assert time.monotonic() - began < LEASE.total_seconds()
     assert lab.audit().clean
     assert lab.project.store(ENV).names()

@@ -337,16 +337,17 @@ def test_a_run_that_dies_at_any_step_loses_nothing_that_was_put_off(
 def test_rows_named_too_early_survive_kills(tmp_path: Path) -> None:
     lab = Lab.at(tmp_path, rows=200)
     lab.full()
-    dice = random.Random(12)
+    dice, killed = random.Random(12), 0
     early = list(range(1_000, 1_300))
 
     for turn in range(len(LOOKS_AGAIN)):
         name(lab, *[(str(id), UPSERT) for id in early[turn::2]])
-        kill_after(start(lab, Mode.RECORDS), dice.uniform(0.0, 0.2))
+        killed += kill_after(start(lab, Mode.RECORDS), dice.uniform(0.0, 0.2))
         give_up_on_the_dead(lab)
     insert(lab, *early)
     for _ in LOOKS_AGAIN:
         records(lab)
 
+    assert killed
     assert buffered(lab) == 0
     assert lab.audit().clean

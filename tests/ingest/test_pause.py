@@ -71,8 +71,13 @@ def test_a_paused_run_ends_after_its_page_and_resume_brings_the_index_in_line(
     assert lab.lens.status is LensStatus.PAUSED
 
     lifecycle.resume(lab.project, ENV, "items")
-    assert lab.run(job).ended is RunEnd.COMPLETED
+    rest = lab.run(job)
+    assert rest.ended is RunEnd.COMPLETED
     assert lab.audit().clean
+    # and it went on from its place: nothing is done twice
+    assert outcome.counts.written + rest.counts.written == 1_500
+    if mode in (Mode.FULL, Mode.RECORDS):
+        assert outcome.counts.read + rest.counts.read == 1_500
 
 
 @pytest.mark.parametrize(

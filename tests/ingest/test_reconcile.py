@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected
+from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected, SourceUnreachable
+from semilayer_pipelines.ingest import retry
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.registry import changes, failed_rows
 from semilayer_pipelines.registry.changes import Action
@@ -19,6 +20,7 @@ from semilayer_pipelines.stores.protocol import KEY, Index
 from tests.ingest.strangers import double, put, shorten
 from tests.lab import Lab
 from tests.meddling import Meddled
+from tests.mortal import Life, mortal
 
 ROWS = 2_000
 
@@ -75,6 +77,36 @@ def test_a_row_named_to_us_after_the_second_look_is_left_to_that_change(lab: Lab
 
     assert came
     assert counts.deleted == 0
+    assert lab.audit().clean
+
+
+@pytest.mark.parametrize(
+    ("step", "time"),
+    [("source.read_page", 2), ("source.read_rows", 1)],
+    ids=["in the middle of the walk", "at the second look"],
+)
+def test_a_source_that_goes_away_deletes_nothing(
+    lab: Lab, step: str, time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given rows that are really gone, and a source that stops to answer before that is sure
+    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.0)
+    with lab.source() as db:
+        db.execute("DELETE FROM items WHERE id % 10 = 0")
+    seen: list[str] = []
+
+    def away(what: str, _: Life) -> None:
+        seen.append(what)
+        if what == step and seen.count(step) >= time:
+            raise SourceUnreachable("The source does not answer.")
+
+    job = lab.request(Mode.SMART_SYNC)
+    with pytest.raises(SourceUnreachable):
+        run_job(mortal(lab.project, Life(away), page_rows=ROWS // 4), job.id)
+
+    # then nothing is, and the next attempt does it
+    assert seen.count(step) > time, "it was asked again"
+    assert lab.index.count() == ROWS
+    assert lab.run(job).counts.deleted == ROWS // 10
     assert lab.audit().clean
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest import records
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
@@ -87,26 +88,54 @@ def test_a_change_that_arrives_during_the_run_is_applied_by_it_or_by_the_next(la
     assert lab.audit().clean
 
 
-def test_an_older_read_does_not_undo_a_newer_change(lab: Lab) -> None:
-    # given a sync that has read row 1, when the row is deleted and that delete is applied at once
+@pytest.mark.parametrize(
+    "mode", [Mode.SMART_SYNC, Mode.REPAIR, Mode.INCREMENTAL, Mode.RECORDS, Mode.FULL]
+)
+def test_an_older_read_does_not_undo_a_newer_change(lab: Lab, mode: Mode) -> None:
+    # given a run that has read two rows, when one is deleted and one written to, and both changes
+    # are told and applied at once
     with lab.source() as db:
-        db.execute("UPDATE items SET name = 'read by the sync' WHERE id IN (1, 2)")
-    sync = lab.request(Mode.SMART_SYNC)
-    came: list[bool] = []
+        db.execute(
+            "UPDATE items SET name = 'read by the run', updated_at = '2024-09-09'"
+            " WHERE id IN (1, 2)"
+        )
+    accept(lab, ("1", UPSERT), ("2", UPSERT))
+    job = (
+        lifecycle.request_rebuild(lab.project, ENV, "items")
+        if mode is Mode.FULL
+        else lab.request(mode, shard=0 if mode is Mode.REPAIR else None)
+    )
+    came: list[jobs.Job] = []
 
     def overtake(_: Sequence[str]) -> None:
         if not came:
-            came.append(True)
             with lab.source() as db:
                 db.execute("DELETE FROM items WHERE id = 1")
-            accept(lab, ("1", DELETE))
-            lab.run(lab.request(Mode.RECORDS))
+                db.execute("UPDATE items SET name = 'newest' WHERE id = 2")
+            accept(lab, ("1", DELETE), ("2", UPSERT))
+            came.append(lab.request(Mode.RECORDS))
+            lab.run(came[0])
 
-    run_job(Meddled.of(lab.project, overtake), sync.id)
+    run_job(Meddled.of(lab.project, overtake), job.id)
 
-    # then the sync did not bring it back
+    # then the run did not bring back what it had read
+    assert came[0].id != job.id
     assert "1" not in set(lab.indexed()[KEY])
+    assert lab.object_of("2")["name"] == "newest"
     assert lab.audit().clean
+
+
+def test_a_delete_of_what_the_index_has_reads_no_row_of_the_source(lab: Lab) -> None:
+    read: list[str] = []
+    accept(lab, ("1", DELETE), ("2", DELETE))
+
+    run_job(
+        mortal(lab.project, Life(lambda what, _: read.append(what))),
+        lab.request(Mode.RECORDS).id,
+    )
+
+    assert lab.index.fetch(["1", "2"]).is_empty()
+    assert not {"source.read_rows", "source.read_page", "source.name_rows"} & {*read}
 
 
 def test_changes_wait_for_the_first_index_and_are_applied_then(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.push import plan_push
-from semilayer_pipelines.errors import ConfigError, StoreFull
+from semilayer_pipelines.errors import ConfigError, StoreFull, TooManyFailures
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, drop_retired, tidy
 from semilayer_pipelines.queries.audit import audit
 from semilayer_pipelines.queries.checks import Check, check_lens
@@ -176,6 +176,26 @@ def test_a_row_that_the_store_rejects_is_set_aside_and_the_others_go_on(
     assert lab.audit().clean
     with lab.project.registry.read() as db:
         assert failed_rows.count(db, lab.lens.id) == 0
+
+
+def test_a_store_that_rejects_most_rows_fails_the_job_and_sets_none_aside(
+    lab: Lab, server: Any
+) -> None:
+    server.faults.add("BatchObjects", Kind.OBJECTS, times=1_000, text="invalid text property")
+
+    with pytest.raises(TooManyFailures, match=r"The store rejects \d+ of \d+ rows.*invalid text"):
+        lab.full()
+
+    with lab.project.registry.read() as db:
+        assert failed_rows.count(db, lab.lens.id) == 0
+        (again,) = jobs.queued(db, lab.lens.id)
+    assert "invalid text property" in (lab.lens.error or "")
+
+    # Once the store takes them, the same job does it.
+    server.faults.waiting.clear()
+    lab.run(again)
+    assert lab.audit().clean
+    assert lab.lens.status is LensStatus.READY
 
 
 def test_a_read_only_store_fails_the_job_and_sets_no_row_aside(lab: Lab, server: Any) -> None:

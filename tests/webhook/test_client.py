@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from sqlalchemy import delete
 
@@ -18,7 +19,7 @@ from semilayer_pipelines.client import (
     RequestRefused,
     synchronous,
 )
-from semilayer_pipelines.registry import call_log, changes, lenses, tables
+from semilayer_pipelines.registry import call_log, changes, jobs, lenses, tables
 from semilayer_pipelines.registry.environments import Tier
 from semilayer_pipelines.registry.jobs import Mode
 from tests.lab import Lab
@@ -124,6 +125,24 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_service_says(
     (wait,) = waits
     assert 1 <= wait <= 61
     assert arrived(place) == [("1", "upsert")]
+
+
+def test_a_job_that_was_acknowledged_is_there_though_the_service_is_killed(tmp_path: Path) -> None:
+    place = Place.at(tmp_path)
+    server = Server.started(place)
+
+    receipts = [
+        httpx.post(
+            f"{server.url}/v1/ingest/items", json={"mode": mode}, headers=place.ingest_headers
+        ).json()
+        for mode in ("full", "incremental")
+    ]
+    server.kill()
+
+    with place.project.registry.read() as db:
+        kept = [jobs.get(db, receipt["jobId"]) for receipt in receipts]
+    assert [job.mode for job in kept] == [Mode.FULL, Mode.INCREMENTAL]
+    assert {job.status for job in kept} == {JobStatus.QUEUED}
 
 
 def test_a_service_that_is_killed_and_comes_back_misses_nothing(tmp_path: Path) -> None:
