@@ -6,13 +6,14 @@ The filled text is never stored, logged or put into a message.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from semilayer_pipelines.errors import ConfigError
 
-__all__ = ["filled"]
+__all__ = ["filled", "variables"]
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<otherwise>:-[^}]*)?\}")
+_NO_SECRET = 3  # characters
 
 
 def filled(text: str, environ: Mapping[str, str], *, where: str) -> str:
@@ -33,3 +34,14 @@ def filled(text: str, environ: Mapping[str, str], *, where: str) -> str:
         return found
 
     return _VARIABLE.sub(value, text)
+
+
+def variables(text: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what the environment puts into `text`, for who must not show it.
+
+    What has three characters or fewer is no secret, and would be taken out of every other word.
+    """
+    for match in _VARIABLE.finditer(text):
+        found = environ.get(match["name"], "").strip()
+        if len(found) > _NO_SECRET:
+            yield found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,17 @@ _MAX_ERROR_TEXT = 300
 _USAGE = ("prompt_tokens", "total_tokens", "input_tokens")
 
 
-def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
+def read_answer(
+    body: bytes, count: int, endpoint: str, clean: Callable[[str], str] = str
+) -> Embedded:
     """Return the vectors of `count` texts, and which of them were cut where the endpoint says so.
 
     Vectors may be lists of numbers or base64 of little-endian float32, in any order when they carry
     an `index`. `semilayer embedder` adds `truncated`, a boolean for each text in the order of the
     texts; without it none counts as cut. It also adds `tokens`, a number for each text, and `by`,
     what computed the vectors. Others tell in `usage` what they charge for: it is divided evenly
-    among the texts, so that the sum is right. `endpoint` is only named in messages.
+    among the texts, so that the sum is right. `endpoint` is only named in messages; `clean` takes
+    secrets out of what these quote.
 
     Raises `EmbedderUnavailable` for what is no JSON, as a proxy or a captive portal answers,
     `ModelUnavailable` when this is no embedding answer, `EmbeddingRejected` when vectors are
@@ -45,10 +49,15 @@ def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
     answer = _parsed(body)
     if answer is None:
         raise EmbedderUnavailable(
-            f"Something else answers in place of {endpoint}: {error_text(body)!r}.",
+            f"Something else answers in place of {endpoint}: {error_text(body, clean)!r}.",
             cure="Check the network's proxy, and 'embedding.url'; it is tried again.",
         )
-    items = _items(answer, body, endpoint)
+    items = _items(answer)
+    if items is None:
+        raise ModelUnavailable(
+            f"{endpoint} answered, but not with embeddings: {error_text(body, clean)!r}.",
+            cure="Check 'embedding.url': the address up to and without '/embeddings'.",
+        )
     if len(items) != count:
         raise EmbeddingRejected(
             f"{endpoint} answered with {len(items)} vectors for {count} texts.",
@@ -70,8 +79,11 @@ def read_answer(body: bytes, count: int, endpoint: str) -> Embedded:
     )
 
 
-def error_text(body: bytes) -> str:
-    """Return the endpoint's own words about an error, on one line, cut to 300 characters."""
+def error_text(body: bytes, clean: Callable[[str], str] = str) -> str:
+    """Return the endpoint's own words about an error, on one line, cut to 300 characters.
+
+    `clean` takes secrets out of them: before they are cut, as half of a secret is not found.
+    """
     text = body.decode(errors="replace")
     try:
         said = json.loads(text)
@@ -82,7 +94,7 @@ def error_text(body: bytes) -> str:
         if isinstance(inner, dict):
             inner = inner.get("message", inner.get("detail", inner))
         text = str(inner)
-    line = " ".join(text.split())
+    line = clean(" ".join(text.split()))
     return line if len(line) <= _MAX_ERROR_TEXT else f"{line[:_MAX_ERROR_TEXT]}…"
 
 
@@ -119,13 +131,11 @@ def _is_number(said: object) -> bool:
     return type(said) is int and 0 <= said < 2**31
 
 
-def _items(answer: dict[str, Any], body: bytes, endpoint: str) -> list[dict[str, Any]]:
+def _items(answer: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return what an answer has for each text, `None` where it is no embedding answer."""
     items = answer.get("data")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ModelUnavailable(
-            f"{endpoint} answered, but not with embeddings: {error_text(body)!r}.",
-            cure="Check 'embedding.url': the address up to and without '/embeddings'.",
-        )
+        return None
     return items
 
 
@@ -135,7 +145,7 @@ def _row(item: dict[str, Any], endpoint: str) -> NDArray[np.float32]:
         if isinstance(value, str):
             return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
         row = np.array(value, dtype=np.float32)
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, OverflowError, binascii.Error):
         row = None
     if row is None or row.ndim != 1:
         raise EmbeddingRejected(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -26,6 +27,7 @@ MAX_LISTED = 1_000
 """Batches, and files, of an account that are looked at for one of ours; the newest come first."""
 
 _A_PAGE = 100
+_BEGINNING = 100  # bytes of a file, enough to tell it from a page
 _OURS = "semilayer"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _FULL = "token_limit_exceeded"
@@ -109,25 +111,27 @@ class BatchApi:
 
     def find(self, ours: str) -> RemoteBatch | None:
         """Return the batch with this id of ours; `None` where there is none."""
-        for item in self._listed("/batches", {}):
-            if (item.get("metadata") or {}).get(_OURS) == ours:
-                return self._batch(item)
+        with self._as_openai():
+            for item in self._listed("/batches", {}):
+                if (item.get("metadata") or {}).get(_OURS) == ours:
+                    return self._read(item)
         return None
 
     def find_file(self, ours: str) -> str | None:
         """Return the id of the file that was sent for this id of ours; `None` without one."""
         files = self._listed("/files", {"purpose": "batch"})
-        return next(
-            (str(file["id"]) for file in files if file.get("filename") == _name(ours)), None
-        )
+        with self._as_openai():
+            return next(
+                (str(file["id"]) for file in files if file.get("filename") == _name(ours)), None
+            )
 
     def send(self, ours: str, lines: IO[bytes]) -> str:
         """Send a file of lines; return its id. It is sent once."""
         lines.seek(0)
         files = {"file": (_name(ours), lines, "application/jsonl")}
-        return str(
-            self._answer("POST", "/files", once=True, data={"purpose": "batch"}, files=files)["id"]
-        )
+        said = self._answer("POST", "/files", once=True, data={"purpose": "batch"}, files=files)
+        with self._as_openai():
+            return str(said["id"])
 
     def create(self, ours: str, file: str) -> RemoteBatch:
         """Have a file embedded. It is asked once: who gets no answer looks for the batch first."""
@@ -137,16 +141,25 @@ class BatchApi:
             "completion_window": "24h",
             "metadata": {_OURS: ours},
         }
-        return self._batch(self._answer("POST", "/batches", once=True, json=asked))
+        said = self._answer("POST", "/batches", once=True, json=asked)
+        with self._as_openai():
+            return self._read(said)
 
     def get(self, batch: str) -> RemoteBatch | None:
         """Return a batch by the provider's id; `None` when it is there no more."""
         found = self._asked("GET", f"/batches/{batch}")
-        return None if found is None else self._batch(found)
+        with self._as_openai():
+            return None if found is None else self._read(found)
 
     def fetch(self, file: str, into: IO[bytes]) -> bool:
-        """Write what a file holds; `False` when it is there no more."""
-        return run(self._endpoint.call("GET", f"/files/{file}/content", into=into)) is not None
+        """Write what a file of lines holds; `False` when it is there no more."""
+        if run(self._endpoint.call("GET", f"/files/{file}/content", into=into)) is None:
+            return False
+        into.seek(0)
+        # A page in its place must not pass for a batch without answers, whose texts are paid again.
+        if into.read(_BEGINNING).lstrip()[:1] not in (b"", b"{"):
+            raise self._something_else()
+        return True
 
     def cancel(self, batch: str) -> None:
         """End a batch, if it has not ended."""
@@ -156,12 +169,14 @@ class BatchApi:
         """Delete a file, if it is there."""
         run(self._endpoint.call("DELETE", f"/files/{file}"))
 
-    def _batch(self, item: dict[str, Any]) -> RemoteBatch:
+    @contextmanager
+    def _as_openai(self) -> Iterator[None]:
+        """Read what has OpenAI's form; raise `EmbedderUnavailable` where it has another."""
         try:
-            return self._read(item)
+            yield
         except (AttributeError, LookupError, TypeError, ValueError, OverflowError):
             raise EmbedderUnavailable(
-                f"{self.shown}: what it says of a batch is not what OpenAI says of one.",
+                f"{self.shown}: what it says of batches is not what OpenAI says of them.",
                 cure="Take 'batch: true' out if the endpoint has batches of another form.",
             ) from None
 
@@ -207,7 +222,10 @@ class BatchApi:
             said = None
         if isinstance(said, dict):
             return said
-        raise EmbedderUnavailable(
+        raise self._something_else()
+
+    def _something_else(self) -> EmbedderUnavailable:
+        return EmbedderUnavailable(
             f"Something else answers in place of {self.shown}.",
             cure="Check the network's proxy, and 'embedding.url'; it is tried again.",
         )

@@ -19,7 +19,7 @@ import xxhash
 from pydantic_core import from_json
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
-from semilayer_pipelines.config.variables import filled
+from semilayer_pipelines.config.variables import filled, variables
 from semilayer_pipelines.embedders.answer import error_text
 from semilayer_pipelines.embedders.minute import Minute, minute_file
 from semilayer_pipelines.embedders.pace import Pace, Ticket
@@ -51,6 +51,9 @@ _CONNECT_TIMEOUT_S = 10.0
 _LIMITED = 429
 _MAY_PASS = frozenset({408, 409, 425, _LIMITED})
 _TEXTS_REFUSED = frozenset({400, 413, 422})
+_FILTERED = frozenset({403, 406})
+"""Firewalls answer so, with a page, to a text that looks like an attack to them."""
+
 _NO_MONEY = b"insufficient_quota"
 
 _paces: dict[str, Pace] = {}
@@ -184,7 +187,7 @@ class Endpoint:
         if response.is_success:
             return b"" if into is not None else response.content
         status, body = response.status_code, response.content
-        said = self.clean(f"HTTP {status}: {error_text(body)}")
+        said = f"HTTP {status}: {error_text(body, self.clean)}"
         if status == httpx.codes.NOT_FOUND:
             if any_404 or _in_its_words(body):
                 return None
@@ -248,11 +251,16 @@ class Endpoint:
     def _refusal(self, response: httpx.Response) -> str:
         """Return why this answer may pass; raise when it will not."""
         status = response.status_code
-        said = self.clean(f"HTTP {status}: {error_text(response.content)}")
+        said = f"HTTP {status}: {error_text(response.content, self.clean)}"
         if names_a_length(status, response.content):
             raise TooLong(f"{self.shown} refuses the texts: {said}")
         if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in response.content):
             return said
+        if status in _FILTERED and response.content.lstrip().startswith(b"<"):
+            raise EmbeddingRejected(
+                f"Something in front of {self.shown} refuses the texts: {said}",
+                cure="Ask who runs the firewall or proxy there about texts such as this one.",
+            )
         if status in _TEXTS_REFUSED:
             raise EmbeddingRejected(f"{self.shown} refuses the texts: {said}")
         self._refuse(status, said)
@@ -306,7 +314,10 @@ class Endpoint:
 
     def clean(self, text: str) -> str:
         """Take the key out of what others wrote, and whatever else came from a variable."""
-        for secret in filter(None, [self._key(), *self._secrets()]):
+        of_url = variables(self._config.url or "", self._environ)
+        secrets = {self._key() or "", *self._secrets(), *of_url} - {""}
+        # One may be the beginning of another.
+        for secret in sorted(secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
 

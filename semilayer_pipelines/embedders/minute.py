@@ -88,9 +88,8 @@ class Minute:
             slot[_TOKENS] += tokens
 
     def block(self, seconds: float) -> None:
-        """Note that nothing may be sent for so long."""
-        until = int((self._clock() + seconds) * 1_000)
-        self._counts[_BLOCKED, 0] = max(self._counts[_BLOCKED, 0], until)
+        """Note that nothing may be sent for so long from now on, whatever was noted before."""
+        self._counts[_BLOCKED, 0] = int((self._clock() + seconds) * 1_000)
 
     def blocked(self, longest: float) -> float:
         """Return for how many seconds nothing may be sent.

@@ -38,6 +38,8 @@ from semilayer_pipelines.errors import DimensionChanged, EmbeddingRejected
 
 __all__ = ["OpenAIEmbedder"]
 
+_NUMBERS, _FLOATS = "output_dtype", "float"  # as Voyage and Mistral name them
+
 _Done = list[Embedded] | EmbeddingRejected | None
 
 
@@ -185,8 +187,9 @@ class OpenAIEmbedder:
         body |= {"model": self._config.model, "input": texts, **self._fields}
         if self._config.dimensions:
             body["dimensions"] = self._config.dimensions
-        if self._encoding:
-            body.setdefault("encoding_format", self._encoding)
+        # Of other numbers than float32 the bytes would be taken for these.
+        if self._encoding and side.fields.get(_NUMBERS, _FLOATS) == _FLOATS:
+            body["encoding_format"] = self._encoding
         return body
 
     async def _answer(self, side: Side, question: bool, batch: list[str]) -> Embedded:
@@ -196,9 +199,11 @@ class OpenAIEmbedder:
             body, texts=len(batch), tokens=self._batches.tokens(texts), question=question
         )
         # Not on the loop: an answer may have megabytes of numbers.
-        made = await asyncio.to_thread(read_answer, answer, len(batch), self._endpoint.shown)
-        if made.tokens is not None:
-            charged = int(made.tokens.sum())
+        made = await asyncio.to_thread(
+            read_answer, answer, len(batch), self._endpoint.shown, self._endpoint.clean
+        )
+        charged = 0 if made.tokens is None else int(made.tokens.sum())
+        if charged:  # some endpoints say 0 of whatever they read
             self._batches.charged(texts, charged)
             self._endpoint.pace.charged(ticket, charged)
         return made

@@ -136,7 +136,8 @@ class Pace:
         self._heed(headers)
         if asked is not None and asked <= MAX_WAIT_S:
             with self._minute.held() as minute:
-                minute.block(asked)
+                if minute.blocked(MAX_WAIT_S) < asked:
+                    minute.block(asked)
         now = self._clock()
         if now - self._refused_at >= _LOOK_AGAIN_S:
             # Once for all requests that were under way together.
@@ -202,7 +203,8 @@ class Pace:
             told = self._told.get(name)
             if told is None:
                 continue
-            if now < told.until:
+            # One that is whole later than any is was told before the clock was set back.
+            if now < told.until <= now + LONGEST_RESET_S:
                 waits += [told.until] if _lacks(told, cost) else []
             elif told.limit is None:
                 del self._told[name]

@@ -135,15 +135,25 @@ class ServedModels:
             cure=f"Check the network's proxy, and {URL_VARIABLE}; it is tried again.",
         )
 
-    def headers(self) -> dict[str, str]:
-        """Return what shows the service its key, if there is one."""
+    def key(self) -> str:
+        """Return the service's key, empty where nobody gave one; raise `ConfigError` like `ask`."""
         key = self._environ.get(KEY_VARIABLE, "").strip()
         if not (key.isascii() and key.isprintable()):
             raise ConfigError(
                 f"{KEY_VARIABLE} holds characters that no key has.",
                 cure="Copy the key again, without quotation marks or line breaks.",
             )
+        return key
+
+    def headers(self) -> dict[str, str]:
+        """Return what shows the service its key, if there is one."""
+        key = self.key()
         return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def clean(self, text: str) -> str:
+        """Take the key out of what others wrote."""
+        key = self.key()
+        return text.replace(key, "***") if key else text
 
     def _get(self, path: str, *, most: int, seconds: float) -> tuple[int, bytes]:
         """Return status and body of an answer; of `most` bytes, or empty.

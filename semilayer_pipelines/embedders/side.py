@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import xxhash
 from pydantic import JsonValue
 
-from semilayer_pipelines.config.variables import filled
+from semilayer_pipelines.config.variables import filled, variables
 
 __all__ = ["Side"]
 
@@ -37,11 +37,9 @@ class Side:
         return {name: _filled(value, environ) for name, value in self.fields.items()}
 
     def secrets(self, environ: Mapping[str, str]) -> Iterator[str]:
-        """Yield the texts that came from variables; raise `ConfigError` for one that is not set."""
+        """Yield what variables put into the fields."""
         for text in _texts(self.fields):
-            told = _fill(text, environ)
-            if told != text:
-                yield told
+            yield from variables(text, environ)
 
 
 def _fill(text: str, environ: Mapping[str, str]) -> str:

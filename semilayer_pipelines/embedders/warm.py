@@ -240,7 +240,7 @@ class WarmEmbedder:
                         provider="openai",
                         model=space if prompt is None else prompted(space),
                         url=self.url,
-                        api_key=f"${{{KEY_VARIABLE}}}" if KEY_VARIABLE in self._environ else None,
+                        api_key=f"${{{KEY_VARIABLE}}}" if self._served.key() else None,
                         dimensions=self._config.dimensions,
                         concurrency=SERVICE_REQUESTS,
                     ),

@@ -110,7 +110,7 @@ class WarmReranker:
             raise MayPass(type(error).__name__) from error
         if response.status_code == httpx.codes.OK:
             return response.content
-        said = f"HTTP {response.status_code}: {error_text(response.content)}"
+        said = f"HTTP {response.status_code}: {error_text(response.content, self._served.clean)}"
         if response.status_code >= 500 or response.status_code in (408, 429):
             raise MayPass(said)
         raise ModelUnavailable(

@@ -62,6 +62,7 @@ def test_an_endpoint_may_say_which_texts_it_cut() -> None:
         [{"index": 0, "embedding": [1]}, {"index": 1, "embedding": "%%%"}],
         [{"index": 0, "embedding": [1]}, {"index": 1, "embedding": ["one"]}],
         [{"index": 0, "embedding": [1]}, {"index": 1, "embedding": None}],
+        [{"index": 0, "embedding": [1]}, {"index": 1, "embedding": [10**400]}],
         [{"index": 0, "embedding": [1]}, {"index": 1}],
     ],
 )

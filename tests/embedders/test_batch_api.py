@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.batch_api import BatchApi, batches_of
@@ -95,3 +95,60 @@ def test_a_refusal_says_what_to_do_and_shows_no_key(endpoint: Limited) -> None:
 def test_an_embedder_that_was_not_asked_for_batches_has_none(endpoint: Limited) -> None:
     with pytest.raises(ConfigError, match="has no batches"):
         api_of(endpoint, batch=False)
+
+
+@pytest.mark.parametrize(("told", "format"), [({}, True), ({"output_dtype": "int8"}, False)])
+def test_bytes_are_asked_for_where_they_are_those_of_float32(
+    told: dict[str, str], format: bool
+) -> None:
+    config = EmbeddingConfig.model_validate(
+        {
+            "provider": "openai",
+            "model": "voyage-3.5",
+            "url": "https://api.voyageai.com/v1",
+            "request": {"passage": told},
+            "batch": True,
+        }
+    )
+    line = batches_of(OpenAIEmbedder(config, environ={})).line("a text")
+
+    assert (b'"encoding_format":"base64"' in line) is format
+
+
+def test_a_page_in_place_of_the_answers_is_no_batch_without_answers(endpoint: Limited) -> None:
+    api = api_of(endpoint)
+    file = sent(api, "one")
+    page = HTMLResponse("  <html>Sign in to the guest network</html>")
+
+    endpoint.batches.refused["GET /files/{id}/content"] = page
+    with pytest.raises(EmbedderUnavailable, match="Something else answers"):
+        api.fetch(file, BytesIO())
+
+    endpoint.batches.refused.clear()
+    assert api.fetch(file, into := BytesIO())
+    assert into.getvalue().count(b"\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("POST /files", {"file_id": "file-1"}),
+        ("GET /files", {"data": [{"filename": "semilayer-one.jsonl"}]}),
+        ("GET /batches", {"data": ["batch-1"]}),
+        ("POST /batches", {"batch": {"id": "batch-1"}}),
+    ],
+)
+def test_what_has_another_form_than_openais_is_told(
+    endpoint: Limited, asked: str, said: dict[str, object]
+) -> None:
+    api = api_of(endpoint)
+    endpoint.batches.refused[asked] = JSONResponse(said)
+
+    def as_a_run_does() -> None:
+        if api.find("one") is None and api.find_file("one") is None:
+            api.create("one", sent(api, "one"))
+
+    with pytest.raises(EmbedderUnavailable, match="not what OpenAI says") as caught:
+        as_a_run_does()
+
+    assert "batch: true" in caught.value.cure

@@ -1,6 +1,7 @@
 """The HTTP embedder, against a real server: what it sends, what it retries, what it refuses."""
 
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -21,8 +22,9 @@ from semilayer_pipelines.errors import (
     EmbeddingRejected,
     ModelUnavailable,
 )
+from semilayer_pipelines.ingest.embed import embed_page
 from tests.embedders.conftest import KEY, Embedding
-from tests.embedders.endpoint import Endpoint, Reply
+from tests.embedders.endpoint import Endpoint, Reply, vectors_for
 from tests.patience import eventually
 
 MAX_BATCH_CHARACTERS = int(MAX_BATCH_TOKENS * FIRST_BYTES_A_TOKEN)
@@ -171,6 +173,50 @@ def test_what_will_not_pass_is_not_tried_again(
 
     assert cure in caught.value.cure
     assert len(endpoint.bodies) == 1
+
+
+BLOCKED = Reply(403, b"<!DOCTYPE html><html>Sorry, you have been blocked</html>")
+
+
+def test_a_text_that_a_firewall_dislikes_costs_its_row_alone(
+    endpoint: Endpoint, embedding: Embedding
+) -> None:
+    texts = [f"row {n}" for n in range(40)]
+    texts[17] = "'; DROP TABLE items; --"
+    endpoint.rule = lambda asked: BLOCKED if any("DROP" in text for text in asked) else None
+
+    page = embed_page(embedding.embedder, texts)
+
+    assert [*page.rejected] == [17]
+    assert "in front of" in page.rejected[17]
+    assert len(page.kept) == 39
+
+
+def test_a_firewall_that_lets_nothing_through_is_no_fault_of_the_texts(
+    endpoint: Endpoint, embedding: Embedding
+) -> None:
+    endpoint.rule = lambda asked: BLOCKED
+
+    with pytest.raises(ModelUnavailable, match=r"also a plain word.*HTTP 403.*been blocked"):
+        embed_page(embedding.embedder, [f"row {n}" for n in range(1_000)])
+
+    assert len(endpoint.bodies) < 40
+
+
+def test_an_endpoint_that_counts_no_tokens_is_kept_to_the_limit_all_the_same(
+    endpoint: Endpoint,
+) -> None:
+    made = Embedding(endpoint.url, tokens_per_minute=600, max_batch_tokens=512, concurrency=1)
+
+    def uncounted(asked: list[str]) -> Reply:
+        said = json.loads(vectors_for({"input": asked}))
+        return Reply(200, json.dumps(said | {"usage": {"prompt_tokens": 0}}).encode())
+
+    endpoint.rule = uncounted
+    made.embed([f"{n:03}" * 200 for n in range(4)])
+    made.embedder.close()
+
+    assert sum(made.waits) > 60
 
 
 def test_the_declared_dimension_is_asked_for_and_checked(endpoint: Endpoint) -> None:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from semilayer_pipelines.errors import ConfigError, ModelUnavailable
+from semilayer_pipelines.errors import ConfigError, ModelUnavailable, SemilayerError
 from tests.embedders.conftest import KEY, Embedding
 from tests.embedders.endpoint import Endpoint, Reply
 
@@ -87,3 +87,45 @@ def test_the_fingerprint_is_the_model_and_not_its_address() -> None:
 
     assert here.embedder.fingerprint == there.embedder.fingerprint == "openai:small"
     assert other.embedder.fingerprint == "openai:small@2:256"
+
+
+PAGE = "<html>You sent: Authorization: Bearer {}</html>"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(401, ("x" * 285 + KEY).encode()),
+        Reply(200, PAGE.format(KEY).encode()),
+        Reply(200, f'{{"headers": {{"authorization": "Bearer {KEY}"}}}}'.encode()),
+        Reply(200, ("x" * 285 + KEY).encode()),
+    ],
+    ids=["cut", "page", "echo", "cut page"],
+)
+def test_no_part_of_the_key_is_shown_whatever_answers(
+    endpoint: Endpoint, embedding: Embedding, reply: Reply
+) -> None:
+    endpoint.replies.append(reply)
+
+    with pytest.raises(SemilayerError) as caught:
+        embedding.embed(["abc"])
+
+    assert KEY[:8] not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+def test_a_variable_in_the_path_is_not_shown_by_a_page_that_quotes_it(endpoint: Endpoint) -> None:
+    made = Embedding(f"{endpoint.url}/${{TENANT}}")
+    made.environ["TENANT"] = "tn-very-secret"
+    endpoint.replies.append(Reply(404, b"Cannot POST /v1/tn-very-secret/embeddings"))
+
+    with pytest.raises(ModelUnavailable, match=r"Cannot POST /v1/\*\*\*/embeddings"):
+        made.embed(["abc"])
+
+
+def test_a_secret_in_a_field_is_found_without_what_stands_around_it(endpoint: Endpoint) -> None:
+    made = Embedding(endpoint.url, request={"passage": {"user": "shop-${EMBED_KEY}"}})
+    endpoint.replies.append(Reply(401, f"no user {KEY} here".encode()))
+
+    with pytest.raises(ModelUnavailable, match=r"no user \*\*\* here"):
+        made.embed(["abc"])

@@ -212,6 +212,28 @@ def test_a_clock_that_was_set_back_blocks_nobody(clock: Clock) -> None:
     assert minute.blocked(60) == 0
 
 
+def test_a_clock_that_was_set_back_keeps_no_page_waiting_and_no_wait_from_others(
+    clock: Clock,
+) -> None:
+    # given a limit that is spent for a minute, and a refusal
+    pace, spent = pace_of(clock), {"x-ratelimit-remaining-requests": "0"}
+    spent["x-ratelimit-reset-requests"] = "60s"
+
+    async def set_back() -> tuple[float, float]:
+        pace.refused(await pace.pass_(1, question=False), spent, 50)
+        clock.now -= 3_600
+        await pace.pass_(1, question=False)
+        waited = clock.slept
+        pace.refused(await pace.pass_(1, question=True), {}, 20)
+        await pace.pass_(1, question=False)
+        return waited, clock.slept - waited
+
+    of_told, of_refusal = asyncio.run(set_back())
+
+    assert of_told == 0
+    assert of_refusal == pytest.approx(20, abs=1)
+
+
 def test_a_broken_file_is_begun_again(clock: Clock, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"torn")
 

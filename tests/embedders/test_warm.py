@@ -201,6 +201,16 @@ def test_the_key_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -> No
     assert KEY not in f"{caught.value}{caplog.text}"
 
 
+def test_an_empty_key_is_none() -> None:
+    local = Local()
+
+    with running(WatchedEmbedder().opened) as service:
+        wait_until_ready(service)
+        warm(service.url, local, SEMILAYER_EMBEDDER_KEY=" ").embed(["a"])
+
+    assert local.calls == 0
+
+
 def wait_until_ready_with(service: Service, key: str) -> None:
     wait_until_ready(service)
     assert service.http.get("/v1/models", headers={"authorization": f"Bearer {key}"}).is_success
