@@ -191,6 +191,10 @@ class Database(Protocol):
         """Return a condition that a person wrote, as it can stand in a statement."""
         ...
 
+    def as_text(self, column: SourceColumn) -> SourceColumn:
+        """Return the same column, read as the database's own text."""
+        ...
+
     def literal(self, column: SourceColumn) -> str:
         """Return the placeholder for a value that stands in one column with those of `column`."""
         ...

@@ -35,15 +35,24 @@ class Followed:
     def value(self) -> SourceColumn:
         """The value of a row, as a column to select, compare and sort by."""
         if not self.joined:
-            return self.own.value
+            return self.read(self.own.value)
         values = [tracked.if_set for tracked in self._all]
         first = self.own.columns[0]
         nullable = self.own.missing() is not None
-        return replace(
+        found = replace(
             first.called(self._latest([value.quoted for value in values])),
             column=replace(first.column, name=VALUE, nullable=nullable),
             order=self._latest([value.order for value in values]),
         )
+        return self.read(found)
+
+    def read(self, value: SourceColumn) -> SourceColumn:
+        """Return how a value of the columns is read: as a text where their types are several.
+
+        Of a `timestamp` and a `timestamptz`, say, the database makes one type of its own choice.
+        """
+        types = {(column.dtype, column.lowest == 0) for column in self.columns}
+        return value if len(types) == 1 else self.db.as_text(value)
 
     def parts(self) -> list[tuple[SourceColumn, Sql | None]]:
         """Return each column with the condition that it is the first of its table that is set."""

@@ -104,6 +104,7 @@ def mariadb_dialect(timeout_ms: int) -> Dialect:
         begin="",
         set_up=set_up,
         row_values=False,
+        text="CHAR",
         nul_in_text=True,
         bind=lambda value: value,
         literal=_literal,

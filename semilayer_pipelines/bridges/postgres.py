@@ -109,6 +109,7 @@ def postgres_dialect(timeout_ms: int) -> Dialect:
         ),
         set_up=lambda connection: None,
         row_values=True,
+        text="text",
         nul_in_text=False,
         bind=_bind,
         describe=_describe,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import polars as pl
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -56,7 +57,8 @@ class Dialect:
 
     `begin` opens the transaction (empty: the driver does); `set_up` prepares a new connection;
     `bind` turns a cursor's value into the driver's; `literal` is the placeholder for a value that
-    stands in one column with those of a table; `nul_in_text` says that a text may hold U+0000;
+    stands in one column with those of a table; `text` is the type that any value is cast to as a
+    text; `nul_in_text` says that a text may hold U+0000;
     `describe` finds a table (schema or `None`, name) or returns `None`; `unique` lists the unique
     keys of one that is there; `names` lists what there is; `hidden` tells why rows of a table may
     be hidden; `pages` reads rows. `written` tells how far a table has been written to, `at_work`
@@ -68,6 +70,7 @@ class Dialect:
     begin: str
     set_up: Callable[[Any], None]
     row_values: bool
+    text: str
     nul_in_text: bool
     bind: Callable[[Scalar], object]
     describe: Callable[
@@ -203,6 +206,11 @@ class ServerDatabase:
     def condition(self, text: str) -> Sql:
         """Return a condition with its percent signs doubled: the drivers take them for marks."""
         return Sql(text.replace("%", "%%"))
+
+    def as_text(self, column: SourceColumn) -> SourceColumn:
+        """Return the same column, read as the server's own text."""
+        text = f"CAST({column.expression} AS {self._dialect.text})"
+        return replace(column, expression=text, dtype=pl.String())
 
     def literal(self, column: SourceColumn) -> str:
         """Return the placeholder for a value that stands in one column with those of `column`."""

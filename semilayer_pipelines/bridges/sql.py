@@ -253,7 +253,8 @@ class SqlBridge:
                 tail += Sql(f"{' UNION ALL ' if number else ''}SELECT * FROM (")
                 tail += Sql(f"SELECT {column.quoted} AS tracked") + part
                 tail += Sql(f") part{number}")
-            value = replace(followed.columns[0], column=value.column).called("parts.tracked")
+            of_parts = replace(followed.columns[0], column=value.column).called("parts.tracked")
+            value = followed.read(of_parts)
             tail += Sql(f") parts ORDER BY {value.order} DESC LIMIT 1")
         found = self._reader.read(selection, Query((value,), (value,), (), tail, 1)).last
         return None if found is None else encode(found)

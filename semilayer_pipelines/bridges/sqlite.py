@@ -246,6 +246,10 @@ class SqliteDatabase:
         """Return a condition in which double quotes only ever name a column."""
         return Sql(_QUOTED.sub(_as_name, text))
 
+    def as_text(self, column: SourceColumn) -> SourceColumn:
+        """Return the column as it is: any column may hold any type."""
+        return column
+
     def literal(self, column: SourceColumn) -> str:
         """Return the placeholder for a value."""
         return self.mark
