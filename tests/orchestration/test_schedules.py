@@ -182,18 +182,18 @@ def test_a_quiet_source_is_walked_where_something_is_left_to_be_done(lab: Lab) -
     # given a file that nobody writes to, and a row that was set aside
     with lab.source() as db:
         db.execute("UPDATE items SET category = 'unknown' WHERE id = 5")
-    for file in lab.folder.glob("source.db*"):
-        os.utime(file, (0, 0))
-    lab.full()
+    lab.project = Meddled.of(lab.project, later=timedelta(hours=1))
+    lab.full(proves=True)
 
     assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told == "Queued: test/items."
 
 
 def test_an_incremental_walk_does_not_stand_for_a_smart_sync(lab: Lab) -> None:
-    # given a row that was deleted before an incremental walk, which cannot see it
-    lab.full()
+    # given a row that was deleted long before an incremental walk, which cannot see it
+    lab.full(proves=True)
     with lab.source() as db:
         db.execute("DELETE FROM items WHERE id = 5")
+    lab.project = Meddled.of(lab.project, later=timedelta(hours=1))
     lab.run(lab.request(Mode.INCREMENTAL))
 
     assert make_due_jobs(lab.project, Mode.SMART_SYNC, "24h").told == "Queued: test/items."
