@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from semilayer_pipelines.errors import DimensionChanged
+from semilayer_pipelines.errors import DimensionChanged, ModelUnavailable
 from semilayer_pipelines.queries.search import search
 from tests.embedders.test_static import opened, saved
 from tests.lab import ENV, Lab
@@ -89,5 +89,5 @@ def test_a_static_model_that_was_replaced_before_it_was_loaded_gives_no_vectors(
     assert embedder.fingerprint
     train_anew(model)
 
-    with pytest.raises(Exception, match="another model in the folder"):
+    with pytest.raises(ModelUnavailable, match="another model in the folder"):
         embedder.embed(["west"])
