@@ -230,6 +230,7 @@ def _ours(model: str | None, texts: list[str]) -> Callable[..., Any]:
     config = EmbeddingConfig(model=model) if model else EmbeddingConfig()
     embedder = open_embedder(config, environ={})
     engine: Any = open_engine(find_model(config.model, None))
+    engine = getattr(engine, "_half", engine)
     ready: list[Any] = []
 
     def run(what: str, size: int = 0, rows: int | None = None) -> Any:
@@ -238,7 +239,7 @@ def _ours(model: str | None, texts: list[str]) -> Callable[..., Any]:
             case "pages":
                 return _in_pages(embedder, some, size)
             case "alone":
-                # Private: nobody else runs batches that are there already.
+                # Private, as `_half` is: nobody else runs batches that are there already.
                 forward = engine._forward
                 if not ready:
                     ordered = sorted(some, key=len, reverse=True)

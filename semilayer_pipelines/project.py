@@ -336,6 +336,10 @@ class Project:
             )
         return self._embedders[one]
 
+    def forget_embedder(self, config: EmbeddingConfig, built: BuiltWith | None) -> None:
+        """Have the next call of `embedder` look anew which model is meant."""
+        self._embedders.pop((config, built), None)
+
     def reranker(self, model: str) -> Reranker:
         """Return a reranker by name or path; it loads at the first question, where models run."""
         from semilayer_pipelines.embedders.reranker import open_reranker

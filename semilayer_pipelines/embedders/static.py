@@ -15,7 +15,12 @@ import numpy as np
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.dedupe import embed_once
-from semilayer_pipelines.embedders.local.model_source import ModelSource, find_model, vector_space
+from semilayer_pipelines.embedders.local.model_source import (
+    ModelSource,
+    find_model,
+    require_same,
+    vector_space,
+)
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedded
 
@@ -38,7 +43,7 @@ class StaticEmbedder:
     def fingerprint(self) -> str:
         """Name the space; raise `ModelUnavailable` when the model is a path that does not exist."""
         cut_to = f":{self._config.dimensions}" if self._config.dimensions else ""
-        return f"static:{vector_space(self._source)}{cut_to}"
+        return f"static:{self._copy}{cut_to}"
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts; nothing is ever truncated, and a text without a known word is rejected.
@@ -58,11 +63,24 @@ class StaticEmbedder:
     def _source(self) -> ModelSource:
         return find_model(self._config.model, self._config.revision)
 
-    def _embed(self, texts: list[str]) -> Embedded:
+    @cached_property
+    def _copy(self) -> str:
+        """Name the vectors of the copy as it was when it was first asked for them."""
+        return vector_space(self._source)
+
+    def _load(self) -> StaticModel:
         from semilayer_pipelines.embedders.local.static_model import StaticModel
 
+        named = self._copy
+        model = StaticModel.load(self._source)
+        require_same(self._source, named)
+        return model
+
+    def _embed(self, texts: list[str]) -> Embedded:
         with self._opening:
-            model = self._model = self._model or StaticModel.load(self._source)
+            if self._model is None:
+                self._model = self._load()
+            model = self._model
         done = model.embed(texts)
         return replace(
             done, vectors=np.ascontiguousarray(done.vectors[:, : self._config.dimensions])

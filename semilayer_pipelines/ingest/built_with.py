@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
-from semilayer_pipelines.embedders import BuiltWith, known_build
+from semilayer_pipelines.embedders import BuiltWith, Embedder, known_build
 from semilayer_pipelines.errors import SemilayerError
+from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry.generations import Generation
 
-__all__ = ["built_with", "prompts_advice", "same_vectors"]
+__all__ = ["built_with", "embedder_of", "prompts_advice", "same_vectors"]
 
 
 def built_with(generation: Generation) -> BuiltWith:
     """Return how the texts of a generation are embedded."""
     return BuiltWith(generation.passage_prompt)
+
+
+def embedder_of(project: Project, embedding: EmbeddingConfig, active: Generation) -> Embedder:
+    """Return what embeds for an index.
+
+    It may have another fingerprint than the index (`one_model`). The folder of a model is looked at
+    anew then: it may hold another one by now than when this process looked.
+    """
+    of = (embedding, built_with(active))
+    found = project.embedder(*of)
+    if found.fingerprint == active.model_fingerprint or not embedding.same_model(
+        active.config.embedding
+    ):
+        return found
+    project.forget_embedder(*of)
+    return project.embedder(*of)
 
 
 def same_vectors(embedding: EmbeddingConfig, active: Generation) -> bool:

@@ -17,7 +17,7 @@ from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith
 from semilayer_pipelines.embedders.protocol import Embedder
 from semilayer_pipelines.errors import EmbedderUnavailable, ReadingUnknown
-from semilayer_pipelines.ingest.built_with import built_with
+from semilayer_pipelines.ingest.built_with import built_with, embedder_of
 from semilayer_pipelines.mapping.columns import key_of, tracking_columns_of
 from semilayer_pipelines.mapping.compile import compile_mapping
 from semilayer_pipelines.mapping.joined import lens_table
@@ -126,8 +126,13 @@ def open_lens(project: Project, lens: Lens, *, new_index: bool = False) -> Itera
         source = sources.get(db, lens.env_id, lens.config.source)
         active = None if new_index else generations.active(db, lens.id)
     embedding = lens.config.embedding
-    built = project.build_of(embedding) if active is None else built_with(active)
-    embedder = project.embedder(embedding, built)
+    if active is None:
+        built = project.build_of(embedding)
+        project.forget_embedder(embedding, built)  # its model may have been trained anew
+        embedder = project.embedder(embedding, built)
+    else:
+        built = built_with(active)
+        embedder = embedder_of(project, embedding, active)
     bridge = project.bridge(lens.config.source, source)
     try:
         found = lens_table(lens.config, bridge)
@@ -161,7 +166,7 @@ def index_embedder(db: Connection, project: Project, lens: Lens) -> Embedder:
     """Return what embeds for the index of a lens, as it is kept in sync and searched now."""
     active = generations.active(db, lens.id)
     config = in_force(db, lens).config.embedding
-    return project.embedder(config, None if active is None else built_with(active))
+    return project.embedder(config) if active is None else embedder_of(project, config, active)
 
 
 def as_indexed(project: Project, lens: Lens) -> Lens:

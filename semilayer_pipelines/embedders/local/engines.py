@@ -19,13 +19,15 @@ from semilayer_pipelines.config.embedding import Precision
 from semilayer_pipelines.embedders.local.accelerator import may_have_accelerator
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.graph import Graph, graph_folder, is_unfit, mark_unfit
+from semilayer_pipelines.embedders.local.load_model import unavailable
 from semilayer_pipelines.embedders.local.model_source import (
     ModelSource,
     Origin,
+    require_same,
     vector_space,
     verify_package,
 )
-from semilayer_pipelines.errors import ModelUnavailable
+from semilayer_pipelines.errors import ModelUnavailable, SemilayerError
 
 if TYPE_CHECKING:
     from semilayer_pipelines.embedders.local.tokens import Tokeniser
@@ -35,33 +37,50 @@ __all__ = ["open_engine"]
 
 logger = logging.getLogger(__name__)
 
-_opened: dict[tuple[ModelSource, Precision], Engine] = {}
+_opened: dict[tuple[ModelSource, Precision], tuple[str, Engine]] = {}
 _opening = threading.Lock()
 
 
-def open_engine(source: ModelSource, precision: Precision = "auto") -> Engine:
+def open_engine(
+    source: ModelSource, precision: Precision = "auto", *, space: str | None = None
+) -> Engine:
     """Return the model's engine, loading it when this process has not done so yet.
 
-    Raises `ModelUnavailable` when the model cannot be had or read, or not in this precision.
+    `space` names the vectors that are wanted (`vector_space`), `None` those of the copy as it is
+    now: what a folder holds may be replaced while a process lives.
+
+    Raises `ModelUnavailable` when the model cannot be had, read or run, or not in this precision.
     """
+    space = space or vector_space(source)
     with _opening:
-        if (source, precision) not in _opened:
+        known, engine = _opened.get((source, precision), ("", None))
+        if engine is None or known != space:
             started = time.monotonic()
-            engine = _open(source, precision)
+            engine = _loaded(source, precision, space)
             logger.info(
                 "embedding with %s: %s, ready in %.1f s",
                 engine.backend,
                 source,
                 time.monotonic() - started,
             )
-            _opened[source, precision] = engine
-        return _opened[source, precision]
+            _opened[source, precision] = (space, engine)
+        return engine
 
 
-def _open(source: ModelSource, precision: Precision) -> Engine:
+def _loaded(source: ModelSource, precision: Precision, space: str) -> Engine:
+    try:
+        return _open(source, precision, space)
+    except SemilayerError:
+        raise
+    # No room on the device, a tokenizer that cannot pad: a model that loads may still not run.
+    except Exception as error:
+        raise unavailable(source, error) from error
+
+
+def _open(source: ModelSource, precision: Precision, space: str) -> Engine:
     if source.origin is Origin.PACKAGE:
         verify_package(Path(source.location))  # here too: an export would hide a wrong package
-    folder = graph_folder(vector_space(source))
+    folder = graph_folder(space)
     may_be_elsewhere = may_have_accelerator()
     # A device of its own needs no exporter, and would wait for the import of one.
     exporter = _exporter() if precision == "int8" or not may_be_elsewhere else None
@@ -74,6 +93,7 @@ def _open(source: ModelSource, precision: Precision) -> Engine:
     from semilayer_pipelines.embedders.local.load_model import load_model
 
     model = load_model(source)
+    require_same(source, space)
     # After the model: these import torch, whose failure is the loader's to explain.
     from semilayer_pipelines.embedders.local.tokens import Tokeniser
     from semilayer_pipelines.embedders.local.torch_choice import choose_torch, native_precisions

@@ -46,7 +46,7 @@ class Graph:
     def load(cls, folder: Path) -> Self | None:
         """Read a folder that `save` made; `None` when there is none or it is damaged."""
         try:
-            about = json.loads((folder / "about.json").read_text())
+            about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
             return cls(
                 folder / "graph.xml",
                 Tokeniser.load(folder / "tokenizer.json", about["pad_id"]),
@@ -78,8 +78,8 @@ class Graph:
             write_graph(made / "graph.xml")
             tokeniser.save(made / "tokenizer.json")
             np.save(made / "probes.npy", reference)
-            about = {"pad_id": tokeniser.pad_id, "probes": probes}
-            (made / "about.json").write_text(json.dumps(about, ensure_ascii=False))
+            about = json.dumps({"pad_id": tokeniser.pad_id, "probes": probes}, ensure_ascii=False)
+            (made / "about.json").write_text(about, encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(made, folder)
         finally:

@@ -57,7 +57,7 @@ def parsed(source: ModelSource, name: str) -> Any:
     if path is None:
         return None
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelUnavailable(
             f"{path} cannot be read: {error}.", cure="Fetch the model's files again."

@@ -23,6 +23,7 @@ __all__ = [
     "Origin",
     "find_model",
     "folder_digest",
+    "require_same",
     "vector_space",
     "verify_package",
 ]
@@ -125,6 +126,16 @@ def folder_digest(folder: Path) -> str:
                 file.seek(start)
                 digest.update(file.read(_BLOCK))
     return digest.hexdigest()
+
+
+def require_same(source: ModelSource, space: str) -> None:
+    """Raise `ModelUnavailable` when a copy is no more the one whose space was named so before."""
+    if vector_space(source) != space:
+        raise ModelUnavailable(
+            f"There is another model in {source} by now than when its files were looked at.",
+            cure="Start this again. An index of the model that was there before needs a rebuild: "
+            "`semilayer push --rebuild`.",
+        )
 
 
 def verify_package(folder: Path) -> None:

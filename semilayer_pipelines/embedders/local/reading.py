@@ -125,7 +125,13 @@ def _read(file: Path) -> tuple[Tokenizer, int | None]:
 @lru_cache(maxsize=_KEPT)
 def _read_once(file: Path, _changed: int, _bytes: int) -> tuple[Tokenizer, int | None]:
     # All lenses with a model have one tokenizer, and so one counter: making both takes 0.04 s.
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    # The library has no exception of its own for what it cannot read.
+    except Exception as error:
+        raise ModelUnavailable(
+            f"{file} cannot be read: {error}.", cure="Fetch the model's files again."
+        ) from error
     cut: dict[str, Any] | None = tokenizer.truncation
     tokenizer.no_truncation()
     tokenizer.no_padding()

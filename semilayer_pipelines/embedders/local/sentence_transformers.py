@@ -56,7 +56,7 @@ class SentenceTransformersEmbedder:
         cut_to = f":{self._config.dimensions}" if self._config.dimensions else ""
         # Any other precision gives the model's own vectors, this one only gives what is near.
         rounded = ":int8" if self._config.precision == "int8" else ""
-        return f"sentence-transformers:{vector_space(self._source)}{cut_to}{rounded}"
+        return f"sentence-transformers:{self._copy}{cut_to}{rounded}"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -110,8 +110,13 @@ class SentenceTransformersEmbedder:
     def _source(self) -> ModelSource:
         return find_model(self._config.model, self._config.revision)
 
+    @cached_property
+    def _copy(self) -> str:
+        """Name the vectors of the copy as it was when it was first asked for them."""
+        return vector_space(self._source)
+
     def _loaded(self) -> Engine:
-        return open_engine(self._source, self._config.precision)
+        return open_engine(self._source, self._config.precision, space=self._copy)
 
     def _embed(self, prompt: str | None, texts: list[str]) -> Embedded:
         engine = self._loaded()

@@ -3,13 +3,16 @@
 Half precision is a gain where the hardware has it natively, and some models overflow in it. So each
 way is held against the vectors of the model as it was loaded, and the model is put back as it was
 when they point elsewhere. Only the first module, which is nearly all of the work, computes in it:
-sixteen bits are too few to pool in, and to make vectors of length one.
+sixteen bits are too few to pool in, and to make vectors of length one. A text that overflows all
+the same is embedded in float32.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +26,11 @@ from semilayer_pipelines.embedders.local.token_engine import TokenEngine
 from semilayer_pipelines.embedders.local.tokens import Tokeniser
 from semilayer_pipelines.embedders.local.torch_engine import Masks, OwnEncode, TorchForward
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel
+from semilayer_pipelines.embedders.protocol import Embedded
 
 __all__ = ["choose_torch", "native_precisions", "own_vectors"]
+
+logger = logging.getLogger(__name__)
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _FULL = "float32"
@@ -45,13 +51,51 @@ def choose_torch(
         reader.to(_DTYPES[precision])
         for engine in _ways(model, tokeniser, precision):
             if holds(engine, PROBES, reference):
-                return engine
+                return _Widened(engine, lambda: _in_float32(model, tokeniser))
         reader.float()
         reader.load_state_dict(kept)
     for engine in _ways(model, tokeniser, _FULL):
         if holds(engine, PROBES, reference):
             return engine
     return OwnEncode(model, _backend(model, _FULL))
+
+
+class _Widened:
+    """An engine in half precision, and one in `full` for the texts that overflow in it."""
+
+    def __init__(self, half: Engine, full: Callable[[], Engine]) -> None:
+        self._half = half
+        self._open = full
+        self._opening = threading.Lock()
+        self._full: Engine | None = None
+        self.backend = half.backend
+
+    def embed(self, texts: list[str], prompt: str = "") -> Embedded:
+        """Embed the texts, each behind the prompt, best given longest first."""
+        done = self._half.embed(texts, prompt)
+        over = np.flatnonzero(~np.isfinite(done.vectors).all(axis=1))
+        if over.size:
+            again = self._opened().embed([texts[at] for at in over.tolist()], prompt)
+            done.vectors[over] = again.vectors
+        return done
+
+    def _opened(self) -> Engine:
+        with self._opening:
+            if self._full is None:
+                self._full = self._open()
+                logger.info("%s: texts that overflow in it take float32", self.backend)
+            return self._full
+
+
+def _in_float32(model: WatchedModel, tokeniser: Tokeniser | None) -> Engine:
+    """Return a copy of a model in half precision that computes in full, in the library's way."""
+    # Without its notes, which others write meanwhile.
+    wide = copy.deepcopy(model, {id(model.cut): set(), id(model.read): {}})
+    wide[0].float()
+    backend = _backend(wide, _FULL)
+    if tokeniser is None:
+        return OwnEncode(wide, backend)
+    return TokenEngine(tokeniser, TorchForward([wide], Masks.TOKENS), backend)
 
 
 def native_precisions(device: torch.device) -> tuple[str, ...]:

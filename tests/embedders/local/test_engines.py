@@ -6,6 +6,7 @@ the answer depends on what is installed.
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from semilayer_pipelines.embedders.local.graph import graph_folder
 from semilayer_pipelines.embedders.local.load_model import load_model
 from semilayer_pipelines.embedders.local.model_source import find_model, vector_space
 from semilayer_pipelines.embedders.local.probe import closeness
+from semilayer_pipelines.errors import ModelUnavailable
 from tests.embedders.tiny_model import save_tiny_model
 from tests.embedders.tiny_transformer import save_tiny_transformer
 
@@ -234,3 +236,34 @@ def test_a_signal_is_taken_whichever_models_were_opened_and_left(model: Path) ->
     )
 
     assert (done.returncode, done.stdout.count("still here")) == (0, 3), done.stderr
+
+
+def test_a_model_that_cannot_be_run_is_told_in_one_line(tmp_path: Path, cache: Path) -> None:
+    # given a tokenizer that has nothing to pad with
+    folder = save_tiny_transformer(tmp_path / "model")
+    for file in (*folder.rglob("tokenizer_config.json"), *folder.rglob("special_tokens_map.json")):
+        said = json.loads(file.read_text())
+        file.write_text(json.dumps({**said, "pad_token": None}))
+
+    with pytest.raises(ModelUnavailable, match=f"cannot be loaded from the folder {folder}"):
+        open_engine(find_model(str(folder), None))
+
+
+def test_no_locale_changes_what_a_models_files_say(tmp_path: Path, cache: Path) -> None:
+    folder = save_tiny_transformer(tmp_path / "model", prompts={"query": "Größe: ", "document": ""})
+    here = open_engine(find_model(str(folder), None)).backend.library
+    code = (
+        "import json, sys\n"
+        "from semilayer_pipelines.embedders.local.engines import open_engine\n"
+        "from semilayer_pipelines.embedders.local.model_source import find_model\n"
+        "from semilayer_pipelines.embedders.local.own_prompts import own_prompts\n"
+        "source = find_model(sys.argv[1], None)\n"
+        "print(json.dumps([own_prompts(source).query, open_engine(source).backend.library]))\n"
+    )
+    ascii_ = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, env=ascii_, check=True
+    )
+
+    assert json.loads(done.stdout) == ["Größe: ", here]

@@ -16,7 +16,7 @@ from semilayer_pipelines.embedders import open_embedder
 from semilayer_pipelines.embedders.local.graph import graph_folder
 from semilayer_pipelines.embedders.local.model_source import ModelSource, Origin, vector_space
 from semilayer_pipelines.embedders.reading import Reading
-from semilayer_pipelines.errors import ReadingUnknown
+from semilayer_pipelines.errors import ModelUnavailable, ReadingUnknown
 from tests.embedders.tiny_transformer import save_tiny_transformer
 
 SMALL_FILES = ("modules.json", "config.json", "tokenizer.json", "tokenizer_config.json")
@@ -203,3 +203,12 @@ def test_a_model_that_is_not_here_while_the_hub_is_silent_is_told(
         reading_of(EmbeddingConfig(model="nobody/nothing"))
 
     assert "SEMILAYER_EMBEDDER_URL" in told.value.cure
+
+
+def test_a_tokenizer_that_cannot_be_read_is_told_with_its_file(tmp_path: Path) -> None:
+    config = copy(tmp_path / "model")
+    pointer = tmp_path / "model" / "tokenizer.json"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\n")  # as git leaves without LFS
+
+    with pytest.raises(ModelUnavailable, match=f"{pointer} cannot be read"):
+        reading_of(config)

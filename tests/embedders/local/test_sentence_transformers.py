@@ -169,3 +169,24 @@ class TestDefaultModel:
         assert longer_than(256, tokenizer, ["word " * 254, "word " * 255]) == [False, True]
         assert longer_than(None, tokenizer, ["word " * 900]) == [False]
         assert longer_than(float("inf"), tokenizer, ["word " * 900]) == [False]
+
+
+def test_a_folder_that_is_trained_anew_is_loaded_anew_under_its_new_name(
+    folder: Path, tmp_path: Path
+) -> None:
+    # given a process that has the model
+    place = Path(shutil.copytree(folder, tmp_path / "model"))
+    former = embedder(place)
+    former.embed(["north"])
+
+    # when
+    shutil.rmtree(place)
+    save_tiny_model(place, scale=2)
+    later = embedder(place)
+
+    # then
+    assert later.fingerprint != former.fingerprint
+    assert later.embed(["north"]).vectors.tolist() == [[0, 2]]
+    with pytest.raises(ModelUnavailable, match="another model in the folder") as caught:
+        former.embed(["north"])
+    assert "--rebuild" in caught.value.cure

@@ -19,7 +19,7 @@ from semilayer_pipelines.embedders.local.torch_choice import choose_torch
 from semilayer_pipelines.embedders.local.torch_engine import Masks, OwnEncode, TorchForward
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 from tests.embedders.tiny_model import save_tiny_model
-from tests.embedders.tiny_transformer import LIMIT, save_tiny_transformer
+from tests.embedders.tiny_transformer import LIMIT, WORDS, save_tiny_transformer
 
 TEXTS = [f"keeps {n} rows of a table " * (n % 9) + "in step" for n in range(60)]
 
@@ -76,6 +76,23 @@ def test_a_model_that_overflows_is_put_back_as_it_was(tmp_path: Path) -> None:
     assert engine.backend.precision == "float32"
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     np.testing.assert_array_equal(alone(model), expected)
+
+
+def test_a_text_that_overflows_alone_is_embedded_in_full(tmp_path: Path) -> None:
+    # given a word that no probe has, and that is beyond 65,504 together with its place
+    model = loaded(save_tiny_transformer(tmp_path))
+    transformer: Any = model[0]
+    embeddings = transformer.model.embeddings
+    embeddings.word_embeddings.weight.data[5 + WORDS.index("north"), 0] = 65_000
+    embeddings.token_type_embeddings.weight.data[0, 0] = 1_000
+    texts = ["rows of a table", "north of a table", "in step", "north"]
+    expected = np.asarray(model.encode(texts, show_progress_bar=False))
+
+    engine = choose_torch(model, Tokeniser.of(model), precisions=("float16",))
+    done = engine.embed(texts)
+
+    assert engine.backend.precision == "float16"
+    assert closeness(done.vectors, expected).holds
 
 
 @pytest.mark.parametrize("kind", ["prompt", "words"])
