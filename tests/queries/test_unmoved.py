@@ -15,6 +15,8 @@ from semilayer_pipelines.bridges.times import is_over
 from semilayer_pipelines.orchestration.schedules import make_due_jobs
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.queries import unmoved as module
+from semilayer_pipelines.queries.checks import Check, check_lens
+from semilayer_pipelines.queries.state import read_lens
 from semilayer_pipelines.registry import jobs
 from semilayer_pipelines.registry.jobs import Mode
 from tests import servers
@@ -84,6 +86,25 @@ def test_rows_of_one_moment_are_read_again_once_and_then_never(table: Table) -> 
     table.source.run(f"INSERT INTO items VALUES (100, 'new', {later})")
     assert 2 <= table.minute() < ROWS
     assert table.lab.audit().clean
+
+
+def test_a_table_that_nobody_writes_to_is_not_behind(table: Table) -> None:
+    def fresh() -> bool:
+        lens = table.lab.lens
+        (verdict,) = check_lens(table.lab.project, lens, frozenset({Check.FRESH}), seed=1).values()
+        return verdict.passed
+
+    # given a table that was quiet for longer than its index may be old
+    for _ in range(10):
+        table.minute()
+
+    # then the last tick tells that its index is as new as the table
+    assert read_lens(table.lab.project, "items", env=ENV).as_of == table.clock()
+    assert fresh()
+
+    # and once no tick comes any more, nobody knows that
+    table.clock.go_on(600)
+    assert not fresh()
 
 
 def test_a_walk_that_a_caller_asks_for_ends_as_soon(table: Table) -> None:
