@@ -219,7 +219,7 @@ def test_an_index_gets_no_older_while_nothing_is_written_to_its_source(lab: Lab)
     # given a lens with a target, which was indexed when its source had rested for long
     lab.push(syncInterval="5m", smartSyncInterval="24h", freshness="2h")
     later(lab)
-    lab.full()
+    lab.full(proves=True)
 
     # when two days later each of its schedules finds nothing to read
     later(lab, hours=48)
