@@ -169,12 +169,15 @@ def _cursor(opened: OpenLens, run: Run, end: str | None) -> IncrementalCursor | 
     """Return where the walk goes on that ends at `end`; `None` where it begins at the beginning.
 
     A column that got another type, such as a time in place of a number, is compared with no value
-    of the old one. Such a cursor means nothing any more.
+    of the old one. Such a cursor means nothing any more. A rebuild hands on what was settled before
+    it, so that may be of the old type though the position is not.
     """
     with opened.registry.read() as db:
         at = cursors.get(db, opened.lens.id)
+    if at is None or end is None:
+        return at
     kind = opened.mapping.kinds.get(opened.tracked[0], "other")
-    if at is None or at.position is None or end is None or _are_alike(at.position, end, kind):
+    if all(_are_alike(value, end, kind) for value in (at.position, at.settled) if value):
         return at
 
     def forget(db: Connection) -> None:

@@ -12,10 +12,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from semilayer_pipelines.ingest.lease import SILENCE
-from semilayer_pipelines.registry import changes, jobs
-from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry import changes, jobs, page_log
+from semilayer_pipelines.registry.jobs import KEEPS_ITS_PLACE, Job, Mode
 
-__all__ = ["LOST", "queue_lost"]
+__all__ = ["LOST", "got_on", "queue_lost"]
 
 LOST = "The run's process was lost."
 
@@ -27,5 +27,19 @@ def queue_lost(db: Connection, lens_id: int, now: datetime) -> None:
     """
     for job in jobs.silent(db, now - SILENCE):
         if job.lens_id == lens_id and job.run_id is None and job.mode is not Mode.FULL:
+            failures = 1 if got_on(db, job) else job.attempt
             changes.release(db, job.id)
-            jobs.retry(db, job.id, lease=job.lease, due_at=now, error=LOST, now=now)
+            jobs.retry(
+                db, job.id, lease=job.lease, due_at=now, error=LOST, failures=failures, now=now
+            )
+
+
+def got_on(db: Connection, job: Job) -> bool:
+    """Say whether the run that is gone did a part that is never done again.
+
+    Days of work on machines that come and go are no reason to wait, nor to call the lens broken.
+    """
+    last = next(iter(page_log.of_job(db, job.id, 1)), None)
+    if job.mode not in KEEPS_ITS_PLACE or last is None or job.started_at is None:
+        return False
+    return last.at >= job.started_at and last.counts.written + last.counts.deleted > 0

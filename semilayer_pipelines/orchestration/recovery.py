@@ -13,7 +13,7 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from semilayer_pipelines.ingest.lease import SILENCE
-from semilayer_pipelines.ingest.lost_jobs import LOST
+from semilayer_pipelines.ingest.lost_jobs import LOST, got_on
 from semilayer_pipelines.orchestration.health import tell_health
 from semilayer_pipelines.orchestration.names import (
     TAG_JOB_ID,
@@ -23,8 +23,8 @@ from semilayer_pipelines.orchestration.names import (
     TAG_SWEEP,
 )
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, generations, jobs, page_log, shards
-from semilayer_pipelines.registry.jobs import KEEPS_ITS_PLACE, Job, Mode, endings
+from semilayer_pipelines.registry import changes, generations, jobs, shards
+from semilayer_pipelines.registry.jobs import Job, Mode, endings
 from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.shards import ShardStatus
 
@@ -147,7 +147,7 @@ def _decide(project: Project, job: Job, runs: Sequence[dg.DagsterRun]) -> str | 
                 return "its other shards are waiting"
             jobs.requeue(db, job.id, lease=job.lease, now=now)
             return "queued again"
-        failures = 1 if _got_on(db, job) else job.attempt
+        failures = 1 if got_on(db, job) else job.attempt
         if failures < MAX_ATTEMPTS:
             jobs.retry(
                 db, job.id, lease=job.lease, due_at=now, error=LOST, failures=failures, now=now
@@ -161,17 +161,6 @@ def _decide(project: Project, job: Job, runs: Sequence[dg.DagsterRun]) -> str | 
             db, job, failures=job.attempt, hiccup=True, error=LOST, cure=cure, now=now
         )
         return f"tried again later, after {job.attempt} attempts"
-
-
-def _got_on(db: Connection, job: Job) -> bool:
-    """Say whether the run that is gone did a part that is never done again.
-
-    Days of work on machines that come and go are no reason to wait, nor to call the lens broken.
-    """
-    last = next(iter(page_log.of_job(db, job.id, 1)), None)
-    if job.mode not in KEEPS_ITS_PLACE or last is None or job.started_at is None:
-        return False
-    return last.at >= job.started_at and last.counts.written + last.counts.deleted > 0
 
 
 def _cancelled(run: dg.DagsterRun, job: Job) -> bool:

@@ -19,7 +19,7 @@ from semilayer_pipelines.queries.failing import Failing, failing_of
 from semilayer_pipelines.queries.health import BY_ITSELF, NEEDS_YOU
 from semilayer_pipelines.queries.state import WALKS
 from semilayer_pipelines.redaction import redact
-from semilayer_pipelines.registry import failed_rows, generations, lenses
+from semilayer_pipelines.registry import failed_rows, lenses
 from semilayer_pipelines.registry.alerts import Alert, Key, Kind
 from semilayer_pipelines.registry.environments import Environment
 from semilayer_pipelines.registry.lenses import Lens, LensStatus
@@ -88,8 +88,7 @@ def _facts(db: Connection, lens: Lens, failed: int) -> LensFacts:
     facts = LensFacts(lens, failing_of(db, lens), failed, None)
     if lens.config.freshness is None:
         return facts
-    active = generations.active(db, lens.id)
-    return replace(facts, as_of=as_of(db, lens.id, active, WALKS))
+    return replace(facts, as_of=as_of(db, lens.id, WALKS))
 
 
 def alerts_of(standing: Standing, *, failed_rows: int) -> Wrong:

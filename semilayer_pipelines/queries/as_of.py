@@ -8,22 +8,15 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from semilayer_pipelines.registry import jobs, quiet
-from semilayer_pipelines.registry.generations import Generation
 from semilayer_pipelines.registry.jobs import Mode
 
 __all__ = ["as_of"]
 
 
-def as_of(
-    db: Connection, lens_id: int, active: Generation | None, modes: Collection[Mode]
-) -> datetime | None:
+def as_of(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetime | None:
     """Return when the last walk of these modes began that completed; `None` before the first.
 
-    A schedule that found nothing to read counts as one. `active` is the index in use: the job that
-    built it may be forgotten, and then it is as of when it was begun.
+    A schedule that found nothing to read counts as one.
     """
-    began = jobs.last_began(db, lens_id, modes)
-    if began is None and active is not None:
-        began = active.created_at
-    known = (began, quiet.last(db, lens_id, modes))
+    known = (jobs.last_began(db, lens_id, modes), quiet.last(db, lens_id, modes))
     return max((at for at in known if at is not None), default=None)

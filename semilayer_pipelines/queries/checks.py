@@ -168,7 +168,7 @@ def _fresh(project: Project, lens: Lens, generation: Generation) -> Verdict:
         if interval is None:
             continue
         with project.registry.read() as db:
-            age = now - (as_of(db, lens.id, generation, modes) or generation.created_at)
+            age = now - (as_of(db, lens.id, modes) or generation.created_at)
         numbers[f"{kind}_age_seconds"] = round(age.total_seconds(), 1)
         if age > 2 * timedelta(seconds=SYNC_INTERVALS[interval]) + TICK_GRACE:
             late.append(f"the last {kind.replace('_', ' ')} of every {interval} began {age} ago")

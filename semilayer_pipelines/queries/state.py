@@ -115,12 +115,11 @@ def read_lens(project: Project, lens: str, *, env: str | None = None) -> LensSta
 def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
     """Return how a lens stands."""
     since = changes.waiting_since(db, lens.id)
-    active = generations.active(db, lens.id)
     running = jobs.running(db, lens.id)
     whole = jobs.last_completed(db, lens.id, WHOLE_WALKS)
     return LensState(
         lens=lens,
-        active=active,
+        active=generations.active(db, lens.id),
         buffered=changes.buffered(db, lens.id),
         awaited=changes.awaited(db, lens.id),
         lag_seconds=max(0.0, (now - since).total_seconds()) if since else 0.0,
@@ -129,7 +128,7 @@ def lens_state(db: Connection, lens: Lens, now: datetime) -> LensState:
         running=tuple(running),
         last=next(iter(jobs.recent(db, lens_id=lens.id, limit=1)), None),
         completed=jobs.last_completed(db, lens.id),
-        as_of=as_of(db, lens.id, active, WALKS),
+        as_of=as_of(db, lens.id, WALKS),
         rate=page_log.rate(db, [job.id for job in running], now - RATE_OVER) if running else 0.0,
         failing=failing_of(db, lens),
         textless=whole.counts.textless if whole else 0,

@@ -30,6 +30,9 @@ _jobs = tables.jobs.c
 _pages = tables.page_log.c
 _WALKS = (Mode.FULL, Mode.INCREMENTAL, Mode.SMART_SYNC)
 
+_began_at = func.coalesce(tables.generations.c.created_at, _jobs.started_at)
+"""A full ingest began with its generation, as in `jobs.last_began`."""
+
 
 @dataclass(frozen=True)
 class LensHistory:
@@ -93,9 +96,10 @@ def _began(
 ) -> dict[int, dict[int, datetime]]:
     at = _period(_jobs.ended_at, since, period).label("period")
     found = db.execute(
-        select(_jobs.lens_id, at, func.max(_jobs.started_at))
+        select(_jobs.lens_id, at, func.max(_began_at))
         .select_from(tables.jobs)
-        .join(tables.lenses)
+        .outerjoin(tables.generations, tables.generations.c.job_id == _jobs.id)
+        .join(tables.lenses, tables.lenses.c.id == _jobs.lens_id)
         .join(tables.environments)
         .where(tables.environments.c.slug == env, _jobs.ended_at >= since, _completed_walk())
         .group_by(_jobs.lens_id, at)
@@ -108,9 +112,10 @@ def _began(
 
 def _began_before(db: Connection, env: str, since: datetime) -> dict[int, datetime]:
     found = db.execute(
-        select(_jobs.lens_id, func.max(_jobs.started_at))
+        select(_jobs.lens_id, func.max(_began_at))
         .select_from(tables.jobs)
-        .join(tables.lenses)
+        .outerjoin(tables.generations, tables.generations.c.job_id == _jobs.id)
+        .join(tables.lenses, tables.lenses.c.id == _jobs.lens_id)
         .join(tables.environments)
         .where(tables.environments.c.slug == env, _jobs.ended_at < since, _completed_walk())
         .group_by(_jobs.lens_id)

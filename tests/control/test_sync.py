@@ -14,6 +14,7 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.sync import request_job, sync
+from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import (
     ConfigError,
     GuardStopped,
@@ -24,9 +25,10 @@ from semilayer_pipelines.errors import (
     SourceUnreachable,
 )
 from semilayer_pipelines.ingest.lease import SILENCE
+from semilayer_pipelines.ingest.lost_jobs import queue_lost
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, jobs
+from semilayer_pipelines.registry import changes, jobs, page_log
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
@@ -137,6 +139,34 @@ def test_a_program_that_was_killed_keeps_no_later_one_from_its_work(
         assert changes.buffered(db, lab.lens.id) == 0
         assert not jobs.running(db, lab.lens.id)
         assert not jobs.queued(db, lab.lens.id)
+
+
+def test_a_job_that_gets_on_between_kills_of_its_program_counts_no_failures(tmp_path: Path) -> None:
+    # given a job whose program dies again and again, each time after a page
+    lab = Lab.at(tmp_path, rows=20)
+    sync(lab.project, "items")
+    job = request_job(lab.project, "items", Mode.INCREMENTAL)
+    now = lab.project.clock()
+    for _ in range(4):
+        with lab.project.registry.begin() as db:
+            queue_lost(db, lab.lens.id, now)
+            assert jobs.take(db, job.id, lease="dead", run_id=None, now=now)
+            page_log.record(
+                db,
+                job.id,
+                shard=0,
+                page=1,
+                rows=5,
+                counts=Counts(read=5, written=5),
+                seconds=0.1,
+                cursor="5",
+                now=now,
+            )
+        now += SILENCE + timedelta(seconds=1)
+
+    # then its next failure is not taken for one of many
+    with lab.project.registry.read() as db:
+        assert jobs.get(db, job.id).attempt == 2
 
 
 def test_the_job_of_a_dagster_run_is_left_to_dagster(tmp_path: Path) -> None:

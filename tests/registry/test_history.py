@@ -12,7 +12,7 @@ from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.history import LensHistory, history
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens
-from tests.registry.given import NOW, at, make_lens, queue
+from tests.registry.given import NOW, at, build, make_lens, queue
 
 PERIOD = timedelta(seconds=60)
 
@@ -66,6 +66,14 @@ def test_a_lens_is_behind_since_its_last_completed_walk_began(
     completed(registry, lens, Mode.RECORDS, 130, 140)
 
     assert of(registry, now=150)[lens.id].behind == (100.0, 50.0, 80.0)
+
+
+def test_a_rebuild_that_went_on_later_is_as_of_its_begin(registry: Registry, lens: Lens) -> None:
+    # given a rebuild that began its index, was paused, and went on 100 s later
+    job = completed(registry, lens, Mode.FULL, 110, 130)
+    build(registry, lens, job_id=job, now=at(10))
+
+    assert of(registry)[lens.id].behind == (None, None, 170.0)
 
 
 def test_while_nothing_is_written_a_lens_falls_no_further_behind(

@@ -249,7 +249,7 @@ def last_began(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetim
     """Return when the last job of these modes began that completed; `None` without one.
 
     What such a job was to see of the source by then, the index has. A full ingest began with its
-    generation: it may have been paused since, or gone on where another was stopped.
+    generation: it may have been paused since, gone on where another was stopped, or be forgotten.
     """
     if Mode.FULL not in modes:
         return _last_started(db, lens_id, modes)
