@@ -28,10 +28,11 @@ def queue_lost(db: Connection, lens_id: int, now: datetime) -> None:
     for job in jobs.silent(db, now - SILENCE):
         if job.lens_id == lens_id and job.run_id is None and job.mode is not Mode.FULL:
             failures = 1 if got_on(db, job) else job.attempt
-            changes.release(db, job.id)
-            jobs.retry(
+            if jobs.retry(
                 db, job.id, lease=job.lease, due_at=now, error=LOST, failures=failures, now=now
-            )
+            ):
+                # Not before: what another program took meanwhile is claimed by a run that lives.
+                changes.release(db, job.id)
 
 
 def got_on(db: Connection, job: Job) -> bool:

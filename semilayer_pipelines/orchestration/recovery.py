@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import dagster as dg
 from sqlalchemy import Connection
 
-from semilayer_pipelines.ingest.lease import SILENCE
 from semilayer_pipelines.ingest.lost_jobs import LOST, got_on
 from semilayer_pipelines.orchestration.health import tell_health
 from semilayer_pipelines.orchestration.names import (
@@ -29,7 +28,6 @@ from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
 from semilayer_pipelines.registry.shards import ShardStatus
 
 __all__ = [
-    "SILENCE",
     "InFlight",
     "cancel_queued",
     "cancelled_launches",

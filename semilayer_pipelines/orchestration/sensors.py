@@ -16,6 +16,7 @@ from typing import TypeVar
 import dagster as dg
 
 from semilayer_pipelines.errors import RegistryUnavailable
+from semilayer_pipelines.ingest.lease import SILENCE
 from semilayer_pipelines.orchestration.health import Failing, failing_now, tell_changes
 from semilayer_pipelines.orchestration.names import (
     SENSOR,
@@ -26,7 +27,6 @@ from semilayer_pipelines.orchestration.names import (
 )
 from semilayer_pipelines.orchestration.places import missing_limits
 from semilayer_pipelines.orchestration.recovery import (
-    SILENCE,
     InFlight,
     cancel_queued,
     cancelled_launches,

@@ -11,8 +11,9 @@ from dagster._core.test_utils import create_run_for_test
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced
+from semilayer_pipelines.ingest.lease import SILENCE
 from semilayer_pipelines.orchestration.names import job_tags
-from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
+from semilayer_pipelines.orchestration.recovery import close_silent
 from semilayer_pipelines.registry import changes, generations, jobs, page_log, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
