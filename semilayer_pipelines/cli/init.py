@@ -69,7 +69,8 @@ def init(
     """
     file = new_config_file()
     source, environ = _source(_connection(connection))
-    bridge = open_bridge(source, name=SOURCE, environ=environ)
+    root = Settings.from_environ(os.environ, Path.cwd()).root
+    bridge = open_bridge(source, name=SOURCE, environ=environ, folder=root)
     try:
         found, left = _look(bridge, tables, key)
     finally:

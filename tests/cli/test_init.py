@@ -71,6 +71,16 @@ def test_a_registry_that_is_away_costs_the_keys_and_not_the_file(shop: Folder) -
     assert (shop.path / "sl.config.yaml").is_file()
 
 
+def test_a_relative_file_is_the_one_that_a_push_reads(shop: Folder) -> None:
+    root = shop.path / "elsewhere"
+    root.mkdir()
+    (shop.path / "shop.db").rename(root / "shop.db")
+    shop.environ["SEMILAYER_ROOT"] = str(root)
+
+    assert shop.run("init", "--connection", "sqlite:///shop.db").exit_code == 0
+    assert shop.run("push").exit_code == 0
+
+
 def test_what_is_written_says_what_the_database_shows_and_pushes(shop: Folder) -> None:
     said = shop.run("init", "--connection", "sqlite:///shop.db").stdout
 

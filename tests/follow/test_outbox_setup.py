@@ -165,6 +165,34 @@ def test_the_owner_of_a_table_goes_on_making_partitions(
         setup.close()
 
 
+def test_a_user_who_may_not_grant_is_told_who_may(
+    postgres_source: SourceDatabase, owner: str
+) -> None:
+    # Given triggers that an administrator made, before owners got a right to their function
+    outbox = Outbox(postgres_source, {"items": ("id",)})
+    role = f"{outbox.name}_reader"
+    postgres_source.run(
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT USAGE ON SCHEMA public TO {role}",
+        f"GRANT SELECT ON items TO {role}",
+    )
+    try:
+        plain = outbox.setup()
+        plain._session.arguments["user"] = role
+        admin = outbox.setup()
+        admin.run(plain.to_install())
+        admin.run([f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {outbox.name} FROM {owner}"])
+
+        # Then what is left is not for this user to run
+        assert [statement.split()[0] for statement in plain.to_install()] == ["GRANT"]
+        assert [finding.stops for finding in plain.findings()] == [True]
+        plain.close()
+        admin.close()
+    finally:
+        outbox.uninstall()
+        postgres_source.run(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
 def test_the_right_to_make_triggers_alone_is_too_little(
     source: SourceDatabase,
 ) -> None:
