@@ -36,6 +36,7 @@ __all__ = [
     "RegistryUnavailable",
     "SchemaMismatch",
     "SemilayerError",
+    "SourceLocked",
     "SourceRefused",
     "SourceUnreachable",
     "StoreFull",
@@ -129,6 +130,10 @@ class Transient(SemilayerError):
 
 class SourceUnreachable(Transient):
     """The source did not answer in time or the connection broke."""
+
+
+class SourceLocked(SourceUnreachable):
+    """Another transaction holds what was asked of the source, longer than it was waited for."""
 
 
 class TableAltered(Transient):

@@ -12,6 +12,7 @@ from semilayer_pipelines.errors import (
     NotPermitted,
     SchemaMismatch,
     SemilayerError,
+    SourceLocked,
     SourceRefused,
     SourceUnreachable,
 )
@@ -95,7 +96,10 @@ def postgres_failure(error: BaseException, source: str, timeout_ms: int) -> Semi
             if any(phrase in said for phrase in _POSTGRES_CONNECT_REFUSALS):
                 return _refused(source, said)
             return _unreachable(source, said)
-        case "57014" | "55P03" | "25P03" | "25P04":
+        case "55P03":
+            slow = _too_slow(source, said, timeout_ms)
+            return SourceLocked(slow.message, cure=slow.cure)
+        case "57014" | "25P03" | "25P04":
             return _too_slow(source, said, timeout_ms)
         case "42P01" | "42703" | "3F000":
             return _gone(source, said)

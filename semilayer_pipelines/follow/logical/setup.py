@@ -6,6 +6,7 @@ The publication comes first: a slot cannot read a log that is older than its pub
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from semilayer_pipelines.bridges.postgres_names import quoted
 from semilayer_pipelines.config.sizes import size_told
@@ -142,13 +143,17 @@ class LogicalSetup:
 
     def _of_tables(self) -> Iterator[Finding]:
         tables = self._server.tables(self._watched)
-        for name in self._watched:
-            if name not in tables:
+        publication = self._server.publication(self._name)
+        published = {} if publication is None else publication.tables
+        for name, table in ((name, tables.get(name)) for name in self._watched):
+            if table is None:
                 yield Finding(
                     f"There is no table {name}.", "Correct the lens, and push it.", stops=False
                 )
-            elif wrong := self._wrong(name, tables[name]):
-                yield wrong
+            elif wrong := self._wrong(name, table):
+                # One that is published already must not keep others from being followed.
+                there = (table.schema, table.name) in published
+                yield replace(wrong, stops=wrong.stops and not there)
 
     def _wrong(self, name: str, table: SourceTable) -> Finding | None:
         key = self._watched[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semilayer_pipelines.bridges.postgres_names import quoted
-from semilayer_pipelines.errors import SourceUnreachable
+from semilayer_pipelines.errors import SourceLocked, SourceUnreachable
 from semilayer_pipelines.follow.feed import Finding, Watched
 from semilayer_pipelines.follow.outbox import sql
 from semilayer_pipelines.follow.outbox.tables import NotedTable, noted_tables
@@ -88,9 +88,7 @@ class OutboxSetup:
         for statement in statements:
             try:
                 self._session.rows(f"SET LOCAL lock_timeout = {_LOCK_MS}; {statement}")
-            except SourceUnreachable as error:
-                if "lock timeout" not in error.message:
-                    raise
+            except SourceLocked:
                 raise SourceUnreachable(
                     f"source {self._session.source!r}: a transaction has a table that is to be "
                     f"followed, for longer than {_LOCK_MS} ms. Nobody was kept waiting any longer.",
