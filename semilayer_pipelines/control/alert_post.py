@@ -109,7 +109,7 @@ def post(to: AlertConfig, message: Message, environ: Mapping[str, str]) -> int:
                 lambda: _answer(client, url, body_of(message, to.form)),
                 give_up=client.close,
             )
-    except TimeoutError:
+    except (TimeoutError, httpx.TimeoutException):
         raise NotTaken(f"It did not answer within {POST_SECONDS:g} s.") from None
     except (httpx.RequestError, RuntimeError) as error:
         # The words of the error may hold the address.

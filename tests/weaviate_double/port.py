@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 import grpc
 from weaviate.proto.v1 import health_weaviate_pb2, weaviate_pb2_grpc
+
+from tests.patience import eventually
 
 MESSAGE_BYTES = 104_858_000
 """What a message may hold, unless the server is told otherwise."""
@@ -46,14 +49,19 @@ class GrpcPort:
         server = grpc.server(ThreadPoolExecutor(8), options=own)
         weaviate_pb2_grpc.add_WeaviateServicer_to_server(self.servicer, server)
         server.add_generic_rpc_handlers([_health()])
-        address = f"127.0.0.1:{self.port}"
-        if self.tls:
-            pair = (self.tls.key.read_bytes(), self.tls.certificate.read_bytes())
-            server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
-        else:
-            server.add_insecure_port(address)
+        # Another process that looks for a free port may hold this one for a moment.
+        eventually(lambda: self._listens(server))
         server.start()
         self._server = server
+
+    def _listens(self, server: grpc.Server) -> bool:
+        address = f"127.0.0.1:{self.port}"
+        with contextlib.suppress(RuntimeError):
+            if self.tls is None:
+                return server.add_insecure_port(address) > 0
+            pair = (self.tls.key.read_bytes(), self.tls.certificate.read_bytes())
+            return server.add_secure_port(address, grpc.ssl_server_credentials([pair])) > 0
+        return False
 
     def stop(self) -> threading.Event:
         """Cut every connection and listen no more; the event tells when all is over."""
