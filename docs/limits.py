@@ -128,7 +128,7 @@ SECTIONS = {
         "webhook.MAX_WAITING_CALLS",
         "webhook.MAX_WAITING_CHANGES",
         "webhook.STOP_SECONDS",
-        "registry.LOG_BYTES",
+        "registry.LOG_PAGES",
         "orchestration.MAX_WATCHED",
         "orchestration.QUIET_SECONDS",
         "registry.NUDGE_GRACE",

@@ -34,11 +34,8 @@ DURABLE = "semilayer_durable"
 SQLITE_WAIT_SECONDS = 30.0
 """How long a writer waits for another one; `?timeout=` in the URL says otherwise."""
 
-_PAGE_BYTES = 16_384
-"""Of a new SQLite file: a call of many changes takes a fourth less than with SQLite's 4,096."""
-
-_LOG_BYTES = 4_096_000
-"""Length of the write-ahead log at which a commit copies it; SQLite's own 1,000 pages."""
+_LOG_PAGES = 1_000
+"""SQLite's own length of the write-ahead log at which a commit copies it."""
 
 CONNECT_SECONDS = 10
 """A PostgreSQL registry that takes longer to connect does not answer."""
@@ -90,22 +87,22 @@ def make_engine(url: str, *, pooled: bool = True) -> Engine:
     return engine
 
 
-_log_bytes: weakref.WeakKeyDictionary[Engine, list[int]] = weakref.WeakKeyDictionary()
+_log_pages: weakref.WeakKeyDictionary[Engine, list[int]] = weakref.WeakKeyDictionary()
 
 
-def leave_log(engine: Engine, size: int) -> None:
-    """Have commits of a SQLite engine leave the write-ahead log until it has so many bytes.
+def leave_log(engine: Engine, pages: int) -> None:
+    """Have commits of a SQLite engine leave the write-ahead log until it has so many pages.
 
     The most that anybody asks for holds. May be called while others connect, who would fail of a
     listener that is added meanwhile.
     """
-    _log_bytes[engine].append(size)
+    _log_pages[engine].append(pages)
     engine.dispose()  # what is connected already would still copy
 
 
-def copy_log(engine: Engine, size: int) -> None:
+def copy_log(engine: Engine, pages: int) -> None:
     """Take back one `leave_log`."""
-    _log_bytes[engine].remove(size)
+    _log_pages[engine].remove(pages)
     engine.dispose()
 
 
@@ -125,8 +122,8 @@ def _sqlite(url: URL) -> Engine:
     wait = {} if "timeout" in url.query else {"timeout": SQLITE_WAIT_SECONDS}
     engine = create_engine(url, connect_args=wait)
     event.listen(engine, "do_connect", lambda *_: _keep_private(Path(str(url.database))))
-    sizes = _log_bytes[engine] = [_LOG_BYTES]
-    event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection, max(sizes)))
+    pages = _log_pages[engine] = [_LOG_PAGES]
+    event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection, max(pages)))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -138,15 +135,12 @@ def _keep_private(file: Path) -> None:
         private_file(file)
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, log_bytes: int) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, log_pages: int) -> None:
     # The driver would begin transactions by its own rules; `_begin_sqlite` does it by ours.
     connection.isolation_level = None
-    # A file that has a page already keeps its size.
-    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     _use_wal(connection)
     connection.execute("PRAGMA foreign_keys = ON")
-    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    connection.execute(f"PRAGMA wal_autocheckpoint = {log_bytes // page_bytes}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

@@ -367,7 +367,7 @@ changes = Table(
     Index(None, "lens_id", "seq"),
     Index("sl_changes_lens_id_key_seq_ix", "lens_id", "key", "seq").ddl_if(dialect="postgresql"),
     # Every index of SQLite ends with the row's number, which is `seq`. Named once more, it would
-    # make most of what a call writes longer.
+    # lengthen most of what a call writes.
     Index("sl_changes_lens_id_key_ix", "lens_id", "key").ddl_if(dialect="sqlite"),
     # A sequence number must not come back after `prune`: "newer than" is decided by it.
     sqlite_autoincrement=True,

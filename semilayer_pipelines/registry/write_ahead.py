@@ -1,6 +1,6 @@
 """Copying SQLite's write-ahead log into its file between calls, and not inside of them.
 
-After a commit that leaves more than 4 MB in the log, SQLite copies them before the commit
+After a commit that leaves more than 1,000 pages in the log, SQLite copies them before the commit
 returns, and waits for the disk a second time. A call of ten thousand changes writes several times
 as many pages, so each such caller waited for that. Here a thread copies while nobody waits. What
 was committed is on the disk before that as after it. It must never let the log grow without end.
@@ -17,12 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.engine import copy_log, leave_log
 
-__all__ = ["LOG_BYTES", "LogCopier"]
+__all__ = ["LOG_PAGES", "LogCopier"]
 
 logger = logging.getLogger(__name__)
 
-LOG_BYTES = 64_000_000
-"""Bytes of a registry's write-ahead log at which the webhook stops to copy all of them."""
+LOG_PAGES = 16_000
+"""Pages of 4 KiB of a registry's write-ahead log at which the webhook stops to copy all of them."""
 
 COPIED_AFTER_CHANGES = 1_000
 COPIED_AFTER_COMMITS = 100
@@ -47,14 +47,14 @@ class LogCopier:
         self._changes = self._commits = 0
         self._due = self._copying = self._stopping = False
         self._left = 0
-        self._behind = 0  # bytes of a log that was not copied whole when somebody last looked
+        self._behind = 0  # pages that were not copied when somebody last looked
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to copy; from here on no commit of this process does."""
         if self._engine.dialect.name != "sqlite":
             return
-        self._left = LOG_BYTES
+        self._left = LOG_PAGES
         leave_log(self._engine, self._left)
         self._thread = threading.Thread(target=self._run, name="registry-log", daemon=True)
         self._thread.start()
@@ -80,7 +80,7 @@ class LogCopier:
             written = max(
                 self._commits / COPIED_AFTER_COMMITS, self._changes / COPIED_AFTER_CHANGES
             )
-            long = self._behind >= LOG_BYTES
+            long = self._behind >= LOG_PAGES
             if written < 1 and not long:
                 return
             self._due = True
@@ -106,7 +106,7 @@ class LogCopier:
                 self._guard.notify_all()
 
     def _copied(self) -> int:
-        """Copy what can be copied; return the log's bytes, 0 when it can begin again."""
+        """Copy what can be copied; return the length of the log, 0 when it can begin again."""
         try:
             connection = self._engine.raw_connection()
             try:
@@ -114,7 +114,6 @@ class LogCopier:
                 # Waits for nobody, and nobody waits for it.
                 cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
                 ((_, pages, copied),) = cursor.fetchall()
-                ((page_bytes,),) = cursor.execute("PRAGMA page_size").fetchall()
             finally:
                 connection.close()
         except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error) as error:
@@ -124,4 +123,4 @@ class LogCopier:
                 redact(str(error)),
             )
             return 0
-        return 0 if pages == copied else int(pages * page_bytes)
+        return 0 if pages == copied else int(pages)

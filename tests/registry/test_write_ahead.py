@@ -85,7 +85,7 @@ def test_a_log_that_copying_cannot_keep_up_with_is_waited_for(
     registry: Registry, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lens = make_lens(registry, "items").id
-    monkeypatch.setattr(write_ahead, "LOG_BYTES", 200 * PAGE)
+    monkeypatch.setattr(write_ahead, "LOG_PAGES", 200)
     copier = LogCopier(registry.engine)
     copier.start()
 
@@ -103,7 +103,7 @@ def test_while_somebody_reads_nothing_is_lost_and_nobody_waits_for_ever(
 ) -> None:
     # given a reader who keeps the log from being begun again
     lens = make_lens(registry, "items").id
-    monkeypatch.setattr(write_ahead, "LOG_BYTES", 200 * PAGE)
+    monkeypatch.setattr(write_ahead, "LOG_PAGES", 200)
     with closing(sqlite3.connect(file)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM sl_changes").fetchone()
