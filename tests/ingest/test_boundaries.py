@@ -10,8 +10,9 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.ingest import records
+from semilayer_pipelines.ingest.lease import SILENCE
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
-from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
+from semilayer_pipelines.orchestration.recovery import close_silent
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action

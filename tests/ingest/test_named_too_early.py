@@ -17,8 +17,9 @@ from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.accept import Accepted, Call, accept
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.ingest.apply_changes import LOOKS_AGAIN
+from semilayer_pipelines.ingest.lease import SILENCE
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
-from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
+from semilayer_pipelines.orchestration.recovery import close_silent
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.queries.explain import explain
 from semilayer_pipelines.queries.state import read_lens

@@ -15,8 +15,9 @@ import polars as pl
 from sqlalchemy import select
 
 from semilayer_pipelines.control.accept import Accepted, Call, accept
+from semilayer_pipelines.ingest.lease import SILENCE
 from semilayer_pipelines.ingest.open_lens import open_lens
-from semilayer_pipelines.orchestration.recovery import SILENCE, close_silent
+from semilayer_pipelines.orchestration.recovery import close_silent
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry import api_keys, generations, jobs, tables
 from semilayer_pipelines.registry.api_key import KeyKind, PresentedKey, parse_key

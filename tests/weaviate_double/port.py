@@ -58,9 +58,11 @@ class GrpcPort:
         address = f"127.0.0.1:{self.port}"
         with contextlib.suppress(RuntimeError):
             if self.tls is None:
-                return server.add_insecure_port(address) > 0
-            pair = (self.tls.key.read_bytes(), self.tls.certificate.read_bytes())
-            return server.add_secure_port(address, grpc.ssl_server_credentials([pair])) > 0
+                server.add_insecure_port(address)
+            else:
+                pair = (self.tls.key.read_bytes(), self.tls.certificate.read_bytes())
+                server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            return True
         return False
 
     def stop(self) -> threading.Event:
