@@ -29,12 +29,12 @@ class Registered:
         """Read what an environment holds; nothing where there is no such one."""
         known = {lens.name: lens for lens in lenses.list_all(db, env)}
         # One without a lens may have sources all the same.
-        env_id = next((one.id for one in environments.list_all(db) if one.slug == env), None)
+        environment = environments.find(db, env)
         return cls(
             lenses=known,
             active={name: generations.active(db, lens.id) for name, lens in known.items()},
             pushed=lenses.pushed_configs(db, env),
-            sources=sources.list_all(db, env_id) if env_id is not None else {},
+            sources=sources.list_all(db, environment.id) if environment is not None else {},
         )
 
     def moved(self, name: str, source: SourceConfig) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "check_slug",
     "create",
     "ensure",
+    "find",
     "get",
     "list_all",
     "lock",
@@ -79,11 +80,11 @@ def ensure(db: Connection, slug: str, now: datetime) -> Environment:
     Raises `ConfigError` when `slug` cannot name one.
     """
     check_slug(slug)
-    found = _find(db, slug)
+    found = find(db, slug)
     if found is None:
         new = insert(db, tables.environments).values(slug=slug, created_at=now)
         db.execute(new.on_conflict_do_nothing(index_elements=["slug"]))
-        found = _find(db, slug)
+        found = find(db, slug)
         assert found is not None
     return found
 
@@ -107,9 +108,15 @@ def create(db: Connection, slug: str, now: datetime) -> Environment:
     return get(db, slug)
 
 
+def find(db: Connection, slug: str) -> Environment | None:
+    """Return the environment called `slug`, `None` without one."""
+    row = db.execute(_COLUMNS.where(tables.environments.c.slug == slug)).one_or_none()
+    return None if row is None else _environment(row)
+
+
 def get(db: Connection, slug: str) -> Environment:
     """Return the environment called `slug`; raise `NotFound` naming those that exist."""
-    found = _find(db, slug)
+    found = find(db, slug)
     if found is None:
         known = [environment.slug for environment in list_all(db)]
         there = f"Environments: {', '.join(known)}." if known else "The first push makes one."
@@ -134,11 +141,6 @@ def set_tier(db: Connection, slug: str, tier: Tier) -> Environment:
     of_slug = update(tables.environments).where(_environments.id == environment.id)
     db.execute(of_slug.values(tier=tier))
     return get(db, slug)
-
-
-def _find(db: Connection, slug: str) -> Environment | None:
-    row = db.execute(_COLUMNS.where(tables.environments.c.slug == slug)).one_or_none()
-    return None if row is None else _environment(row)
 
 
 def _environment(row: Row[Any]) -> Environment:
