@@ -14,7 +14,6 @@ import pytest
 
 from semilayer_pipelines.control import lifecycle
 from semilayer_pipelines.control.sync import request_job, sync
-from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import (
     ConfigError,
     GuardStopped,
@@ -28,11 +27,12 @@ from semilayer_pipelines.ingest.lease import SILENCE
 from semilayer_pipelines.ingest.lost_jobs import queue_lost
 from semilayer_pipelines.ingest.run_job import RunEnd, run_job
 from semilayer_pipelines.project import Project
-from semilayer_pipelines.registry import changes, jobs, page_log
+from semilayer_pipelines.registry import changes, jobs
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import LensStatus
 from tests.lab import ENV, Lab, as_environ
+from tests.pages import page_done
 
 
 def test_the_first_sync_fills_the_index_and_the_next_one_what_changed(tmp_path: Path) -> None:
@@ -151,17 +151,7 @@ def test_a_job_that_gets_on_between_kills_of_its_program_counts_no_failures(tmp_
         with lab.project.registry.begin() as db:
             queue_lost(db, lab.lens.id, now)
             assert jobs.take(db, job.id, lease="dead", run_id=None, now=now)
-            page_log.record(
-                db,
-                job.id,
-                shard=0,
-                page=1,
-                rows=5,
-                counts=Counts(read=5, written=5),
-                seconds=0.1,
-                cursor="5",
-                now=now,
-            )
+            page_done(db, job.id, now)
         now += SILENCE + timedelta(seconds=1)
 
     # then its next failure is not taken for one of many

@@ -9,12 +9,11 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from semilayer_pipelines.control import lifecycle
-from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import Fenced
 from semilayer_pipelines.ingest.lease import SILENCE
 from semilayer_pipelines.orchestration.names import job_tags
 from semilayer_pipelines.orchestration.recovery import close_silent
-from semilayer_pipelines.registry import changes, generations, jobs, page_log, shards
+from semilayer_pipelines.registry import changes, generations, jobs, shards
 from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.jobs import Job, JobStatus, Mode
 from semilayer_pipelines.registry.jobs.endings import MAX_ATTEMPTS
@@ -23,6 +22,7 @@ from tests.lab import ENV, Lab
 from tests.orchestration.conftest import MakeLab
 from tests.orchestration.given import job_row
 from tests.orchestration.ticks import requests
+from tests.pages import page_done
 
 STARTED = dg.DagsterRunStatus.STARTED
 
@@ -114,17 +114,7 @@ def test_a_rebuild_that_gets_on_is_not_broken_however_often_its_machine_goes(
     for _ in range(2 * MAX_ATTEMPTS):
         silent(lab, instance, job_row(lab, job.id))
         with lab.project.registry.begin() as db:
-            page_log.record(
-                db,
-                job.id,
-                shard=0,
-                page=1,
-                rows=5,
-                counts=Counts(read=5, written=5),
-                seconds=0.1,
-                cursor="5",
-                now=lab.project.clock() - SILENCE,
-            )
+            page_done(db, job.id, lab.project.clock() - SILENCE)
 
         # then it is launched again at once, and the lens is well
         assert requests(lab, instance)

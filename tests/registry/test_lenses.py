@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.registry import (
     call_log,
@@ -13,7 +12,6 @@ from semilayer_pipelines.registry import (
     failed_rows,
     lenses,
     marked_rows,
-    page_log,
     quiet,
     tables,
     walks,
@@ -24,6 +22,7 @@ from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Lens, LensStatus, Needs
 from semilayer_pipelines.registry.marked_rows import Fault
 from semilayer_pipelines.registry.walks import Walk
+from tests.pages import page_done
 from tests.registry.given import NOW, at, build, lens_config, make_lens, queue
 
 WALK = Walk(
@@ -149,17 +148,7 @@ def test_a_removed_lens_leaves_no_row_and_its_id_is_not_used_again(
             quiet.note(db, [each.id], Mode.SMART_SYNC, NOW)
             call_log.admit(db, each.id, calls=1, limit=10, now=NOW)
             failed_rows.record(db, each.id, {"1": ("mapping", "bad")}, job_id="j", now=NOW)
-            page_log.record(
-                db,
-                f"job-{each.id}",
-                shard=0,
-                page=1,
-                rows=1,
-                counts=Counts(),
-                seconds=0.1,
-                cursor=None,
-                now=NOW,
-            )
+            page_done(db, f"job-{each.id}", NOW)
 
     # when
     with registry.begin() as db:

@@ -13,6 +13,7 @@ from semilayer_pipelines.registry.database import Registry
 from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.registry.retention import Swept
+from tests.pages import page_done
 from tests.registry.given import NOW, at, end, queue, start
 
 DAY = 86_400
@@ -61,17 +62,7 @@ def test_old_history_goes_and_what_is_needed_stays(registry: Registry, lens: Len
             changes.append(db, lens.id, [(job_id, Action.UPSERT)], now)
             changes.claim(db, lens.id, job_id=job_id, limit=10, now=now)
             changes.ack(db, job_id, [job_id], now)
-            page_log.record(
-                db,
-                job_id,
-                shard=0,
-                page=1,
-                rows=1,
-                counts=Counts(),
-                seconds=0.1,
-                cursor=None,
-                now=now,
-            )
+            page_done(db, job_id, now)
             jobs.finish(
                 db,
                 job_id,
