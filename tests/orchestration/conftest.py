@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from semilayer_pipelines.ingest import further_jobs
 from tests.lab import Lab
@@ -23,6 +24,13 @@ def _quiet() -> Iterator[None]:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     yield
     logging.getLogger("dagster").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def _of_no_other_test() -> Iterator[None]:
+    """Dagster keeps the last instance's storage in a variable, at times when that is long gone."""
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture(autouse=True)
