@@ -195,8 +195,10 @@ def _start_mariadb(*settings: str) -> str | None:
     # An anonymous user of this host, which comes with the test database, would stand before every
     # user that a test makes for any host: the server takes who logs in for the anonymous one.
     made: list[str | Path] = [install / "mariadb-install-db", "--no-defaults", data, normal]
-    _complete([*made, "--skip-test-db"], user)
-    server: list[str | Path] = [folder / name, "--no-defaults", data, f"--port={port}"]
+    # Its temporary tables have the number of its process, which another container may have, too.
+    own = f"--tmpdir={home}"
+    _complete([*made, "--skip-test-db", own], user)
+    server: list[str | Path] = [folder / name, "--no-defaults", data, f"--port={port}", own]
     server += ["--bind-address=127.0.0.1", f"--socket={home / 's'}"]
     server += [f"--pid-file={home / 'pid'}", *(settings or ("--skip-log-bin",))]
     _serve([*server, "--innodb-flush-log-at-trx-commit=0"], user, home, signal.SIGKILL)

@@ -55,7 +55,8 @@ class SourceColumn:
 
     `quoted` is its name in SQL, `expression` what is selected, `order` what is compared and sorted
     by; `dtype` is what it becomes. `lowest` and `highest` bound an integer column. `unset` is a
-    value, in SQL, that stands for none as NULL does.
+    value, in SQL, that stands for none as NULL does. `exact`: where the database types values, this
+    column has no value of another type all the same.
     """
 
     column: Column
@@ -66,6 +67,7 @@ class SourceColumn:
     lowest: int = -(2**63)
     highest: int = 2**63 - 1
     unset: str | None = None
+    exact: bool = False
 
     def called(self, quoted: str) -> SourceColumn:
         """Return the same column as another statement has it: under that name, or computed."""

@@ -8,6 +8,8 @@ strings are never quoted.
 
 from __future__ import annotations
 
+import os
+
 from semilayer_pipelines.errors import (
     NotPermitted,
     SchemaMismatch,
@@ -67,6 +69,9 @@ _SQLITE_NO_DATA = (
     "is full",
     "schema has changed",
 )
+
+_SQLITE_OF_PROGRAMS = ("no such function", "no such module", "no such collation sequence")
+"""What a program adds to its own SQLite."""
 
 _POSTGRES_CONNECT_REFUSALS = (
     "password authentication failed",
@@ -155,6 +160,13 @@ def sqlite_failure(error: BaseException, source: str, path: str) -> SemilayerErr
         return _unreachable(source, said)
     if "no such table" in lowered or "no such column" in lowered:
         return _gone(source, said)
+    if "readonly" in lowered and os.path.exists(f"{path}-journal"):
+        return SourceUnreachable(
+            f"source {source!r}: a program that wrote to the SQLite file {path!r} died and left "
+            "its journal, and here nothing is written that could take its change back.",
+            cure="Start the application again, or open the file once with sqlite3 and list its "
+            "tables. It is tried again.",
+        )
     if "unable to open" in lowered or "readonly" in lowered:
         return SourceRefused(
             f"source {source!r}: the SQLite file {path!r} cannot be opened for reading ({said}).",
@@ -172,11 +184,20 @@ def sqlite_failure(error: BaseException, source: str, path: str) -> SemilayerErr
             cure="Restore it from a backup; `PRAGMA integrity_check` in sqlite3 tells what is "
             "wrong. The index keeps what it has.",
         )
+    if missing := next((what for what in _SQLITE_OF_PROGRAMS if what in lowered), None):
+        return SourceRefused(
+            f"source {source!r}: the SQLite here lacks what the table needs ({missing}: "
+            f"{said.partition(missing)[2].lstrip(': ')}).",
+            cure="The application brings it along. Read a table or a view that does without.",
+        )
     # Prepared, but stopped at a row: a cast, a function or a sum that its values do not allow.
     _, at_a_row, why = said.partition("Failed to step query: ")
     if at_a_row and not any(phrase in lowered for phrase in _SQLITE_NO_DATA):
         return ValueRefused(source, why)
-    return _refused(source, said)
+    return SourceRefused(
+        f"source {source!r} refused: {_sentence(said)}",
+        cure="Look whether sqlite3 can read the table, and what the lens asks of it.",
+    )
 
 
 def _said(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time
 from decimal import Context, Decimal
 
@@ -21,7 +21,7 @@ from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import Database, SourceColumn
 from semilayer_pipelines.bridges.row_key import key_parts
 
-__all__ = ["as_number", "integer", "is_number", "parse_ids", "scale", "typed"]
+__all__ = ["as_number", "integer", "is_number", "parse_ids", "portions", "scale", "typed"]
 
 _MOST_CHARACTERS = 1_000
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?\s*", re.ASCII | re.IGNORECASE)
@@ -63,6 +63,21 @@ def parse_ids(
         else:
             wanted[text] = list(itertools.product(*options))
     return wanted, malformed
+
+
+def portions(
+    wanted: Mapping[str, Sequence[object]], ids: Iterable[str], most: int
+) -> list[list[str]]:
+    """Return ids in lists that stand for up to `most` values together; each has one id at least."""
+    found: list[list[str]] = []
+    room = 0
+    for id in ids:
+        room -= len(wanted[id])
+        if room < 0:
+            found.append([])
+            room = most - len(wanted[id])
+        found[-1].append(id)
+    return found
 
 
 def is_number(text: str) -> bool:

@@ -13,14 +13,15 @@ from semilayer_pipelines.bridges.collected import Collected, nothing
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import Computed, Fetched, Query, SourceColumn
 from semilayer_pipelines.bridges.failures import ValueRefused
+from semilayer_pipelines.bridges.ids import portions
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, LookedUp, Selection
 from semilayer_pipelines.bridges.reader import Reader
 from semilayer_pipelines.bridges.row_key import key_texts
 
 __all__ = ["Lookup"]
 
-# Below SQLite's limit of 1,000 nested conditions and MariaDB's of 1,000 listed values.
-_IDS_A_STATEMENT = 500
+# Below MariaDB's limit of 1,000 listed values. In SQLite an id may stand for several.
+_VALUES_A_STATEMENT = 500
 
 
 class Lookup:
@@ -40,12 +41,7 @@ class Lookup:
         """Read the rows that have one of the key values; `wanted` gives them by id."""
         computed = (*shard, *condition.told(self._db, selection))
         collected = Collected()
-        names = list(wanted)
-        waiting = [
-            names[start : start + _IDS_A_STATEMENT]
-            for start in range(0, len(names), _IDS_A_STATEMENT)
-        ]
-        waiting.reverse()
+        waiting = portions(wanted, wanted, _VALUES_A_STATEMENT)[::-1]
         while waiting and collected.weigh() < PAGE_BYTES:
             ids = waiting.pop()
             values = [value for name in ids for value in wanted[name]]

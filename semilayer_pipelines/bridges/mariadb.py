@@ -71,6 +71,14 @@ WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s AND non_unique
       AND p.index_name = s.index_name AND (p.sub_part IS NOT NULL OR p.column_name IS NULL))
 ORDER BY index_name, seq_in_index
 """
+# MariaDB puts the end of a row's time into each key of a table that it keeps the history of. Only
+# rows that are there now are read, and these have one end.
+_ROW_END = """
+SELECT column_name FROM information_schema.columns
+WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s
+  AND generation_expression = 'ROW END'
+"""
+_HIDDEN_ROW_END = "row_end"
 _NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
 
 
@@ -149,14 +157,18 @@ def _describe(
     rows = run(_COLUMNS, (schema, table))
     if not rows:
         return None
-    key = tuple(row[0] for row in run(_KEY, (schema, table)))
     columns = tuple(_column(quote(row[0]), *row) for row in rows)
+    ends = {name for (name,) in run(_ROW_END, (schema, table))}
+    ends |= {_HIDDEN_ROW_END} - {row[0] for row in rows}
+    key = tuple(name for (name,) in run(_KEY, (schema, table)) if name not in ends)
     unique = () if key else never_null(_unique(run, schema, table), columns)
     return ".".join(quote(part) for part in (schema, table) if part), columns, key, unique
 
 
 def _unique(run: Run, schema: str | None, table: str) -> tuple[tuple[str, ...], ...]:
-    return unique_keys(run(_UNIQUE, (schema, table)))
+    ends = run(_ROW_END, (schema, table))
+    found = run(_UNIQUE, (schema, table))
+    return unique_keys((index, name) for index, name in found if (name,) not in ends)
 
 
 _DATED = frozenset({"date", "datetime", "timestamp"})

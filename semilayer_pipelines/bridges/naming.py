@@ -16,7 +16,7 @@ from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import Computed, Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
-from semilayer_pipelines.bridges.ids import parse_ids, scale
+from semilayer_pipelines.bridges.ids import parse_ids, portions, scale
 from semilayer_pipelines.bridges.protocol import SHARD_COLUMN, NamedRows, Selection
 from semilayer_pipelines.bridges.reader import Reader
 from semilayer_pipelines.bridges.row_key import key_texts
@@ -24,7 +24,7 @@ from semilayer_pipelines.bridges.spellings import may_equal
 
 __all__ = ["Naming"]
 
-# SQLite takes 500 parts of a UNION, and has up to four for an id.
+# Values, of which an id of SQLite has several: it takes 500 parts of a UNION.
 _AT_ONCE = 100
 
 # Equal for a collation that ignores case, blanks, accents or how an accent is written.
@@ -48,13 +48,14 @@ class Naming:
     def name(self, selection: Selection, ids: Iterable[str]) -> NamedRows:
         """Return the key texts of the rows that ids name, and of ids that name none."""
         wanted, malformed = parse_ids(self._db, self._catalogue.key(selection), ids)
-        waiting = _chunks(list(wanted))
+        waiting = portions(wanted, wanted, _AT_ONCE)
         rows: dict[str, str] = {}
         forms: dict[str, str] = {}
         while waiting:
             chunk = waiting.pop()
             try:
-                found = self._texts(selection, chunk, self._rows(selection, wanted, chunk))
+                rows_of = self._rows(selection, wanted, chunk)
+                found = self._texts(selection, chunk, rows_of, are_rows=True)
                 absent = [id for id in chunk if id not in found]
                 written = self._texts(selection, absent, self._literals(selection, wanted, absent))
                 forms |= {id: text for id, text in written.items() if text is not None}
@@ -79,8 +80,8 @@ class Naming:
         left, _ = parse_ids(self._db, key, ids)
         right, _ = parse_ids(self._db, key, few)
         pairs: list[tuple[str, str]] = []
-        for theirs in _chunks(list(right)):
-            for ours in _chunks(list(left)):
+        for theirs in portions(right, right, _AT_ONCE):
+            for ours in portions(left, left, _AT_ONCE):
                 pairs += self._equal(selection, left, ours, right, theirs)
         return pairs
 
@@ -145,16 +146,20 @@ class Naming:
             ]
         return [(ours[n // len(theirs)], theirs[n % len(theirs)]) for n in numbers]
 
-    def _texts(self, selection: Selection, ids: list[str], tagged: Sql) -> dict[str, str | None]:
-        """Return the key texts of tagged rows by the ids that they are tagged with."""
+    def _texts(
+        self, selection: Selection, ids: list[str], tagged: Sql, *, are_rows: bool = False
+    ) -> dict[str, str | None]:
+        """Return the key texts of tagged rows by the ids that they are tagged with; the first wins.
+
+        Of several rows that are equal, an id that is one's own text names that one.
+        """
         if not ids:
             return {}
         frame = self._tagged(selection, tagged)
         found: dict[str, str | None] = {}
         pairs = zip(frame[SHARD_COLUMN], key_texts(frame, selection.key), strict=True)
         for tag, text in pairs:
-            # Where several rows are equal, an id that is one's own text names that one.
-            if ids[tag] not in found or text == ids[tag]:
+            if ids[tag] not in found or (are_rows and text == ids[tag]):
                 found[ids[tag]] = text
         return found
 
@@ -205,9 +210,6 @@ def _union(parts: Iterable[Sql]) -> Sql:
     )
 
 
-def _chunks(ids: list[str], size: int = _AT_ONCE) -> list[list[str]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
-
-
 def _halves(ids: list[str]) -> list[list[str]]:
-    return _chunks(ids, (len(ids) + 1) // 2)
+    middle = (len(ids) + 1) // 2
+    return [half for half in (ids[:middle], ids[middle:]) if half]

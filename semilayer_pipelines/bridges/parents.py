@@ -13,7 +13,7 @@ from semilayer_pipelines.bridges import condition
 from semilayer_pipelines.bridges import statements as st
 from semilayer_pipelines.bridges.database import Query, SourceColumn, Sql
 from semilayer_pipelines.bridges.failures import ValueRefused
-from semilayer_pipelines.bridges.ids import parse_ids
+from semilayer_pipelines.bridges.ids import parse_ids, portions
 from semilayer_pipelines.bridges.joined import JoinedTable
 from semilayer_pipelines.bridges.protocol import Selection
 from semilayer_pipelines.bridges.reader import Reader
@@ -21,7 +21,7 @@ from semilayer_pipelines.bridges.row_key import key_texts
 
 __all__ = ["Parents"]
 
-_IDS_A_STATEMENT = 500
+_VALUES_A_STATEMENT = 500
 """As for a look-up of rows."""
 
 _EXACT = ("integer", "uuid", "datetime", "date", "binary")
@@ -50,10 +50,7 @@ class Parents:
         selection = replace(selection, columns=(*selection.key, *read), joins=(wanted_join,))
         (table,) = self._catalogue.joined(selection)
         wanted, _ = parse_ids(self._db, key, ids)
-        waiting = [
-            list(wanted)[start : start + _IDS_A_STATEMENT]
-            for start in range(0, len(wanted), _IDS_A_STATEMENT)
-        ]
+        waiting = portions(wanted, wanted, _VALUES_A_STATEMENT)
         while waiting:
             some = waiting.pop(0)
             values = [value for id in some for value in wanted[id]]

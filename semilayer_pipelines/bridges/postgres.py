@@ -14,7 +14,7 @@ from semilayer_pipelines.bridges.copied_page import CopiedPages
 from semilayer_pipelines.bridges.cursors import Scalar
 from semilayer_pipelines.bridges.database import SourceColumn
 from semilayer_pipelines.bridges.failures import postgres_failure
-from semilayer_pipelines.bridges.postgres_names import quoted
+from semilayer_pipelines.bridges.postgres_names import BASE_TYPES, quoted
 from semilayer_pipelines.bridges.protocol import Column, ColumnKind
 from semilayer_pipelines.bridges.row_security import hidden_by_policy
 from semilayer_pipelines.bridges.server import Dialect, Run
@@ -53,13 +53,19 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = pg_catalog.to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
-_COLUMNS = """
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+# A NOT NULL of PostgreSQL 18 that was never validated bars no NULL that was there before it.
+_COLUMNS = f"""
+WITH {BASE_TYPES}
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+       NOT a.attnotnull OR EXISTS (
+         SELECT FROM pg_catalog.pg_constraint n
+         WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND NOT n.convalidated
+           AND n.conkey = ARRAY[a.attnum]),
        b.typname, b.typcategory::text, b.typtype = 'b' AND NOT pg_catalog.pg_type_is_visible(b.oid),
        pg_catalog.array_position((i.indkey::int2[])[0:i.indnkeyatts - 1], a.attnum)
 FROM pg_catalog.pg_attribute a
-JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+LEFT JOIN base_types ON base_types.domain = a.atttypid
+JOIN pg_catalog.pg_type b ON b.oid = COALESCE(base_types.oid, a.atttypid)
 LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = %s::oid AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum

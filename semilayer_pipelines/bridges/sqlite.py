@@ -7,7 +7,6 @@ is never created; each statement is its own transaction.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -34,8 +33,8 @@ from semilayer_pipelines.bridges.database import (
     split_name,
 )
 from semilayer_pipelines.bridges.failures import sqlite_failure
-from semilayer_pipelines.bridges.ids import integer, is_number, typed
 from semilayer_pipelines.bridges.protocol import PAGE_BYTES, HiddenRows, Table, Written
+from semilayer_pipelines.bridges.sqlite_ids import candidates
 from semilayer_pipelines.bridges.sqlite_page import SqlitePage
 from semilayer_pipelines.bridges.sqlite_times import (
     at_or_after,
@@ -64,13 +63,12 @@ _UNIQUE = """
 SELECT l.name, i.name FROM pragma_index_list(?{0}) l JOIN pragma_index_info(l.name{1}) i
 WHERE l."unique" AND NOT l.partial ORDER BY l.seq, i.seqno
 """
+_KEY_INDEX = "SELECT 1 FROM pragma_index_list(?{}) WHERE origin = 'pk'"
 _HAS_ROWID = "SELECT 1 FROM pragma_table_list(?) WHERE type IN ('table', 'virtual') AND NOT wr"
 _IS_TABLE = "SELECT 1 FROM pragma_table_list(?) WHERE type = 'table'"
 _ROWID = "rowid"
 _SCHEMAS = "SELECT name FROM pragma_database_list"
 _SNIFFED_ROWS = 65_536
-_AS_WRITTEN = re.compile(r"-?(0|[1-9]\d*)(\.\d*[1-9])?|-?\d\.\d+e[+-]\d+", re.ASCII)
-_BLOB = re.compile(r"([0-9a-f]{2})+")
 _QUOTED = re.compile(
     r"""'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^]]*\]|--[^\n]*|/\*.*?(?:\*/|$)|"((?:[^"]|"")*)\"""",
     re.DOTALL,
@@ -106,10 +104,11 @@ class SqliteDatabase:
                 continue
             rows = self._rows(Sql(statement, (table,) if schema is None else (table, schema)))
             if rows:
-                columns = _columns(rows)
+                number = self._number(schema, table, rows)
+                columns = _columns(rows, number)
                 key = sorted((row[3], row[0]) for row in rows if row[3])
                 unique = () if key else never_null(self._unique(schema, table), columns)
-                own = self._rowid(schema, table, rows)
+                own = None if number else self._rowid(schema, table, rows)
                 described = Table(
                     name,
                     tuple(c.column for c in columns),
@@ -137,21 +136,32 @@ class SqliteDatabase:
         where, asked = ("", (table,)) if schema is None else (", ?", (table, schema, schema))
         return unique_keys(self._rows(Sql(_UNIQUE.format(where, where), asked)))
 
+    def _number(
+        self, schema: str | None, table: str, columns: Sequence[tuple[Any, ...]]
+    ) -> str | None:
+        """Return the column that is the row's own number: an INTEGER PRIMARY KEY without an index.
+
+        With one, as in a table WITHOUT ROWID or for `INTEGER PRIMARY KEY DESC`, it is a column like
+        any other.
+        """
+        match [(name, declared) for name, declared, _, pk in columns if pk]:
+            case [(name, declared)] if declared.upper() == "INTEGER":
+                where, asked = ("", (table,)) if schema is None else (", ?", (table, schema))
+                indexed = self._rows(Sql(_KEY_INDEX.format(where), asked))
+                return None if indexed else str(name)
+            case _:
+                return None
+
     def _rowid(
         self, schema: str | None, table: str, columns: Sequence[tuple[Any, ...]]
     ) -> SourceColumn | None:
-        """Return the row's own number; `None` where there is none or a column has its name.
-
-        An INTEGER PRIMARY KEY is that number itself.
-        """
-        if any(
-            name.lower() == _ROWID or _is_rowid(columns, pk, kind) for name, kind, _, pk in columns
-        ):
+        """Return the row's own number; `None` where there is none or a column has its name."""
+        if any(name.lower() == _ROWID for name, *_ in columns):
             return None
         where, asked = ("", (table,)) if schema is None else (" AND schema = ?", (table, schema))
         if not self._rows(Sql(_HAS_ROWID + where, asked)):
             return None
-        return source_column(_ROWID, _quoted(_ROWID), "INTEGER", nullable=False)
+        return _numbering(source_column(_ROWID, _quoted(_ROWID), "INTEGER", nullable=False))
 
     def hides_rows(self, name: str) -> HiddenRows | None:
         """Return `None`: who may read a file may read all of it."""
@@ -187,7 +197,7 @@ class SqliteDatabase:
         heavy = [query.columns[i].quoted for i in query.heavy()]
         if not heavy:
             return None
-        weight = " + ".join(f"COALESCE(octet_length({name}), 0)" for name in heavy)
+        weight = _sum([f"COALESCE(octet_length({name}), 0)" for name in heavy])
         weights = self._run(Sql(f"SELECT {weight}") + query.tail).column(0).to_numpy()
         total = weights.cumsum()
         if not total.size or total[-1] <= PAGE_BYTES:
@@ -220,27 +230,7 @@ class SqliteDatabase:
 
     def candidates(self, column: SourceColumn, text: str) -> tuple[Scalar, ...]:
         """Return the values a key part may have, first the one that the column would store."""
-        kind = column.column.kind
-        if kind in ("integer", "text"):
-            return (typed(column, text, nul_in_text=True),)
-        numbers: list[Scalar] = []
-        if is_number(text):
-            with contextlib.suppress(ValueError):
-                numbers.append(integer(text, column.lowest, column.highest))
-            numbers.append(float(text))
-        blobs: list[Scalar] = [bytes.fromhex(text)] if _BLOB.fullmatch(text) else []
-        match kind:
-            case "boolean" if text.lower() in ("true", "false"):
-                return (int(text.lower() == "true"), text)
-            case "number" | "boolean":
-                return (*numbers, text, *blobs)
-            case "binary":
-                return (*blobs, text, *numbers)
-            case _ if _AS_WRITTEN.fullmatch(text):
-                return (text, *numbers, *blobs)
-            case _:
-                # Nothing makes the text '007' a number here: it would be another row's.
-                return (text, *blobs)
+        return candidates(column, text)
 
     def condition(self, text: str) -> Sql:
         """Return a condition in which double quotes only ever name a column."""
@@ -359,26 +349,28 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def _sum(terms: Sequence[str]) -> str:
+    """Return the sum of terms, in parts: SQLite takes no expression of 1,000 one in the other."""
+    parts = (terms[start : start + 50] for start in range(0, len(terms), 50))
+    return " + ".join(f"({' + '.join(part)})" for part in parts)
+
+
 def _as_name(found: re.Match[str]) -> str:
     return found[0] if found[1] is None else _quoted(found[1].replace('""', '"'))
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[SourceColumn]:
+def _columns(rows: Sequence[tuple[Any, ...]], number: str | None) -> list[SourceColumn]:
     return [
-        source_column(
-            name,
-            _quoted(name),
-            declared,
-            # SQLite lets other keys be NULL.
-            nullable=not notnull and not _is_rowid(rows, pk, declared),
-        )
-        for name, declared, notnull, pk in rows
+        # SQLite lets other keys be NULL.
+        source_column(name, _quoted(name), declared, nullable=not notnull)
+        if name != number
+        else _numbering(source_column(name, _quoted(name), declared, nullable=False))
+        for name, declared, notnull, _ in rows
     ]
 
 
-def _is_rowid(rows: Sequence[tuple[Any, ...]], pk: int, declared: str) -> bool:
-    """Say whether a column is the row's own number: only an INTEGER PRIMARY KEY is."""
-    return bool(pk) and declared.upper() == "INTEGER" and sum(1 for row in rows if row[3]) == 1
+def _numbering(column: SourceColumn) -> SourceColumn:
+    return replace(column, exact=True)
 
 
 def _textual(column: SourceColumn) -> SourceColumn:

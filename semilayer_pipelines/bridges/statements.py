@@ -133,7 +133,10 @@ def one_of(
     if len(columns) == 1:
         return Sql(f"{columns[0].order} IN ({', '.join(db.mark for _ in rows)})", params)
     equal = " AND ".join(f"{column.order} = {db.mark}" for column in columns)
-    return Sql(" OR ".join(f"({equal})" for _ in rows), params)
+    # In parts: SQLite takes no expression of 1,000 one in the other.
+    parts = (len(rows[start : start + 50]) for start in range(0, len(rows), 50))
+    either = (" OR ".join([f"({equal})"] * part) for part in parts)
+    return Sql(" OR ".join(f"({part})" for part in either), params)
 
 
 def shard_number(

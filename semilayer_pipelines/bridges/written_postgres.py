@@ -23,6 +23,7 @@ import re
 from collections.abc import Sequence
 
 from semilayer_pipelines.bridges.database import Described, SourceColumn, Sql
+from semilayer_pipelines.bridges.postgres_names import BASE_TYPES
 from semilayer_pipelines.bridges.protocol import Written
 from semilayer_pipelines.bridges.server import Run
 
@@ -42,8 +43,8 @@ _LATE = 2**24
 """More than can begin between planning a statement and its end."""
 
 _SERVER = "SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.version()"
-_LOOK = """
-WITH RECURSIVE tree(oid, bond) AS (
+_LOOK = f"""
+WITH RECURSIVE {BASE_TYPES}, tree(oid, bond) AS (
   SELECT pg_catalog.to_regclass(%s)::oid, ''
   UNION
   SELECT i.inhrelid, i.xmin::text
@@ -68,9 +69,8 @@ WITH RECURSIVE tree(oid, bond) AS (
     pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.atttypid, a.atttypmod,
       a.attcollation, a.xmin, a.attname), ',' ORDER BY a.attnum) AS described
   FROM root JOIN pg_catalog.pg_attribute a ON a.attrelid = root.oid AND a.attnum > 0
-  LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-  LEFT JOIN pg_catalog.pg_type b
-    ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+  LEFT JOIN base_types ON base_types.domain = a.atttypid
+  LEFT JOIN pg_catalog.pg_type b ON b.oid = COALESCE(base_types.oid, a.atttypid)
 )
 SELECT storage.plain AND root.relkind IN ('r', 'p') AND columns.moving IS NOT TRUE
     AND NOT pg_catalog.pg_is_in_recovery() AND NOT pg_catalog.row_security_active(root.oid)

@@ -86,7 +86,9 @@ def test_a_composite_id_of_another_shape_fails_nothing_but_itself(
     )
 
     assert found.frame.rows() == [(7, "en")]
-    assert list(found.malformed) == [bad]
+    # In SQLite a part that is declared as an integer may be a text.
+    may_be = source.kind == "sqlite" and bad == '["x","en"]'
+    assert list(found.malformed) == ([] if may_be else [bad])
 
 
 def test_thousands_of_ids_are_read_in_one_call(source: SourceDatabase) -> None:

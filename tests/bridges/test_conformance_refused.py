@@ -85,7 +85,8 @@ def test_rows_by_id_say_which_are_there_and_cannot_be_read(source: SourceDatabas
 
     assert sorted(found.frame["id"].to_list()) == [1, 49]
     assert found.refused.keys() == {"7", "30"}
-    assert found.malformed.keys() == {"x"}
+    # In SQLite a column of a view may hold anything.
+    assert found.malformed.keys() == (set() if source.kind == "sqlite" else {"x"})
 
 
 def test_changed_rows_come_past_those_that_cannot_be_read(source: SourceDatabase) -> None:

@@ -94,6 +94,36 @@ def test_each_type_arrives_whole_and_so_does_null(
     assert got.equals(wanted)
 
 
+@pytest.mark.parametrize("ends", ["hidden", "shown"])
+def test_the_end_of_a_rows_time_is_no_part_of_its_key(
+    mariadb_source: SourceDatabase, ends: str
+) -> None:
+    # Given a table of which the server keeps the history, and puts a row's end into each key
+    mariadb_source.skip_in_mysql("SYSTEM VERSIONING", "SYSTEM VERSIONING")
+    columns = (
+        ", since TIMESTAMP(6) GENERATED ALWAYS AS ROW START, until TIMESTAMP(6) GENERATED ALWAYS "
+        "AS ROW END, PERIOD FOR SYSTEM_TIME (since, until)"
+        if ends == "shown"
+        else ""
+    )
+    mariadb_source.run(
+        f"CREATE TABLE items (id INT PRIMARY KEY, nr INT NOT NULL UNIQUE{columns}) "
+        "WITH SYSTEM VERSIONING",
+        f"CREATE TABLE others (nr INT NOT NULL UNIQUE{columns}) WITH SYSTEM VERSIONING",
+        "INSERT INTO items (id, nr) VALUES (1, 10), (2, 20), (3, 30)",
+        "UPDATE items SET nr = 11 WHERE id = 1",
+        "DELETE FROM items WHERE id = 2",
+    )
+    bridge = mariadb_source.bridge
+
+    assert bridge.table("items").key == ("id",)
+    assert bridge.unique_keys("items") == (("id",), ("nr",))
+    assert bridge.table("others").unique == (("nr",),)
+    frame, _ = mariadb_source.walk(Selection("items", ("id",), ("id", "nr")), 1)
+    assert frame.rows() == [(1, 11), (3, 30)]
+    assert bridge.read_rows(ITEMS, ["1", "2"]).frame["id"].to_list() == [1]
+
+
 @pytest.mark.parametrize("zero", ["0000-00-00", "2024-00-00", "2024-02-30"])
 def test_a_date_that_is_none_stands_beside_the_others_as_text(
     mariadb_source: SourceDatabase, zero: str

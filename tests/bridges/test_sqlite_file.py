@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.protocol import Selection, Window
 from semilayer_pipelines.bridges.sql import SqlBridge
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
@@ -56,6 +57,71 @@ def test_a_file_that_was_cut_is_told_as_damaged_and_never_read_as_fewer_rows(
         bridge.read_page(ITEMS, Window(), 5_000)
     bridge.close()
     assert "Restore it from a backup" in refused.value.cure
+
+
+_DIES = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA cache_size = 5")
+db.execute("BEGIN")
+db.execute("UPDATE items SET v = 'new'")
+db.executemany("INSERT INTO items (v) VALUES (?)", [("v" * 900,)] * 500)
+os._exit(9)
+"""
+
+
+def test_what_a_writer_left_that_died_may_be_taken_back_by_the_next_one(
+    sqlite_source: SourceDatabase,
+) -> None:
+    # Given a program that dies when a part of its transaction is in the file already
+    sqlite_source.run(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)", "INSERT INTO items VALUES (1, 'old')"
+    )
+    sqlite_source.engine.dispose()
+    path = sqlite_source.url.removeprefix("sqlite:///")
+    subprocess.run([sys.executable, "-c", _DIES, path], check=False, timeout=60)
+
+    # Then it is no matter of permissions, and may pass
+    with pytest.raises(SourceUnreachable, match="died and left its journal") as left:
+        sqlite_source.bridge.read_page(ITEMS, Window(), 10)
+    assert "open the file once" in left.value.cure
+
+    # When somebody opens the file who may write
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT v FROM items").fetchall() == [("old",)]
+    db.close()
+    assert sqlite_source.bridge.read_page(ITEMS, Window(), 10).frame.rows() == [(1, "old")]
+
+
+@pytest.mark.parametrize(
+    ("made", "lacks"),
+    [
+        ("CREATE VIEW items AS SELECT id, ours(v) AS v FROM stored", "no such function: ours"),
+        (
+            "CREATE TABLE items (id TEXT COLLATE ours PRIMARY KEY, v TEXT)",
+            "no such collation sequence: ours",
+        ),
+    ],
+)
+def test_what_only_the_applications_own_sqlite_knows_is_told_at_once(
+    tmp_path: Path, made: str, lacks: str
+) -> None:
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as db:
+        db.create_function("ours", 1, lambda text: text)
+        db.create_collation("ours", lambda one, other: (one > other) - (one < other))
+        db.execute("CREATE TABLE stored (id INTEGER PRIMARY KEY, v TEXT)")
+        db.execute("INSERT INTO stored (v) VALUES ('a'), ('b')")
+        db.execute(made)
+    db.close()
+    bridge = SqlBridge(f"sqlite:///{path}", timeout_ms=1_000, name="shop")
+
+    with pytest.raises(SourceRefused, match=f"lacks what the table needs .{lacks}") as refused:
+        bridge.read_page(ITEMS, Window(), 10)
+
+    bridge.close()
+    assert not isinstance(refused.value, ValueRefused)
+    assert "its password" not in refused.value.cure
 
 
 def test_a_path_may_hold_any_character(tmp_path: Path) -> None:

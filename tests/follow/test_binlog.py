@@ -57,6 +57,35 @@ def test_inserts_updates_and_deletes_are_told_in_order(log: Binlog) -> None:
     ]
 
 
+@pytest.mark.parametrize("ends", ["", "shown"])
+def test_rows_of_a_table_with_a_history_are_told_by_their_key(
+    logging_mariadb_source: SourceDatabase, ends: str
+) -> None:
+    # Given a server that logs a delete as the end of a row's time, and an update with its old row
+    logging_mariadb_source.skip_in_mysql("SYSTEM VERSIONING", "SYSTEM VERSIONING")
+    shown = (
+        ", since TIMESTAMP(6) GENERATED ALWAYS AS ROW START, until TIMESTAMP(6) GENERATED ALWAYS "
+        "AS ROW END, PERIOD FOR SYSTEM_TIME (since, until)"
+    )
+    logging_mariadb_source.run(
+        f"CREATE TABLE items (id INT PRIMARY KEY, version INT{shown if ends else ''}) "
+        "WITH SYSTEM VERSIONING"
+    )
+    assert logging_mariadb_source.bridge.table("items").key == ("id",)
+    with begun(logging_mariadb_source) as log:
+        logging_mariadb_source.run(
+            "INSERT INTO items (id, version) VALUES (1, 1), (2, 2)",
+            "UPDATE items SET version = 3 WHERE id = 1",
+            "DELETE FROM items WHERE id = 2",
+        )
+
+        changes = log.changes()
+
+    # Then each row is looked at that was written, and nothing is told of another
+    assert {key for _, key in changes} == {"1", "2"}
+    assert [action for action, key in changes if key == "1"][-1] == "upsert"
+
+
 def test_what_is_rolled_back_and_other_tables_are_not_told(log: Binlog) -> None:
     log.source.run("CREATE TABLE others (id INT PRIMARY KEY)")
     in_one_session(log, "START TRANSACTION", "INSERT INTO items VALUES (1, 1)", "ROLLBACK")

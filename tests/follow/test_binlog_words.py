@@ -69,6 +69,20 @@ def test_a_statement_that_may_change_rows_concerns_the_table(statement: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("TRUNCATE `we``ird`", "we`ird"),
+        ('TRUNCATE `a"b`', 'a"b'),
+        ('TRUNCATE TABLE "shop"."a""b"', 'a"b'),
+        ("ALTER TABLE `a.b% c` ADD d INT", "a.b% c"),
+    ],
+)
+def test_a_table_is_found_by_its_name_whatever_quotes_are_in_it(statement: str, table: str) -> None:
+    assert concerns(statement, "shop", table)
+    assert not concerns(statement, "shop", "we")
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "",

@@ -347,20 +347,50 @@ def test_a_slot_that_somebody_else_moved_on_starts_over(log: Log) -> None:
     again.close()
 
 
-def test_a_publication_that_was_made_again_starts_over(log: Log) -> None:
+@pytest.mark.parametrize("read_on", [True, False])
+def test_a_publication_that_was_made_again_starts_over(
+    log: Log, monkeypatch: pytest.MonkeyPatch, read_on: bool
+) -> None:
+    # PostgreSQL 18 says nothing of what was written while there was none
+    monkeypatch.setattr(feed_module, "LOOK_SECONDS", 0.0)
     log.db.execute("CREATE TABLE items (id int PRIMARY KEY)")
     log.install(ITEMS)
     feed = log.feed(ITEMS)
     log.read(feed)
-    feed.close()
+    if not read_on:
+        feed.close()
     log.db.execute(f"DROP PUBLICATION {NAME}")
     log.db.execute("INSERT INTO items VALUES (1)")
     log.install(ITEMS)
 
-    again = log.feed(ITEMS, log.position)
+    again = feed if read_on else log.feed(ITEMS, log.position)
     log.read(again)
 
     assert log.restarted() == ["The publication was dropped and made again."]
+    again.close()
+
+
+@pytest.mark.parametrize("read_on", [True, False])
+def test_a_table_that_was_taken_out_of_the_publication_and_put_back_is_missed(
+    log: Log, monkeypatch: pytest.MonkeyPatch, read_on: bool
+) -> None:
+    monkeypatch.setattr(feed_module, "LOOK_SECONDS", 0.0)
+    log.db.execute("CREATE TABLE items (id int PRIMARY KEY)")
+    log.install(ITEMS)
+    feed = log.feed(ITEMS)
+    log.read(feed)
+    if not read_on:
+        feed.close()
+    log.install({})
+    log.db.execute("INSERT INTO items VALUES (1)")
+    log.install(ITEMS)
+
+    again = feed if read_on else log.feed(ITEMS, log.position)
+    told = log.read(again)
+
+    assert pairs(told) == []
+    assert "published again" in log.missed()["items"]
+    assert log.restarted() == []
     again.close()
 
 
@@ -423,6 +453,29 @@ def test_a_table_that_is_published_later_may_have_been_missed(
     assert pairs(log.read(feed)) == [(UPSERT, "2")]
     assert log.missed() == {"items": "it was not followed before"}
     feed.close()
+
+
+def test_a_partition_and_the_whole_of_it_are_not_followed_together(log: Log) -> None:
+    # Given a table in two levels of partitions, of which the innermost is followed
+    log.db.execute("CREATE TABLE items (id int PRIMARY KEY) PARTITION BY RANGE (id)")
+    log.db.execute(
+        "CREATE TABLE few PARTITION OF items FOR VALUES FROM (0) TO (9) PARTITION BY RANGE (id)"
+    )
+    log.db.execute("CREATE TABLE fewer PARTITION OF few FOR VALUES FROM (0) TO (5)")
+    alone = log.setup({"fewer": ("id",)})
+    assert [finding for finding in alone.findings() if finding.stops] == []
+    alone.close()
+    log.install({"fewer": ("id",)})
+
+    # When a lens over the whole comes
+    both = log.setup({"fewer": ("id",), "items": ("id",)})
+    stops = [finding for finding in both.findings() if finding.stops]
+    both.close()
+
+    # Then it is said that the log would tell of the whole alone
+    [told] = stops
+    assert told.told.startswith("public.fewer is a partition of public.items, which a lens reads")
+    assert "cdc: outbox" in told.cure
 
 
 def test_installing_again_changes_nothing_and_a_table_that_no_lens_reads_leaves(log: Log) -> None:

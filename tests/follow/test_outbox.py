@@ -255,6 +255,55 @@ def test_rows_of_a_table_that_inherits_are_told_too(postgres_source: SourceDatab
     assert batches[0].missed == {"items": "it was truncated"}
 
 
+@pytest.mark.parametrize(
+    ("made", "watched"),
+    [
+        (["CREATE TABLE items (id int PRIMARY KEY)"], ["items", "public.items"]),
+        (
+            [
+                "CREATE TABLE items (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+                "CREATE TABLE few PARTITION OF items FOR VALUES FROM (0) TO (9)",
+            ],
+            ["items", "few"],
+        ),
+        (
+            [
+                "CREATE TABLE items (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+                "CREATE TABLE few PARTITION OF items FOR VALUES FROM (0) TO (9)",
+            ],
+            ["few", "items"],
+        ),
+        (
+            [
+                "CREATE TABLE items (id int PRIMARY KEY)",
+                "CREATE TABLE few (PRIMARY KEY (id)) INHERITS (items)",
+            ],
+            ["items", "few"],
+        ),
+    ],
+    ids=["two spellings", "whole first", "partition first", "heir"],
+)
+def test_several_names_that_stand_for_one_table_are_each_told(
+    postgres_source: SourceDatabase, made: list[str], watched: list[str]
+) -> None:
+    # Given lenses that read a table by two names, or a table and a part of it
+    postgres_source.run(*made)
+    part = "items" if "few" not in watched else "few"
+    with installed(postgres_source, {name: ("id",) for name in watched}) as outbox:
+        setup = outbox.setup()
+        assert setup.to_install() == ()
+        setup.close()
+
+        # When a row of the part is written, and then all of them go
+        postgres_source.run(f"INSERT INTO {part} VALUES (1)", f"TRUNCATE {part}")
+
+        # Then each name is told of both
+        batches = outbox.drained()
+        changes = {(one.table, one.row) for batch in batches for one in batch.changes}
+        assert changes == {(name, ("1",)) for name in watched}
+        assert {table for batch in batches for table in batch.missed} == set(watched)
+
+
 def test_notes_of_other_key_columns_are_never_read_as_keys(
     postgres_source: SourceDatabase,
 ) -> None:

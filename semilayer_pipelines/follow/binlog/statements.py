@@ -55,8 +55,10 @@ def concerns(statement: str, schema: str, table: str) -> bool:
 
 
 def _names(statement: str, name: str) -> bool:
-    written = re.escape(name)
-    return re.search(rf"(?<!\w){written}(?!\w)", statement, re.IGNORECASE) is not None
+    # Within its quotes, a quote is written twice.
+    spellings = {name, name.replace("`", "``"), name.replace('"', '""')}
+    written = "|".join(map(re.escape, spellings))
+    return re.search(rf"(?<!\w)({written})(?!\w)", statement, re.IGNORECASE) is not None
 
 
 def _bare(statement: str) -> str:

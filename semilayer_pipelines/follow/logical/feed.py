@@ -3,8 +3,9 @@
 A slot keeps the server's log until it is read. One that would fill the disk, or that the server
 gave up, is let go: it is dropped and made again, and everything may have changed meanwhile.
 
-Not in the log: a partition that is truncated, attached or detached, and a table that was not
-published. So the catalogue is looked at now and then (`SourceTable.stamp`).
+Not in the log: a partition that is truncated, attached or detached, and what a table that was not
+published went through. From PostgreSQL 18 on that is also so where there was no publication at all.
+So the catalogue is looked at now and then (`SourceTable.stamp`, `Publication.entries`).
 """
 
 from __future__ import annotations
@@ -35,20 +36,22 @@ LOOK_SECONDS = 10.0
 
 _EPOCH = 946_684_800
 _NOT_YET = "it was not followed before"
-_ALTERED = "it, or a partition of it, was truncated, attached, detached or made again"
+_ALTERED = "it, or a partition of it, was truncated, attached, detached, or made or published again"
+_PUBLISHED_AGAIN = "The publication was dropped and made again."
 
 
 @dataclass(frozen=True)
 class _Position:
     """Where reading goes on: of which server's log, and what was published at that time.
 
-    `timeline` is empty where it is not known: an older version kept none.
+    `timeline` and `publication` are empty where they are not known: an older version kept none.
     """
 
     lsn: int
     server: str
     stamps: Mapping[str, str] = field(default_factory=dict)
     timeline: str = ""
+    publication: str = ""
 
     @classmethod
     def read(cls, text: str) -> _Position:
@@ -76,6 +79,7 @@ class LogicalFeed:
         self._stream: Stream | None = None
         self._log = server.log_end()
         self._decoder = Decoder({})
+        self._publication = ""
         stamps = self._look()
         slot = server.slot(name)
         if position is None:
@@ -85,7 +89,7 @@ class LogicalFeed:
             self._first = Batch(self._at.text, missed=dict.fromkeys(stamps, _NOT_YET))
         else:
             before = _Position.read(position)
-            self._at = replace(before, timeline=self._log.timeline)
+            self._at = replace(before, timeline=self._log.timeline, publication=self._publication)
             reason = self._why_over(slot, before)
             self._first = self._altered(stamps) if reason is None else self._over(reason, stamps)
         self._stream = Stream(server.session, name, self._at.lsn)
@@ -103,7 +107,7 @@ class LogicalFeed:
         try:
             return self._gathered(time.monotonic() + seconds)
         except PublicationGone:
-            return self._again("The publication was dropped and made again.", self._look())
+            return self._again(_PUBLISHED_AGAIN, self._look())
 
     def confirm(self, position: str) -> None:
         """Let the server forget the log before a position."""
@@ -163,6 +167,8 @@ class LogicalFeed:
         """Look at the slot and the tables; return what follows from it."""
         stamps = self._look()
         reason = self._why_over(self._server.slot(self._name))
+        if self._at.publication != self._publication:
+            reason = _PUBLISHED_AGAIN
         if reason is not None:
             return self._again(reason, stamps)
         altered = self._altered(stamps)
@@ -193,7 +199,7 @@ class LogicalFeed:
         return Batch(self._at.text, restarted=reason)
 
     def _position(self, lsn: int, stamps: Mapping[str, str]) -> _Position:
-        return _Position(lsn, self._log.server, stamps, self._log.timeline)
+        return _Position(lsn, self._log.server, stamps, self._log.timeline, self._publication)
 
     def _look(self) -> dict[str, str]:
         """Have the decoder know the tables as they are now; return the stamps of published ones."""
@@ -211,7 +217,8 @@ class LogicalFeed:
             # Those that are not published are known, too: one may be so before the next look.
             tables.setdefault(at, []).append(Reader(name, self._watched[name]))
             if at in publication.tables:
-                stamps[name] = table.stamp
+                stamps[name] = f"{table.stamp} {publication.entries[at]}".rstrip()
+        self._publication = publication.id
         self._decoder.tables = tables
         self._decoder.filtered = {at for at, leaves_out in publication.tables.items() if leaves_out}
         return stamps
@@ -235,6 +242,8 @@ class LogicalFeed:
             return "The database is on another server now."
         if before is not None and self._goes_otherwise(before):
             return "A standby took over, or the database was restored: its log goes on otherwise."
+        if before is not None and before.publication not in ("", self._publication):
+            return _PUBLISHED_AGAIN
         if slot is None or not slot.of_this_database:
             return "The replication slot was gone."
         if before is not None and slot.confirmed > before.lsn:

@@ -24,16 +24,25 @@ SELECT wal_status, active_pid, confirmed_flush_lsn - '0/0'::pg_lsn, database = c
 FROM pg_catalog.pg_replication_slots WHERE slot_name = %s
 """
 _PUBLICATION = """
-SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot, puballtables
+SELECT oid::text, pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot, puballtables
 FROM pg_catalog.pg_publication WHERE pubname = %s
 """
-_PUBLISHED = "SELECT schemaname, tablename, {filter} FROM pg_catalog.pg_publication_tables "
+_PUBLISHED = """
+SELECT t.schemaname, t.tablename, {filter}, coalesce(r.oid::text, '')
+FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_tables t USING (pubname)
+JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname
+JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
+LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
+WHERE p.oid = %s::oid
+"""
 _TABLE = """
 SELECT n.nspname, c.relname, c.relkind::text, c.relreplident::text, c.relpersistence::text,
        pg_catalog.pg_has_role(c.relowner, 'USAGE'), c.oid::text,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent = c.oid),
        EXISTS (SELECT FROM pg_catalog.pg_index i
-               WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate)
+               WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate),
+       ARRAY(SELECT relid::oid::text FROM pg_catalog.pg_partition_ancestors(c.oid) relid
+             WHERE relid <> c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = pg_catalog.to_regclass(%s)
 """
@@ -89,12 +98,18 @@ class Slot:
 
 @dataclass(frozen=True)
 class Publication:
-    """A publication; `tables` are its tables, True for those of which it leaves rows out."""
+    """A publication; `tables` are its tables, True for those of which it leaves rows out.
 
+    `id` is another one when it was made again. So is what `entries` has of a table that was taken
+    out and put back; it is empty where the publication does not name the table itself.
+    """
+
+    id: str
     tells_all: bool
     via_root: bool
     all_tables: bool
     tables: Mapping[tuple[str, str], bool]
+    entries: Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -104,9 +119,12 @@ class SourceTable:
     `identity` are the columns that tell an old row. `silent` says that an UPDATE of it would fail
     once it is published: it has nothing to tell old rows by, or a partition of it, or one that is
     made later. `has_heirs`: tables inherit from it that are no partitions. `stamp` changes when it
-    is another table, or a partition of it was truncated, attached or detached.
+    is another table, or a partition of it was truncated, attached or detached. `part_of` are the
+    `oid`s of the tables that it is a partition of.
     """
 
+    oid: str
+    part_of: frozenset[str]
     schema: str
     name: str
     kind: str
@@ -170,13 +188,13 @@ class Server:
         found = self.session.rows(_PUBLICATION, [name])
         if not found:
             return None
+        [(oid, tells_all, via_root, all_tables)] = found
         # Row filters came with PostgreSQL 15.
-        leaves_out = "rowfilter IS NOT NULL" if self.session.version >= 150000 else "false"
-        published = _PUBLISHED.format(filter=leaves_out)
-        tables = self.session.rows(f"{published} WHERE pubname = %s", [name])
-        [(tells_all, via_root, all_tables)] = found
-        leaving_out = {(schema, table): bool(left) for schema, table, left in tables}
-        return Publication(tells_all, via_root, all_tables, leaving_out)
+        leaves_out = "t.rowfilter IS NOT NULL" if self.session.version >= 150000 else "false"
+        rows = self.session.rows(_PUBLISHED.format(filter=leaves_out), [oid])
+        tables = {(schema, table): bool(left) for schema, table, left, _ in rows}
+        entries = {(schema, table): str(entry) for schema, table, _, entry in rows}
+        return Publication(oid, tells_all, via_root, all_tables, tables, entries)
 
     def table(self, name: str) -> SourceTable | None:
         """Return a table by the name that a lens writes, `None` when there is none."""
@@ -196,6 +214,7 @@ class Server:
         oid: str,
         has_heirs: bool,
         has_key: bool,
+        part_of: list[str],
     ) -> SourceTable:
         columns = frozenset(str(name) for (name,) in self.session.rows(_IDENTITY, [oid]))
         silent, stamp = not columns, oid
@@ -205,8 +224,19 @@ class Server:
             mute = [told == "n" or (told == "d" and not key) for _, _, told, key in leaves]
             silent = silent or not has_key or any(mute)
             stamp = " ".join([oid, *(f"{leaf}:{node}" for leaf, node, _, _ in leaves)])
-        logged = persistence == "p"
-        return SourceTable(schema, table, kind, logged, owned, columns, silent, has_heirs, stamp)
+        return SourceTable(
+            oid,
+            frozenset(part_of),
+            schema,
+            table,
+            kind,
+            persistence == "p",
+            owned,
+            columns,
+            silent,
+            has_heirs,
+            stamp,
+        )
 
     def tables(self, names: Iterable[str]) -> dict[str, SourceTable]:
         """Return those of these tables that are there, by the names that lenses write."""

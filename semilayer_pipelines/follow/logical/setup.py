@@ -5,7 +5,7 @@ The publication comes first: a slot cannot read a log that is older than its pub
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from semilayer_pipelines.bridges.postgres_names import quoted
@@ -41,10 +41,13 @@ class LogicalSetup:
 
     def to_install(self) -> tuple[str, ...]:
         """Return what makes the publication and the slot, or brings them up to date."""
+        tables = self._server.tables(self._watched)
         wanted = {
             (table.schema, table.name): None
-            for name, table in self._server.tables(self._watched).items()
-            if table.can_be_published and not self._wrong(name, table)
+            for name, table in tables.items()
+            if table.can_be_published
+            and not self._wrong(name, table)
+            and not _under_another(table, tables.values())
         }
         statements = list(self._publishing(self._server.publication(self._name), [*wanted]))
         if self._server.slot(self._name) is None:
@@ -150,6 +153,8 @@ class LogicalSetup:
                 yield Finding(
                     f"There is no table {name}.", "Correct the lens, and push it.", stops=False
                 )
+            elif under := _under_another(table, tables.values()):
+                yield under
             elif wrong := self._wrong(name, table):
                 # One that is published already must not keep others from being followed.
                 there = (table.schema, table.name) in published
@@ -226,6 +231,20 @@ class LogicalSetup:
                 "Start `semilayer follow`, or drop the slot: `semilayer cdc uninstall`.",
                 stops=False,
             )
+
+
+def _under_another(table: SourceTable, others: Iterable[SourceTable]) -> Finding | None:
+    whole = next((one for one in others if one.oid in table.part_of), None)
+    if whole is None:
+        return None
+    shown, of_it = f"{table.schema}.{table.name}", f"{whole.schema}.{whole.name}"
+    return Finding(
+        f"{shown} is a partition of {of_it}, which a lens reads, too. The log would tell its "
+        f"changes as those of {of_it} alone.",
+        f"Take `cdc: outbox`, which follows both; or let the lens of {shown} read {of_it} with a "
+        "`where`.",
+        stops=True,
+    )
 
 
 def _named(tables: Sequence[tuple[str, str]]) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "label",
     "note_function",
     "trigger",
+    "trigger_name",
 ]
 
 _SETTINGS = (
@@ -67,7 +68,19 @@ def drop_outbox(name: str) -> str:
 
 def function_name(table: str) -> str:
     """Return the name of the function that notes a table's changes."""
-    return f"note_{hashlib.sha256(table.encode()).hexdigest()[:12]}"
+    return f"note_{_short(table)}"
+
+
+def trigger_name(name: str, table: str, *, of_rows: bool) -> str:
+    """Return the name of a trigger that notes a table's changes.
+
+    Other names may stand for the same relation, such as that of a table which it is a partition of.
+    """
+    return f"{name}_{'rows' if of_rows else 'truncate'}_{_short(table)}"
+
+
+def _short(table: str) -> str:
+    return hashlib.sha256(table.encode()).hexdigest()[:12]
 
 
 def function(name: str, table: str) -> str:
@@ -137,18 +150,18 @@ END
     )
 
 
-def trigger(name: str, table: str, relation: str, *, of_rows: bool) -> tuple[str, str]:
-    """Return a trigger's name, and the statements that make it on `relation`.
+def trigger(name: str, table: str, relation: str, *, of_rows: bool) -> str:
+    """Return the statements that make a trigger on `relation`.
 
     It fires for changes that replication applies, too.
     """
-    called = f"{name}_{'rows' if of_rows else 'truncate'}"
+    called = trigger_name(name, table, of_rows=of_rows)
     events = (
         "INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW"
         if of_rows
         else "TRUNCATE ON {} FOR EACH STATEMENT"
     )
-    return called, (
+    return (
         f"DROP TRIGGER IF EXISTS {quoted(called)} ON {relation};\n"
         f"CREATE TRIGGER {quoted(called)} AFTER {events.format(relation)}\n"
         f"    EXECUTE FUNCTION {function(name, table)};\n"

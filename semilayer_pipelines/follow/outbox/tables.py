@@ -118,17 +118,15 @@ class NotedTable:
 
     def triggers_left(self, name: str, *, of_rows: bool) -> tuple[str, ...]:
         """Return the statements that make the triggers which are not there, or do not fire."""
+        called = sql.trigger_name(name, self.table, of_rows=of_rows)
         left: list[str] = []
         for relation in self.relations:
-            if relation.kind not in "rp":
-                continue
-            called, made = sql.trigger(name, self.table, relation.name, of_rows=of_rows)
-            if called in relation.triggers:
+            if relation.kind not in "rp" or called in relation.triggers:
                 continue
             if of_rows and relation.is_clone:
                 left.append(f"ALTER TABLE {relation.name} ENABLE ALWAYS TRIGGER {quoted(called)}")
             else:
-                left.append(made)
+                left.append(sql.trigger(name, self.table, relation.name, of_rows=of_rows))
         return tuple(left)
 
 
