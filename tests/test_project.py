@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import closing
 from pathlib import Path
@@ -9,11 +10,16 @@ from pathlib import Path
 import pytest
 
 from semilayer_pipelines.bridges.protocol import Selection
+from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.load import load_config
 from semilayer_pipelines.config.models import SourceConfig
-from semilayer_pipelines.errors import ConfigError
+from semilayer_pipelines.embedders import BuiltWith
+from semilayer_pipelines.embedders.local.model_source import find_model, vector_space
+from semilayer_pipelines.errors import ConfigError, ModelUnavailable
 from semilayer_pipelines.project import Project, Settings
 from tests.cli.project import Folder
+from tests.embedders.tiny_model import save_tiny_model
+from tests.embedders.tiny_reranker import save_tiny_reranker
 from tests.workload import create_items
 
 
@@ -106,6 +112,49 @@ def test_a_relative_sqlite_file_is_the_projects_from_whatever_folder(
         written = project.last_written("main", source)
         assert written is not None
         assert written.year > 1970
+
+
+def test_a_relative_folder_of_a_model_is_the_projects_from_whatever_folder(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given models in the project's folder, and others of their names where programs are started
+    (shop / "below").mkdir()
+    saved = {}
+    for seed, root in enumerate((shop, shop / "below", shop.parent)):
+        model = save_tiny_model(root / "models" / "words", scale=seed + 1.0)
+        order = save_tiny_reranker(root / "models" / "order", seed=seed)
+        about = {"prompts": {"document": f"{seed}: "}, "default_prompt_name": None}
+        (model / "config_sentence_transformers.json").write_text(json.dumps(about))
+        saved[root] = find_model(str(model), None), find_model(str(order), None)
+    config = EmbeddingConfig(model="models/words")
+    static = EmbeddingConfig(provider="static", model="models/words")
+
+    # when
+    monkeypatch.chdir(shop.parent)
+    projects = [Project.at("shop")]
+    monkeypatch.chdir(shop / "below")
+    projects.append(Project.here())
+
+    # then
+    words, cross = map(vector_space, saved[shop])
+    assert len({vector_space(one) for models in saved.values() for one in models}) == 6
+    for project in projects:
+        assert project.build_of(config) == BuiltWith("0: ")
+        assert words in project.embedder(config).fingerprint
+        assert words in project.embedder(static).fingerprint
+        assert cross in project.reranker("models/order/model").fingerprint
+
+
+def test_a_model_that_is_not_in_the_projects_folder_is_told_with_that_folder(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shop.parent)
+    save_tiny_model(shop.parent / "models")
+
+    with pytest.raises(ModelUnavailable, match="does not exist in") as told:
+        assert Project.at("shop").embedder(EmbeddingConfig(model="./models")).fingerprint
+
+    assert str(shop) in told.value.message
 
 
 @pytest.mark.parametrize("wrong", ["shp", "shop/below", "."])

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from semilayer_pipelines.embedders.local.fast_tokens import PROBED, fast_tokens
+from semilayer_pipelines.embedders.local.fast_tokens import PROBED, FastTokens, fast_tokens
 
 __all__ = ["BLANKS", "Counter", "Estimate", "Exact", "Words", "counter_of"]
 
@@ -71,32 +71,49 @@ class Exact:
     """The model's tokenizer, or its faster equal for as long as that counts alike."""
 
     def __init__(
-        self, tokenizer: Tokenizer, fast: Callable[[Sequence[str]], NDArray[np.int64]] | None
+        self,
+        tokenizer: Tokenizer,
+        fast: Callable[[Sequence[str]], NDArray[np.int64]] | None,
+        *,
+        shared: FastTokens | None = None,
     ) -> None:
+        """Take what counts fast; `shared` is what it belongs to, where others use that as well."""
         self._tokenizer = tokenizer
         self._fast = fast
+        self._shared = shared
         self.adds_up = _adds_up(tokenizer)
 
     @property
     def fast(self) -> bool:
         """Say whether a faster equal counts."""
-        return self._fast is not None
+        return self._fast is not None and not (self._shared and self._shared.given_up)
 
     def count(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return how many tokens each text has."""
-        if self._fast is None:
+        if self._fast is None or not self.fast:
             return _lengths(self._tokenizer, texts)
-        counts = self._fast(texts)
+        try:
+            counts = self._fast(texts)
+        # Another library's, of which only the name is known.
+        except Exception as error:  # noqa: BLE001
+            counts = _lengths(self._tokenizer, texts)  # raises for what no tokenizer reads
+            self._give_up(f"fails on texts that the model's tokenizer reads ({error})")
+            return counts
         sample = [texts[at] for at in _sample(texts)]
-        if not np.array_equal(counts[_sample(texts)], _lengths(self._tokenizer, sample)):
-            logger.warning(
-                "The fast counter counts other tokens than the model's tokenizer does; from here "
-                "on the tokenizer counts, more slowly. Please report the model, and the version "
-                "of nanotoken if it is installed."
-            )
-            self._fast = None
-            return _lengths(self._tokenizer, texts)
-        return counts
+        if np.array_equal(counts[_sample(texts)], _lengths(self._tokenizer, sample)):
+            return counts
+        self._give_up("counts other tokens than the model's tokenizer does")
+        return _lengths(self._tokenizer, texts)
+
+    def _give_up(self, what: str) -> None:
+        logger.warning(
+            "The fast counter %s; from here on the tokenizer counts, more slowly. Please report "
+            "the model, and the version of nanotoken if it is installed.",
+            what,
+        )
+        self._fast = None
+        if self._shared is not None:
+            self._shared.give_up()
 
 
 class Words:
@@ -129,15 +146,21 @@ def counter_of(tokenizer: Tokenizer) -> Exact:
     """Return the fastest counter that agrees with this tokenizer on the probes."""
     right = _lengths(tokenizer, PROBED)
     known = fast_tokens(tokenizer)
-    fast: Callable[[Sequence[str]], NDArray[np.int64]] | None
-    fast = None if known is None else known.lengths
-    if fast is not None and not np.array_equal(fast(PROBED), right):
+    if known is not None:
+        if _agrees(known, right):
+            return Exact(tokenizer, known.lengths, shared=known)
         logger.warning("nanotoken reads this model's tokenizer otherwise, and is not used.")
-        fast = None
-    if fast is None and _adds_up(tokenizer):
-        words = Words(tokenizer)
-        fast = words if np.array_equal(words(PROBED), right) else None
-    return Exact(tokenizer, fast)
+    words = Words(tokenizer) if _adds_up(tokenizer) else None
+    return Exact(tokenizer, words if words and np.array_equal(words(PROBED), right) else None)
+
+
+def _agrees(fast: FastTokens, right: NDArray[np.int64]) -> bool:
+    try:
+        return np.array_equal(fast.lengths(PROBED), right)
+    # Whatever it cannot do with these texts.
+    except Exception as error:  # noqa: BLE001
+        logger.info("nanotoken fails on the probes: %s", error)
+        return False
 
 
 def _adds_up(tokenizer: Tokenizer) -> bool:

@@ -223,7 +223,7 @@ def _line(project: Project, lens: Lens, store: AskedStore) -> LensLine:
         cursor=_cursor(state.cursor),
         needs=lens.needs,
         next=_next(lens, state.failing, now),
-        advice=_advice(lens, active),
+        advice=_advice(project, lens, active),
         error=error,
         cure=cure,
         failing=state.failing,
@@ -231,10 +231,10 @@ def _line(project: Project, lens: Lens, store: AskedStore) -> LensLine:
     )
 
 
-def _advice(lens: Lens, active: Generation | None) -> str | None:
+def _advice(project: Project, lens: Lens, active: Generation | None) -> str | None:
     if active is None or lens.needs is Needs.REBUILD:
         return None
-    return prompts_advice(lens.config.embedding, active)
+    return prompts_advice(project, lens.config.embedding, active)
 
 
 def _wrong(

@@ -44,7 +44,9 @@ class EmbeddingConfig(ConfigModel):
     model: Annotated[
         str,
         Field(
-            min_length=1, description="Model name or, for sentence-transformers and static, a path."
+            min_length=1,
+            description="Model name or, for sentence-transformers and static, the path of a "
+            "folder. A relative path begins in the project's folder.",
         ),
     ] = "all-MiniLM-L6-v2"
     revision: Annotated[str | None, Field(description="Revision of a model on a hub.")] = None

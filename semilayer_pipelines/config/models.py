@@ -224,8 +224,8 @@ class LensConfig(ConfigModel):
         Field(
             min_length=1,
             description="Cross-encoder that puts the best 50 hits of a search in order: a name on "
-            "the hub, such as `cross-encoder/ms-marco-MiniLM-L6-v2`, or a path. None by default. "
-            "It takes effect with the push.",
+            "the hub, such as `cross-encoder/ms-marco-MiniLM-L6-v2`, or the path of a folder, "
+            "which begins in the project's folder. None by default. It takes effect with the push.",
         ),
     ] = None
     fields: Annotated[

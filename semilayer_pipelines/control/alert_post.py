@@ -5,7 +5,6 @@ The address may be a secret. It stands in no log, no error and no result of anyt
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from semilayer_pipelines.config.variables import filled
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.deadline import within
+from semilayer_pipelines.http.unlogged import unlogged
 from semilayer_pipelines.quick_imports import import_httpx
 from semilayer_pipelines.redaction import redact
 
@@ -100,7 +100,6 @@ def post(to: AlertConfig, message: Message, environ: Mapping[str, str]) -> int:
         url = httpx.URL()
     if url.scheme not in ("http", "https") or not url.host:
         raise NotTaken(f"{to.shown} holds no address that begins with http:// or https://.")
-    _leave_out_of_logs(str(url))
     client = httpx.Client(timeout=POST_SECONDS, follow_redirects=False)
     try:
         with client:
@@ -122,7 +121,7 @@ def post(to: AlertConfig, message: Message, environ: Mapping[str, str]) -> int:
 
 
 def _answer(client: httpx.Client, url: httpx.URL, body: Mapping[str, object]) -> tuple[int, bytes]:
-    with client.stream("POST", url, json=body) as response:
+    with unlogged(), client.stream("POST", url, json=body) as response:
         return response.status_code, next(response.iter_raw(4 * _SHOWN_CHARACTERS), b"")
 
 
@@ -133,25 +132,3 @@ def _shown(said: bytes, url: httpx.URL) -> str:
     if not text.isprintable() or any(part in text for part in secrets if len(part) > 3):
         return ""
     return f": {redact(text)}" if text else ""
-
-
-class _NoAddress(logging.Filter):
-    """Drops what httpx logs of its requests to these addresses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.addresses = set[str]()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a record may be written."""
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        return self.addresses.isdisjoint(map(str, arguments))
-
-
-_hidden = _NoAddress()
-
-
-def _leave_out_of_logs(url: str) -> None:
-    _hidden.addresses.add(url)
-    # A filter that is there already is not added again.
-    logging.getLogger("httpx").addFilter(_hidden)

@@ -100,7 +100,7 @@ class LensCheck:
         mapping = self._compiled(lens)
         if active is None:
             return Needs.NOTHING
-        if not same_vectors(lens.embedding, active):
+        if not same_vectors(self.project, lens.embedding, active):
             return Needs.REBUILD
         if not same_rows(lens, active.config, mapping.key):
             return Needs.REBUILD
@@ -132,7 +132,7 @@ class LensCheck:
         """Return what a rebuild would better of an index; `None` for nothing, and without one."""
         if active is None:
             return None
-        told = prompts_advice(lens.embedding, active)
+        told = prompts_advice(self.project, lens.embedding, active)
         if told is not None:
             return told
         if not is_server(self.project.settings.store):
@@ -235,7 +235,7 @@ class LensCheck:
         check_embedding(lens.embedding, embedder)
         if lens.rerank is not None:
             with named_model("rerank"):
-                check_reranker(lens.rerank)
+                check_reranker(lens.rerank, self.project.settings.root)
 
     def _table(self, lens: LensConfig) -> LensTable:
         """Describe the tables of a lens, which takes some statements each, once."""

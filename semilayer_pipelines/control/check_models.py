@@ -43,10 +43,12 @@ class ModelCheck:
         if known is None or not lens.embedding.same_model(known.embedding):
             with named_model("embedding.model"):
                 served = lens.embedding.provider == "sentence-transformers"
-                told.append(self._asked(embedder_on_hub(lens.embedding), served=served))
+                of = embedder_on_hub(lens.embedding, self.project.settings.root)
+                told.append(self._asked(of, served=served))
         if lens.rerank is not None and (known is None or lens.rerank != known.rerank):
             with named_model("rerank"):
-                told.append(self._asked(reranker_on_hub(lens.rerank), served=True))
+                of = reranker_on_hub(lens.rerank, self.project.settings.root)
+                told.append(self._asked(of, served=True))
         return next(filter(None, told), None)
 
     def _asked(self, source: ModelSource | None, *, served: bool) -> str | None:

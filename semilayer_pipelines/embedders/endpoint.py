@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import IO, TYPE_CHECKING, Any, NoReturn
@@ -34,6 +35,7 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.http.address import http_address
 from semilayer_pipelines.http.retry_after import retry_after
+from semilayer_pipelines.http.unlogged import unlogged
 
 if TYPE_CHECKING:
     import httpx
@@ -78,6 +80,8 @@ class Endpoint:
             _address(url)
         # As shown: a query may hold a secret, and so may a variable.
         self.shown = f"{url.partition('?')[0].rstrip('/')}/embeddings"
+        # What a variable holds may be a secret in any part of the address.
+        self._quietly = _unlogged if "${" in url else nullcontext
         self._config = config
         self._environ = environ
         self._secrets = secrets
@@ -171,6 +175,7 @@ class Endpoint:
         try:
             async with (
                 asyncio.timeout(FILE_S),
+                self._quietly(),
                 self._open().stream(method, url, **sent) as response,
             ):
                 if into is None or response.status_code != httpx.codes.OK:
@@ -218,7 +223,7 @@ class Endpoint:
         client = self._open()
         ticket = await self.pace.pass_(tokens, question=question)
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(ANSWER_S), self._quietly():
                 response = await client.post(self._url, json=body)
         except TimeoutError as error:
             self.pace.refused(ticket, {}, None)
@@ -325,6 +330,12 @@ class Endpoint:
 def forget_paces() -> None:
     """Begin anew with every endpoint, as a new process does."""
     _paces.clear()
+
+
+@asynccontextmanager
+async def _unlogged() -> AsyncIterator[None]:
+    with unlogged():
+        yield
 
 
 def _in_its_words(body: bytes) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.embedders.prompts import BuiltWith, OwnPrompts, built_now
@@ -27,8 +28,11 @@ def open_embedder(
     built: BuiltWith | None = None,
     service: str | None = None,
     named: bool = True,
+    folder: Path = Path(),
 ) -> Embedder:
     """Return the embedder of a lens; `environ` holds the variable that `apiKey` names.
+
+    A model that is a relative path begins in `folder`.
 
     `built` is how the index was built that the vectors are for, `None` for one that is made now:
     then the prompts are those that are known on this machine (see `build_of`).
@@ -44,7 +48,7 @@ def open_embedder(
                 SentenceTransformersEmbedder,
             )
 
-            local = SentenceTransformersEmbedder(config, built=built)
+            local = SentenceTransformersEmbedder(config, built=built, folder=folder)
             if service is None:
                 return local
             from semilayer_pipelines.embedders.warm import WarmEmbedder
@@ -57,17 +61,18 @@ def open_embedder(
         case "static":
             from semilayer_pipelines.embedders.static import StaticEmbedder
 
-            return StaticEmbedder(config)
+            return StaticEmbedder(config, folder=folder)
         case "hash":
             from semilayer_pipelines.embedders.hash import HashEmbedder
 
             return HashEmbedder(config)
 
 
-def known_build(config: EmbeddingConfig) -> BuiltWith | None:
+def known_build(config: EmbeddingConfig, folder: Path = Path()) -> BuiltWith | None:
     """Return how an index is built that is made now, from what is on this machine.
 
-    `None` while that is not known: the model's files are elsewhere. Raises `ModelUnavailable` for a
+    A relative path begins in `folder`. `None` while it is not known: the model's files are
+    elsewhere. Raises `ModelUnavailable` for a
     model that is a path which does not exist, or whose files cannot be read.
     """
     if config.provider != "sentence-transformers":
@@ -75,7 +80,7 @@ def known_build(config: EmbeddingConfig) -> BuiltWith | None:
     from semilayer_pipelines.embedders.local.model_source import find_model
     from semilayer_pipelines.embedders.local.own_prompts import own_prompts
 
-    own = own_prompts(find_model(config.model, config.revision))
+    own = own_prompts(find_model(config.model, config.revision, folder))
     return None if own is None else built_now(config.prompts, own)
 
 
@@ -101,14 +106,18 @@ def check_embedding(config: EmbeddingConfig, embedder: Embedder) -> None:
 
 
 def build_of(
-    config: EmbeddingConfig, *, environ: Mapping[str, str], service: str | None = None
+    config: EmbeddingConfig,
+    *,
+    environ: Mapping[str, str],
+    service: str | None = None,
+    folder: Path = Path(),
 ) -> BuiltWith:
     """Return how an index is built that is made now, asking the service or the hub if need be.
 
     Where nobody can say what the model brings, it is taken to bring no prompts. Raises like
     `known_build`.
     """
-    known = known_build(config)
+    known = known_build(config, folder)
     if known is not None:
         return known
     from semilayer_pipelines.embedders.local.model_source import find_model
@@ -120,11 +129,11 @@ def build_of(
 
     own = None
     if service is not None:
-        local = SentenceTransformersEmbedder(config)
+        local = SentenceTransformersEmbedder(config, folder=folder)
         own = WarmEmbedder(config, url=service, local=local, environ=environ).own_prompts()
     if own is None:
         try:
-            own = fetch_own_prompts(find_model(config.model, config.revision))
+            own = fetch_own_prompts(find_model(config.model, config.revision, folder))
         except ModelUnavailable as error:
             logger.warning("Whether %s brings prompts is not known: %s", config.model, error)
             own = OwnPrompts()

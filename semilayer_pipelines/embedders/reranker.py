@@ -6,6 +6,7 @@ That is slower than comparing vectors, and finer: it is only for the best hits o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -40,14 +41,16 @@ def open_reranker(
     environ: Mapping[str, str],
     service: str | None = None,
     named: bool = True,
+    folder: Path = Path(),
 ) -> Reranker:
     """Return a reranker by name or path; its model loads at the first question.
 
+    A relative path begins in `folder`.
     It runs at the `service` where that has it, else in this process. See `open_embedder`.
     """
     from semilayer_pipelines.embedders.local.cross_encoder import LocalReranker
 
-    local = LocalReranker(model)
+    local = LocalReranker(model, folder)
     if service is None:
         return local
     from semilayer_pipelines.embedders.warm_reranker import WarmReranker
@@ -55,11 +58,11 @@ def open_reranker(
     return WarmReranker(url=service, local=local, environ=environ, named=named)
 
 
-def check_reranker(model: str) -> None:
+def check_reranker(model: str, folder: Path = Path()) -> None:
     """Raise `ModelUnavailable` for what is no reranker as far as its files tell; loads nothing."""
     from semilayer_pipelines.embedders.local.cross_encoder import LocalReranker
 
-    LocalReranker(model).check()
+    LocalReranker(model, folder).check()
 
 
 def checked_scores(scores: NDArray[np.float32], texts: int, model: str) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,10 +32,14 @@ __all__ = ["StaticEmbedder"]
 
 
 class StaticEmbedder:
-    """A model by name or path; copies of one model share a fingerprint. Safe between threads."""
+    """A model by name or path; copies of one model share a fingerprint. Safe between threads.
 
-    def __init__(self, config: EmbeddingConfig) -> None:
+    A relative path begins in `folder`.
+    """
+
+    def __init__(self, config: EmbeddingConfig, *, folder: Path = Path()) -> None:
         self._config = config
+        self._folder = folder
         self._model: StaticModel | None = None
         self._opening = threading.Lock()
         self.built = BuiltWith(None)
@@ -61,7 +66,7 @@ class StaticEmbedder:
 
     @cached_property
     def _source(self) -> ModelSource:
-        return find_model(self._config.model, self._config.revision)
+        return find_model(self._config.model, self._config.revision, self._folder)
 
     @cached_property
     def _copy(self) -> str:

@@ -32,7 +32,7 @@ def embedder_of(project: Project, embedding: EmbeddingConfig, active: Generation
     return project.embedder(*of)
 
 
-def same_vectors(embedding: EmbeddingConfig, active: Generation) -> bool:
+def same_vectors(project: Project, embedding: EmbeddingConfig, active: Generation) -> bool:
     """Say whether an index has the vectors that a lens asks for.
 
     One that was built before its model's own prompt was used keeps its vectors; that a lens says
@@ -41,16 +41,18 @@ def same_vectors(embedding: EmbeddingConfig, active: Generation) -> bool:
     if not embedding.same_model(active.config.embedding):
         return False
     asked, was = embedding.prompts.passage, active.config.embedding.prompts.passage
-    return asked == was or known_build(embedding) == built_with(active)
+    if asked == was:
+        return True
+    return known_build(embedding, project.settings.root) == built_with(active)
 
 
-def prompts_advice(embedding: EmbeddingConfig, active: Generation) -> str | None:
+def prompts_advice(project: Project, embedding: EmbeddingConfig, active: Generation) -> str | None:
     """Return what a rebuild would do for searches, `None` for nothing or where it is not known.
 
     Looks at the model's files on this machine, and asks nobody.
     """
     try:
-        now = known_build(embedding)
+        now = known_build(embedding, project.settings.root)
     except SemilayerError:
         return None
     if now is None or now == built_with(active):

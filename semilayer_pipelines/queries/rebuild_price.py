@@ -52,7 +52,7 @@ def rebuild_price(project: Project, env: str, name: str) -> RebuildPrice:
     rows, vectors = _size(project, lens, active)
     gap = lens.config.rebuild is Rebuild.IN_PLACE
     # What is dropped first has no vectors to take over.
-    reuses = active is not None and not gap and same_vectors(lens.config.embedding, active)
+    reuses = active is not None and not gap and same_vectors(project, lens.config.embedding, active)
     texts = 0 if reuses else vectors
     tokens = _tokens(texts, last)
     price = lens.config.embedding.price_per_million_tokens

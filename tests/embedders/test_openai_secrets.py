@@ -1,10 +1,14 @@
 """The endpoint's address and key: checked early, and shown to nobody."""
 
 import logging
+import sys
+from functools import partial
 
 import pytest
 
+from semilayer_pipelines.embedders.event_loop import run
 from semilayer_pipelines.errors import ConfigError, ModelUnavailable, SemilayerError
+from semilayer_pipelines.redaction import redact_logs
 from tests.embedders.conftest import KEY, Embedding
 from tests.embedders.endpoint import Endpoint, Reply
 
@@ -29,6 +33,36 @@ def test_the_key_is_in_no_message_log_or_repr(
 
     assert KEY not in str(caught.value) + repr(embedding.embedder) + caplog.text
     assert "/v1/embeddings" in caplog.text  # the HTTP library did log
+
+
+@pytest.mark.parametrize("token", ["plain-words-in-a-path", "sk-abcdefghijklmnopqrstuvwx/more"])
+def test_what_a_variable_puts_into_the_address_is_in_no_log(
+    endpoint: Endpoint,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    token: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    request.addfinalizer(partial(logging.setLogRecordFactory, logging.getLogRecordFactory()))
+    redact_logs()  # as a run does
+    base = endpoint.url.removesuffix("/v1")
+    made = Embedding(f"{base}/${{TOKEN}}/v1?password=${{TOKEN}}", batch=True)
+    made.environ["TOKEN"] = token
+    endpoint.replies.append(Reply(500))
+
+    made.embed(["abc"])
+    assert made.embedder.batches is not None
+    with pytest.raises(SemilayerError) as caught:
+        run(made.embedder._endpoint.call("GET", "/files/missing", once=True))
+
+    assert all(token in path for path in endpoint.paths)
+    for part in token.split("/"):
+        assert part not in caplog.text + str(caught.value)
+    # Another's requests are logged as before.
+    Embedding(endpoint.url).embed(["abc"])
+    assert "/v1/embeddings" in caplog.text
 
 
 def test_a_key_that_cannot_be_a_header_is_refused_without_quoting_it(endpoint: Endpoint) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from semilayer_pipelines.embedders.local.model_source import (
     ModelSource,
     Origin,
     find_model,
+    model_path,
     vector_space,
 )
 from semilayer_pipelines.embedders.reranker import checked_scores
@@ -48,10 +50,14 @@ _loading = threading.Lock()
 
 
 class LocalReranker:
-    """A model by name or path. Safe to share between threads, which take turns."""
+    """A model by name or path. Safe to share between threads, which take turns.
 
-    def __init__(self, model: str) -> None:
+    A relative path begins in `folder`.
+    """
+
+    def __init__(self, model: str, folder: Path = Path()) -> None:
         self._model = model
+        self._folder = folder
 
     @cached_property
     def fingerprint(self) -> str:
@@ -89,8 +95,9 @@ class LocalReranker:
     def source(self) -> ModelSource:
         """The copy that is meant; raise `ModelUnavailable` for a path that does not exist."""
         name = self._model
-        bare = "/" not in name and not name.startswith((".", "~")) and not os.path.isdir(name)
-        return find_model(f"{_ORGANISATION}/{name}" if bare else name, None)
+        is_there = os.path.isdir(model_path(name, self._folder))
+        bare = "/" not in name and not name.startswith((".", "~")) and not is_there
+        return find_model(f"{_ORGANISATION}/{name}" if bare else name, None, self._folder)
 
     def _opened(self) -> CrossEncoder:
         source = self.source

@@ -1,15 +1,18 @@
 """A tokenizer read by `nanotoken`, which gives WordPiece's ids some fifty times as fast.
 
 It is young, so nobody takes its word: whoever uses it checks it against the tokenizer itself, on
-`PROBED` when it is opened and on a sample of all that it reads later.
+`PROBED` when it is opened and on a sample of all that it reads later. Who finds a difference calls
+`give_up`, and from then on nobody in the process uses it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +48,20 @@ class FastTokens:
 
         self._fast = Fast.from_json(text)
         self._ending = len(self._fast.backend.suffix_ids)
+        self._wrong = threading.Event()
+
+    @property
+    def given_up(self) -> bool:
+        """Say whether somebody found that it does not give the tokenizer's tokens."""
+        return self._wrong.is_set()
+
+    def give_up(self) -> None:
+        """Have nobody in this process use it any more."""
+        self._wrong.set()
 
     def lengths(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return how many tokens each text has, special ones left out."""
-        made = self._fast.encode_batch(texts, add_special_tokens=False)
+        made = self._encoded(texts, add_special_tokens=False)
         return np.asarray(made.lengths, np.int64)
 
     def read(
@@ -60,7 +73,7 @@ class FastTokens:
         """
         # One more than is wanted tells which texts are cut.
         asked = None if limit is None else limit + 1
-        made = self._fast.encode_batch(texts, add_special_tokens=special, max_length=asked)
+        made = self._encoded(texts, add_special_tokens=special, max_length=asked)
         ids = np.asarray(made.ids).view(np.int32)
         lengths = np.asarray(made.lengths, np.int64)
         cut = np.zeros(len(texts), np.bool_) if limit is None else lengths > limit
@@ -70,12 +83,25 @@ class FastTokens:
             lengths = lengths - cut
         return ids, lengths, cut
 
+    def _encoded(self, texts: Sequence[str], **asked: Any) -> Any:
+        try:
+            return self._fast.encode_batch(texts, **asked)
+        # A panic in Rust is no `Exception`, and would end a run that only has one odd text.
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":
+                raise
+            raise RuntimeError(f"nanotoken broke down: {error}") from error
+
 
 def fast_tokens(tokenizer: Tokenizer) -> FastTokens | None:
-    """Return a tokenizer's faster equal, opened once a process; `None` where there is none."""
+    """Return a tokenizer's faster equal, opened once a process.
+
+    `None` where there is none, and where it was given up.
+    """
     # Who counts tokens and who embeds cut texts otherwise, and share the rest.
     about = json.loads(tokenizer.to_str()) | {"truncation": None, "padding": None}
-    return _opened(json.dumps(about))
+    fast = _opened(json.dumps(about))
+    return None if fast is None or fast.given_up else fast
 
 
 @lru_cache(maxsize=_KEPT)

@@ -23,6 +23,7 @@ __all__ = [
     "Origin",
     "find_model",
     "folder_digest",
+    "model_path",
     "require_same",
     "vector_space",
     "verify_package",
@@ -70,20 +71,23 @@ class ModelSource:
                 return f"the hub, {self.location}@{self.revision or 'main'}"
 
 
-def find_model(name: str, revision: str | None) -> ModelSource:
+def find_model(name: str, revision: str | None, folder: Path = Path()) -> ModelSource:
     """Return the copy that `name` means: a folder, the installed package, or the hub's.
 
-    Raises `ModelUnavailable` when `name` is a path and no folder is there.
+    A relative path begins in `folder`. Raises `ModelUnavailable` when `name` is a path and no
+    folder is there.
     """
     # Neither raises for a name that no file can have.
-    folder = os.path.expanduser(name)
-    if os.path.isdir(folder):
-        return ModelSource(Origin.FOLDER, os.path.realpath(folder))
+    path = model_path(name, folder)
+    if os.path.isdir(path):
+        return ModelSource(Origin.FOLDER, os.path.realpath(path))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        found = "is a file" if os.path.isfile(folder) else "does not exist"
+        found = "is a file" if os.path.isfile(path) else "does not exist"
+        where = "" if os.path.isabs(os.path.expanduser(name)) else f" in {folder.absolute()}"
         raise ModelUnavailable(
-            f"The model folder {name!r} {found}.",
-            cure="Give the folder that holds the model's config.json, or a model name.",
+            f"The model folder {name!r} {found}{where}.",
+            cure="Give the folder that holds the model's config.json, or a model name. A relative "
+            "path of a lens begins in the project's folder.",
         )
     hub_name = name if "/" in name else f"{_HUB_ORGANISATION}/{name}"
     if hub_name == DEFAULT_MODEL and revision is None:
@@ -91,6 +95,11 @@ def find_model(name: str, revision: str | None) -> ModelSource:
         if packaged is not None:
             return ModelSource(Origin.PACKAGE, str(packaged))
     return ModelSource(Origin.HUB, hub_name, revision)
+
+
+def model_path(name: str, folder: Path) -> str:
+    """Return where a model would lie whose name is a path; a relative one begins in `folder`."""
+    return os.path.join(folder, os.path.expanduser(name))
 
 
 def vector_space(source: ModelSource) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 
@@ -38,11 +39,15 @@ class SentenceTransformersEmbedder:
     """A model by name or path; copies of one model share a fingerprint.
 
     `built` is how the index was built that the vectors are for. Without it the passages' prompt is
-    the lens's, or the model's own as far as its files are on this machine.
+    the lens's, or the model's own as far as its files are on this machine. A relative path begins
+    in `folder`.
     """
 
-    def __init__(self, config: EmbeddingConfig, *, built: BuiltWith | None = None) -> None:
+    def __init__(
+        self, config: EmbeddingConfig, *, built: BuiltWith | None = None, folder: Path = Path()
+    ) -> None:
         self._config = config
+        self._folder = folder
         self._built = built
         self._own: OwnPrompts | None = None
         self._reading = Remembered(self._find_reading)
@@ -108,7 +113,7 @@ class SentenceTransformersEmbedder:
 
     @cached_property
     def _source(self) -> ModelSource:
-        return find_model(self._config.model, self._config.revision)
+        return find_model(self._config.model, self._config.revision, self._folder)
 
     @cached_property
     def _copy(self) -> str:

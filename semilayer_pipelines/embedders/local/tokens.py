@@ -116,19 +116,19 @@ class Tokeniser:
     def read(self, texts: Sequence[str]) -> Tokens:
         """Tokenise the texts, in their order."""
         fast = self._fast
-        if fast is None:
+        if fast is None or fast.given_up:
             return self._by_reference(texts)
-        tokens = Tokens(*fast.read(texts, self.limit, special=self._special))
+        try:
+            tokens = Tokens(*fast.read(texts, self.limit, special=self._special))
+        # Another library's, of which only the name is known.
+        except Exception as error:  # noqa: BLE001
+            tokens = self._by_reference(texts)  # raises for what no tokenizer reads
+            _give_up(fast, f"fails on texts that the model's tokenizer reads ({error})")
+            return tokens
         sample = _sample(len(texts))
         if tokens.of(sample).same(self._by_reference([texts[at] for at in sample])):
             return tokens
-        logger.warning(
-            "nanotoken gives other tokens than the model's tokenizer does; from here on the "
-            "tokenizer reads, more slowly. What was embedded before may hold such tokens, too: "
-            "rebuild the lens when it can be spared. Please report the model, and the version of "
-            "nanotoken."
-        )
-        self._fast = None
+        _give_up(fast, "gives other tokens than the model's tokenizer does")
         return self._by_reference(texts)
 
     def require_room(self, prompt: str) -> None:
@@ -142,14 +142,19 @@ class Tokeniser:
         if truncation is not None and truncation["direction"] != "right":
             return None
         fast = fast_tokens(self._tokenizer)
-        if fast is None:
-            return None
-        if Tokens(*fast.read(PROBED, self.limit, special=self._special)).same(
-            self._by_reference(PROBED)
-        ):
+        if fast is None or self._agrees(fast):
             return fast
         logger.warning("nanotoken reads this model's tokenizer otherwise, and is not used.")
         return None
+
+    def _agrees(self, fast: FastTokens) -> bool:
+        right = self._by_reference(PROBED)
+        try:
+            return Tokens(*fast.read(PROBED, self.limit, special=self._special)).same(right)
+        # Whatever it cannot do with these texts.
+        except Exception as error:  # noqa: BLE001
+            logger.info("nanotoken fails on the probes: %s", error)
+            return False
 
     def _by_reference(self, texts: Sequence[str]) -> Tokens:
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=self._special)
@@ -180,6 +185,17 @@ class Tokeniser:
         return np.array_equal(seen.sum(axis=1), ours.lengths) and np.array_equal(
             ids[seen], ours.ids
         )
+
+
+def _give_up(fast: FastTokens, what: str) -> None:
+    if not fast.given_up:
+        logger.warning(
+            "nanotoken %s; from here on the tokenizer reads, more slowly. What was embedded before "
+            "may hold wrong tokens, too: rebuild the lens when it can be spared. Please report the "
+            "model, and the version of nanotoken.",
+            what,
+        )
+    fast.give_up()
 
 
 def _sample(texts: int) -> NDArray[np.intp]:

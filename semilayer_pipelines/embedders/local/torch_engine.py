@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 
@@ -28,9 +28,12 @@ __all__ = ["Masks", "OwnEncode", "TorchForward"]
 
 _TOKENS_ON_CPU = 1_024  # larger batches leave the caches of a core
 _HALVES_ON_CPU = 4_096  # in half precision, where less was not measured
-_TOKENS_ON_ACCELERATOR = 65_536
+_TOKENS_ON_GPU = 65_536
+_TOKENS_ELSEWHERE = 8_192  # on a device whose attention may keep a number for each pair of tokens
 _TEXTS_ON_CPU = 32  # for `encode`, which knows no tokens; larger batches only add padding
 _TEXTS_ON_ACCELERATOR = 128
+
+_alone = threading.Lock()
 
 
 class Masks(Enum):
@@ -61,10 +64,7 @@ class TorchForward:
     def __init__(self, models: Sequence[WatchedModel], masks: Masks) -> None:
         self._models = models
         self._masks = masks
-        on_cpu = models[0].device.type == "cpu"
-        # Two pages at once would have twice as many threads as there are cores.
-        self._turn = threading.Lock() if on_cpu else nullcontext()
-        self.budget = _tokens_on_cpu(models[0]) if on_cpu else _TOKENS_ON_ACCELERATOR
+        self.budget = _budget(models[0])
         self.parallel = len(models)
         self.dimension = int(models[0].get_embedding_dimension() or 0)
 
@@ -84,7 +84,7 @@ class TorchForward:
         """Fetch a batch's vectors only once others are under way: the device never waits for us."""
         under_way: deque[_UnderWay] = deque()
         for batch in batches:
-            with self._turn:
+            with _turn(model.device):
                 under_way.append(_start(model, batch, self._masks))
             if len(under_way) > BATCHES_UNDER_WAY:
                 under_way.popleft().fetch(vectors)
@@ -104,7 +104,7 @@ class OwnEncode:
     def embed(self, texts: list[str], prompt: str = "") -> Embedded:
         """Embed the texts, each behind the prompt, which pooling may leave out."""
         model = self._model
-        with self._using:
+        with self._using, _turn(model.device):
             if prompt:
                 _require_room(model, prompt)
             model.forget()
@@ -118,9 +118,24 @@ class OwnEncode:
         return Embedded(np.ascontiguousarray(vectors, dtype=np.float32), cut, tokens)
 
 
-def _tokens_on_cpu(model: WatchedModel) -> int:
-    halved = any(weights.dtype.itemsize < 4 for weights in model[0].parameters())
-    return _HALVES_ON_CPU if halved else _TOKENS_ON_CPU
+def _budget(model: WatchedModel) -> int:
+    match model.device.type:
+        case "cpu":
+            halved = any(weights.dtype.itemsize < 4 for weights in model[0].parameters())
+            return _HALVES_ON_CPU if halved else _TOKENS_ON_CPU
+        case "cuda":
+            return _TOKENS_ON_GPU
+        case _:
+            return _TOKENS_ELSEWHERE
+
+
+def _turn(device: torch.device) -> AbstractContextManager[object]:
+    """Return what a thread holds while it uses a device.
+
+    Only CUDA is used by several at once. Two on a processor would have twice as many threads as
+    there are cores, and Metal ends a process in which two threads give it work at the same time.
+    """
+    return nullcontext() if device.type == "cuda" else _alone
 
 
 def _require_room(model: WatchedModel, prompt: str) -> None:
@@ -150,7 +165,7 @@ class _UnderWay:
 
     places: NDArray[np.intp]
     made: torch.Tensor
-    fetched: torch.Event | None
+    fetched: torch.cuda.Event | None
 
     def fetch(self, vectors: NDArray[np.float32]) -> None:
         if self.fetched is not None:
@@ -171,12 +186,13 @@ def _start(model: WatchedModel, batch: Batch, masks: Masks) -> _UnderWay:
     for module in others:
         features = module(features)
     made = features["sentence_embedding"].float()
-    if device.type == "cpu":
-        return _UnderWay(batch.places, made, None)
+    if device.type != "cuda":
+        return _UnderWay(batch.places, made.cpu(), None)
     # Torch puts what it fetches without blocking into pinned memory of its own.
     made = made.to("cpu", non_blocking=True)
-    fetched = torch.Event(device=device)
-    fetched.record()
+    fetched = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    # Of this device: without a name it would be the thread's own, which is always the first GPU.
+    fetched.record(torch.cuda.current_stream(device))
     return _UnderWay(batch.places, made, fetched)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,12 +12,23 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
+from semilayer_pipelines.chunking.count import counter_of
 from semilayer_pipelines.embedders.local import fast_tokens as fast
 from semilayer_pipelines.embedders.local.fast_tokens import PROBED, FastTokens, fast_tokens
 from semilayer_pipelines.embedders.local.tokens import Tokeniser, Tokens
 from tests.chunking.making import reference
 
 LIMIT = 16
+
+
+@pytest.fixture(autouse=True)
+def opened_anew() -> Iterator[None]:
+    """What was given up is given up for the process: each test has a process of its own."""
+    fast._opened.cache_clear()
+    yield
+    fast._opened.cache_clear()
+
+
 TEXTS = [*PROBED, *(f"word {n} of a text " * (n % 7) + "e\u0301\u0323 ÿ漢" for n in range(600))]
 
 
@@ -71,7 +82,9 @@ def test_a_wrong_id_in_the_sample_ends_it_for_the_process_and_is_told_once(
         return (ids if texts == PROBED else ids + 1), lengths, cut
 
     monkeypatch.setattr(FastTokens, "read", wrong_later)
-    tokeniser = Tokeniser(limited(), 0)
+    tokeniser, another = Tokeniser(limited(), 0), Tokeniser(limited(), 0)
+    counter = counter_of(limited(None))
+    assert counter.fast
 
     # when
     with caplog.at_level(logging.WARNING):
@@ -80,7 +93,61 @@ def test_a_wrong_id_in_the_sample_ends_it_for_the_process_and_is_told_once(
     # then
     assert first.same(expected(limited(), TEXTS))
     assert second.same(first)
+    assert another.read(TEXTS).same(first)
+    assert Tokeniser(limited(), 0).read(TEXTS).same(first)
     assert caplog.text.count("gives other tokens") == 1
+    assert not counter.fast
+    assert fast_tokens(limited(None)) is None
+
+
+def test_a_fast_equal_that_breaks_down_is_given_up_and_the_texts_are_read(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given one that panics on a text, as Rust does: that is no `Exception`
+    panic = type("PanicException", (BaseException,), {})
+    tokeniser, counter = Tokeniser(limited(), 0), counter_of(limited(None))
+    shared = fast_tokens(limited())
+    assert shared is not None
+
+    class Panics:
+        def encode_batch(self, *_: Any, **__: Any) -> Any:
+            raise panic("index out of bounds")
+
+    monkeypatch.setattr(shared, "_fast", Panics())
+
+    # when
+    tokens = tokeniser.read(TEXTS)
+
+    # then
+    assert tokens.same(expected(limited(), TEXTS))
+    assert caplog.text.count("index out of bounds") == 1
+    assert counter.count(["one", "two words"]).tolist() == [1, 2]
+
+
+def test_a_text_that_nobody_reads_is_no_reason_to_give_up(caplog: pytest.LogCaptureFixture) -> None:
+    tokeniser = Tokeniser(limited(), 0)
+
+    with pytest.raises(TypeError):
+        tokeniser.read(["a", "half a pair \ud83d"])
+
+    assert tokeniser.read(TEXTS).same(expected(limited(), TEXTS))
+    assert tokeniser._fast is not None
+    assert not tokeniser._fast.given_up
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("error", [ValueError("no such kind"), TypeError("no such argument")])
+def test_one_that_fails_the_probes_by_raising_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(FastTokens, "_encoded", fails)
+
+    assert Tokeniser(limited(), 0).read(TEXTS).same(expected(limited(), TEXTS))
+    assert counter_of(limited(None)).count(["two words"]).tolist() == [2]
+    assert "is not used" in caplog.text
 
 
 @pytest.mark.parametrize(("texts", "least"), [(1, 1), (8, 8), (100, 8), (2_560, 10)])
@@ -128,6 +195,4 @@ def test_other_kinds_of_tokenizers_read_themselves(monkeypatch: pytest.MonkeyPat
 
 
 def test_one_fast_equal_serves_who_counts_and_who_embeds() -> None:
-    fast._opened.cache_clear()
-
     assert fast_tokens(limited()) is fast_tokens(limited(None))
