@@ -79,7 +79,7 @@ def test_a_statement_that_may_change_rows_concerns_the_table(statement: str) -> 
 )
 def test_a_table_is_found_by_its_name_whatever_quotes_are_in_it(statement: str, table: str) -> None:
     assert concerns(statement, "shop", table)
-    assert not concerns(statement, "shop", "we")
+    assert not concerns(statement, "shop", "others")
 
 
 @pytest.mark.parametrize(

@@ -455,29 +455,6 @@ def test_a_table_that_is_published_later_may_have_been_missed(
     feed.close()
 
 
-def test_a_partition_and_the_whole_of_it_are_not_followed_together(log: Log) -> None:
-    # Given a table in two levels of partitions, of which the innermost is followed
-    log.db.execute("CREATE TABLE items (id int PRIMARY KEY) PARTITION BY RANGE (id)")
-    log.db.execute(
-        "CREATE TABLE few PARTITION OF items FOR VALUES FROM (0) TO (9) PARTITION BY RANGE (id)"
-    )
-    log.db.execute("CREATE TABLE fewer PARTITION OF few FOR VALUES FROM (0) TO (5)")
-    alone = log.setup({"fewer": ("id",)})
-    assert [finding for finding in alone.findings() if finding.stops] == []
-    alone.close()
-    log.install({"fewer": ("id",)})
-
-    # When a lens over the whole comes
-    both = log.setup({"fewer": ("id",), "items": ("id",)})
-    stops = [finding for finding in both.findings() if finding.stops]
-    both.close()
-
-    # Then it is said that the log would tell of the whole alone
-    [told] = stops
-    assert told.told.startswith("public.fewer is a partition of public.items, which a lens reads")
-    assert "cdc: outbox" in told.cure
-
-
 def test_installing_again_changes_nothing_and_a_table_that_no_lens_reads_leaves(log: Log) -> None:
     for table in ("items", "others"):
         log.db.execute(f"CREATE TABLE {table} (id int PRIMARY KEY)")

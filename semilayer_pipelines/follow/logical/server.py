@@ -24,7 +24,8 @@ SELECT wal_status, active_pid, confirmed_flush_lsn - '0/0'::pg_lsn, database = c
 FROM pg_catalog.pg_replication_slots WHERE slot_name = %s
 """
 _PUBLICATION = """
-SELECT oid::text, pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot, puballtables
+SELECT oid::text, pubinsert AND pubupdate AND pubdelete AND pubtruncate AND {generated},
+       pubviaroot, puballtables
 FROM pg_catalog.pg_publication WHERE pubname = %s
 """
 _PUBLISHED = """
@@ -42,7 +43,11 @@ SELECT n.nspname, c.relname, c.relkind::text, c.relreplident::text, c.relpersist
        EXISTS (SELECT FROM pg_catalog.pg_index i
                WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate),
        ARRAY(SELECT relid::oid::text FROM pg_catalog.pg_partition_ancestors(c.oid) relid
-             WHERE relid <> c.oid)
+             WHERE relid <> c.oid),
+       ARRAY(SELECT g.attname::text FROM pg_catalog.pg_attribute g
+             WHERE g.attrelid = c.oid AND g.attgenerated = 's' AND NOT g.attisdropped),
+       EXISTS (SELECT FROM pg_catalog.pg_attribute g
+               WHERE g.attrelid = c.oid AND g.attgenerated = 'v' AND NOT g.attisdropped)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = pg_catalog.to_regclass(%s)
 """
@@ -120,7 +125,8 @@ class SourceTable:
     once it is published: it has nothing to tell old rows by, or a partition of it, or one that is
     made later. `has_heirs`: tables inherit from it that are no partitions. `stamp` changes when it
     is another table, or a partition of it was truncated, attached or detached. `part_of` are the
-    `oid`s of the tables that it is a partition of.
+    `oid`s of the tables that it is a partition of. `untold` are columns that the log leaves out.
+    `refuses`: with virtual columns and REPLICA IDENTITY FULL, an UPDATE would fail, too.
     """
 
     oid: str
@@ -134,6 +140,8 @@ class SourceTable:
     silent: bool
     has_heirs: bool
     stamp: str
+    untold: frozenset[str]
+    refuses: bool
 
     @property
     def can_be_published(self) -> bool:
@@ -183,9 +191,15 @@ class Server:
             time.sleep(0.05)
         self.session.rows(f"SELECT pg_drop_replication_slot(slot_name) FROM {slots}", [name])
 
+    @property
+    def tells_generated(self) -> bool:
+        """Say whether it can publish generated columns, which are stored."""
+        return self.session.version >= 180000
+
     def publication(self, name: str) -> Publication | None:
         """Return a publication, `None` when there is none of that name."""
-        found = self.session.rows(_PUBLICATION, [name])
+        generated = "pubgencols = 's'" if self.tells_generated else "true"
+        found = self.session.rows(_PUBLICATION.format(generated=generated), [name])
         if not found:
             return None
         [(oid, tells_all, via_root, all_tables)] = found
@@ -215,14 +229,18 @@ class Server:
         has_heirs: bool,
         has_key: bool,
         part_of: list[str],
+        generated: list[str],
+        has_virtual: bool,
     ) -> SourceTable:
         columns = frozenset(str(name) for (name,) in self.session.rows(_IDENTITY, [oid]))
         silent, stamp = not columns, oid
+        told_whole = identity == "f"
         if kind == "p":
             leaves = self.session.rows(_LEAVES, [oid])
             # One that is made later has the primary key of the whole, and no other identity.
             mute = [told == "n" or (told == "d" and not key) for _, _, told, key in leaves]
             silent = silent or not has_key or any(mute)
+            told_whole = told_whole or any(told == "f" for _, _, told, _ in leaves)
             stamp = " ".join([oid, *(f"{leaf}:{node}" for leaf, node, _, _ in leaves)])
         return SourceTable(
             oid,
@@ -236,6 +254,8 @@ class Server:
             silent,
             has_heirs,
             stamp,
+            frozenset() if self.tells_generated else frozenset(generated),
+            told_whole and has_virtual,
         )
 
     def tables(self, names: Iterable[str]) -> dict[str, SourceTable]:

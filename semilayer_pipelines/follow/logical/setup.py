@@ -27,6 +27,8 @@ FROM pg_catalog.pg_roles WHERE rolname = current_user
 _MANAGED = "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = 'rds_replication'"
 _MANAGED_RIGHT = "SELECT pg_catalog.pg_has_role('rds_replication', 'MEMBER')"
 _PUBLISH = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+# Without them, PostgreSQL 18 refuses each UPDATE of a table whose old rows are told by them.
+_PUBLISH_18 = f"{_PUBLISH}, publish_generated_columns = stored"
 
 
 class LogicalSetup:
@@ -82,13 +84,14 @@ class LogicalSetup:
         self, there: Publication | None, wanted: Sequence[tuple[str, str]]
     ) -> Iterator[str]:
         name = f'"{self._name}"'
+        publish = _PUBLISH_18 if self._server.tells_generated else _PUBLISH
         if there is None:
             # Without a table it tells nothing, and the slot is of use from the first one on.
             tables = f" FOR TABLE {_named(wanted)}" if wanted else ""
-            yield f"CREATE PUBLICATION {name}{tables} WITH ({_PUBLISH})"
+            yield f"CREATE PUBLICATION {name}{tables} WITH ({publish})"
             return
         if not there.tells_all or not there.via_root:
-            yield f"ALTER PUBLICATION {name} SET ({_PUBLISH})"
+            yield f"ALTER PUBLICATION {name} SET ({publish})"
         if there.all_tables:
             return
         if new := [table for table in wanted if table not in there.tables]:
@@ -185,6 +188,21 @@ class LogicalSetup:
                 if table.kind == "p"
                 else f"ALTER TABLE {_named([(table.schema, table.name)])} REPLICA IDENTITY FULL, "
                 "or give it a primary key.",
+                stops=True,
+            )
+        if table.refuses:
+            return Finding(
+                f"{shown} has virtual columns and REPLICA IDENTITY FULL. Published, every UPDATE "
+                "and DELETE of it would fail.",
+                f"ALTER TABLE {_named([(table.schema, table.name)])} REPLICA IDENTITY DEFAULT with "
+                "a primary key, or take `cdc: outbox`.",
+                stops=True,
+            )
+        if untold := table.untold & set(key):
+            return Finding(
+                f"Before PostgreSQL 18 the log leaves generated columns of {shown} out, and the "
+                f"key of the lens has one ({', '.join(sorted(untold))}).",
+                "Take `cdc: outbox`.",
                 stops=True,
             )
         if not table.identity.issuperset(key):
