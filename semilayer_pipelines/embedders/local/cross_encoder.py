@@ -82,10 +82,12 @@ class LocalReranker:
             return np.zeros(0, np.float32)
         with _loading:  # also while it is used: its tokenizer is for one thread at a time
             model = self._opened()
+            from semilayer_pipelines.embedders.local.torch_engine import alone_on
+
+            pairs = [(query, text) for text in texts]
             try:
-                made: Any = model.predict(
-                    [(query, text) for text in texts], batch_size=_BATCH, show_progress_bar=False
-                )
+                with alone_on(model.device):
+                    made: Any = model.predict(pairs, batch_size=_BATCH, show_progress_bar=False)
             # Out of memory, a token the model has no row for.
             except Exception as error:
                 raise unavailable(self.source, error, cure=_CURE) from error

@@ -7,6 +7,7 @@ No failure here may take minutes or end in a traceback.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ __all__ = ["load_model", "quiet", "unavailable"]
 
 logger = logging.getLogger(__name__)
 
+_OF_A_DEVICE = re.compile(r"\b(CUDA|NVIDIA|HIP|MPS|XPU)\b|out of memory", re.IGNORECASE)
+_DEVICE_CURE = (
+    "Free memory on the accelerator, or check its driver. With CUDA_VISIBLE_DEVICES set to "
+    "nothing, the processor is used in place of an NVIDIA GPU."
+)
 _LIBRARIES = ("sentence_transformers", "transformers", "huggingface_hub")
 
 
@@ -70,9 +76,13 @@ def _wake_device() -> None:
 
 
 def unavailable(source: ModelSource, error: Exception, *, cure: str = CURE) -> ModelUnavailable:
-    """Return what says in one line that a model cannot be loaded."""
+    """Return what says in one line that a model cannot be loaded, or cannot run here."""
+    said = first_line(error)
+    # Torch tells most of a device by a plain `RuntimeError`.
+    of_device = isinstance(error, RuntimeError) and _OF_A_DEVICE.search(said)
     return ModelUnavailable(
-        f"The model cannot be loaded from {source}: {first_line(error)}", cure=cure
+        f"The model cannot be loaded from {source}: {said}",
+        cure=_DEVICE_CURE if of_device else cure,
     )
 
 

@@ -24,7 +24,7 @@ from semilayer_pipelines.embedders.local.watched_model import WatchedModel, long
 from semilayer_pipelines.embedders.prompts import no_room
 from semilayer_pipelines.embedders.protocol import Embedded
 
-__all__ = ["Masks", "OwnEncode", "TorchForward"]
+__all__ = ["Masks", "OwnEncode", "TorchForward", "alone_on"]
 
 _TOKENS_ON_CPU = 1_024  # larger batches leave the caches of a core
 _HALVES_ON_CPU = 4_096  # in half precision, where less was not measured
@@ -64,6 +64,9 @@ class TorchForward:
     def __init__(self, models: Sequence[WatchedModel], masks: Masks) -> None:
         self._models = models
         self._masks = masks
+        device = models[0].device
+        # Two pages at once would have twice as many threads as there are cores.
+        self._turn = threading.Lock() if device.type == "cpu" else alone_on(device)
         self.budget = _budget(models[0])
         self.parallel = len(models)
         self.dimension = int(models[0].get_embedding_dimension() or 0)
@@ -84,7 +87,7 @@ class TorchForward:
         """Fetch a batch's vectors only once others are under way: the device never waits for us."""
         under_way: deque[_UnderWay] = deque()
         for batch in batches:
-            with _turn(model.device):
+            with self._turn:
                 under_way.append(_start(model, batch, self._masks))
             if len(under_way) > BATCHES_UNDER_WAY:
                 under_way.popleft().fetch(vectors)
@@ -104,7 +107,7 @@ class OwnEncode:
     def embed(self, texts: list[str], prompt: str = "") -> Embedded:
         """Embed the texts, each behind the prompt, which pooling may leave out."""
         model = self._model
-        with self._using, _turn(model.device):
+        with self._using, alone_on(model.device):
             if prompt:
                 _require_room(model, prompt)
             model.forget()
@@ -129,13 +132,13 @@ def _budget(model: WatchedModel) -> int:
             return _TOKENS_ELSEWHERE
 
 
-def _turn(device: torch.device) -> AbstractContextManager[object]:
-    """Return what a thread holds while it uses a device.
+def alone_on(device: torch.device) -> AbstractContextManager[object]:
+    """Return what a thread holds while it uses an accelerator.
 
-    Only CUDA is used by several at once. Two on a processor would have twice as many threads as
-    there are cores, and Metal ends a process in which two threads give it work at the same time.
+    CUDA may be used by several at once. Metal ends a process in which two threads give it work at
+    the same time, and of others nothing is known.
     """
-    return nullcontext() if device.type == "cuda" else _alone
+    return nullcontext() if device.type in ("cpu", "cuda") else _alone
 
 
 def _require_room(model: WatchedModel, prompt: str) -> None:

@@ -15,14 +15,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
+from semilayer_pipelines.embedders.local import engines
 from semilayer_pipelines.embedders.local.engine import Engine
 from semilayer_pipelines.embedders.local.engines import open_engine
 from semilayer_pipelines.embedders.local.graph import graph_folder
 from semilayer_pipelines.embedders.local.load_model import load_model
 from semilayer_pipelines.embedders.local.model_source import find_model, vector_space
 from semilayer_pipelines.embedders.local.probe import closeness
+from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 from semilayer_pipelines.errors import ModelUnavailable
 from tests.embedders.tiny_model import save_tiny_model
 from tests.embedders.tiny_transformer import save_tiny_transformer
@@ -247,6 +250,23 @@ def test_a_model_that_cannot_be_run_is_told_in_one_line(tmp_path: Path, cache: P
 
     with pytest.raises(ModelUnavailable, match=f"cannot be loaded from the folder {folder}"):
         open_engine(find_model(str(folder), None))
+
+
+def test_an_accelerator_that_cannot_be_used_is_told_with_a_cure_of_its_own(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_tiny_transformer(tmp_path / "model")
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 64.00 MiB.")
+
+    monkeypatch.setattr(WatchedModel, "encode", full)
+    monkeypatch.setattr(engines, "_exporter", lambda: None)
+
+    with pytest.raises(ModelUnavailable, match="Tried to allocate") as told:
+        open_engine(find_model(str(folder), None))
+
+    assert "CUDA_VISIBLE_DEVICES" in told.value.cure
 
 
 def test_no_locale_changes_what_a_models_files_say(tmp_path: Path, cache: Path) -> None:

@@ -1,6 +1,8 @@
 """Every way of running a model gives the model's own vectors, or is not used."""
 
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,12 @@ from semilayer_pipelines.embedders.local.probe import closeness
 from semilayer_pipelines.embedders.local.token_engine import BATCHES_UNDER_WAY
 from semilayer_pipelines.embedders.local.tokens import Tokeniser
 from semilayer_pipelines.embedders.local.torch_choice import choose_torch
-from semilayer_pipelines.embedders.local.torch_engine import Masks, OwnEncode, TorchForward
+from semilayer_pipelines.embedders.local.torch_engine import (
+    Masks,
+    OwnEncode,
+    TorchForward,
+    alone_on,
+)
 from semilayer_pipelines.embedders.local.watched_model import WatchedModel
 from tests.embedders.tiny_model import save_tiny_model
 from tests.embedders.tiny_transformer import LIMIT, WORDS, save_tiny_transformer
@@ -166,3 +173,19 @@ def test_either_kind_of_mask_gives_the_models_own_vectors(tmp_path: Path, masks:
     assert len(batches) > 2 * BATCHES_UNDER_WAY
     assert not all(batch.mask.all() for batch in batches)
     np.testing.assert_allclose(vectors, alone(model), atol=1e-5)
+
+
+@pytest.mark.parametrize(("device", "at_once"), [("mps", 1), ("xpu", 1), ("cuda", 2)])
+def test_only_cuda_is_given_work_by_two_threads_at_once(device: str, at_once: int) -> None:
+    both = threading.Barrier(2)
+
+    def work(_: int) -> int:
+        with alone_on(torch.device(device)):
+            try:
+                both.wait(0.2)
+            except threading.BrokenBarrierError:
+                return 1
+            return 2
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(work, range(2))) == [at_once] * 2
