@@ -158,6 +158,8 @@ def _places(items: list[dict[str, Any]], count: int, endpoint: str) -> list[int]
     places = [item.get("index") for item in items]
     if all(place is None for place in places):
         return list(range(count))
+    if places.count(None) == 1 and 0 not in places:
+        places[places.index(None)] = 0  # Gemini leaves that number out, as protobuf does
     named = [place for place in places if type(place) is int]
     if sorted(named) != list(range(count)):
         raise EmbeddingRejected(
