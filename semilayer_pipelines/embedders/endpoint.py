@@ -48,13 +48,14 @@ FILE_S = 1_800.0
 
 _TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
+_UNPAID = 402
 _LIMITED = 429
 _MAY_PASS = frozenset({408, 409, 425, _LIMITED})
 _TEXTS_REFUSED = frozenset({400, 413, 422})
 _FILTERED = frozenset({403, 406})
 """Firewalls answer so, with a page, to a text that looks like an attack to them."""
 
-_NO_MONEY = b"insufficient_quota"
+_NO_MONEY = ("insufficient_quota", "billing_not_active", "billing_hard_limit_reached")
 
 _paces: dict[str, Pace] = {}
 
@@ -189,11 +190,14 @@ class Endpoint:
         status, body = response.status_code, response.content
         said = f"HTTP {status}: {error_text(body, self.clean)}"
         if status == httpx.codes.NOT_FOUND:
-            if any_404 or _in_its_words(body):
+            # A provider's own words are JSON with an `error`.
+            if any_404 or _error_in(body) is not None:
                 return None
             # A gateway in front of it, for one.
             raise MayPass(said)
-        if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in body):
+        if _is_unpaid(body):
+            self._refuse(_UNPAID, said, at=self._beside(path))
+        if status >= 500 or status in _MAY_PASS:
             raise MayPass(said, _asked(response.headers), limited=status == _LIMITED)
         self._refuse(status, said, at=self._beside(path))
 
@@ -254,7 +258,9 @@ class Endpoint:
         said = f"HTTP {status}: {error_text(response.content, self.clean)}"
         if names_a_length(status, response.content):
             raise TooLong(f"{self.shown} refuses the texts: {said}")
-        if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in response.content):
+        if _is_unpaid(response.content):
+            self._refuse(_UNPAID, said)
+        if status >= 500 or status in _MAY_PASS:
             return said
         if status in _FILTERED and response.content.lstrip().startswith(b"<"):
             raise EmbeddingRejected(
@@ -273,7 +279,7 @@ class Endpoint:
                     if self._config.api_key
                     else "Set 'embedding.apiKey' to '${VAR}' and put the key into that variable."
                 )
-            case 402 | 429:
+            case 402:
                 cure = "Check the account's plan and billing."
             case 404:
                 cure = f"Check 'embedding.url' and the model's name, {self._config.model!r}."
@@ -327,13 +333,19 @@ def forget_paces() -> None:
     _paces.clear()
 
 
-def _in_its_words(body: bytes) -> bool:
-    """Say whether an answer is a provider's own: JSON with an `error`."""
+def _is_unpaid(body: bytes) -> bool:
+    """Say whether a refusal is for want of money, whatever its status."""
+    error = _error_in(body)
+    return isinstance(error, dict) and any(error.get(of) in _NO_MONEY for of in ("code", "type"))
+
+
+def _error_in(body: bytes) -> Any:
+    """Return the `error` of a refusal in JSON, `None` for anything else."""
     try:
         said = from_json(body)
     except ValueError:
-        return False
-    return isinstance(said, dict) and "error" in said
+        return None
+    return said.get("error") if isinstance(said, dict) else None
 
 
 def _asked(headers: Mapping[str, str]) -> float | None:
