@@ -8,6 +8,7 @@ the texts somewhere nobody configured.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -38,7 +39,7 @@ from semilayer_pipelines.http.retry_after import retry_after
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ANSWER_S", "FILE_S", "Endpoint", "forget_paces"]
+__all__ = ["ANSWER_S", "FILE_S", "Endpoint", "NoRoom", "forget_paces", "tells_of_no_room"]
 
 ANSWER_S = 120.0
 """How long a whole answer may take; each wait for bytes of it is bounded by 60 s."""
@@ -57,7 +58,14 @@ _FILTERED = frozenset({403, 406})
 
 _NO_MONEY = ("insufficient_quota", "billing_not_active", "billing_hard_limit_reached")
 
+_NO_ROOM = re.compile(r"token_limit_exceeded|enqueued", re.IGNORECASE)
+"""OpenAI has a code for tokens. Of requests it says «Enqueued request limit reached»."""
+
 _paces: dict[str, Pace] = {}
+
+
+class NoRoom(EmbedderUnavailable):
+    """An order was not taken: the account has as much queued as it may, or ordered too often."""
 
 
 class Endpoint:
@@ -139,7 +147,8 @@ class Endpoint:
 
         Sends again what may pass, unless it must happen `once`. A long answer is written `into` a
         file, from its beginning. `sent` is httpx's. Raises `ModelUnavailable` for a refusal,
-        `EmbedderUnavailable` when it is given up, and `ConfigError` for the key.
+        `NoRoom` for what must happen once and is not taken now, `EmbedderUnavailable` when it is
+        given up, and `ConfigError` for the key.
         """
         attempt = partial(self._called, method, path, into, sent, any_404=any_404)
         try:
@@ -147,7 +156,8 @@ class Endpoint:
                 return await attempt()
             return await send_async(attempt, sleep=self._sleep, random=self._random)
         except (GivenUp, MayPass) as failed:
-            raise EmbedderUnavailable(
+            not_taken = isinstance(failed, MayPass) and failed.limited
+            raise (NoRoom if not_taken else EmbedderUnavailable)(
                 f"{self._beside(path)} did not answer as it should: {failed.reason}",
                 cure="Check that the endpoint is up; it is tried again.",
             ) from None
@@ -197,8 +207,9 @@ class Endpoint:
             raise MayPass(said)
         if _is_unpaid(body):
             self._refuse(_UNPAID, said, at=self._beside(path))
-        if status >= 500 or status in _MAY_PASS:
-            raise MayPass(said, _asked(response.headers), limited=status == _LIMITED)
+        limited = status == _LIMITED or tells_of_no_room(_error_in(body))
+        if limited or status >= 500 or status in _MAY_PASS:
+            raise MayPass(said, _asked(response.headers), limited=limited)
         self._refuse(status, said, at=self._beside(path))
 
     async def close(self) -> None:
@@ -331,6 +342,13 @@ class Endpoint:
 def forget_paces() -> None:
     """Begin anew with every endpoint, as a new process does."""
     _paces.clear()
+
+
+def tells_of_no_room(error: object) -> bool:
+    """Say whether an error, as a provider writes one, is that its account has too much queued."""
+    return isinstance(error, dict) and any(
+        _NO_ROOM.search(str(error.get(of))) for of in ("code", "message")
+    )
 
 
 def _is_unpaid(body: bytes) -> bool:
