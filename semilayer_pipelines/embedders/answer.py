@@ -89,6 +89,8 @@ def error_text(body: bytes, clean: Callable[[str], str] = str) -> str:
         said = json.loads(text)
     except ValueError:
         said = None
+    if isinstance(said, list) and said:
+        said = said[0]  # as Gemini does
     if isinstance(said, dict):
         inner = said.get("error", said)
         if isinstance(inner, dict):

@@ -99,6 +99,7 @@ def test_what_is_no_embedding_answer_names_the_endpoint(body: bytes) -> None:
         (b'{"error": {"message": "too\\nlong", "type": "x"}}', "too long"),
         (b'{"error": "overloaded"}', "overloaded"),
         (b'{"detail": "nope"}', "nope"),
+        (b'[{"error": {"code": 400, "message": "of Gemini"}}]', "of Gemini"),
         (b"plain  text\n", "plain text"),
         (b"x" * 1000, "x" * 300 + "…"),
     ],
