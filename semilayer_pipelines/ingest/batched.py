@@ -190,8 +190,9 @@ class _ShardByBatches:
         with self._opened.registry.begin() as db:
             for one in mine:
                 there = remote[one.id]
-                if there is not None:
-                    batches.note_look(db, one.id, done=there.done, expires_at=there.expires_at)
+                if there is None or (there.done, there.expires_at) == (one.done, one.expires_at):
+                    continue
+                batches.note_look(db, one.id, done=there.done, expires_at=there.expires_at)
         for one in mine:
             there = remote.get(one.id)
             if there is not None and there.full:
@@ -337,7 +338,7 @@ class _ShardByBatches:
                 "%s: batch %s is %s, and has no vector for %s of its %s texts. They are embedded "
                 "at once, at the usual price.",
                 self._opened.lens.name,
-                one.remote,
+                one.remote or one.id,
                 said,
                 f"{texts:,}",
                 f"{one.texts:,}",
@@ -357,6 +358,7 @@ class _ShardByBatches:
                 self._api.delete(file)
         except SemilayerError as error:
             # The provider deletes them by itself, some weeks later.
-            logger.warning("The files of batch %s are left at the provider: %s", one.remote, error)
+            name = one.remote or one.id
+            logger.warning("The files of batch %s are left at the provider: %s", name, error)
         with self._opened.registry.begin() as db:
             batches.forget(db, one.id)
