@@ -3,6 +3,7 @@
 It takes what OpenAI's documentation takes and refuses what that refuses. A batch is `validating` in
 the answer to whoever creates it, without the time at which it expires; what is wrong with its file,
 or with what the account has queued, shows later. One that is cancelled is `cancelling` at first.
+OpenAI's own client took its answers with `_strict_response_validation` (openai 3.57.0).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from starlette.routing import Route
 Embed = Callable[[dict[str, Any]], Response]
 """Answers the body of a request for embeddings."""
 
-EXPIRES_AT = 1_714_651_200
+CREATED_AT, EXPIRES_AT = 1_714_564_800, 1_714_651_200
 MOST_BYTES = 200_000_000
 ENQUEUED = (
     "Enqueued token limit reached for m in organization org-1. Limit: 90,000 enqueued tokens. "
@@ -174,6 +175,7 @@ class BatchesDouble:
             "output_file_id": self.absent,
             "error_file_id": self.absent,
             "errors": None,
+            "created_at": CREATED_AT,
             "expires_at": None,
             "request_counts": {"total": 0, "completed": 0, "failed": 0},
             "metadata": asked["metadata"],
@@ -241,7 +243,8 @@ class BatchesDouble:
 
     def _new_file(self, name: str, content: bytes, purpose: str) -> dict[str, Any]:
         file: dict[str, Any] = {"id": self._id("file"), "object": "file", "filename": name}
-        file |= {"bytes": len(content), "purpose": purpose}
+        file |= {"bytes": len(content), "purpose": purpose, "status": "processed"}
+        file |= {"created_at": CREATED_AT}
         self.files[file["id"]], self.contents[file["id"]] = file, content
         return file
 
