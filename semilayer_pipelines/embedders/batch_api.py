@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 import xxhash
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
+from semilayer_pipelines.embedders.answer import error_text
 from semilayer_pipelines.embedders.endpoint import Endpoint, NoRoom, tells_of_no_room
 from semilayer_pipelines.embedders.event_loop import run
 from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable
@@ -28,6 +30,7 @@ MAX_LISTED = 1_000
 
 _A_PAGE = 100
 _BEGINNING = 100  # bytes of a file, enough to tell it from a page
+_IN_MEMORY = 1_000_000  # bytes of a file of errors
 _OURS = "semilayer"
 _FAILED = "failed"
 _CANCELLING = "cancelling"
@@ -172,6 +175,18 @@ class BatchApi:
         if into.read(_BEGINNING).lstrip()[:1] not in (b"", b"{"):
             raise self._something_else()
         return True
+
+    def first_error(self, file: str) -> str:
+        """Return why a text has no vector, as a file of errors says; nothing without the file."""
+        with SpooledTemporaryFile(_IN_MEMORY) as lines:
+            if not self.fetch(file, lines):
+                return ""
+            lines.seek(0)
+            line = lines.readline()
+        with self._as_openai():
+            said = from_json(line)
+            of_line = {"error": said["error"]} if said.get("error") else said["response"]["body"]
+            return error_text(to_json(of_line), self._endpoint.clean)
 
     def cancel(self, batch: RemoteBatch) -> None:
         """End a batch, unless it is about to end for that: it takes some minutes."""

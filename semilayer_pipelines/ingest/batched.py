@@ -333,16 +333,26 @@ class _ShardByBatches:
 
     def _tell_of_lacking(self, one: Batch, there: RemoteBatch | None, texts: int) -> None:
         if texts > 0:
-            said = "gone" if there is None else f"{there.status} {there.said}".strip()
             logger.warning(
                 "%s: batch %s is %s, and has no vector for %s of its %s texts. They are embedded "
-                "at once, at the usual price.",
+                "at once, at the usual price.%s",
                 self._opened.lens.name,
                 one.remote or one.id,
-                said,
+                "gone" if there is None else there.status,
                 f"{texts:,}",
                 f"{one.texts:,}",
+                self._why(there),
             )
+
+    def _why(self, there: RemoteBatch | None) -> str:
+        """Return a sentence with what the provider says of texts without a vector; or nothing."""
+        said = "" if there is None else there.said
+        if there is not None and there.error_file is not None:
+            try:
+                said = said or self._api.first_error(there.error_file)
+            except SemilayerError as error:
+                said = error.message
+        return f" The provider says: {said}" if said else ""
 
     def _forget(self, one: Batch, there: RemoteBatch | None) -> None:
         """Delete the files of a batch that is done with; fails nothing.

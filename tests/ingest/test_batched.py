@@ -228,14 +228,14 @@ def test_texts_that_a_batch_did_not_do_are_embedded_at_once_and_that_is_said(
     with caplog.at_level(logging.WARNING):
         assert run_job(lab.project, job.id).ended is RunEnd.COMPLETED
 
-    assert status in caplog.text
-    assert "at the usual price" in caplog.text
+    assert f"is {status}, and has no vector for" in caplog.text
+    assert ("The provider says: It could not be" in caplog.text) is (status == "expired")
     assert set(endpoint.seen.values()) == {1}
     assert lab.audit().clean
 
 
 def test_a_text_that_the_batch_refuses_costs_its_row_and_no_other(
-    tmp_path: Path, endpoint: Limited
+    tmp_path: Path, endpoint: Limited, caplog: pytest.LogCaptureFixture
 ) -> None:
     lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
     endpoint.poison = "poison"
@@ -243,8 +243,10 @@ def test_a_text_that_the_batch_refuses_costs_its_row_and_no_other(
         db.execute("UPDATE items SET name = 'poison' WHERE id = 7")
         db.execute("UPDATE items SET description = printf('%.*c', 40000, 'x') WHERE id = 8")
 
-    done = to_the_end(lab, asked(lab), provider)
+    with caplog.at_level(logging.WARNING):
+        done = to_the_end(lab, asked(lab), provider)
 
+    assert "The provider says: maximum context length is 8192 tokens" in caplog.text
     counts = done.counts
     assert (counts.written, counts.failed, counts.truncated) == (ROWS - 1, 1, 1)
     assert set(endpoint.seen.values()) <= {1, 2}  # only what was tried shorter was sent again
