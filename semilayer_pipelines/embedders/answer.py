@@ -89,6 +89,8 @@ def error_text(body: bytes, clean: Callable[[str], str] = str) -> str:
         said = json.loads(text)
     except ValueError:
         said = None
+    if isinstance(said, list) and said:
+        said = said[0]  # as Gemini does
     if isinstance(said, dict):
         inner = said.get("error", said)
         if isinstance(inner, dict):
@@ -158,6 +160,8 @@ def _places(items: list[dict[str, Any]], count: int, endpoint: str) -> list[int]
     places = [item.get("index") for item in items]
     if all(place is None for place in places):
         return list(range(count))
+    if places.count(None) == 1 and 0 not in places:
+        places[places.index(None)] = 0  # Gemini leaves that number out, as protobuf does
     named = [place for place in places if type(place) is int]
     if sorted(named) != list(range(count)):
         raise EmbeddingRejected(

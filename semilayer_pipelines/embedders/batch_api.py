@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 import xxhash
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from semilayer_pipelines.embedders.endpoint import Endpoint
+from semilayer_pipelines.embedders.answer import error_text
+from semilayer_pipelines.embedders.endpoint import Endpoint, NoRoom, tells_of_no_room
 from semilayer_pipelines.embedders.event_loop import run
 from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable
 
@@ -28,9 +30,11 @@ MAX_LISTED = 1_000
 
 _A_PAGE = 100
 _BEGINNING = 100  # bytes of a file, enough to tell it from a page
+_IN_MEMORY = 1_000_000  # bytes of a file of errors
 _OURS = "semilayer"
-_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-_FULL = "token_limit_exceeded"
+_FAILED = "failed"
+_CANCELLING = "cancelling"
+_ENDED = frozenset({"completed", _FAILED, "expired", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class RemoteBatch:
     """A batch as the provider has it; `done` counts texts, those that failed too.
 
     `said` is what it says of a batch that failed as a whole. `full`: that was because the account
-    has as much queued as it may.
+    has as much queued as it may. Such a one has no `id` if the provider did not take it at all.
     """
 
     id: str
@@ -50,6 +54,11 @@ class RemoteBatch:
     expires_at: datetime | None
     said: str
     full: bool
+
+    @classmethod
+    def not_taken(cls, file: str, said: str = "") -> RemoteBatch:
+        """Return what stands for a batch of this file for which there was no room at once."""
+        return cls("", _FAILED, 0, file, None, None, None, said, full=True)
 
     @property
     def ended(self) -> bool:
@@ -134,14 +143,20 @@ class BatchApi:
             return str(said["id"])
 
     def create(self, ours: str, file: str) -> RemoteBatch:
-        """Have a file embedded. It is asked once: who gets no answer looks for the batch first."""
+        """Have a file embedded; return the batch, also one that is not taken for want of room.
+
+        It is asked once: who gets no answer looks for the batch first.
+        """
         asked = {
             "input_file_id": file,
             "endpoint": "/v1/embeddings",
             "completion_window": "24h",
             "metadata": {_OURS: ours},
         }
-        said = self._answer("POST", "/batches", once=True, json=asked)
+        try:
+            said = self._answer("POST", "/batches", once=True, json=asked)
+        except NoRoom as full:
+            return RemoteBatch.not_taken(file, full.message)
         with self._as_openai():
             return self._read(said)
 
@@ -161,9 +176,22 @@ class BatchApi:
             raise self._something_else()
         return True
 
-    def cancel(self, batch: str) -> None:
-        """End a batch, if it has not ended."""
-        run(self._endpoint.call("POST", f"/batches/{batch}/cancel"))
+    def first_error(self, file: str) -> str:
+        """Return why a text has no vector, as a file of errors says; nothing without the file."""
+        with SpooledTemporaryFile(_IN_MEMORY) as lines:
+            if not self.fetch(file, lines):
+                return ""
+            lines.seek(0)
+            line = lines.readline()
+        with self._as_openai():
+            said = from_json(line)
+            of_line = {"error": said["error"]} if said.get("error") else said["response"]["body"]
+            return error_text(to_json(of_line), self._endpoint.clean)
+
+    def cancel(self, batch: RemoteBatch) -> None:
+        """End a batch, unless it is about to end for that: it takes some minutes."""
+        if batch.status.lower() != _CANCELLING:
+            run(self._endpoint.call("POST", f"/batches/{batch.id}/cancel"))
 
     def delete(self, file: str) -> None:
         """Delete a file, if it is there."""
@@ -189,11 +217,12 @@ class BatchApi:
             status=str(item.get("status")),
             done=int(counts.get("completed") or 0) + int(counts.get("failed") or 0),
             input_file=str(item.get("input_file_id")),
-            output_file=item.get("output_file_id"),
-            error_file=item.get("error_file_id"),
+            # An empty text stands for a file that there is not, too.
+            output_file=item.get("output_file_id") or None,
+            error_file=item.get("error_file_id") or None,
             expires_at=datetime.fromtimestamp(until, UTC) if until else None,
             said=self._endpoint.clean("; ".join(str(error.get("message")) for error in errors[:3])),
-            full=any(error.get("code") == _FULL for error in errors),
+            full=any(map(tells_of_no_room, errors)),
         )
 
     def _listed(self, path: str, which: dict[str, Any]) -> Iterator[dict[str, Any]]:

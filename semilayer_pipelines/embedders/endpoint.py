@@ -8,6 +8,7 @@ the texts somewhere nobody configured.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -40,7 +41,7 @@ from semilayer_pipelines.http.unlogged import unlogged
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ANSWER_S", "FILE_S", "Endpoint", "forget_paces"]
+__all__ = ["ANSWER_S", "FILE_S", "Endpoint", "NoRoom", "forget_paces", "tells_of_no_room"]
 
 ANSWER_S = 120.0
 """How long a whole answer may take; each wait for bytes of it is bounded by 60 s."""
@@ -50,15 +51,23 @@ FILE_S = 1_800.0
 
 _TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
+_UNPAID = 402
 _LIMITED = 429
 _MAY_PASS = frozenset({408, 409, 425, _LIMITED})
 _TEXTS_REFUSED = frozenset({400, 413, 422})
 _FILTERED = frozenset({403, 406})
 """Firewalls answer so, with a page, to a text that looks like an attack to them."""
 
-_NO_MONEY = b"insufficient_quota"
+_NO_MONEY = ("insufficient_quota", "billing_not_active", "billing_hard_limit_reached")
+
+_NO_ROOM = re.compile(r"token_limit_exceeded|enqueued", re.IGNORECASE)
+"""OpenAI has a code for tokens. Of requests it says «Enqueued request limit reached»."""
 
 _paces: dict[str, Pace] = {}
+
+
+class NoRoom(EmbedderUnavailable):
+    """An order was not taken: the account has as much queued as it may, or ordered too often."""
 
 
 class Endpoint:
@@ -142,7 +151,8 @@ class Endpoint:
 
         Sends again what may pass, unless it must happen `once`. A long answer is written `into` a
         file, from its beginning. `sent` is httpx's. Raises `ModelUnavailable` for a refusal,
-        `EmbedderUnavailable` when it is given up, and `ConfigError` for the key.
+        `NoRoom` for what must happen once and is not taken now, `EmbedderUnavailable` when it is
+        given up, and `ConfigError` for the key.
         """
         attempt = partial(self._called, method, path, into, sent, any_404=any_404)
         try:
@@ -150,7 +160,8 @@ class Endpoint:
                 return await attempt()
             return await send_async(attempt, sleep=self._sleep, random=self._random)
         except (GivenUp, MayPass) as failed:
-            raise EmbedderUnavailable(
+            not_taken = isinstance(failed, MayPass) and failed.limited
+            raise (NoRoom if not_taken else EmbedderUnavailable)(
                 f"{self._beside(path)} did not answer as it should: {failed.reason}",
                 cure="Check that the endpoint is up; it is tried again.",
             ) from None
@@ -194,12 +205,16 @@ class Endpoint:
         status, body = response.status_code, response.content
         said = f"HTTP {status}: {error_text(body, self.clean)}"
         if status == httpx.codes.NOT_FOUND:
-            if any_404 or _in_its_words(body):
+            # A provider's own words are JSON with an `error`.
+            if any_404 or _error_in(body) is not None:
                 return None
             # A gateway in front of it, for one.
             raise MayPass(said)
-        if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in body):
-            raise MayPass(said, _asked(response.headers), limited=status == _LIMITED)
+        if _is_unpaid(body):
+            self._refuse(_UNPAID, said, at=self._beside(path))
+        limited = status == _LIMITED or tells_of_no_room(_error_in(body))
+        if limited or status >= 500 or status in _MAY_PASS:
+            raise MayPass(said, _asked(response.headers), limited=limited)
         self._refuse(status, said, at=self._beside(path))
 
     async def close(self) -> None:
@@ -259,7 +274,9 @@ class Endpoint:
         said = f"HTTP {status}: {error_text(response.content, self.clean)}"
         if names_a_length(status, response.content):
             raise TooLong(f"{self.shown} refuses the texts: {said}")
-        if status >= 500 or (status in _MAY_PASS and _NO_MONEY not in response.content):
+        if _is_unpaid(response.content):
+            self._refuse(_UNPAID, said)
+        if status >= 500 or status in _MAY_PASS:
             return said
         if status in _FILTERED and response.content.lstrip().startswith(b"<"):
             raise EmbeddingRejected(
@@ -278,7 +295,7 @@ class Endpoint:
                     if self._config.api_key
                     else "Set 'embedding.apiKey' to '${VAR}' and put the key into that variable."
                 )
-            case 402 | 429:
+            case 402:
                 cure = "Check the account's plan and billing."
             case 404:
                 cure = f"Check 'embedding.url' and the model's name, {self._config.model!r}."
@@ -338,13 +355,26 @@ async def _unlogged() -> AsyncIterator[None]:
         yield
 
 
-def _in_its_words(body: bytes) -> bool:
-    """Say whether an answer is a provider's own: JSON with an `error`."""
+def tells_of_no_room(error: object) -> bool:
+    """Say whether an error, as a provider writes one, is that its account has too much queued."""
+    return isinstance(error, dict) and any(
+        _NO_ROOM.search(str(error.get(of))) for of in ("code", "message")
+    )
+
+
+def _is_unpaid(body: bytes) -> bool:
+    """Say whether a refusal is for want of money, whatever its status."""
+    error = _error_in(body)
+    return isinstance(error, dict) and any(error.get(of) in _NO_MONEY for of in ("code", "type"))
+
+
+def _error_in(body: bytes) -> Any:
+    """Return the `error` of a refusal in JSON, `None` for anything else."""
     try:
         said = from_json(body)
     except ValueError:
-        return False
-    return isinstance(said, dict) and "error" in said
+        return None
+    return said.get("error") if isinstance(said, dict) else None
 
 
 def _asked(headers: Mapping[str, str]) -> float | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from semilayer_pipelines.config.embedding import MAX_CONCURRENCY
 from semilayer_pipelines.embedders.minute import Minute
-from semilayer_pipelines.embedders.rate_headers import left
+from semilayer_pipelines.embedders.rate_headers import KINDS, left
 from semilayer_pipelines.embedders.retry import MAX_WAIT_S
 
 __all__ = ["LONGEST_RESET_S", "QUESTIONS_SHARE", "Pace", "Ticket"]
@@ -199,7 +199,7 @@ class Pace:
     def _told_until(self, tokens: int, now: float) -> float | None:
         """Return until when the endpoint's headers leave too little; `None` for enough."""
         waits = []
-        for name, cost in (("requests", 1), ("tokens", tokens)):
+        for name, cost in _costs(1, tokens):
             told = self._told.get(name)
             if told is None:
                 continue
@@ -213,18 +213,16 @@ class Pace:
         return max(waits, default=None)
 
     def _count_told(self, tokens: int) -> None:
-        for name, cost in (("requests", 1), ("tokens", tokens)):
+        for name, cost in _costs(1, tokens):
             if name in self._told:
                 self._told[name].left -= cost
 
     def _heed(self, headers: Mapping[str, str]) -> None:
         """Take what is left from the headers; requests under way may not be counted in it yet."""
         now = self._clock()
-        under_way = {
-            "requests": sum(self._under_way.values()),
-            "tokens": sum(one.tokens * number for one, number in self._under_way.items()),
-        }
-        for name, pending in under_way.items():
+        requests = sum(self._under_way.values())
+        tokens = sum(one.tokens * number for one, number in self._under_way.items())
+        for name, pending in _costs(requests, tokens):
             told = left(headers, name)
             if told is None or told.reset > LONGEST_RESET_S:
                 continue
@@ -234,6 +232,11 @@ class Pace:
         number = self._under_way.pop(ticket, 0) - 1
         if number > 0:
             self._under_way[ticket] = number
+
+
+def _costs(requests: int, tokens: int) -> list[tuple[str, int]]:
+    """Return what so many requests, with so many tokens in all, take of each limit."""
+    return [(kind, requests if kind == "requests" else tokens) for kind in KINDS]
 
 
 def _lacks(told: _Told, cost: int) -> bool:

@@ -45,13 +45,14 @@ _BY_HOST = {
     "ai.mongodb.com": Takes(1_000, 120_000, base64=True),
     "api.mistral.ai": Takes(512, 16_384, base64=True),
     "api.jina.ai": Takes(512, 100_000),
+    "generativelanguage.googleapis.com": Takes(100, 50_000),
 }
 """By the end of the host's name.
 
-Jina publishes no bound of tokens, so that one is ours. Cohere's is that of one call of Embed 4.
-Azure has batches of OpenAI's form, and its list of models for them names none for embeddings. Its
-deployments for batches answer nothing else, so `model` would have to name two. The others' batches
-have another form, or there are none.
+Jina and Gemini publish no bound of tokens, so these are ours. Cohere's is that of one call of its
+Embed 4. Azure has batches of OpenAI's form, and its list of models for them names none for
+embeddings. Its deployments for batches answer nothing else, so `model` would have to name two. The
+others' batches have another form, or there are none.
 """
 
 _VOYAGE_TOKENS = {

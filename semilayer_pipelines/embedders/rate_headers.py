@@ -1,7 +1,8 @@
 """What the headers of an endpoint tell of its rate limits: what is left, and until when.
 
 OpenAI and Azure write `x-ratelimit-remaining-tokens: 149984` and `x-ratelimit-reset-tokens: 6m0s`;
-others write seconds, or a minute into the names (`x-ratelimit-remaining-req-minute`).
+others write seconds, or a minute into the names (`x-ratelimit-remaining-req-minute`). A project of
+OpenAI's may have a limit of its own beside that of its account, in names with `project-tokens`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Left", "left", "seconds_of"]
+__all__ = ["KINDS", "Left", "left", "seconds_of"]
 
 _UNITS = {
     "d": 86_400.0,
@@ -27,7 +28,11 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _NAMES = {
     "requests": ("requests", "req-minute", "requests-minute"),
     "tokens": ("tokens", "tokens-minute"),
+    "project tokens": ("project-tokens",),
 }
+
+KINDS = tuple(_NAMES)
+"""What limits are of: each is told, and spent, by itself."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Left:
 
 
 def left(headers: Mapping[str, str], of: str) -> Left | None:
-    """Return what is left of `requests` or `tokens`; `None` where the headers do not say.
+    """Return what is left of a limit, of one of `KINDS`; `None` where the headers do not say.
 
     Without the time of its reset, what remains says nothing: it may be whole in a moment.
     """

@@ -26,11 +26,13 @@ SHORT_CHARACTERS = 200
 _REFUSED = frozenset({400, 413, 422, 500})
 _SIZE = r"(?:tokens?|length|characters|size|sequence|context|inputs?|texts?|items?|documents?)"
 _BOUND = (
-    r"(?:max\w*|limit\w*|exceed\w*|longer|larger|(?:less|fewer|more|greater) than|at most|too many)"
+    r"(?:max\w*|limit\w*|exceed\w*|longer|larger|(?:less|fewer|more|greater) than|at most|too many"
+    r"|(?:supports?|accepts?|takes?) (?:only )?up to)"
 )
 _LENGTH = re.compile(
     r"too[ _-](?:long|large|big|many[ _-]tokens)|context[ _-](?:length|window|size)|max_?length"
-    rf"|{_BOUND}\b.{{0,80}}\b{_SIZE}\b|\b{_SIZE}\b.{{0,80}}\b{_BOUND}",
+    rf"|{_BOUND}\b.{{0,80}}\b{_SIZE}\b|\b{_SIZE}\b.{{0,80}}\b{_BOUND}"
+    r"|at most [0-9]+ requests can be in one batch",
     re.IGNORECASE | re.DOTALL,
 )
 _LOOKED_AT = 4_000

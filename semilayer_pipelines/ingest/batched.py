@@ -122,6 +122,7 @@ class _ShardByBatches:
             self._forget_filled()
             self._find_lost()
             remote = self._look(freed=freed)
+            self._forget_gone(remote)
             if not any(one is not None and one.full for one in remote.values()):
                 self._send_more()
             mine = self._batches()
@@ -157,7 +158,7 @@ class _ShardByBatches:
         """Forget the batch whose range was filled by a run that died behind that."""
         for one in self._batches()[:1]:
             if one.upto is not None and one.upto == self._shard.cursor:
-                self._forget(one, None if one.remote is None else self._api.get(one.remote))
+                self._forget(one, self._there(one))
 
     def _find_lost(self) -> None:
         """Find a batch again that the provider may have without having told us."""
@@ -185,20 +186,38 @@ class _ShardByBatches:
         """
         now = self._opened.clock()
         mine = self._batches()
-        remote = {one.id: self._api.get(one.remote) for one in mine if one.remote is not None}
+        remote = {one.id: self._there(one) for one in mine}
         with self._opened.registry.begin() as db:
             for one in mine:
-                there = remote.get(one.id)
-                if there is not None and there.done != one.done:
-                    batches.note_done(db, one.id, there.done)
+                there = remote[one.id]
+                if there is None or (there.done, there.expires_at) == (one.done, one.expires_at):
+                    continue
+                batches.note_look(db, one.id, done=there.done, expires_at=there.expires_at)
         for one in mine:
             there = remote.get(one.id)
-            if there is not None and there.full and self._works(one, there):
+            if there is not None and there.full:
                 due = (one.sent_at or now) + wait_before_retry(one.tries, hiccup=False)
-                if freed or due <= now:
+                # None behind one that is given up, which would look as if it was being made.
+                if self._works(one, there) and (freed or due <= now):
                     remote[one.id] = self._created(one, there.input_file)
                 break
         return remote
+
+    def _forget_gone(self, remote: Mapping[str, RemoteBatch | None]) -> None:
+        """Forget all batches but the first where the key is of another account now.
+
+        Their texts are sent anew. Those of the first go at once, so that every run gets on.
+        """
+        if not any(remote.values()):
+            for one in self._batches()[1:]:
+                self._forget(one, None)
+
+    def _there(self, one: Batch) -> RemoteBatch | None:
+        """Return what the provider has of a batch; `None` when that is nothing."""
+        if one.remote:
+            return self._api.get(one.remote)
+        file = self._api.find_file(one.id)
+        return None if file is None else RemoteBatch.not_taken(file)
 
     def _send_more(self) -> None:
         """Send batches for the ranges that come next, as many as may be under way."""
@@ -219,10 +238,12 @@ class _ShardByBatches:
                     return
                 if not mine:
                     self._api.require()
-                self._send(file, max((one.number for one in self._all_batches()), default=-1) + 1)
+                last = max((one.number for one in self._all_batches()), default=-1)
+                if self._send(file, last + 1).full:
+                    return
             mine = self._batches()
 
-    def _send(self, file: TextFile, number: int) -> None:
+    def _send(self, file: TextFile, number: int) -> RemoteBatch:
         now = self._opened.clock()
         new = Batch(
             id=uuid4().hex,
@@ -248,18 +269,17 @@ class _ShardByBatches:
         self._opened.registry.transact(self._run.lease.check)
         sent = self._api.create(new.id, sent_file)
         self._note_sent(new, sent)
-        logger.info(
-            "%s: %s texts wait in batch %s of %s.",
-            self._opened.lens.name,
-            f"{new.texts:,}",
-            sent.id,
-            self._api.shown,
-        )
+        return sent
 
     def _note_sent(self, one: Batch, there: RemoteBatch) -> None:
         now = self._opened.clock()
         with self._opened.registry.begin() as db:
             batches.note_sent(db, one.id, remote=there.id, expires_at=there.expires_at, now=now)
+        of = (self._opened.lens.name, f"{one.texts:,}")
+        if there.full:
+            logger.info("%s: %s texts wait for room at the provider: %s", *of, there.said)
+        else:
+            logger.info("%s: %s texts wait in batch %s of %s.", *of, there.id, self._api.shown)
 
     def _without_room(
         self, mine: Sequence[Batch], remote: Mapping[str, RemoteBatch | None]
@@ -313,26 +333,42 @@ class _ShardByBatches:
 
     def _tell_of_lacking(self, one: Batch, there: RemoteBatch | None, texts: int) -> None:
         if texts > 0:
-            said = "gone" if there is None else f"{there.status} {there.said}".strip()
             logger.warning(
                 "%s: batch %s is %s, and has no vector for %s of its %s texts. They are embedded "
-                "at once, at the usual price.",
+                "at once, at the usual price.%s",
                 self._opened.lens.name,
-                one.remote,
-                said,
+                one.remote or one.id,
+                "gone" if there is None else there.status,
                 f"{texts:,}",
                 f"{one.texts:,}",
+                self._why(there),
             )
 
+    def _why(self, there: RemoteBatch | None) -> str:
+        """Return a sentence with what the provider says of texts without a vector; or nothing."""
+        said = "" if there is None else there.said
+        if there is not None and there.error_file is not None:
+            try:
+                said = said or self._api.first_error(there.error_file)
+            except SemilayerError as error:
+                said = error.message
+        return f" The provider says: {said}" if said else ""
+
     def _forget(self, one: Batch, there: RemoteBatch | None) -> None:
-        """Delete the files of a batch that is done with, or end it; fails nothing."""
+        """Delete the files of a batch that is done with; fails nothing.
+
+        One that has not ended is left to `left_batches`, which cancels it.
+        """
+        if there is not None and not there.ended:
+            with self._opened.registry.begin() as db:
+                batches.give_up(db, one.id)
+            return
         try:
-            if there is not None and not there.ended:
-                self._api.cancel(there.id)
             for file in there.files if there is not None else ():
                 self._api.delete(file)
         except SemilayerError as error:
             # The provider deletes them by itself, some weeks later.
-            logger.warning("The files of batch %s are left at the provider: %s", one.remote, error)
+            name = one.remote or one.id
+            logger.warning("The files of batch %s are left at the provider: %s", name, error)
         with self._opened.registry.begin() as db:
             batches.forget(db, one.id)

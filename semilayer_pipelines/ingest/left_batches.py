@@ -47,10 +47,12 @@ def _dropped(project: Project, one: Batch) -> bool:
     from semilayer_pipelines.embedders.batch_api import batches_of
 
     api = batches_of(project.embedder(one.embedding))
-    there = api.find(one.id) if one.remote is None else api.get(one.remote)
+    there = api.get(one.remote) if one.remote else api.find(one.id)
     if there is not None and not there.ended:
-        api.cancel(there.id)
+        api.cancel(there)
         logger.info("Batch %s of %s is cancelled: nobody waits for it.", there.id, api.shown)
+        with project.registry.begin() as db:
+            batches.give_up(db, one.id)
         return False
     file = api.find_file(one.id) if there is None else None
     for each in there.files if there is not None else filter(None, [file]):

@@ -196,6 +196,8 @@ def _once(project: Project, run: Run, job: Job, shard: int | None) -> Outcome:
         lens = as_indexed(project, lens)
     with open_lens(project, lens, new_index=job.mode is Mode.FULL) as opened:
         _note_tracked(opened)
+        if job.mode is Mode.FULL:
+            drop_left_over(project, job.lens_id)  # before their texts are paid for at once
         try:
             outcome = _dispatch(opened, run, job, shard)
         except PausedInPage:

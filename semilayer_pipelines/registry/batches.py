@@ -37,8 +37,9 @@ __all__ = [
     "awaited",
     "begin",
     "forget",
+    "give_up",
     "left_over",
-    "note_done",
+    "note_look",
     "note_sent",
     "of_shard",
     "to_the_end",
@@ -51,9 +52,10 @@ _batches = tables.batches.c
 class Batch:
     """The texts of a key range of a shard, from the end of the batch before it to `upto`.
 
-    `upto` is `None` for the rest of the shard. `id` is ours, `remote` the provider's, `None` while
-    it has not told. `embedding` says whom to ask about it. `done` of its `texts` were embedded when
-    it was looked at last. It was created `tries` times, the last time at `sent_at`.
+    `upto` is `None` for the rest of the shard. `id` is ours, `remote` the provider's: `None` while
+    it has not told, empty while it has no room for the batch. `embedding` says whom to ask about
+    it. `done` of its `texts` were embedded when it was looked at last. It was created `tries`
+    times, the last time at `sent_at`.
     """
 
     id: str
@@ -107,9 +109,18 @@ def note_sent(
     _set(db, ours, tries=_batches.tries + 1, **told)
 
 
-def note_done(db: Connection, ours: str, done: int) -> None:
-    """Note how many texts of a batch are done."""
-    _set(db, ours, done=done)
+def note_look(db: Connection, ours: str, *, done: int, expires_at: datetime | None) -> None:
+    """Note how many texts of a batch are done, and until when it takes: OpenAI tells that late."""
+    _set(db, ours, done=done, expires_at=expires_at)
+
+
+def give_up(db: Connection, ours: str) -> None:
+    """Take a batch that was cancelled here out of its shard: no run fills anything from it.
+
+    It is left over then, whatever becomes of its lens, until nothing of it is at the provider.
+    """
+    # A number of its own: those of a shard are unique.
+    _set(db, ours, shard=-1 - int(ours[:7], 16))
 
 
 def to_the_end(db: Connection, ours: str) -> None:
@@ -130,8 +141,8 @@ def of_shard(db: Connection, generation_id: int, shard: int) -> list[Batch]:
 def left_over(db: Connection, lens_id: int | None = None) -> list[Batch]:
     """Return the batches, of one lens or of all, that no job waits for any more.
 
-    The lens or the generation is gone, its full ingest was cancelled, or it is configured without
-    batches, or with another address or key.
+    They were given up, the lens or the generation is gone, its full ingest was cancelled, or it is
+    configured without batches, or with another address or key.
     """
     waited = _waited_for()
     return _many(db, ~waited if lens_id is None else and_(~waited, _batches.lens_id == lens_id))
@@ -159,7 +170,7 @@ def _waited_for() -> ColumnElement[bool]:
         # What somebody corrects goes on where it failed.
         or_(asked.exists(), lenses.c.status == LensStatus.ERROR),
     )
-    return and_(filled.exists(), wanted.exists())
+    return and_(_batches.shard >= 0, filled.exists(), wanted.exists())
 
 
 def awaited(db: Connection, lens_id: int) -> Awaited | None:

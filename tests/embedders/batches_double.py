@@ -1,7 +1,9 @@
 """Files and batches of an endpoint, in OpenAI's form: what is sent waits until a test has it done.
 
-It takes what OpenAI takes and refuses what it refuses: a file with a line twice or with too many
-texts, and a batch beyond what the account may have queued.
+It takes what OpenAI's documentation takes and refuses what that refuses. A batch is `validating` in
+the answer to whoever creates it, without the time at which it expires; what is wrong with its file,
+or with what the account has queued, shows later. One that is cancelled is `cancelling` at first.
+OpenAI's own client took its answers with `_strict_response_validation` (openai 3.57.0).
 """
 
 from __future__ import annotations
@@ -19,6 +21,13 @@ from starlette.routing import Route
 Embed = Callable[[dict[str, Any]], Response]
 """Answers the body of a request for embeddings."""
 
+CREATED_AT, EXPIRES_AT = 1_714_564_800, 1_714_651_200
+MOST_BYTES = 200_000_000
+ENQUEUED = (
+    "Enqueued token limit reached for m in organization org-1. Limit: 90,000 enqueued tokens. "
+    "Please try again once some in_progress batches have been completed."
+)
+
 
 @dataclass
 class BatchesDouble:
@@ -26,8 +35,10 @@ class BatchesDouble:
 
     Of the requests that begin with the method and path in `lost`, the next so many are done and
     answered with 502; those in `refused` get that answer. `queued` is how many texts the account
-    may have queued at a time, `pages` how many items one page of a list has. `asked` counts
-    requests by method and kind, `paid` the texts that batches embedded.
+    may have queued at a time; with `says_so_at_once` it is the creation of a batch that is refused,
+    with this status. `pages` is how many items one page of a list has at most, and `absent` what
+    stands for a file that there is not. `asked` counts requests by method and kind, `paid` the
+    texts that batches embedded.
     """
 
     embed: Embed
@@ -38,8 +49,10 @@ class BatchesDouble:
     asked: Counter[str] = field(default_factory=Counter)
     paid: Counter[str] = field(default_factory=Counter)
     queued: int = 10**9
+    says_so_at_once: int | None = None
     most_texts: int = 50_000
     pages: int = 100
+    absent: str | None = None
     refused: dict[str, Response] = field(default_factory=dict)
     _number: int = 0
 
@@ -59,26 +72,29 @@ class BatchesDouble:
 
     def texts_of(self, batch: dict[str, Any]) -> list[str]:
         """Return the texts of a batch."""
-        lines = self.contents[batch["input_file_id"]].splitlines()
-        return [text for line in lines for text in json.loads(line)["body"]["input"]]
+        return [text for line in self._lines(batch) for text in line["body"]["input"]]
 
     def do(self, batch: dict[str, Any], *, status: str = "completed", most: int = 10**9) -> None:
         """End a batch; `most` of its lines are done, and the others are not."""
-        lines = [json.loads(line) for line in self.contents[batch["input_file_id"]].splitlines()]
+        lines = self._lines(batch)
         done: list[Any] = []
         failed: list[Any] = []
         for line in lines[:most]:
             answer = self.embed(line["body"])
             self.paid.update(line["body"]["input"] if answer.status_code == 200 else ())
-            told = {"status_code": answer.status_code, "body": json.loads(bytes(answer.body))}
-            told = {"custom_id": line["custom_id"], "response": told, "error": None}
-            (done if answer.status_code == 200 else failed).append(told)
+            told = {"status_code": answer.status_code, "request_id": "r"}
+            told |= {"body": json.loads(bytes(answer.body))}
+            (done if answer.status_code == 200 else failed).append(self._line(line, told, None))
+        batch["request_counts"] |= {"completed": len(done), "failed": len(failed)}
+        if status == "expired":
+            late = {"code": "batch_expired", "message": "It could not be executed in time."}
+            failed += [self._line(line, None, late) for line in lines[most:]]
         for name, part in (("output_file_id", done), ("error_file_id", failed)):
             if part:
-                text = "\n".join(map(json.dumps, part[::-1]))
-                batch[name] = self._new_file(f"{batch['id']}_{name}.jsonl", text.encode())["id"]
+                text = "".join(f"{json.dumps(line)}\n" for line in part[::-1])
+                file = f"{batch['id']}_{name}.jsonl"
+                batch[name] = self._new_file(file, text.encode(), "batch_output")["id"]
         batch["status"] = status
-        batch["request_counts"] |= {"completed": len(done), "failed": len(failed)}
 
     def do_all(self) -> int:
         """End all batches under way; return how many."""
@@ -87,10 +103,18 @@ class BatchesDouble:
             self.do(one)
         return len(waiting)
 
-    def fail(self, batch: dict[str, Any], code: str, said: str) -> None:
+    def end_cancelling(self) -> int:
+        """Let what is being cancelled be cancelled; return how many."""
+        ending = self.of("cancelling")
+        for one in ending:
+            one["status"] = "cancelled"
+        return len(ending)
+
+    def fail(self, batch: dict[str, Any], code: str | None, said: str) -> None:
         """Fail a batch as a whole."""
+        error = {"code": code, "line": None, "message": said, "param": None}
         batch["status"] = "failed"
-        batch["errors"] = {"object": "list", "data": [{"code": code, "message": said}]}
+        batch["errors"] = {"object": "list", "data": [error]}
 
     def _route(self, path: str, do: Callable[..., Any], *methods: str) -> Route:
         async def answer(request: Request) -> Response:
@@ -108,11 +132,17 @@ class BatchesDouble:
 
     async def files_(self, request: Request) -> Response:
         if request.method == "GET":
-            return self._list([*self.files.values()], request)
+            purpose = request.query_params.get("purpose")
+            files = [one for one in self.files.values() if purpose in (None, one["purpose"])]
+            return self._list(files, request, most=10_000)
         form = await request.form()
-        assert form["purpose"] == "batch"
         sent: Any = form["file"]
-        return JSONResponse(self._new_file(sent.filename, await sent.read()))
+        content = await sent.read()
+        if form["purpose"] != "batch" or not sent.filename.endswith(".jsonl"):
+            return _refusal(400, "Invalid file format for Batch API. Must be .jsonl")
+        if len(content) > MOST_BYTES:
+            return _refusal(413, "File is too large.")
+        return JSONResponse(self._new_file(sent.filename, content, "batch"))
 
     async def delete(self, request: Request) -> Response:
         file = request.path_params["id"]
@@ -127,33 +157,59 @@ class BatchesDouble:
 
     async def batches_(self, request: Request) -> Response:
         if request.method == "GET":
-            return self._list([*self.batches.values()], request)
+            return self._list([*self.batches.values()], request, most=100)
         asked = await request.json()
-        assert asked["endpoint"] == "/v1/embeddings"
-        assert asked["completion_window"] == "24h"
+        if asked["endpoint"] != "/v1/embeddings" or asked["completion_window"] != "24h":
+            return _refusal(400, "Invalid value: 'endpoint' or 'completion_window'.")
+        if not _is_metadata(asked["metadata"]):
+            return _refusal(400, "Invalid 'metadata'.")
+        if asked["input_file_id"] not in self.contents:
+            return _refusal(400, f"No such File object: {asked['input_file_id']}")
         new: dict[str, Any] = {
             "id": self._id("batch"),
             "object": "batch",
-            "status": "in_progress",
+            "endpoint": asked["endpoint"],
+            "status": "validating",
             "input_file_id": asked["input_file_id"],
-            "output_file_id": None,
-            "error_file_id": None,
+            "completion_window": asked["completion_window"],
+            "output_file_id": self.absent,
+            "error_file_id": self.absent,
             "errors": None,
-            "expires_at": 1_714_651_200,
+            "created_at": CREATED_AT,
+            "expires_at": None,
+            "request_counts": {"total": 0, "completed": 0, "failed": 0},
             "metadata": asked["metadata"],
         }
-        lines = [json.loads(line) for line in self.contents[asked["input_file_id"]].splitlines()]
-        new["request_counts"] = {"total": len(lines), "completed": 0, "failed": 0}
-        texts = len(self.texts_of(new))
-        queued = sum(len(self.texts_of(one)) for one in self.of("in_progress"))
+        full = self._is_full(new)
+        if full and self.says_so_at_once:
+            return _refusal(self.says_so_at_once, ENQUEUED, code="token_limit_exceeded")
+        answer = JSONResponse(new)
         self.batches[new["id"]] = new
+        self._validate(new, full=full)
+        return answer
+
+    def _is_full(self, new: dict[str, Any]) -> bool:
+        queued = sum(len(self.texts_of(one)) for one in self.of("in_progress"))
+        return queued + len(self.texts_of(new)) > self.queued
+
+    def _validate(self, new: dict[str, Any], *, full: bool) -> None:
+        lines = self._lines(new)
+        bodies = [line["body"] for line in lines]
         if len({line["custom_id"] for line in lines}) < len(lines):
             self.fail(new, "duplicate_custom_id", "The custom_id is not unique.")
-        elif any(line["url"] != "/v1/embeddings" for line in lines) or texts > self.most_texts:
-            self.fail(new, "invalid_file", "The file is not valid.")
-        elif queued + texts > self.queued:
-            self.fail(new, "token_limit_exceeded", "Enqueued token limit reached.")
-        return JSONResponse(new)
+        elif any(len(line["custom_id"]) > 64 for line in lines):
+            self.fail(new, "invalid_custom_id", "The custom_id is too long.")
+        elif any((line["method"], line["url"]) != ("POST", new["endpoint"]) for line in lines):
+            self.fail(new, "invalid_url", "The URL is not that of the batch.")
+        elif len({body["model"] for body in bodies}) > 1:
+            self.fail(new, "mismatched_model", "All requests must have the same model.")
+        elif not lines or len(self.texts_of(new)) > self.most_texts:
+            self.fail(new, "too_many_tasks", "The file has no requests, or too many.")
+        elif full:
+            self.fail(new, "token_limit_exceeded", ENQUEUED)
+        else:
+            new["request_counts"] = {"total": len(lines), "completed": 0, "failed": 0}
+            new |= {"status": "in_progress", "expires_at": EXPIRES_AT}
 
     async def batch(self, request: Request) -> Response:
         found = self.batches.get(request.path_params["id"])
@@ -161,22 +217,34 @@ class BatchesDouble:
 
     async def cancel(self, request: Request) -> Response:
         found = self.batches[request.path_params["id"]]
-        if found["status"] not in ("in_progress", "queued"):
-            return JSONResponse({"error": {"message": f"it is {found['status']}"}}, 409)
-        found["status"] = "cancelled"
+        if found["status"] not in ("in_progress", "finalizing", "queued"):
+            return _refusal(409, f"Cannot cancel a batch with status '{found['status']}'.")
+        found["status"] = "cancelling"
         return JSONResponse(found)
 
-    def _list(self, items: list[dict[str, Any]], request: Request) -> Response:
+    def _list(self, items: list[dict[str, Any]], request: Request, *, most: int) -> Response:
+        limit = int(request.query_params.get("limit", 20))
+        if not 1 <= limit <= most:
+            return _refusal(400, f"Invalid 'limit': it is 1 to {most}.")
         newest = items[::-1]
         ids = [one["id"] for one in newest]
         after = request.query_params.get("after")
         start = ids.index(after) + 1 if after else 0
-        page = newest[start : start + self.pages]
-        more = start + self.pages < len(newest)
-        return JSONResponse({"object": "list", "data": page, "has_more": more})
+        end = start + min(self.pages, limit)
+        more = end < len(newest)
+        return JSONResponse({"object": "list", "data": newest[start:end], "has_more": more})
 
-    def _new_file(self, name: str, content: bytes) -> dict[str, Any]:
-        file: dict[str, Any] = {"id": self._id("file"), "filename": name, "bytes": len(content)}
+    def _lines(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.contents[batch["input_file_id"]].splitlines()]
+
+    def _line(self, of: dict[str, Any], response: Any, error: Any) -> dict[str, Any]:
+        told = {"custom_id": of["custom_id"], "response": response, "error": error}
+        return {"id": self._id("batch_req"), **told}
+
+    def _new_file(self, name: str, content: bytes, purpose: str) -> dict[str, Any]:
+        file: dict[str, Any] = {"id": self._id("file"), "object": "file", "filename": name}
+        file |= {"bytes": len(content), "purpose": purpose, "status": "processed"}
+        file |= {"created_at": CREATED_AT}
         self.files[file["id"]], self.contents[file["id"]] = file, content
         return file
 
@@ -185,4 +253,17 @@ class BatchesDouble:
         return f"{kind}-{self._number}"
 
     def _missing(self) -> Response:
-        return JSONResponse({"error": {"message": "There is no such thing."}}, 404)
+        return _refusal(404, "There is no such thing.")
+
+
+def _refusal(status: int, said: str, *, code: str | None = None) -> Response:
+    told = {"message": said, "type": "invalid_request_error", "param": None, "code": code}
+    return JSONResponse({"error": told}, status)
+
+
+def _is_metadata(said: dict[str, Any]) -> bool:
+    """Say whether it is what OpenAI takes: 16 pairs of short texts."""
+    pairs = said.items()
+    return len(pairs) <= 16 and all(
+        isinstance(value, str) and len(key) <= 64 and len(value) <= 512 for key, value in pairs
+    )

@@ -182,9 +182,11 @@ class Limited:
             vectors = [f'"{base64.b64encode(one + packed).decode()}"' for one in own]
         else:
             vectors = [f"[{json.dumps(_own(text))[1:-1]}, {written}]" for text in texts]
-        data = [f'{{"index": {n}, "embedding": {v}}}' for n, v in enumerate(vectors)]
+        item = '{{"object": "embedding", "index": {}, "embedding": {}}}'
+        data = [item.format(n, vector) for n, vector in enumerate(vectors)]
         usage = json.dumps({"prompt_tokens": spent, "total_tokens": spent})
-        answer = f'{{"data": [{", ".join(data[::-1])}], "usage": {usage}}}'
+        told = f'"object": "list", "model": {json.dumps(body["model"])}, "usage": {usage}'
+        answer = f'{{{told}, "data": [{", ".join(data[::-1])}]}}'
         return Response(answer, headers=self._headers(), media_type="application/json")
 
     def _refusal(self, status: int, said: str, headers: dict[str, str] | None = None) -> Response:

@@ -34,6 +34,12 @@ def test_without_an_index_the_order_of_the_answer_counts() -> None:
     assert read_answer(body, 2, ENDPOINT).vectors.tolist() == [[1, 2], [3, 4]]
 
 
+def test_an_index_of_zero_that_is_left_out_is_zero_wherever_it_stands() -> None:
+    body = answer({"index": 1, "embedding": [3, 4]}, {"embedding": [1, 2]})
+
+    assert read_answer(body, 2, ENDPOINT).vectors.tolist() == [[1, 2], [3, 4]]
+
+
 def test_base64_is_little_endian_float32() -> None:
     packed = base64.b64encode(np.array([1.5, -2.0], "<f4").tobytes()).decode()
 
@@ -58,6 +64,7 @@ def test_an_endpoint_may_say_which_texts_it_cut() -> None:
         [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [2]}],
         [{"index": 0, "embedding": [1]}, {"index": 2, "embedding": [2]}],
         [{"index": 0, "embedding": [1]}, {"embedding": [2]}],
+        [{"index": 2, "embedding": [1]}, {"embedding": [2]}],
         [{"index": 0, "embedding": [1]}, {"index": True, "embedding": [2]}],
         [{"index": 0, "embedding": [1]}, {"index": 1, "embedding": "%%%"}],
         [{"index": 0, "embedding": [1]}, {"index": 1, "embedding": ["one"]}],
@@ -92,6 +99,7 @@ def test_what_is_no_embedding_answer_names_the_endpoint(body: bytes) -> None:
         (b'{"error": {"message": "too\\nlong", "type": "x"}}', "too long"),
         (b'{"error": "overloaded"}', "overloaded"),
         (b'{"detail": "nope"}', "nope"),
+        (b'[{"error": {"code": 400, "message": "of Gemini"}}]', "of Gemini"),
         (b"plain  text\n", "plain text"),
         (b"x" * 1000, "x" * 300 + "…"),
     ],

@@ -76,7 +76,9 @@ def test_a_question_is_asked_again_and_an_order_is_not(endpoint: Limited) -> Non
     there = api.create("one", sent(api, "one"))
 
     provider.lost["GET /batches/{id}"] = 2
-    assert api.get(there.id) == there
+    found = api.get(there.id)
+    assert found is not None
+    assert (found.id, found.status) == (there.id, "in_progress")
     provider.lost["POST /batches"] = 1
     with pytest.raises(EmbedderUnavailable, match="502"):
         api.create("two", sent(api, "two"))
@@ -95,6 +97,54 @@ def test_a_refusal_says_what_to_do_and_shows_no_key(endpoint: Limited) -> None:
 def test_an_embedder_that_was_not_asked_for_batches_has_none(endpoint: Limited) -> None:
     with pytest.raises(ConfigError, match="has no batches"):
         api_of(endpoint, batch=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "full"),
+    [
+        ("token_limit_exceeded", "Enqueued token limit reached for m. Limit: 90,000 tokens.", True),
+        (None, "Enqueued request limit reached for m. Limit: 1,000,000 enqueued requests.", True),
+        ("invalid_json_line", "This line is not parseable as valid JSON.", False),
+    ],
+)
+def test_a_batch_for_which_there_was_no_room_is_known_by_its_code_or_its_words(
+    endpoint: Limited, code: str | None, said: str, full: bool
+) -> None:
+    api, provider = api_of(endpoint), endpoint.batches
+    sent_batch = api.create("one", sent(api, "one"))
+    provider.fail(provider.batches[sent_batch.id], code, said)
+
+    failed = api.get(sent_batch.id)
+
+    assert failed is not None
+    assert (failed.ended, failed.full, failed.said) == (True, full, said)
+
+
+@pytest.mark.parametrize("status", [400, 429])
+def test_a_batch_that_is_refused_for_want_of_room_is_told_as_one_that_failed_for_it(
+    endpoint: Limited, status: int
+) -> None:
+    api, provider = api_of(endpoint), endpoint.batches
+    provider.queued, provider.says_so_at_once = 0, status
+
+    refused = api.create("one", file := sent(api, "one"))
+
+    assert (refused.id, refused.ended, refused.full, refused.files) == ("", True, True, (file,))
+    assert "Enqueued token limit reached" in refused.said
+    assert not provider.batches
+
+
+def test_a_batch_that_is_being_cancelled_is_left_alone(endpoint: Limited) -> None:
+    api, provider = api_of(endpoint), endpoint.batches
+    api.cancel(api.create("one", sent(api, "one")))
+    [ending] = provider.of("cancelling")
+
+    found = api.get(ending["id"])
+    assert found is not None
+    api.cancel(found)
+
+    assert not found.ended
+    assert provider.asked["POST /batches/{id}/cancel"] == 1
 
 
 @pytest.mark.parametrize(("told", "format"), [({}, True), ({"output_dtype": "int8"}, False)])

@@ -18,6 +18,11 @@ from semilayer_pipelines.embedders.providers import MAX_BATCH_TEXTS, Takes, take
         ("https://api.voyageai.com/v1", "voyage-3.5-lite", 1_000, 900_000, True, False),
         ("https://api.mistral.ai/v1", "mistral-embed", 512, 14_745, True, False),
         ("https://api.jina.ai/v1", "jina-embeddings-v3", 512, 90_000, False, False),
+        (
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+            "gemini-embedding-001",
+            *(100, 45_000, False, False),
+        ),
         ("https://api.openai.com.example.org/v1", "m", MAX_BATCH_TEXTS, 45_000, False, None),
         ("http://localhost:80/v1", "text-embedding-3-small", MAX_BATCH_TEXTS, 45_000, False, None),
         ("${BASE}/v1", "m", MAX_BATCH_TEXTS, 45_000, False, None),

@@ -110,6 +110,25 @@ def test_pages_wait_while_the_headers_leave_too_little(clock: Clock) -> None:
     assert 360 <= large <= 361
 
 
+def test_the_limit_of_a_project_holds_beside_that_of_its_account(clock: Clock) -> None:
+    pace = pace_of(clock)
+    told = {
+        "x-ratelimit-remaining-tokens": "20000",
+        "x-ratelimit-reset-tokens": "1s",
+        "x-ratelimit-limit-project-tokens": "1000",
+        "x-ratelimit-remaining-project-tokens": "0",
+        "x-ratelimit-reset-project-tokens": "45s",
+    }
+
+    async def ask() -> None:
+        pace.answered(await pace.pass_(100, question=False), told)
+        await pace.pass_(100, question=False)
+
+    asyncio.run(ask())
+
+    assert 45 <= clock.slept <= 46
+
+
 def test_a_limit_that_is_whole_again_tomorrow_is_left_to_the_endpoint(clock: Clock) -> None:
     pace = pace_of(clock)
     reset = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "24h"}

@@ -54,6 +54,19 @@ def test_names_with_a_minute_in_them() -> None:
     assert left(headers, "requests") is None  # nobody says until when
 
 
+def test_a_project_may_have_a_limit_of_its_own() -> None:
+    headers = {
+        "x-ratelimit-remaining-tokens": "149984",
+        "x-ratelimit-reset-tokens": "6m0s",
+        "x-ratelimit-limit-project-tokens": "60000",
+        "x-ratelimit-remaining-project-tokens": "57000",
+        "x-ratelimit-reset-project-tokens": "3s",
+    }
+
+    assert left(headers, "tokens") == Left(149_984, 360.0, None)
+    assert left(headers, "project tokens") == Left(57_000, 3.0, 60_000)
+
+
 @pytest.mark.parametrize("nonsense", ["many", "-1", "1e3", ""])
 def test_nonsense_says_nothing(nonsense: str) -> None:
     headers = {"x-ratelimit-remaining-requests": nonsense, "x-ratelimit-reset-requests": "1s"}

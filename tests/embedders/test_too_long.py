@@ -36,6 +36,8 @@ REFUSALS = [
     (422, "batch size 128 > maximum allowed batch size 32"),
     (400, "batch size is invalid, it should not be larger than 10.: input.contents"),
     (400, "expected maxLength: 2048, actual: 2459"),
+    (400, "* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch"),
+    (400, "the input token count is 3000 but the model supports up to 2048. Reduce it"),
     (
         429,
         (
@@ -52,6 +54,8 @@ OTHERS = [
     (429, "Rate limit reached on tokens per min (TPM): Limit 40000, Used 39000, Requested 5000."),
     (422, "the content was filtered"),
     (500, "internal error"),
+    (500, "too many requests in the queue"),
+    (400, "Billing hard limit has been reached"),
 ]
 
 

@@ -87,13 +87,14 @@ def test_a_run_sends_batches_and_leaves_and_the_index_is_whole_once_they_are_don
     assert queued.due_at > lab.project.clock()
     assert [len(provider.texts_of(one)) for one in provider.of("in_progress")] == [500, 500]
     told = status_of(lab.project, ENV, lab.name).lenses[0].progress or ""
-    assert "full: waits for 2 batches of the provider, until 2024-05-02T12:00:00Z" in told
-    assert "0 of 1,000 texts are done, since 20" in told
+    assert "full: waits for 2 batches of the provider: 0 of 1,000 texts are done, since 20" in told
     assert not endpoint.seen
 
     # when nothing is done yet, the next run leaves again, and nothing is sent again
     assert run_job(lab.project, job.id).ended is RunEnd.WAITING
     assert len(provider.batches) == 2
+    told = status_of(lab.project, ENV, lab.name).lenses[0].progress or ""
+    assert "2 batches of the provider, until 2024-05-02T12:00:00Z at the latest: 0 of" in told
 
     done = to_the_end(lab, job, provider)
     assert (done.ended, done.counts.written) == (RunEnd.COMPLETED, ROWS)
@@ -207,11 +208,17 @@ def test_who_follows_the_job_is_told_what_it_waits_for(
     assert "full completed" in lines[-1]
 
 
+@pytest.mark.parametrize("absent", [None, ""])
 @pytest.mark.parametrize("status", ["expired", "cancelled", "failed"])
 def test_texts_that_a_batch_did_not_do_are_embedded_at_once_and_that_is_said(
-    status: str, tmp_path: Path, endpoint: Limited, caplog: pytest.LogCaptureFixture
+    status: str,
+    absent: str | None,
+    tmp_path: Path,
+    endpoint: Limited,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    provider.absent = absent
     job = asked(lab)
     run_job(lab.project, job.id)
     one, two = provider.of("in_progress")
@@ -221,14 +228,14 @@ def test_texts_that_a_batch_did_not_do_are_embedded_at_once_and_that_is_said(
     with caplog.at_level(logging.WARNING):
         assert run_job(lab.project, job.id).ended is RunEnd.COMPLETED
 
-    assert status in caplog.text
-    assert "at the usual price" in caplog.text
+    assert f"is {status}, and has no vector for" in caplog.text
+    assert ("The provider says: It could not be" in caplog.text) is (status == "expired")
     assert set(endpoint.seen.values()) == {1}
     assert lab.audit().clean
 
 
 def test_a_text_that_the_batch_refuses_costs_its_row_and_no_other(
-    tmp_path: Path, endpoint: Limited
+    tmp_path: Path, endpoint: Limited, caplog: pytest.LogCaptureFixture
 ) -> None:
     lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
     endpoint.poison = "poison"
@@ -236,22 +243,26 @@ def test_a_text_that_the_batch_refuses_costs_its_row_and_no_other(
         db.execute("UPDATE items SET name = 'poison' WHERE id = 7")
         db.execute("UPDATE items SET description = printf('%.*c', 40000, 'x') WHERE id = 8")
 
-    done = to_the_end(lab, asked(lab), provider)
+    with caplog.at_level(logging.WARNING):
+        done = to_the_end(lab, asked(lab), provider)
 
+    assert "The provider says: maximum context length is 8192 tokens" in caplog.text
     counts = done.counts
     assert (counts.written, counts.failed, counts.truncated) == (ROWS - 1, 1, 1)
     assert set(endpoint.seen.values()) <= {1, 2}  # only what was tried shorter was sent again
 
 
+@pytest.mark.parametrize("at_once", [None, 400, 429])
 def test_batches_that_the_account_has_no_room_for_are_created_again_later(
-    tmp_path: Path, endpoint: Limited
+    at_once: int | None, tmp_path: Path, endpoint: Limited
 ) -> None:
     lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
-    provider.queued = 500
+    provider.queued, provider.says_so_at_once = 500, at_once
     job = asked(lab)
 
     assert run_job(lab.project, job.id).ended is RunEnd.WAITING
-    assert (len(provider.of("in_progress")), len(provider.of("failed"))) == (1, 1)
+    assert len(provider.of("in_progress")) == 1
+    assert len(provider.of("failed")) == (0 if at_once else 1)
     provider.do_all()
     assert to_the_end(lab, job, provider).ended is RunEnd.COMPLETED
 
@@ -353,7 +364,8 @@ def test_a_full_ingest_that_is_cancelled_or_whose_lens_is_removed_cancels_its_ba
             assert jobs.cancel(db, job.id, lab.project.clock())
             endings.let_rest(db, lens_id, lab.project.clock())
     tidy(lab.project)
-    assert len(provider.of("cancelled")) == 2
+    tidy(lab.project)
+    assert provider.asked["POST /batches/{id}/cancel"] == provider.end_cancelling() == 2
     tidy(lab.project)
 
     assert not provider.files
@@ -377,7 +389,7 @@ def test_a_lens_that_is_pushed_with_another_address_begins_there_and_leaves_no_b
             500,
             500,
         ]
-        assert len(provider.of("cancelled")) == 2
+        assert len(provider.of("cancelling")) == 2
         assert to_the_end(lab, job, other.batches).ended is RunEnd.COMPLETED
         assert lab.audit().clean
     assert not endpoint.seen
@@ -456,7 +468,8 @@ def test_a_lens_that_is_pushed_with_another_model_leaves_no_batch_behind(
     job = asked(lab)
     run_job(lab.project, job.id)
 
-    assert {one["status"] for one in before} == {"cancelled"}
+    assert {one["status"] for one in before} == {"cancelling"}
+    provider.end_cancelling()
     assert to_the_end(lab, job, provider).ended is RunEnd.COMPLETED
     assert lab.audit().clean
     tidy(lab.project)
@@ -473,7 +486,46 @@ def test_a_lens_that_is_pushed_without_batches_goes_on_without_them(
     lab.push(embedding=embedding)
 
     assert run_job(lab.project, asked(lab).id).ended is RunEnd.COMPLETED
-    assert len(provider.of("cancelled")) == 2
+    assert len(provider.of("cancelling")) == 2
+    assert lab.audit().clean
+
+
+def test_batches_that_were_cancelled_for_a_change_that_was_taken_back_are_sent_again(
+    tmp_path: Path, endpoint: Limited
+) -> None:
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    job = asked(lab)
+    run_job(lab.project, job.id)
+    before = provider.of("in_progress")
+
+    embedding = {"provider": "openai", "model": "m", "url": endpoint.url, "dimensions": 8}
+    lab.push(embedding=embedding)
+    drop_left_over(lab.project)
+    lab.push(embedding=embedding | {"batch": True})
+
+    # Nothing goes at the usual price, neither while they are being cancelled nor afterwards.
+    assert run_job(lab.project, job.id).ended is RunEnd.WAITING
+    provider.end_cancelling()
+    assert to_the_end(lab, job, provider).ended is RunEnd.COMPLETED
+    assert {one["status"] for one in before} == {"cancelled"}
+    assert sum(provider.paid.values()) == 1_000
+    assert set(endpoint.seen.values()) == {1}
+    assert lab.audit().clean
+    tidy(lab.project)
+    assert not provider.files
+
+
+def test_batches_of_an_account_that_the_key_is_no_more_of_are_sent_again_but_one(
+    tmp_path: Path, endpoint: Limited
+) -> None:
+    lab, provider = lab_of(tmp_path, endpoint), endpoint.batches
+    job = asked(lab)
+    run_job(lab.project, job.id)
+    provider.batches.clear()
+
+    assert to_the_end(lab, job, provider).ended is RunEnd.COMPLETED
+    assert sum(provider.paid.values()) == 500
+    assert set(endpoint.seen.values()) == {1}
     assert lab.audit().clean
 
 
@@ -588,6 +640,27 @@ def test_a_run_that_dies_finds_its_batches_again(
 
     assert_whole(lab, endpoint)
     assert "at the usual price" not in caplog.text
+
+
+def test_texts_that_went_at_once_while_batch_was_off_are_in_no_batch_that_costs(
+    tmp_path: Path, endpoint: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = small_lab(tmp_path, endpoint, monkeypatch)
+    run_job(lab.project, asked(lab).id)
+    assert len(endpoint.batches.of("in_progress")) == 3
+
+    embedding = {"provider": "openai", "model": "m", "url": endpoint.url, "dimensions": 8}
+    lab.push(embedding=embedding)
+    assert not lives(lab, endpoint, dies_at(5, lambda what: what == "index.add.done"))
+    at_once = {*endpoint.seen}
+    lab.push(embedding=embedding | {"batch": True})
+    assert lives(lab, endpoint, Life(lambda *_: None))
+
+    # Pages whose rows were not noted when the run died are embedded again, as in every mode.
+    assert len(at_once) >= 5 * PAGE
+    assert len(at_once & {*endpoint.batches.paid}) <= 3 * PAGE
+    assert len(endpoint.batches.paid) <= (9 - 3) * PAGE
+    assert lab.audit().clean
 
 
 PARTS = 4

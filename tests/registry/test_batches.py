@@ -60,8 +60,8 @@ def test_batches_come_back_in_the_order_of_their_keys(registry: Registry, lens: 
     made = sent(registry, lens, 1, 0)
     until = NOW + timedelta(days=1)
     with registry.begin() as db:
-        batches.note_sent(db, "ours-0", remote="theirs", expires_at=until, now=NOW)
-        batches.note_done(db, "ours-0", 40)
+        batches.note_sent(db, "ours-0", remote="theirs", expires_at=None, now=NOW)
+        batches.note_look(db, "ours-0", done=40, expires_at=until)
         batches.to_the_end(db, "ours-1")
 
     with registry.read() as db:
@@ -107,6 +107,23 @@ def test_nobody_waits_for_a_batch_whose_ingest_is_over(
         assert [one.id for one in batches.left_over(db)] == ["ours-0"]
         assert [one.id for one in batches.left_over(db, lens.id)] == ["ours-0"]
         assert not batches.left_over(db, lens.id + 1)
+        assert batches.awaited(db, lens.id) is None
+
+
+def test_a_batch_that_is_given_up_is_of_no_shard_and_its_number_is_free(
+    registry: Registry, lens: Lens
+) -> None:
+    [one] = sent(registry, lens, 0)
+    ids = [f"{n}" * 32 for n in "ab"]
+    with registry.begin() as db:
+        batches.forget(db, one.id)
+        for ours in ids:
+            batches.begin(db, replace(one, id=ours))
+            batches.give_up(db, ours)
+
+    with registry.read() as db:
+        assert not batches.of_shard(db, one.generation_id, 0)
+        assert {each.id for each in batches.left_over(db)} == {*ids}
         assert batches.awaited(db, lens.id) is None
 
 
