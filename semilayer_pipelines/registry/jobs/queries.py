@@ -41,6 +41,7 @@ __all__ = [
     "recent",
     "running",
     "silent",
+    "walked_since",
 ]
 
 _jobs = tables.jobs.c
@@ -267,6 +268,18 @@ def _last_started(db: Connection, lens_id: int, modes: Collection[Mode]) -> date
     )
     found: datetime | None = db.scalar(started)
     return found
+
+
+def walked_since(db: Connection, lens_id: int, since: datetime) -> bool:
+    """Say whether a job that walks a lens's table and writes to its index was at work since."""
+    at_work = or_(
+        _jobs.status == JobStatus.RUNNING,
+        _jobs.ended_at >= since,
+        # It stopped on its way: what it read until then it wrote.
+        and_(_jobs.status == JobStatus.QUEUED, _jobs.heartbeat_at >= since),
+    )
+    walk = and_(_jobs.lens_id == lens_id, _jobs.mode.in_(EXCLUSIVE_MODES))
+    return db.execute(select(_jobs.id).where(walk, at_work).limit(1)).first() is not None
 
 
 def queue_counts(db: Connection, env: str, since: datetime) -> QueueCounts:
