@@ -359,7 +359,7 @@ def _indexed(
         return None
     hidden = bool(not_found(index, [key]))
     with opened.registry.read() as db:
-        job_id = page_log.job_at(db, opened.lens.id, stored[INDEXED_AT], generation.job_id)
+        job_id = page_log.job_at(db, generation, stored[INDEXED_AT])
         tried = marked_rows.is_marked(db, generation.id, Fault.UNREACHABLE, key)
     return Indexed(
         fields={n: value for n, value in stored.items() if n not in (*OWN_COLUMNS, WORDS)},
