@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_,
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.http.contract import JobStatus, Mode
-from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry import generations, tables
 from semilayer_pipelines.registry.jobs.job import (
     EXCLUSIVE_MODES,
     SELECT_JOB,
@@ -264,7 +264,10 @@ def last_began(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetim
 
 def _last_started(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetime | None:
     started = select(func.max(_jobs.started_at)).where(
-        _jobs.lens_id == lens_id, _jobs.status == JobStatus.COMPLETED, _jobs.mode.in_(modes)
+        _jobs.lens_id == lens_id,
+        _jobs.status == JobStatus.COMPLETED,
+        _jobs.mode.in_(modes),
+        ~generations.rolled_back_since(lens_id, _jobs.started_at),
     )
     found: datetime | None = db.scalar(started)
     return found
