@@ -102,7 +102,8 @@ class Follower:
 
     def _is_to_be_followed(self) -> bool:
         with self.project.registry.read() as db:
-            known = sources.list_all(db, environments.get(db, self.env).id)
+            env = environments.find(db, self.env)
+            known = {} if env is None else sources.list_all(db, env.id)
         return self.source in known and known[self.source].cdc is not None
 
     def _take(self) -> FeedRow | None:

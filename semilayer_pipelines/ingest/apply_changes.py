@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -50,6 +49,10 @@ class Claim(Protocol):
 
     def acknowledge(self, db: Connection, keys: Sequence[str]) -> None:
         """Note in a transaction that the changes of these keys are applied."""
+        ...
+
+    def acknowledge_look(self, db: Connection, keys: Sequence[str]) -> None:
+        """Note the same of rows that were changed as the source had them at a look, if it holds."""
         ...
 
     def put_off(self, keys: Sequence[str], wait: timedelta) -> None:
@@ -91,7 +94,8 @@ class _Applying:
     `deletes` are the rows to delete, with the numbers of the changes that say so; `others` are
     keys that are no row's. `overtaken` are rows of which a newer change knows, `early` those that
     are not there yet, with how often they were looked for. `there` are rows that the source has,
-    `outside` those that the lens leaves out, `applied` those that went through `apply_page`.
+    `outside` those that the lens leaves out, `left` those of them that the index has, `applied`
+    those that went through `apply_page`.
     """
 
     opened: OpenLens
@@ -108,6 +112,7 @@ class _Applying:
     malformed: dict[str, str] = field(default_factory=dict)
     there: set[str] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
     applied: set[str] = field(default_factory=set)
 
     def read_deletes(self, ids: Sequence[str]) -> None:
@@ -149,6 +154,7 @@ class _Applying:
         overtaken = self._rename(keys)
         self.others |= {id for id, key in keys.items() if id != key}  # no row is called so
         leave = keys_among(self.target.index, self.outside.intersection(keys.values()))
+        self.left |= leave
         written: dict[str, bool] = {}
         for id, key in keys.items():
             wins = id not in overtaken and self.deletes.get(key, 0) < self.batch[id].seq
@@ -179,8 +185,11 @@ class _Applying:
         acknowledged |= {keys[0] for keys in stayed_away.values()}
         gone = {*self.deletes, *(self.others - self.there)}
         gone |= {key for keys in stayed_away.values() for key in keys}
+        # What the source showed, and no caller said; a walk may have seen more of it since.
+        seen = keys_among(self.target.index, (keys[0] for keys in stayed_away.values()))
+        seen |= self.left & acknowledged
         if gone or acknowledged:
-            self._delete(sorted(gone), sorted(acknowledged))
+            self._delete(sorted(gone), sorted(acknowledged - seen), sorted(seen))
 
     def _give_back(self, claim: Claim) -> None:
         """Give back what this batch cannot do: what is not there yet, and what names no row."""
@@ -202,9 +211,14 @@ class _Applying:
             self.claim.rename(renamed)
         return found
 
-    def _delete(self, keys: Sequence[str], acknowledged: Sequence[str]) -> None:
+    def _delete(self, keys: Sequence[str], told: Sequence[str], seen: Sequence[str]) -> None:
+        def acknowledge(db: Connection) -> None:
+            assert claim is not None
+            claim.acknowledge(db, told)
+            claim.acknowledge_look(db, seen)
+
         claim = self.claim
-        commit = None if claim is None else partial(claim.acknowledge, keys=acknowledged)
+        commit = None if claim is None else acknowledge
         delete_keys(self.opened, self.run, self.target, keys, change_seq=self.seq, commit=commit)
 
     def _rename(self, keys: Mapping[str, str]) -> set[str]:

@@ -22,7 +22,8 @@ from decimal import Decimal
 import polars as pl
 from sqlalchemy import Connection
 
-from semilayer_pipelines.bridges.cursors import decode, encode
+from semilayer_pipelines.bridges.cursors import Scalar, decode, encode
+from semilayer_pipelines.bridges.epochs import epoch_unit, moved_to, number_of
 from semilayer_pipelines.bridges.protocol import Bridge, ColumnKind, Selection, SourcePage
 from semilayer_pipelines.bridges.times import is_ahead, is_over, is_time, start_before
 from semilayer_pipelines.counts import Counts
@@ -255,17 +256,29 @@ def goes_on_at(at: IncrementalCursor | None, now: datetime) -> str | None:
     themselves how early that may be; of numbers and versions we know what was seen when.
 
     A time that was ahead of our clock when the cursor came there is one row's, or one writer's.
-    What the others wrote since is earlier, and begins where the last complete walk began.
+    What the others wrote since is earlier, and begins where the last complete walk began. That
+    holds for a number, too, that may be a time of that moment (see `bridges.epochs`).
     """
     if at is None or at.position is None:
         return None
     value = decode(at.position)[0]
+    seen_at = at.seen_at or at.updated_at
+    came_at = seen_at if at.cursor is None else at.updated_at
     if isinstance(value, str) and is_time(value):
-        seen_at = at.seen_at or at.updated_at
-        came_at = seen_at if at.cursor is None else at.updated_at
         clock = min(now, seen_at) if is_ahead(value, came_at) else now
         return encode([start_before(value, clock, OVERLAP)])
-    return at.settled
+    if at.settled is None:
+        return None
+    unit = epoch_unit(value, came_at - OVERLAP - TICK, came_at + HORIZON)
+    if unit is not None:
+        value = moved_to(value, unit, min(now, seen_at), OVERLAP)
+    return encode([_earlier(value, decode(at.settled)[0])])
+
+
+def _earlier(one: Scalar, other: Scalar) -> Scalar:
+    """Return the smaller of two numbers of one column, and `other` of what are none."""
+    first, second = number_of(one), number_of(other)
+    return one if first is not None and second is not None and first < second else other
 
 
 def nothing_moved(at: IncrementalCursor, end: str) -> bool:
@@ -280,15 +293,17 @@ def _is_settled(at: IncrementalCursor) -> bool:
 
     That is so once a whole walk began when that value had been seen for `OVERLAP`: whoever drew a
     smaller one had committed it by then. A time ahead of our clock says nothing about what is
-    written, so that walk has to have begun when such a time was over.
+    written, so that walk has to have begun when such a time was over. So it has with a number that
+    may be one.
     """
     if at.position is None or at.settled is None or at.seen_at is None:
         return False
     stands_at = decode(at.position)[0]
     if stands_at != decode(at.settled)[0]:
         return False
-    is_moment = isinstance(stands_at, str) and is_time(stands_at)
-    return not is_moment or is_over(str(stands_at), at.seen_at, OVERLAP)
+    if isinstance(stands_at, str) and is_time(stands_at):
+        return is_over(stands_at, at.seen_at, OVERLAP)
+    return epoch_unit(stands_at, at.seen_at - OVERLAP - TICK, at.seen_at + HORIZON) is None
 
 
 def _with_bounds(opened: OpenLens, target: Target) -> Selection:

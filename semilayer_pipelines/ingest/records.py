@@ -12,14 +12,15 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.bridges.row_key import key_texts
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.ingest.apply_changes import apply_changes
+from semilayer_pipelines.ingest.apply_changes import LOOKS_AGAIN, apply_changes
 from semilayer_pipelines.ingest.by_key import all_of, compare_by_key
 from semilayer_pipelines.ingest.open_lens import OpenLens
 from semilayer_pipelines.ingest.page import Page
 from semilayer_pipelines.ingest.run_state import Run
 from semilayer_pipelines.ingest.target import Target
 from semilayer_pipelines.mapping.mapped import Mapped
-from semilayer_pipelines.registry import changes, failed_rows
+from semilayer_pipelines.registry import changes, failed_rows, jobs
+from semilayer_pipelines.registry.changes import Change
 from semilayer_pipelines.stores.chunks.protocol import RowIndex
 
 __all__ = ["CLAIM_ROWS", "SHARE_SECONDS", "run_records"]
@@ -34,14 +35,35 @@ that nobody maintains.
 """
 
 
+WAITS = (timedelta(0), *LOOKS_AGAIN)
+"""The waits before a row is looked at again that a walk may have read later than this run."""
+
+CLOCKS_APART = timedelta(seconds=5)
+"""How far the clocks of two runs may be apart: both go by the registry's."""
+
+
 @dataclass(frozen=True)
 class ClaimedRows:
-    """Rows whose changes this run has claimed; they are acknowledged with the page."""
+    """Rows whose changes this run has claimed at `claimed_at`; acknowledged with the page."""
 
     opened: OpenLens
     run: Run
     target: Target
     due_at: datetime
+    claimed_at: datetime
+    claimed: Sequence[Change]
+
+    @classmethod
+    def taken(cls, opened: OpenLens, run: Run, target: Target, due_at: datetime) -> ClaimedRows:
+        """Claim the next changes that are due; raise `Fenced` when the lease is lost."""
+        now = opened.clock()
+
+        def claim(db: Connection) -> list[Change]:
+            run.lease.check(db)  # whoever has lost the job would keep what it claims from the next
+            at = max(now, due_at)
+            return changes.claim(db, opened.lens.id, job_id=run.job_id, limit=CLAIM_ROWS, now=at)
+
+        return cls(opened, run, target, due_at, now, opened.registry.transact(claim))
 
     def now(self) -> datetime:
         """Return what counts as now: a job that is run early does what would be due with it."""
@@ -65,8 +87,26 @@ class ClaimedRows:
 
     def cover(self, db: Connection, page: Page, counts: Counts) -> None:
         """Acknowledge the changes of the page's rows."""
-        keys = key_texts(page.rows, self.opened.selection.key)
-        self.acknowledge(db, [*keys, *page.refused])
+        keys = [*key_texts(page.rows, self.opened.selection.key), *page.refused]
+        if counts.written + counts.deleted:
+            self.acknowledge_look(db, keys)
+        else:
+            self.acknowledge(db, keys)
+
+    def acknowledge_look(self, db: Connection, keys: Sequence[str]) -> None:
+        """Acknowledge rows that were written or deleted as the source had them at a look.
+
+        A walk may have read one of them after that look, and its cursor be past it. Then the row
+        is looked at once more, until a look finds the index as it should be (invariant 4).
+        """
+        if not jobs.walked_since(db, self.opened.lens.id, self.claimed_at - CLOCKS_APART):
+            self.acknowledge(db, keys)
+            return
+        looks = {change.key: change.looks for change in self.claimed}
+        for before, wait in enumerate(WAITS):
+            last = len(WAITS) - 1
+            again = [key for key in keys if min(looks.get(key, 0), last) == before]
+            changes.put_off(db, self.run.job_id, again, self.now() + wait)
 
     def acknowledge(self, db: Connection, keys: Sequence[str]) -> None:
         """Acknowledge the changes of these keys."""
@@ -112,21 +152,12 @@ def run_records(opened: OpenLens, run: Run, target: Target, *, due_at: datetime)
 
     After `SHARE_SECONDS` the rest is left to the next job.
     """
-    claimed_rows = ClaimedRows(opened, run, target, due_at)
     until = time.monotonic() + SHARE_SECONDS
     while not run.paused():
-        claimed = opened.registry.transact(
-            lambda db: changes.claim(
-                db,
-                opened.lens.id,
-                job_id=run.job_id,
-                limit=CLAIM_ROWS,
-                now=claimed_rows.now(),
-            )
-        )
-        if not claimed:
+        rows = ClaimedRows.taken(opened, run, target, due_at)
+        if not rows.claimed:
             return True
-        apply_changes(opened, run, target, claimed, claimed_rows, claimed_rows)
+        apply_changes(opened, run, target, rows.claimed, rows, rows)
         if time.monotonic() > until:
             return True
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from semilayer_pipelines.ingest.kept_rows import tidy_kept
 from semilayer_pipelines.ingest.left_batches import drop_left_over
@@ -15,11 +16,13 @@ from semilayer_pipelines.registry import (
     dropped_indexes,
     environments,
     generations,
+    jobs,
     lenses,
     retention,
     walks,
 )
 from semilayer_pipelines.registry.database import Registry
+from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.retention import Swept
 from semilayer_pipelines.stores.protocol import Store
 
@@ -63,12 +66,25 @@ def tidy(project: Project) -> Tidied:
     dropped += _drop_orphans(project)
     _point_names(project)
     drop_left_over(project)
-    with project.registry.begin() as db:
-        changes.release_lost(db)
+    _give_back_lost(project)
     with project.registry.read() as db:
         needed = walks.kept_names(db)
     tidy_kept(project.settings.walks, needed)
     return Tidied(swept, tuple(dropped))
+
+
+def _give_back_lost(project: Project) -> None:
+    """Give back what jobs claimed that are over, and have it applied (invariant 7)."""
+    with project.registry.begin() as db:
+        for lens_id in sorted(changes.release_lost(db)):
+            jobs.request(
+                db,
+                lenses.by_id(db, lens_id),
+                Mode.RECORDS,
+                job_id=uuid4().hex,
+                origin="retention",
+                now=project.clock(),
+            )
 
 
 def _point_names(project: Project) -> None:

@@ -162,7 +162,7 @@ class Explanation:
     @property
     def verdict(self) -> str:
         """Say in a sentence how row and object stand to each other."""
-        if any(change.looks for change in self.pending):
+        if any(change.looks for change in self.pending) and (self.row is None or self.outside):
             return "It was named and its row was not there; it is looked for again."
         if self.pending:
             return "A change of it was accepted and waits to be applied."
@@ -359,7 +359,7 @@ def _indexed(
         return None
     hidden = bool(not_found(index, [key]))
     with opened.registry.read() as db:
-        job_id = page_log.job_at(db, opened.lens.id, stored[INDEXED_AT], generation.job_id)
+        job_id = page_log.job_at(db, generation, stored[INDEXED_AT])
         tried = marked_rows.is_marked(db, generation.id, Fault.UNREACHABLE, key)
     return Indexed(
         fields={n: value for n, value in stored.items() if n not in (*OWN_COLUMNS, WORDS)},

@@ -182,13 +182,14 @@ def release(db: Connection, job_id: str) -> int:
     return db.execute(freed).rowcount
 
 
-def release_lost(db: Connection) -> int:
-    """Give back what jobs claimed that do not run (any more); return how many changes."""
+def release_lost(db: Connection) -> set[int]:
+    """Give back what jobs claimed that do not run (any more); return whose changes, by lens."""
     runs = select(tables.jobs.c.id).where(tables.jobs.c.status == JobStatus.RUNNING)
     lost = and_(
         _changes.job_id.is_not(None), _changes.applied_at.is_(None), _changes.job_id.not_in(runs)
     )
-    return db.execute(update(tables.changes).where(lost).values(job_id=None)).rowcount
+    freed = update(tables.changes).where(lost).values(job_id=None)
+    return set(db.scalars(freed.returning(_changes.lens_id)))
 
 
 def put_off(db: Connection, job_id: str, keys: Sequence[str], until: datetime) -> int:

@@ -10,7 +10,17 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from semilayer_pipelines.config.models import LensConfig
@@ -48,6 +58,7 @@ __all__ = [
     "retire",
     "retired",
     "retired_before",
+    "rolled_back_since",
     "set_dimension",
     "watched",
 ]
@@ -268,6 +279,18 @@ def retire(db: Connection, generation_id: int, now: datetime) -> None:
         .where(_generations.id == generation_id, _generations.active_slot.is_not(None))
         .values(state=GenerationState.RETIRED, active_slot=None, retired_at=now)
     )
+
+
+def rolled_back_since(lens_id: int, at: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that at a time an index served that a rollback has replaced since.
+
+    What walks did then, the index in use has not; known while the other one is kept.
+    """
+    active, other = tables.generations.alias("active"), tables.generations.alias("other")
+    # None is published while another is built, but where a rollback went back to an older one.
+    newer = and_(active.c.active_slot == lens_id, other.c.published_at > active.c.created_at)
+    served = and_(other.c.published_at <= at, other.c.retired_at > at)
+    return select(other.c.id).where(other.c.lens_id == lens_id, newer, served).exists()
 
 
 def retired(db: Connection, lens_id: int) -> list[Generation]:

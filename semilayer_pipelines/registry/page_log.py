@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, insert, or_, select
 
 from semilayer_pipelines.counts import Counts
-from semilayer_pipelines.http.contract import Mode
+from semilayer_pipelines.http.contract import JobStatus, Mode
 from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry.generation import Generation
 
 __all__ = ["LoggedPage", "job_at", "of_job", "prune", "rate", "record", "total"]
 
@@ -82,15 +83,20 @@ def of_job(db: Connection, job_id: str, limit: int) -> list[LoggedPage]:
     ]
 
 
-def job_at(db: Connection, lens_id: int, at: datetime, generation_job_id: str) -> str | None:
-    """Return the job whose page was at work at a time; `None` when it is forgotten.
+def job_at(db: Connection, generation: Generation, at: datetime) -> str | None:
+    """Return the job whose page wrote to a generation at a time; `None` when it is forgotten.
 
-    Of the full ingests only the one that built the generation can have written to it. Where two
-    jobs were at work at once, it is the one that ended its page first. Pages of all attempts count:
-    a job that went on after a pause has begun before it.
+    Of the full ingests only those that built the generation can have: its own job and, before it
+    was published, one that was ended on its way. Where two jobs were at work at once, it is the one
+    that ended its page first. Pages of all attempts count: a job that went on after a pause has
+    begun before it.
     """
     jobs = tables.jobs.c
-    fills = or_(jobs.mode != Mode.FULL, jobs.id == generation_job_id)
+    fills = or_(jobs.mode != Mode.FULL, jobs.id == generation.job_id)
+    published_at = generation.published_at
+    if generation.created_at <= at and (published_at is None or at <= published_at):
+        fills = or_(fills, jobs.status.in_((JobStatus.CANCELED, JobStatus.FAILED)))
+    lens_id = generation.lens_id
     rows = db.execute(
         select(_pages.job_id, _pages.at, _pages.seconds)
         .select_from(tables.page_log)

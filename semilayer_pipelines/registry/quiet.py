@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, literal, select
 
 from semilayer_pipelines.http.contract import Mode
-from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry import generations, tables
 from semilayer_pipelines.registry.sql import insert
 from semilayer_pipelines.registry.types import UtcDateTime
 
@@ -33,8 +33,15 @@ def note(db: Connection, lens_ids: Collection[int], mode: Mode, at: datetime) ->
 
 
 def last(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetime | None:
-    """Return when that was noted last for one of these modes, `None` where it never was."""
-    noted = select(func.max(_quiet.at)).where(_quiet.lens_id == lens_id, _quiet.mode.in_(modes))
+    """Return when that was noted last for one of these modes, `None` where it never was.
+
+    Nor does it tell anything of an index that a rollback put in the place of that time's.
+    """
+    noted = select(func.max(_quiet.at)).where(
+        _quiet.lens_id == lens_id,
+        _quiet.mode.in_(modes),
+        ~generations.rolled_back_since(lens_id, _quiet.at),
+    )
     found: datetime | None = db.scalar(noted)
     return found
 

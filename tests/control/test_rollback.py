@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,9 @@ from semilayer_pipelines.control.rollback import RolledBack, rollback
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.ingest.progress import PageDone
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
-from semilayer_pipelines.registry import cursors, generations
+from semilayer_pipelines.queries.as_of import as_of as queries_as_of
+from semilayer_pipelines.queries.state import WALKS
+from semilayer_pipelines.registry import cursors, generations, quiet
 from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.registry.lenses import Needs
 from tests.cli.conftest import run_queued
@@ -63,6 +65,31 @@ def test_a_rollback_can_be_taken_back(rebuilt: Lab) -> None:
 
     assert serving(rebuilt) == 2
     assert rebuilt.audit().clean
+
+
+def test_an_index_that_is_gone_back_to_is_as_old_as_it_is(rebuilt: Lab) -> None:
+    # given walks of the newer index, and a tick that found nothing to read after them
+    def as_of() -> datetime | None:
+        with rebuilt.project.registry.read() as db:
+            return queries_as_of(db, rebuilt.lens.id, WALKS)
+
+    rebuilt.run(rebuilt.request(Mode.INCREMENTAL))
+    now = rebuilt.project.clock()
+    with rebuilt.project.registry.begin() as db:
+        quiet.note(db, [rebuilt.lens.id], Mode.INCREMENTAL, now)
+    assert as_of() == now
+
+    # then the older index has nothing of what they read, and has it after its sync
+    done = rollback(rebuilt.project, ENV, "items")
+    assert as_of() == done.now.created_at
+    rebuilt.run(done.sync)
+    after = as_of()
+    assert after is not None
+    assert after > now
+
+    # and the newer index, once it serves again, is as old as it was
+    rollback(rebuilt.project, ENV, "items")
+    assert as_of() == now
 
 
 def test_incremental_ingest_goes_back_with_the_index(rebuilt: Lab) -> None:

@@ -18,10 +18,13 @@ from sqlalchemy import Connection
 
 from semilayer_pipelines.config.models import ProjectConfig
 from semilayer_pipelines.control import lifecycle
+from semilayer_pipelines.control.environments import delete_environment
 from semilayer_pipelines.control.push import apply_push, plan_push
 from semilayer_pipelines.follow import follower as follower_module
 from semilayer_pipelines.follow import kinds
 from semilayer_pipelines.follow.buffer import for_lenses
+from semilayer_pipelines.follow.follower import Follower
+from semilayer_pipelines.follow.installed import forget
 from semilayer_pipelines.ingest import lease
 from semilayer_pipelines.registry import feeds, jobs, lenses
 from semilayer_pipelines.registry.feeds import FeedRow
@@ -391,3 +394,19 @@ def read_something(site: Site) -> None:
 def kill_a_run(site: Site, chance: random.Random) -> None:
     kill_after(start(site.lab, Mode.RECORDS), chance.uniform(0, 0.3))
     give_up_on_the_dead(site.lab)
+
+
+def test_the_follower_of_an_environment_that_is_removed_gives_its_place_back(site: Site) -> None:
+    # given a follower that waits for its feed to be installed again
+    project = site.lab.project
+    row = site.feed()
+    site.uninstall()
+    forget(project, row)
+    follower = Follower(project, ENV, "main", threading.Event(), silence=SILENCE)
+    thread = threading.Thread(target=follower.run, daemon=True)
+    thread.start()
+
+    delete_environment(project, ENV)
+
+    eventually(lambda: not thread.is_alive())
+    site.push()  # there is nothing to tidy up otherwise

@@ -15,7 +15,7 @@ from tests.lab import Lab
 from tests.mortal import Died, Life, mortal
 from tests.sources import SourceDatabase
 
-__all__ = ["DRAWN", "LONGEST", "TIMES", "Application"]
+__all__ = ["DRAWN", "EPOCHS", "LONGEST", "TIMES", "Application"]
 
 LONGEST = 30
 """Seconds that a transaction stays open at most: what the overlap is made for."""
@@ -27,6 +27,9 @@ Draw = Callable[[datetime, int], object]
 TIMES = ("time", "zoned time", "date", "ISO text")
 """Kinds that say by themselves that they are times: one writer's clock may be wrong."""
 
+EPOCHS = ("epoch seconds", "epoch milliseconds", "decimal epoch", "float epoch", "text epoch")
+"""Kinds that are numbers of seconds, or of parts of them."""
+
 DRAWN: dict[str, tuple[str, Draw]] = {
     "time": ("moment", lambda now, _: f"{now:%Y-%m-%d %H:%M:%S.%f}"),
     "zoned time": ("zoned moment", lambda now, _: f"{now:%Y-%m-%d %H:%M:%S.%f}"),
@@ -34,6 +37,7 @@ DRAWN: dict[str, tuple[str, Draw]] = {
     "ISO text": ("text", lambda now, _: f"{now:%Y-%m-%dT%H:%M:%S.%f}Z"),
     "number": ("BIGINT", lambda _, number: number),
     "epoch seconds": ("INTEGER", lambda now, _: int(now.timestamp())),
+    "epoch milliseconds": ("BIGINT", lambda now, _: int(now.timestamp() * 1000)),
     "decimal epoch": ("DECIMAL(20,3)", lambda now, _: f"{now.timestamp():.3f}"),
     "float epoch": ("DOUBLE PRECISION", lambda now, _: now.timestamp()),
     "text epoch": ("text", lambda now, _: f"{now.timestamp():.0f}"),

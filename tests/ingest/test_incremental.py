@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.registry.jobs import Mode
 from tests.clock import Clock
-from tests.ingest.commits import DRAWN, LONGEST, TIMES, Application
+from tests.ingest.commits import DRAWN, EPOCHS, LONGEST, TIMES, Application
 from tests.lab import ENV, Lab
 from tests.sources import SourceDatabase
 
@@ -38,7 +38,7 @@ STEPS_OF_TIMES = st.lists(st.one_of(BEGINS, BEGINS_AHEAD, OTHERS), min_size=10, 
 
 def steps_of(kind: str) -> st.SearchStrategy[list[tuple[str, int, int]]]:
     """Return what may happen to a column; of times, a writer's clock may be wrong."""
-    return STEPS_OF_TIMES if kind in TIMES else STEPS
+    return STEPS_OF_TIMES if kind in (*TIMES, *EPOCHS) else STEPS
 
 
 @contextmanager
@@ -131,9 +131,14 @@ def write_at(app: Application, id: int, *, ahead: timedelta = timedelta(0)) -> N
     app.commit()
 
 
-@pytest.mark.parametrize("kind", TIMES)
 @pytest.mark.parametrize("indexed_by", ["the first ingest", "a walk"])
-@pytest.mark.parametrize("ahead", [AHEAD, timedelta(days=3_650)], ids=["hours", "years"])
+@pytest.mark.parametrize(
+    ("kind", "ahead"),
+    [
+        *((kind, AHEAD) for kind in (*TIMES, *EPOCHS)),
+        *((kind, timedelta(days=3_650)) for kind in TIMES),
+    ],
+)
 def test_a_time_ahead_of_the_clock_hides_no_later_change(
     kind: str, indexed_by: str, ahead: timedelta, tmp_path: Path
 ) -> None:
@@ -157,7 +162,7 @@ def test_a_time_ahead_of_the_clock_hides_no_later_change(
                 assert app.lab.index.get(str(id)) is not None
 
 
-@pytest.mark.parametrize("kind", ["time", "zoned time", "ISO text"])
+@pytest.mark.parametrize("kind", ["time", "zoned time", "ISO text", *EPOCHS])
 def test_a_time_that_the_clock_has_come_to_hides_no_earlier_change(
     kind: str, tmp_path: Path
 ) -> None:

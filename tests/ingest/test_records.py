@@ -330,3 +330,105 @@ def test_rows_that_cannot_be_placed_are_counted_on_the_job(lab: Lab) -> None:
     assert lab.audit().stale == 3
     lab.sync()
     assert lab.audit().clean
+
+
+@pytest.mark.parametrize("mode", [Mode.INCREMENTAL, Mode.SMART_SYNC, Mode.REPAIR])
+@pytest.mark.parametrize("before", ["older", "there again", "gone", "new"])
+def test_an_older_read_of_a_named_row_does_not_undo_what_a_walk_read_since(
+    lab: Lab, mode: Mode, before: str
+) -> None:
+    # given a records job that has read a row, when the row moves and nobody tells; a walk reads it
+    with lab.source() as db:
+        if before == "new":
+            db.execute("DELETE FROM items WHERE id = 1")
+    if before == "new":
+        lab.sync()
+    was = lab.index.get("1")
+    with lab.source() as db:
+        read = ("read", "2024-09-09")
+        if before == "new":
+            db.execute("INSERT INTO items (id, name, updated_at) VALUES (1, ?, ?)", read)
+        else:
+            db.execute("UPDATE items SET name = ?, updated_at = ? WHERE id = 1", read)
+    accept(lab, ("1", UPSERT))
+    job = lab.request(Mode.RECORDS)
+    walks: list[jobs.Job] = []
+
+    def overtake(_: Sequence[str]) -> None:
+        if not walks:
+            with lab.source() as db:
+                name = str(was["name"]) if before == "there again" and was else "newest"
+                if before == "gone":
+                    db.execute("DELETE FROM items WHERE id = 1")
+                else:
+                    at = "2024-09-10"
+                    db.execute("UPDATE items SET name = ?, updated_at = ? WHERE id = 1", (name, at))
+            walks.append(lab.request(mode, shard=0 if mode is Mode.REPAIR else None))
+            lab.run(walks[0])
+
+    run_job(Meddled.of(lab.project, overtake), job.id)
+    lab.apply_all()
+
+    # then the index has what the walk read, and no walk is left to find that out
+    assert walks
+    assert lab.audit().clean
+
+
+@pytest.mark.parametrize("why", ["gone", "left out"])
+def test_a_row_that_came_back_before_its_delete_is_not_deleted_for_good(
+    tmp_path: Path, why: str
+) -> None:
+    # given a records job that has seen that a named row is gone, when the row comes back untold
+    lab = Lab.at(tmp_path, rows=20, where="price >= 0")
+    lab.full()
+    leave = "DELETE FROM items WHERE id = 1"
+    come = "INSERT INTO items (id, name, price, updated_at) VALUES (1, 'back', 9, '2024-09-09')"
+    if why == "left out":
+        leave = "UPDATE items SET price = -1 WHERE id = 1"
+        come = "UPDATE items SET price = 9, name = 'back', updated_at = '2024-09-09' WHERE id = 1"
+    with lab.source() as db:
+        db.execute(leave)
+    accept(lab, ("1", UPSERT))
+    if why == "gone":
+        for _ in range(2):
+            lab.run(lab.request(Mode.RECORDS))  # it is looked for in vain
+    walks: list[jobs.Job] = []
+
+    def come_back(verb: str) -> None:
+        if verb == "lock" and not walks:
+            with lab.source() as db:
+                db.execute(come)
+            walks.append(lab.request(Mode.INCREMENTAL))
+            lab.run(walks[0])
+
+    run_job(Meddled.of(lab.project, before=come_back), lab.request(Mode.RECORDS).id)
+    lab.apply_all()
+
+    # then it is in the index as it came
+    assert walks
+    assert lab.object_of("1")["name"] == "back"
+    assert lab.audit().clean
+
+
+def test_a_row_that_moves_all_the_time_is_not_looked_at_without_a_rest(lab: Lab) -> None:
+    # given a walk that is at work, and a named row that moves whenever it was read
+    walk = lab.request(Mode.SMART_SYNC)
+    with lab.project.registry.begin() as db:
+        jobs.take(db, walk.id, lease="a walk", run_id=None, now=lab.project.clock())
+    moves: list[int] = []
+
+    def move(_: Sequence[str]) -> None:
+        moves.append(1)
+        with lab.source() as db:
+            db.execute("UPDATE items SET name = ? WHERE id = 1", (f"move {len(moves)}",))
+
+    move([])
+    accept(lab, ("1", UPSERT))
+    job = lab.request(Mode.RECORDS)
+    assert run_job(Meddled.of(lab.project, move), job.id).ended is RunEnd.COMPLETED
+
+    # then it was written twice, and is looked at again after a while
+    assert len(moves) == 3
+    with lab.project.registry.read() as db:
+        [again] = [one for one in jobs.queued(db, lab.lens.id) if one.mode is Mode.RECORDS]
+    assert again.due_at > job.due_at

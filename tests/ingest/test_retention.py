@@ -5,8 +5,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from semilayer_pipelines.ingest.retention import KEEP_RETIRED, tidy
-from semilayer_pipelines.registry import changes, generations
+from semilayer_pipelines.registry import changes, generations, jobs
 from semilayer_pipelines.registry.changes import Action
+from semilayer_pipelines.registry.jobs import Mode
 from semilayer_pipelines.stores.protocol import IndexSchema
 from tests.lab import ENV, Lab
 
@@ -73,6 +74,10 @@ def test_changes_that_a_job_holds_which_is_over_are_applied_after_the_sweep(tmp_
         changes.claim(db, lab.lens.id, job_id="over", limit=10, now=now)
 
     tidy(lab.project)
-    lab.apply_all()
 
+    # then there is a job for it, without another call
+    with lab.project.registry.read() as db:
+        [queued] = jobs.queued(db, lab.lens.id)
+    assert queued.mode is Mode.RECORDS
+    lab.run(queued)
     assert lab.index.get("7") is None

@@ -233,3 +233,16 @@ def test_a_partition_materialised_with_its_checks_is_filled_and_then_looked_at(
     assert result.success
     assert all(one.passed for one in result.get_asset_check_evaluations())
     assert lab.audit().clean
+
+
+def test_a_run_that_is_ended_early_looked_at_other_lenses_than_the_one_before(
+    make_lab: MakeLab, instance: dg.DagsterInstance
+) -> None:
+    lab = make_lab(3)
+    lab.push(*(f"other_{n}" for n in range(8)))
+    job = build_definitions(lab.project).resolve_job_def(CHECK_JOB)
+    runs = [job.execute_in_process(instance=instance) for _ in range(2)]
+
+    first, second = ([one.asset_key for one in run.get_asset_check_evaluations()] for run in runs)
+    assert first != second
+    assert set(first) == set(second)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.registry import jobs, page_log
 from semilayer_pipelines.registry.database import Registry
-from semilayer_pipelines.registry.jobs import Mode
+from semilayer_pipelines.registry.generation import Generation
+from semilayer_pipelines.registry.jobs import JobStatus, Mode
 from semilayer_pipelines.registry.lenses import Lens
 from semilayer_pipelines.registry.page_log import LoggedPage
-from tests.registry.given import at, queue, start
+from tests.registry.given import at, build, queue, start
 
 
 def note(registry: Registry, job_id: str, page: int) -> None:
@@ -65,28 +68,41 @@ def test_a_time_tells_the_job_that_was_at_work_then(registry: Registry, lens: Le
         jobs.join(db, "job-1", run_id=None, now=at(0))
     start(registry, "job-2")
 
-    def job_at(seconds: float, built_by: str = "job-1") -> str | None:
+    built = build(registry, lens, job_id="job-1")
+
+    def job_at(seconds: float, generation: Generation = built) -> str | None:
         with registry.read() as db:
-            return page_log.job_at(db, lens.id, at(seconds), built_by)
+            return page_log.job_at(db, generation, at(seconds))
 
     assert job_at(1.9) == "job-1"
     assert job_at(8.9) == "job-2"
     assert job_at(5) is None  # nobody's page
     assert job_at(10) is None  # forgotten
-    assert job_at(1.9, built_by="another full ingest") is None
+
+    # and of a generation that another job built, only what was written before it was published
+    other = replace(built, job_id="another full ingest", published_at=at(2.9))
+    assert job_at(1.9, other) is None
+    with registry.begin() as db:
+        jobs.finish(
+            db, "job-1", lease=None, status=JobStatus.CANCELED, counts=Counts(), now=at(2.5)
+        )
+    assert job_at(1.9, other) == "job-1"
+    assert job_at(1.9, replace(other, published_at=at(1))) is None
+    assert job_at(1.9, replace(other, created_at=at(2))) is None
 
 
 def test_a_job_that_went_on_later_was_at_work_before_that_too(
     registry: Registry, lens: Lens
 ) -> None:
     # given a job whose pages ended at 1, 2 and 3, and that is taken again at 100
+    generation = build(registry, lens, job_id="job-1")
     with registry.begin() as db:
         jobs.join(db, "job-1", run_id=None, now=at(0))
         jobs.requeue(db, "job-1", lease=None, now=at(4))
         jobs.join(db, "job-1", run_id=None, now=at(100))
 
     with registry.read() as db:
-        assert page_log.job_at(db, lens.id, at(1.9), "job-1") == "job-1"
+        assert page_log.job_at(db, generation, at(1.9)) == "job-1"
 
 
 def test_the_rates_of_jobs_that_work_side_by_side_add_up(registry: Registry) -> None:

@@ -78,6 +78,7 @@ HOT: dict[str, Callable[[Connection, int], object]] = {
     "anything_to_do": lambda db, lens: jobs.anything_to_do(db, NOW, NOW),
     "silent": lambda db, lens: jobs.silent(db, NOW),
     "running": lambda db, lens: jobs.running(db, lens),
+    "walked_since": lambda db, lens: jobs.walked_since(db, lens, NOW),
     "last_began": lambda db, lens: jobs.last_began(db, lens, [Mode.FULL, Mode.INCREMENTAL]),
     "recent": lambda db, lens: jobs.recent(db, lens_id=lens),
     "shard": lambda db, lens: shards.beat(db, 1, 0, lease="l", now=NOW),

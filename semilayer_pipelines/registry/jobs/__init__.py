@@ -27,6 +27,7 @@ from semilayer_pipelines.registry.jobs.queries import (
     recent,
     running,
     silent,
+    walked_since,
 )
 from semilayer_pipelines.registry.jobs.queue import (
     Requested,
@@ -79,4 +80,5 @@ __all__ = [
     "small_and_due",
     "take",
     "wait",
+    "walked_since",
 ]

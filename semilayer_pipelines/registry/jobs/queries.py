@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_,
 from semilayer_pipelines.counts import Counts
 from semilayer_pipelines.errors import NotFound
 from semilayer_pipelines.http.contract import JobStatus, Mode
-from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry import generations, tables
 from semilayer_pipelines.registry.jobs.job import (
     EXCLUSIVE_MODES,
     SELECT_JOB,
@@ -41,6 +41,7 @@ __all__ = [
     "recent",
     "running",
     "silent",
+    "walked_since",
 ]
 
 _jobs = tables.jobs.c
@@ -263,10 +264,25 @@ def last_began(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetim
 
 def _last_started(db: Connection, lens_id: int, modes: Collection[Mode]) -> datetime | None:
     started = select(func.max(_jobs.started_at)).where(
-        _jobs.lens_id == lens_id, _jobs.status == JobStatus.COMPLETED, _jobs.mode.in_(modes)
+        _jobs.lens_id == lens_id,
+        _jobs.status == JobStatus.COMPLETED,
+        _jobs.mode.in_(modes),
+        ~generations.rolled_back_since(lens_id, _jobs.started_at),
     )
     found: datetime | None = db.scalar(started)
     return found
+
+
+def walked_since(db: Connection, lens_id: int, since: datetime) -> bool:
+    """Say whether a job that walks a lens's table and writes to its index was at work since."""
+    at_work = or_(
+        _jobs.status == JobStatus.RUNNING,
+        _jobs.ended_at >= since,
+        # It stopped on its way: what it read until then it wrote.
+        and_(_jobs.status == JobStatus.QUEUED, _jobs.heartbeat_at >= since),
+    )
+    walk = and_(_jobs.lens_id == lens_id, _jobs.mode.in_(EXCLUSIVE_MODES))
+    return db.execute(select(_jobs.id).where(walk, at_work).limit(1)).first() is not None
 
 
 def queue_counts(db: Connection, env: str, since: datetime) -> QueueCounts:
