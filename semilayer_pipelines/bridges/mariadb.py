@@ -171,6 +171,14 @@ def _unique(run: Run, schema: str | None, table: str) -> tuple[tuple[str, ...], 
     return unique_keys((index, name) for index, name in found if (name,) not in ends)
 
 
+_PADDED = re.compile(r"decimal\((\d+),(\d+)\) .*zerofill")
+
+
+def _shown_width(digits: str, scale: str) -> int:
+    """Return the length of the text: a point, and a zero before it where there is no other."""
+    return int(digits) + (scale != "0") + (digits == scale)
+
+
 _DATED = frozenset({"date", "datetime", "timestamp"})
 
 
@@ -193,6 +201,9 @@ def _column(
             lowest, highest, expression = 0, 2**64 - 1, f"CAST({quoted} AS UNSIGNED)"
             if column_type == "bit(1)":
                 kind, dtype = "boolean", pl.Boolean()
+        # The server fills it up with zeros in the table itself, and not where it is computed with.
+        case "decimal" if (padded := _PADDED.match(column_type)) is not None:
+            expression = f"LPAD({quoted}, {_shown_width(*padded.groups())}, '0')"
         # A FLOAT is shown with six digits unless it is made a DOUBLE.
         case "float":
             expression = f"{quoted} + 0e0"

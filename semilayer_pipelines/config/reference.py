@@ -51,7 +51,8 @@ For every field and row, in this order:
    that points to no row there.
 2. **Missing.** A column that the table does not have is an error, unless `undefinedAs` gives a
    value. Null and missing are two things: `nullAs` never replaces `undefinedAs`.
-3. **Null.** A null becomes `nullAs`, if given.
+3. **Null.** A null becomes `nullAs`, if given. In the place of a list, a value that is no list
+   becomes a list of one.
 4. **Transforms** apply left to right. Null stays null unless the table below says otherwise. On a
    list, a transform works on each element. Only `join`, `default`, `toString` and `custom` get the
    whole list.

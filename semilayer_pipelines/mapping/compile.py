@@ -97,7 +97,8 @@ def _check_columns(config: LensConfig, table: Table, key: tuple[str, ...]) -> No
     if problems:
         error = SchemaMismatch(
             f"table {table.name!r}: {'; '.join(problems)}.",
-            cure=f"It has the columns {', '.join(known)}. Correct 'from', or give the field an "
+            cure=f"It has the columns {', '.join(known)}; a server may show a user only those "
+            "that it may read. Correct 'from', grant the user SELECT, or give the field an "
             "'undefinedAs' if the column may be missing.",
         )
         error.key = next(iter(at_fault), None)

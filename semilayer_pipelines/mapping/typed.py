@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -189,22 +190,33 @@ def _text_of(value: object) -> str:
 
 
 def filled(value: Typed, constant: object) -> Typed:
-    """Put a constant in the place of nulls.
+    """Put a constant in the place of nulls; a constant that is no list is a list of one there.
 
     Where column and constant are of different kinds both become text, and the field's own type
-    decides later whether that text is acceptable.
+    decides later whether that text is acceptable. So it is with the elements of lists.
     """
     if constant is None:
         return value
+    if value.family is Family.LIST:
+        return _filled_list(value, constant if isinstance(constant, list | tuple) else [constant])
     other = literal(constant)
     match value.family, other.family:
-        case (mine, theirs) if mine is theirs and mine is not Family.LIST:
+        case (mine, theirs) if mine is theirs:
             return Typed(value.expr.fill_null(other.expr), value.dtype)
         case ((Family.INTEGER | Family.FLOAT | Family.DECIMAL), (Family.INTEGER | Family.FLOAT)):
             expr = value.expr.cast(pl.Float64).fill_null(other.expr.cast(pl.Float64))
             return Typed(expr, pl.Float64())
-        case Family.LIST, Family.LIST:
-            texts = value.expr.list.eval(plain_text(Typed(pl.element(), inner(value.dtype))))
-            return Typed(texts.fill_null(other.expr), other.dtype)
         case _:
             return Typed(plain_text(value).fill_null(pl.lit(_text_of(constant))), pl.String())
+
+
+def _filled_list(value: Typed, items: Sequence[object]) -> Typed:
+    element = inner(value.dtype)
+    constants = [literal(item).dtype for item in items if item is not None]
+    numbers = element.is_numeric() and all(dtype.is_numeric() for dtype in constants)
+    if numbers or all(dtype == element == pl.Boolean() for dtype in constants):
+        same = all(dtype == element for dtype in constants)
+        dtype = pl.List(element if same else pl.Float64())
+        return Typed(value.expr.cast(dtype).fill_null(pl.lit(list(items), dtype=dtype)), dtype)
+    texts = value.expr.list.eval(plain_text(Typed(pl.element(), element)))
+    return Typed(texts.fill_null(literal(items).expr), pl.List(pl.String()))

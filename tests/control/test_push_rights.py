@@ -126,3 +126,21 @@ def test_a_column_that_no_lens_needs_may_be_unreadable(reader: Reader) -> None:
         )
         reader.lab.sync()
         assert keys(reader) == [str(number - 1), str(number)]
+
+
+def test_a_right_to_the_column_of_a_field_that_was_lost_is_told_as_one(reader: Reader) -> None:
+    reader.may("")
+    reader.push(None)
+    reader.lab.full()
+    reader.may("(id, state)")
+
+    error = told(reader, None)
+
+    if reader.source.kind == "mariadb":  # which shows nothing of it
+        assert isinstance(error, SchemaMismatch)
+        assert "grant the user SELECT" in error.cure
+    else:
+        assert isinstance(error, NotPermitted)
+    with pytest.raises(type(error)):
+        reader.lab.sync(full_walk=True)
+    assert keys(reader) == ["1", "2"]

@@ -121,6 +121,46 @@ def test_rows_of_an_unsigned_key_that_are_gone_are_deleted_in_any_spelling(
     assert set_aside(lab) == {}
 
 
+@pytest.mark.parametrize(
+    ("declared", "changed", "kept"),
+    [
+        ("DECIMAL(8,2) ZEROFILL", "002004.00", "002005.00"),
+        ("DECIMAL(12) ZEROFILL", "000000002004", "000000002005"),
+        ("DECIMAL(4) ZEROFILL", "2004", "2005"),
+    ],
+)
+def test_rows_of_a_decimal_key_with_leading_zeros_are_known_in_any_spelling(
+    mariadb_source: SourceDatabase, tmp_path: Path, declared: str, changed: str, kept: str
+) -> None:
+    lab = lab_of(mariadb_source, tmp_path, declared, 2001, 2002, 2003, 2004, 2005)
+    mariadb_source.run("DELETE FROM items WHERE id < 2003")
+    mariadb_source.run("UPDATE items SET title = 'new' WHERE id = 2004")
+
+    deleted = [(key, DELETE) for key in ("2001", "02002.0", "2003", "2050")]
+    told = apply(lab, *deleted, ("2004", UPSERT))
+
+    assert (told.deleted, told.written) == (3, 1)
+    assert titles(lab) == {changed: "new", kept: "old"}
+    assert set_aside(lab) == {}
+
+
+@pytest.mark.parametrize(
+    ("declared", "shown"),
+    [
+        ("DECIMAL(2,2) ZEROFILL", "0.50"),
+        ("DECIMAL(3,2) ZEROFILL", "0.50"),
+        ("DECIMAL(4,2) ZEROFILL", "00.50"),
+    ],
+)
+def test_leading_zeros_are_as_many_as_the_server_shows(
+    mariadb_source: SourceDatabase, tmp_path: Path, declared: str, shown: str
+) -> None:
+    lab = lab_of(mariadb_source, tmp_path, declared, "0.5")
+
+    assert titles(lab) == {shown: "old"}
+    assert apply(lab, (".5", DELETE)).deleted == 1
+
+
 def test_a_row_whose_key_was_written_anew_is_there_once(source: SourceDatabase, lab: Lab) -> None:
     source.run("UPDATE items SET id = 'ALICE', title = 'new' WHERE id = 'Alice'")
 

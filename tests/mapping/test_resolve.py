@@ -99,3 +99,42 @@ def test_null_as_keeps_the_kind_of_the_column_or_leaves_it_to_the_type() -> None
     field = {"type": "text", "array": True, "nullAs": ["none"]}
     assert values_of(field, [["a"], None], "other") == [["a"], ["none"]]
     assert values_of(field, ['["a"]', None]) == [["a"], ["none"]]
+
+
+@pytest.mark.parametrize("constant", ["none", ["none"]])
+@pytest.mark.parametrize("step", ["nullAs", "default"])
+def test_a_constant_beside_lists_is_a_list_of_one(step: str, constant: object) -> None:
+    filled = {"nullAs": constant}
+    if step == "default":
+        filled = {"transform": [{"type": "default", "value": constant}]}
+    lists = [["a", "b"], [], None]
+    field = {"type": "text", "array": True} | filled
+    assert values_of(field, lists, "other", pl.List(pl.String)) == [["a", "b"], [], ["none"]]
+    # As one text, which is how a field that is no list has it.
+    assert values_of({"type": "text"} | filled, lists, "other", pl.List(pl.String)) == [
+        "a, b",
+        "",
+        "none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "constant", "expected"),
+    [
+        ([[1, None], None], [0, 2], ["[1,null]", "[0,2]"]),
+        ([[1], None], 0, ["[1]", "[0]"]),
+        ([[1], None], [], ["[1]", "[]"]),
+        ([[1], None], [0.5], ["[1.0]", "[0.5]"]),
+        ([[1.5], None], [0], ["[1.5]", "[0.0]"]),
+        ([[True], None], [False], ["[true]", "[false]"]),
+        ([["a"], None], ["b"], ['["a"]', '["b"]']),
+        ([["a"], None], [{"b": 1}], ['["a"]', '["{\\"b\\":1}"]']),
+        ([["a"], None], [2], ['["a"]', '["2"]']),
+        ([[True], None], [2], ['["true"]', '["2"]']),
+    ],
+    ids=str,
+)
+def test_elements_beside_a_constant_stay_what_they_are(
+    values: list[object], constant: object, expected: list[str]
+) -> None:
+    assert values_of({"type": "json", "nullAs": constant}, values, "other") == expected

@@ -48,7 +48,8 @@ def _asked(field: IndexField, condition: Condition) -> Condition | None:
     """
     match condition.operator:
         case Operator.NE | Operator.NIN:
-            return condition
+            named = tuple(value for value in _values(condition) if value != _NOTHING)
+            return Condition(condition.field, Operator.NIN, named)
         case Operator.EMPTY:
             return condition if condition.value else None
         case Operator.EQ | Operator.IN:

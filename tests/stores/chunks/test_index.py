@@ -313,6 +313,29 @@ def test_chunks_of_rows_that_fail_a_condition_on_their_text_hide_no_others(
     assert hit[SCORE] == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        Condition("body", Operator.NE, ""),
+        Condition("body", Operator.NIN, ("", "other")),
+        Condition("body", Operator.NIN, ()),
+        Condition("body", Operator.EMPTY, False),
+        Condition("tags", Operator.NIN, ("", "other")),
+    ],
+    ids=str,
+)
+def test_a_chunk_is_found_where_a_text_must_not_be_empty(
+    index: ChunkedIndex, where: Condition
+) -> None:
+    long = pl.Series("tags", [["a tag that is one of many"] * 20], dtype=pl.List(pl.String))
+    written(index, rows({"1": ("first", "target", "last")}).with_columns(long))
+
+    [hit] = found(index, "target", 1, where).iter_rows(named=True)
+
+    assert hit[CHUNK]["start"] == 100
+    assert hit[SCORE] == pytest.approx(1, abs=1e-5)
+
+
 def test_a_writer_learns_under_the_lock_that_another_cut_the_first_row(
     store: ChunkedStore, index: ChunkedIndex
 ) -> None:
