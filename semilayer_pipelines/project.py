@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG_NAME", "Project", "Settings", "read_project_env", "utc_now"]
 
 CONFIG_NAME = "sl.config.yaml"
+_HOME = ".semilayer"
 _PLACES = frozenset({"SEMILAYER_ROOT", "SEMILAYER_HOME", "SEMILAYER_REGISTRY_URL"})
 """Settings that name a place for a project's state, so that nothing has to be there yet."""
 
@@ -76,7 +77,8 @@ class Settings:
         """Read `SEMILAYER_*`.
 
         The project's root is the folder of `SEMILAYER_CONFIG`, else the nearest folder upward with
-        an `sl.config.yaml`, else `cwd`. Raises `ConfigError` for an empty setting.
+        an `sl.config.yaml`, else `cwd`. Raises `ConfigError` for an empty setting, and where the
+        state of an earlier version is in `cwd` instead.
         """
         empty = [n for n, v in environ.items() if n.startswith("SEMILAYER_") and not v.strip()]
         if empty:
@@ -85,8 +87,12 @@ class Settings:
             )
         named = environ.get("SEMILAYER_CONFIG")
         config = (cwd / named).resolve() if named else _nearest_config(cwd)
-        root = Path(environ.get("SEMILAYER_ROOT") or (cwd if named else config.parent)).resolve()
-        home = (root / environ.get("SEMILAYER_HOME", ".semilayer")).resolve()
+        # Not that of the resolved path: a mounted file may be a link into a folder of its own.
+        beside = (cwd / named).parent if named else config.parent
+        root = Path(environ.get("SEMILAYER_ROOT") or beside).resolve()
+        home = (root / environ.get("SEMILAYER_HOME", _HOME)).resolve()
+        if named and _PLACES.isdisjoint(environ):
+            _refuse_state_elsewhere(cwd.resolve(), root)
         return cls(
             root=root,
             config=config,
@@ -108,6 +114,16 @@ def read_project_env() -> None:
     named = os.environ.get("SEMILAYER_CONFIG")
     folder = ((cwd / named) if named else _nearest_config(cwd)).parent
     os.environ.update(with_env_file(os.environ, folder))
+
+
+def _refuse_state_elsewhere(cwd: Path, root: Path) -> None:
+    """Refuse to begin anew beside the configuration what an earlier version kept in `cwd`."""
+    of_another = cwd == root or (cwd / CONFIG_NAME).is_file()
+    if not of_another and (cwd / _HOME).is_dir() and not (root / _HOME).exists():
+        raise ConfigError(
+            f"SEMILAYER_CONFIG names a project in {root}, and what it keeps is in {cwd / _HOME}.",
+            cure=f"Set SEMILAYER_ROOT={cwd} to go on with that, or move {_HOME} beside the file.",
+        )
 
 
 def _nearest_config(cwd: Path) -> Path:

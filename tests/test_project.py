@@ -73,6 +73,45 @@ def test_a_path_wins_over_the_place_that_the_environment_names(
     assert settings.store == "weaviate"
 
 
+def test_a_configuration_that_is_named_is_in_its_projects_folder(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a folder that is no project, and a file that is a link, as a mounted one is
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (shop / "sl.config.yaml").rename(tmp_path / "mounted.yaml")
+    (shop / "sl.config.yaml").symlink_to(tmp_path / "mounted.yaml")
+    monkeypatch.chdir(elsewhere)
+
+    for named in (str(shop / "sl.config.yaml"), f"../{shop.name}/sl.config.yaml"):
+        monkeypatch.setenv("SEMILAYER_CONFIG", named)
+        settings = Project.here().settings
+        assert (settings.root, settings.home) == (shop, shop / ".semilayer")
+    monkeypatch.setenv("SEMILAYER_ROOT", str(elsewhere))
+    assert Project.here().settings.home == elsewhere / ".semilayer"
+
+
+def test_what_an_earlier_version_kept_elsewhere_is_not_begun_anew(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given what 0.2.0 kept in the folder of the program, and not beside the configuration
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / ".semilayer").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("SEMILAYER_CONFIG", str(shop / "sl.config.yaml"))
+
+    with pytest.raises(ConfigError, match=r"what it keeps is in .*elsewhere") as refused:
+        Project.here()
+    assert f"SEMILAYER_ROOT={elsewhere}" in refused.value.cure
+
+    # then it is not refused in the folder of another project, nor once the project has its own
+    (elsewhere / "sl.config.yaml").touch()
+    assert Project.here().settings.root == shop
+    (elsewhere / "sl.config.yaml").unlink()
+    (shop / ".semilayer").mkdir()
+    assert Project.here().settings.root == shop
+
+
 def test_the_environment_is_the_one_that_is_named_or_set(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.text import Text
 
+from semilayer_pipelines.cli.combinations import not_with
 from semilayer_pipelines.cli.context import (
     Here,
     console,
@@ -85,6 +86,7 @@ def dev(
     The embedder keeps the model warm that most lenses use. It does not start when
     SEMILAYER_EMBEDDER_URL names a running one. A follower starts once a source says `cdc`.
     """
+    not_with("--no-ui", "--port")
     project, ui_port = here.project, None if no_ui else port
     tell = say_aside if as_json else say
     alone = _refuse_a_second(project)

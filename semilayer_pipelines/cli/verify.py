@@ -13,6 +13,7 @@ from semilayer_pipelines.cli.audit_report import (
     reporting,
     reporting_search,
 )
+from semilayer_pipelines.cli.combinations import only_with
 from semilayer_pipelines.cli.context import (
     Here,
     env_option,
@@ -108,8 +109,9 @@ def verify(
     are counted, and no search finds them: --search does. If the store was started again since the
     last write, the rows written last are asked for without it.
     """
-    if sample is not None and not (search or deep):
-        raise click.UsageError("--sample needs --search or --deep.")
+    only_with("--sample", "--search", "--deep")
+    only_with("--confirm-deletes", "--heal")
+    only_with("--wait", "--heal")
     check_confirmed(confirm_deletes, lens)
     project = here.project
     depth = Depth(search, deep, sample)

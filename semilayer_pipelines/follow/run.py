@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
-from semilayer_pipelines.errors import RegistryUnavailable
+from semilayer_pipelines.errors import NotFound, RegistryUnavailable, nearest
 from semilayer_pipelines.follow.follower import Follower
 from semilayer_pipelines.follow.launcher import Launcher
 from semilayer_pipelines.project import Project
@@ -49,13 +49,20 @@ def follow_sources(
     """Follow until `stop` is set: every source, those of one environment, or `only` one of it.
 
     `launcher` launches the jobs that are queued; without one, Dagster's sensor does.
-    A fault of ours in one of them ends all, and is raised.
+    A fault of ours in one of them ends all, and is raised. Raises `NotFound` for an environment or
+    a source that does not exist where others do: a misspelt one would be waited for for ever.
     """
     running: dict[tuple[str, str], Future[None]] = {}
+    checked = waits = False
     with ThreadPoolExecutor(MOST_SOURCES, thread_name_prefix="follow") as pool:
         try:
             while not stop.is_set():
-                for one in _wanted(project, env, only):
+                wanted = _wanted(project, env, only, checked=checked)
+                checked = checked or wanted is not None
+                if wanted == [] and not running and not waits:
+                    logger.info("Waiting for a push in which %s says `cdc`.", _awaited(env, only))
+                waits = wanted == [] and not running
+                for one in wanted or []:
                     if one in running:
                         continue
                     if len(running) == MOST_SOURCES:
@@ -74,10 +81,38 @@ def follow_sources(
         future.result()
 
 
-def _wanted(project: Project, env: str | None, only: str | None) -> list[tuple[str, str]]:
+def _wanted(
+    project: Project, env: str | None, only: str | None, *, checked: bool
+) -> list[tuple[str, str]] | None:
+    """Return what is to be followed now; `None` while the registry does not answer.
+
+    Raises `NotFound` for a name that is none, unless that was `checked`.
+    """
     try:
+        if not checked:
+            _check(project, env, only)
         found = sources_that_say_cdc(project, env)
     except RegistryUnavailable as error:
         logger.info("%s", redact(str(error)))
-        return []
+        return None
     return [one for one in found if only in (None, one[1])]
+
+
+def _check(project: Project, env: str | None, only: str | None) -> None:
+    with project.registry.read() as db:
+        known = environments.list_all(db)
+        if env is not None:
+            environments.check_known(db, env)
+        named = {
+            n for one in known if env in (None, one.slug) for n in sources.list_all(db, one.id)
+        }
+    if only is not None and named and only not in named:
+        raise NotFound(
+            f"There is no source {only!r}{nearest(only, named)}.",
+            cure=f"Sources: {', '.join(sorted(named))}.",
+        )
+
+
+def _awaited(env: str | None, only: str | None) -> str:
+    named = "a source" if only is None else f"the source {only!r}"
+    return f"{named} of {'any environment' if env is None else repr(env)}"
