@@ -14,6 +14,7 @@ from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.project import Project, Settings
 from tests.cli.project import Folder
+from tests.ordinary_user import ordinary_user
 from tests.workload import create_items
 
 
@@ -110,6 +111,43 @@ def test_what_an_earlier_version_kept_elsewhere_is_not_begun_anew(
     (elsewhere / "sl.config.yaml").unlink()
     (shop / ".semilayer").mkdir()
     assert Project.here().settings.root == shop
+
+
+@pytest.mark.parametrize("named", [None, "{closed}/sl.config.yaml"])
+def test_a_folder_that_is_closed_to_this_user_is_told_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    # given a folder below one that this user may not enter, as after `sudo -u` in a home
+    closed = tmp_path / "closed"
+    (closed / "below").mkdir(parents=True)
+    (closed / "sl.config.yaml").touch()
+    if named is not None:
+        monkeypatch.setenv("SEMILAYER_CONFIG", named.format(closed=closed))
+    monkeypatch.chdir(closed / "below")
+    closed.chmod(0)
+
+    try:
+        with ordinary_user(), pytest.raises(ConfigError) as told:
+            Project.here()
+    finally:
+        closed.chmod(0o755)
+
+    wanted = (
+        "There is no sl.config.yaml in" if named is None else f"SEMILAYER_CONFIG names {closed}"
+    )
+    assert wanted in told.value.message
+    assert "semilayer init" in told.value.cure
+
+
+def test_a_working_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(ConfigError, match="The working folder cannot be used"):
+        Project.here()
 
 
 def test_the_environment_is_the_one_that_is_named_or_set(

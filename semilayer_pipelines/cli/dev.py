@@ -177,7 +177,7 @@ def _refuse_a_second(project: Project) -> FileLock:
 def _have_dagster_files(project: Project, tell: Callable[[str], None]) -> None:
     """Write Dagster's files beside a configuration that came without them."""
     settings = project.settings
-    if settings.config.is_file() and not (settings.root / "dagster.yaml").is_file():
+    if os.path.isfile(settings.config) and not (settings.root / "dagster.yaml").is_file():
         tell(told_beside(write_beside(settings.root)))
 
 

@@ -53,16 +53,24 @@ def follow_sources(
     a source that does not exist where others do: a misspelt one would be waited for for ever.
     """
     running: dict[tuple[str, str], Future[None]] = {}
-    checked = waits = False
+    checked, said = False, ""
     with ThreadPoolExecutor(MOST_SOURCES, thread_name_prefix="follow") as pool:
         try:
             while not stop.is_set():
-                wanted = _wanted(project, env, only, checked=checked)
-                checked = checked or wanted is not None
-                if wanted == [] and not running and not waits:
-                    logger.info("Waiting for a push in which %s says `cdc`.", _awaited(env, only))
-                waits = wanted == [] and not running
-                for one in wanted or []:
+                wanted, line = [], ""
+                try:
+                    if not checked:
+                        _check(project, env, only)
+                    checked = True
+                    wanted = _wanted(project, env, only)
+                    if not wanted and not running:
+                        line = f"Waiting for a push in which {_awaited(env, only)} says `cdc`."
+                except RegistryUnavailable as error:
+                    line = redact(str(error))
+                if line and line != said:
+                    logger.info("%s", line)
+                said = line
+                for one in wanted:
                     if one in running:
                         continue
                     if len(running) == MOST_SOURCES:
@@ -81,21 +89,8 @@ def follow_sources(
         future.result()
 
 
-def _wanted(
-    project: Project, env: str | None, only: str | None, *, checked: bool
-) -> list[tuple[str, str]] | None:
-    """Return what is to be followed now; `None` while the registry does not answer.
-
-    Raises `NotFound` for a name that is none, unless that was `checked`.
-    """
-    try:
-        if not checked:
-            _check(project, env, only)
-        found = sources_that_say_cdc(project, env)
-    except RegistryUnavailable as error:
-        logger.info("%s", redact(str(error)))
-        return None
-    return [one for one in found if only in (None, one[1])]
+def _wanted(project: Project, env: str | None, only: str | None) -> list[tuple[str, str]]:
+    return [one for one in sources_that_say_cdc(project, env) if only in (None, one[1])]
 
 
 def _check(project: Project, env: str | None, only: str | None) -> None:

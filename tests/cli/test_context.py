@@ -272,3 +272,21 @@ def test_a_message_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> Non
         group.main(["broken"])
 
     assert capsys.readouterr().err == "semilayer: of [2J row 2J\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (b"stack: a\n# caf\xe9\n", "sl.config.yaml:2: there are bytes that are no UTF-8."),
+        (None, "cannot be read: Is a directory. It has to be a file"),
+    ],
+)
+def test_a_configuration_that_is_no_text_is_told(
+    folder: Folder, written: bytes | None, says: str
+) -> None:
+    file = folder.path / "sl.config.yaml"
+    file.unlink()
+    folder.environ["SEMILAYER_ROOT"] = str(folder.path)
+    file.mkdir() if written is None else file.write_bytes(written)
+
+    assert says in told(folder, "push", code=2)
