@@ -6,6 +6,7 @@ Every program of a project reads it when it starts, so that all of them see the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os.path import isfile
 from pathlib import Path
 
 from semilayer_pipelines.errors import ConfigError
@@ -21,7 +22,7 @@ def with_env_file(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     Raises `ConfigError` when the file cannot be read.
     """
     file = folder / NAME
-    if not file.is_file():
+    if not isfile(file):
         return dict(environ)
     from dotenv import dotenv_values
 

@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+
+# These say no where a `Path` would raise: a folder above may be closed to this user.
+from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG_NAME", "Project", "Settings", "read_project_env", "utc_now"]
 
 CONFIG_NAME = "sl.config.yaml"
+_HOME = ".semilayer"
 _PLACES = frozenset({"SEMILAYER_ROOT", "SEMILAYER_HOME", "SEMILAYER_REGISTRY_URL"})
 """Settings that name a place for a project's state, so that nothing has to be there yet."""
 
@@ -76,7 +80,8 @@ class Settings:
         """Read `SEMILAYER_*`.
 
         The project's root is the folder of `SEMILAYER_CONFIG`, else the nearest folder upward with
-        an `sl.config.yaml`, else `cwd`. Raises `ConfigError` for an empty setting.
+        an `sl.config.yaml`, else `cwd`. Raises `ConfigError` for an empty setting, and where the
+        state of an earlier version is in `cwd` instead.
         """
         empty = [n for n, v in environ.items() if n.startswith("SEMILAYER_") and not v.strip()]
         if empty:
@@ -85,8 +90,12 @@ class Settings:
             )
         named = environ.get("SEMILAYER_CONFIG")
         config = (cwd / named).resolve() if named else _nearest_config(cwd)
-        root = Path(environ.get("SEMILAYER_ROOT") or (cwd if named else config.parent)).resolve()
-        home = (root / environ.get("SEMILAYER_HOME", ".semilayer")).resolve()
+        # Not that of the resolved path: a mounted file may be a link into a folder of its own.
+        beside = (cwd / named).parent if named else config.parent
+        root = Path(environ.get("SEMILAYER_ROOT") or beside).resolve()
+        home = (root / environ.get("SEMILAYER_HOME", _HOME)).resolve()
+        if named and _PLACES.isdisjoint(environ):
+            _refuse_state_elsewhere(cwd.resolve(), root)
         return cls(
             root=root,
             config=config,
@@ -104,15 +113,35 @@ def read_project_env() -> None:
 
     Raises `ConfigError` when there is one that cannot be read.
     """
-    cwd = Path.cwd()
+    cwd = _cwd()
     named = os.environ.get("SEMILAYER_CONFIG")
     folder = ((cwd / named) if named else _nearest_config(cwd)).parent
     os.environ.update(with_env_file(os.environ, folder))
 
 
+def _cwd() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"The working folder cannot be used: {error.strerror}.",
+            cure="Go to a folder that is there, and that this user may enter.",
+        ) from None
+
+
+def _refuse_state_elsewhere(cwd: Path, root: Path) -> None:
+    """Refuse to begin anew beside the configuration what an earlier version kept in `cwd`."""
+    of_another = cwd == root or isfile(cwd / CONFIG_NAME)
+    if not of_another and isdir(cwd / _HOME) and not exists(root / _HOME):
+        raise ConfigError(
+            f"SEMILAYER_CONFIG names a project in {root}, and what it keeps is in {cwd / _HOME}.",
+            cure=f"Set SEMILAYER_ROOT={cwd} to go on with that, or move {_HOME} beside the file.",
+        )
+
+
 def _nearest_config(cwd: Path) -> Path:
     for folder in (cwd, *cwd.parents):
-        if (folder / CONFIG_NAME).is_file():
+        if isfile(folder / CONFIG_NAME):
             return folder / CONFIG_NAME
     return cwd / CONFIG_NAME
 
@@ -157,12 +186,12 @@ class Project:
         Raises `ConfigError` for a path that is no project; nothing is made there.
         """
         given = Path(path).expanduser()
-        file = given if given.is_file() else given / CONFIG_NAME
+        file = given if isfile(given) else given / CONFIG_NAME
         named = {"SEMILAYER_CONFIG": file.name} | ({"SEMILAYER_ENV": env} if env else {})
         inherited = {name: v for name, v in os.environ.items() if name != "SEMILAYER_ROOT"}
         settings = with_env_file(inherited | named, file.parent)
         project = cls.from_environ(settings, file.parent.resolve())
-        if not given.exists():
+        if not exists(given):
             raise ConfigError(
                 f"{given} does not exist.",
                 cure=f"Name the folder of the project; paths are relative to {Path.cwd()}.",
@@ -178,10 +207,15 @@ class Project:
         `SEMILAYER_*` say where it is, else it is in the working folder or one above. Raises
         `ConfigError` where there is none; nothing is made there.
         """
-        cwd = Path.cwd()
+        cwd = _cwd()
         read_project_env()
         project = cls.from_environ(os.environ, cwd)
         if not project._is_there and _PLACES.isdisjoint(os.environ):
+            if "SEMILAYER_CONFIG" in os.environ:
+                named = project.settings.config
+                raise _no_project(
+                    f"SEMILAYER_CONFIG names {named}, and this user sees no such file."
+                )
             raise _no_project(f"There is no {CONFIG_NAME} in {cwd} or any folder above it.")
         return project
 
@@ -193,7 +227,7 @@ class Project:
     @property
     def _is_there(self) -> bool:
         """Whether a configuration or the state of earlier commands shows that it was meant."""
-        return self.settings.config.is_file() or self.settings.home.is_dir()
+        return isfile(self.settings.config) or isdir(self.settings.home)
 
     @property
     def dev(self) -> DevAddresses | None:

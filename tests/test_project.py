@@ -20,6 +20,7 @@ from semilayer_pipelines.project import Project, Settings
 from tests.cli.project import Folder
 from tests.embedders.tiny_model import save_tiny_model
 from tests.embedders.tiny_reranker import save_tiny_reranker
+from tests.ordinary_user import ordinary_user
 from tests.workload import create_items
 
 
@@ -77,6 +78,82 @@ def test_a_path_wins_over_the_place_that_the_environment_names(
 
     assert (settings.root, settings.config) == (shop, shop / "sl.config.yaml")
     assert settings.store == "weaviate"
+
+
+def test_a_configuration_that_is_named_is_in_its_projects_folder(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a folder that is no project, and a file that is a link, as a mounted one is
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (shop / "sl.config.yaml").rename(tmp_path / "mounted.yaml")
+    (shop / "sl.config.yaml").symlink_to(tmp_path / "mounted.yaml")
+    monkeypatch.chdir(elsewhere)
+
+    for named in (str(shop / "sl.config.yaml"), f"../{shop.name}/sl.config.yaml"):
+        monkeypatch.setenv("SEMILAYER_CONFIG", named)
+        settings = Project.here().settings
+        assert (settings.root, settings.home) == (shop, shop / ".semilayer")
+    monkeypatch.setenv("SEMILAYER_ROOT", str(elsewhere))
+    assert Project.here().settings.home == elsewhere / ".semilayer"
+
+
+def test_what_an_earlier_version_kept_elsewhere_is_not_begun_anew(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given what 0.2.0 kept in the folder of the program, and not beside the configuration
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / ".semilayer").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("SEMILAYER_CONFIG", str(shop / "sl.config.yaml"))
+
+    with pytest.raises(ConfigError, match=r"what it keeps is in .*elsewhere") as refused:
+        Project.here()
+    assert f"SEMILAYER_ROOT={elsewhere}" in refused.value.cure
+
+    # then it is not refused in the folder of another project, nor once the project has its own
+    (elsewhere / "sl.config.yaml").touch()
+    assert Project.here().settings.root == shop
+    (elsewhere / "sl.config.yaml").unlink()
+    (shop / ".semilayer").mkdir()
+    assert Project.here().settings.root == shop
+
+
+@pytest.mark.parametrize("named", [None, "{closed}/sl.config.yaml"])
+def test_a_folder_that_is_closed_to_this_user_is_told_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    # given a folder below one that this user may not enter, as after `sudo -u` in a home
+    closed = tmp_path / "closed"
+    (closed / "below").mkdir(parents=True)
+    (closed / "sl.config.yaml").touch()
+    if named is not None:
+        monkeypatch.setenv("SEMILAYER_CONFIG", named.format(closed=closed))
+    monkeypatch.chdir(closed / "below")
+    closed.chmod(0)
+
+    try:
+        with ordinary_user(), pytest.raises(ConfigError) as told:
+            Project.here()
+    finally:
+        closed.chmod(0o755)
+
+    wanted = (
+        "There is no sl.config.yaml in" if named is None else f"SEMILAYER_CONFIG names {closed}"
+    )
+    assert wanted in told.value.message
+    assert "semilayer init" in told.value.cure
+
+
+def test_a_working_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(ConfigError, match="The working folder cannot be used"):
+        Project.here()
 
 
 def test_the_environment_is_the_one_that_is_named_or_set(

@@ -21,7 +21,7 @@ __all__ = [
     "Apply",
     "Change",
     "Lens",
-    "NoArguments",
+    "Lenses",
     "Row",
     "Search",
     "Similar",
@@ -58,8 +58,13 @@ class _Arguments(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, strict=True)
 
 
-class NoArguments(_Arguments):
-    """A tool that takes nothing."""
+class Lenses(_Arguments):
+    """All lenses, or those that the last answer left out."""
+
+    after: Annotated[
+        str | None,
+        Field(max_length=200, description="Only lenses whose names come after this one."),
+    ] = None
 
 
 class Lens(_Arguments):

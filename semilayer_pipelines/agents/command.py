@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import click
 
+from semilayer_pipelines.cli.combinations import not_with, only_with
 from semilayer_pipelines.cli.context import (
     Here,
     address_options,
@@ -33,6 +34,9 @@ def mcp(here: Here, over_http: bool, host: str, port: int, env: str, as_json: bo
     serves many agents, each in the environment of its key. What changes something takes two calls:
     the first says what would happen.
     """
+    only_with("--host", "--http")
+    only_with("--port", "--http")
+    not_with("--http", "--env")
     if find_spec("mcp") is None:
         raise ConfigError(
             "The library for agents is not installed.",

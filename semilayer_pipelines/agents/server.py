@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from semilayer_pipelines.agents.arguments import read
 from semilayer_pipelines.agents.proposals import Proposals
 from semilayer_pipelines.agents.tools import TOOLS, Caller, Tool
 from semilayer_pipelines.cli.context import json_text
+from semilayer_pipelines.cli.told_commands import naming_env, naming_env_inside
 from semilayer_pipelines.errors import SemilayerError, nearest
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
@@ -54,10 +55,10 @@ def make_server(project: Project, env: str | None) -> Server[Any]:
     async def call_tool(
         context: ServerRequestContext[Any], params: mcp_types.CallToolRequestParams
     ) -> mcp_types.CallToolResult:
-        call = partial(_called, Caller(project, env or _env_of(context.request), proposals))
+        caller = Caller(project, env or _env_of(context.request), proposals)
         # In a thread: tools wait for databases, stores and models.
         return await anyio.to_thread.run_sync(
-            partial(_answered, call, params.name, params.arguments or {})
+            partial(_answered, caller, params.name, params.arguments or {})
         )
 
     return Server(
@@ -88,29 +89,27 @@ def _listed(tool: Tool) -> mcp_types.Tool:
     )
 
 
-def _called(caller: Caller, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    tool = _BY_NAME[name]
-    return tool.call(caller, read(given, tool.takes, name))
+def _answered(caller: Caller, name: str, given: Mapping[str, Any]) -> mcp_types.CallToolResult:
+    """Call a tool; an error is told in our words, with its cure and without a secret.
 
-
-def _answered(
-    call: Callable[[str, Mapping[str, Any]], dict[str, Any]], name: str, given: Mapping[str, Any]
-) -> mcp_types.CallToolResult:
-    """Call a tool; an error is told in our words, with its cure and without a secret."""
+    A command that is told names the environment: whoever types it may have another one.
+    """
     if name not in _BY_NAME:
         return _failed(f"There is no tool {name[:80]!a}{nearest(name, _BY_NAME)}.")
     try:
-        told = call(name, given)
+        tool = _BY_NAME[name]
+        told = tool.call(caller, read(given, tool.takes, name))
     except SemilayerError as error:
         lens = f"{error.lens}: " if error.lens else ""
-        return _failed(redact(f"{lens}{error.message} {error.cure}".strip()))
+        said = redact(f"{lens}{error.message} {error.cure}".strip())
+        return _failed(naming_env(said, caller.env))
     except Exception:
         logger.exception("the tool %s broke down", name)
         return _failed(
             "Something is wrong in semilayer-pipelines itself; nobody's argument is at fault. "
             "The log of the server has the rest."
         )
-    text = json_text(told)
+    text = json_text(naming_env_inside(told, caller.env))
     content = mcp_types.TextContent(type="text", text=text)
     return mcp_types.CallToolResult(content=[content], structured_content=json.loads(text))
 

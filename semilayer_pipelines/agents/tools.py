@@ -45,24 +45,27 @@ class Tool:
     only_looks: bool = True
 
 
-def _list_lenses(caller: Caller, _: arguments.NoArguments) -> dict[str, Any]:
+def _list_lenses(caller: Caller, wanted: arguments.Lenses) -> dict[str, Any]:
     with caller.project.registry.read() as db:
         environments.get(db, caller.env)  # one that is not there is no empty one
         known = lenses.list_all(db, caller.env)
-    return {
-        "env": caller.env,
-        "lenses": [
-            {
-                "name": lens.name,
-                "status": lens.status.value,
-                "table": lens.config.table,
-                "joins": {name: join.table for name, join in lens.config.joins.items()},
-                "fields": {name: field.type.value for name, field in lens.config.fields.items()},
-                "tenant": lens.config.tenant,
-            }
-            for lens in known
-        ],
-    }
+    kept, left = within(
+        {
+            "name": lens.name,
+            "status": lens.status.value,
+            "table": lens.config.table,
+            "joins": {name: join.table for name, join in lens.config.joins.items()},
+            "fields": {name: field.type.value for name, field in lens.config.fields.items()},
+            "tenant": lens.config.tenant,
+        }
+        # Sorted here: a database has an order of its own, which `after` would not fit.
+        for lens in sorted(known, key=lambda one: one.name)
+        if wanted.after is None or lens.name > wanted.after
+    )
+    told: dict[str, Any] = {"env": caller.env, "lenses": kept}
+    if left:
+        told["leftOut"] = f"{left:,} more lenses; call it again with after: {kept[-1]['name']}"
+    return told
 
 
 def _describe_lens(caller: Caller, wanted: arguments.Lens) -> dict[str, Any]:
@@ -77,8 +80,8 @@ def _describe_lens(caller: Caller, wanted: arguments.Lens) -> dict[str, Any]:
         "cure": lens.cure,
         "changedAt": utc_text(lens.changed_at),
         "changedBy": lens.origin,
-        "config": to_json(lens.config),
-        "jobs": [job_json(job) for job in latest],
+        "config": bounded(to_json(lens.config)),
+        "jobs": bounded([job_json(job) for job in latest]),
     }
 
 
@@ -130,7 +133,14 @@ def _explain_row(caller: Caller, wanted: arguments.Row) -> dict[str, Any]:
 
 
 def _status(caller: Caller, wanted: arguments.Status) -> dict[str, Any]:
-    return dict(status_of(caller.project, caller.env, wanted.lens).as_json())
+    found = status_of(caller.project, caller.env, wanted.lens)
+    # What needs a person comes first: the rest may not fit.
+    lines = sorted(found.lenses, key=lambda line: (line.error is None, not line.next))
+    kept, left = within(line.as_json() for line in lines)
+    told = found.as_json() | {"lenses": kept}
+    if left:
+        told["leftOut"] = f"{left:,} more lenses, after those that need something; ask for one"
+    return told
 
 
 def _plan_change(caller: Caller, wanted: arguments.Change) -> dict[str, Any]:
@@ -158,7 +168,7 @@ TOOLS = (
     Tool(
         "list_lenses",
         "List the lenses: tables that are searchable by meaning, with their fields.",
-        arguments.NoArguments,
+        arguments.Lenses,
         _list_lenses,
     ),
     Tool(

@@ -320,6 +320,11 @@ class SqliteDatabase:
                 cure="Check the path: sqlite:///x.db begins in the project's folder, and "
                 "sqlite:////x.db is absolute.",
             )
+        if not os.access(self._path, os.R_OK, effective_ids=True):
+            raise SourceRefused(
+                f"source {self._name!r}: this user may not read the SQLite file {self._path!r}.",
+                cure="Let it read the file, and enter and read its folder.",
+            )
         uri = f"file:{quote_path(os.path.abspath(self._path))}?mode=ro"
         self._connection = dbapi.connect(uri, autocommit=True)
         # Types are inferred from this many rows; a whole page, lest a late row be an error.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from semilayer_pipelines.cli.combinations import not_with, only_with
 from semilayer_pipelines.cli.context import (
     Here,
     SuggestingGroup,
@@ -26,6 +27,7 @@ from semilayer_pipelines.cli.feed_lines import feed_json, feed_line
 from semilayer_pipelines.errors import Refused
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import environments, feeds
+from semilayer_pipelines.registry.feeds import FeedRow
 
 if TYPE_CHECKING:
     from semilayer_pipelines.follow.installed import Installed
@@ -85,7 +87,13 @@ def status(here: Here, source: str | None, check: bool, env: str, as_json: bool)
     With --check it is a probe: it ends with 3 when a source that says `cdc` is not followed.
     """
     if check:
-        _check(here.project, env, source)
+        followed = _followed(here.project, env, source)
+        if as_json:
+            say_json([feed_json(row) for row in followed])
+        for row in [] if as_json else followed:
+            say(feed_line(row, here.project.clock()))
+        if not (as_json or followed):
+            say(f"No source of {env!r} says `cdc`, so there is nothing to follow.")
         return
     from semilayer_pipelines.follow.installed import chosen_sources, look
 
@@ -122,9 +130,9 @@ def uninstall(
     from semilayer_pipelines.follow import installed
     from semilayer_pipelines.follow.installed import installed_feeds, uninstall
 
+    only_with("--forget", "--source")
+    not_with("--forget", "--dry-run")
     if forget:
-        if source is None or dry_run:
-            raise click.UsageError("--forget takes one --source, and no --dry-run.")
         (row,) = installed_feeds(here.project, env, source)
         installed.forget(here.project, row)
         told = f"forgotten; where its database is still there, drop {row.name} in it by hand."
@@ -158,6 +166,7 @@ def follow(here: Here, source: str | None, all_envs: bool, env: str, as_json: bo
     harm: one follows a source, the other stands by. It waits for sources that are pushed later.
     With --json each line that it says is a document.
     """
+    not_with("--all-envs", "--env")
     from semilayer_pipelines.follow.run import follow_sources
     from semilayer_pipelines.orchestration.remote.nudge_thread import nudging
 
@@ -171,24 +180,26 @@ def follow(here: Here, source: str | None, all_envs: bool, env: str, as_json: bo
         follow_sources(here.project, stop, env=wanted, only=source, launcher=launcher)
 
 
-def _check(project: Project, env: str, only: str | None) -> None:
+def _followed(project: Project, env: str, only: str | None) -> list[FeedRow]:
+    """Return the feeds of the sources that say `cdc`; raise `Refused` where one is not followed."""
     from semilayer_pipelines.follow.installed import no_such_source
     from semilayer_pipelines.follow.run import sources_that_say_cdc
 
-    known = [name for _, name in sources_that_say_cdc(project, env)]
-    if only is not None and only not in known:
-        raise no_such_source(only, known)
-    wanted = known if only is None else [only]
     with project.registry.read() as db:
         environments.get(db, env)
         rows = {row.source: row for row in feeds.list_all(db, env)}
-    now = project.clock()
-    for name in sorted(wanted):
+    known = sorted(name for _, name in sources_that_say_cdc(project, env))
+    if only is not None and only not in known:
+        raise no_such_source(only, known)
+    followed, now = [], project.clock()
+    for name in known if only is None else [only]:
         row = rows.get(name)
         if row is None:
-            raise Refused(f"{name}: nothing is installed.", cure="semilayer cdc install")
+            raise Refused(f"{name}: nothing is installed.", cure="Make it: semilayer cdc install")
         if row.trouble is not None or not row.is_followed(now):
             raise Refused(feed_line(row, now))
+        followed.append(row)
+    return followed
 
 
 class _JsonLines(logging.Formatter):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections.abc import Callable
 from datetime import date, datetime
@@ -18,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from semilayer_pipelines.cli.told_commands import naming_env, naming_env_inside
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.errors import Refused, SemilayerError, Transient, UserError, nearest
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.redaction import redact
+from semilayer_pipelines.registry.environments import DEFAULT_ENV
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
-    "DEFAULT_ENV",
     "EXIT_CODES",
     "INTERRUPTED",
     "MOST_LISTED",
@@ -49,8 +49,6 @@ __all__ = [
     "with_env",
     "without_controls",
 ]
-
-DEFAULT_ENV = "development"
 
 MOST_LISTED = 1_000_000
 """Jobs or rows that one list shows at most; no registry keeps so many of a lens."""
@@ -77,12 +75,6 @@ WIDE = 200
 
 # A row's text must not ring, move the cursor or change colours where it is shown.
 _CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\t"), ord("\n")})
-
-_FOR_AN_ENV = re.compile(
-    r"semilayer (?:resume|pause|sync|verify|rollback|push|follow|status|jobs|failed|explain|search"
-    r"|export config|cdc [a-z]+|alerts [a-z]+|keys [a-z]+|envs set)\b(?![^`\n]* --env\b)"
-)
-"""A command that is about one environment and does not name it."""
 
 
 @cache
@@ -115,13 +107,14 @@ def without_controls(text: str) -> str:
 
 
 def with_env(text: str) -> str:
-    """Return a text whose commands name the environment that `--env` named.
+    """Return a text whose commands name the environment that `--env` named."""
+    env = _named_env()
+    return text if env is None else naming_env(text, env)
 
-    A cure that is typed as it stands would otherwise be about another one.
-    """
+
+def _named_env() -> str | None:
     context = click.get_current_context(silent=True)
-    env = None if context is None else context.meta.get(_ENV)
-    return text if env is None else _FOR_AN_ENV.sub(lambda it: f"{it[0]} --env {env}", text)
+    return None if context is None else context.meta.get(_ENV)
 
 
 @cache
@@ -137,6 +130,8 @@ def say_json(value: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[_ANSWERED] = True
+    if (env := _named_env()) is not None:
+        value = naming_env_inside(value, env)
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     click.echo(json_text(value, ascii=not unicode))
 
@@ -208,10 +203,21 @@ class SuggestingGroup(click.Group):
 class SemilayerGroup(SuggestingGroup):
     """A command group whose errors are sentences, not tracebacks."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note whether a document is asked for: what follows may not be readable."""
+        typed = args[: args.index("--")] if "--" in args else args
+        ctx.meta[_AS_JSON] = "--json" in typed
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error of ours ends with its message and its exit code."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            if not ctx.meta.get(_AS_JSON):
+                raise
+            say_json({"error": _usage_json(error)})
+            ctx.exit(error.exit_code)
         except SemilayerError as error:
             code = exit_code(error)
             if ctx.meta.get(_AS_JSON) and not ctx.meta.get(_ANSWERED):
@@ -224,11 +230,22 @@ class SemilayerGroup(SuggestingGroup):
             ctx.exit(INTERRUPTED)
 
 
+def _usage_json(error: click.UsageError) -> dict[str, object]:
+    _, *words = (error.ctx or click.get_current_context()).command_path.split()
+    return {
+        "kind": "UsageError",
+        "message": error.format_message(),
+        "cure": " ".join(["semilayer", *words, "--help"]),
+        "lens": None,
+        "exitCode": error.exit_code,
+    }
+
+
 def _error_json(error: SemilayerError, code: int) -> dict[str, object]:
     return {
         "kind": type(error).__name__,
-        "message": with_env(redact(error.message)),
-        "cure": with_env(redact(error.cure)) or None,
+        "message": redact(error.message),
+        "cure": redact(error.cure) or None,
         "lens": error.lens,
         "exitCode": code,
     }

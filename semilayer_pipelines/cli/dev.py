@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.text import Text
 
+from semilayer_pipelines.cli.combinations import not_with
 from semilayer_pipelines.cli.context import (
     Here,
     console,
@@ -85,6 +86,7 @@ def dev(
     The embedder keeps the model warm that most lenses use. It does not start when
     SEMILAYER_EMBEDDER_URL names a running one. A follower starts once a source says `cdc`.
     """
+    not_with("--no-ui", "--port")
     project, ui_port = here.project, None if no_ui else port
     tell = say_aside if as_json else say
     alone = _refuse_a_second(project)
@@ -175,7 +177,7 @@ def _refuse_a_second(project: Project) -> FileLock:
 def _have_dagster_files(project: Project, tell: Callable[[str], None]) -> None:
     """Write Dagster's files beside a configuration that came without them."""
     settings = project.settings
-    if settings.config.is_file() and not (settings.root / "dagster.yaml").is_file():
+    if os.path.isfile(settings.config) and not (settings.root / "dagster.yaml").is_file():
         tell(told_beside(write_beside(settings.root)))
 
 

@@ -23,12 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["embedder"]
 
 
+def _not_empty(_: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    # As a script gives it, whose variable is not set.
+    if name is not None and not name.strip():
+        raise click.BadParameter("it is empty.", param=option)
+    return name
+
+
 @click.command()
 @address_options(8100)
 @click.option(
     "--model",
     default=EmbeddingConfig().model,
     show_default=True,
+    callback=_not_empty,
     help="Model name or path, as in a lens's 'embedding'.",
 )
 @click.option("--revision", help="Revision of the model, as in a lens's 'embedding'.")
@@ -51,7 +59,12 @@ __all__ = ["embedder"]
     show_default=True,
     help="'hash' gives meaningless vectors, for tests.",
 )
-@click.option("--rerank", metavar="MODEL", help="Reranker to keep warm too, as a lens's 'rerank'.")
+@click.option(
+    "--rerank",
+    metavar="MODEL",
+    callback=_not_empty,
+    help="Reranker to keep warm too, as a lens's 'rerank'.",
+)
 @json_option
 def embedder(
     host: str,
@@ -74,8 +87,8 @@ def embedder(
     # Here, so that no other command waits for the server's imports.
     from semilayer_pipelines.embedder_service import open_model, serve
 
-    if provider == "hash" and precision != "auto":
-        raise click.UsageError("'hash' has no precision.")
+    if provider == "hash" and (precision != "auto" or revision is not None):
+        raise click.UsageError("'hash' has no precision and no revision.")
     config = EmbeddingConfig(
         provider=provider,
         model=model,

@@ -32,8 +32,8 @@ def export() -> None:
 def config(here: Here, dry: bool, env: str, as_json: bool) -> None:
     """Bring changes made elsewhere back into sl.config.yaml.
 
-    Changes in the file the keys that were changed elsewhere since the last push (on the console, by
-    a program or an agent), and adds lenses that it lacks. Comments, order and your own edits of
+    Changes the keys in the file that were changed elsewhere since the last push: on the console, by
+    a program or an agent. Adds lenses that the file lacks. Comments, order and your own edits of
     other keys stay. If nothing was changed elsewhere, not a byte of the file changes.
     """
     planned = plan_export(here.project, env)

@@ -8,6 +8,7 @@ from datetime import datetime
 import click
 from rich.text import Text
 
+from semilayer_pipelines.cli.combinations import only_with
 from semilayer_pipelines.cli.context import (
     MOST_LISTED,
     Here,
@@ -38,7 +39,7 @@ __all__ = ["failed"]
     type=click.IntRange(1, MOST_LISTED),
     default=20,
     show_default=True,
-    help="How many rows per lens at most.",
+    help="How many rows are listed per lens at most; --retry takes all.",
 )
 @click.option("--retry", is_flag=True, help="Queue the job that retries them.")
 @click.option("--wait", is_flag=True, help="With --retry: follow the jobs to their end.")
@@ -53,6 +54,7 @@ def failed(
     They do not stop the others: all other rows are indexed, and every sync retries these. "old
     vector" is the age of what a row was before, if searches still find that.
     """
+    only_with("--wait", "--retry")
     project = here.project
     with project.registry.read() as db:
         known = chosen_lenses(db, env, lens)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from semilayer_pipelines.bridges import open_bridge
 from semilayer_pipelines.bridges.protocol import Bridge
-from semilayer_pipelines.cli.context import DEFAULT_ENV, json_option, say, say_aside, say_json
+from semilayer_pipelines.cli.context import json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.issued_keys import issued_json, tell_issued
 from semilayer_pipelines.config.models import Bridge as BridgeKind
 from semilayer_pipelines.config.models import SourceConfig
@@ -25,6 +25,7 @@ from semilayer_pipelines.errors import (
 )
 from semilayer_pipelines.project import Project, Settings
 from semilayer_pipelines.redaction import redact
+from semilayer_pipelines.registry.environments import DEFAULT_ENV
 from semilayer_pipelines.starter.beside import told_beside, write_beside
 from semilayer_pipelines.starter.candidates import Candidate, candidate, why_left
 from semilayer_pipelines.starter.config_text import SOURCE, starter
@@ -48,7 +49,8 @@ _TAKEN_FROM_THERE = f"${{{VARIABLE}}}"
 @click.option(
     "--key",
     multiple=True,
-    help="Key column of a table without a primary key (repeat for several columns).",
+    help="Key column of a table without a primary key, or of the one --table in place of its own "
+    "(repeat for several columns).",
 )
 @click.option("--stack", help="Name of the project; the folder's name by default.")
 @json_option
@@ -72,13 +74,15 @@ def init(
     root = Settings.from_environ(os.environ, Path.cwd()).root
     bridge = open_bridge(source, name=SOURCE, environ=environ, folder=root)
     try:
-        found, left = _look(bridge, tables, key)
+        found, left = _look(bridge, tuple(dict.fromkeys(tables)), tuple(dict.fromkeys(key)))
     finally:
         bridge.close()
     if not found:
         raise _nothing_found(left)
+    if key and all(one.key != tuple(dict.fromkeys(key)) for one in found):
+        raise _key_unused(key, found, left if tables else {})
     config = write_new(
-        file, starter(stack or Path.cwd().name or "project", source.connection, found)
+        file, starter(stack or file.parent.resolve().name or "project", source.connection, found)
     )
     beside = write_beside(file.parent)
     store = _ask_store(config.lenses)
@@ -141,6 +145,18 @@ def _nothing_found(left: Mapping[str, str]) -> SchemaMismatch:
     )
 
 
+def _key_unused(
+    key: Sequence[str], found: Iterable[Candidate], left: Mapping[str, str]
+) -> ConfigError:
+    """Return what to say of a --key that no lens would have."""
+    have = [f"{one.table}: {', '.join(one.key)}" for one in found]
+    have += [f"{name} is left: {reason}" for name, reason in left.items()]
+    return ConfigError(
+        f"No lens would have the key that --key names ({', '.join(key)}). {'; '.join(have)}.",
+        cure="Name the one table that it is for: --table NAME --key COLUMN.",
+    )
+
+
 def _tell(found: Sequence[Candidate], left: Mapping[str, str]) -> None:
     for one in found:
         texts = ", ".join(field.name for field in one.fields if field.searchable)
@@ -191,7 +207,7 @@ def _look(
     silent = 0
     for name in tables or _chosen(bridge.tables()):
         try:
-            one = _candidate(bridge, name, key, named=bool(tables))
+            one = _candidate(bridge, name, key, named=bool(tables), alone=len(tables) == 1)
         except SemilayerError as error:
             silent = silent + 1 if isinstance(error, Transient) else 0
             # A table that somebody named has to be one. Of the others, what can be read is worth a
@@ -208,7 +224,9 @@ def _look(
     return found, left
 
 
-def _candidate(bridge: Bridge, name: str, key: tuple[str, ...], *, named: bool) -> Candidate | str:
+def _candidate(
+    bridge: Bridge, name: str, key: tuple[str, ...], *, named: bool, alone: bool
+) -> Candidate | str:
     table = bridge.table(name)
     if named and not (table.key or table.unique or table.rowid or key) and sys.stdin.isatty():
         columns = [column.name for column in table.columns]
@@ -218,7 +236,7 @@ def _candidate(bridge: Bridge, name: str, key: tuple[str, ...], *, named: bool) 
             err=True,
         )
         key = (answer,)
-    return candidate(bridge, table, key, any_texts=named)
+    return candidate(bridge, table, key, any_texts=named, instead=alone)
 
 
 def _chosen(names: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import click
 
+from semilayer_pipelines.cli.combinations import not_with
 from semilayer_pipelines.cli.context import (
     MOST_LISTED,
     Here,
@@ -18,11 +19,10 @@ from semilayer_pipelines.cli.context import (
     say_json,
 )
 from semilayer_pipelines.cli.follow import describe
-from semilayer_pipelines.cli.lens_selection import check_env
 from semilayer_pipelines.cli.tables import table_of
 from semilayer_pipelines.counts import utc_text
 from semilayer_pipelines.queries.state import JobState, job_state
-from semilayer_pipelines.registry import jobs, lenses, page_log
+from semilayer_pipelines.registry import environments, jobs, lenses, page_log
 from semilayer_pipelines.registry.jobs import Job, JobStatus
 from semilayer_pipelines.registry.page_log import LoggedPage
 
@@ -52,6 +52,7 @@ def jobs_command(
     With --lens the list shows how the lens's rows per second went over time.
     The first characters of a job's id are enough if no other id begins with them.
     """
+    not_with("JOB_ID", "--lens", "--limit")
     project = here.project
     if job_id is not None:
         with project.registry.read() as db:
@@ -63,7 +64,7 @@ def jobs_command(
             _story(state, pages, project.dagster_url)
         return
     with project.registry.read() as db:
-        check_env(db, env)
+        environments.check_known(db, env)
         lens_id = None if lens is None else lenses.get(db, env, lens).id
         latest = jobs.recent(db, env=env, lens_id=lens_id, limit=limit)
     if as_json:

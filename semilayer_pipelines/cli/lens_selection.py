@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 import click
 from sqlalchemy import Connection
 
-from semilayer_pipelines.cli.context import DEFAULT_ENV
 from semilayer_pipelines.registry import environments, lenses
 from semilayer_pipelines.registry.lenses import Lens
 
-__all__ = ["check_confirmed", "check_env", "chosen_lenses", "lens_and_words", "takes_lens"]
+__all__ = ["check_confirmed", "chosen_lenses", "lens_and_words", "takes_lens"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -26,17 +25,8 @@ def chosen_lenses(db: Connection, env: str, name: str | None) -> list[Lens]:
     """
     if name is not None:
         return [lenses.get(db, env, name)]
-    check_env(db, env)
+    environments.check_known(db, env)
     return lenses.list_all(db, env)
-
-
-def check_env(db: Connection, env: str) -> None:
-    """Raise `NotFound` when there are environments, and `env` is none of them.
-
-    The default environment always passes: nobody types its name, so it cannot be misspelt.
-    """
-    if env != DEFAULT_ENV and environments.list_all(db):
-        environments.get(db, env)
 
 
 def check_confirmed(confirm_deletes: bool, lens: str | None) -> None:

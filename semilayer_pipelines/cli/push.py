@@ -10,6 +10,7 @@ from functools import partial
 
 import click
 
+from semilayer_pipelines.cli.combinations import not_with, only_with
 from semilayer_pipelines.cli.context import (
     Here,
     ask,
@@ -97,6 +98,8 @@ def push(
     With --resume-ingest each lens does what it needs: its first ingest, the rest of a paused one,
     a retry, a sync or a rebuild. A lens that needs nothing reads the rows changed since its cursor.
     """
+    only_with("--wait", "--resume-ingest", "--rebuild")
+    not_with("--wait", "--dry-run")
     only = (*named, *only)
     project = here.project
     config = load_config(project.settings.config)
@@ -105,8 +108,11 @@ def push(
         plan = plan_push(project, config, env, only=only)
         _tell_drift(plan.drift, project.clock(), tell)
         _tell(plan, tell)
+        starts = _would_start(plan, rebuild=rebuild, resume_ingest=resume_ingest)
+        for name, what in starts.items():
+            tell(f"starts     {name}: {what}")
         if as_json:
-            say_json(_as_json(plan, dry=True, jobs=[]))
+            say_json(_as_json(plan, dry=True, jobs=[]) | {"starts": starts})
         return
     allowed = _Allowed(drift=force, deletes=allow_deletes, rebuild=unasked or not rebuild)
     agreed = partial(_agree, clock=project.clock, allowed=allowed)
@@ -202,6 +208,26 @@ def _started(
                 tell(line)
             jobs += [*([resumed.job] if resumed.job else []), *resumed.held]
     return jobs
+
+
+def _would_start(plan: Plan, *, rebuild: bool, resume_ingest: bool) -> dict[str, str]:
+    """Return what a push would start in each lens; a dry run starts nothing."""
+    pushed = [lens for lens in plan.lenses if lens.config]
+    if rebuild:
+        return {lens.name: "a rebuild of its index" for lens in pushed}
+    return {lens.name: _would_resume(lens) for lens in pushed} if resume_ingest else {}
+
+
+def _would_resume(lens: LensPush) -> str:
+    match lens.change, lens.needs:
+        case PushAction.CREATED, _:
+            return "its first ingest"
+        case _, Needs.REBUILD:
+            return "a rebuild of its index"
+        case _, Needs.SMART_SYNC:
+            return "a smart sync"
+        case _:
+            return "what is left to be done, else the rows changed since its cursor"
 
 
 def _tell(plan: Plan, tell: Callable[[str], None]) -> None:

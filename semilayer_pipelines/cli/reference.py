@@ -34,8 +34,14 @@ indexes. No command and no key of one environment sees or changes another.
 
 With `--json`, standard output holds one JSON document and nothing else. Progress and remarks go to
 standard error. A command that fails prints
-`{"error": {"kind", "message", "cure", "lens", "exitCode"}}` instead. A command with `--wait`
-answers first. It tells of a later failure on standard error, and by its exit code.
+`{"error": {"kind", "message", "cure", "lens", "exitCode"}}` instead; the kind of a wrong
+option is `UsageError`. A command with `--wait` answers first. It tells of a later failure on
+standard error, and by its exit code. Commands under `next` and `cure` can be typed as they stand.
+
+## Completion
+
+`eval "$(_SEMILAYER_COMPLETE=bash_source semilayer)"` in `~/.bashrc` completes commands and options.
+For other shells write `zsh_source` or `fish_source`.
 
 ## Exit codes
 

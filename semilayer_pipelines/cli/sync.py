@@ -7,6 +7,7 @@ from collections.abc import Callable
 import click
 
 from semilayer_pipelines.cli.audit_report import audit_json, found_lines, reporting
+from semilayer_pipelines.cli.combinations import not_with
 from semilayer_pipelines.cli.context import Here, env_option, json_option, say, say_aside, say_json
 from semilayer_pipelines.cli.follow import follow
 from semilayer_pipelines.cli.lens_selection import check_confirmed, chosen_lenses, takes_lens
@@ -74,6 +75,7 @@ def sync(
     deletes what is gone. The command returns at once; Dagster does the work. --dry-run compares
     here and now, and writes nothing.
     """
+    not_with("--dry-run", "--wait", "--full-walk")
     check_confirmed(confirm_deletes, lens)
     project = here.project
     tell = say_aside if as_json else say

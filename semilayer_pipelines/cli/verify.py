@@ -13,6 +13,7 @@ from semilayer_pipelines.cli.audit_report import (
     reporting,
     reporting_search,
 )
+from semilayer_pipelines.cli.combinations import only_with
 from semilayer_pipelines.cli.context import (
     Here,
     env_option,
@@ -32,7 +33,7 @@ from semilayer_pipelines.queries.altered import EMBEDDED
 from semilayer_pipelines.queries.findings import OUT_OF_REACH, Audit, Depth, Kind
 from semilayer_pipelines.redaction import redact
 from semilayer_pipelines.registry.jobs import Job
-from semilayer_pipelines.registry.lenses import Lens
+from semilayer_pipelines.registry.lenses import Lens, LensStatus
 
 __all__ = ["verify"]
 
@@ -108,8 +109,9 @@ def verify(
     are counted, and no search finds them: --search does. If the store was started again since the
     last write, the rows written last are asked for without it.
     """
-    if sample is not None and not (search or deep):
-        raise click.UsageError("--sample needs --search or --deep.")
+    only_with("--sample", "--search", "--deep")
+    only_with("--confirm-deletes", "--heal")
+    only_with("--wait", "--heal")
     check_confirmed(confirm_deletes, lens)
     project = here.project
     depth = Depth(search, deep, sample)
@@ -119,14 +121,8 @@ def verify(
     results: list[_Result] = []
     for one in known:
         result = _compare(project, one, depth, heal=heal)
-        if heal and result.audit and not result.audit.in_line:
-            rebuild = result.audit.rebuild
-            result = replace(
-                result,
-                job=lifecycle.request_heal(
-                    project, env, one.name, rebuild=rebuild, confirmed=confirm_deletes
-                ),
-            )
+        if heal:
+            result = _healed(project, env, result, confirmed=confirm_deletes)
         results.append(result)
         if not as_json:
             for line in _lines(result):
@@ -143,15 +139,20 @@ def verify(
 
 @dataclass(frozen=True)
 class _Result:
-    """What came of one lens: an audit or an error, and the job that mends what was found."""
+    """What came of one lens: an audit or an error, and the job that mends what was found.
+
+    An audit and an error: it was compared, and cannot be mended now.
+    """
 
     lens: str
+    paused: bool
     audit: Audit | None = None
     error: SemilayerError | None = None
     job: Job | None = None
 
 
 def _compare(project: Project, lens: Lens, depth: Depth, *, heal: bool) -> _Result:
+    paused = lens.status is LensStatus.PAUSED
     try:
         found = verify_lens(
             project,
@@ -161,10 +162,23 @@ def _compare(project: Project, lens: Lens, depth: Depth, *, heal: bool) -> _Resu
             compared=reporting(say_aside, lens.name),
             searched=reporting_search(say_aside, lens.name),
         )
-        return _Result(lens.name, found)
+        return _Result(lens.name, paused, found)
     except SemilayerError as error:
         # The others are compared all the same.
-        return _Result(lens.name, error=error)
+        return _Result(lens.name, paused, error=error)
+
+
+def _healed(project: Project, env: str, result: _Result, *, confirmed: bool) -> _Result:
+    """Queue what mends a lens; one that is refused keeps no other from being mended."""
+    if result.audit is None or result.audit.in_line:
+        return result
+    try:
+        job = lifecycle.request_heal(
+            project, env, result.lens, rebuild=result.audit.rebuild, confirmed=confirmed
+        )
+    except SemilayerError as error:
+        return replace(result, error=error)
+    return replace(result, job=job)
 
 
 def _code(results: Sequence[_Result], *, healed: bool) -> int:
@@ -176,24 +190,24 @@ def _code(results: Sequence[_Result], *, healed: bool) -> int:
 
 
 def _as_json(result: _Result) -> dict[str, object]:
+    wrong: dict[str, object] = {}
     if result.error:
-        said, cure = redact(result.error.message), redact(result.error.cure)
-        return {"lens": result.lens, "inLine": None, "error": said, "cure": cure}
-    assert result.audit is not None
+        wrong = {"error": redact(result.error.message), "cure": redact(result.error.cure)}
+    if result.audit is None:
+        return {"lens": result.lens, "inLine": None} | wrong
     return {
         "lens": result.lens,
         "inLine": result.audit.in_line,
         **audit_json(result.audit),
         "seconds": round(result.audit.seconds, 3),
         "job": result.job.id if result.job else None,
-    }
+    } | wrong
 
 
 def _lines(result: _Result) -> list[str]:
-    if result.error:
-        said = redact(f"{result.error.message} {result.error.cure}")
+    said = redact(f"{result.error.message} {result.error.cure}") if result.error else ""
+    if result.audit is None:
         return [f"{result.lens}: NOT COMPARED: {said}"]
-    assert result.audit is not None
     found = result.audit
     verdict = "in sync" if found.in_line else "OUT OF SYNC"
     counts = f"{found.rows:,} rows, {found.objects:,} indexed, {found.seconds:.1f} s"
@@ -207,8 +221,15 @@ def _lines(result: _Result) -> list[str]:
     ]
     if result.job:
         lines.append(f"{result.lens}: {result.job.mode.value} queued, job {result.job.id[:8]}.")
+    elif said:
+        lines.append(f"  NOT MENDED: {said}")
     elif not found.in_line:
-        lines.append(f"  mend it: semilayer verify --lens {result.lens} --heal")
+        # A paused lens is not healed, and often has only to be resumed.
+        lines.append(
+            f"  go on with it: semilayer resume --lens {result.lens}"
+            if result.paused
+            else f"  mend it: semilayer verify --lens {result.lens} --heal"
+        )
     return lines
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from semilayer_pipelines.config.fields import FieldConfig, FieldType
 from semilayer_pipelines.redaction import redact
 
 __all__ = [
@@ -28,6 +29,12 @@ ABSENT: Final = object()
 
 FIELD_ORDER: Final = ("fields", "(order)")
 """Path of an edit that only moved fields, whose texts are embedded in their order."""
+
+
+_UNSAID = FieldConfig(type=FieldType.TEXT).model_dump(
+    mode="json", by_alias=True, exclude={"type", "undefined_as"}
+)
+"""What a field has that says nothing but its type, by key of the file."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,16 @@ def lines(found: Iterable[Edit]) -> list[str]:
         # A missing key and one that is null mean the same, except for undefinedAs.
         for sign, value in (("-", edit.before), ("+", edit.after)):
             if value is not ABSENT and (value is not None or edit.path[-1] == "undefinedAs"):
-                shown.append(redact(f"{sign} {name}: {json.dumps(value, ensure_ascii=False)}"))
+                told = json.dumps(_said(edit.path, value), ensure_ascii=False)
+                shown.append(redact(f"{sign} {name}: {told}"))
     return shown
+
+
+def _said(path: tuple[str, ...], value: Any) -> Any:
+    """Return a whole field without the keys that it leaves as they are by default."""
+    if len(path) == 2 and path[0] == "fields" and isinstance(value, Mapping):
+        return {key: v for key, v in value.items() if v != _UNSAID.get(key, ABSENT)}
+    return value
 
 
 def as_json(edit: Edit) -> dict[str, object]:

@@ -60,8 +60,17 @@ def load_config(path: Path) -> ProjectConfig:
         text = read.decode("utf-8-sig")
     except FileNotFoundError:
         raise _missing(f"{path} does not exist.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}.",
+            cure="It has to be a file that this user may read.",
+        ) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{path.name}:{line}: there are bytes that are no UTF-8.",
+            cure="Save the file as UTF-8.",
+        ) from None
     values, lines, unfit = _parsed(path, text)
     found: Unfit = []
     project: ProjectConfig | None = None

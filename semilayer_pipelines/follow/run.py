@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
-from semilayer_pipelines.errors import RegistryUnavailable
+from semilayer_pipelines.errors import NotFound, RegistryUnavailable, nearest
 from semilayer_pipelines.follow.follower import Follower
 from semilayer_pipelines.follow.launcher import Launcher
 from semilayer_pipelines.project import Project
@@ -49,13 +49,28 @@ def follow_sources(
     """Follow until `stop` is set: every source, those of one environment, or `only` one of it.
 
     `launcher` launches the jobs that are queued; without one, Dagster's sensor does.
-    A fault of ours in one of them ends all, and is raised.
+    A fault of ours in one of them ends all, and is raised. Raises `NotFound` for an environment or
+    a source that does not exist where others do: a misspelt one would be waited for for ever.
     """
     running: dict[tuple[str, str], Future[None]] = {}
+    checked, said = False, ""
     with ThreadPoolExecutor(MOST_SOURCES, thread_name_prefix="follow") as pool:
         try:
             while not stop.is_set():
-                for one in _wanted(project, env, only):
+                wanted, line = [], ""
+                try:
+                    if not checked:
+                        _check(project, env, only)
+                    checked = True
+                    wanted = _wanted(project, env, only)
+                    if not wanted and not running:
+                        line = f"Waiting for a push in which {_awaited(env, only)} says `cdc`."
+                except RegistryUnavailable as error:
+                    line = redact(str(error))
+                if line and line != said:
+                    logger.info("%s", line)
+                said = line
+                for one in wanted:
                     if one in running:
                         continue
                     if len(running) == MOST_SOURCES:
@@ -75,9 +90,24 @@ def follow_sources(
 
 
 def _wanted(project: Project, env: str | None, only: str | None) -> list[tuple[str, str]]:
-    try:
-        found = sources_that_say_cdc(project, env)
-    except RegistryUnavailable as error:
-        logger.info("%s", redact(str(error)))
-        return []
-    return [one for one in found if only in (None, one[1])]
+    return [one for one in sources_that_say_cdc(project, env) if only in (None, one[1])]
+
+
+def _check(project: Project, env: str | None, only: str | None) -> None:
+    with project.registry.read() as db:
+        known = environments.list_all(db)
+        if env is not None:
+            environments.check_known(db, env)
+        named = {
+            n for one in known if env in (None, one.slug) for n in sources.list_all(db, one.id)
+        }
+    if only is not None and named and only not in named:
+        raise NotFound(
+            f"There is no source {only!r}{nearest(only, named)}.",
+            cure=f"Sources: {', '.join(sorted(named))}.",
+        )
+
+
+def _awaited(env: str | None, only: str | None) -> str:
+    named = "a source" if only is None else f"the source {only!r}"
+    return f"{named} of {'any environment' if env is None else repr(env)}"

@@ -23,14 +23,13 @@ from semilayer_pipelines.orchestration.reporting import (
 from semilayer_pipelines.orchestration.small_jobs import do_small_jobs
 from semilayer_pipelines.project import Project
 from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry.environments import DEFAULT_ENV
 from semilayer_pipelines.registry.jobs import Job, Mode
 
 if TYPE_CHECKING:
     from semilayer_pipelines.ingest.run_job import Outcome
 
 __all__ = ["LensRun", "lens_jobs"]
-
-DEFAULT_ENV = "development"
 
 _DESCRIPTIONS = {
     Mode.FULL: "Reads every row of a lens into a new index and switches to it when it is complete.",

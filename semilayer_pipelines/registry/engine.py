@@ -117,7 +117,8 @@ def _sqlite(url: URL) -> Engine:
     except OSError as error:
         raise RegistryUnavailable(
             f"The folder of the registry, {folder}, cannot be made: {error.strerror}.",
-            cure="Make it, or point SEMILAYER_REGISTRY_URL somewhere writable.",
+            cure="Make it, or let SEMILAYER_HOME or SEMILAYER_REGISTRY_URL name a place that this "
+            "user may write to.",
         ) from None
     wait = {} if "timeout" in url.query else {"timeout": SQLITE_WAIT_SECONDS}
     engine = create_engine(url, connect_args=wait)

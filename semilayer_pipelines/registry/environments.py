@@ -16,8 +16,10 @@ from semilayer_pipelines.registry.sql import insert
 
 __all__ = [
     "CALLS_PER_MINUTE",
+    "DEFAULT_ENV",
     "Environment",
     "Tier",
+    "check_known",
     "check_slug",
     "create",
     "ensure",
@@ -28,6 +30,9 @@ __all__ = [
     "remove",
     "set_tier",
 ]
+
+DEFAULT_ENV = "development"
+"""The environment that is meant where none is named."""
 
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _environments = tables.environments.c
@@ -122,6 +127,15 @@ def get(db: Connection, slug: str) -> Environment:
         there = f"Environments: {', '.join(known)}." if known else "The first push makes one."
         raise NotFound(f"There is no environment {slug!r}{nearest(slug, known)}.", cure=there)
     return found
+
+
+def check_known(db: Connection, slug: str) -> None:
+    """Raise `NotFound` when there are environments, and `slug` is none of them.
+
+    The default environment always passes: nobody types its name, so it cannot be misspelt.
+    """
+    if slug != DEFAULT_ENV and list_all(db):
+        get(db, slug)
 
 
 def list_all(db: Connection) -> list[Environment]:

@@ -98,20 +98,27 @@ class Candidate:
 
 
 def candidate(
-    bridge: Bridge, table: Table, key: tuple[str, ...] = (), *, any_texts: bool
+    bridge: Bridge,
+    table: Table,
+    key: tuple[str, ...] = (),
+    *,
+    any_texts: bool,
+    instead: bool = False,
 ) -> Candidate | str:
     """Return the lens that a table could have, or in words why it cannot have one.
 
-    `key` identifies a row where the table itself does not say what does. With `any_texts`, the
-    column of the longest texts is embedded where none is prose.
+    `key` identifies a row where the table has no primary key; with `instead`, in place of that one.
+    With `any_texts`, the column of the longest texts is embedded where none is prose.
     """
     own = () if table.rowid is None else (table.rowid.name,)
-    identity = table.key or key or _unique_key(bridge, table) or own
+    missing = [name for name in key if table.column(name) is None and name not in own]
+    given = () if missing else key
+    found = () if missing and instead else table.key or given or _unique_key(bridge, table) or own
+    identity = given if given and instead else found
+    if not identity and missing:
+        return f"it has no column {missing[0]!r} to be its key"
     if not identity:
         return "it has no primary key, and no unique one without NULL"
-    missing = [name for name in identity if table.column(name) is None and name not in own]
-    if missing:
-        return f"it has no column {missing[0]!r} to be its key"
     for column in table.columns:
         if column.name in identity and column.kind in NO_KEYS:
             return f"its key {column.name!r} is {column.database_type}, which identifies no row"
@@ -140,7 +147,7 @@ def candidate(
     return Candidate(
         table=table.name,
         key=identity,
-        own_key=bool(table.key),
+        own_key=identity == table.key,
         tracking=_tracking(
             table,
             [c for c in columns if c.kind in ("datetime", "date", "integer") or c.name in dates],

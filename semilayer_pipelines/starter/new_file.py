@@ -16,7 +16,7 @@ __all__ = ["new_config_file", "not_written", "write_new"]
 def new_config_file() -> Path:
     """Return where a command writes the configuration; raise `Refused` where one is already."""
     file = Path.cwd() / (os.environ.get("SEMILAYER_CONFIG") or CONFIG_NAME)
-    if file.exists():
+    if os.path.exists(file):
         raise _there(file)
     return file
 
@@ -51,4 +51,4 @@ def not_written(folder: Path, error: OSError) -> ConfigError:
 
 
 def _there(file: Path) -> Refused:
-    return Refused(f"There is a {file.name} already.", cure="Edit it, or move it away first.")
+    return Refused(f"{file.name} is there already.", cure="Edit it, or move it away first.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mcp import Client
 
-from semilayer_pipelines.agents import proposals
+from semilayer_pipelines.agents import proposals, row_texts
 from semilayer_pipelines.agents.row_texts import (
     MAX_ANSWER_CHARACTERS,
     MAX_LISTED,
@@ -18,6 +18,8 @@ from semilayer_pipelines.agents.row_texts import (
 )
 from semilayer_pipelines.agents.server import make_server
 from semilayer_pipelines.agents.tools import TOOLS
+from semilayer_pipelines.registry import lenses
+from semilayer_pipelines.registry.lenses import LensStatus
 from tests.agents.conftest import Agent
 from tests.cli.conftest import run_queued
 from tests.cli.project import Folder
@@ -69,6 +71,57 @@ def test_lenses_are_listed_described_and_their_state_is_told(agent: Agent) -> No
     assert stands["vectors"] == 60
 
 
+def test_many_lenses_are_told_in_parts_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an environment of many lenses, the last of which is in error
+    most = 4_000
+    monkeypatch.setattr(row_texts, "MAX_ANSWER_CHARACTERS", most)
+    folder = Folder.at(tmp_path, rows=1)
+    names = [f"lens_{number:04}" for number in range(60)]
+    folder.write(lenses={name: {} for name in names})
+    assert folder.run("push", "--env", "many").exit_code == 0
+    project = folder.project
+    with project.registry.begin() as db:
+        broken = lenses.get(db, "many", names[-1])
+        lenses.set_status(db, broken.id, LensStatus.ERROR, now=project.clock(), error="It broke.")
+    server = make_server(project, "many")
+    agent = Agent(lambda: Client(server))
+
+    # when they are listed, from one answer to the next
+    listed: list[str] = []
+    answers = 0
+    after: dict[str, str] = {}
+    while True:
+        told = agent.call("list_lenses", **after)
+        listed += [lens["name"] for lens in told["lenses"]]
+        answers += 1
+        assert len(json.dumps(told)) < 2 * most
+        if "leftOut" not in told:
+            break
+        after = {"after": listed[-1]}
+
+    # then each was told once, and the one in error is the first that the status tells
+    assert listed == names
+    assert answers > 1
+    status = agent.call("status")
+    assert len(json.dumps(status)) < 2 * most
+    assert status["lenses"][0]["name"] == names[-1]
+    assert "more lenses" in status["leftOut"]
+
+
+def test_a_command_that_is_told_names_the_environment(tmp_path: Path) -> None:
+    folder = Folder.at(tmp_path, rows=1)
+    folder.run("push", "--env", "staging")
+    server = make_server(folder.project, "staging")
+    agent = Agent(lambda: Client(server))
+
+    (stands,) = agent.call("status")["lenses"]
+
+    assert stands["next"] == "semilayer resume --env staging --lens items"
+    assert "semilayer resume --env staging" in agent.refused("search", lens="items", query="a")
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "told"),
     [
@@ -85,7 +138,7 @@ def test_lenses_are_listed_described_and_their_state_is_told(agent: Agent) -> No
         (
             "list_lenses",
             {"env": "production"},
-            "list_lenses has an unknown argument 'env'. It takes none.",
+            "list_lenses has an unknown argument 'env'. It takes after.",
         ),
         ("plan_change", {"lens": "items", "action": "drop"}, "'action'"),
         ("plan_change", {"lens": "items", "action": "pause", "confirmDeletes": True}, "pause"),

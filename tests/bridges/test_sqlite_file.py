@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -14,6 +15,7 @@ from semilayer_pipelines.bridges.failures import ValueRefused
 from semilayer_pipelines.bridges.protocol import Selection, Window
 from semilayer_pipelines.bridges.sql import SqlBridge
 from semilayer_pipelines.errors import SourceRefused, SourceUnreachable
+from tests.ordinary_user import ordinary_user
 from tests.sources import SourceDatabase
 
 ITEMS = Selection("items", ("id",), ("id", "v"))
@@ -27,6 +29,22 @@ def test_a_file_that_is_missing_is_an_error_and_not_a_new_file(tmp_path: Path) -
         bridge.table("items")
 
     assert not path.exists()
+
+
+def test_a_file_that_this_user_may_not_read_is_told_as_such() -> None:
+    """The driver says "failed to allocate memory"."""
+    # Not in pytest's own folder, which its owner alone may enter.
+    with TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = Path(folder) / "shop.db"
+        path.touch(mode=0)
+        bridge = SqlBridge(f"sqlite:///{path}", timeout_ms=1_000, name="shop")
+
+        with (
+            ordinary_user(),
+            pytest.raises(SourceRefused, match=r"'shop': this user may not read the SQLite file"),
+        ):
+            bridge.table("items")
 
 
 def test_a_file_that_is_no_database_is_an_error_that_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 from contextlib import closing
@@ -213,6 +214,21 @@ def test_a_cure_names_the_environment_that_the_command_named(folder: Folder) -> 
     assert "`semilayer resume --lens items`" in told(folder, "sync", "items", code=3)
 
 
+def test_a_command_in_a_document_names_the_environment_too(folder: Folder) -> None:
+    env = ("--env", "production")
+    folder.run("push", *env)
+    resume = "semilayer resume --env production --lens items"
+    assert folder.json("status", *env)["lenses"][0]["next"] == resume
+    refused = json.loads(folder.run("search", "items", "x", *env, "--json").stdout)["error"]
+    folder.run("resume", *env)
+    run_queued(folder)
+    folder.write(lenses={"items": {"where": "id > 3"}})
+    (pushed,) = folder.json("push", *env)["lenses"]
+
+    assert f"`{resume}` starts the first ingest" in refused["cure"]
+    assert pushed["next"] == "semilayer sync --env production --lens items"
+
+
 def test_a_row_whose_text_is_a_command_is_shown_as_it_is(tmp_path: Path) -> None:
     text = "run `semilayer resume` now"
     folder = Folder.at(tmp_path, rows=1)
@@ -221,6 +237,9 @@ def test_a_row_whose_text_is_a_command_is_shown_as_it_is(tmp_path: Path) -> None
     folder.run("push", "--env", "production", "--resume-ingest")
     run_queued(folder)
 
+    (hit,) = folder.json("search", "items", "resume", "--env", "production")
+    assert hit["fields"]["description"] == text
+    assert folder.json("explain", "items", "1", "--env", "production")["row"]["description"] == text
     assert text in folder.run("explain", "items", "1", "--env", "production").stdout
     assert text in folder.run("search", "items", "resume", "--env", "production").stdout
 
@@ -253,3 +272,21 @@ def test_a_message_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> Non
         group.main(["broken"])
 
     assert capsys.readouterr().err == "semilayer: of [2J row 2J\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (b"stack: a\n# caf\xe9\n", "sl.config.yaml:2: there are bytes that are no UTF-8."),
+        (None, "cannot be read: Is a directory. It has to be a file"),
+    ],
+)
+def test_a_configuration_that_is_no_text_is_told(
+    folder: Folder, written: bytes | None, says: str
+) -> None:
+    file = folder.path / "sl.config.yaml"
+    file.unlink()
+    folder.environ["SEMILAYER_ROOT"] = str(folder.path)
+    file.mkdir() if written is None else file.write_bytes(written)
+
+    assert says in told(folder, "push", code=2)

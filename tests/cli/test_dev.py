@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from semilayer_pipelines.cli.context import DEFAULT_ENV
+from semilayer_pipelines.registry.environments import DEFAULT_ENV
 from tests.cli.project import Folder
 from tests.gate import alive
 from tests.orchestration.dev import Dev, kill, until

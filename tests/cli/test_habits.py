@@ -291,3 +291,22 @@ def test_dates_are_printed_as_the_webhook_prints_them(
     assert json.loads(capsys.readouterr().out) == {"at": text, "day": "2024-01-02"}
     if moment.tzinfo is UTC:
         assert TypeAdapter(datetime).dump_json(moment) == f'"{text}"'.encode()
+
+
+def test_a_shell_completes_commands_and_options(folder: Folder) -> None:
+    folder.environ |= {"_SEMILAYER_COMPLETE": "bash_complete", "COMP_CWORD": "2"}
+
+    def completed(words: str) -> set[str]:
+        folder.environ["COMP_WORDS"] = words
+        done = subprocess.run(
+            [SEMILAYER],
+            cwd=folder.path,
+            env=folder.full_environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return {line.removeprefix("plain,") for line in done.stdout.splitlines()}
+
+    assert completed("semilayer keys c") == {"create"}
+    assert completed("semilayer push --re") == {"--resume-ingest", "--rebuild"}

@@ -171,6 +171,47 @@ def test_named_tables_are_taken_with_what_they_have_and_a_key_that_is_told(shop:
     assert shop.run("push").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        # One table: the key takes the place of its own.
+        (("--table", "products", "--key", "title"), {"products": ("title",)}),
+        (("--table", "products", "--table", "products", "--key", "id"), {"products": ()}),
+        (("--table", "offers", "--key", "offer", "--key", "offer"), {"offers": ("offer",)}),
+        # Several: those that have one keep it.
+        (
+            ("--table", "products", "--table", "offers", "--key", "offer"),
+            {"products": (), "offers": ("offer",)},
+        ),
+    ],
+)
+def test_a_key_that_is_told_is_used(
+    shop: Folder, options: tuple[str, ...], keys: dict[str, tuple[str, ...]]
+) -> None:
+    shop.json("init", "--connection", "sqlite:///shop.db", *options)
+
+    assert {name: lens.primary_key for name, lens in lenses(shop).items()} == keys
+    assert shop.run("push").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--key", "typo"), "--key names (typo). products: id."),
+        (("--table", "products", "--table", "users", "--key", "x"), "products: id; users: email"),
+        (("--table", "products", "--key", "typo"), "no column 'typo' to be its key"),
+    ],
+)
+def test_a_key_that_no_lens_would_have_is_refused(
+    shop: Folder, options: tuple[str, ...], says: str
+) -> None:
+    done = shop.run("init", "--connection", "sqlite:///shop.db", *options)
+
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert not (shop.path / "sl.config.yaml").exists()
+
+
 def test_only_what_cannot_be_found_out_is_asked(shop: Folder) -> None:
     ended, said = answer(shop, "sqlite:///shop.db\nproducts, offers\noffer\n", "init")
     assert ended == 0, said

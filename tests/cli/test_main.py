@@ -87,6 +87,32 @@ def test_an_error_is_a_document_too(folder: Folder) -> None:
     assert "semilayer resume --lens items" in str(empty["cure"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says", "cure"),
+    [
+        (("status", "--nope"), "No such option '--nope'", "semilayer status --help"),
+        (("stauts",), "did you mean 'status'", "semilayer --help"),
+        (("keys", "create"), "Missing option '--type'", "semilayer keys create --help"),
+        (("keys", "lst"), "did you mean 'list'", "semilayer keys --help"),
+        (("search", "items"), "It takes LENS TEXT", "semilayer search --help"),
+        (("search", "items", "x", "--limit", "0"), "not in the range", "semilayer search --help"),
+        (("push", "--wait"), "--wait needs", "semilayer push --help"),
+    ],
+)
+def test_a_wrong_option_is_a_document_too(
+    folder: Folder, arguments: tuple[str, ...], says: str, cure: str
+) -> None:
+    told = error(folder, *arguments)
+
+    assert (told["kind"], told["exitCode"], told["cure"]) == ("UsageError", 2, cure)
+    assert says in str(told["message"])
+    assert folder.run(*arguments).stdout == ""
+
+
+def test_a_word_to_search_for_asks_for_no_document(folder: Folder) -> None:
+    assert folder.run("search", "items", "x", "--", "--json").stdout == ""
+
+
 def test_what_is_away_is_a_document_without_its_password(folder: Folder) -> None:
     folder.environ["SEMILAYER_REGISTRY_URL"] = "postgresql://joe:s3cret@127.0.0.1:1/registry"
 

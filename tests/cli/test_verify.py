@@ -168,7 +168,32 @@ def test_a_paused_lens_is_compared_but_not_healed(served: Folder) -> None:
     done = served.run("verify", "--heal")
 
     assert done.exit_code == 3
-    assert "semilayer resume --lens items" in done.stderr
+    assert "NOT MENDED: It is paused" in done.stdout
+    assert "`semilayer resume --lens items`" in done.stdout
+
+
+def test_one_that_cannot_be_healed_keeps_no_other_from_it(served: Folder) -> None:
+    # given two lenses out of sync, the first of which is paused
+    served.write(lenses={"a_paused_one": {}, "items": {}})
+    served.run("push")
+    spoil(served)
+
+    # when
+    told = served.run("verify", "--heal", "--json")
+    by_name = {one["lens"]: one for one in json.loads(told.stdout)["lenses"]}
+    said = served.run("verify", "--heal").stdout
+
+    # then the document has both, and the second is being healed
+    assert told.exit_code == 3
+    assert by_name["a_paused_one"]["missing"]["count"] > 0
+    assert (by_name["a_paused_one"]["job"], by_name["a_paused_one"]["cure"]) == (
+        None,
+        "`semilayer resume --lens a_paused_one`",
+    )
+    (job,) = [one for one in served.json("jobs") if one["status"] == "queued"]
+    assert (job["id"], job["lens"]) == (by_name["items"]["job"], "items")
+    assert "NOT MENDED: It is paused" in said
+    assert "go on with it: semilayer resume --lens a_paused_one" in served.run("verify").stdout
 
 
 def test_a_dry_run_tells_what_a_sync_would_do_and_take_and_does_none_of_it(served: Folder) -> None:

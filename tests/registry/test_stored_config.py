@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from semilayer_pipelines.config.edits import Edit, as_json, lines
+from semilayer_pipelines.config.edits import ABSENT, Edit, as_json, lines
 from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.registry.lenses import config_hash
 from semilayer_pipelines.registry.stored_config import lens_from_json, source_from_json, to_json
@@ -104,3 +104,11 @@ def test_a_secret_that_an_older_version_stored_is_read_back_and_shown_to_nobody(
 
     assert source.connection == stored["connection"]
     assert "hunter2" not in str([*lines([edit]), as_json(edit)])
+
+
+def test_a_whole_field_is_told_without_what_it_leaves_as_it_is() -> None:
+    field = {"type": "number", "array": False, "from": [], "nullAs": 0, "undefinedAs": None}
+
+    (told,) = lines([Edit(("fields", "cost"), ABSENT, field | {"keyword": False})])
+
+    assert told == '+ fields.cost: {"type": "number", "nullAs": 0, "undefinedAs": null}'
