@@ -377,7 +377,9 @@ class _Worker:
 
 
 def _environ(root: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(root.resolve())}
+    # Before what is there: the wheels may lie in a folder that it names.
+    path = [str(root.resolve()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 if __name__ == "__main__":
