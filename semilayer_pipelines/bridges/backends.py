@@ -92,7 +92,9 @@ def mysql_arguments(url: DatabaseUrl, asked: Parameters, where: str) -> dict[str
     host, port = url.hosts[0] if url.hosts else (None, None)
     named = {"host": host, "port": port, "user": asked.user, "database": url.database or None}
     given = {name: value for name, value in named.items() if value is not None}
-    arguments: dict[str, Any] = {**given, "password": asked.password or "", **asked.driver}
+    # As bytes: of a text PyMySQL makes latin1, whatever the server was told in.
+    password = (asked.password or "").encode()
+    arguments: dict[str, Any] = {**given, "password": password, **asked.driver}
     if "connect_timeout" in arguments:
         arguments["connect_timeout"] = int(arguments["connect_timeout"])
     return arguments | _mysql_tls(asked, where)
