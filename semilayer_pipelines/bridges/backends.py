@@ -28,6 +28,9 @@ __all__ = ["mysql_arguments", "open_database"]
 
 _log = logging.getLogger(__name__)
 
+_ALL_ROWS = "SET SESSION sql_select_limit = 18446744073709551615"
+"""A MySQL server may be set to leave rows of an answer out; then they would pass for gone."""
+
 
 def open_database(url: str, *, timeout_ms: int, name: str, folder: Path = Path()) -> Database:
     """Return the database of a URL, not connected yet; raises `ConfigError`.
@@ -94,7 +97,12 @@ def mysql_arguments(url: DatabaseUrl, asked: Parameters, where: str) -> dict[str
     given = {name: value for name, value in named.items() if value is not None}
     # As bytes: of a text PyMySQL makes latin1, whatever the server was told in.
     password = (asked.password or "").encode()
-    arguments: dict[str, Any] = {**given, "password": password, **asked.driver}
+    arguments: dict[str, Any] = {
+        "init_command": _ALL_ROWS,
+        **given,
+        "password": password,
+        **asked.driver,
+    }
     if "connect_timeout" in arguments:
         arguments["connect_timeout"] = int(arguments["connect_timeout"])
     return arguments | _mysql_tls(asked, where)

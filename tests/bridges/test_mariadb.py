@@ -314,6 +314,21 @@ def test_a_password_may_have_letters_of_any_script(
         mariadb_source.run("DROP USER reader@'%%'")
 
 
+def test_a_server_that_is_set_to_leave_rows_out_of_an_answer_leaves_none_out(
+    mariadb_source: SourceDatabase,
+) -> None:
+    mariadb_source.run("CREATE TABLE items (id INTEGER PRIMARY KEY, a INT, b INT, c INT)")
+    mariadb_source.insert("items", [(n, n, n, n) for n in range(9)])
+    mariadb_source.run("SET GLOBAL sql_select_limit = 2")
+    try:
+        bridge = mariadb_source.another_bridge()
+
+        assert [column.name for column in bridge.table("items").columns] == ["id", "a", "b", "c"]
+        assert bridge.read_rows(ITEMS, [str(n) for n in range(9)]).frame.height == 9
+    finally:
+        mariadb_source.run("SET GLOBAL sql_select_limit = DEFAULT")
+
+
 def test_a_user_who_has_as_many_connections_as_allowed_may_have_one_later(
     mariadb_source: SourceDatabase,
 ) -> None:
