@@ -28,6 +28,9 @@ __all__ = ["mysql_arguments", "open_database"]
 
 _log = logging.getLogger(__name__)
 
+_ALL_ROWS = "SET SESSION sql_select_limit = 18446744073709551615"
+"""A MySQL server may be set to leave rows of an answer out; then they would pass for gone."""
+
 
 def open_database(url: str, *, timeout_ms: int, name: str, folder: Path = Path()) -> Database:
     """Return the database of a URL, not connected yet; raises `ConfigError`.
@@ -92,7 +95,14 @@ def mysql_arguments(url: DatabaseUrl, asked: Parameters, where: str) -> dict[str
     host, port = url.hosts[0] if url.hosts else (None, None)
     named = {"host": host, "port": port, "user": asked.user, "database": url.database or None}
     given = {name: value for name, value in named.items() if value is not None}
-    arguments: dict[str, Any] = {**given, "password": asked.password or "", **asked.driver}
+    # As bytes: of a text PyMySQL makes latin1, whatever the server was told in.
+    password = (asked.password or "").encode()
+    arguments: dict[str, Any] = {
+        "init_command": _ALL_ROWS,
+        **given,
+        "password": password,
+        **asked.driver,
+    }
     if "connect_timeout" in arguments:
         arguments["connect_timeout"] = int(arguments["connect_timeout"])
     return arguments | _mysql_tls(asked, where)

@@ -69,7 +69,7 @@ def for_lenses(batch: Batch, readings: Sequence[Reading], bridge: Bridge) -> For
                     found.syncs.add(lens_id)
                 continue
             for key, action in keys:
-                if len(key) > MAX_ID_CHARACTERS:  # a smart sync finds it
+                if not _can_be_told(key):
                     found.syncs.add(lens_id)
                     continue
                 told.pop(key, None)  # the last one counts, and has the last place
@@ -142,6 +142,11 @@ def _keys(
     return list(zip(bridge.spell(reading.selection, rows), actions, strict=True))
 
 
+def _can_be_told(key: str) -> bool:
+    """Say whether the buffer takes a key, as the webhook would; a smart sync finds the others."""
+    return len(key) <= MAX_ID_CHARACTERS and "\0" not in key
+
+
 def _tell_parents(
     told: dict[str, Action], joined: Joined, keys: Sequence[tuple[str, Action]], bridge: Bridge
 ) -> bool:
@@ -153,7 +158,7 @@ def _tell_parents(
     room = MOST_PARENTS
     for parents in bridge.parents_of(joined.rows, joined.name, ids):
         room -= len(parents)
-        if room < 0 or any(len(key) > MAX_ID_CHARACTERS for key in parents):
+        if room < 0 or not all(map(_can_be_told, parents)):
             return False
         for key in parents:
             told.setdefault(key, Action.UPSERT)

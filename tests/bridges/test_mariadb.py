@@ -295,6 +295,40 @@ def test_a_server_that_says_no_is_not_asked_again(
     assert "s3cret" not in str(failure.value)
 
 
+@pytest.mark.parametrize("password", ["p@:/ü%w", "пароль 密码"])
+def test_a_password_may_have_letters_of_any_script(
+    mariadb_source: SourceDatabase, password: str
+) -> None:
+    written = password.replace("%", "%%")
+    mariadb_source.run(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY)",
+        f"CREATE USER reader@'%%' IDENTIFIED BY '{written}'",
+        "GRANT SELECT ON items TO reader@'%%'",
+    )
+    url = make_url(mariadb_source.url).set(username="reader", password=password)
+    bridge = SqlBridge(url.render_as_string(hide_password=False), timeout_ms=60_000, name="shop")
+    try:
+        assert bridge.count(ITEMS) == 0
+    finally:
+        bridge.close()
+        mariadb_source.run("DROP USER reader@'%%'")
+
+
+def test_a_server_that_is_set_to_leave_rows_out_of_an_answer_leaves_none_out(
+    mariadb_source: SourceDatabase,
+) -> None:
+    mariadb_source.run("CREATE TABLE items (id INTEGER PRIMARY KEY, a INT, b INT, c INT)")
+    mariadb_source.insert("items", [(n, n, n, n) for n in range(9)])
+    mariadb_source.run("SET GLOBAL sql_select_limit = 2")
+    try:
+        bridge = mariadb_source.another_bridge()
+
+        assert [column.name for column in bridge.table("items").columns] == ["id", "a", "b", "c"]
+        assert bridge.read_rows(ITEMS, [str(n) for n in range(9)]).frame.height == 9
+    finally:
+        mariadb_source.run("SET GLOBAL sql_select_limit = DEFAULT")
+
+
 def test_a_user_who_has_as_many_connections_as_allowed_may_have_one_later(
     mariadb_source: SourceDatabase,
 ) -> None:

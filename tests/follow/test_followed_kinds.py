@@ -91,6 +91,31 @@ def test_a_truncate_queues_a_smart_sync(followed: tuple[Site, SourceDatabase]) -
     assert site.told() == []
 
 
+@pytest.mark.parametrize("key", ["n\0l", "x" * 513])
+def test_a_key_that_no_caller_may_tell_is_a_smart_sync(
+    tmp_path: Path, logging_mariadb_source: SourceDatabase, key: str
+) -> None:
+    source = logging_mariadb_source
+    source.run("CREATE TABLE items (id VARCHAR(600) PRIMARY KEY, name VARCHAR(100))")
+    source.insert("items", [("a", "the first")])
+    site = Site.of(tmp_path, "binlog", source.url)
+    site.install()
+    site.lab.full()
+    with site.followed():
+        eventually(lambda: site.syncs() == 1)
+    site.do_syncs()
+
+    with site.followed():
+        source.insert("items", [(key, "the second")])
+        eventually(lambda: site.syncs() == 1)
+
+    assert site.told() == []
+    site.do_syncs()
+    assert site.lab.audit().clean
+    assert site.lab.indexed().height == 2
+    site.uninstall()
+
+
 def test_killed_again_and_again_under_load_nothing_is_lost_and_nothing_doubled(
     followed: tuple[Site, SourceDatabase],
 ) -> None:
