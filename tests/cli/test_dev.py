@@ -69,6 +69,27 @@ def test_a_configuration_written_by_hand_is_enough(dev: Dev) -> None:
 
 
 @pytest.mark.slow
+def test_its_programs_find_a_project_that_is_named_from_another_folder(dev: Dev) -> None:
+    # given a configuration named by its path from the folder above, and a lens
+    dev.folder.run("push")
+    above = Folder(dev.folder.path.parent, dict(dev.folder.environ))
+    above.environ["SEMILAYER_CONFIG"] = f"{dev.folder.path.name}/sl.config.yaml"
+    there = Dev(above, dev.port, dev.webhook_port)
+
+    # when
+    try:
+        there.start("--port", str(dev.port))
+        shown = dev.graphql.asset_keys()
+    finally:
+        there.stop()
+
+    # then Dagster shows its lens, and nothing was begun elsewhere
+    assert f"{DEFAULT_ENV}/items" in shown
+    made = {path.parent for path in above.path.rglob(".semilayer")}
+    assert made == {dev.folder.path}
+
+
+@pytest.mark.slow
 def test_a_second_one_in_a_folder_is_refused_until_the_first_is_gone(dev: Dev) -> None:
     # given
     dev.start("--no-ui")
