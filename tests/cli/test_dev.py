@@ -69,24 +69,24 @@ def test_a_configuration_written_by_hand_is_enough(dev: Dev) -> None:
 
 
 @pytest.mark.slow
-def test_its_programs_find_a_project_that_is_named_from_another_folder(dev: Dev) -> None:
-    # given a configuration named by its path from the folder above, and a lens
-    dev.folder.run("push")
-    above = Folder(dev.folder.path.parent, dict(dev.folder.environ))
-    above.environ["SEMILAYER_CONFIG"] = f"{dev.folder.path.name}/sl.config.yaml"
-    there = Dev(above, dev.port, dev.webhook_port)
+def test_its_programs_find_a_project_that_is_named_from_another_folder(tmp_path: Path) -> None:
+    # given a configuration with a lens, named by its path from the folder above
+    (tmp_path / "shop").mkdir()
+    shop = Folder.at(tmp_path / "shop", rows=3)
+    shop.as_dagster_project()
+    shop.run("push")
+    dev = Dev(Folder(tmp_path, shop.environ | {"SEMILAYER_CONFIG": "shop/sl.config.yaml"}))
 
     # when
     try:
-        there.start("--port", str(dev.port))
-        shown = dev.graphql.asset_keys()
+        dev.start("--port", str(dev.port))
+        shown = until(dev.graphql.asset_keys, 60, "its lens")
     finally:
-        there.stop()
+        dev.stop()
 
     # then Dagster shows its lens, and nothing was begun elsewhere
     assert f"{DEFAULT_ENV}/items" in shown
-    made = {path.parent for path in above.path.rglob(".semilayer")}
-    assert made == {dev.folder.path}
+    assert [path.parent for path in tmp_path.rglob(".semilayer")] == [shop.path]
 
 
 @pytest.mark.slow
