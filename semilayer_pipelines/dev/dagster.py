@@ -50,6 +50,7 @@ def start_dagster(
     code_port = free_port()
     shared = {
         **os.environ,
+        **_whole_paths(project),
         **(environ or {}),
         "DAGSTER_HOME": str(root),
         "SEMILAYER_CODE_SERVER_HOST": "127.0.0.1",
@@ -70,6 +71,13 @@ def start_dagster(
         supervisor.stop()
         raise
     return supervisor
+
+
+def _whole_paths(project: Project) -> dict[str, str]:
+    """Return the settings that are relative to this process's folder; the programs' is the root."""
+    settings = project.settings
+    whole = {"SEMILAYER_CONFIG": settings.config, "SEMILAYER_ROOT": settings.root}
+    return {name: str(path) for name, path in whole.items() if name in os.environ}
 
 
 def _check_folder(root: Path) -> None:

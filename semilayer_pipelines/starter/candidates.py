@@ -35,6 +35,7 @@ from semilayer_pipelines.starter.columns import (
     plain_texts,
     tracking_column,
 )
+from semilayer_pipelines.starter.plain_names import plain_field
 
 __all__ = ["Candidate", "CandidateField", "candidate", "why_left"]
 
@@ -269,8 +270,7 @@ def _fields(
 
 def _name(column: str, taken: set[str]) -> str:
     """Return a name that a field may have and none has yet."""
-    plain = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")[:58] or "field"
-    plain = plain if plain[0].isalpha() else f"f_{plain}"
+    plain = plain_field(column)
     name, count = plain, 2
     while name.lower() in taken:
         name, count = f"{plain}_{count}", count + 1

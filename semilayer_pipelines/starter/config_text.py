@@ -12,6 +12,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from semilayer_pipelines.lens_names import LensName, dagster_word
 from semilayer_pipelines.starter.candidates import Candidate, CandidateField
+from semilayer_pipelines.starter.plain_names import plain_name
 
 __all__ = ["SOURCE", "lens_name", "starter", "yaml_text"]
 
@@ -105,8 +106,8 @@ def _flow(columns: list[str]) -> CommentedSeq:
 
 def lens_name(table: str, taken: set[str]) -> str:
     """Return a name for the lens of a table that Dagster can tell from the taken ones."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", table.rpartition(".")[2] or table)[:58]
-    plain = plain if plain[:1].isalpha() else f"t_{plain.strip('_')}"
+    plain = plain_name(table.rpartition(".")[2] or table, kept="-")[:58] or "table"
+    plain = plain if plain[0].isalpha() else f"t_{plain}"
     name, count = plain, 2
     # What differs in case, or in - and _ only, is one name to Dagster or to a store.
     words = {dagster_word(LensName("", one)).lower() for one in taken}

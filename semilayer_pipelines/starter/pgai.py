@@ -14,11 +14,15 @@ from semilayer_pipelines.config.intervals import SYNC_INTERVALS
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.starter.config_text import SOURCE, lens_name
 from semilayer_pipelines.starter.imported import Imported, Note, fitting_lens, in_order
+from semilayer_pipelines.starter.plain_names import plain_field
 
 if TYPE_CHECKING:
     from sqlglot import Token, exp
 
 __all__ = ["from_pgai"]
+
+_TOLD = 3
+"""Reasons that are told at most, where nothing could be taken."""
 
 _FUNCTION = "create_vectorizer"
 _ENDPOINTS = {
@@ -61,26 +65,28 @@ def from_pgai(text: str, name: str) -> Imported:
             cure="Leave the calls of ai.create_vectorizer in it, and take the rest out.",
         ) from None
     notes: list[Note] = []
+    lost: list[Note] = []
     lenses: dict[str, Any] = {}
     for call in _calls(statements):
         given = _arguments(call)
         table = _table(given.get("source"))
         if table is None:
-            notes.append(Note(None, f"ai.{_FUNCTION}", "left out: its table is not written out"))
+            lost.append(Note(None, f"ai.{_FUNCTION}", "left out: its table is not written out"))
             continue
         lens = lens_name(given.get("name") or table, set(lenses))
         kept, refused = fitting_lens(lens, _lens(lens, table, given, notes), lambda _: None)
-        notes += refused
+        lost += refused
         if kept is not None:
             lenses[lens] = kept
     if not lenses:
+        why = "".join(f" {note}." for note in lost[:_TOLD])
         raise ConfigError(
-            f"{name} has no call of ai.{_FUNCTION} that makes a lens.",
+            f"{name} has no call of ai.{_FUNCTION} that makes a lens.{why}",
             cure="It is for files with `SELECT ai.create_vectorizer(…)`, such as a migration.",
         )
     source = {"bridge": "sql", "connection": "${DATABASE_URL}"}
     document = {"stack": "project", "sources": {SOURCE: source}, "lenses": lenses}
-    return Imported(document, in_order(notes))
+    return Imported(document, in_order([*notes, *lost]))
 
 
 def _calls(statements: list[Any]) -> Iterator[exp.Anonymous]:
@@ -227,8 +233,8 @@ def _fields(given: dict[str, Any], note: Any) -> dict[str, Any]:
         note("formatting", "the words of the template are not embedded, the columns are")
     texts = [*columns, *([column] if isinstance(column, str) else [])]
     return {
-        _field_name(one): {"type": "text", "searchable": True}
-        | ({} if _field_name(one) == one else {"from": one})
+        plain_field(one): {"type": "text", "searchable": True}
+        | ({} if plain_field(one) == one else {"from": one})
         for one in dict.fromkeys(texts)
     }
 
@@ -272,11 +278,6 @@ def _first(call: tuple[str, list[Any], dict[str, Any]], name: str) -> Any:
 
 def _table(given: Any) -> str | None:
     return given.replace('"', "").removeprefix("public.") if isinstance(given, str) else None
-
-
-def _field_name(column: str) -> str:
-    plain = re.sub(r"\W+", "_", column)[:60]
-    return plain if plain[:1].isalpha() else f"f_{plain}"
 
 
 def _number(text: str) -> int | float:

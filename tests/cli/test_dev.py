@@ -69,6 +69,27 @@ def test_a_configuration_written_by_hand_is_enough(dev: Dev) -> None:
 
 
 @pytest.mark.slow
+def test_its_programs_find_a_project_that_is_named_from_another_folder(tmp_path: Path) -> None:
+    # given a configuration with a lens, named by its path from the folder above
+    (tmp_path / "shop").mkdir()
+    shop = Folder.at(tmp_path / "shop", rows=3)
+    shop.as_dagster_project()
+    shop.run("push")
+    dev = Dev(Folder(tmp_path, shop.environ | {"SEMILAYER_CONFIG": "shop/sl.config.yaml"}))
+
+    # when
+    try:
+        dev.start("--port", str(dev.port))
+        shown = until(dev.graphql.asset_keys, 60, "its lens")
+    finally:
+        dev.stop()
+
+    # then Dagster shows its lens, and nothing was begun elsewhere
+    assert f"{DEFAULT_ENV}/items" in shown
+    assert [path.parent for path in tmp_path.rglob(".semilayer")] == [shop.path]
+
+
+@pytest.mark.slow
 def test_a_second_one_in_a_folder_is_refused_until_the_first_is_gone(dev: Dev) -> None:
     # given
     dev.start("--no-ui")

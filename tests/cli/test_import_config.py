@@ -230,11 +230,11 @@ def test_odd_but_valid_typescript_is_read(folder: Folder, end: str) -> None:
     assert config.stack == "café 😀"
     assert config.sources["main"].connection == "postgres://${DB_USER}@${DB_HOST:-here}/shop"
     assert config.sources["main"].timeout == 5_000
-    assert list(config.lenses) == ["goods", "orders", "weird_key_", "t_proto"]
+    assert list(config.lenses) == ["goods", "orders", "weird_key", "proto"]
     assert all(lens.fields["title"].searchable for lens in config.lenses.values())
     notes = left(told)
     assert "no field of it is left" in notes["lenses.empty"]
-    assert "it is called weird_key_ here" in notes["lenses.weird key!"]
+    assert "it is called weird_key here" in notes["lenses.weird key!"]
 
 
 @pytest.mark.parametrize("name", ["a.ts", "a.sql"])
@@ -327,3 +327,29 @@ def test_dagster_starts_in_the_folder_of_what_was_taken_over(folder: Folder) -> 
 
     assert told["beside"] == ["dagster.yaml", "workspace.yaml", "dg.toml"]
     assert (folder.path / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
+
+
+def test_names_that_are_not_ascii_are_taken_over(folder: Folder) -> None:
+    (folder.path / "vectors.sql").write_text(
+        "SELECT ai.create_vectorizer('artikel', loading => ai.loading_column('Größe lang'));\n"
+        "SELECT ai.create_vectorizer('商品', loading => ai.loading_column('本文'));\n",
+        encoding="utf-8",
+    )
+
+    assert folder.run("import", "vectors.sql").exit_code == 0
+
+    taken = load_config(folder.path / "sl.config.yaml").lenses
+    assert {name: lens.table for name, lens in taken.items()} == {
+        "artikel": "artikel",
+        "table": "商品",
+    }
+    assert taken["artikel"].fields["Grosse_lang"].from_ == ("Größe lang",)
+
+
+def test_why_nothing_could_be_taken_is_told(folder: Folder) -> None:
+    (folder.path / "vectors.sql").write_text("SELECT ai.create_vectorizer(wanted);\n")
+
+    done = folder.run("import", "vectors.sql")
+
+    assert done.exit_code == 2
+    assert "ai.create_vectorizer: left out: its table is not written out." in done.stderr
