@@ -53,9 +53,9 @@ def test_a_wrong_value_names_line_key_expectation_and_nearest_value(tmp_path: Pa
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ("table: \"t\\0\"", "articles.table"),
-        ("owners: [\"team:a\\0\"]", "articles.owners"),
-        ("tags: {a: \"b\\0\"}", "articles.tags"),
+        ('table: "t\\0"', "articles.table"),
+        ('owners: ["team:a\\0"]', "articles.owners"),
+        ('tags: {a: "b\\0"}', "articles.tags"),
     ],
 )
 def test_nul_is_refused_where_it_stands(tmp_path: Path, line: str, named: str) -> None:

@@ -277,9 +277,10 @@ def _check_origin(request: Request) -> None:
 
 def _check_texts(request: Request, form: tuple[tuple[str, str], ...]) -> None:
     """Raise `Problem` for NUL: a registry on PostgreSQL takes none, and no name has one."""
-    address = (request.scope["path"], *chain.from_iterable(request.query_params.multi_items()))
-    for what, texts in (("address", address), ("form", chain.from_iterable(form))):
-        if any("\0" in text for text in texts):
+    if "\0" in request.scope["path"]:
+        raise Problem(Code.NOT_FOUND, "There is no such page: its address holds NUL (%00).")
+    for what, pairs in (("address", request.query_params.multi_items()), ("form", form)):
+        if any("\0" in text for text in chain.from_iterable(pairs)):
             raise bad_request(f"The {what} holds NUL (%00).", "Take it out and send it again.")
 
 
