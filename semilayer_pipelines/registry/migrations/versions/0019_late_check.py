@@ -14,6 +14,14 @@ down_revision = "0018"
 branch_labels = None
 depends_on = None
 
+_UNAPPLIED = "applied_at IS NULL"
+# In their old order: SQLite prefers the later one of two that look alike to it.
+_INDEXES: dict[str, tuple[list[str], str | None]] = {
+    "sl_changes_lens_id_seq_ix": (["lens_id", "seq"], None),
+    "sl_changes_unapplied_ix": (["lens_id", "seq"], _UNAPPLIED),
+    "sl_changes_claimed_ix": (["job_id"], f"job_id IS NOT NULL AND {_UNAPPLIED}"),
+    "sl_changes_lens_id_key_ix": (["lens_id", "key"], None),
+}
 _NUMBER = "FROM sqlite_sequence WHERE name = 'sl_changes'"
 
 
@@ -24,6 +32,8 @@ def upgrade() -> None:
     # SQLite cannot alter a constraint, so the table is copied. Its last number may be that of a
     # change which was pruned since, and must not come back.
     last = db.scalar(sa.text(f"SELECT seq {_NUMBER}"))
+    for name in _INDEXES:
+        op.drop_index(name, "sl_changes")
     with op.batch_alter_table(
         "sl_changes", recreate="always", table_kwargs={"sqlite_autoincrement": True}
     ) as changes:
@@ -37,6 +47,9 @@ def upgrade() -> None:
             deferrable=True,
             initially="DEFERRED",
         )
+    for name, (columns, where) in _INDEXES.items():
+        condition = None if where is None else sa.text(where)
+        op.create_index(name, "sl_changes", columns, sqlite_where=condition)
     if last is not None:
         db.execute(sa.text(f"DELETE {_NUMBER}"))
         again = sa.text("INSERT INTO sqlite_sequence VALUES ('sl_changes', :seq)")
