@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from semilayer_pipelines.errors import ConfigError
@@ -34,9 +34,19 @@ MAX_AGENT_ROWS = 50
 
 Model = TypeVar("Model", bound=BaseModel)
 Action = Literal["sync", "rebuild", "pause", "resume", "rollback", "retryFailed", "configure"]
-_LensName = Annotated[str, Field(min_length=1, max_length=200, description="Name of a lens.")]
+
+
+def _no_nul(text: str) -> str:
+    # These are looked up in the registry, and PostgreSQL takes it in no text.
+    if "\0" in text:
+        raise ValueError("holds NUL; leave it out")
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_no_nul)]
+_LensName = Annotated[_Text, Field(min_length=1, max_length=200, description="Name of a lens.")]
 _RowId = Annotated[
-    str,
+    _Text,
     Field(
         min_length=1,
         max_length=MAX_ID_CHARACTERS,
@@ -77,7 +87,7 @@ class Status(_Arguments):
     """One lens, or all."""
 
     lens: Annotated[
-        str | None, Field(max_length=200, description="Only this lens; also asks its source.")
+        _Text | None, Field(max_length=200, description="Only this lens; also asks its source.")
     ] = None
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 from semilayer_pipelines.redaction import literal_secret
@@ -22,6 +23,27 @@ class ConfigModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, alias_generator=to_camel
     )
+
+    @field_validator("*")
+    @classmethod
+    def _no_nul(cls, value: Any, info: ValidationInfo) -> Any:
+        # PostgreSQL would keep it as JSON, and could read nothing of that lens from then on.
+        if info.context != STORED and any("\0" in text for text in _texts(value)):
+            raise ValueError("holds NUL, which no registry on PostgreSQL can read; leave it out")
+        return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Return the texts of a value, but those of other parts, which look at their own."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for pair in value.items():
+                yield from _texts(pair)
+        case tuple() | list():
+            for one in value:
+                yield from _texts(one)
 
 
 def no_truth(value: Any) -> Any:

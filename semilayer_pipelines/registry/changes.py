@@ -46,6 +46,7 @@ from semilayer_pipelines.registry.generations import GenerationState
 from semilayer_pipelines.registry.sql import (
     among,
     insert,
+    insert_all,
     next_number,
     once,
     rows_given,
@@ -278,7 +279,7 @@ def log(db: Connection, lens_id: int, keys: Sequence[str], *, job_id: str, now: 
         true(),
     )
     names = ["lens_id", "key", "action", "created_at", "job_id", "applied_at", "noted"]
-    db.execute(insert(db, tables.changes).from_select(names, noted.order_by(given.c.position)))
+    db.execute(insert_all(db, tables.changes).from_select(names, noted.order_by(given.c.position)))
 
 
 def reopen(
@@ -402,7 +403,7 @@ def _append(db: Connection, given: Subquery, action: ColumnElement[str]) -> Exec
     # written, are come by one after the other, and each once.
     written = select(rows.c.seq, lens, rows.c.key, rows.c.action, now).order_by(rows.c.key)
     names = ["seq", "lens_id", "key", "action", "created_at"]
-    new = insert(db, tables.changes).from_select(names, written)
+    new = insert_all(db, tables.changes).from_select(names, written)
     return select(sized.c.size).add_cte(new.cte("put")) if writes_twice(db) else new
 
 

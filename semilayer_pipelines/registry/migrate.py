@@ -16,7 +16,7 @@ from semilayer_pipelines.registry.sql import lock_for_migration
 
 __all__ = ["HEAD", "VERSION_TABLE", "migrate"]
 
-HEAD = "0018"
+HEAD = "0019"
 """The newest migration. Revisions are numbers of four digits, so that they compare as texts."""
 
 VERSION_TABLE = "sl_version"
@@ -50,7 +50,7 @@ def _version(db: Connection) -> str | None:
     return version
 
 
-def _upgrade(db: Connection) -> None:
+def _upgrade(db: Connection, to: str = HEAD) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -59,4 +59,4 @@ def _upgrade(db: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = db
-    command.upgrade(config, HEAD)
+    command.upgrade(config, to)

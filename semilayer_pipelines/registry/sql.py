@@ -1,4 +1,4 @@
-"""The six things that SQLite and PostgreSQL say differently, and statements put together once.
+"""The seven things that SQLite and PostgreSQL say differently, and statements put together once.
 
 Nothing else in the registry may ask which database it talks to.
 """
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "among",
     "insert",
+    "insert_all",
     "lock_for_migration",
     "next_number",
     "once",
@@ -65,6 +66,17 @@ def insert(db: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table)
+
+
+def insert_all(db: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an insert of many rows whose failure ends the transaction.
+
+    It has to be undone with the transaction anyway. SQLite copies each page before its first change
+    for a statement that it may have to take back alone, which doubles what is written. That also
+    needs foreign keys that are checked at the end of the transaction.
+    """
+    new = insert(db, table)
+    return new if db.dialect.name == "postgresql" else new.prefix_with("OR ROLLBACK")
 
 
 def writes_twice(db: Connection) -> bool:

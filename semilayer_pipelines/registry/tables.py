@@ -435,11 +435,15 @@ failed_rows = Table(
 
 
 def described(dialect: str) -> MetaData:
-    """Return the tables with what only making or comparing them needs: conditions of indexes.
+    """Return the tables with what only making or comparing them needs.
 
-    `dialect` is SQLAlchemy's name of the database. It is imported for that, which takes half as
-    long again as all that is here.
+    That is the conditions of indexes, and when a foreign key is checked. `dialect` is SQLAlchemy's
+    name of the database. It is imported for that, which takes half as long again as all that is
+    here.
     """
     for index, condition in _partial.items():
         index.dialect_kwargs[f"{dialect}_where"] = condition
+    # Late on SQLite: see `sql.insert_all`. A lens that is gone is found by the buffer's key.
+    (owner,) = changes.foreign_key_constraints
+    owner.deferrable, owner.initially = (True, "DEFERRED") if dialect == "sqlite" else (None, None)
     return metadata

@@ -126,6 +126,9 @@ def test_a_command_that_is_told_names_the_environment(tmp_path: Path) -> None:
     ("tool", "arguments", "told"),
     [
         ("search", {"lens": "items", "query": "a", "limt": 3}, "(did you mean 'limit'?)"),
+        ("describe_lens", {"lens": "it\0ems"}, "holds NUL"),
+        ("status", {"lens": "\0"}, "holds NUL"),
+        ("explain_row", {"lens": "items", "id": "5\0"}, "holds NUL"),
         ("search", {"lens": "items", "query": "a", "limit": "3"}, "'limit'"),
         ("search", {"lens": "items", "query": "a", "limit": 1_000}, "less than or equal to 50"),
         ("search", {"lens": "items"}, "search lacks 'query'"),

@@ -51,6 +51,22 @@ def test_a_wrong_value_names_line_key_expectation_and_nearest_value(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ('table: "t\\0"', "articles.table"),
+        ('owners: ["team:a\\0"]', "articles.owners"),
+        ('tags: {a: "b\\0"}', "articles.tags"),
+    ],
+)
+def test_nul_is_refused_where_it_stands(tmp_path: Path, line: str, named: str) -> None:
+    text = lens("      title: {type: text, searchable: true}\n", more=f"    {line}\n")
+
+    (told,) = refusal(tmp_path, text.replace("    table: t\n", "", int("table" in line)))
+
+    assert named in told
+
+
+@pytest.mark.parametrize(
     ("alerts", "line", "told"),
     [
         ("- url: https://hooks.slack.com/s3cret\n  form: slack", 12, "[0].url: an address of Sla"),

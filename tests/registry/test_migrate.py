@@ -8,14 +8,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Index, create_engine, inspect, text
+from sqlalchemy import Connection, Index, create_engine, delete, inspect, select, text
 from sqlalchemy.schema import SchemaItem
 
 from semilayer_pipelines.errors import ConfigError
-from semilayer_pipelines.registry import tables
+from semilayer_pipelines.registry import changes, tables
+from semilayer_pipelines.registry.changes import Action
 from semilayer_pipelines.registry.database import Registry
-from semilayer_pipelines.registry.migrate import HEAD, MIGRATIONS, VERSION_TABLE
+from semilayer_pipelines.registry.migrate import HEAD, MIGRATIONS, VERSION_TABLE, _upgrade
 from tests import servers
+from tests.registry.given import NOW, make_lens
 from tests.registry.race import processes_at_once
 
 
@@ -92,6 +94,33 @@ def _create_all(url: str) -> None:
     engine = create_engine(url)
     tables.described(engine.dialect.name).create_all(engine)
     engine.dispose()
+
+
+def test_changes_keep_their_numbers_and_their_lens_when_their_table_is_copied(
+    empty_url: str,
+) -> None:
+    # given: a registry of the version before, whose last change was pruned
+    registry = Registry.open(empty_url, migrate=False)
+    with registry.begin() as db:
+        _upgrade(db, "0018")
+    lens = make_lens(registry, "items").id
+    with registry.begin() as db:
+        changes.append(db, lens, [(key, Action.DELETE) for key in "cab"], NOW)
+        db.execute(delete(tables.changes).where(tables.changes.c.key == "b"))
+        before = db.execute(select(tables.changes)).all()
+    registry.close()
+
+    # when
+    registry = Registry.open(empty_url)
+
+    # then: no number comes back, and a lens still takes its changes with it
+    with registry.begin() as db:
+        assert db.execute(select(tables.changes)).all() == before
+        changes.append(db, lens, [("d", Action.UPSERT)], NOW)
+        assert [change.seq for change in changes.since(db, lens, 0, limit=9)] == [1, 2, 4]
+        db.execute(delete(tables.lenses))
+        assert db.execute(select(tables.changes)).all() == []
+    registry.close()
 
 
 def test_head_is_the_newest_migration() -> None:

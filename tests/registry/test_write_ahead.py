@@ -68,6 +68,30 @@ def test_a_commit_leaves_the_log_and_it_is_copied_afterwards(
     eventually(lambda: file.stat().st_size > before + 500 * PAGE)
 
 
+def test_many_changes_write_no_page_but_to_the_log(
+    registry: Registry, copier: LogCopier, file: Path
+) -> None:
+    # given: so many keys that new ones are in as many pages of their index
+    lens = make_lens(registry, "items").id
+    commit(registry, lens, 60_000)
+    keys = [f"key-{n}-new" for n in range(0, 60_000, 60)]
+    log, before = log_of(file).stat().st_size, written_by_this_thread()
+
+    # when
+    with registry.begin(durable=True) as db:
+        changes.append(db, lens, [(key, Action.UPSERT) for key in keys], NOW)
+
+    # then: none was copied elsewhere, for the case that the statement fails
+    logged = log_of(file).stat().st_size - log
+    assert logged > 300 * PAGE
+    assert written_by_this_thread() - before < 1.05 * logged
+
+
+def written_by_this_thread() -> int:
+    told = Path("/proc/thread-self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in told)["wchar"])
+
+
 def test_many_small_commits_are_copied_too(
     registry: Registry, copier: LogCopier, file: Path
 ) -> None:

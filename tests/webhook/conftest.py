@@ -34,7 +34,7 @@ def _garbage_is_collected() -> Iterator[None]:
     A service takes all that there is out of the collector's sight, for good: a process has one.
     Here that would be the garbage of hundreds.
     """
-    nothing = SimpleNamespace(collect=lambda: 0, freeze=lambda: None)
+    nothing = SimpleNamespace(collect=lambda: 0, freeze=lambda: None, set_threshold=lambda _: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "gc", nothing)
         yield

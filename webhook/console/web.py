@@ -13,6 +13,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -217,6 +218,7 @@ async def _let_in(at: At, *, open_to_all: bool) -> At:
     if request.method == "POST":
         _check_origin(request)
         form = await _form(at)
+    _check_texts(request, form)
     at = At(at.console, request, visit, form)
     if open_to_all:
         return at
@@ -271,6 +273,15 @@ def _check_origin(request: Request) -> None:
             "This form was sent from another site, so nothing was done.",
             "Open the console itself and repeat it there.",
         )
+
+
+def _check_texts(request: Request, form: tuple[tuple[str, str], ...]) -> None:
+    """Raise `Problem` for NUL: a registry on PostgreSQL takes none, and no name has one."""
+    if "\0" in request.scope["path"]:
+        raise Problem(Code.NOT_FOUND, "There is no such page: its address holds NUL (%00).")
+    for what, pairs in (("address", request.query_params.multi_items()), ("form", form)):
+        if any("\0" in text for text in chain.from_iterable(pairs)):
+            raise bad_request(f"The {what} holds NUL (%00).", "Take it out and send it again.")
 
 
 async def _form(at: At) -> tuple[tuple[str, str], ...]:
