@@ -439,8 +439,8 @@ def test_rows_that_are_done_do_not_wait_for_those_that_come_while_a_walk_is_at_w
 ) -> None:
     # given a walk that is at work, and a row that is named whenever another one was read
     walk = lab.request(Mode.SMART_SYNC)
-    with lab.project.registry.begin() as db:
-        jobs.take(db, walk.id, lease="a walk", run_id=None, now=lab.project.clock())
+    with lab.project.registry.begin() as registry:
+        jobs.take(registry, walk.id, lease="a walk", run_id=None, now=lab.project.clock())
     ids = iter(range(1, 9))
 
     def name_another(_: Sequence[str]) -> None:
@@ -461,8 +461,8 @@ def test_rows_that_are_done_do_not_wait_for_those_that_come_while_a_walk_is_at_w
 def test_a_row_that_was_found_and_then_missed_once_is_not_deleted(lab: Lab) -> None:
     # given a named row that moved while it was read, as a walk was at work: it is looked at again
     walk = lab.request(Mode.SMART_SYNC)
-    with lab.project.registry.begin() as db:
-        jobs.take(db, walk.id, lease="a walk", run_id=None, now=lab.project.clock())
+    with lab.project.registry.begin() as registry:
+        jobs.take(registry, walk.id, lease="a walk", run_id=None, now=lab.project.clock())
     names = iter(("read", "moved"))
 
     def move(_: Sequence[str]) -> None:
@@ -474,8 +474,8 @@ def test_a_row_that_was_found_and_then_missed_once_is_not_deleted(lab: Lab) -> N
     accept(lab, ("1", UPSERT))
     run_job(Meddled.of(lab.project, move), lab.request(Mode.RECORDS).id)
     assert lab.object_of("1")["name"] == "moved"
-    with lab.project.registry.read() as db:
-        assert (changes.buffered(db, lab.lens.id), changes.awaited(db, lab.lens.id)) == (1, 0)
+    with lab.project.registry.read() as registry:
+        assert (buffered(lab), changes.awaited(registry, lab.lens.id)) == (1, 0)
 
     # when a look misses it, as at a replica that lags
     with lab.source() as db:
@@ -487,5 +487,5 @@ def test_a_row_that_was_found_and_then_missed_once_is_not_deleted(lab: Lab) -> N
 
     # then it is looked for again before it would be deleted
     assert lab.object_of("1")["name"] == "moved"
-    with lab.project.registry.read() as db:
-        assert changes.awaited(db, lab.lens.id) == 1
+    with lab.project.registry.read() as registry:
+        assert changes.awaited(registry, lab.lens.id) == 1
