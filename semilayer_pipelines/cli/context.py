@@ -234,7 +234,7 @@ def _usage_json(error: click.UsageError) -> dict[str, object]:
     _, *words = (error.ctx or click.get_current_context()).command_path.split()
     return {
         "kind": "UsageError",
-        "message": error.format_message(),
+        "message": redact(error.format_message()),  # it quotes what was typed
         "cure": " ".join(["semilayer", *words, "--help"]),
         "lens": None,
         "exitCode": error.exit_code,

@@ -16,8 +16,13 @@ _FOR_AN_ENV = re.compile(
 )
 """A command that is about one environment and does not name it."""
 
-_SAID = frozenset({"next", "cure", "advice", "outlook", "error", "message", "told", "store"})
-"""Keys of a document under which we say something, and may tell a command."""
+_SAID = frozenset(
+    {
+        *("next", "cure", "advice", "outlook", "error", "message", "told", "store"),
+        *("verdict", "problems"),
+    }
+)
+"""Keys of a document under which we say something, or several things, and may tell a command."""
 
 _OF_ROWS = frozenset({"fields", "row"})
 """Keys under which a document has values of rows, whatever those say."""
@@ -42,6 +47,12 @@ def naming_env_inside(document: Any, env: str) -> Any:
 def _said(name: str, value: Any, env: str) -> Any:
     if name in _OF_ROWS:
         return value
-    if name in _SAID and isinstance(value, str):
-        return naming_env(value, env)
-    return naming_env_inside(value, env)
+    if name not in _SAID:
+        return naming_env_inside(value, env)
+    match value:
+        case str():
+            return naming_env(value, env)
+        case list() | tuple():
+            return [_said(name, each, env) for each in value]
+        case _:
+            return naming_env_inside(value, env)

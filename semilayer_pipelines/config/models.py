@@ -223,9 +223,10 @@ class LensConfig(ConfigModel):
         str | None,
         Field(
             min_length=1,
-            description="Cross-encoder that puts the best 50 hits of a search in order: a name on "
-            "the hub, such as `cross-encoder/ms-marco-MiniLM-L6-v2`, or the path of a folder, "
-            "which begins in the project's folder. None by default. It takes effect with the push.",
+            description="Cross-encoder that puts the best 50 hits of a search in order. It is a "
+            "name on the hub, such as `cross-encoder/ms-marco-MiniLM-L6-v2`, or the path of a "
+            "folder, which begins in the project's folder. None by default. It takes effect with "
+            "the push.",
         ),
     ] = None
     fields: Annotated[

@@ -210,7 +210,7 @@ class Endpoint:
                 return None
             # A gateway in front of it, for one.
             raise MayPass(said)
-        if _is_unpaid(body):
+        if _is_unpaid(status, body):
             self._refuse(_UNPAID, said, at=self._beside(path))
         limited = status == _LIMITED or tells_of_no_room(_error_in(body))
         if limited or status >= 500 or status in _MAY_PASS:
@@ -274,7 +274,7 @@ class Endpoint:
         said = f"HTTP {status}: {error_text(response.content, self.clean)}"
         if names_a_length(status, response.content):
             raise TooLong(f"{self.shown} refuses the texts: {said}")
-        if _is_unpaid(response.content):
+        if _is_unpaid(status, response.content):
             self._refuse(_UNPAID, said)
         if status >= 500 or status in _MAY_PASS:
             return said
@@ -362,9 +362,11 @@ def tells_of_no_room(error: object) -> bool:
     )
 
 
-def _is_unpaid(body: bytes) -> bool:
+def _is_unpaid(status: int, body: bytes) -> bool:
     """Say whether a refusal is for want of money, whatever its status."""
-    error = _error_in(body)
+    if status == _LIMITED and any(code.encode() in body for code in _NO_MONEY):
+        return True  # a gateway wraps the provider's words in its own
+    error = _error_in(body)  # elsewhere these words may be those of a text that is refused
     return isinstance(error, dict) and any(error.get(of) in _NO_MONEY for of in ("code", "type"))
 
 

@@ -165,7 +165,7 @@ class _Applying:
                 if key in leave:
                     self.deletes[key] = self.batch[id].seq
                 elif key not in self.there:
-                    self.early[key] = self.batch[id].looks
+                    self.early[key] = max(0, self.batch[id].looks)
         page = self._without(page, {key for key, wins in written.items() if not wins})
         self.applied |= {*self._keys(page)}
         if page.height:

@@ -165,7 +165,7 @@ def _records_due(
     waiting = changes.buffered(db, lens.id)
     if not waiting:
         return None
-    if waiting == changes.awaited(db, lens.id):
+    if waiting == changes.looked_at(db, lens.id):
         look = changes.next_look(db, lens.id)
         return None if look is None else max(now, look)
     if job.mode is Mode.RECORDS and outcome.generation is None:

@@ -102,11 +102,11 @@ class ClaimedRows:
         if not jobs.walked_since(db, self.opened.lens.id, self.claimed_at - CLOCKS_APART):
             self.acknowledge(db, keys)
             return
-        looks = {change.key: change.looks for change in self.claimed}
+        found = {change.key: -change.looks for change in self.claimed if change.looks < 0}
         for before, wait in enumerate(WAITS):
             last = len(WAITS) - 1
-            again = [key for key in keys if min(looks.get(key, 0), last) == before]
-            changes.put_off(db, self.run.job_id, again, self.now() + wait)
+            again = [key for key in keys if min(found.get(key, 0), last) == before]
+            changes.put_off(db, self.run.job_id, again, self.now() + wait, found=True)
 
     def acknowledge(self, db: Connection, keys: Sequence[str]) -> None:
         """Acknowledge the changes of these keys."""
@@ -157,7 +157,11 @@ def run_records(opened: OpenLens, run: Run, target: Target, *, due_at: datetime)
         rows = ClaimedRows.taken(opened, run, target, due_at)
         if not rows.claimed:
             return True
-        apply_changes(opened, run, target, rows.claimed, rows, rows)
+        # Apart: a page with something to write would have the rows looked at again that are done.
+        for first in (False, True):
+            some = [change for change in rows.claimed if (change.looks >= 0) is first]
+            if some:
+                apply_changes(opened, run, target, some, rows, rows)
         if time.monotonic() > until:
             return True
     return False

@@ -162,7 +162,7 @@ class Explanation:
     @property
     def verdict(self) -> str:
         """Say in a sentence how row and object stand to each other."""
-        if any(change.looks for change in self.pending) and (self.row is None or self.outside):
+        if any(change.looks > 0 for change in self.pending):
             return "It was named and its row was not there; it is looked for again."
         if self.pending:
             return "A change of it was accepted and waits to be applied."

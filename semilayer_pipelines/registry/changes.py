@@ -28,6 +28,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     delete,
     func,
     literal,
@@ -67,6 +68,7 @@ __all__ = [
     "claim",
     "latest_seq",
     "log",
+    "looked_at",
     "newer_than",
     "newest",
     "next_look",
@@ -88,7 +90,8 @@ _changes = tables.changes.c
 class Change:
     """One change of a key; `seq` says where it stands in the log.
 
-    `looks`: how often its row was looked for in vain.
+    `looks`: how often its row was looked for in vain. Below zero, how often it was found and has to
+    be looked at again.
     """
 
     seq: int
@@ -193,15 +196,21 @@ def release_lost(db: Connection) -> set[int]:
     return set(db.scalars(freed.returning(_changes.lens_id)))
 
 
-def put_off(db: Connection, job_id: str, keys: Sequence[str], until: datetime) -> int:
-    """Give back changes of these keys whose rows were not there; return how many.
+def put_off(
+    db: Connection, job_id: str, keys: Sequence[str], until: datetime, *, found: bool = False
+) -> int:
+    """Give back changes of these keys whose rows were not there, or were `found`; return how many.
 
-    They are not claimed before `until`.
+    They are not claimed before `until`. A look that finds ends the count of those in vain.
     """
+    looks = _changes.looks
+    counted = (
+        case((looks > 0, -1), else_=looks - 1) if found else case((looks < 0, 1), else_=looks + 1)
+    )
     later = (
         update(tables.changes)
         .where(_claimed_by(job_id), among(db, _changes.key, keys))
-        .values(job_id=None, looks=_changes.looks + 1, not_before=until)
+        .values(job_id=None, looks=counted, not_before=until)
     )
     return db.execute(later).rowcount
 
@@ -219,10 +228,20 @@ def rename(db: Connection, job_id: str, names: Mapping[str, str]) -> None:
 
 def awaited(db: Connection, lens_id: int) -> int:
     """Return how many changes of a lens wait for rows that were not there."""
+    return _count_put_off(db, lens_id, _changes.looks > 0)
+
+
+def looked_at(db: Connection, lens_id: int) -> int:
+    """Return how many changes of a lens were put off, whether their rows were there or not."""
+    return _count_put_off(db, lens_id, true())
+
+
+def _count_put_off(db: Connection, lens_id: int, which: ColumnElement[bool]) -> int:
     waits = select(func.count()).where(
         _changes.lens_id == lens_id,
         _changes.applied_at.is_(None),
         _changes.not_before.is_not(None),
+        which,
     )
     return db.scalar(waits) or 0
 

@@ -97,6 +97,7 @@ def test_an_error_is_a_document_too(folder: Folder) -> None:
         (("search", "items"), "It takes LENS TEXT", "semilayer search --help"),
         (("search", "items", "x", "--limit", "0"), "not in the range", "semilayer search --help"),
         (("push", "--wait"), "--wait needs", "semilayer push --help"),
+        (("init", "mysql://u:s3cret@h/d"), "(mysql://u:***@h/d)", "semilayer init --help"),
     ],
 )
 def test_a_wrong_option_is_a_document_too(

@@ -160,6 +160,7 @@ def test_refused_texts_are_left_to_be_halved(
         (Reply(402), "billing"),
         (Reply(429, b'{"error": {"code": "insufficient_quota", "message": "pay"}}'), "billing"),
         (Reply(429, b'{"error": {"code": "billing_not_active", "message": "pay"}}'), "billing"),
+        (Reply(429, b'{"error": {"metadata": {"raw": "insufficient_quota"}}}'), "billing"),
         (Reply(400, b'{"error": {"code": "billing_hard_limit_reached"}}'), "billing"),
         (Reply(308, headers={"Location": "http://127.0.0.1:9/"}), "embedding.url"),
         (Reply(200, b'{"welcome": true}'), "embedding.url"),

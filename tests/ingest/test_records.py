@@ -432,3 +432,60 @@ def test_a_row_that_moves_all_the_time_is_not_looked_at_without_a_rest(lab: Lab)
     with lab.project.registry.read() as db:
         [again] = [one for one in jobs.queued(db, lab.lens.id) if one.mode is Mode.RECORDS]
     assert again.due_at > job.due_at
+
+
+def test_rows_that_are_done_do_not_wait_for_those_that_come_while_a_walk_is_at_work(
+    lab: Lab,
+) -> None:
+    # given a walk that is at work, and a row that is named whenever another one was read
+    walk = lab.request(Mode.SMART_SYNC)
+    with lab.project.registry.begin() as registry:
+        jobs.take(registry, walk.id, lease="a walk", run_id=None, now=lab.project.clock())
+    ids = iter(range(1, 9))
+
+    def name_another(_: Sequence[str]) -> None:
+        if id := next(ids, None):
+            with lab.source() as db:
+                db.execute("UPDATE items SET name = 'moved' WHERE id = ?", (id,))
+            accept(lab, (str(id), UPSERT))
+
+    name_another([])
+    job = lab.request(Mode.RECORDS)
+    run_job(Meddled.of(lab.project, name_another), job.id)
+
+    # then none of them waits for the end of the walk
+    assert next(ids, None) is None
+    assert buffered(lab) == 0
+
+
+def test_a_row_that_was_found_and_then_missed_once_is_not_deleted(lab: Lab) -> None:
+    # given a named row that moved while it was read, as a walk was at work: it is looked at again
+    walk = lab.request(Mode.SMART_SYNC)
+    with lab.project.registry.begin() as registry:
+        jobs.take(registry, walk.id, lease="a walk", run_id=None, now=lab.project.clock())
+    names = iter(("read", "moved"))
+
+    def move(_: Sequence[str]) -> None:
+        if name := next(names, None):
+            with lab.source() as db:
+                db.execute("UPDATE items SET name = ? WHERE id = 1", (name,))
+
+    move([])
+    accept(lab, ("1", UPSERT))
+    run_job(Meddled.of(lab.project, move), lab.request(Mode.RECORDS).id)
+    assert lab.object_of("1")["name"] == "moved"
+    with lab.project.registry.read() as registry:
+        assert (buffered(lab), changes.awaited(registry, lab.lens.id)) == (1, 0)
+
+    # when a look misses it, as at a replica that lags
+    with lab.source() as db:
+        [row] = db.execute("SELECT * FROM items WHERE id = 1")
+        db.execute("DELETE FROM items WHERE id = 1")
+    lab.run(lab.request(Mode.RECORDS))
+    with lab.source() as db:
+        db.execute(f"INSERT INTO items VALUES ({', '.join('?' for _ in row)})", tuple(row))
+
+    # then it is looked for again before it would be deleted
+    assert lab.object_of("1")["name"] == "moved"
+    with lab.project.registry.read() as registry:
+        assert changes.awaited(registry, lab.lens.id) == 1

@@ -39,6 +39,26 @@ def test_what_is_put_off_is_claimed_by_nobody_before_its_time(
     assert [(c.key, c.looks) for c in claim_at(registry, lens, 30)] == [("a", 2)]
 
 
+def test_a_look_that_found_the_row_ends_the_count_of_those_in_vain(
+    registry: Registry, lens: Lens
+) -> None:
+    append(registry, lens, "+a")
+    looks = []
+    for found in (False, True, True, False, False):
+        claim_at(registry, lens, 0)
+        with registry.begin() as db:
+            changes.put_off(db, "job-1", ["a"], at(0), found=found)
+        with registry.read() as db:
+            waits = (changes.awaited(db, lens.id), changes.looked_at(db, lens.id))
+        [change] = claim_at(registry, lens, 0)
+        looks.append((change.looks, *waits))
+        with registry.begin() as db:
+            changes.release(db, "job-1")
+
+    # then only what was looked for in vain is told as a row that was not there
+    assert looks == [(1, 1, 1), (-1, 0, 1), (-2, 0, 1), (1, 1, 1), (2, 1, 1)]
+
+
 def test_a_newer_change_of_its_key_takes_the_one_that_was_put_off_with_it(
     registry: Registry, lens: Lens
 ) -> None:

@@ -107,6 +107,17 @@ def test_a_claim_reads_what_is_not_applied_and_then_only_its_keys(
     assert not any("TEMP B-TREE" in step for step in steps), steps
 
 
+def test_what_walked_lately_is_found_without_reading_all_jobs_of_the_lens(
+    filled: tuple[Registry, Lens],
+) -> None:
+    registry, lens = filled
+
+    steps = plan(registry, lambda db: HOT["walked_since"](db, lens.id))
+
+    assert any("INDEX sl_jobs_ended_at_ix (ended_at>?)" in step for step in steps), steps
+    assert not any("lens_id=?" in step for step in steps), steps
+
+
 def test_the_guard_would_see_a_whole_table_being_read(filled: tuple[Registry, Lens]) -> None:
     registry, _ = filled
 

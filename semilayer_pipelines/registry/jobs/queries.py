@@ -281,7 +281,8 @@ def walked_since(db: Connection, lens_id: int, since: datetime) -> bool:
         # It stopped on its way: what it read until then it wrote.
         and_(_jobs.status == JobStatus.QUEUED, _jobs.heartbeat_at >= since),
     )
-    walk = and_(_jobs.lens_id == lens_id, _jobs.mode.in_(EXCLUSIVE_MODES))
+    # Not by the index of lenses: it may have a month of a lens's jobs, and this is asked each page.
+    walk = and_(_jobs.lens_id + 0 == lens_id, _jobs.mode.in_(EXCLUSIVE_MODES))
     return db.execute(select(_jobs.id).where(walk, at_work).limit(1)).first() is not None
 
 
