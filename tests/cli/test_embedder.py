@@ -69,7 +69,7 @@ def test_a_model_that_does_not_exist_ends_it_with_a_sentence(tmp_path: Path) -> 
         _, err = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == 1
-    assert "The model folder './nowhere' does not exist." in err
+    assert f"The model folder './nowhere' does not exist in {tmp_path}." in err
     assert "Traceback" not in err
 
 

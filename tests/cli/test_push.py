@@ -365,7 +365,7 @@ def test_a_path_to_no_model_is_wrong_input(
     text = (folder.path / "sl.config.yaml").read_text().splitlines()
     line = next(number for number, one in enumerate(text, 1) if "no-such-folder" in one)
     assert f"sl.config.yaml:{line}: lenses.items.{key}: The model folder" in refused.stderr
-    assert "does not exist. Give the folder" in refused.stderr
+    assert f"does not exist in {folder.path}. Give the folder" in refused.stderr
 
 
 def test_a_push_says_that_another_condition_needs_a_smart_sync(folder: Folder) -> None:
