@@ -19,8 +19,9 @@ import xxhash
 from pydantic_core import from_json, to_json
 
 from semilayer_pipelines.embedders.answer import error_text
-from semilayer_pipelines.embedders.endpoint import Endpoint, NoRoom, tells_of_no_room
+from semilayer_pipelines.embedders.endpoint import Endpoint, NoRoom
 from semilayer_pipelines.embedders.event_loop import run
+from semilayer_pipelines.embedders.refusals import tells_of_no_room
 from semilayer_pipelines.errors import ConfigError, EmbedderUnavailable
 
 __all__ = ["MAX_LISTED", "BatchApi", "RemoteBatch", "batches_of", "text_id"]

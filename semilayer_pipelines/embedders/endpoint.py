@@ -8,7 +8,6 @@ the texts somewhere nobody configured.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -18,7 +17,6 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 import xxhash
-from pydantic_core import from_json
 
 from semilayer_pipelines.config.embedding import EmbeddingConfig
 from semilayer_pipelines.config.variables import filled, variables
@@ -26,6 +24,7 @@ from semilayer_pipelines.embedders.answer import error_text
 from semilayer_pipelines.embedders.minute import Minute, minute_file
 from semilayer_pipelines.embedders.pace import Pace, Ticket
 from semilayer_pipelines.embedders.rate_headers import seconds_of
+from semilayer_pipelines.embedders.refusals import error_in, is_unpaid, tells_of_no_room
 from semilayer_pipelines.embedders.retry import GivenUp, MayPass, send_async
 from semilayer_pipelines.embedders.too_long import TooLong, names_a_length
 from semilayer_pipelines.errors import (
@@ -41,7 +40,7 @@ from semilayer_pipelines.http.unlogged import unlogged
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ANSWER_S", "FILE_S", "Endpoint", "NoRoom", "forget_paces", "tells_of_no_room"]
+__all__ = ["ANSWER_S", "FILE_S", "Endpoint", "NoRoom", "forget_paces"]
 
 ANSWER_S = 120.0
 """How long a whole answer may take; each wait for bytes of it is bounded by 60 s."""
@@ -57,11 +56,6 @@ _MAY_PASS = frozenset({408, 409, 425, _LIMITED})
 _TEXTS_REFUSED = frozenset({400, 413, 422})
 _FILTERED = frozenset({403, 406})
 """Firewalls answer so, with a page, to a text that looks like an attack to them."""
-
-_NO_MONEY = ("insufficient_quota", "billing_not_active", "billing_hard_limit_reached")
-
-_NO_ROOM = re.compile(r"token_limit_exceeded|enqueued", re.IGNORECASE)
-"""OpenAI has a code for tokens. Of requests it says «Enqueued request limit reached»."""
 
 _paces: dict[str, Pace] = {}
 
@@ -206,13 +200,13 @@ class Endpoint:
         said = f"HTTP {status}: {error_text(body, self.clean)}"
         if status == httpx.codes.NOT_FOUND:
             # A provider's own words are JSON with an `error`.
-            if any_404 or _error_in(body) is not None:
+            if any_404 or error_in(body) is not None:
                 return None
             # A gateway in front of it, for one.
             raise MayPass(said)
-        if _is_unpaid(status, body):
+        if is_unpaid(status, body):
             self._refuse(_UNPAID, said, at=self._beside(path))
-        limited = status == _LIMITED or tells_of_no_room(_error_in(body))
+        limited = status == _LIMITED or tells_of_no_room(error_in(body))
         if limited or status >= 500 or status in _MAY_PASS:
             raise MayPass(said, _asked(response.headers), limited=limited)
         self._refuse(status, said, at=self._beside(path))
@@ -274,7 +268,7 @@ class Endpoint:
         said = f"HTTP {status}: {error_text(response.content, self.clean)}"
         if names_a_length(status, response.content):
             raise TooLong(f"{self.shown} refuses the texts: {said}")
-        if _is_unpaid(status, response.content):
+        if is_unpaid(status, response.content):
             self._refuse(_UNPAID, said)
         if status >= 500 or status in _MAY_PASS:
             return said
@@ -353,30 +347,6 @@ def forget_paces() -> None:
 async def _unlogged() -> AsyncIterator[None]:
     with unlogged():
         yield
-
-
-def tells_of_no_room(error: object) -> bool:
-    """Say whether an error, as a provider writes one, is that its account has too much queued."""
-    return isinstance(error, dict) and any(
-        _NO_ROOM.search(str(error.get(of))) for of in ("code", "message")
-    )
-
-
-def _is_unpaid(status: int, body: bytes) -> bool:
-    """Say whether a refusal is for want of money, whatever its status."""
-    if status == _LIMITED and any(code.encode() in body for code in _NO_MONEY):
-        return True  # a gateway wraps the provider's words in its own
-    error = _error_in(body)  # elsewhere these words may be those of a text that is refused
-    return isinstance(error, dict) and any(error.get(of) in _NO_MONEY for of in ("code", "type"))
-
-
-def _error_in(body: bytes) -> Any:
-    """Return the `error` of a refusal in JSON, `None` for anything else."""
-    try:
-        said = from_json(body)
-    except ValueError:
-        return None
-    return said.get("error") if isinstance(said, dict) else None
 
 
 def _asked(headers: Mapping[str, str]) -> float | None:
