@@ -40,6 +40,25 @@ def test_an_id_finds_its_row_whatever_the_keys_value_is(
     assert found.malformed == named.malformed == {}
 
 
+@pytest.mark.parametrize("declared", ["INT", "REAL", "BOOLEAN"])
+def test_an_id_finds_the_row_of_a_view_over_numbers_and_texts(
+    sqlite_source: SourceDatabase, declared: str
+) -> None:
+    sqlite_source.run(
+        f"CREATE TABLE numbers (id {declared})",
+        "CREATE TABLE texts (id TEXT)",
+        "INSERT INTO numbers VALUES (2)",
+        "INSERT INTO texts VALUES ('7'), ('a')",
+        "CREATE VIEW items AS SELECT id FROM numbers UNION ALL SELECT id FROM texts",
+    )
+    texts = key_texts(sqlite_source.walk(ITEMS, 5)[0], ITEMS.key).to_list()
+
+    found = sqlite_source.bridge.read_rows(ITEMS, texts)
+
+    assert len(texts) == 3
+    assert sorted(key_texts(found.frame, ITEMS.key)) == sorted(texts)
+
+
 def test_an_id_that_names_no_row_has_the_form_that_the_column_would_give_it(
     sqlite_source: SourceDatabase,
 ) -> None:
