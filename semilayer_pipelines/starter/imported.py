@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +13,10 @@ from semilayer_pipelines.config.models import LensConfig
 from semilayer_pipelines.config.problems import path_of, sentence
 from semilayer_pipelines.starter.config_text import yaml_text
 
-__all__ = ["Imported", "Note", "fitting_lens", "imported_text"]
+__all__ = ["Imported", "Note", "fitting_lens", "imported_text", "in_order", "why_none"]
+
+_TOLD = 3
+"""How many reasons are told where nothing could be taken over."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ def imported_text(file: str, found: Imported) -> str:
         head += ["", "What has no counterpart here:", *(f"- {note}" for note in found.notes)]
     comment = "".join(f"# {line}".rstrip() + "\n" for line in head)
     return f"{comment}\n{yaml_text(found.document)}"
+
+
+def why_none(notes: Iterable[Note]) -> str:
+    """Return the first reasons why no lens was taken over, each a sentence after a blank."""
+    return "".join(f" {note}." for note in islice(notes, _TOLD))
 
 
 def fitting_lens(

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 from semilayer_pipelines.config.intervals import SYNC_INTERVALS
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.starter.config_text import SOURCE, lens_name
-from semilayer_pipelines.starter.imported import Imported, Note, fitting_lens, in_order
+from semilayer_pipelines.starter.imported import Imported, Note, fitting_lens, in_order, why_none
 from semilayer_pipelines.starter.plain_names import plain_field
 
 if TYPE_CHECKING:
     from sqlglot import Token, exp
 
 __all__ = ["from_pgai"]
-
-_TOLD = 3
-"""Reasons that are told at most, where nothing could be taken."""
 
 _FUNCTION = "create_vectorizer"
 _ENDPOINTS = {
@@ -79,9 +76,8 @@ def from_pgai(text: str, name: str) -> Imported:
         if kept is not None:
             lenses[lens] = kept
     if not lenses:
-        why = "".join(f" {note}." for note in lost[:_TOLD])
         raise ConfigError(
-            f"{name} has no call of ai.{_FUNCTION} that makes a lens.{why}",
+            f"{name} has no call of ai.{_FUNCTION} that makes a lens.{why_none(lost)}",
             cure="It is for files with `SELECT ai.create_vectorizer(…)`, such as a migration.",
         )
     source = {"bridge": "sql", "connection": "${DATABASE_URL}"}

@@ -15,7 +15,7 @@ from semilayer_pipelines.config.models import SourceConfig
 from semilayer_pipelines.errors import ConfigError
 from semilayer_pipelines.http.contract import LENS_NAME
 from semilayer_pipelines.starter.config_text import lens_name
-from semilayer_pipelines.starter.imported import Imported, Note, fitting_lens, in_order
+from semilayer_pipelines.starter.imported import Imported, Note, fitting_lens, in_order, why_none
 from semilayer_pipelines.starter.typescript import Program, Unknown
 
 __all__ = ["from_product"]
@@ -74,6 +74,12 @@ def from_product(program: Program, name: str) -> Imported:
         written = _lens(lens, one, sources, notes)
         if written is not None:
             taken[_lens_name(lens, taken, notes)] = written
+    if lenses and not taken:
+        lost = [note for note in in_order(notes) if note.what.startswith(("sources", "lenses"))]
+        raise ConfigError(
+            f"{name} has no lens that can be taken over.{why_none(lost)}",
+            cure="Write one by hand, or let `semilayer init` look at the tables.",
+        )
     used = {lens["source"] for lens in taken.values()}
     document = {
         "stack": stack if isinstance(stack, str) and stack else "project",

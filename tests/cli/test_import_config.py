@@ -353,3 +353,18 @@ def test_why_nothing_could_be_taken_is_told(folder: Folder) -> None:
 
     assert done.exit_code == 2
     assert "ai.create_vectorizer: left out: its table is not written out." in done.stderr
+
+
+def test_a_configuration_of_which_no_lens_can_be_taken_writes_no_file(folder: Folder) -> None:
+    file = folder.path / "sl.config.ts"
+    file.write_text(
+        "export default { stack: 's', sources: { docs: { bridge: '@semilayer/bridge-mongodb' } },\n"
+        "  lenses: { notes: { source: 'docs', table: 'notes', fields: {} } } }\n"
+    )
+
+    done = folder.run("import", "sl.config.ts")
+
+    assert done.exit_code == 2
+    assert "has no lens that can be taken over" in done.stderr
+    assert "there is no bridge for '@semilayer/bridge-mongodb'" in done.stderr
+    assert not (folder.path / "sl.config.yaml").exists()
