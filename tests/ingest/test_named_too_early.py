@@ -288,6 +288,24 @@ def run_to_its_death(lab: Lab, job: Job, step: int) -> None:
         run_job(mortal(lab.project, dies_at(step)), job.id)
 
 
+def take_up(lab: Lab, instance: dg.DagsterInstance) -> None:
+    """Have the sensor notice that a run died, and its job done."""
+    wait(lab, SILENCE + timedelta(seconds=1))
+    with lab.project.registry.read() as db:
+        silent = jobs.silent(db, lab.project.clock() - SILENCE)
+    for job in silent:
+        close_silent(instance, lab.project, job)
+    while ready := due(lab):
+        lab.run(ready[0])
+
+
+def look_again(lab: Lab) -> None:
+    for pause in LOOKS_AGAIN:
+        wait(lab, pause)
+        for job in due(lab):
+            lab.run(job)
+
+
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_run_that_dies_at_any_step_loses_nothing_that_was_put_off(
     tmp_path: Path, every: int
@@ -315,23 +333,66 @@ def test_a_run_that_dies_at_any_step_loses_nothing_that_was_put_off(
         run_to_its_death(lab, lab.request(Mode.RECORDS), step)
 
         # when the sensor has noticed, the job is done again, and the rows come
-        wait(lab, SILENCE + timedelta(seconds=1))
-        with lab.project.registry.read() as db:
-            silent = jobs.silent(db, lab.project.clock() - SILENCE)
-        for job in silent:
-            close_silent(instance, lab.project, job)
-        while ready := due(lab):
-            lab.run(ready[0])
+        take_up(lab, instance)
         insert(lab, 777, 888)
-        for pause in LOOKS_AGAIN:
-            wait(lab, pause)
-            for job in due(lab):
-                lab.run(job)
+        look_again(lab)
 
         # then each is there once, and nothing waits
         assert keys(lab) == {"1", "3", "4", "5", "777", "888"}, step
         assert lab.object_of("1")["name"] == "moved"
         assert (buffered(lab), queued(lab)) == (0, []), step
+    instance.dispose()
+
+
+@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_run_that_dies_at_any_step_undoes_nothing_that_a_walk_read_meanwhile(
+    tmp_path: Path, every: int
+) -> None:
+    # given a run that reads a row, before that moves untold and incremental is past it
+    def fresh(folder: Path) -> Lab:
+        folder.mkdir()
+        made = Lab.at(folder, rows=5)
+        made.full()
+        lab = Lab(Project(made.project.settings, {}, Clock(made.project.clock())), folder)
+        move(lab, "read", "2024-09-09")
+        name(lab, ("1", UPSERT))
+        return lab
+
+    def move(lab: Lab, to: str, at: str) -> None:
+        with lab.source() as db:
+            db.execute("UPDATE items SET name = ?, updated_at = ? WHERE id = 1", (to, at))
+
+    def overtaken(lab: Lab, last: int | None = None) -> Life:
+        """Let incremental overtake the run at its first text; let it die at step `last`."""
+        walks: list[Job] = []
+
+        def step(what: str, life: Life) -> None:
+            if what == "embedder.embed" and not walks:
+                move(lab, "newest", "2024-09-10")
+                walks.append(lab.request(Mode.INCREMENTAL))
+                lab.run(walks[0])
+            if len(life.steps) == last:
+                life.die()
+
+        return Life(step)
+
+    counted = overtaken(lab := fresh(tmp_path / "counted"))
+    run_job(mortal(lab.project, counted), lab.request(Mode.RECORDS).id)
+    at_text, steps = counted.steps.index("embedder.embed"), len(counted.steps)
+    instance = dg.DagsterInstance.ephemeral()
+    for last in range(steps, at_text + 1, -every):
+        lab = fresh(tmp_path / f"{last}")
+        with pytest.raises(Died):
+            run_job(mortal(lab.project, overtaken(lab, last)), lab.request(Mode.RECORDS).id)
+
+        # when its job is done again
+        take_up(lab, instance)
+        look_again(lab)
+
+        # then the index has what the walk read, and nothing waits
+        assert lab.object_of("1")["name"] == "newest", last
+        assert lab.audit().clean, last
+        assert (buffered(lab), queued(lab)) == (0, []), last
     instance.dispose()
 
 
